@@ -1,0 +1,1 @@
+"""Explore, run and observe how Linux hands a process its PASID."""
