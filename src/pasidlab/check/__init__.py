@@ -1,0 +1,1 @@
+"""Scope, properties and the search of every state: what `pasidlab check` does."""

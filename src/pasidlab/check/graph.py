@@ -1,0 +1,138 @@
+"""The stored graph after a search: a shortest path to a state, and the part of the graph a liveness property is about.
+
+No edges are stored: states are expanded again where edges are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pasidlab.check import kernels as k
+from pasidlab.check.native import Block
+from pasidlab.check.result import NativeModel, Packed, SearchResult
+from pasidlab.check.store import Numbers, States
+
+_BATCH = 4096  # states expanded at a time, at most
+_ROOM = 1 << 26  # bytes for their successors, at most
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Successors of some states, one state after the other."""
+
+    sources: States
+    counts: npt.NDArray[np.int64]  # successors of each source
+    pending: npt.NDArray[np.uint64]  # liveness mask of each source
+    again: npt.NDArray[np.uint64]
+    successors: States  # sum(counts) of them
+
+
+class Expander:
+    """Expands states outside the search, one batch at a time."""
+
+    def __init__(self, model: NativeModel) -> None:
+        self._model = model
+        each = max(model.max_successors, 1) * model.words * 8
+        self.batch = min(max(_ROOM // each, 1), _BATCH)
+        self._successors = Block(self.batch * each, huge=False)
+        self._notes = Block(self.batch * 24)
+        self._observed = Block(model.observed_words * 8)
+
+    def expand(self, states: States) -> Iterator[Expansion]:
+        """Expand ``states`` in order. An expansion is overwritten by the next one."""
+        words = self._model.words
+        for first in range(0, len(states), self.batch):
+            some = np.ascontiguousarray(states[first : first + self.batch], dtype=np.uint64)
+            total = k.expand_list(
+                self._model.expand_address,
+                words,
+                some.ctypes.data,
+                len(some),
+                self._successors.address,
+                self._observed.address,
+                self._notes.address,
+            )
+            notes = self._notes.words[: 3 * len(some)].reshape(-1, 3)
+            successors = self._successors.words[: total * words].view(np.uint64).reshape(-1, words)
+            pending, again = notes[:, 1].view(np.uint64), notes[:, 2].view(np.uint64)
+            yield Expansion(some, notes[:, 0], pending, again, successors)
+
+
+def path_to(result: SearchResult, state: Packed, depth: int | None = None) -> list[Packed]:
+    """A shortest path: packed states from an initial one to ``state``, which is at level ``depth`` (None: looked up).
+
+    From the end, each step comes from the smallest state of the level before that has it: the path is the same in every run.
+    """
+    if depth is None:
+        depth = depth_of(result, state)
+    expander, path = Expander(result.model), [tuple(state)]
+    for level in range(depth - 1, -1, -1):
+        path.append(_predecessor(expander, result.store.level(level), path[-1]))
+    return path[::-1]
+
+
+def depth_of(result: SearchResult, state: Packed) -> int:
+    """Least number of steps from an initial state to ``state``. KeyError if the search did not find it."""
+    number = int(result.store.numbers(np.array([state], dtype=np.uint64))[0])
+    if number < 0:
+        raise KeyError(state)
+    return result.store.depth(number)
+
+
+def _predecessor(expander: Expander, level: Sequence[States], state: Packed) -> Packed:
+    """The smallest state of a level with a step to ``state``."""
+    target, best = np.array(state, dtype=np.uint64), None
+    for states in level:
+        for done in expander.expand(states):
+            hits = np.flatnonzero((done.successors == target).all(axis=1))
+            for source in done.sources[np.searchsorted(np.cumsum(done.counts), hits, side="right")].tolist():
+                best = tuple(source) if best is None else min(best, tuple(source))
+    if best is None:
+        raise AssertionError(f"no step leads to {state}: the successor function is not deterministic")
+    return best
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """The stored states in which a liveness class is pending, smallest first, and the steps between them."""
+
+    states: States
+    again: npt.NDArray[np.bool_]  # of each state: some step out of it is a repeated fault
+    sources: npt.NDArray[np.int64]  # of each edge: position in ``states``; sorted, without duplicates
+    targets: npt.NDArray[np.int64]
+
+
+def pending_subgraph(result: SearchResult, bit: int) -> Subgraph:
+    """The subgraph of liveness class ``bit``. States of levels that were not expanded have their edges here as well."""
+    expander, store = Expander(result.model), result.store
+    kept, again = [], []
+    for p in range(k.PARTITIONS):
+        for done in expander.expand(store.run(p, 0, int(store.parts[p, k.COUNT]))):
+            pending = (done.pending >> np.uint64(bit) & np.uint64(1)).astype(bool)
+            kept.append(done.sources[pending])
+            again.append((done.again[pending] >> np.uint64(bit) & np.uint64(1)).astype(bool))
+    states = np.concatenate(kept) if kept else np.empty((0, store.words), dtype=np.uint64)
+    order = np.lexsort(states.T[::-1])
+    states = states[order]
+    sources, targets = _edges(expander, result, states)
+    return Subgraph(states, np.concatenate(again)[order] if again else np.empty(0, dtype=bool), sources, targets)
+
+
+def _edges(expander: Expander, result: SearchResult, states: States) -> tuple[Numbers, Numbers]:
+    """The steps between some stored states, as pairs of positions."""
+    numbers = result.store.numbers(states)
+    by_number = np.argsort(numbers)
+    in_order, first, pairs = numbers[by_number], 0, []
+    for done in expander.expand(states):
+        sources = first + np.repeat(np.arange(len(done.sources)), done.counts)
+        first += len(done.sources)
+        found = result.store.numbers(done.successors)
+        place = np.minimum(np.searchsorted(in_order, found), len(in_order) - 1)
+        inside = in_order[place] == found
+        pairs.append(np.unique(np.stack([sources[inside], by_number[place[inside]]], axis=1), axis=0))
+    edges = np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
+    return edges[:, 0], edges[:, 1]

@@ -1,0 +1,117 @@
+"""The few machine operations the search kernels need beyond Numba's own: raw memory, prefetch, a call through an address.
+
+Everything here and in ``kernels`` is a signed 64-bit integer (addresses, packed words, counts): Numba would turn a mix of
+signed and unsigned into floating point. Where the difference matters there is ``shift_right`` (logical) and ``below`` (unsigned).
+The on-disk cache looks only at the file of the cached function: after a change here, delete ``__pycache__``.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import njit, types
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Words = npt.NDArray[np.int64]
+
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_Emit = Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]
+
+HUGE_PAGE = 1 << 21  # bytes
+_HUGE_FROM = 8 * HUGE_PAGE  # smaller arrays keep ordinary pages: a half-used huge page would cost more than it saves
+
+
+def compiled(signature: str) -> Callable[[Function], Function]:
+    """Compile a function for exactly this signature, without the GIL, cached on disk where a cache directory is writable."""
+
+    def wrap(function: Function) -> Function:
+        try:
+            return cast(Function, njit(signature, nogil=True, cache=True)(function))
+        except RuntimeError:  # "cannot cache function": neither the package nor the user's cache directory is writable
+            return cast(Function, njit(signature, nogil=True)(function))
+
+    return wrap
+
+
+def _operation(result: types.Type, arity: int, emit: _Emit) -> Any:
+    """An intrinsic on ``arity`` 64-bit integers whose LLVM code is what ``emit`` builds."""
+
+    def codegen(_context: Any, builder: ir.IRBuilder, _signature: Signature, args: list[ir.Value]) -> ir.Value:
+        return emit(builder, args)
+
+    def typed(*args: types.Type) -> tuple[Signature, Any]:
+        return result(*[types.int64] * len(args)), codegen
+
+    # Numba reads the parameter names of the typing function, so the arity has to be spelt out.
+    if arity == 1:
+        return intrinsic(lambda typing, a: typed(a))
+    if arity == 2:
+        return intrinsic(lambda typing, a, b: typed(a, b))
+    return intrinsic(lambda typing, a, b, c, d: typed(a, b, c, d))
+
+
+def _pointer(builder: ir.IRBuilder, address: ir.Value, to: ir.Type) -> ir.Value:
+    return builder.inttoptr(address, to.as_pointer())
+
+
+def _load(of: ir.IntType) -> _Emit:
+    return lambda b, a: b.zext(b.load(_pointer(b, a[0], of)), _I64) if of.width < 64 else b.load(_pointer(b, a[0], of))
+
+
+def _store(of: ir.IntType) -> _Emit:
+    def emit(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+        b.store(b.trunc(a[1], of) if of.width < 64 else a[1], _pointer(b, a[0], of))
+        return _I64(0)
+
+    return emit
+
+
+def _prefetch(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+    prefetch = b.module.declare_intrinsic("llvm.prefetch", (_I8.as_pointer(),), kind)
+    b.call(prefetch, [_pointer(b, a[0], _I8), _I32(0), _I32(3), _I32(1)])  # for reading, keep in every cache, data
+    return _I64(0)
+
+
+def _call(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+    kind = ir.FunctionType(_I64, [_I64] * 3)
+    return b.call(_pointer(b, a[0], kind), a[1:])
+
+
+load8, load32, load64 = (_operation(types.int64, 1, _load(of)) for of in (_I8, _I32, _I64))
+store8, store32, store64 = (_operation(types.int64, 2, _store(of)) for of in (_I8, _I32, _I64))
+prefetch = _operation(types.int64, 1, _prefetch)
+shift_right = _operation(types.int64, 2, lambda b, a: b.lshr(a[0], a[1]))
+below = _operation(types.boolean, 2, lambda b, a: b.icmp_unsigned("<", a[0], a[1]))
+call3 = _operation(types.int64, 4, _call)  # call3(function, a, b, c): int64 function(a, b, c)
+
+
+class Block:
+    """Zeroed memory of its own, returned to the system when dropped; pages cost nothing until they are touched."""
+
+    __slots__ = ("_map", "address", "bytes", "page", "words")
+
+    def __init__(self, size: int, *, huge: bool = True) -> None:
+        """Reserve at least ``size`` bytes; ``huge``: in huge pages if they are worth it. MemoryError if there is no room."""
+        huge = huge and size >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE")
+        self.page = HUGE_PAGE if huge else mmap.PAGESIZE
+        self.bytes = -(-max(size, 1) // self.page) * self.page
+        try:
+            self._map = mmap.mmap(-1, self.bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError(f"{self.bytes} bytes") from error
+        if huge:
+            self._map.madvise(mmap.MADV_HUGEPAGE)
+        self.words: Words = np.frombuffer(self._map, dtype=np.int64)
+        self.address = int(self.words.ctypes.data)
+
+    def touched(self, used: int) -> int:
+        """Bytes of memory taken once the first ``used`` bytes have been written."""
+        return min(-(-used // self.page) * self.page, self.bytes)

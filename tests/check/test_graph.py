@@ -1,0 +1,105 @@
+"""Paths and liveness subgraphs over the stored states, held against a search written in plain Python."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from lazyreg_double import lazyreg
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from pasidlab.check.graph import Expander, depth_of, path_to, pending_subgraph
+from pasidlab.check.result import Budget
+from pasidlab.check.search import search
+
+TASK0_PC = 6 * 2 + 6  # bit at which task 0's pc lies on two CPUs
+
+
+@cache
+def plain_graph() -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Depth and successors of every state of the small scope."""
+    expander, depths, edges, level, depth = Expander(lazyreg(2)), {0: 0}, {}, [0], 0
+    while level:
+        found = []
+        for done in expander.expand(np.array(level, dtype=np.uint64).reshape(-1, 1)):
+            ends = np.cumsum(done.counts)
+            for source, start, end in zip(done.sources[:, 0].tolist(), ends - done.counts, ends, strict=True):
+                edges[source] = done.successors[start:end, 0].tolist()
+                found += edges[source]
+        depth += 1
+        level = sorted({state for state in found if state not in depths})
+        depths |= dict.fromkeys(level, depth)
+    return depths, edges
+
+
+def test_depth_of_every_state():
+    result, (depths, _) = search(lazyreg(2)), plain_graph()
+    assert len(depths) == result.states
+    for depth in range(result.depth + 1):
+        stored = sorted(int(state) for view in result.store.level(depth) for state in view[:, 0])
+        assert stored == sorted(state for state, at in depths.items() if at == depth)
+    assert all(depth_of(result, (state,)) == depth for state, depth in list(depths.items())[::500])
+    with pytest.raises(KeyError):
+        depth_of(result, (1 << 60,))
+
+
+def test_numbers_and_states_are_inverse():
+    store = search(lazyreg(2, words=3)).store
+    some = np.concatenate([view[::7] for view in store.level(15)])
+    assert (store.states(store.numbers(some)) == some).all()
+    assert store.numbers(some + np.uint64(1 << 50)).tolist() == [-1] * len(some)
+
+
+def test_paths_are_real_and_shortest():
+    result, (depths, edges) = search(lazyreg(2)), plain_graph()
+    for state, depth in list(depths.items())[::4_000]:
+        path = path_to(result, (state,))
+        assert len(path) == depth + 1 and path[0] == (0,) and path[-1] == (state,)
+        assert all(b in edges[a] for (a,), (b,) in zip(path, path[1:], strict=False))
+
+
+def test_a_path_takes_the_smallest_predecessor():
+    result, (depths, edges) = search(lazyreg(2)), plain_graph()
+    state = max(depths, key=lambda s: (depths[s], s))
+    for before, after in zip(*(path_to(result, (state,))[i:] for i in (0, 1)), strict=False):
+        at = depths[after[0]] - 1
+        assert before[0] == min(s for s, depth in depths.items() if depth == at and after[0] in edges[s])
+
+
+@pytest.mark.parametrize("words", [1, 3])
+def test_the_counterexample_of_the_seeded_bug(words):
+    paths = []
+    for jobs in (1, 2, 3):
+        result = search(lazyreg(2, bug=True, words=words), jobs=jobs, stop_on=0b111)
+        violation = next(result.violations[bit] for bit in (0, 1, 2) if bit in result.violations)
+        paths.append(path_to(result, violation.state, violation.depth))
+    assert len(paths[0]) == 13
+    assert paths[0] == paths[1] == paths[2]
+
+
+@pytest.mark.parametrize("words", [1, 2])
+def test_pending_subgraph(words):
+    result, (_, edges) = search(lazyreg(2, words=words)), plain_graph()
+    graph = pending_subgraph(result, 0)
+    plain = [int(s[0]) if words == 1 else int(s[0]) | int(s[1]) << 20 for s in graph.states]
+    pending = {s for s in edges if s >> TASK0_PC & 7 >= 2}
+    assert set(plain) == pending and len(plain) == len(pending)
+    assert graph.again.tolist() == [s >> TASK0_PC & 7 == 2 for s in plain]
+    found = [(plain[a], plain[b]) for a, b in zip(graph.sources.tolist(), graph.targets.tolist(), strict=True)]
+    assert len(set(found)) == len(found)
+    assert set(found) == {(a, b) for a in pending for b in edges[a] if b in pending}
+    ones = np.ones(len(graph.sources))
+    matrix = coo_matrix((ones, (graph.sources, graph.targets)), shape=(len(plain), len(plain)))
+    assert connected_components(matrix, connection="strong")[0] > 1
+
+
+def test_a_class_nobody_is_pending_in():
+    graph = pending_subgraph(search(lazyreg(2)), 5)
+    assert len(graph.states) == len(graph.sources) == len(graph.again) == 0
+
+
+def test_subgraph_of_a_search_that_stopped_early():
+    result = search(lazyreg(2), budget=Budget(max_states=2_000))
+    graph = pending_subgraph(result, 0)
+    assert 0 < len(graph.states) < 2_000
+    assert result.again == 1
