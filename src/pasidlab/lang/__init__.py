@@ -1,0 +1,1 @@
+"""What models and designs are written in: rules and programs in contexts, knowing nothing of PASIDs."""

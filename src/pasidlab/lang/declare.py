@@ -1,0 +1,204 @@
+"""The vocabulary of models: decorators that give a function its role, and the primitives of the language.
+
+The compiler recognises these by name in the source text. As ordinary Python the decorators return their function unchanged
+and the primitives act on live objects, which is how a checked design runs outside the checker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Annotation of an integer field: ``Annotated[int, Range(low, high)]``."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Annotation of a register: ``Annotated[int, Bits(mask)]``, no bit outside the mask is ever set."""
+
+    mask: int
+
+
+def size(name: str) -> int:
+    """A number the scope gives (``cpus``, ``tasks`` ...). Outside the checker there is no bound: 2**20."""
+    return 1 << 20
+
+
+def struct(*, count: int) -> Callable[[type[T]], type[T]]:
+    """A class whose annotated attributes are state, in ``count`` elements."""
+    return lambda cls: cls
+
+
+def base(cls: type[T]) -> type[T]:
+    """A class whose annotated attributes structs may inherit."""
+    return cls
+
+
+def singleton(cls: type[T]) -> T:
+    """The one element of a struct."""
+    return cls()
+
+
+def rule(*, event: str = "") -> Callable[[F], F]:
+    """A guarded atomic step, taken for every value of its parameters; ``require`` is the guard."""
+    return lambda function: function
+
+
+def user(*, event: str = "") -> Callable[[F], F]:
+    """One instruction that ``current`` may execute in user mode."""
+    return lambda function: function
+
+
+def entry(kind: str) -> Callable[[F], F]:
+    """A kernel entry point: ``syscall`` (interrupts on), ``exception`` (interrupts off), ``fork`` (first run of a new task)."""
+    return lambda function: function
+
+
+def context(kind: str, *, event: str = "") -> Callable[[F], F]:
+    """What runs in a context above the task: ``hardirq``, ``softirq``, ``ipi``, ``schedule``."""
+    return lambda function: function
+
+
+def exit_to_user(function: F) -> F:
+    """The way back to user mode, run after every entry point and after an interrupt of user mode."""
+    return function
+
+
+def initial(function: F) -> F:
+    """Sets up the initial states (with ``choose``, several)."""
+    return function
+
+
+def instruction(function: F) -> F:
+    """One instruction of the machine: no step boundary inside."""
+    return function
+
+
+def never(name: str, sentence: str) -> Callable[[F], F]:
+    """A state predicate that must be false for every value of its parameters."""
+    return lambda function: function
+
+
+def pending(name: str) -> Callable[[F], F]:
+    """Liveness: true while parameter 0 waits for what the property promises."""
+    return lambda function: function
+
+
+class StepNotTaken(Exception):
+    """A ``require`` or ``wait_until`` that does not hold, outside the checker."""
+
+
+def require(condition: bool) -> None:
+    """The guard: where it is false the step cannot be taken."""
+    if not condition:
+        raise StepNotTaken
+
+
+def wait_until(condition: bool, how: str = "sleep") -> None:
+    """A step of its own, taken once the condition holds: ``sleep`` gives the CPU up meanwhile, ``spin`` keeps it."""
+    require(condition)
+
+
+def choose(low: int, high: int) -> int:
+    """Any value of ``low`` .. ``high``. Outside the checker the first."""
+    return low
+
+
+def maybe() -> bool:
+    """True or false; the checker tries both. Outside the checker false."""
+    return False
+
+
+def pick(cls: type[T]) -> T:
+    """Any element of a struct. There are none to pick from outside the checker."""
+    raise StepNotTaken
+
+
+def each(cls: type[T]) -> Iterator[T]:
+    """All elements of a struct."""
+    return iter(())
+
+
+def at(cls: type[T], index: int) -> T:
+    """Element ``index`` (from 0) of a struct."""
+    raise StepNotTaken
+
+
+def index(element: object) -> int:
+    """The number, from 0, of an element of a struct."""
+    return 0
+
+
+def event(name: str) -> bool:
+    """Whether the scope includes this event; a constant to the checker."""
+    return False
+
+
+class PropertyViolated(AssertionError):
+    """A ``check`` failed outside the checker."""
+
+
+def check(name: str, condition: bool, sentence: str = "") -> None:
+    """The property ``name`` demands this here."""
+    if not condition:
+        raise PropertyViolated(f"{name}: {sentence}")
+
+
+def reached(name: str) -> None:
+    """A witness that the property was put to the test."""
+
+
+def repeated(name: str) -> None:
+    """Liveness: this step is one that, repeated for ever, breaks the promise."""
+
+
+def enter(function: Callable[[], object]) -> None:
+    """From user mode into a kernel entry point; it runs when the CPU gets to it."""
+    function()
+
+
+def start(task: object, function: Callable[[], object]) -> None:
+    """A new task will begin at this entry point once it is scheduled."""
+
+
+def pause() -> None:
+    """A step boundary."""
+
+
+def local_irq_disable() -> None:
+    """No interrupt on this CPU until local_irq_enable()."""
+
+
+def local_irq_enable() -> None:
+    """Interrupts may arrive on this CPU again."""
+
+
+def preempt_disable() -> None:
+    """No preemption of this CPU until the matching preempt_enable()."""
+
+
+def preempt_enable() -> None:
+    """Undoes one preempt_disable()."""
+
+
+def local_bh_disable() -> None:
+    """No softirq and no preemption on this CPU until the matching local_bh_enable()."""
+
+
+def local_bh_enable() -> None:
+    """Undoes one local_bh_disable()."""
+
+
+def unreachable() -> NoReturn:
+    """Code that must not be reached: a step that gets here cannot be taken."""
+    raise StepNotTaken

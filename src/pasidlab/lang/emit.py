@@ -1,0 +1,123 @@
+"""Builds the code of one function: fresh names, constant folding, local domains. Shared by the front ends."""
+
+from __future__ import annotations
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.ir import BINARY, Instr, Operand, Site
+from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, Ref, join, mask_of
+
+_LIMIT = 1 << 64
+
+
+def fold(op: str, a: int, b: int) -> int:
+    """The value of a binary operation, the definition both engines follow: exact integers, C division."""
+    match op:
+        case "add": return a + b
+        case "sub": return a - b
+        case "mul": return a * b
+        case "div": return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        case "mod": return a - b * fold("div", a, b)
+        case "and": return a & b
+        case "or": return a | b
+        case "xor": return a ^ b
+        case "shl": return a << b
+        case "shr": return a >> b
+        case "eq": return int(a == b)
+        case "ne": return int(a != b)
+        case "lt": return int(a < b)
+        case "le": return int(a <= b)
+    raise AssertionError(op)  # fmt: skip
+
+
+def result_domain(op: str, a: Domain, b: Domain) -> Domain:
+    """A domain that holds every result of the operation."""
+    if op in ("eq", "ne", "lt", "le"):
+        return BOOL
+    if op in ("and", "or", "xor"):
+        masks = mask_of(a), mask_of(b)
+        if op == "and" and max(masks) >= 0:
+            return Mask(masks[0] & masks[1]) if min(masks) >= 0 else Mask(max(masks))
+        if min(masks) >= 0:
+            return BOOL if a == b == BOOL else Mask(masks[0] | masks[1])
+        return ANY
+    if isinstance(a, Int) and isinstance(b, Int) and op in ("add", "sub", "mul"):
+        corners = [fold(op, x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
+        if max(map(abs, corners)) < _LIMIT >> 2:
+            return Int(min(corners), max(corners))
+    if op == "mod" and isinstance(b, Int) and b.low > 0 and isinstance(a, Int) and a.low >= 0:
+        return Int(0, b.high - 1)
+    if op in ("div", "shr") and isinstance(a, Int) and a.low >= 0:
+        return Int(0, a.high)
+    return ANY
+
+
+class Builder:
+    """Collects instructions and the domains of the locals they assign."""
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+        self.code: list[Instr] = []
+        self.locals: dict[str, Domain | None] = {}
+        self._fresh = 0
+
+    def temp(self, domain: Domain) -> str:
+        """A new local no source text can name."""
+        self._fresh += 1
+        name = f"%{self._fresh}"
+        self.locals[name] = domain
+        return name
+
+    def label(self, hint: str) -> str:
+        """A new label."""
+        self._fresh += 1
+        return f"{hint}{self._fresh}"
+
+    def emit(self, op: str, *args: Operand, at: Position, text: str = "") -> None:
+        """Append one instruction."""
+        self.code.append(Instr(op, args, Site(self.function, at), text))
+
+    def place(self, label: str, at: Position) -> None:
+        """Define a label here."""
+        self.emit("label", label, at=at)
+
+    def binary(self, op: str, a: tuple[Operand, Domain], b: tuple[Operand, Domain], at: Position) -> tuple[Operand, Domain]:
+        """A binary operation; constants are folded."""
+        assert op in BINARY
+        if op in ("div", "mod") and b[0] == 0:
+            raise PasidlabError("division by zero", position=at)
+        if isinstance(a[0], int) and isinstance(b[0], int) and abs(b[0]) < _LIMIT and (op != "shl" or b[0] < 64):
+            value = fold(op, a[0], b[0])
+            return value, BOOL if op in ("eq", "ne", "lt", "le") else Int(value, value)
+        domain = result_domain(op, a[1], b[1])
+        dst = self.temp(domain)
+        self.emit(op, dst, a[0], b[0], at=at)
+        return dst, domain
+
+    def unary(self, op: str, a: tuple[Operand, Domain], at: Position) -> tuple[Operand, Domain]:
+        """``not``, ``inv`` or ``copy``."""
+        if isinstance(a[0], int):
+            value = int(not a[0]) if op == "not" else ~a[0] if op == "inv" else a[0]
+            return value, BOOL if op == "not" else Int(value, value)
+        domain = BOOL if op == "not" else ANY if op == "inv" else a[1]
+        dst = self.temp(domain)
+        self.emit(op, dst, a[0], at=at)
+        return dst, domain
+
+    def branch(self, condition: Operand, yes: str, no: str, at: Position) -> None:
+        """Go to ``yes`` if the condition is nonzero; a constant condition becomes a jump."""
+        if isinstance(condition, int):
+            self.emit("jump", yes if condition else no, at=at)
+        else:
+            self.emit("branch", condition, yes, no, at=at)
+
+    def assign(self, local: str, value: Operand, domain: Domain, at: Position) -> None:
+        """Assign a named local, widening its domain."""
+        known = self.locals.get(local)
+        if local not in self.locals:
+            self.locals[local] = domain
+        elif known is not None:
+            joined = join(known, domain)
+            if joined is None and isinstance(known, Ref) != isinstance(domain, Ref):
+                raise PasidlabError(f"'{local}' was {known} before, here it becomes {domain}", position=at, hint="use another name")
+            self.locals[local] = joined
+        self.emit("copy", local, value, at=at)

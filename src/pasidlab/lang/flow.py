@@ -1,0 +1,171 @@
+"""Control flow of flat code: simplification, liveness, and forward data flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from pasidlab.lang.emit import fold
+from pasidlab.lang.ir import BINARY, TERMINATORS, Instr, Operand
+
+T = TypeVar("T")
+Code = list[Instr]
+
+
+def successors(code: Code) -> list[list[int]]:
+    """For each instruction the indices control may go to next."""
+    where = {str(instr.args[0]): i for i, instr in enumerate(code) if instr.op == "label"}
+    result: list[list[int]] = []
+    for i, instr in enumerate(code):
+        if instr.op in ("jump", "branch", "switch"):
+            result.append([where[label] for label in instr.labels()])
+        else:
+            result.append([] if instr.op in TERMINATORS else [i + 1] if i + 1 < len(code) else [])
+    return result
+
+
+def reachable(code: Code, roots: list[int]) -> list[bool]:
+    """Which instructions control can reach from the roots."""
+    after, seen, work = successors(code), [False] * len(code), list(roots)
+    while work:
+        i = work.pop()
+        if not seen[i]:
+            seen[i] = True
+            work.extend(after[i])
+    return seen
+
+
+def simplify(code: Code, roots: set[str]) -> Code:
+    """Propagate constants and copies of single assignments, fold branches, thread jumps, drop what is unreachable or unused.
+
+    ``roots`` are labels that must stay: entry points beside the first instruction.
+    """
+    size = -1
+    while size != len(code) or changed:
+        size = len(code)
+        code, changed = _propagate(code)
+        code = _thread(code, roots)
+        starts = [i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)]
+        alive = reachable(code, starts)
+        code = [instr for instr, keep in zip(code, alive, strict=True) if keep]
+        code = _drop_unused(code)
+    return code
+
+
+def _single_constants(code: Code) -> dict[str, Operand]:
+    """Locals assigned exactly once, by a constant copy; or by a copy of a local that is itself assigned once."""
+    count: dict[str, int] = {}
+    for instr in code:
+        if instr.dst:
+            count[instr.dst] = count.get(instr.dst, 0) + 1
+    known: dict[str, Operand] = {}
+    for instr in code:
+        if instr.op == "copy" and count[str(instr.args[0])] == 1:
+            source = instr.args[1]
+            if isinstance(source, int) or source.startswith("%cpu") or count.get(source, 0) == 1:
+                known[str(instr.args[0])] = source
+    for name in known:
+        seen = {name}
+        while isinstance(target := known[name], str) and target in known and target not in seen:
+            seen.add(target)
+            known[name] = known[target]
+    return known
+
+
+def _propagate(code: Code) -> tuple[Code, bool]:
+    known, result, changed = _single_constants(code), [], False
+    for instr in code:
+        args = tuple(known.get(arg, arg) if kind in "ai" and isinstance(arg, str) else arg for kind, arg in instr.shaped())
+        new = instr if args == instr.args else replace(instr, args=args)
+        new = _fold(new)
+        changed |= new is not instr
+        result.append(new)
+    return result, changed
+
+
+def _fold(instr: Instr) -> Instr:
+    operands = instr.operands()
+    if instr.op in BINARY and all(isinstance(o, int) for o in operands) and not (instr.op in ("div", "mod") and operands[1] == 0):
+        return replace(instr, op="copy", args=(instr.args[0], fold(instr.op, int(operands[0]), int(operands[1]))))
+    if instr.op == "not" and isinstance(operands[0], int):
+        return replace(instr, op="copy", args=(instr.args[0], int(not operands[0])))
+    if instr.op == "branch" and isinstance(operands[0], int):
+        return replace(instr, op="jump", args=(instr.args[1 if operands[0] else 2],))
+    if instr.op == "branch" and instr.args[1] == instr.args[2]:
+        return replace(instr, op="jump", args=(instr.args[1],))
+    return instr
+
+
+def _thread(code: Code, roots: set[str]) -> Code:
+    """Jumps to jumps go to the end of the chain; jumps to the next instruction and unused labels vanish."""
+    target: dict[str, str] = {}
+    for i, instr in enumerate(code):
+        if instr.op == "label":
+            j = i
+            while j < len(code) and code[j].op == "label":
+                j += 1
+            if j < len(code) and code[j].op == "jump":
+                target[str(instr.args[0])] = str(code[j].args[0])
+    for label in target:
+        seen = {label}
+        while (next_label := target.get(target[label])) and target[label] not in seen:
+            seen.add(target[label])
+            target[label] = next_label
+    out: Code = []
+    for i, instr in enumerate(code):
+        if instr.op in ("jump", "branch", "switch"):
+            args = tuple(target.get(str(a), a) if kind == "l" else a for kind, a in instr.shaped())
+            instr = replace(instr, args=args) if args != instr.args else instr
+        if instr.op == "jump":
+            j = i + 1
+            while j < len(code) and code[j].op == "label" and code[j].args[0] != instr.args[0]:
+                j += 1
+            if j < len(code) and code[j].op == "label":
+                continue
+        out.append(instr)
+    used = {label for instr in out if instr.op in ("jump", "branch", "switch") for label in instr.labels()} | roots
+    return [instr for instr in out if instr.op != "label" or instr.args[0] in used]
+
+
+def _drop_unused(code: Code) -> Code:
+    used = {operand for instr in code for operand in instr.operands() if isinstance(operand, str)}
+    pure = BINARY - {"div", "mod"} | {"copy", "not", "inv"}
+    return [instr for instr in code if not (instr.op in pure and instr.dst not in used)]
+
+
+def liveness(code: Code) -> list[frozenset[str]]:
+    """For each instruction the locals whose value is still needed before it."""
+    after = successors(code)
+    before: list[frozenset[str]] = [frozenset()] * len(code)
+    changed = True
+    while changed:
+        changed = False
+        for i in range(len(code) - 1, -1, -1):
+            out: frozenset[str] = frozenset().union(*(before[j] for j in after[i])) if after[i] else frozenset()
+            dst = code[i].dst
+            live = (out - {dst} if dst else out) | {o for o in code[i].operands() if isinstance(o, str)}
+            if live != before[i]:
+                before[i], changed = live, True
+    return before
+
+
+def forward(code: Code, start: dict[int, T], step: Callable[[Instr, T], T], merge: Callable[[T, T], T]) -> list[T | None]:
+    """Forward data flow: what holds before each instruction; None where control cannot come."""
+    after = successors(code)
+    state: list[T | None] = [None] * len(code)
+    work = list(start)
+    for i, value in start.items():
+        state[i] = value
+    while work:
+        i = work.pop()
+        value = state[i]
+        assert value is not None
+        out = step(code[i], value)
+        for j in after[i]:
+            known = state[j]
+            merged = out if known is None else merge(known, out)
+            if merged != known:
+                state[j] = merged
+                work.append(j)
+    return state

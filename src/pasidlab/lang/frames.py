@@ -1,0 +1,69 @@
+"""Where the locals of a program live while it stands between two steps: slots in the state, shared by locals never live together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.flow import Code, liveness
+from pasidlab.lang.ir import CPU, Site
+from pasidlab.lang.types import ANY, Domain, Field, Int, Mask, Ref, join
+
+LARGEST_SLOT_BITS = 12
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Slot number of each local that must survive a boundary, the slots' domains, and who is live at each boundary."""
+
+    slot_of: dict[str, int]
+    domains: tuple[Domain, ...]
+    live_at: dict[int, tuple[str, ...]]  # index of the boundary instruction -> locals
+
+    def fields(self, struct: str, prefix: str, count: int) -> list[Field]:
+        """The state fields that hold the slots; the default is a value of the domain."""
+        return [
+            Field(struct, f"{prefix}{number}", domain, count, domain.value(0)) for number, domain in enumerate(self.domains)
+        ]
+
+
+def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None], implicit: frozenset[str]) -> Frame:
+    """Assign slots greedily; ``implicit`` locals are reloaded at every resume and need none."""
+    before = liveness(code)
+    live_at = {i: tuple(sorted(before[i] - implicit - {CPU})) for i in boundaries}
+    clashes: dict[str, set[str]] = {}
+    sites: dict[str, Site] = {}
+    for i, live in live_at.items():
+        for name in live:
+            clashes.setdefault(name, set()).update(live)
+            sites.setdefault(name, code[i].site)
+    slot_of: dict[str, int] = {}
+    domains: list[Domain] = []
+    for name in sorted(clashes, key=lambda n: (-len(clashes[n]), n)):
+        domain = _finite(name, locals_.get(name), sites[name])
+        for number, existing in enumerate(domains):
+            taken = any(slot_of.get(other) == number for other in clashes[name] if other != name)
+            joined = None if taken else join(existing, domain)
+            if joined is not None and joined.bits <= max(existing.bits, domain.bits):
+                domains[number] = joined
+                slot_of[name] = number
+                break
+        else:
+            slot_of[name] = len(domains)
+            domains.append(domain)
+    return Frame(slot_of, tuple(domains), live_at)
+
+
+def _finite(name: str, domain: Domain | None, site: Site) -> Domain:
+    if isinstance(domain, Ref):
+        return domain
+    if isinstance(domain, Mask):
+        return domain
+    if isinstance(domain, Int) and domain != ANY and domain.bits <= LARGEST_SLOT_BITS:
+        return domain
+    shown = name.split(".")[0]
+    raise PasidlabError(
+        f"local '{shown}' must survive a step boundary in {site.function} but has no small domain",
+        position=site.position,
+        hint=f"annotate it where it is assigned: {shown}: Annotated[int, Range(low, high)] = ...",
+    )

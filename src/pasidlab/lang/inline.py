@@ -1,0 +1,71 @@
+"""Inlines calls: a program becomes one flat piece of code, and every instruction remembers the calls that led to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.ir import CPU, Function, Instr, Operand, Site
+from pasidlab.lang.types import Domain
+
+
+class Inliner:
+    """Flattens functions into one code with its own names for locals and labels."""
+
+    def __init__(self, lookup: Callable[[str], Function]) -> None:
+        self.lookup = lookup
+        self.code: list[Instr] = []
+        self.locals: dict[str, Domain | None] = {}
+        self.ends: dict[str, str] = {}
+        self._copies = 0
+
+    def fresh(self, hint: str) -> str:
+        """A name not used before, for a local or a label."""
+        self._copies += 1
+        return f"{hint}.{self._copies}"
+
+    def call(self, name: str, args: tuple[Operand, ...], dst: str | None, site: Site | None, active: tuple[str, ...] = ()) -> None:
+        """Append the body of a function; its result goes to ``dst``."""
+        function = self.lookup(name)
+        if name in active:
+            cycle = " -> ".join((*active[active.index(name) :], name))
+            raise PasidlabError(f"recursion: {cycle}", position=site.position if site else function.position, hint="use a loop")
+        self._copies += 1
+        copy = self._copies
+        names: dict[str, Operand] = {local: f"{local}.{copy}" for local in function.locals}
+        labels = {str(i.args[0]): f"{i.args[0]}.{copy}" for i in function.code if i.op == "label"}
+        for local, domain in function.locals.items():
+            self.locals[f"{local}.{copy}"] = domain
+        here = Site(name, function.position, site)
+        for parameter, arg in zip(function.params, args, strict=True):
+            self.code.append(Instr("copy", (f"{parameter}.{copy}", arg), here))
+        end = f"return.{copy}"
+        if function.instruction:
+            self.code.append(Instr("atomic", ("begin",), here))
+        for instr in function.code:
+            self._instruction(instr.renamed(names, labels), site, dst, end, (*active, name))
+        self.code.append(Instr("label", (end,), here))
+        if function.instruction:
+            self.code.append(Instr("atomic", ("end",), here))
+
+    def _instruction(self, instr: Instr, caller: Site | None, dst: str | None, end: str, active: tuple[str, ...]) -> None:
+        site = replace(instr.site, caller=caller)
+        if instr.op == "call":
+            self.call(str(instr.args[1]), instr.args[2:], instr.dst, site, active)
+        elif instr.op == "return":
+            if dst is not None:
+                self.code.append(Instr("copy", (dst, instr.args[0]), site))
+            self.code.append(Instr("jump", (end,), site))
+        else:
+            self.code.append(replace(instr, site=site))
+
+    def emit(self, op: str, *args: Operand, site: Site) -> None:
+        """Append one instruction of the lowering's own."""
+        self.code.append(Instr(op, args, site))
+
+
+LANGUAGE = Site("context", Position("<language>", 0))
+"""The site of instructions the lowering itself writes."""
+
+__all__ = ["CPU", "LANGUAGE", "Inliner"]

@@ -1,0 +1,258 @@
+"""The interpreter: the definition of what an action does. Slow and obvious; the native engine must agree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+
+from pasidlab.lang.emit import fold
+from pasidlab.lang.ir import BINARY, Action, Instr, Model, Operand, Site
+from pasidlab.lang.layout import Layout, State
+from pasidlab.lang.primitives import SOUND
+
+FUEL = 20_000
+"""Instructions one step may execute before it counts as an infinite loop."""
+
+_WRAP = 1 << 64
+
+
+@dataclass
+class Failure:
+    """A property broken by a step, or a model error (``property`` empty)."""
+
+    property: str
+    sentence: str
+    site: Site
+
+
+@dataclass
+class Outcome:
+    """What one step did. ``state`` is None when the step ended in an error."""
+
+    action: str
+    params: tuple[int, ...]
+    state: State | None
+    failures: list[Failure] = field(default_factory=list)
+    reached: set[str] = field(default_factory=set)
+    stores: list[tuple[str, int, int, int, Site]] = field(default_factory=list)  # field, element, old, new
+    path: list[Instr] = field(default_factory=list)
+    result: int = 0
+
+    @property
+    def error(self) -> Failure | None:
+        """The model error that ended the step, if any."""
+        return next((f for f in self.failures if not f.property), None)
+
+
+class _Disabled(Exception):
+    """The step cannot be taken."""
+
+
+class _Stop(Exception):
+    """The step ended in an error."""
+
+
+class Interpreter:
+    """Executes the actions of a model on States."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.layout = Layout(model.fields)
+        self.fields = model.field_table()
+        self.offsets = {}
+        offset = 0
+        for f in model.fields:
+            self.offsets[f.path] = offset
+            offset += f.count
+        self.default: State = tuple(f.default for f in model.fields for _ in range(f.count))
+        self._labels = {id(a): _labels(a) for a in self._all_actions()}
+
+    def _all_actions(self) -> list[Action]:
+        model = self.model
+        return [*model.actions, model.init, *(p.action for p in model.predicates), *model.pending.values()]
+
+    def initial_states(self) -> list[State]:
+        """All initial states, in canonical order, without duplicates."""
+        states = {o.state for o in self.run(self.model.init, (), self.default) if o.state is not None}
+        return sorted(states, key=self.layout.pack)
+
+    def successors(self, state: State) -> list[Outcome]:
+        """Every step out of a state."""
+        outcomes: list[Outcome] = []
+        for action in self.model.actions:
+            for params in param_values(action):
+                outcomes += self.run(action, params, state)
+        return outcomes
+
+    def violations(self, state: State) -> list[tuple[str, str, tuple[int, ...]]]:
+        """State predicates that hold but must not: (property, sentence, parameters)."""
+        found = []
+        for predicate in self.model.predicates:
+            for params in param_values(predicate.action):
+                if any(o.result for o in self.run(predicate.action, params, state)):
+                    found.append((predicate.property, predicate.sentence, params))
+        return found
+
+    def is_pending(self, name: str, state: State) -> bool:
+        """Whether the liveness property waits for something in this state."""
+        action = self.model.pending[name]
+        return any(o.result for params in param_values(action) for o in self.run(action, params, state))
+
+    def run(self, action: Action, params: tuple[int, ...], state: State) -> list[Outcome]:
+        """All outcomes of an action with given parameters: one for each way its choices can go."""
+        outcomes = []
+        digits: list[int] = []
+        limits: list[int] = []
+        while True:
+            run = _Run(self, action, params, list(state), digits, limits)
+            outcome = run.execute()
+            if outcome:
+                outcomes.append(outcome)
+            del digits[run.used :], limits[run.used :]
+            while digits and digits[-1] == limits[-1]:
+                digits.pop()
+                limits.pop()
+            if not digits:
+                return outcomes
+            digits[-1] += 1
+
+
+def param_values(action: Action) -> Iterator[tuple[int, ...]]:
+    """Every combination of an action's parameters, in order; references never take None."""
+    ranges = []
+    for _, domain in action.params:
+        values = [domain.value(code) for code in range(1 << domain.bits)]
+        ranges.append([v for v in values if domain.contains(v) and not (hasattr(domain, "struct") and v == 0)])
+    return product(*ranges)
+
+
+def _labels(action: Action) -> dict[str, int]:
+    return {str(i.args[0]): n for n, i in enumerate(action.code) if i.op == "label"}
+
+
+class _Run:
+    """One execution of an action with its choices prescribed by ``digits`` (extended with first values as needed)."""
+
+    def __init__(self, owner: Interpreter, action: Action, params: tuple[int, ...], state: list[int], digits: list[int], limits: list[int]) -> None:
+        self.owner, self.action, self.state, self.digits, self.limits = owner, action, state, digits, limits
+        self.labels = owner._labels[id(action)]
+        self.locals: dict[str, int] = {name: value for (name, _), value in zip(action.params, params, strict=True)}
+        self.outcome = Outcome(action.name, params, None)
+        self.used = 0
+        for f in owner.model.fields:
+            if f.observer:
+                start = owner.offsets[f.path]
+                self.state[start : start + f.count] = [f.default] * f.count
+
+    def value(self, operand: Operand) -> int:
+        """A constant or a local; locals never assigned on this path are 0."""
+        return operand if isinstance(operand, int) else self.locals.get(operand, 0)
+
+    def execute(self) -> Outcome | None:
+        """The outcome, or None when the step cannot be taken."""
+        code, i = self.action.code, 0
+        try:
+            for _ in range(FUEL):
+                instr = code[i]
+                self.outcome.path.append(instr)
+                if instr.op == "end":
+                    self.outcome.state = tuple(self.state)
+                    return self.outcome
+                if instr.op == "return":
+                    self.outcome.result = self.value(instr.args[0])
+                    return self.outcome
+                target = self.step(instr)
+                i = self.labels[target] if target else i + 1
+            self.fail("", "this step never ends (an infinite loop without access to shared state)", code[i].site)
+        except _Disabled:
+            return None
+        except _Stop:
+            return self.outcome
+        return self.outcome
+
+    def fail(self, name: str, sentence: str, site: Site) -> None:
+        """Record a failure."""
+        self.outcome.failures.append(Failure(name, sentence, site))
+
+    def step(self, instr: Instr) -> str | None:
+        """Execute one instruction; a label to go to, or None for the next."""
+        args = instr.args
+        match instr.op:
+            case "label" | "pause" | "atomic":
+                return None
+            case "copy":
+                self.locals[str(args[0])] = self.value(args[1])
+            case "not":
+                self.locals[str(args[0])] = int(not self.value(args[1]))
+            case "inv":
+                self.locals[str(args[0])] = ~self.value(args[1])
+            case "load":
+                at = self.address(str(args[1]), args[2], instr)
+                self.locals[str(args[0])] = self.state[at]
+            case "store":
+                self.store(instr)
+            case "jump":
+                return str(args[0])
+            case "branch":
+                return str(args[1] if self.value(args[0]) else args[2])
+            case "switch":
+                return str(args[1 + self.value(args[0])])
+            case "choose":
+                self.locals[str(args[0])] = self.choice(self.value(args[1]), self.value(args[2]))
+            case "require" | "wait":
+                if not self.value(args[0]):
+                    raise _Disabled
+            case "check":
+                if not self.value(args[1]):
+                    self.fail(str(args[0]), instr.text, instr.site)
+            case "reach":
+                self.outcome.reached.add(str(args[0]))
+            case op if op in BINARY:
+                self.binary(instr)
+            case op:
+                raise AssertionError(f"operation {op} in a lowered action")
+        return None
+
+    def binary(self, instr: Instr) -> None:
+        """Arithmetic on exact integers, kept within 64 bits."""
+        a, b = self.value(instr.args[1]), self.value(instr.args[2])
+        if instr.op in ("div", "mod") and b == 0:
+            self.fail("", "division by zero", instr.site)
+            raise _Stop
+        if instr.op in ("shl", "shr") and not 0 <= b < 64:
+            self.fail("", f"shift by {b}", instr.site)
+            raise _Stop
+        value = fold(instr.op, a, b)
+        self.locals[str(instr.args[0])] = (value + _WRAP // 2) % _WRAP - _WRAP // 2
+
+    def address(self, path: str, element: Operand, instr: Instr) -> int:
+        """Index into the state of a field's element; following NULL is the kernel's fault."""
+        number = self.value(element)
+        f = self.owner.fields[path]
+        if not 1 <= number <= f.count:
+            what = f"NULL pointer dereference: {path} of nothing" if number == 0 else f"{path}: no element {number - 1}"
+            self.fail(SOUND if number == 0 else "", what, instr.site)
+            raise _Stop
+        return self.owner.offsets[path] + number - 1
+
+    def store(self, instr: Instr) -> None:
+        """A store; a value outside the field's domain ends the step in an error."""
+        path, element, operand = instr.args
+        at = self.address(str(path), element, instr)
+        value, f = self.value(operand), self.owner.fields[str(path)]
+        if not f.domain.contains(value):
+            self.fail("", f"{value} stored to {path}, whose domain is {f.domain}", instr.site)
+            raise _Stop
+        self.outcome.stores.append((str(path), self.value(element) - 1, self.state[at], value, instr.site))
+        self.state[at] = value
+
+    def choice(self, low: int, high: int) -> int:
+        """The next prescribed choice; an empty range disables the step."""
+        if low > high:
+            raise _Disabled
+        if self.used == len(self.digits):
+            self.digits.append(low)
+            self.limits.append(high)
+        self.used += 1
+        return self.digits[self.used - 1]

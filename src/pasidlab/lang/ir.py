@@ -1,0 +1,183 @@
+"""The intermediate representation: one table of operations, functions made of them, models made of functions.
+
+Both front ends (restricted Python, kernel C) produce ``Function``s; ``lower`` turns programs into ``Action``s made of the
+same operations; the interpreter and the native backend execute ``Action``s and know nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from pasidlab.errors import Position
+from pasidlab.lang.types import Domain, Field
+
+Operand = int | str
+"""A constant, or the name of a local. The local ``%cpu`` is the executing CPU (a reference, never None)."""
+
+CPU = "%cpu"
+
+# Shape letters: d destination local, a operand, f field, i element (operand; 0 is NULL and faults), l label, n name, * any number of a.
+OPS: dict[str, str] = {
+    # values
+    "copy": "d a",
+    "add": "d a a", "sub": "d a a", "mul": "d a a", "div": "d a a", "mod": "d a a",  # div, mod: C truncation; by 0 is an error
+    "and": "d a a", "or": "d a a", "xor": "d a a", "shl": "d a a", "shr": "d a a",
+    "eq": "d a a", "ne": "d a a", "lt": "d a a", "le": "d a a",
+    "not": "d a",  # 1 if a is 0, else 0
+    "inv": "d a",  # all 64 bits inverted
+    # state
+    "load": "d f i",
+    "store": "f i a",  # an error if a is outside the field's domain
+    # control
+    "label": "l",
+    "jump": "l",
+    "branch": "a l l",  # nonzero: first label
+    "switch": "a *l",  # the value selects among the labels, first is 0
+    "call": "d n *a",
+    "return": "a",
+    # behaviour
+    "choose": "d a a",  # any value from first to second: the checker tries each
+    "require": "a",  # false: this step cannot be taken
+    "check": "n a",  # false: the property named is violated by this step
+    "reach": "n",  # a witness that the property was put to the test
+    "wait": "a n",  # a step of its own, taken only while a holds; n: "spin" keeps the CPU, "sleep" gives it up
+    "atomic": "n",  # "begin" / "end": one instruction of the machine, no step boundary inside
+    "enter": "i n",  # the task given is now at the kernel entry point named
+    "mask": "n",  # irqs_off irqs_on preempt_off preempt_on bh_off bh_on: what may interrupt this CPU; counted but for irqs
+    "pause": "",  # a step boundary whatever the merging
+    "end": "",  # this step is complete
+}  # fmt: skip
+
+VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "shl", "shr", "eq", "ne", "lt", "le", "not", "inv"})
+BINARY = VALUES - {"copy", "not", "inv"} | {"div", "mod"}
+COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
+TERMINATORS = frozenset({"jump", "branch", "switch", "return", "end"})
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an instruction comes from: a source position in a function, and the call that inlined it."""
+
+    function: str
+    position: Position
+    caller: Site | None = None
+
+    def chain(self) -> Iterator[Site]:
+        """This site, then its callers, innermost first."""
+        site: Site | None = self
+        while site:
+            yield site
+            site = site.caller
+
+
+@dataclass(frozen=True)
+class Instr:
+    """One operation. ``args`` follow the shape in OPS, the destination first where there is one."""
+
+    op: str
+    args: tuple[Operand, ...]
+    site: Site
+    text: str = ""  # check: the sentence shown when it fails
+
+    @property
+    def dst(self) -> str | None:
+        """The local this instruction assigns, if any."""
+        return str(self.args[0]) if OPS[self.op].startswith("d") else None
+
+    def operands(self) -> tuple[Operand, ...]:
+        """The values read: constants and locals, in order."""
+        return tuple(arg for kind, arg in self.shaped() if kind in "ai")
+
+    def shaped(self) -> list[tuple[str, Operand]]:
+        """Each argument with its shape letter."""
+        letters = OPS[self.op].split()
+        if letters and letters[-1].startswith("*"):
+            letters[-1:] = [letters[-1][1:]] * (len(self.args) - len(letters) + 1)
+        return list(zip(letters, self.args, strict=True))
+
+    def labels(self) -> tuple[str, ...]:
+        """Labels this instruction may go to (or defines)."""
+        return tuple(str(arg) for kind, arg in self.shaped() if kind == "l")
+
+    @property
+    def field(self) -> str | None:
+        """The path of the field accessed, for load and store."""
+        return str(self.args[1]) if self.op == "load" else str(self.args[0]) if self.op == "store" else None
+
+    def renamed(self, names: dict[str, Operand], labels: dict[str, str]) -> Instr:
+        """A copy with locals and labels replaced."""
+        mapping = {"d": names, "a": names, "i": names, "l": labels}
+        args = tuple(
+            mapping[kind].get(arg, arg) if kind in mapping and isinstance(arg, str) else arg for kind, arg in self.shaped()
+        )
+        return replace(self, args=args)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function before inlining. ``locals`` gives each local's domain (None: unknown, may not live across steps)."""
+
+    name: str
+    params: tuple[str, ...]
+    locals: dict[str, Domain | None]
+    result: Domain | None
+    code: tuple[Instr, ...]
+    position: Position
+    instruction: bool = False  # executes as one step
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A declared behaviour: a function and the role its decorator gave it."""
+
+    role: str  # rule, user, entry, context, exit, init, never, live, again
+    function: str
+    name: str  # display name; for never/live the property
+    params: tuple[tuple[str, Domain], ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A guarded step of the lowered model: executed for each value of its parameters, ends at ``end``."""
+
+    name: str
+    params: tuple[tuple[str, Domain], ...]
+    code: tuple[Instr, ...]
+    cpu_param: bool = False
+    resumes: tuple[Site, ...] = ()  # for programs: the site each program counter stands at, index = pc
+
+
+@dataclass(frozen=True)
+class Property:
+    """A named promise; ``sentence`` is printed when it is broken."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A state predicate that must never be true, for any value of its parameters."""
+
+    property: str
+    action: Action
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A lowered model: what both engines execute."""
+
+    name: str
+    fields: tuple[Field, ...]
+    actions: tuple[Action, ...]
+    init: Action
+    predicates: tuple[Predicate, ...]
+    properties: tuple[Property, ...]
+    pending: dict[str, Action] = field(default_factory=dict)  # liveness: states in which a request is outstanding
+
+    def field_table(self) -> dict[str, Field]:
+        """Fields by path, ``Struct.name``."""
+        return {f.path: f for f in self.fields}

@@ -1,0 +1,342 @@
+"""Lowered actions -> LLVM IR text. Tables from operation to mnemonic; everything else is bit fields and the choice odometer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pasidlab.lang.interpreter import FUEL
+from pasidlab.lang.ir import Action, Instr, Operand
+from pasidlab.lang.layout import Layout, Place
+from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.types import Field, Int, Mask
+
+ARITHMETIC = {"add": "add", "sub": "sub", "mul": "mul", "div": "sdiv", "mod": "srem", "and": "and", "or": "or", "xor": "xor", "shl": "shl", "shr": "ashr"}
+COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle"}
+CHOICE_DEPTH = 16
+"""How many choices one step may make."""
+
+# `observed`: words overwritten for each state, then the accumulated reached mask, then counters.
+STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, COUNTERS = 0, 1, 2, 3, 4, 5, 8
+
+
+class ActionText:
+    """Emits one LLVM function for an action with constant parameters."""
+
+    def __init__(self, name: str, action: Action, params: tuple[int, ...], layout: Layout, bits: dict[str, int], cover: dict[int, int]) -> None:
+        self.name, self.action, self.layout, self.bits, self.cover = name, action, layout, bits, cover
+        self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
+        self.lines: list[str] = []
+        self.fresh = 0
+        self.chooses = any(i.op == "choose" for i in action.code)
+        self.returns = any(i.op == "return" for i in action.code)
+        self.locals = sorted({i.dst for i in action.code if i.dst} | {o for i in action.code for o in i.operands() if isinstance(o, str)})
+        self.position = {str(i.args[0]): n for n, i in enumerate(action.code) if i.op == "label"}
+        self.loops = {label for n, i in enumerate(action.code) if i.op in ("jump", "branch", "switch") for label in i.labels() if self.position[label] <= n}
+
+    def temp(self) -> str:
+        """A new SSA name."""
+        self.fresh += 1
+        return f"%t{self.fresh}"
+
+    def put(self, text: str) -> None:
+        """One line of the body."""
+        self.lines.append("  " + text)
+
+    def op(self, text: str) -> str:
+        """An instruction with a result."""
+        name = self.temp()
+        self.put(f"{name} = {text}")
+        return name
+
+    def get(self, pointer: str) -> str:
+        """A loaded word."""
+        return self.op(f"load i64, ptr {pointer}")
+
+    def index(self, base: str, number: int | str) -> str:
+        """The address of word ``number`` behind ``base``."""
+        return self.op(f"getelementptr i64, ptr {base}, i64 {number}")
+
+    def do(self, operation: str, a: int | str, b: int | str) -> str:
+        """A binary operation on 64-bit words."""
+        return self.op(f"{operation} i64 {a}, {b}")
+
+    def block(self, label: str) -> None:
+        """Start a basic block."""
+        self.lines.append(f'"{label}":')
+
+    def local(self, operand: Operand) -> str:
+        """The value of an operand: a literal or a loaded local."""
+        if isinstance(operand, int):
+            return str(operand)
+        if operand in self.constants:
+            return str(self.constants[operand])
+        return self.op(f'load i64, ptr %"l.{operand}"')
+
+    def set(self, name: str, value: str) -> None:
+        """Assign a local."""
+        self.put(f'store i64 {value}, ptr %"l.{name}"')
+
+    def text(self) -> str:
+        """The whole function: i64 name(state, successors, observed) -> number of successors (or the result of a predicate)."""
+        self.lines = [f'define internal i64 @"{self.name}"(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {{']
+        for slot in [f"l.{local}" for local in self.locals] + [f"w{w}" for w in range(self.layout.words)] + ["broken", "reached", "fuel", "count", "again"]:
+            self.put(f'%"{slot}" = alloca i64')
+        self.put("store i64 0, ptr %count")
+        if self.chooses:
+            for slot, kind in (("digits", f"[{CHOICE_DEPTH} x i64]"), ("limits", f"[{CHOICE_DEPTH} x i64]"), ("depth", "i64"), ("used", "i64")):
+                self.put(f"%{slot} = alloca {kind}")
+            self.put("store i64 0, ptr %depth")
+        self.put("br label %start")
+        self.block("start")
+        self._prepare()
+        self._body()
+        self._endings()
+        self.lines.append("}")
+        return "\n".join(self.lines)
+
+    def _prepare(self) -> None:
+        for w in range(self.layout.words):
+            value = self.get(self.index("%state", w))
+            self.put(f"store i64 {value}, ptr %w{w}")
+        for slot in ("broken", "reached", "again"):
+            self.put(f"store i64 0, ptr %{slot}")
+        self.put(f"store i64 {FUEL}, ptr %fuel")
+        for local in self.locals:
+            if local not in self.constants:
+                self.set(local, "0")
+        if self.chooses:
+            self.put("store i64 0, ptr %used")
+
+    def _body(self) -> None:
+        open_block = True
+        for number, instr in enumerate(self.action.code):
+            if instr.op == "label":
+                if open_block:
+                    self.put(f'br label %"L.{instr.args[0]}"')
+                self.block(f"L.{instr.args[0]}")
+                open_block = True
+                if instr.args[0] in self.loops:
+                    self._burn()
+            else:
+                self._instruction(instr)
+                open_block = instr.op not in ("jump", "branch", "switch", "end", "return")
+            if number in self.cover and open_block:
+                self.put(f"store i64 1, ptr {self.op(f'getelementptr i64, ptr %seen, i64 {self.cover[number]}')}")
+
+    def _burn(self) -> None:
+        left = self.do("sub", self.get("%fuel"), 1)
+        self.put(f"store i64 {left}, ptr %fuel")
+        self._require(self.op(f"icmp sgt i64 {left}, 0"), "error")
+
+    def _require(self, condition: str, otherwise: str) -> None:
+        go = f"go{self.temp()[1:]}"
+        self.put(f"br i1 {condition}, label %{go}, label %{otherwise}")
+        self.block(go)
+
+    def _instruction(self, instr: Instr) -> None:
+        op, args = instr.op, instr.args
+        if op in ARITHMETIC:
+            self._arithmetic(instr)
+        elif op in COMPARISON:
+            test = self.op(f"icmp {COMPARISON[op]} i64 {self.local(args[1])}, {self.local(args[2])}")
+            self.set(str(args[0]), self.op(f"zext i1 {test} to i64"))
+        elif op == "not":
+            self.set(str(args[0]), self.op(f"zext i1 {self.op(f'icmp eq i64 {self.local(args[1])}, 0')} to i64"))
+        elif op == "inv":
+            self.set(str(args[0]), self.op(f"xor i64 {self.local(args[1])}, -1"))
+        elif op == "copy":
+            self.set(str(args[0]), self.local(args[1]))
+        elif op == "load":
+            self._load(instr)
+        elif op == "store":
+            self._store(instr)
+        elif op in ("require", "wait"):
+            self._require(self.op(f"icmp ne i64 {self.local(args[0])}, 0"), "next")
+        elif op == "check":
+            self._flag("broken", self.bits[str(args[0])], self.op(f"icmp eq i64 {self.local(args[1])}, 0"))
+        elif op == "reach":
+            name = str(args[0])
+            slot, bit = ("again", self.bits[name[6:]]) if name.startswith("again:") else ("reached", self.bits[name])
+            self._flag(slot, bit, "true")
+        else:
+            self._control(instr)
+
+    def _control(self, instr: Instr) -> None:
+        op, args = instr.op, instr.args
+        if op == "jump":
+            self.put(f'br label %"L.{args[0]}"')
+        elif op == "branch":
+            test = self.op(f"icmp ne i64 {self.local(args[0])}, 0")
+            self.put(f'br i1 {test}, label %"L.{args[1]}", label %"L.{args[2]}"')
+        elif op == "switch":
+            cases = " ".join(f'i64 {n}, label %"L.{label}"' for n, label in enumerate(args[1:]))
+            self.put(f'switch i64 {self.local(args[0])}, label %"L.{args[1]}" [ {cases} ]')
+        elif op == "choose":
+            self._choose(instr)
+        elif op == "end":
+            self.put("br label %done")
+        elif op == "return":
+            self.put(f"ret i64 {self.local(args[0])}")
+        elif op not in ("pause", "atomic"):
+            raise AssertionError(op)
+
+    def _flag(self, slot: str, bit: int, condition: str) -> None:
+        old = self.get(f"%{slot}")
+        new = self.op(f"or i64 {old}, {1 << bit}")
+        self.put(f"store i64 {self.op(f'select i1 {condition}, i64 {new}, i64 {old}')}, ptr %{slot}")
+
+    def _arithmetic(self, instr: Instr) -> None:
+        a, b = self.local(instr.args[1]), self.local(instr.args[2])
+        if instr.op in ("div", "mod"):
+            self._require(self.op(f"icmp ne i64 {b}, 0"), "error")
+        elif instr.op in ("shl", "shr") and not b.isdigit():
+            self._require(self.op(f"icmp ult i64 {b}, 64"), "error")
+        self.set(str(instr.args[0]), self.op(f"{ARITHMETIC[instr.op]} i64 {a}, {b}"))
+
+    def _shift(self, place: Place, element: Operand) -> str:
+        """The bit position of an element; branches away when there is no such element."""
+        value = self.local(element)
+        if value.lstrip("-").isdigit():
+            if not 1 <= int(value) <= place.field.count:
+                self._require("false", "null" if value == "0" else "error")
+                return str(place.shift)
+            return str(place.shift + (int(value) - 1) * place.width)
+        if element != "%owner":
+            self._require(self.op(f"icmp ne i64 {value}, 0"), "null")
+            self._require(self.op(f"icmp ule i64 {value}, {place.field.count}"), "error")
+        if place.field.count == 1:
+            return str(place.shift)
+        return self.op(f"add i64 {self.op(f'mul i64 {value}, {place.width}')}, {place.shift - place.width}")
+
+    def _load(self, instr: Instr) -> None:
+        place = self.layout.places[str(instr.args[1])]
+        shift = self._shift(place, instr.args[2])
+        code = self.do("and", self.do("lshr", self.get(f"%w{place.word}"), shift), (1 << place.width) - 1)
+        self.set(str(instr.args[0]), self._decode(place.field, code))
+
+    def _decode(self, field: Field, code: str) -> str:
+        domain = field.domain
+        if isinstance(domain, Int):
+            return self.op(f"add i64 {code}, {domain.low}") if domain.low else code
+        if not isinstance(domain, Mask):
+            return code
+        total = "0"
+        for at, low, width in domain.runs():
+            part = self.do("and", self.do("lshr", code, low), (1 << width) - 1)
+            total = self.do("or", total, self.do("shl", part, at))
+        return total
+
+    def _store(self, instr: Instr) -> None:
+        place = self.layout.places[str(instr.args[0])]
+        shift = self._shift(place, instr.args[1])
+        code = self._encode(place.field, self.local(instr.args[2]))
+        clear = self.do("xor", self.do("shl", (1 << place.width) - 1, shift), -1)
+        kept = self.do("and", self.get(f"%w{place.word}"), clear)
+        self.put(f"store i64 {self.do('or', kept, self.do('shl', code, shift))}, ptr %w{place.word}")
+
+    def _encode(self, field: Field, value: str) -> str:
+        domain = field.domain
+        if isinstance(domain, Mask):
+            self._require(self.op(f"icmp eq i64 {self.op(f'and i64 {value}, {~domain.mask}')}, 0"), "error")
+            total = "0"
+            for at, low, width in domain.runs():
+                part = self.do("and", self.do("lshr", value, at), (1 << width) - 1)
+                total = self.do("or", total, self.do("shl", part, low))
+            return total
+        low, high = (domain.low, domain.high) if isinstance(domain, Int) else (0, field.domain.bits and getattr(domain, "count", 0))
+        code = self.op(f"sub i64 {value}, {low}") if low else value
+        self._require(self.op(f"icmp ule i64 {code}, {high - low}"), "error")
+        return code
+
+    def _choose(self, instr: Instr) -> None:
+        low, high = self.local(instr.args[1]), self.local(instr.args[2])
+        self._require(self.op(f"icmp sle i64 {low}, {high}"), "next")
+        used, depth = self.get("%used"), self.get("%depth")
+        self._require(self.op(f"icmp ult i64 {used}, {CHOICE_DEPTH}"), "error")
+        digit = self.op(f"getelementptr i64, ptr %digits, i64 {used}")
+        limit = self.op(f"getelementptr i64, ptr %limits, i64 {used}")
+        number = self.temp()[1:]
+        self.put(f"br i1 {self.op(f'icmp eq i64 {used}, {depth}')}, label %new{number}, label %old{number}")
+        self.block(f"new{number}")
+        self.put(f"store i64 {low}, ptr {digit}")
+        self.put(f"store i64 {high}, ptr {limit}")
+        self.put(f"store i64 {self.op(f'add i64 {depth}, 1')}, ptr %depth")
+        self.put(f"br label %old{number}")
+        self.block(f"old{number}")
+        self.put(f"store i64 {self.op(f'add i64 {used}, 1')}, ptr %used")
+        self.set(str(instr.args[0]), self.op(f"load i64, ptr {digit}"))
+
+    def _observe(self, word: int, value: str) -> None:
+        pointer = self.op(f"getelementptr i64, ptr %seen, i64 {word}")
+        self.put(f"store i64 {self.do('or', self.get(pointer), value)}, ptr {pointer}")
+
+    def _endings(self) -> None:
+        self.block("done")
+        count = self.get("%count")
+        for w in range(self.layout.words):
+            number = self.do("add", self.do("mul", count, self.layout.words), w)
+            value = self.get(f"%w{w}")
+            self.put(f"store i64 {value}, ptr {self.index('%out', number)}")
+        self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
+        self._commit()
+        self.block("null")
+        self._flag("broken", self.bits.get(SOUND, 63), "true")
+        self._commit()
+        self.block("error")
+        self._observe(ERROR, "1")
+        self._commit()
+        self.block("next")
+        if self.chooses:
+            self._advance()
+        else:
+            self.put("br label %finish")
+        self.block("finish")
+        self.put("ret i64 0" if self.returns else f"ret i64 {self.get('%count')}")
+
+    def _commit(self) -> None:
+        for word, slot in ((STEP_BROKEN, "broken"), (REACHED, "reached"), (AGAIN, "again")):
+            self._observe(word, self.get(f"%{slot}"))
+        self.put("br label %next")
+
+    def _advance(self) -> None:
+        """The odometer: forget choices this run did not make, drop exhausted ones, increment the last."""
+        self.put(f"store i64 {self.get('%used')}, ptr %depth")
+        self.put("br label %trim")
+        self.block("trim")
+        depth = self.get("%depth")
+        self.put(f"br i1 {self.op(f'icmp eq i64 {depth}, 0')}, label %finish, label %look")
+        self.block("look")
+        last = self.op(f"sub i64 {depth}, 1")
+        digit = self.op(f"getelementptr i64, ptr %digits, i64 {last}")
+        value = self.op(f"load i64, ptr {digit}")
+        limit = self.op(f"load i64, ptr {self.op(f'getelementptr i64, ptr %limits, i64 {last}')}")
+        self.put(f"br i1 {self.op(f'icmp eq i64 {value}, {limit}')}, label %drop, label %again_")
+        self.block("drop")
+        self.put(f"store i64 {last}, ptr %depth")
+        self.put("br label %trim")
+        self.block("again_")
+        self.put(f"store i64 {self.op(f'add i64 {value}, 1')}, ptr {digit}")
+        self.put("br label %start")
+
+
+def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]]) -> str:
+    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter)."""
+    lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
+    for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
+        lines += [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}", f"  store i64 0, ptr %z{word}"]
+    for n, (name, word, bit) in enumerate(predicates):
+        lines += [
+            f'  %p{n} = call i64 @"{name}"(ptr %state, ptr %out, ptr %seen)', f"  %q{n} = icmp ne i64 %p{n}, 0",
+            f"  %r{n} = select i1 %q{n}, i64 {1 << bit}, i64 0", f"  %o{n} = load i64, ptr %z{word}",
+            f"  %s{n} = or i64 %o{n}, %r{n}", f"  store i64 %s{n}, ptr %z{word}",
+        ]  # fmt: skip
+    total = "0"
+    for n, (name, counter) in enumerate(actions):
+        lines += [
+            f"  %m{n} = mul i64 {total}, {words}", f"  %a{n} = getelementptr i64, ptr %out, i64 %m{n}",
+            f'  %n{n} = call i64 @"{name}"(ptr %state, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
+            f"  %c{n} = getelementptr i64, ptr %seen, i64 {counter}", f"  %v{n} = load i64, ptr %c{n}",
+            f"  %i{n} = add i64 %v{n}, %n{n}", f"  store i64 %i{n}, ptr %c{n}",
+        ]  # fmt: skip
+        total = f"%tot{n}"
+    return "\n".join([*lines, f"  ret i64 {total}", "}"])

@@ -1,0 +1,308 @@
+"""Builds a lowered model from a namespace: compiles functions, finds the declared behaviours, lowers programs to actions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang import source
+from pasidlab.lang.contexts import AT_ENTRY, Masks
+from pasidlab.lang.flow import Code, simplify
+from pasidlab.lang.inline import LANGUAGE, Inliner
+from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
+from pasidlab.lang.legality import verify
+from pasidlab.lang.merge import Traffic, Visibility
+from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.primitives import SLEEPING
+from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program
+from pasidlab.lang.python import FunctionCompiler
+from pasidlab.lang.scope import Bounds
+from pasidlab.lang.types import BOOL, Domain, Field, Int
+
+ARRIVALS = Path(__file__).with_name("arrivals.py")
+ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "never", "pending")
+ABOVE = {"task": ("hardirq", "softirq", "schedule"), "user": ("hardirq", "softirq", "schedule"), "schedule": (), "softirq": ("hardirq",), "hardirq": ()}
+RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
+
+
+class Functions:
+    """Compiles functions on demand, verifies them, and knows their result domains."""
+
+    def __init__(self, names: Names, extra: dict[str, Function] | None = None) -> None:
+        self.names = names
+        self.compiled: dict[str, Function] = dict(extra or {})
+        self._active: list[str] = []
+
+    def get(self, name: str, default: Domain | None = None) -> Domain | None:
+        """The result domain of a function; what the compiler asks at a call."""
+        if name in self._active:
+            source_function = self.names.namespace.functions[name]
+            raise PasidlabError(f"recursion: {' -> '.join((*self._active, name))}", position=source_function.position, hint="use a loop")
+        return self(name).result
+
+    def __call__(self, name: str) -> Function:
+        """The compiled function."""
+        if name not in self.compiled:
+            self._active.append(name)
+            function = FunctionCompiler(self.names.namespace.functions[name], self.names, self).compile()  # type: ignore[arg-type]
+            self._active.pop()
+            verify(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
+            self.compiled[name] = function
+        return self.compiled[name]
+
+
+def entries_of(names: Names) -> list[Entry]:
+    """The declared behaviours whose event is in the scope, in order of their source."""
+    found = []
+    for function in names.namespace.functions.values():
+        for decorator in function.node.decorator_list:
+            call = decorator if isinstance(decorator, ast.Call) else None
+            role = ast.unparse(call.func if call else decorator)
+            if role not in ROLES:
+                continue
+            options = {k.arg or "": str(ast.literal_eval(k.value)) for k in call.keywords} if call else {}
+            texts = [str(ast.literal_eval(a)) for a in call.args] if call else []
+            if options.get("event") and options["event"] not in names.bounds.events:
+                continue
+            params = tuple((a.arg, names.annotation(a.annotation, function.file)) for a in function.node.args.args if a.annotation)
+            options |= {"kind": texts[0] if texts else "", "sentence": texts[1] if len(texts) > 1 else ""}
+            found.append(Entry(role, function.name, function.name, params, options))
+    return found
+
+
+@dataclass
+class Lowering:
+    """The work of building one model."""
+
+    name: str
+    names: Names
+    functions: Functions
+    properties: tuple[Property, ...]
+    merged: bool = True
+
+    def build(self) -> Model:
+        """The lowered model."""
+        behaviours = entries_of(self.names)
+        self.fields: dict[str, Field] = dict(self.names.fields)
+        self.entry_pc: dict[str, int] = {}
+        programs = self._programs(behaviours)
+        rules = [(e, *self._flat(e)) for e in behaviours if e.role in ("rule", "user")]
+        predicates = [(e, *self._flat(e)) for e in behaviours if e.role in ("never", "pending")]
+        visibility = Visibility(self._traffic(programs, rules, predicates), self.merged)
+        lowered = [self._lower(program, visibility) for program in programs]
+        sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
+        actions = [low.action for low in lowered] + [self._rule(e, code, sleeping) for e, code, _ in rules]
+        init = next((e for e in behaviours if e.role == "initial"), None)
+        if init is None:
+            raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
+        init_code = self._finished(self._flat(init)[0])
+        model = Model(
+            self.name, tuple(self.fields.values()), tuple(actions), Action("initial", (), tuple(init_code)),
+            tuple(Predicate(e.options["kind"], Action(e.name, e.params, tuple(self._finished(c))), e.options["sentence"]) for e, c, _ in predicates if e.role == "never"),
+            self.properties,
+            {e.options["kind"]: Action(e.name, e.params, tuple(self._finished(c))) for e, c, _ in predicates if e.role == "pending"},
+        )  # fmt: skip
+        return freeze_constants(model)
+
+    def _lookup(self, name: str) -> Function:
+        return self.functions(name)
+
+    def _flat(self, entry: Entry) -> tuple[Code, dict[str, Domain | None]]:
+        inliner = _SleepingInliner(self._lookup)
+        dst = "%truth" if entry.role in ("never", "pending") else None
+        inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
+        if dst:
+            inliner.emit("return", dst, site=LANGUAGE)
+        else:
+            inliner.emit("end", site=LANGUAGE)
+        return simplify(inliner.code, set()), inliner.locals
+
+    def _programs(self, behaviours: list[Entry]) -> list[Program]:
+        starts = [e for e in behaviours if e.role == "entry"]
+        exits = [e for e in behaviours if e.role == "exit_to_user"]
+        programs = []
+        if starts:
+            self.entry_pc |= {e.function: number for number, e in enumerate(starts, start=2)}
+            programs.append(self._task_program(starts, exits[0] if exits else None))
+        for kind in ("schedule", "softirq", "hardirq"):
+            handlers = [e for e in behaviours if e.role == "context" and (e.options["kind"] == kind or (kind == "hardirq" and e.options["kind"] == "ipi"))]
+            if handlers:
+                handlers.sort(key=lambda e: e.options["kind"] != kind)
+                programs.append(self._context_program(kind, handlers))
+        for program in programs:
+            program.clean()
+        return programs
+
+    def _task_program(self, starts: list[Entry], leave: Entry | None) -> Program:
+        inliner = _SleepingInliner(self._lookup)
+        labels = ["entry.exit"]
+        masks = [AT_ENTRY["exit_to_user"]]
+        for entry in starts:
+            label = f"entry.{entry.function}"
+            labels.append(label)
+            masks.append(AT_ENTRY[entry.options["kind"]])
+            inliner.emit("label", label, site=LANGUAGE)
+            inliner.call(entry.function, (), None, None)
+            inliner.emit("jump", "entry.exit", site=LANGUAGE)
+        inliner.emit("label", "entry.exit", site=LANGUAGE)
+        if leave:
+            inliner.call(leave.function, (), None, None)
+        inliner.emit("store", "Cpu.irqs_off", CPU, 0, site=LANGUAGE)
+        inliner.emit("end", site=LANGUAGE)
+        return Program("task", inliner.code, inliner.locals, labels, masks, "Task", "local")
+
+    def _context_program(self, kind: str, handlers: list[Entry]) -> Program:
+        inliner = _SleepingInliner(self._lookup)
+        labels: list[str] = []
+        masks: list[Masks] = []
+        if kind == "hardirq" and handlers[0].options["kind"] == "ipi":
+            labels.append("entry.nothing")
+            masks.append(AT_ENTRY["hardirq"])
+            inliner.emit("label", "entry.nothing", site=LANGUAGE)
+            inliner.emit("jump", "leave", site=LANGUAGE)
+        for entry in handlers:
+            labels.append(f"entry.{entry.function}")
+            masks.append(AT_ENTRY[entry.options["kind"]])
+            inliner.emit("label", labels[-1], site=LANGUAGE)
+            inliner.call(entry.function, (), None, None)
+            inliner.emit("jump", "leave", site=LANGUAGE)
+        inliner.emit("label", "leave", site=LANGUAGE)
+        inliner.call(RETURN[kind], (), None, None)
+        inliner.emit("end", site=LANGUAGE)
+        return Program(kind, inliner.code, inliner.locals, labels, masks, "Cpu", kind + "_local")
+
+    def _traffic(self, programs: list[Program], *behaviours: list[tuple[Entry, Code, dict[str, Domain | None]]]) -> Traffic:
+        traffic = Traffic()
+        for program in programs:
+            traffic.add(program.context, program.code)
+        for group in behaviours:
+            for entry, code, _ in group:
+                traffic.add("predicate" if entry.role in ("never", "pending") else entry.role, code)
+        return traffic
+
+    def _lower(self, program: Program, visibility: Visibility) -> Lowered:
+        guard = _guard(program.context)
+        if program.context == "task":
+            guard += [_at("load", OWNER, "Cpu.current", CPU), _at("require", OWNER)]
+        else:
+            guard.append(_at("copy", OWNER, CPU))
+        guard += [_at("load", "%pc", program.pc_field, OWNER), _at("require", "%pc")]
+        low = lower_program(program, visibility, guard, self.names.counts[program.struct])
+        for field in low.fields:
+            self.fields[field.path] = field
+        pc = self.fields[program.pc_field]
+        self.fields[pc.path] = replace(pc, domain=Int(0, low.counters))
+        cpu = ((CPU, self.names.annotation(ast.Name("Cpu"), "")),)
+        return replace(low, action=replace(low.action, params=cpu, code=tuple(self._finished(list(low.action.code)))))
+
+    def _rule(self, entry: Entry, code: Code, sleeping: tuple[int, ...]) -> Action:
+        guard: Code = []
+        params = entry.params
+        uses_cpu = entry.role == "user" or any(CPU in i.args for i in code)
+        if entry.role == "user":
+            guard = [*_guard("user"), _at("load", OWNER, "Cpu.current", CPU), _at("require", OWNER), _at("load", "%pc", "Task.pc", OWNER)]
+            guard += [_at("not", "%user", "%pc"), _at("require", "%user")]
+        if uses_cpu:
+            params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
+        body = self._finished([*guard, *_sleeping_test(code, sleeping)])
+        return Action(entry.name, params, tuple(simplify(body, set())), cpu_param=uses_cpu)
+
+    def _finished(self, code: Code) -> Code:
+        """Code with ``enter`` and the marks of atomicity replaced by what they do."""
+        out: Code = []
+        for instr in code:
+            if instr.op == "enter":
+                out += self._entered(instr)
+            elif instr.op == "mask":
+                raise PasidlabError("only kernel code changes masks", position=instr.site.position, hint="move it into an entry point or a context")
+            elif instr.op not in ("atomic", "pause"):
+                out.append(instr)
+        return out
+
+    def _entered(self, instr: Instr) -> Code:
+        name = str(instr.args[1])
+        if name not in self.entry_pc:
+            raise PasidlabError(f"'{name}' is not an entry point", position=instr.site.position, hint=nearest(name, self.entry_pc))
+        stores = [Instr("store", ("Task.pc", instr.args[0], self.entry_pc[name]), instr.site)]
+        kinds = [ast.unparse(d) for d in self.names.namespace.functions[name].node.decorator_list]
+        if any("exception" in kind for kind in kinds):
+            stores.append(Instr("store", ("Cpu.irqs_off", CPU, 1), instr.site))
+        return stores
+
+
+class _SleepingInliner(Inliner):
+    """Leaves the question "is this counter one where a task sleeps" open until the task program is lowered."""
+
+    def call(self, name: str, args, dst, site, active=()):  # type: ignore[no-untyped-def]
+        if name == SLEEPING:
+            self.code.append(Instr("call", (dst, SLEEPING, *args), site or LANGUAGE))
+        else:
+            super().call(name, args, dst, site, active)
+
+
+def _at(op: str, *args: int | str) -> Instr:
+    return Instr(op, args, LANGUAGE)
+
+
+def _guard(context: str) -> Code:
+    """Nothing above this context is active on the CPU."""
+    code: Code = []
+    for above in ABOVE[context]:
+        code += [_at("load", f"%{above}", f"Cpu.{above}_pc", CPU), _at("not", f"%no_{above}", f"%{above}"), _at("require", f"%no_{above}")]
+    return code
+
+
+def _sleeping_test(code: Code, sleeping: tuple[int, ...]) -> Code:
+    out: Code = []
+    for instr in code:
+        if instr.op == "call" and instr.args[1] == SLEEPING:
+            dst = str(instr.args[0])
+            out.append(Instr("copy", (dst, 0), instr.site))
+            for pc in sleeping:
+                out += [Instr("eq", ("%here", instr.args[2], pc), instr.site), Instr("or", (dst, dst, "%here"), instr.site)]
+        else:
+            out.append(instr)
+    return out
+
+
+def freeze_constants(model: Model) -> Model:
+    """Fields nobody stores to are constants: loads become copies and the fields leave the state."""
+    pieces = [*model.actions, model.init, *(p.action for p in model.predicates), *model.pending.values()]
+    stored = {instr.field for action in pieces for instr in action.code if instr.op == "store"}
+    constant = {f.path: f.default for f in model.fields if f.path not in stored}
+
+    def frozen(action: Action) -> Action:
+        code = [replace(i, op="copy", args=(i.args[0], constant[str(i.args[1])])) if i.op == "load" and i.args[1] in constant else i for i in action.code]
+        return replace(action, code=tuple(simplify(code, set())))
+
+    return replace(
+        model,
+        fields=tuple(f for f in model.fields if f.path in stored),
+        actions=tuple(frozen(a) for a in model.actions),
+        init=frozen(model.init),
+        predicates=tuple(replace(p, action=frozen(p.action)) for p in model.predicates),
+        pending={name: frozen(action) for name, action in model.pending.items()},
+    )
+
+
+def build_model(
+    name: str, paths: Iterable[Path], bounds: Bounds, properties: tuple[Property, ...], *,
+    merged: bool = True, functions: dict[str, Function] | None = None,
+) -> Model:
+    """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name."""
+    space = source.collect([ARRIVALS])
+    arrivals = list(space.functions)
+    source.collect(paths, space)
+    if not _has_contexts(space):
+        for name_ in arrivals:
+            del space.functions[name_]
+    names = Names(space, bounds)
+    return Lowering(name, names, Functions(names, functions), properties, merged).build()
+
+
+def _has_contexts(namespace: source.Namespace) -> bool:
+    bases = namespace.structs["Cpu"].node.bases if "Cpu" in namespace.structs else []
+    return any(isinstance(b, ast.Name) and b.id == "CpuContext" for b in bases)

@@ -1,0 +1,140 @@
+"""Compiles a lowered model to machine code: a function that maps a packed state to its successors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pasidlab.lang.flow import successors as flow_successors
+from pasidlab.lang.interpreter import Interpreter, param_values
+from pasidlab.lang.ir import Action, Model
+from pasidlab.lang.layout import Layout
+from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, ActionText, expand_text
+
+SUCCESSORS_PER_CHOICE = 64
+
+
+@dataclass
+class NativeModel:
+    """A compiled model. ``expand_address`` is ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``."""
+
+    words: int
+    initial: npt.NDArray[np.uint64]
+    max_successors: int
+    expand_address: int
+    observed_words: int
+    properties: tuple[str, ...]  # bit i of every mask is property i
+    action_counters: dict[str, list[int]]  # words of `observed` that count an action's steps
+    cover_lines: dict[int, frozenset[tuple[str, int]]]  # word of `observed` -> source lines it proves executed
+    cached: bool
+    keep_alive: list[object] = field(default_factory=list, repr=False)
+
+
+def cache_directory() -> Path:
+    """Where compiled models are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
+
+
+def compile_model(model: Model, *, coverage: bool = True) -> NativeModel:
+    """Compile a model for this machine, or take it from the cache."""
+    layout = Layout(model.fields)
+    bits = {p.name: n for n, p in enumerate(model.properties)}
+    emitter = _Emitter(model, layout, bits, coverage)
+    text = emitter.text()
+    engine, cached = _compile(text)
+    interpreter = Interpreter(model)
+    packed = [layout.pack(state) for state in interpreter.initial_states()]
+    initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
+    address = engine.get_function_address("expand")  # type: ignore[attr-defined]
+    return NativeModel(
+        layout.words, initial, emitter.bound, address, emitter.next_word, tuple(bits), emitter.counters, emitter.cover_lines, cached, [engine]
+    )
+
+
+class _Emitter:
+    """Collects the text of all actions, each specialised for its parameters."""
+
+    def __init__(self, model: Model, layout: Layout, bits: dict[str, int], coverage: bool) -> None:
+        self.model, self.layout, self.bits, self.coverage = model, layout, bits, coverage
+        self.next_word = COUNTERS
+        self.bound = 0
+        self.counters: dict[str, list[int]] = {}
+        self.cover_lines: dict[int, frozenset[tuple[str, int]]] = {}
+
+    def text(self) -> str:
+        """The whole LLVM module."""
+        parts: list[str] = []
+        actions: list[tuple[str, int]] = []
+        predicates: list[tuple[str, int, int]] = []
+        for number, action in enumerate(self.model.actions):
+            cover = self._cover(action) if self.coverage else {}
+            for params in param_values(action):
+                name = f"a{number}.{'.'.join(map(str, params))}"
+                parts.append(ActionText(name, action, params, self.layout, self.bits, cover).text())
+                actions.append((name, self.next_word))
+                self.counters.setdefault(action.name, []).append(self.next_word)
+                self.next_word += 1
+                self.bound += SUCCESSORS_PER_CHOICE if any(i.op == "choose" for i in action.code) else 1
+        watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates]
+        watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
+        for number, (action, word, bit) in enumerate(watched):
+            for params in param_values(action):
+                name = f"p{number}.{'.'.join(map(str, params))}"
+                parts.append(ActionText(name, action, params, self.layout, self.bits, {}).text())
+                predicates.append((name, word, bit))
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates)])
+
+    def _cover(self, action: Action) -> dict[int, int]:
+        """One observed word per basic block: instruction index -> word."""
+        code = list(action.code)
+        after = flow_successors(code)
+        leaders = {j for i, instr in enumerate(code) if instr.op in ("branch", "switch", "jump", "require") for j in after[i]} | {0}
+        cover: dict[int, int] = {}
+        for start in sorted(leaders):
+            lines, i = set(), start
+            while True:
+                lines.update((s.position.file, s.position.line) for s in code[i].site.chain())
+                if code[i].op in ("branch", "switch", "jump", "require", "end", "return") or i + 1 in leaders or i + 1 >= len(code):
+                    break
+                i += 1
+            word = self.next_word
+            self.next_word += 1
+            cover[start] = word
+            self.cover_lines[word] = frozenset(lines)
+        return cover
+
+
+def _compile(text: str) -> tuple[object, bool]:
+    import llvmlite  # noqa: PLC0415 - heavy, and not needed for --help
+    import llvmlite.binding as llvm  # noqa: PLC0415
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    machine = target.create_target_machine(cpu=cpu, features=features, opt=2)
+    key = hashlib.sha256("\0".join([llvmlite.__version__, cpu, features, text]).encode()).hexdigest()
+    path = cache_directory() / f"{key[:32]}.o"
+    stored = path.read_bytes() if path.exists() else None
+    module = llvm.parse_assembly(text if stored is None else "define i64 @expand(ptr %s, ptr %o, ptr %n) { ret i64 0 }")
+    if stored is None:
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+    engine = llvm.create_mcjit_compiler(module, machine)
+
+    def keep(_module: object, code: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(code)
+        partial.replace(path)
+
+    engine.set_object_cache(keep if stored is None else None, lambda _module: stored)
+    engine.finalize_object()
+    return engine, stored is not None

@@ -1,0 +1,154 @@
+"""The language's own primitives, as the Python front end compiles them (``declare`` says what each means)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from pasidlab.lang.expressions import Expressions, Value
+from pasidlab.lang.ir import CPU
+from pasidlab.lang.types import BOOL, Int, Ref
+
+NOTHING: Value = (0, BOOL)
+SOUND = "sound_kernel"  # the property the language itself may find broken
+SLEEPING = "%sleeping"
+
+
+def _text(x: Expressions, node: ast.Call, number: int, default: str | None = None) -> str:
+    if number < len(node.args):
+        argument = node.args[number]
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+            return argument.value
+    if default is not None and number >= len(node.args):
+        return default
+    raise x.fail(node, f"argument {number + 1} of {ast.unparse(node.func)} must be a text in quotes")
+
+
+def _choose(x: Expressions, node: ast.Call) -> Value:
+    (low, a), (high, b) = x.expression(node.args[0]), x.expression(node.args[1])
+    if not isinstance(a, Int) or not isinstance(b, Int):
+        raise x.fail(node, "choose needs two numbers")
+    domain = Int(a.low, b.high)
+    dst = x.builder.temp(domain)
+    x.builder.emit("choose", dst, low, high, at=x.at(node))
+    return dst, domain
+
+
+def _maybe(x: Expressions, node: ast.Call) -> Value:
+    dst = x.builder.temp(BOOL)
+    x.builder.emit("choose", dst, 0, 1, at=x.at(node))
+    return dst, BOOL
+
+
+def _pick(x: Expressions, node: ast.Call) -> Value:
+    count = x.struct_count(node.args[0])
+    assert isinstance(node.args[0], ast.Name)
+    domain = Ref(node.args[0].id, count)
+    dst = x.builder.temp(domain)
+    x.builder.emit("choose", dst, 1, count, at=x.at(node))
+    return dst, domain
+
+
+def _at(x: Expressions, node: ast.Call) -> Value:
+    count = x.struct_count(node.args[0])
+    assert isinstance(node.args[0], ast.Name)
+    number, _ = x.builder.binary("add", x.expression(node.args[1]), (1, Int(1, 1)), x.at(node))
+    return number, Ref(node.args[0].id, count)
+
+
+def _index(x: Expressions, node: ast.Call) -> Value:
+    operand, domain = x.expression(node.args[0])
+    if not isinstance(domain, Ref):
+        raise x.fail(node, "index needs an element of a struct")
+    number, _ = x.builder.binary("sub", (operand, Int(1, domain.count)), (1, Int(1, 1)), x.at(node))
+    return number, Int(0, domain.count - 1)
+
+
+def _event(x: Expressions, node: ast.Call) -> Value:
+    return int(_text(x, node, 0) in x.names.bounds.events), BOOL
+
+
+def _require(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("require", x.expression(node.args[0])[0], at=x.at(node))
+    return NOTHING
+
+
+def _unreachable(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("require", 0, at=x.at(node))
+    return NOTHING
+
+
+def _wait_until(x: Expressions, node: ast.Call) -> Value:
+    from pasidlab.lang.python import reject  # noqa: PLC0415 - advice table
+
+    how = _text(x, node, 1, "sleep")
+    if how not in ("sleep", "spin"):
+        reject(node, x.file, f"wait_until: '{how}'", "'sleep' or 'spin'")
+    at = x.at(node)
+    if how == "sleep":
+        for mask, atomic in (("irqs_off", "interrupts disabled"), ("preempt_count", "preemption disabled"), ("softirq_count", "BH disabled")):
+            x.builder.emit("load", loaded := x.builder.temp(BOOL), f"Cpu.{mask}", CPU, at=at)
+            x.builder.emit("not", free := x.builder.temp(BOOL), loaded, at=at)
+            x.builder.emit("check", SOUND, free, at=at, text=f"sleeps in atomic context: {atomic}")
+    x.builder.emit("pause", at=at)
+    operand, _ = x.expression(node.args[0])
+    x.builder.emit("wait", operand, how, at=x.at(node))
+    return NOTHING
+
+
+def _check(x: Expressions, node: ast.Call) -> Value:
+    name = _text(x, node, 0)
+    operand, _ = x.truth(node.args[1])
+    x.builder.emit("check", name, operand, at=x.at(node), text=_text(x, node, 2, ""))
+    return NOTHING
+
+
+def _reached(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("reach", _text(x, node, 0), at=x.at(node))
+    return NOTHING
+
+
+def _repeated(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("reach", "again:" + _text(x, node, 0), at=x.at(node))
+    return NOTHING
+
+
+def _enter(x: Expressions, node: ast.Call) -> Value:
+    argument = node.args[-1]
+    if not isinstance(argument, ast.Name) or argument.id not in x.names.namespace.functions:
+        raise x.fail(node, f"{ast.unparse(node.func)} needs the name of an entry point")
+    task = x.expression(ast.copy_location(ast.Name("current"), node) if len(node.args) == 1 else node.args[0])[0]
+    x.builder.emit("enter", task, argument.id, at=x.at(node))
+    return NOTHING
+
+
+def _sleeping(x: Expressions, node: ast.Call) -> Value:
+    """Is this program counter one where a task waits asleep? Filled in when the task program is lowered."""
+    dst = x.builder.temp(BOOL)
+    x.builder.emit("call", dst, SLEEPING, x.expression(node.args[0])[0], at=x.at(node))
+    return dst, BOOL
+
+
+def _mask(change: str) -> Callable[[Expressions, ast.Call], Value]:
+    def compile_mask(x: Expressions, node: ast.Call) -> Value:
+        x.builder.emit("mask", change, at=x.at(node))
+        return NOTHING
+
+    return compile_mask
+
+
+def _pause(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("pause", at=x.at(node))
+    return NOTHING
+
+
+# name: (compile, fewest arguments, most arguments)
+PRIMITIVES: dict[str, tuple[Callable[[Expressions, ast.Call], Value], int, int]] = {
+    "choose": (_choose, 2, 2), "maybe": (_maybe, 0, 0), "pick": (_pick, 1, 1), "at": (_at, 2, 2), "index": (_index, 1, 1),
+    "event": (_event, 1, 1), "require": (_require, 1, 1), "wait_until": (_wait_until, 1, 2), "check": (_check, 2, 3),
+    "reached": (_reached, 1, 1), "repeated": (_repeated, 1, 1), "enter": (_enter, 1, 1), "start": (_enter, 2, 2),
+    "unreachable": (_unreachable, 0, 0), "pause": (_pause, 0, 0), "sleeping": (_sleeping, 1, 1),
+    "local_irq_disable": (_mask("irqs_off"), 0, 0), "local_irq_enable": (_mask("irqs_on"), 0, 0),
+    "preempt_disable": (_mask("preempt_off"), 0, 0), "preempt_enable": (_mask("preempt_on"), 0, 0),
+    "local_bh_disable": (_mask("bh_off"), 0, 0), "local_bh_enable": (_mask("bh_on"), 0, 0),
+}  # fmt: skip

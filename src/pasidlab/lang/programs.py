@@ -1,0 +1,209 @@
+"""Turns the program of one context (flat code) into an action: a switch over the program counter, then one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pasidlab.lang.contexts import MASK_FIELDS, Masks, mask_states
+from pasidlab.lang.flow import Code, forward, simplify
+from pasidlab.lang.frames import Frame, allocate
+from pasidlab.lang.inline import LANGUAGE
+from pasidlab.lang.ir import CPU, Action, Instr, Operand, Site
+from pasidlab.lang.merge import Visibility, access_of, relation_of_locals
+from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.types import Domain, Field, Ref
+
+OWNER = "%owner"  # the element whose frame the program uses: the task, or the CPU
+
+
+@dataclass
+class Program:
+    """Flat code of one context before its boundaries are set. ``entries`` are labels by program counter, from 1."""
+
+    context: str
+    code: Code
+    locals: dict[str, Domain | None]
+    entries: list[str]
+    masks: list[Masks]  # at each entry
+    struct: str  # Task or Cpu
+    prefix: str  # of the frame's fields
+
+    @property
+    def pc_field(self) -> str:
+        return "Task.pc" if self.context == "task" else f"Cpu.{self.context}_pc"
+
+    def clean(self) -> None:
+        """Drop what cannot be reached or is not used."""
+        self.code = simplify(self.code, set(self.entries))
+
+    def starts(self) -> dict[int, Masks]:
+        """Masks at the index of each entry label."""
+        where = {str(i.args[0]): n for n, i in enumerate(self.code) if i.op == "label"}
+        return {where[label]: masks for label, masks in zip(self.entries, self.masks, strict=True)}
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The action of a program, the frame fields it needs, its counters' sites, and the counters where a task sleeps."""
+
+    action: Action
+    fields: list[Field]
+    sleeping: tuple[int, ...]
+    counters: int
+
+
+def lower_program(program: Program, visibility: Visibility, guard: Code, count: int) -> Lowered:
+    """Set the boundaries, allocate the frame, and build the action."""
+    code = set_boundaries(program, visibility)
+    boundaries = [i for i, instr in enumerate(code) if instr.op == "pause"]
+    frame = allocate(code, boundaries, program.locals, frozenset({OWNER}))
+    builder = _Assembler(program, frame, code, boundaries)
+    action_code = [*guard, *builder.assemble()]
+    action = Action(program.context, ((CPU, Ref("Cpu", 0)),), tuple(action_code), cpu_param=True, resumes=tuple(builder.sites))
+    counters = len(program.entries) + len(boundaries)
+    fields = frame.fields(program.struct, program.prefix, count)
+    return Lowered(action, fields, tuple(builder.sleeping), counters)
+
+
+def set_boundaries(program: Program, visibility: Visibility) -> Code:
+    """Insert a pause before every visible access that is not already the first of its step; collapse double pauses."""
+    code, masks = program.code, mask_states(program.code, program.starts())
+    relations = relation_of_locals(code)
+    atomic = _atomic_depth(code, list(program.starts()))
+    wanted: list[bool] = []
+    first_of_instruction = False
+    for i, instr in enumerate(code):
+        state = masks[i]
+        assert state is not None
+        if instr.op == "atomic" and instr.args[0] == "begin" and atomic[i] == 0:
+            inside = _instruction_accesses(code, i, atomic)
+            first_of_instruction = any(
+                visibility.visible(code[j], access, masks[j] or state)
+                for j in inside
+                if (access := access_of(code[j], relations)) and _counts(code[j], program)
+            )
+            wanted.append(first_of_instruction and not _starts_with_pause(code, i))
+        elif atomic[i]:
+            wanted.append(False)
+        else:
+            access = access_of(instr, relations) if _counts(instr, program) else None
+            wanted.append(access is not None and visibility.visible(instr, access, state))
+    return _insert(code, wanted, program)
+
+
+def _counts(instr: Instr, program: Program) -> bool:
+    """Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them."""
+    if instr.op != "load" or instr.args[2] != CPU:
+        return True
+    return instr.args[1] not in MASK_FIELDS.values() and (instr.args[1] != "Cpu.current" or program.context == "schedule")
+
+
+def _atomic_depth(code: Code, starts: list[int]) -> list[int]:
+    def step(instr: Instr, depth: int) -> int:
+        return depth if instr.op != "atomic" else depth + (1 if instr.args[0] == "begin" else -1)
+
+    return [depth or 0 for depth in forward(code, dict.fromkeys(starts, 0), step, max)]
+
+
+def _instruction_accesses(code: Code, begin: int, atomic: list[int]) -> list[int]:
+    inside, i = [], begin + 1
+    while i < len(code) and atomic[i] > 0:
+        inside.append(i)
+        i += 1
+    return inside
+
+
+def _starts_with_pause(code: Code, begin: int) -> bool:
+    i = begin + 1
+    while code[i].op in ("label", "copy", "atomic"):
+        i += 1
+    return code[i].op == "pause"
+
+
+def _insert(code: Code, wanted: list[bool], program: Program) -> Code:
+    """Boundaries where wanted, except where nothing has been accessed since the last one on any path."""
+
+    def step(pair: Instr, dirty: bool) -> bool:
+        return False if pair.op == "pause" else dirty or pair.op in ("load", "store", "mask", "enter", "wait")
+
+    with_all: Code = []
+    for instr, want in zip(code, wanted, strict=True):
+        if want:
+            with_all.append(Instr("pause", (), instr.site))
+        with_all.append(instr)
+    moved = replace(program, code=with_all)
+    dirty = forward(with_all, dict.fromkeys(moved.starts(), False), step, lambda a, b: a or b)
+    return [instr for instr, d in zip(with_all, dirty, strict=True) if instr.op != "pause" or d]
+
+
+class _Assembler:
+    """Writes the action: dispatch, resume blocks that reload the frame, and saves at every boundary."""
+
+    def __init__(self, program: Program, frame: Frame, code: Code, boundaries: list[int]) -> None:
+        self.program, self.frame, self.code, self.boundaries = program, frame, code, boundaries
+        self.number = {index: len(program.entries) + 1 + n for n, index in enumerate(boundaries)}
+        self.sites: list[Site] = [LANGUAGE] * (len(program.entries) + 1)
+        self.sleeping: list[int] = []
+        self.out: Code = []
+
+    def _emit(self, op: str, *args: Operand, site: Site = LANGUAGE) -> None:
+        self.out.append(Instr(op, args, site))
+
+    def assemble(self) -> Code:
+        """The whole action but its guard, which has set OWNER and %pc."""
+        resumes = [f"resume.{self.number[index]}" for index in self.boundaries]
+        self._emit("switch", "%pc", "end.idle", *self.program.entries, *resumes)
+        self._emit("label", "end.idle")
+        self._emit("require", 0)
+        self._emit("end")
+        where = {str(i.args[0]): n for n, i in enumerate(self.code) if i.op == "label"}
+        for number, label in enumerate(self.program.entries, start=1):
+            self.sites[number] = self._first_site(where[label])
+        for i, instr in enumerate(self.code):
+            if i in self.number:
+                self._boundary(i, instr)
+            elif instr.op == "mask":
+                self._mask(instr)
+            elif instr.op == "end":
+                self._save(instr.site, 0, ())
+            elif instr.op != "atomic":
+                self.out.append(instr)
+        return self.out
+
+    def _mask(self, instr: Instr) -> None:
+        kind, direction = str(instr.args[0]).split("_")
+        field, site = MASK_FIELDS[kind], instr.site
+        if kind == "irqs":
+            self._emit("store", field, CPU, int(direction == "off"), site=site)
+            return
+        self._emit("load", "%count", field, CPU, site=site)
+        if direction == "off":
+            self._emit("add", "%count", "%count", 1, site=site)
+        else:
+            self._emit("ne", "%held", "%count", 0, site=site)
+            self.out.append(Instr("check", (SOUND, "%held"), site, f"{kind} is enabled more often than it was disabled"))
+            self._emit("sub", "%count", "%count", "%held", site=site)
+        self._emit("store", field, CPU, "%count", site=site)
+
+    def _first_site(self, index: int) -> Site:
+        return next((i.site for i in self.code[index:] if i.site is not LANGUAGE), LANGUAGE)
+
+    def _save(self, site: Site, pc: int, live: tuple[str, ...]) -> None:
+        values = {self.frame.slot_of[name]: name for name in live}
+        for slot, domain in enumerate(self.frame.domains):
+            self._emit("store", f"{self.program.struct}.{self.program.prefix}{slot}", OWNER, values.get(slot, domain.value(0)), site=site)
+        self._emit("store", self.program.pc_field, OWNER, pc, site=site)
+        self._emit("end", site=site)
+
+    def _boundary(self, index: int, instr: Instr) -> None:
+        pc, live = self.number[index], self.frame.live_at[index]
+        self._save(instr.site, pc, live)
+        self._emit("label", f"resume.{pc}", site=instr.site)
+        for name in live:
+            slot = self.frame.slot_of[name]
+            self._emit("load", name, f"{self.program.struct}.{self.program.prefix}{slot}", OWNER, site=instr.site)
+        following = [i for i in self.code[index + 1 : index + 40]]
+        wait = next((i for i in following if i.op in ("wait", "store", "end", "pause")), None)
+        if wait is not None and wait.op == "wait" and wait.args[1] == "sleep":
+            self.sleeping.append(pc)
+        self.sites.append(instr.site)

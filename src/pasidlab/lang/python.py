@@ -1,0 +1,228 @@
+"""Restricted Python -> IR: the statements. Expressions are in ``expressions``."""
+
+from __future__ import annotations
+
+import ast
+from typing import NoReturn
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.emit import Builder
+from pasidlab.lang.expressions import Expressions
+from pasidlab.lang.ir import Function, Operand
+from pasidlab.lang.names import Names
+from pasidlab.lang.source import SourceFunction
+from pasidlab.lang.types import ANY, BOOL, Domain, Int, Ref, join
+
+INSTEAD = {
+    "Try": "model a fault with maybe() and an if; there are no exceptions",
+    "With": "call lock and unlock yourself, as the kernel does",
+    "Lambda": "write a function with a name",
+    "ListComp": "use a for loop over each(...) or range(...)",
+    "DictComp": "use a for loop over each(...) or range(...)",
+    "SetComp": "use a for loop over each(...) or range(...)",
+    "List": "state lives in struct fields; give the struct a count",
+    "Dict": "state lives in struct fields; give the struct a count",
+    "Set": "state lives in struct fields; give the struct a count",
+    "JoinedStr": "texts have no place in a model; use an enumeration",
+    "Raise": "use check(property, False, sentence) or require(False)",
+    "Yield": "use choose(low, high) for several outcomes",
+    "Await": "use wait_until(condition)",
+    "Global": "state lives in struct fields",
+    "Nonlocal": "state lives in struct fields",
+    "FunctionDef": "define functions at module level",
+    "ClassDef": "define structs at module level",
+    "Delete": "assign None instead",
+    "Import": "import at module level",
+    "ImportFrom": "import at module level",
+    "Match": "use if / elif",
+    "Subscript": "use at(Struct, number) for an element of a struct",
+}
+
+
+def reject(node: ast.AST, file: str, what: str = "", hint: str = "") -> NoReturn:
+    """Refuse a construct at its place, saying what to write instead."""
+    kind = type(node).__name__
+    position = Position(file, getattr(node, "lineno", 0), getattr(node, "col_offset", 0) + 1)
+    raise PasidlabError(
+        what or f"'{ast.unparse(node).splitlines()[0][:60]}' ({kind}) is not part of the language", position=position, hint=hint or INSTEAD.get(kind, "")
+    )
+
+
+class FunctionCompiler(Expressions):
+    """Compiles one function body."""
+
+    def __init__(self, source: SourceFunction, names: Names, results: dict[str, Domain | None]) -> None:
+        super().__init__(Builder(source.name), names, source.file, results)
+        self.source = source
+        self.loops: list[tuple[str, str]] = []
+        self.result: Domain | None = None
+        self.declared: Domain | None = self._declared_result()
+
+    def _declared_result(self) -> Domain | None:
+        returns = self.source.node.returns
+        if returns is None or (isinstance(returns, ast.Constant) and returns.value is None):
+            return None
+        return None if ast.unparse(returns) == "NoReturn" else self.names.annotation(returns, self.file)
+
+    def compile(self) -> Function:
+        """The function as IR."""
+        node = self.source.node
+        arguments = node.args
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs or arguments.defaults:
+            reject(node, self.file, f"{node.name}: only plain parameters without defaults", "pass every argument")
+        for argument in arguments.args:
+            if argument.annotation is None:
+                reject(argument, self.file, f"parameter '{argument.arg}' has no type", "annotate it: bool, int, a struct ...")
+            self.builder.locals[argument.arg] = self.names.annotation(argument.annotation, self.file)
+        self.statements(node.body)
+        end = Position(self.file, node.end_lineno or node.lineno)
+        self.builder.emit("return", 0, at=end)
+        decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
+        domain = self.result if self.declared == ANY else self.declared
+        params = tuple(argument.arg for argument in arguments.args)
+        return Function(
+            node.name, params, self.builder.locals, domain, tuple(self.builder.code), self.source.position, "instruction" in decorators
+        )
+
+    def statements(self, body: list[ast.stmt]) -> None:
+        """Compile a block."""
+        for node in body:
+            handler = getattr(self, f"do_{type(node).__name__}", None)
+            if handler is None:
+                reject(node, self.file)
+            handler(node)
+
+    def do_Pass(self, node: ast.Pass) -> None:
+        pass
+
+    def do_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Constant) and (isinstance(node.value.value, str) or node.value.value is ...):
+            return
+        if not isinstance(node.value, ast.Call):
+            reject(node, self.file, f"'{ast.unparse(node)}' does nothing", "call a function or assign")
+        self.call(node.value, want=False)
+
+    def do_Assign(self, node: ast.Assign) -> None:
+        if len(node.targets) != 1:
+            reject(node, self.file, "chained assignment", "one assignment per line")
+        target, value = node.targets[0], node.value
+        if isinstance(target, ast.Tuple):
+            if not isinstance(value, ast.Tuple) or len(value.elts) != len(target.elts):
+                reject(node, self.file, "both sides need the same number of items")
+            values = [self.settled(item) for item in value.elts]
+            for item, (operand, domain) in zip(target.elts, values, strict=True):
+                self._store(item, operand, domain)
+        else:
+            self._store(target, *self.expression(value))
+
+    def do_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is None or not isinstance(node.target, ast.Name):
+            reject(node, self.file, "an annotated local needs a value")
+        operand, domain = self.expression(node.value)
+        declared = self.names.annotation(node.annotation, self.file)
+        self._store(node.target, operand, domain if declared == ANY else declared)
+
+    def do_AugAssign(self, node: ast.AugAssign) -> None:
+        load: ast.expr = ast.copy_location(
+            ast.Name(node.target.id) if isinstance(node.target, ast.Name) else ast.Attribute(node.target.value, node.target.attr)
+            if isinstance(node.target, ast.Attribute) else node.target, node)  # fmt: skip
+        operand, domain = self.expression(ast.copy_location(ast.BinOp(load, node.op, node.value), node))
+        if isinstance(node.target, ast.Name):
+            domain = self.builder.locals.get(node.target.id) or domain
+        self._store(node.target, operand, domain)
+
+    def _store(self, target: ast.expr, value: Operand, domain: Domain) -> None:
+        at = self.at(target)
+        if isinstance(target, ast.Name):
+            if target.id in self.names.singletons or self.names.named(target.id) is not None:
+                reject(target, self.file, f"'{target.id}' is a constant of the model and cannot be assigned", "use another name")
+            self.builder.assign(target.id, value, domain, at)
+            return
+        if isinstance(target, ast.Attribute):
+            element, struct = self.element(target.value)
+            field = self.field(target, struct)
+            if isinstance(field.domain, Ref) != isinstance(domain, Ref) and not (isinstance(domain, Ref) or value == 0):
+                reject(target, self.file, f"{field.path} holds {field.domain}, not {domain}")
+            self.builder.emit("store", field.path, element, value, at=at)
+            return
+        reject(target, self.file, f"cannot assign to '{ast.unparse(target)}'", INSTEAD.get(type(target).__name__, "assign to a name or a struct field"))
+
+    def do_If(self, node: ast.If) -> None:
+        at = self.at(node)
+        yes, no, done = (self.builder.label(hint) for hint in ("then", "else", "fi"))
+        known = self.condition(node.test, yes, no)
+        if known is not False:
+            self.builder.place(yes, at)
+            self.statements(node.body)
+            self.builder.emit("jump", done, at=at)
+        if known is not True:
+            self.builder.place(no, at)
+            self.statements(node.orelse)
+        if known is None or known:
+            self.builder.place(done, at)
+
+    def do_While(self, node: ast.While) -> None:
+        at = self.at(node)
+        top, body, done = (self.builder.label(hint) for hint in ("while", "do", "done"))
+        self.builder.place(top, at)
+        self.condition(node.test, body, done)
+        self.builder.place(body, at)
+        self.loops.append((top, done))
+        self.statements(node.body)
+        self.loops.pop()
+        self.builder.emit("jump", top, at=at)
+        self.builder.place(done, at)
+
+    def do_For(self, node: ast.For) -> None:
+        at = self.at(node)
+        if not isinstance(node.target, ast.Name) or node.orelse:
+            reject(node, self.file, "a for loop has one name and no else")
+        low, high, domain = self.bounds_of(node.iter)
+        name = node.target.id
+        top, body, step, done = (self.builder.label(hint) for hint in ("for", "do", "next", "done"))
+        limit = self.builder.temp(domain) if isinstance(high, str) else high
+        if isinstance(high, str) and isinstance(limit, str):
+            self.builder.emit("copy", limit, high, at=at)
+        self.builder.assign(name, low, domain, at)
+        self.builder.place(top, at)
+        more, _ = self.builder.binary("le", (name, domain), (limit, domain), at)
+        self.builder.branch(more, body, done, at)
+        self.builder.place(body, at)
+        self.loops.append((step, done))
+        self.statements(node.body)
+        self.loops.pop()
+        self.builder.place(step, at)
+        last, _ = self.builder.binary("eq", (name, domain), (limit, domain), at)  # no value beyond the range is ever held
+        again = self.builder.label("again")
+        self.builder.branch(last, done, again, at)
+        self.builder.place(again, at)
+        self.builder.emit("add", name, name, 1, at=at)
+        self.builder.emit("jump", body, at=at)
+        self.builder.place(done, at)
+
+    def do_Break(self, node: ast.Break) -> None:
+        self.builder.emit("jump", self.loops[-1][1], at=self.at(node))
+
+    def do_Continue(self, node: ast.Continue) -> None:
+        self.builder.emit("jump", self.loops[-1][0], at=self.at(node))
+
+    def do_Return(self, node: ast.Return) -> None:
+        at = self.at(node)
+        if node.value is None:
+            self.builder.emit("return", 0, at=at)
+            return
+        if self.declared is None:
+            reject(node, self.file, f"{self.source.name} returns a value but declares none", "write '-> bool' or '-> int' at its definition")
+        operand, domain = self.expression(node.value)
+        if isinstance(self.declared, Ref) and not isinstance(domain, Ref) or isinstance(domain, Ref) and not isinstance(self.declared, Ref):
+            reject(node, self.file, f"{self.source.name} declares {self.declared} but returns {domain}")
+        self.result = join(self.result, domain)
+        self.builder.emit("return", operand, at=at)
+
+    def do_Assert(self, node: ast.Assert) -> None:
+        reject(node, self.file, "assert names no property", "write check('sound_kernel', condition, 'sentence')")
+
+
+def bool_result(domain: Domain | None) -> bool:
+    """Whether a function with this result answers yes or no."""
+    return domain == BOOL or (isinstance(domain, Int) and domain.low >= 0 and domain.high <= 1)

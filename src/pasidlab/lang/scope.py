@@ -1,0 +1,13 @@
+"""What the compiler must know beside the source: sizes, and which events happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """``sizes`` answers ``size("tasks")``; ``events`` answers ``event("fork")``."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    events: frozenset[str] = frozenset()

@@ -1,0 +1,120 @@
+"""Collects declarations from Python source files without executing them: one flat namespace, later files override earlier ones."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError, Position
+
+
+@dataclass(frozen=True)
+class SourceFunction:
+    """A function definition as found in a file."""
+
+    name: str
+    node: ast.FunctionDef
+    file: str
+
+    @property
+    def position(self) -> Position:
+        return Position(self.file, self.node.lineno, self.node.col_offset + 1)
+
+
+@dataclass(frozen=True)
+class SourceStruct:
+    """A struct class and the file it stands in."""
+
+    name: str
+    node: ast.ClassDef
+    count: ast.expr
+    file: str
+
+
+@dataclass
+class Namespace:
+    """All that a set of source files declares."""
+
+    functions: dict[str, SourceFunction] = field(default_factory=dict)
+    structs: dict[str, SourceStruct] = field(default_factory=dict)
+    bases: dict[str, SourceStruct] = field(default_factory=dict)  # classes structs inherit fields from
+    values: dict[str, tuple[ast.expr, str]] = field(default_factory=dict)  # NAME = expression: constants, aliases, singletons
+    files: dict[str, list[str]] = field(default_factory=dict)  # file -> lines of text
+
+    def copy(self) -> Namespace:
+        """A namespace that can be extended without touching this one."""
+        return Namespace(dict(self.functions), dict(self.structs), dict(self.bases), dict(self.values), dict(self.files))
+
+
+def read_text(path: Path) -> str:
+    """The text of a source file; PasidlabError when it cannot be read or is not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PasidlabError(f"no such file: {path}") from None
+    except OSError as error:
+        raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PasidlabError(f"{path} is not a text file (byte {error.start} is not UTF-8)") from None
+
+
+def collect(paths: Iterable[Path], into: Namespace | None = None) -> Namespace:
+    """Read the files in order into a namespace."""
+    namespace = into or Namespace()
+    for path in paths:
+        collect_text(read_text(path), str(path), namespace)
+    return namespace
+
+
+def collect_text(text: str, file: str, namespace: Namespace) -> None:
+    """Add the declarations of one file's text."""
+    try:
+        tree = ast.parse(text, file)
+    except SyntaxError as error:
+        place = Position(file, error.lineno or 1, error.offset or 1)
+        raise PasidlabError(f"not valid Python: {error.msg}", position=place) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise PasidlabError(f"{file}: not valid Python: {error}") from None
+    namespace.files[file] = text.splitlines()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            replaced = namespace.functions.get(node.name)
+            if replaced and not node.decorator_list:
+                node.decorator_list = replaced.node.decorator_list  # a replacement keeps the role of what it replaces
+            namespace.functions[node.name] = SourceFunction(node.name, node, file)
+        elif isinstance(node, ast.ClassDef):
+            _collect_class(node, file, namespace)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            namespace.values[node.targets[0].id] = (node.value, file)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            namespace.values[node.target.id] = (node.value, file)
+        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.If):
+            raise PasidlabError(
+                f"a {type(node).__name__} at module level is not part of the language",
+                position=Position(file, node.lineno, node.col_offset + 1),
+                hint="a model file holds imports, constants, structs and functions",
+            )
+
+
+def _collect_class(node: ast.ClassDef, file: str, namespace: Namespace) -> None:
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "struct":
+            count = {keyword.arg: keyword.value for keyword in decorator.keywords}.get("count", ast.Constant(1))
+            namespace.structs[node.name] = SourceStruct(node.name, node, count, file)
+            return
+        if isinstance(decorator, ast.Name) and decorator.id == "base":
+            namespace.bases[node.name] = SourceStruct(node.name, node, ast.Constant(1), file)
+            return
+    if any(isinstance(base, ast.Name) and base.id == "IntEnum" for base in node.bases):
+        for item in node.body:
+            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                namespace.values[f"{node.name}.{item.targets[0].id}"] = (item.value, file)
+        namespace.values[node.name] = (ast.Name("IntEnum"), file)
+        return
+    raise PasidlabError(
+        f"class {node.name} is neither a struct nor an enumeration",
+        position=Position(file, node.lineno, node.col_offset + 1),
+        hint="write @struct(count=...) above it, or derive it from IntEnum",
+    )
