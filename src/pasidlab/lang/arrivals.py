@@ -39,6 +39,7 @@ class TaskContext:
     """What the language keeps for each task."""
 
     pc: ProgramCounter = 0
+    on_cpu: bool = False  # some CPU, or the task building or tracing it, has it for itself
 
 
 def leave_user_mode() -> None:
@@ -123,7 +124,7 @@ def preempt() -> None:
 def block() -> None:
     """A task that sleeps gives up its CPU; an idle CPU looks for work."""
     require(may_schedule())
-    require(current is None or sleeping(current.pc))
+    require((current is None and work_is_waiting()) or (current is not None and sleeping(current.pc)))
     begin_schedule()
 
 

@@ -171,6 +171,15 @@ def start(task: object, function: Callable[[], object]) -> None:
     """A new task will begin at this entry point once it is scheduled."""
 
 
+def take(task: T) -> T:
+    """Has a task for itself that no CPU has: it cannot be scheduled, and nobody else touches what is its own, until released."""
+    return task
+
+
+def release(task: object) -> None:
+    """Gives a taken task free for scheduling."""
+
+
 def pause() -> None:
     """A step boundary."""
 

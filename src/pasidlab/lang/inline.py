@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import CPU, Function, Instr, Operand, Site
-from pasidlab.lang.types import Domain
+from pasidlab.lang.types import ANY, Domain, Int
 
 
 class Inliner:
@@ -39,6 +39,8 @@ class Inliner:
             self.locals[f"{local}.{copy}"] = domain
         here = Site(name, function.position, site)
         for parameter, arg in zip(function.params, args, strict=True):
+            if function.locals[parameter] == ANY:
+                self.locals[f"{parameter}.{copy}"] = self.locals.get(arg, ANY) if isinstance(arg, str) else Int(arg, arg)
             self.code.append(Instr("copy", (f"{parameter}.{copy}", arg), here))
         end = f"return.{copy}"
         if function.instruction:

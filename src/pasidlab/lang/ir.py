@@ -45,6 +45,8 @@ OPS: dict[str, str] = {
     "atomic": "n",  # "begin" / "end": one instruction of the machine, no step boundary inside
     "enter": "i n",  # the task given is now at the kernel entry point named
     "mask": "n",  # irqs_off irqs_on preempt_off preempt_on bh_off bh_on: what may interrupt this CPU; counted but for irqs
+    "take": "d a",  # a task no CPU has: this step cannot be taken unless it is free; then it is this context's own
+    "release": "i",  # a taken task is free again
     "pause": "",  # a step boundary whatever the merging
     "end": "",  # this step is complete
 }  # fmt: skip

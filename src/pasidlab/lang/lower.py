@@ -17,7 +17,7 @@ from pasidlab.lang.legality import verify
 from pasidlab.lang.merge import Traffic, Visibility
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.primitives import SLEEPING
-from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program
+from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import BOOL, Domain, Field, Int
@@ -121,7 +121,7 @@ class Lowering:
         return simplify(inliner.code, set()), inliner.locals
 
     def _programs(self, behaviours: list[Entry]) -> list[Program]:
-        starts = [e for e in behaviours if e.role == "entry"]
+        starts = self._entered_from_somewhere(behaviours)
         exits = [e for e in behaviours if e.role == "exit_to_user"]
         programs = []
         if starts:
@@ -135,6 +135,17 @@ class Lowering:
         for program in programs:
             program.clean()
         return programs
+
+    def _entered_from_somewhere(self, behaviours: list[Entry]) -> list[Entry]:
+        """Entry points some enabled behaviour enters, in source order; the others would be dead code."""
+        found: set[str] = set()
+        work = [e for e in behaviours if e.role in ("user", "rule", "context", "exit_to_user")]
+        entries = {e.function: e for e in behaviours if e.role == "entry"}
+        while work:
+            entered = {str(i.args[1]) for i in self._flat(work.pop())[0] if i.op == "enter"}
+            work += [entries[name] for name in entered - found if name in entries]
+            found |= entered
+        return [e for name, e in entries.items() if name in found]
 
     def _task_program(self, starts: list[Entry], leave: Entry | None) -> Program:
         inliner = _SleepingInliner(self._lookup)
@@ -216,6 +227,8 @@ class Lowering:
         for instr in code:
             if instr.op == "enter":
                 out += self._entered(instr)
+            elif instr.op in ("take", "release"):
+                out += owned_task(instr)
             elif instr.op == "mask":
                 raise PasidlabError("only kernel code changes masks", position=instr.site.position, hint="move it into an entry point or a context")
             elif instr.op not in ("atomic", "pause"):

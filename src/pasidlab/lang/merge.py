@@ -17,7 +17,6 @@ from pasidlab.lang.flow import Code
 from pasidlab.lang.ir import CPU, Instr
 
 OWN_CPU, OWN_TASK, OTHER = "own cpu", "own task", "other"
-PRIVATE = {*MASK_FIELDS.values(), "Cpu.current", "Task.pc"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Traffic:
         for instr in code:
             access = access_of(instr, relations)
             if access:
-                self.by_source[source].add(Access(access.field, OTHER, access.write) if source == "schedule" and access.relation == OWN_TASK else access)
+                self.by_source[source].add(access)
 
 
 def relation_of_locals(code: Code) -> dict[str, str]:
@@ -49,7 +48,7 @@ def relation_of_locals(code: Code) -> dict[str, str]:
     sources: dict[str, set[str]] = defaultdict(set)
     for instr in code:
         if instr.dst:
-            if instr.op == "load" and instr.args[1] == "Cpu.current" and instr.args[2] == CPU:
+            if instr.op == "take" or (instr.op == "load" and instr.args[1] == "Cpu.current" and instr.args[2] == CPU):
                 sources[instr.dst].add(OWN_TASK)
             elif instr.op == "copy" and isinstance(instr.args[1], str):
                 sources[instr.dst].add("=" + instr.args[1])
@@ -71,6 +70,8 @@ def access_of(instr: Instr, relations: dict[str, str]) -> Access | None:
     if instr.op == "mask":
         kind = str(instr.args[0]).split("_")[0]
         return Access(MASK_FIELDS[kind], OWN_CPU, True)
+    if instr.op in ("take", "release"):
+        return Access("Task.on_cpu", OTHER, True)
     if instr.field is None:
         return None
     element = instr.args[2] if instr.op == "load" else instr.args[1]

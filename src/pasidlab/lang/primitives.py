@@ -53,7 +53,10 @@ def _at(x: Expressions, node: ast.Call) -> Value:
     count = x.struct_count(node.args[0])
     assert isinstance(node.args[0], ast.Name)
     number, _ = x.builder.binary("add", x.expression(node.args[1]), (1, Int(1, 1)), x.at(node))
-    return number, Ref(node.args[0].id, count)
+    domain = Ref(node.args[0].id, count)
+    if isinstance(number, str):
+        x.builder.locals[number] = domain
+    return number, domain
 
 
 def _index(x: Expressions, node: ast.Call) -> Value:
@@ -61,6 +64,8 @@ def _index(x: Expressions, node: ast.Call) -> Value:
     if not isinstance(domain, Ref):
         raise x.fail(node, "index needs an element of a struct")
     number, _ = x.builder.binary("sub", (operand, Int(1, domain.count)), (1, Int(1, 1)), x.at(node))
+    if isinstance(number, str):
+        x.builder.locals[number] = Int(0, domain.count - 1)
     return number, Int(0, domain.count - 1)
 
 
@@ -129,6 +134,17 @@ def _sleeping(x: Expressions, node: ast.Call) -> Value:
     return dst, BOOL
 
 
+def _take(x: Expressions, node: ast.Call) -> Value:
+    task, domain = x.expression(node.args[0])
+    x.builder.emit("take", dst := x.builder.temp(domain), task, at=x.at(node))
+    return dst, domain
+
+
+def _release(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("release", x.expression(node.args[0])[0], at=x.at(node))
+    return NOTHING
+
+
 def _mask(change: str) -> Callable[[Expressions, ast.Call], Value]:
     def compile_mask(x: Expressions, node: ast.Call) -> Value:
         x.builder.emit("mask", change, at=x.at(node))
@@ -147,7 +163,8 @@ PRIMITIVES: dict[str, tuple[Callable[[Expressions, ast.Call], Value], int, int]]
     "choose": (_choose, 2, 2), "maybe": (_maybe, 0, 0), "pick": (_pick, 1, 1), "at": (_at, 2, 2), "index": (_index, 1, 1),
     "event": (_event, 1, 1), "require": (_require, 1, 1), "wait_until": (_wait_until, 1, 2), "check": (_check, 2, 3),
     "reached": (_reached, 1, 1), "repeated": (_repeated, 1, 1), "enter": (_enter, 1, 1), "start": (_enter, 2, 2),
-    "unreachable": (_unreachable, 0, 0), "pause": (_pause, 0, 0), "sleeping": (_sleeping, 1, 1),
+    "unreachable": (_unreachable, 0, 0), "pause": (_pause, 0, 0), "sleeping": (_sleeping, 1, 1), "take": (_take, 1, 1),
+    "release": (_release, 1, 1),
     "local_irq_disable": (_mask("irqs_off"), 0, 0), "local_irq_enable": (_mask("irqs_on"), 0, 0),
     "preempt_disable": (_mask("preempt_off"), 0, 0), "preempt_enable": (_mask("preempt_on"), 0, 0),
     "local_bh_disable": (_mask("bh_off"), 0, 0), "local_bh_enable": (_mask("bh_on"), 0, 0),

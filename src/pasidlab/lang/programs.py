@@ -13,6 +13,7 @@ from pasidlab.lang.merge import Visibility, access_of, relation_of_locals
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.types import Domain, Field, Ref
 
+CONTEXT_FIELDS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
 OWNER = "%owner"  # the element whose frame the program uses: the task, or the CPU
 
 
@@ -95,7 +96,7 @@ def _counts(instr: Instr, program: Program) -> bool:
     """Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them."""
     if instr.op != "load" or instr.args[2] != CPU:
         return True
-    return instr.args[1] not in MASK_FIELDS.values() and (instr.args[1] != "Cpu.current" or program.context == "schedule")
+    return instr.args[1] not in CONTEXT_FIELDS and (instr.args[1] != "Cpu.current" or program.context == "schedule")
 
 
 def _atomic_depth(code: Code, starts: list[int]) -> list[int]:
@@ -124,7 +125,7 @@ def _insert(code: Code, wanted: list[bool], program: Program) -> Code:
     """Boundaries where wanted, except where nothing has been accessed since the last one on any path."""
 
     def step(pair: Instr, dirty: bool) -> bool:
-        return False if pair.op == "pause" else dirty or pair.op in ("load", "store", "mask", "enter", "wait")
+        return False if pair.op == "pause" else dirty or pair.op in ("load", "store", "mask", "enter", "wait", "take", "release")
 
     with_all: Code = []
     for instr, want in zip(code, wanted, strict=True):
@@ -134,6 +135,17 @@ def _insert(code: Code, wanted: list[bool], program: Program) -> Code:
     moved = replace(program, code=with_all)
     dirty = forward(with_all, dict.fromkeys(moved.starts(), False), step, lambda a, b: a or b)
     return [instr for instr, d in zip(with_all, dirty, strict=True) if instr.op != "pause" or d]
+
+
+def owned_task(instr: Instr) -> Code:
+    """``take`` and ``release`` as what they do to Task.on_cpu."""
+    site = instr.site
+    if instr.op == "release":
+        return [Instr("store", ("Task.on_cpu", instr.args[0], 0), site)]
+    return [
+        Instr("load", ("%busy", "Task.on_cpu", instr.args[1]), site), Instr("not", ("%free", "%busy"), site), Instr("require", ("%free",), site),
+        Instr("store", ("Task.on_cpu", instr.args[1], 1), site), Instr("copy", (str(instr.args[0]), instr.args[1]), site),
+    ]  # fmt: skip
 
 
 class _Assembler:
@@ -164,6 +176,8 @@ class _Assembler:
                 self._boundary(i, instr)
             elif instr.op == "mask":
                 self._mask(instr)
+            elif instr.op in ("take", "release"):
+                self.out += owned_task(instr)
             elif instr.op == "end":
                 self._save(instr.site, 0, ())
             elif instr.op != "atomic":

@@ -1,0 +1,75 @@
+"""Exit: kernel/exit.c do_exit() of v6.12; exit_mm() comes before exit_files()."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import enter, entry, instruction, require, unreachable, user, wait_until
+from pasidlab.linux.fpu import fpu_drop
+from pasidlab.linux.mm import mmput
+from pasidlab.linux.sva import drop_file, idxd_cdev_release
+from pasidlab.linux.task import TASK_DEAD
+from pasidlab.machine.ambient import current
+
+
+@user(event="exit")
+def exit_program() -> None:
+    """The thread calls exit(2)."""
+    require(not current.at_enqcmd)
+    enter(sys_exit)
+
+
+@entry("syscall")
+def sys_exit() -> None:
+    """exit(2)."""
+    do_exit()
+
+
+@instruction
+def forget_program() -> None:
+    """What the program was doing is over."""
+    current.at_enqcmd = False
+    current.in_handler = False
+    current.frame_at_enqcmd = False
+    current.frame_user = 0
+    current.expected_user = 0
+    current.had_pasid = False
+    current.entitled = False
+
+
+def do_exit() -> None:
+    """do_exit(): the address space, then the files, then the FPU; the task is never scheduled again."""
+    forget_program()
+    exit_mm()
+    exit_files()
+    exit_thread()
+    do_task_dead()
+
+
+def exit_mm() -> None:
+    """exit_mm()."""
+    mm = current.mm
+    current.mm = None
+    deactivate_mm()
+    mmput(mm)
+
+
+def deactivate_mm() -> None:
+    """deactivate_mm(): where a design may drop what the task holds."""
+
+
+def exit_files() -> None:
+    """exit_files(): the last holder releases the device."""
+    file = drop_file()
+    if file is not None:
+        idxd_cdev_release(file)
+
+
+def exit_thread() -> None:
+    """exit_thread(): drops the FPU registers."""
+    fpu_drop()
+
+
+def do_task_dead() -> None:
+    """do_task_dead(): the last __schedule() of this task."""
+    current.state = TASK_DEAD
+    wait_until(False)
+    unreachable()

@@ -1,0 +1,34 @@
+"""Idle CPUs and kernel threads in their place."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import require, rule
+from pasidlab.linux.task import Mm
+from pasidlab.machine.ambient import current, this_cpu
+
+
+@rule(event="idle")
+def intel_idle() -> None:
+    """intel_idle() with AMX in use: fpu_idle_fpregs() gives the registers up."""
+    require(current is None and this_cpu.schedule_pc == 0 and this_cpu.softirq_pc == 0 and this_cpu.hardirq_pc == 0)
+    require(this_cpu.fpregs_owner is not None)
+    this_cpu.fpregs_owner = None
+
+
+@rule(event="kthread")
+def kthread_use_mm(mm: Mm) -> None:
+    """A kernel thread on this CPU borrows an address space (mmget)."""
+    require(current is None and this_cpu.schedule_pc == 0 and this_cpu.softirq_pc == 0 and this_cpu.hardirq_pc == 0)
+    require(this_cpu.kthread_mm is None and mm.mm_users != 0)
+    mm.mm_users += 1
+    this_cpu.kthread_mm = mm
+    this_cpu.loaded_mm = mm
+
+
+@rule(event="kthread")
+def kthread_unuse_mm() -> None:
+    """And gives it back; it is not the last user, whose mmput() would have to sleep."""
+    require(current is None and this_cpu.kthread_mm is not None)
+    require(this_cpu.kthread_mm.mm_users > 1)
+    this_cpu.kthread_mm.mm_users -= 1
+    this_cpu.kthread_mm = None

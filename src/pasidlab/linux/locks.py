@@ -1,0 +1,53 @@
+"""Kernel locks and assertions, as far as the model needs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pasidlab.lang.declare import check, instruction, reached, singleton, struct, wait_until
+from pasidlab.machine.ambient import current, this_cpu
+
+if TYPE_CHECKING:
+    from pasidlab.linux.task import Task
+
+
+@struct(count=1)
+class Locks:
+    """The global locks: who holds them."""
+
+    iommu_sva_lock: Task | None = None
+
+
+locks = singleton(Locks)
+
+
+@instruction
+def mutex_lock_sva() -> None:
+    """mutex_lock(&iommu_sva_lock): sleeps until nobody holds it."""
+    check("sound_kernel", locks.iommu_sva_lock is not current, "iommu_sva_lock is taken twice by the same task (self-deadlock)")
+    wait_until(locks.iommu_sva_lock is None)
+    locks.iommu_sva_lock = current
+
+
+@instruction
+def mutex_unlock_sva() -> None:
+    """mutex_unlock(&iommu_sva_lock)."""
+    check("sound_kernel", locks.iommu_sva_lock is current, "iommu_sva_lock is released by a task that does not hold it")
+    locks.iommu_sva_lock = None
+
+
+def warn_on_once(condition: bool) -> None:
+    """WARN_ON_ONCE()."""
+    reached("sound_kernel")
+    check("sound_kernel", not condition, "WARN_ON_ONCE() fires")
+
+
+def lockdep_assert_irqs_disabled() -> None:
+    """lockdep_assert_irqs_disabled()."""
+    reached("sound_kernel")
+    check("sound_kernel", this_cpu.irqs_off, "lockdep_assert_irqs_disabled() fails")
+
+
+def is_kthread(task: Task | None) -> bool:
+    """task->flags & (PF_KTHREAD | PF_USER_WORKER). The idle task, and a kernel thread running in its place, is no Task here."""
+    return task is None

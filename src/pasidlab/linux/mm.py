@@ -1,0 +1,80 @@
+"""Lifetime of address spaces: kernel/fork.c of v6.12. mm_users counts who runs in it, mm_count who needs the struct."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import each, instruction, pick, reached, require, unreachable
+from pasidlab.linux.sva import intel_mm_release
+from pasidlab.linux.task import Mm
+from pasidlab.machine.iommu import pasid_entry
+
+
+def mm_alloc() -> Mm:
+    """A free mm_struct: the first."""
+    for mm in each(Mm):
+        if mm.mm_count == 0:
+            return mm
+    unreachable()
+
+
+@instruction
+def mm_init() -> Mm:
+    """mm_init(): one user, one reference, no PASID (mm_pasid_init, a6cbd44093ef)."""
+    mm = mm_alloc()
+    mm.mm_users = 1
+    mm.mm_count = 1
+    mm.pasid = 0
+    mm.portal = False
+    return mm
+
+
+@instruction
+def mmget(mm: Mm) -> None:
+    """mmget(): one user more."""
+    mm.mm_users += 1
+
+
+@instruction
+def mmgrab(mm: Mm) -> None:
+    """mmgrab(): one reference more."""
+    mm.mm_count += 1
+
+
+@instruction
+def atomic_dec_and_test_mm_users(mm: Mm) -> bool:
+    """atomic_dec_and_test(&mm->mm_users)."""
+    mm.mm_users -= 1
+    return mm.mm_users == 0
+
+
+def mmput(mm: Mm) -> None:
+    """mmput(): the last user runs exit_mmap(), which calls the notifiers' release, and drops its reference."""
+    if atomic_dec_and_test_mm_users(mm):
+        mm.portal = False
+        intel_mm_release(mm)
+        mmdrop(mm)
+
+
+@instruction
+def mmdrop(mm: Mm) -> None:
+    """mmdrop(): the last reference runs __mmdrop(), and that mm_pasid_drop() (2667ed10d9f0)."""
+    if mm.mm_count == 1 and mm.pasid != 0:
+        reached("no_leak")
+        mm_pasid_drop(mm)
+    mm.mm_count -= 1
+
+
+@instruction
+def mm_pasid_drop(mm: Mm) -> None:
+    """mm_pasid_drop(): the number is free for the next process."""
+    reached("no_stale")
+    pasid_entry(mm.pasid).allocated = False
+    mm.pasid = 0
+
+
+def first_mm_with_users() -> Mm:
+    """Any mm somebody runs in."""
+    mm = pick(Mm)
+    require(mm.mm_users != 0)
+    return mm
+
+

@@ -1,0 +1,168 @@
+"""fork, clone and exec: kernel/fork.c, fs/exec.c of v6.12."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import (
+    each,
+    enter,
+    entry,
+    instruction,
+    local_irq_disable,
+    local_irq_enable,
+    maybe,
+    release,
+    require,
+    start,
+    take,
+    unreachable,
+    user,
+)
+from pasidlab.linux.fpu import fpu_clone, fpu_flush_thread
+from pasidlab.linux.mm import mm_init, mmget, mmput
+from pasidlab.linux.sva import idxd_cdev_release, uninstall_file
+from pasidlab.linux.task import TASK_DEAD, TASK_RUNNING, Mm, Task
+from pasidlab.machine.ambient import current, this_cpu
+
+
+@user(event="fork")
+def fork_process() -> None:
+    """fork(2)."""
+    require(not current.at_enqcmd)
+    enter(sys_fork)
+
+
+@user(event="clone")
+def clone_thread() -> None:
+    """pthread_create()."""
+    require(not current.at_enqcmd)
+    enter(sys_clone)
+
+
+@user(event="exec")
+def exec_program() -> None:
+    """execve(2); de_thread() has already killed the other threads."""
+    require(not current.at_enqcmd and not current.in_handler and current.mm.mm_users == 1)
+    enter(sys_execve)
+
+
+@entry("syscall")
+def sys_fork() -> None:
+    """A new process with a copy of the address space."""
+    child = copy_process()
+    child.mm = dup_mm()
+    wake_up_new_task(child)
+
+
+@entry("syscall")
+def sys_clone() -> None:
+    """A new thread of the same process: copy_mm() with CLONE_VM."""
+    child = copy_process()
+    mmget(current.mm)
+    child.mm = current.mm
+    wake_up_new_task(child)
+
+
+def dup_mm() -> Mm:
+    """dup_mm(): the portal's mapping is VM_DONTCOPY."""
+    return mm_init()
+
+
+@instruction
+def alloc_task() -> Task:
+    """The first free task slot; ``struct fpu`` may lie where a dead task's lay."""
+    for task in each(Task):
+        if task.state == TASK_DEAD and not task.on_cpu:
+            return take(task)
+    unreachable()
+
+
+def copy_process() -> Task:
+    """copy_process(): dup_task_struct(), copy_files(), copy_thread()."""
+    child = alloc_task()
+    dup_task_struct(child)
+    copy_files(child)
+    fpu_clone(child)
+    return child
+
+
+@instruction
+def dup_task_struct(child: Task) -> None:
+    """arch_dup_task_struct() copies the parent's task_struct, and with it last_cpu and flags; pasid_activated is reset."""
+    child.last_cpu = current.last_cpu
+    child.need_fpu_load = current.need_fpu_load
+    child.pasid_activated = False
+    child.has_valid_pasid = False
+    child.holds_pasid_ref = False
+    child.pasid_work = False
+    child.in_handler = current.in_handler
+    child.frame_user = current.frame_user
+    child.frame_at_enqcmd = current.frame_at_enqcmd
+    child.expected_user = current.expected_user
+    child.had_pasid = False
+    child.at_enqcmd = False
+    child.image_user = 0
+    child.image_pasid = 0
+    child.cpu = None
+
+
+@instruction
+def copy_files(child: Task) -> None:
+    """A thread shares the file table, a new process inherits its open files: either way one holder more."""
+    child.file = current.file
+    if current.file is not None:
+        current.file.refs += 1
+
+
+@instruction
+def wake_up_new_task(child: Task) -> None:
+    """wake_up_new_task(): from here the child may run."""
+    child.state = TASK_RUNNING
+    start(child, ret_from_fork)
+    release(child)
+
+
+@entry("fork")
+def ret_from_fork() -> None:
+    """ret_from_fork(): schedule_tail(), then to user mode."""
+
+
+@entry("syscall")
+def sys_execve() -> None:
+    """begin_new_exec(): a new address space, then the registers are reset; in between the task runs with the old PASID."""
+    if current.file is not None and maybe():
+        do_close_on_exec()
+    exec_mmap()
+    flush_thread()
+    new_program()
+
+
+def do_close_on_exec() -> None:
+    """do_close_on_exec(): v6.12 closes before exec_mmap()."""
+    file = uninstall_file()
+    if file is not None and file.refs == 0:
+        idxd_cdev_release(file)
+
+
+def exec_mmap() -> None:
+    """exec_mmap(): interrupts are off while the mm is exchanged."""
+    old = current.mm
+    mm = mm_init()
+    local_irq_disable()
+    current.mm = mm
+    this_cpu.loaded_mm = mm
+    local_irq_enable()
+    mmput(old)
+
+
+def flush_thread() -> None:
+    """flush_thread(): the FPU starts afresh. Nothing here touches pasid_activated."""
+    fpu_flush_thread()
+
+
+@instruction
+def new_program() -> None:
+    """The new program begins with registers in INIT; it has been promised nothing yet."""
+    current.expected_user = 0
+    current.had_pasid = False
+
+

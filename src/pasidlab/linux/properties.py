@@ -1,0 +1,86 @@
+"""The promises, as predicates over states that must never be true. (Those a single step can break are checks at the step.)"""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import index, never, pending
+from pasidlab.linux.fpu import fpregs_state_valid
+from pasidlab.linux.task import Mm, Task
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu
+from pasidlab.machine.iommu import PasidEntry
+
+
+def in_user_mode(cpu: Cpu) -> bool:
+    """The CPU executes user instructions."""
+    return cpu.hardirq_pc == 0 and cpu.softirq_pc == 0 and cpu.schedule_pc == 0 and cpu.current is not None and cpu.current.pc == 0
+
+
+def is_open(cpu: Cpu) -> bool:
+    """Nothing on this CPU protects the registers: anything that may look at them may do so now."""
+    return (
+        not cpu.irqs_off and cpu.preempt_count == 0 and cpu.softirq_count == 0
+        and cpu.hardirq_pc == 0 and cpu.softirq_pc == 0 and cpu.schedule_pc == 0
+    )  # fmt: skip
+
+
+def image_differs(cpu: Cpu, task: Task) -> bool:
+    """Some component in the registers is not what the memory image says it is."""
+    user = task.image_user if task.bv_user else 0
+    pasid = task.image_pasid if task.bv_pasid else 0
+    if task.guest_fpstate:
+        user = task.guest_user if task.guest_bv_user else 0
+        pasid = task.guest_pasid if task.guest_bv_pasid else 0
+    return cpu.user_regs != user or cpu.msr_pasid != pasid
+
+
+@never("coherent", "TIF_NEED_FPU_LOAD is set and the CPU's registers pass for a copy of the memory image, but differ from it")
+def registers_differ_from_memory(cpu: Cpu, task: Task) -> bool:
+    """Looked at where the CPU is open: inside fpregs_lock() and with interrupts off, kernel code may be half way."""
+    return is_open(cpu) and task.need_fpu_load and fpregs_state_valid(task, cpu) and not busy_elsewhere(cpu, task) and image_differs(cpu, task)
+
+
+def busy_elsewhere(cpu: Cpu, task: Task) -> bool:
+    """The task is on another CPU, or being built or traced: what it is half way through there will be settled there."""
+    return task.on_cpu and cpu.current is not task
+
+
+@never("owned", "a task is in user mode but its registers are not its own")
+def runs_on_foreign_registers(cpu: Cpu) -> bool:
+    """In user mode: TIF_NEED_FPU_LOAD clear, the owner is the task, last_cpu is this CPU."""
+    return in_user_mode(cpu) and (cpu.current.need_fpu_load or not fpregs_state_valid(cpu.current, cpu))
+
+
+@never("preserved", "a task in user mode has lost what it had in its registers")
+def lost_registers(cpu: Cpu) -> bool:
+    """The user component is what the program left there; a PASID once used is still there."""
+    return in_user_mode(cpu) and (
+        cpu.user_regs != cpu.current.expected_user or (cpu.current.had_pasid and (cpu.msr_pasid & MSR_IA32_PASID_VALID) == 0)
+    )
+
+
+@never("no_leak", "nobody uses an address space any more, but its PASID or table entry is still there")
+def left_behind(mm: Mm, entry: PasidEntry) -> bool:
+    """A free mm has no PASID and no entry."""
+    return mm.mm_count == 0 and (mm.pasid != 0 or (entry.present and entry.mm is mm))
+
+
+@never("no_stale", "a PASID that was freed is still in the PASID table or in the device")
+def freed_but_in_use(entry: PasidEntry) -> bool:
+    """A free number is nowhere."""
+    return not entry.allocated and (entry.present or entry.in_flight)
+
+
+@never("no_stale", "a PASID that was freed is still in the MSR of a CPU in user mode")
+def freed_but_in_msr(cpu: Cpu, entry: PasidEntry) -> bool:
+    """Nor may a program be able to use it."""
+    return in_user_mode(cpu) and not entry.allocated and cpu.msr_pasid == (MSR_IA32_PASID_VALID | pasid_number(entry))
+
+
+def pasid_number(entry: PasidEntry) -> int:
+    """The PASID of an entry."""
+    return index(entry) + 1
+
+
+@pending("served")
+def waits_for_enqcmd(task: Task) -> bool:
+    """The task stands at an ENQCMD that faulted although its process was bound."""
+    return task.at_enqcmd and task.entitled

@@ -1,0 +1,67 @@
+"""ptrace: arch/x86/kernel/fpu/regset.c of v6.12. A tracer replaces the user components of a stopped task; the PASID is out of its reach."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import choose, enter, entry, instruction, pick, release, require, take, user, wait_until
+from pasidlab.linux.fpu import fpu_invalidate_fpregs_state
+from pasidlab.linux.signal import copy_uabi_to_xstate
+from pasidlab.linux.task import TASK_RUNNING, TASK_TRACED, Task
+from pasidlab.machine.ambient import current
+from pasidlab.machine.cpu import INIT, USER_DATA
+
+
+@user(event="ptrace")
+def stop_for_tracer() -> None:
+    """The task meets a breakpoint."""
+    require(not current.at_enqcmd)
+    enter(ptrace_stop)
+
+
+@entry("syscall")
+def ptrace_stop() -> None:
+    """ptrace_stop(): the task sleeps until its tracer lets it go on."""
+    current.state = TASK_TRACED
+    wait_until(current.state == TASK_RUNNING)
+
+
+@user(event="ptrace")
+def ptrace_setregset() -> None:
+    """PTRACE_SETREGSET and PTRACE_CONT by another task."""
+    require(not current.at_enqcmd)
+    enter(sys_ptrace)
+
+
+@entry("syscall")
+def sys_ptrace() -> None:
+    """ptrace_freeze_traced(), wait_task_inactive(), xstateregs_set(), and the target goes on."""
+    target = freeze_traced()
+    fpu_force_restore(target)
+    set_user_components(target, choose(INIT, USER_DATA))
+    unfreeze_traced(target)
+
+
+@instruction
+def freeze_traced() -> Task:
+    """The target is stopped, on no CPU, and will not be woken."""
+    target = take(pick(Task))
+    require(target.state == TASK_TRACED)
+    return target
+
+
+def fpu_force_restore(target: Task) -> None:
+    """fpu_force_restore(): the image will be loaded whatever some CPU still holds."""
+    fpu_invalidate_fpregs_state(target)
+
+
+@instruction
+def set_user_components(target: Task, value: int) -> None:
+    """copy_uabi_from_kernel_to_xstate(); what the task has is now what the tracer gave it."""
+    copy_uabi_to_xstate(target, value)
+    target.expected_user = value
+
+
+@instruction
+def unfreeze_traced(target: Task) -> None:
+    """PTRACE_CONT."""
+    target.state = TASK_RUNNING
+    release(target)

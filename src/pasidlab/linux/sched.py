@@ -1,0 +1,53 @@
+"""The scheduler: __schedule() of v6.12 with the x86 context switch, reduced to what the FPU code and mm_cpumask() see of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pasidlab.lang.declare import context, each, event, instruction, maybe, pick, release, require, take
+from pasidlab.linux.fpu import switch_fpu_finish, switch_fpu_prepare
+from pasidlab.linux.task import TASK_RUNNING, Task
+from pasidlab.machine.ambient import current, this_cpu
+
+if TYPE_CHECKING:
+    from pasidlab.machine.cpu import Cpu
+
+
+def may_run_here(task: Task, cpu: Cpu) -> bool:
+    """Without the event ``migrate`` a task stays on the CPU where it first ran."""
+    return event("migrate") or task.cpu is None or task.cpu is cpu
+
+
+def work_is_waiting() -> bool:
+    """Some task waits for an idle CPU."""
+    for task in each(Task):
+        if task.state == TASK_RUNNING and not task.on_cpu and may_run_here(task, this_cpu):
+            return True
+    return False
+
+
+@instruction
+def pick_next_task() -> Task | None:
+    """Any task that may run, or idle; under the run queue lock."""
+    if current is not None and maybe():
+        return None
+    task = take(pick(Task))
+    require(task.state == TASK_RUNNING and may_run_here(task, this_cpu))
+    return task
+
+
+@context("schedule")
+def schedule() -> None:
+    """__schedule(), context_switch(), __switch_to(); interrupts are off throughout."""
+    prev = current
+    task = pick_next_task()
+    if task is not None:
+        this_cpu.loaded_mm = task.mm  # switch_mm_irqs_off(); idle keeps the mm lazily
+        task.cpu = this_cpu
+    if prev is not None and not prev.need_fpu_load:
+        switch_fpu_prepare(prev)
+    this_cpu.current = task
+    if task is not None:
+        switch_fpu_finish(task)
+    if prev is not None:
+        release(prev)  # finish_task(): on_cpu = 0

@@ -1,0 +1,155 @@
+"""Binding a process to the device: drivers/iommu/iommu-sva.c, drivers/iommu/intel/svm.c, drivers/dma/idxd/cdev.c of v6.12.
+
+The mm owns its PASID for life (701fac40384f): unbinding tears the table entry down and leaves the number to the mm.
+"""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import each, enter, entry, instruction, require, unreachable, user
+from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
+from pasidlab.linux.mm import mmdrop, mmgrab
+from pasidlab.linux.task import TASK_DEAD, File, Mm, Task
+from pasidlab.machine.ambient import current
+from pasidlab.machine.device import idxd_device_drain_pasid, intel_iommu_drain_pasid_prq
+from pasidlab.machine.iommu import PASIDS, intel_pasid_setup_first_level, intel_pasid_tear_down_entry, pasid_entry
+
+
+@instruction
+def iommu_alloc_global_pasid() -> int:
+    """ida_alloc_range(&iommu_global_pasid_ida): the lowest free number."""
+    for pasid in range(1, PASIDS + 1):
+        if not pasid_entry(pasid).allocated:
+            pasid_entry(pasid).allocated = True
+            return pasid
+    unreachable()
+
+
+def iommu_alloc_mm_data(mm: Mm) -> None:
+    """iommu_alloc_mm_data(): the mm keeps the PASID it has, or gets one, visible to all its threads at once."""
+    if mm.pasid == 0:
+        mm.pasid = iommu_alloc_global_pasid()
+
+
+def iommu_sva_bind_device(mm: Mm) -> None:
+    """iommu_sva_bind_device(): PASID first, table entry after it, under iommu_sva_lock."""
+    mutex_lock_sva()
+    iommu_alloc_mm_data(mm)
+    if pasid_entry(mm.pasid).users == 0:
+        mmgrab(mm)
+        intel_pasid_setup_first_level(mm.pasid, mm)
+    pasid_entry(mm.pasid).users += 1
+    mutex_unlock_sva()
+    pasid_bound(mm)
+
+
+def pasid_bound(mm: Mm) -> None:
+    """What a design does once a process has its PASID: nothing, unless it pushes the PASID to the threads."""
+
+
+def pasid_unbound(mm: Mm) -> None:
+    """What a design does before a process loses its PASID: nothing while the mm owns it."""
+
+
+def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
+    """iommu_sva_unbind_device(): the last one tears the entry down and drains page requests. The PASID stays with the mm."""
+    mutex_lock_sva()
+    pasid_unbound(mm)
+    pasid_entry(pasid).users -= 1
+    if pasid_entry(pasid).users == 0:
+        intel_pasid_tear_down_entry(pasid, False)
+        intel_iommu_drain_pasid_prq(pasid)
+        mmdrop(mm)
+    mutex_unlock_sva()
+
+
+def intel_mm_release(mm: Mm) -> None:
+    """The mmu_notifier's release, from exit_mmap(): the entry goes at once, faults are ignored, nothing is drained."""
+    if mm.pasid != 0 and pasid_entry(mm.pasid).present:
+        intel_pasid_tear_down_entry(mm.pasid, True)
+
+
+@instruction
+def new_file() -> File:
+    """A free idxd_user_context."""
+    for file in each(File):
+        if file.refs == 0 and file.mm is None:
+            file.mm = current.mm
+            return file
+    unreachable()
+
+
+@instruction
+def install_file(file: File) -> None:
+    """fd_install() and mmap(): all threads of the process have the file and its portal."""
+    for task in each(Task):
+        if task.mm is current.mm and task.state != TASK_DEAD:
+            task.file = file
+            file.refs += 1
+    current.mm.portal = True
+
+
+@user(event="bind")
+def open_device() -> None:
+    """open("/dev/dsa/wq0.0") and mmap() of its portal."""
+    require(not current.at_enqcmd and current.file is None)
+    enter(idxd_cdev_open)
+
+
+@entry("syscall")
+def idxd_cdev_open() -> None:
+    """idxd_cdev_open(), then idxd_cdev_mmap(). A second thread that opens at the same time gives up."""
+    if current.file is not None or current.mm.portal:
+        return
+    file = new_file()
+    iommu_sva_bind_device(current.mm)
+    file.pasid = current.mm.pasid
+    install_file(file)
+
+
+@user(event="unbind")
+def close_device() -> None:
+    """munmap() of the portal and close()."""
+    require(not current.at_enqcmd and current.file is not None)
+    enter(sys_close)
+
+
+@entry("syscall")
+def sys_close() -> None:
+    """close(2)."""
+    file = uninstall_file()
+    if file is not None and file.refs == 0:
+        idxd_cdev_release(file)
+
+
+@instruction
+def uninstall_file() -> File | None:
+    """The file leaves the process's file table; who takes the last reference gets it."""
+    file = current.file
+    if file is None:
+        return None
+    for task in each(Task):
+        if task.file is file and task.mm is current.mm:
+            task.file = None
+            file.refs -= 1
+    if current.mm is file.mm:
+        current.mm.portal = False
+    return file if file.refs == 0 else None
+
+
+@instruction
+def drop_file() -> File | None:
+    """exit_files(): the exiting task's reference; the last one gets the file."""
+    file = current.file
+    if file is None:
+        return None
+    current.file = None
+    file.refs -= 1
+    return file if file.refs == 0 else None
+
+
+def idxd_cdev_release(file: File) -> None:
+    """idxd_file_dev_release() for a shared work queue: drain the PASID, then unbind."""
+    idxd_device_drain_pasid(file.pasid)
+    iommu_sva_unbind_device(file.mm, file.pasid)
+    file.pasid = 0
+    file.mm = None

@@ -1,0 +1,85 @@
+"""Exceptions and the way back to user mode: arch/x86/kernel/traps.c, kernel/entry/common.c of v6.12."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import check, entry, event, exit_to_user, local_irq_disable, local_irq_enable, maybe, reached
+from pasidlab.linux.exit import do_exit
+from pasidlab.linux.fpu import fpregs_assert_state_consistent, switch_fpu_return
+from pasidlab.linux.locks import lockdep_assert_irqs_disabled
+from pasidlab.linux.signal import arch_do_signal_or_restart
+from pasidlab.linux.task import Mm
+from pasidlab.machine.ambient import current
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+
+
+def mm_valid_pasid(mm: Mm) -> bool:
+    """mm_valid_pasid(): the process has a PASID."""
+    return mm.pasid != 0
+
+
+def try_fixup_enqcmd_gp() -> bool:
+    """try_fixup_enqcmd_gp(), v5.18 (fa6af69f38d3): interrupts are off since the gate, so the registers are the only truth."""
+    lockdep_assert_irqs_disabled()
+    if not mm_valid_pasid(current.mm):
+        return False
+    if current.pasid_activated:
+        return False
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    current.pasid_activated = True
+    return True
+
+
+@entry("exception")
+def exc_general_protection() -> None:
+    """DEFINE_IDTENTRY_ERRORCODE(exc_general_protection): the fix-up comes before interrupts are enabled."""
+    if try_fixup_enqcmd_gp():
+        return
+    local_irq_enable()
+    gp_user_force_sig_segv()
+
+
+def gp_user_force_sig_segv() -> None:
+    """gp_user_force_sig_segv(): nothing fixed the fault, the task gets SIGSEGV and dies of it."""
+    check("served", not current.entitled, "ENQCMD ends in SIGSEGV although the process is bound")
+    if not current.entitled:
+        reached("refused")
+    do_exit()
+
+
+@exit_to_user
+def exit_to_user_mode_prepare() -> None:
+    """exit_to_user_mode_prepare(): pending work with interrupts on, then, interrupts off, the last restore."""
+    local_irq_disable()
+    while exit_to_user_mode_work():
+        local_irq_enable()
+        exit_to_user_mode_loop()
+        local_irq_disable()
+    arch_exit_to_user_mode_prepare()
+
+
+def exit_to_user_mode_work() -> bool:
+    """ti_work & EXIT_TO_USER_MODE_WORK: a signal or task_work is pending. (Rescheduling is preemption before interrupts go off.)"""
+    if current.pasid_work:
+        return True
+    return event("signal") and not current.in_handler and maybe()
+
+
+def exit_to_user_mode_loop() -> None:
+    """One round of exit_to_user_mode_loop()."""
+    if current.pasid_work:
+        task_work_run()
+    else:
+        arch_do_signal_or_restart()
+
+
+def task_work_run() -> None:
+    """task_work_run(): nothing queues work but a design that says so."""
+    current.pasid_work = False
+
+
+def arch_exit_to_user_mode_prepare() -> None:
+    """arch_exit_to_user_mode_prepare(): interrupts are off from here to IRET."""
+    fpregs_assert_state_consistent()
+    if current.need_fpu_load:
+        switch_fpu_return()
+    reached("owned")

@@ -1,0 +1,149 @@
+"""Operations that move bytes: memory move, fill, dualcast; and those that only translate: cache flush, translation fetch."""
+
+from __future__ import annotations
+
+from pasidlab.machine.accelerator import abi
+from pasidlab.machine.accelerator.abi import Descriptor, Status
+from pasidlab.machine.accelerator.transfer import CHUNK, DESTINATION, DESTINATION_2, PAGE, SOURCE, Access, Outcome
+
+
+def memory_move(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """Copy, backwards where the destination begins inside the source (DSA spec 8.3.4)."""
+    source, destination, size = d.first, d.second, d.size
+    if source < destination < source + size:
+        return _move_backwards(d, m, o)
+    view, done = m.bench.view_a, 0
+    while done < size:
+        piece = view[: min(CHUNK, size - done)]
+        got = m.read(source + done, piece)
+        put = m.write(destination + done, piece[:got]) if got < len(piece) else m.write(destination + done, piece)
+        done += put
+        if put < got:
+            return m.fault(o, destination + done, done, DESTINATION, write=True)
+        if got < len(piece):
+            return m.fault(o, source + done, done, SOURCE)
+    o.moved = size
+    return o
+
+
+def _move_backwards(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """From the end down: nothing that a continuation still has to read is overwritten. A fault reports result 1."""
+    source, destination, left, view = d.first, d.second, d.size, m.bench.view_a
+    while left:
+        length = min(CHUNK, left)
+        done = _chunk_backwards(m, source + left - length, destination + left - length, view[:length])
+        left -= done
+        if done < length:
+            return _fault_backwards(d, m, o, left)
+    o.moved = d.size
+    return o
+
+
+def _chunk_backwards(m: Access, source: int, destination: int, piece: memoryview) -> int:
+    """Bytes at the end of one chunk that were moved."""
+    length = len(piece)
+    if not m.strict and m.read(source, piece) == length and m.write(destination, piece) == length:
+        return length
+    done = 0
+    while done < length:  # page by page, so that the fault met first from the end is the one that stops it
+        end_source, end_destination = source + length - done, destination + length - done
+        size = min(length - done, (end_source - 1) % PAGE + 1, (end_destination - 1) % PAGE + 1)
+        part = piece[length - done - size : length - done]
+        if m.read(end_source - size, part) < size or m.write(end_destination - size, part) < size:
+            break
+        done += size
+    return done
+
+
+def _fault_backwards(d: Descriptor, m: Access, o: Outcome, left: int) -> Outcome:
+    """Which operand stopped a backward copy whose first ``left`` bytes are still to be moved."""
+    o.result = 1
+    probe = m.bench.view_b[:1]
+    if m.read(d.first + left - 1, probe) < 1:
+        return m.fault(o, d.first + left - 1 & ~(PAGE - 1), d.size - left, SOURCE)
+    return m.fault(o, d.second + left - 1 & ~(PAGE - 1), d.size - left, DESTINATION, write=True)
+
+
+def fill(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """Repeat an 8-byte pattern, or a 16-byte one (DSA spec 8.3.5)."""
+    pattern = d.first.to_bytes(8, "little")
+    if d.flags & abi.PATTERN_16:
+        pattern += d.tail40.to_bytes(8, "little")
+    size, done = d.size, 0
+    piece = memoryview(pattern * (min(CHUNK, size) // len(pattern) + 1))
+    while done < size:
+        length = min(CHUNK, size - done)
+        put = m.write(d.second + done, piece[:length])
+        done += put
+        if put < length:
+            return m.fault(o, d.second + done, done, DESTINATION, write=True)
+    o.moved = size
+    return o
+
+
+def dualcast(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """Copy to two destinations, stopping both at the same byte (DSA spec 8.3.10)."""
+    view, size, done = m.bench.view_a, d.size, 0
+    writable = getattr(m.memory, "writable", None)
+    while done < size:
+        length = min(CHUNK, size - done)
+        got = m.read(d.first + done, view[:length])
+        room = min(writable(d.second + done, got), writable(d.tail40 + done, got)) if writable and got else got
+        if m.strict and room:
+            room = min(room, m.memory.present(d.tail40 + done, room))
+        one = m.write(d.second + done, view[:room]) if room else 0
+        two = m.write(d.tail40 + done, view[:one]) if one else 0
+        done += two
+        if two < got:
+            second = one > two or (one == room < got and _blocked(m, d.tail40 + done))
+            address, operand = (d.tail40, DESTINATION_2) if second else (d.second, DESTINATION)
+            return m.fault(o, address + done, done, operand, write=True)
+        if got < length:
+            return m.fault(o, d.first + done, done, SOURCE)
+    o.moved = size
+    return o
+
+
+def _blocked(m: Access, address: int) -> bool:
+    """Whether a byte of a dualcast destination cannot be written."""
+    writable = getattr(m.memory, "writable", None)
+    return bool((writable and not writable(address, 1)) or (m.strict and not m.memory.present(address, 1)))
+
+
+def cache_flush(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """Nothing to flush here, but every page must translate (DSA spec 8.3.26)."""
+    view, done = m.bench.view_a, 0
+    while done < d.size:
+        length = min(CHUNK, d.size - done)
+        got = m.read(d.second + done, view[:length])
+        done += got
+        if got < length:
+            return m.fault(o, d.second + done, done, DESTINATION)
+    o.moved = d.size
+    return o
+
+
+def translation_fetch(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """Translate one address per stride; a fault says where, bytes completed is undefined (DSA spec 8.3.11)."""
+    stride = d.tail48 & 0xFFFFFFFF if d.flags & abi.USE_STRIDE else PAGE
+    probe = m.bench.view_a[:1]
+    for address in range(d.first, d.first + d.size, stride):
+        if m.read(address, probe) < 1:
+            return m.fault(o, address, 0, SOURCE)
+    return o
+
+
+def no_operation(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """No-op (DSA spec 8.3.1)."""
+    return o
+
+
+def drain(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+    """The queue has waited already; read back the addresses the descriptor names (DSA spec 8.3.3, 3.12)."""
+    probe = m.bench.view_a[:1]
+    for flag, address, operand in ((abi.READBACK_1, d.first, SOURCE), (abi.READBACK_2, d.second, 2)):
+        if d.flags & flag and m.memory.read_into(address, probe) < 1:
+            m.fault(o, address, 0, operand)
+            o.status = Status.READBACK_PAGE_FAULT
+            return o
+    return o

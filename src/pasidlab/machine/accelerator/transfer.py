@@ -1,0 +1,126 @@
+"""The device's side of memory: what it asks of a process's address space, its buffers, and where a fault stops it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasidlab.machine.accelerator import abi
+from pasidlab.machine.accelerator.abi import WRITE_FAULT, Status
+
+Bytes = NDArray[np.uint8]
+CHUNK = 1 << 19  # bytes the device holds at once: bounded memory, and both buffers stay in the CPU's cache
+PAGE = 4096
+
+
+class Memory(Protocol):
+    """The process's memory, as the device sees it through the PASID of a descriptor.
+
+    Three more methods are used where the object has them: ``write_record(address, record) -> int`` writes bytes 1 to 31
+    of a completion record and then byte 0, in that order, and tells how many it wrote; ``writable(address, length) -> int``
+    counts bytes up to the first that may not be written, so that the device can translate the completion record and both
+    dualcast destinations before it starts; ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data``
+    to ``addresses`` and tells how many bytes it wrote in all.
+    """
+
+    def read_into(self, address: int, buffer: memoryview, /) -> int:
+        """Fill ``buffer``; bytes read before the first fault."""
+
+    def write(self, address: int, data: memoryview | bytes, /) -> int:
+        """Bytes written before the first fault."""
+
+    def present(self, address: int, length: int, /) -> int:
+        """Bytes from ``address`` up to the first page that is not in memory, at most ``length``."""
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What became of one descriptor.
+
+    ``status`` is the operation status code (DSA spec table 5-6), ``result`` the byte after it in the record, and
+    ``bytes_completed`` the field of that name (for a batch: descriptors). ``moved`` counts source bytes processed,
+    ``members`` holds the outcomes of a batch. ``software_error`` says that the device reports the status in its SWERROR
+    register because no completion record may show it. ``write_fault`` is bit 7 of the status byte.
+    """
+
+    status: int = Status.SUCCESS
+    opcode: int = 0
+    result: int = 0
+    bytes_completed: int = 0
+    fault_address: int = 0
+    write_fault: bool = False
+    fault_info: int = 0
+    tail: bytes = b""
+    reason: str = ""
+    moved: int = 0
+    wrote_completion: bool = False
+    software_error: bool = False
+    members: list[Outcome] = field(default_factory=list)
+    abandoned: int = 0
+
+    @property
+    def operation(self) -> str:
+        """The operation's name."""
+        return abi.operation_name(self.opcode)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is success."""
+        return self.status == Status.SUCCESS
+
+    @property
+    def status_byte(self) -> int:
+        """Byte 0 of the completion record: the code, and bit 7 for a write that faulted."""
+        return self.status | (WRITE_FAULT if self.write_fault else 0)
+
+    def record(self) -> bytes:
+        """The 32 bytes of the completion record (DSA spec 8.2)."""
+        return abi.RECORD.pack(
+            self.status_byte, self.result, self.fault_info, self.bytes_completed & 0xFFFFFFFF, self.fault_address & 0xFFFFFFFFFFFFFFFF, self.tail
+        )
+
+
+class Bench:
+    """Two buffers of ``CHUNK`` bytes that operations work on, as numpy arrays and as memoryviews."""
+
+    def __init__(self) -> None:
+        self.a: Bytes = np.zeros(CHUNK + PAGE * 4, np.uint8)
+        self.b: Bytes = np.zeros(CHUNK + PAGE * 4, np.uint8)
+        self.view_a, self.view_b = memoryview(self.a), memoryview(self.b)
+
+
+# Operand identifiers of the Fault Info field, table 8-13.
+SOURCE, SOURCE_2, DESTINATION, DESTINATION_2 = 1, 2, 3, 4
+
+
+class Access:
+    """One descriptor's way to memory. ``strict``: stop at pages that are not present instead of faulting them in."""
+
+    __slots__ = ("bench", "blocking", "fault_info", "gencap", "memory", "strict")
+
+    def __init__(self, memory: Memory, strict: bool, blocking: bool, gencap: int, bench: Bench) -> None:
+        self.memory, self.strict, self.blocking, self.gencap, self.bench = memory, strict and not blocking, blocking, gencap, bench
+
+    def read(self, address: int, buffer: memoryview) -> int:
+        """Fill ``buffer``; bytes read before the first fault."""
+        if self.strict:
+            buffer = buffer[: self.memory.present(address, len(buffer))]
+        return self.memory.read_into(address, buffer) if len(buffer) else 0
+
+    def write(self, address: int, data: memoryview) -> int:
+        """Bytes written before the first fault."""
+        if self.strict:
+            data = data[: self.memory.present(address, len(data))]
+        return self.memory.write(address, data) if len(data) else 0
+
+    def fault(self, o: Outcome, address: int, completed: int, operand: int, *, write: bool = False) -> Outcome:
+        """Record that ``o`` stopped at ``address`` after ``completed`` bytes (DSA spec 3.13.2, status 3 or 4)."""
+        o.status = Status.PAGE_REQUEST_FAILED if self.blocking else Status.PAGE_FAULT
+        o.fault_address, o.bytes_completed, o.moved, o.write_fault = address, completed, completed, write
+        if self.gencap & abi.Cap.FAULT_INFO:
+            o.fault_info = operand << 1
+        o.reason = f"page fault {'writing' if write else 'reading'} 0x{address:x} after {completed} bytes"
+        return o
