@@ -10,6 +10,7 @@ from pathlib import Path
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.contexts import AT_ENTRY, Masks
+from pasidlab.lang.dead import drop_dead_fields
 from pasidlab.lang.flow import Code, simplify
 from pasidlab.lang.inline import LANGUAGE, Inliner
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
@@ -74,6 +75,19 @@ def entries_of(names: Names) -> list[Entry]:
 
 
 @dataclass
+class Behaviour:
+    """A rule, a predicate or the initial states, with its flat code."""
+
+    entry: Entry
+    code: Code
+
+    @property
+    def roots(self) -> set[str]:
+        """Nothing enters a behaviour but at its start."""
+        return set()
+
+
+@dataclass
 class Lowering:
     """The work of building one model."""
 
@@ -85,32 +99,32 @@ class Lowering:
 
     def build(self) -> Model:
         """The lowered model."""
-        behaviours = entries_of(self.names)
-        self.fields: dict[str, Field] = dict(self.names.fields)
+        entries = entries_of(self.names)
         self.entry_pc: dict[str, int] = {}
-        programs = self._programs(behaviours)
-        rules = [(e, *self._flat(e)) for e in behaviours if e.role in ("rule", "user")]
-        predicates = [(e, *self._flat(e)) for e in behaviours if e.role in ("never", "pending")]
-        visibility = Visibility(self._traffic(programs, rules, predicates), self.merged)
-        lowered = [self._lower(program, visibility) for program in programs]
-        sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
-        actions = [low.action for low in lowered] + [self._rule(e, code, sleeping) for e, code, _ in rules]
-        init = next((e for e in behaviours if e.role == "initial"), None)
-        if init is None:
+        programs = self._programs(entries)
+        if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
-        init_code = self._finished(self._flat(init)[0])
-        model = Model(
-            self.name, tuple(self.fields.values()), tuple(actions), Action("initial", (), tuple(init_code)),
-            tuple(Predicate(e.options["kind"], Action(e.name, e.params, tuple(self._finished(c))), e.options["sentence"]) for e, c, _ in predicates if e.role == "never"),
-            self.properties,
-            {e.options["kind"]: Action(e.name, e.params, tuple(self._finished(c))) for e, c, _ in predicates if e.role == "pending"},
+        pieces = [Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "pending", "initial")]
+        self.fields = drop_dead_fields(dict(self.names.fields), [*programs, *pieces])
+        visibility = Visibility(self._traffic(programs, pieces), self.merged)
+        lowered = [self._lower(program, visibility) for program in programs]
+        self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
+        rules = [self._rule(b) for b in pieces if b.entry.role in ("rule", "user")]
+        plain = {role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role] for role in ("initial", "never", "pending")}
+        accessed = {i.field for a in [*(low.action for low in lowered), *rules] for i in a.code}
+        return Model(
+            self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
+            plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"]) for e, action in plain["never"]),
+            self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
         )  # fmt: skip
-        return freeze_constants(model)
+
+    def _plain(self, behaviour: Behaviour) -> Action:
+        return Action(behaviour.entry.name, behaviour.entry.params, tuple(self._finished(behaviour.code)))
 
     def _lookup(self, name: str) -> Function:
         return self.functions(name)
 
-    def _flat(self, entry: Entry) -> tuple[Code, dict[str, Domain | None]]:
+    def _flat(self, entry: Entry) -> Code:
         inliner = _SleepingInliner(self._lookup)
         dst = "%truth" if entry.role in ("never", "pending") else None
         inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
@@ -118,7 +132,7 @@ class Lowering:
             inliner.emit("return", dst, site=LANGUAGE)
         else:
             inliner.emit("end", site=LANGUAGE)
-        return simplify(inliner.code, set()), inliner.locals
+        return simplify(inliner.code, set())
 
     def _programs(self, behaviours: list[Entry]) -> list[Program]:
         starts = self._entered_from_somewhere(behaviours)
@@ -142,7 +156,7 @@ class Lowering:
         work = [e for e in behaviours if e.role in ("user", "rule", "context", "exit_to_user")]
         entries = {e.function: e for e in behaviours if e.role == "entry"}
         while work:
-            entered = {str(i.args[1]) for i in self._flat(work.pop())[0] if i.op == "enter"}
+            entered = {str(i.args[1]) for i in self._flat(work.pop()) if i.op == "enter"}
             work += [entries[name] for name in entered - found if name in entries]
             found |= entered
         return [e for name, e in entries.items() if name in found]
@@ -185,13 +199,14 @@ class Lowering:
         inliner.emit("end", site=LANGUAGE)
         return Program(kind, inliner.code, inliner.locals, labels, masks, "Cpu", kind + "_local")
 
-    def _traffic(self, programs: list[Program], *behaviours: list[tuple[Entry, Code, dict[str, Domain | None]]]) -> Traffic:
+    def _traffic(self, programs: list[Program], behaviours: list[Behaviour]) -> Traffic:
         traffic = Traffic()
         for program in programs:
             traffic.add(program.context, program.code)
-        for group in behaviours:
-            for entry, code, _ in group:
-                traffic.add("predicate" if entry.role in ("never", "pending") else entry.role, code)
+        for behaviour in behaviours:
+            role = behaviour.entry.role
+            if role != "initial":
+                traffic.add("predicate" if role in ("never", "pending") else role, behaviour.code)
         return traffic
 
     def _lower(self, program: Program, visibility: Visibility) -> Lowered:
@@ -209,7 +224,8 @@ class Lowering:
         cpu = ((CPU, self.names.annotation(ast.Name("Cpu"), "")),)
         return replace(low, action=replace(low.action, params=cpu, code=tuple(self._finished(list(low.action.code)))))
 
-    def _rule(self, entry: Entry, code: Code, sleeping: tuple[int, ...]) -> Action:
+    def _rule(self, behaviour: Behaviour) -> Action:
+        entry, code = behaviour.entry, behaviour.code
         guard: Code = []
         params = entry.params
         uses_cpu = entry.role == "user" or any(CPU in i.args for i in code)
@@ -218,7 +234,7 @@ class Lowering:
             guard += [_at("not", "%user", "%pc"), _at("require", "%user")]
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
-        body = self._finished([*guard, *_sleeping_test(code, sleeping)])
+        body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
         return Action(entry.name, params, tuple(simplify(body, set())), cpu_param=uses_cpu)
 
     def _finished(self, code: Code) -> Code:
@@ -279,26 +295,6 @@ def _sleeping_test(code: Code, sleeping: tuple[int, ...]) -> Code:
         else:
             out.append(instr)
     return out
-
-
-def freeze_constants(model: Model) -> Model:
-    """Fields nobody stores to are constants: loads become copies and the fields leave the state."""
-    pieces = [*model.actions, model.init, *(p.action for p in model.predicates), *model.pending.values()]
-    stored = {instr.field for action in pieces for instr in action.code if instr.op == "store"}
-    constant = {f.path: f.default for f in model.fields if f.path not in stored}
-
-    def frozen(action: Action) -> Action:
-        code = [replace(i, op="copy", args=(i.args[0], constant[str(i.args[1])])) if i.op == "load" and i.args[1] in constant else i for i in action.code]
-        return replace(action, code=tuple(simplify(code, set())))
-
-    return replace(
-        model,
-        fields=tuple(f for f in model.fields if f.path in stored),
-        actions=tuple(frozen(a) for a in model.actions),
-        init=frozen(model.init),
-        predicates=tuple(replace(p, action=frozen(p.action)) for p in model.predicates),
-        pending={name: frozen(action) for name, action in model.pending.items()},
-    )
 
 
 def build_model(

@@ -50,6 +50,8 @@ def relation_of_locals(code: Code) -> dict[str, str]:
         if instr.dst:
             if instr.op == "take" or (instr.op == "load" and instr.args[1] == "Cpu.current" and instr.args[2] == CPU):
                 sources[instr.dst].add(OWN_TASK)
+            elif instr.op == "copy" and instr.args[1] == 0:
+                sources[instr.dst].add(OWN_TASK)  # None: nothing is accessed through it
             elif instr.op == "copy" and isinstance(instr.args[1], str):
                 sources[instr.dst].add("=" + instr.args[1])
             else:

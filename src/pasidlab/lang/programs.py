@@ -13,7 +13,7 @@ from pasidlab.lang.merge import Visibility, access_of, relation_of_locals
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.types import Domain, Field, Ref
 
-CONTEXT_FIELDS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
+FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
 OWNER = "%owner"  # the element whose frame the program uses: the task, or the CPU
 
 
@@ -33,9 +33,14 @@ class Program:
     def pc_field(self) -> str:
         return "Task.pc" if self.context == "task" else f"Cpu.{self.context}_pc"
 
+    @property
+    def roots(self) -> set[str]:
+        """The entry points."""
+        return set(self.entries)
+
     def clean(self) -> None:
         """Drop what cannot be reached or is not used."""
-        self.code = simplify(self.code, set(self.entries))
+        self.code = simplify(self.code, self.roots)
 
     def starts(self) -> dict[int, Masks]:
         """Masks at the index of each entry label."""
@@ -96,7 +101,7 @@ def _counts(instr: Instr, program: Program) -> bool:
     """Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them."""
     if instr.op != "load" or instr.args[2] != CPU:
         return True
-    return instr.args[1] not in CONTEXT_FIELDS and (instr.args[1] != "Cpu.current" or program.context == "schedule")
+    return instr.args[1] not in FREE_LOADS and (instr.args[1] != "Cpu.current" or program.context == "schedule")
 
 
 def _atomic_depth(code: Code, starts: list[int]) -> list[int]:

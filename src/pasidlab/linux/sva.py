@@ -54,16 +54,23 @@ def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
     """iommu_sva_unbind_device(): the last one tears the entry down and drains page requests. The PASID stays with the mm."""
     mutex_lock_sva()
     pasid_unbound(mm)
-    pasid_entry(pasid).users -= 1
-    if pasid_entry(pasid).users == 0:
+    if last_user_gone(pasid):
         intel_pasid_tear_down_entry(pasid, False)
         intel_iommu_drain_pasid_prq(pasid)
         mmdrop(mm)
     mutex_unlock_sva()
 
 
+@instruction
+def last_user_gone(pasid: int) -> bool:
+    """refcount_dec_and_test(&handle->users)."""
+    pasid_entry(pasid).users -= 1
+    return pasid_entry(pasid).users == 0
+
+
+@instruction
 def intel_mm_release(mm: Mm) -> None:
-    """The mmu_notifier's release, from exit_mmap(): the entry goes at once, faults are ignored, nothing is drained."""
+    """The mmu_notifier's release, from exit_mmap(), a spinlock held: the entry goes at once, faults are ignored, nothing is drained."""
     if mm.pasid != 0 and pasid_entry(mm.pasid).present:
         intel_pasid_tear_down_entry(mm.pasid, True)
 
@@ -149,7 +156,14 @@ def drop_file() -> File | None:
 
 def idxd_cdev_release(file: File) -> None:
     """idxd_file_dev_release() for a shared work queue: drain the PASID, then unbind."""
-    idxd_device_drain_pasid(file.pasid)
-    iommu_sva_unbind_device(file.mm, file.pasid)
+    pasid, mm = file.pasid, file.mm  # nobody else has the context any more
+    idxd_device_drain_pasid(pasid)
+    iommu_sva_unbind_device(mm, pasid)
+    free_file(file)
+
+
+@instruction
+def free_file(file: File) -> None:
+    """kfree(ctx)."""
     file.pasid = 0
     file.mm = None

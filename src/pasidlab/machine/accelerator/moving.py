@@ -41,9 +41,12 @@ def _move_backwards(d: Descriptor, m: Access, o: Outcome) -> Outcome:
 
 def _chunk_backwards(m: Access, source: int, destination: int, piece: memoryview) -> int:
     """Bytes at the end of one chunk that were moved."""
-    length = len(piece)
-    if not m.strict and m.read(source, piece) == length and m.write(destination, piece) == length:
-        return length
+    length, before = len(piece), m.bench.view_b[: len(piece)]
+    if m.read(source, piece) == length and m.read(destination, before) == length:
+        put = m.write(destination, piece)
+        if put == length:
+            return length
+        m.write(destination, before[:put])  # these bytes come after the fault in the order of this copy
     done = 0
     while done < length:  # page by page, so that the fault met first from the end is the one that stops it
         end_source, end_destination = source + length - done, destination + length - done
@@ -58,10 +61,11 @@ def _chunk_backwards(m: Access, source: int, destination: int, piece: memoryview
 def _fault_backwards(d: Descriptor, m: Access, o: Outcome, left: int) -> Outcome:
     """Which operand stopped a backward copy whose first ``left`` bytes are still to be moved."""
     o.result = 1
-    probe = m.bench.view_b[:1]
-    if m.read(d.first + left - 1, probe) < 1:
-        return m.fault(o, d.first + left - 1 & ~(PAGE - 1), d.size - left, SOURCE)
-    return m.fault(o, d.second + left - 1 & ~(PAGE - 1), d.size - left, DESTINATION, write=True)
+    last = d.first + left - 1
+    if m.read(last, m.bench.view_b[:1]) < 1:
+        return m.fault(o, max(d.first, last & ~(PAGE - 1)), d.size - left, SOURCE)
+    last = d.second + left - 1
+    return m.fault(o, max(d.second, last & ~(PAGE - 1)), d.size - left, DESTINATION, write=True)
 
 
 def fill(d: Descriptor, m: Access, o: Outcome) -> Outcome:
@@ -82,32 +86,25 @@ def fill(d: Descriptor, m: Access, o: Outcome) -> Outcome:
 
 
 def dualcast(d: Descriptor, m: Access, o: Outcome) -> Outcome:
-    """Copy to two destinations, stopping both at the same byte (DSA spec 8.3.10)."""
-    view, size, done = m.bench.view_a, d.size, 0
-    writable = getattr(m.memory, "writable", None)
+    """Copy to two destinations, leaving the same number of bytes in both (DSA spec 8.3.10)."""
+    view, before, size, done = m.bench.view_a, m.bench.view_b, d.size, 0
     while done < size:
         length = min(CHUNK, size - done)
         got = m.read(d.first + done, view[:length])
-        room = min(writable(d.second + done, got), writable(d.tail40 + done, got)) if writable and got else got
-        if m.strict and room:
-            room = min(room, m.memory.present(d.tail40 + done, room))
-        one = m.write(d.second + done, view[:room]) if room else 0
-        two = m.write(d.tail40 + done, view[:one]) if one else 0
+        kept = m.read(d.second + done, before[:got])
+        one = m.write(d.second + done, view[:kept])
+        two = m.write(d.tail40 + done, view[:one])
+        if two < one:
+            m.write(d.second + done + two, before[two:one])
         done += two
-        if two < got:
-            second = one > two or (one == room < got and _blocked(m, d.tail40 + done))
-            address, operand = (d.tail40, DESTINATION_2) if second else (d.second, DESTINATION)
-            return m.fault(o, address + done, done, operand, write=True)
+        if two < one:
+            return m.fault(o, d.tail40 + done, done, DESTINATION_2, write=True)
+        if one < got:
+            return m.fault(o, d.second + done, done, DESTINATION, write=True)
         if got < length:
             return m.fault(o, d.first + done, done, SOURCE)
     o.moved = size
     return o
-
-
-def _blocked(m: Access, address: int) -> bool:
-    """Whether a byte of a dualcast destination cannot be written."""
-    writable = getattr(m.memory, "writable", None)
-    return bool((writable and not writable(address, 1)) or (m.strict and not m.memory.present(address, 1)))
 
 
 def cache_flush(d: Descriptor, m: Access, o: Outcome) -> Outcome:

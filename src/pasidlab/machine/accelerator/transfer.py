@@ -21,8 +21,8 @@ class Memory(Protocol):
 
     Three more methods are used where the object has them: ``write_record(address, record) -> int`` writes bytes 1 to 31
     of a completion record and then byte 0, in that order, and tells how many it wrote; ``writable(address, length) -> int``
-    counts bytes up to the first that may not be written, so that the device can translate the completion record and both
-    dualcast destinations before it starts; ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data``
+    counts bytes up to the first that may not be written, so that the device can translate the completion record before it
+    starts; ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data``
     to ``addresses`` and tells how many bytes it wrote in all.
     """
 
