@@ -1,7 +1,8 @@
 """A hand-written successor function of LazyReg: the engine's test double for what the language's backend compiles.
 
-N tasks on C CPUs share a lazily loaded register. Property bits: 0 owner, 1 msr value, 2 coherent. Bit 3 (no task of 1 ever has
-pc 4) fails by a step. Liveness class 0 is pending while task 0 has pc 2 or more and "again" when its pc is 2. Counter 0 counts restores.
+N tasks on C CPUs share a lazily loaded register. Property bits: 0 owner, 1 msr value, 2 coherent. Bit 3 (no task of 1
+ever has pc 4) fails by a step. Liveness class 0 is pending while task 0 has pc 2 or more and "again" when its pc is 2.
+Counter 0 counts restores.
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ def test_max_states_stops_within_a_level():
 
 
 def test_a_budget_that_suffices_does_not_stop_the_search():
-    assert search(lazyreg(2), budget=Budget(max_states=STATES + 1, timeout=1e6, max_memory=1 << 40)).reason == "complete"
+    assert (
+        search(lazyreg(2), budget=Budget(max_states=STATES + 1, timeout=1e6, max_memory=1 << 40)).reason == "complete"
+    )
 
 
 @pytest.mark.parametrize("most", [1 << 20, 8 << 20, 20 << 20])

@@ -65,7 +65,8 @@ class Expander:
 def path_to(result: SearchResult, state: Packed, depth: int | None = None) -> list[Packed]:
     """A shortest path: packed states from an initial one to ``state``, which is at level ``depth`` (None: looked up).
 
-    From the end, each step comes from the smallest state of the level before that has it: the path is the same in every run.
+    From the end, each step comes from the smallest state of the level before that has it: the path is the same in every
+    run.
     """
     if depth is None:
         depth = depth_of(result, state)
@@ -77,10 +78,10 @@ def path_to(result: SearchResult, state: Packed, depth: int | None = None) -> li
 
 def depth_of(result: SearchResult, state: Packed) -> int:
     """Least number of steps from an initial state to ``state``. KeyError if the search did not find it."""
-    number = int(result.store.numbers(np.array([state], dtype=np.uint64))[0])
-    if number < 0:
+    depth = result.store.depth(np.array(state, dtype=np.uint64))
+    if depth is None:
         raise KeyError(state)
-    return result.store.depth(number)
+    return depth
 
 
 def _predecessor(expander: Expander, level: Sequence[States], state: Packed) -> Packed:

@@ -1,9 +1,14 @@
 """The compiled inner loops of the search: expand, scatter, insert, and the exact hash table they fill.
 
-A packed state is ``words`` 64-bit words. Its hash selects one of ``PARTITIONS`` partitions. A partition is a log of its states in the
-order found (so in level order) and an open-addressing table of 32-bit slots: the position in the log plus one (``INDEX_BITS``) below
-a few more bits of the hash (the tag); 0 is an empty slot. A tag that fits is confirmed against the log: storage is exact.
-One thread at a time works on a partition, so nothing here is atomic.
+A packed state is ``words`` 64-bit words. The top bits of its hash select one of ``PARTITIONS`` partitions. A partition
+is a log of its states in the order found (so in level order) and a table of 64-bit keys in lines of eight, 0 for none.
+The 32 hash bits below the partition's, scaled to the number of lines, are the line where a key belongs; from a full
+line it moves on to the next.
+
+The key of a state of one word is its whole hash, which is a bijection: the key is the state. The key of a longer one is
+the upper part of its hash above its place in the log (from 1, ``PLACE_BITS``), where it is confirmed: storage is exact.
+The partition's bits are all set in a key, so no key is 0. One thread at a time works on a partition, so nothing is
+atomic.
 """
 
 from __future__ import annotations
@@ -11,24 +16,36 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pasidlab.check.native import below, call3, compiled, load8, load32, load64, prefetch, shift_right, store8, store32, store64
+from pasidlab.check.native import (
+    below,
+    call3,
+    compiled,
+    equal_lanes,
+    load8,
+    load64,
+    prefetch,
+    shift_right,
+    store8,
+    store64,
+    trailing_zeros,
+)
 
 Table = npt.NDArray[np.int64]
 
 PARTITION_BITS = 6
 PARTITIONS = 1 << PARTITION_BITS
-INDEX_BITS = 26
-INDEX_MASK = (1 << INDEX_BITS) - 1
-TAG_MASK = 0xFFFF_FFFF ^ INDEX_MASK
-BATCH = 32  # states whose cache lines are fetched together
+PLACE_BITS = 26
+PLACE_MASK = (1 << PLACE_BITS) - 1
+LINE = 64  # bytes: eight keys
+BATCH = 64  # states whose cache lines are fetched together
 _TOP = 64 - PARTITION_BITS
-_TAG_SHIFT = _TOP - 32  # moves the hash bits just below the partition's to the top of a 32-bit slot
+_KEY_TOP = -1 << _TOP  # set in every key
 
 # Columns of a partition's row.
 LOG = 0  # address of the log
 COUNT = 1  # states in the log
-TABLE = 2  # address of the slots
-SLOTS_MASK = 3  # number of slots (a power of two) minus one
+TABLE = 2  # address of the keys
+LINES = 3  # number of lines
 LIMIT = 4  # states from which the table, or the log, has to grow first
 NEXT = 5  # log position of the next state to expand
 END = 6  # log position behind the last state to expand in this level
@@ -56,8 +73,13 @@ def hash_state(state: int, words: int) -> int:
     for w in range(1, words):
         h = (h ^ load64(state + 8 * w)) * -0x3D4D51C2D82B14B1
         h ^= shift_right(h, 29)
-    h *= -0x2917014799A6026D
-    return h ^ shift_right(h, 32)  # type: ignore[no-any-return]
+    return h * -0x2917014799A6026D
+
+
+@compiled("int64(int64, int64)")
+def line_of(key: int, lines: int) -> int:
+    """Number of the line where a key belongs. Larger keys of a partition never belong to smaller lines."""
+    return ((shift_right(key, PLACE_BITS) & 0xFFFF_FFFF) * lines) >> 32
 
 
 @compiled("boolean(int64, int64, int64)")
@@ -78,26 +100,38 @@ def copy_state(to: int, state: int, words: int) -> None:
 
 @compiled("int64(int64, int64, int64, int64, int64, int64)")
 def keep_smallest(state: int, words: int, mask: int, seen: int, worst: int, row: int) -> int:
-    """For each bit of ``mask`` keep the smallest state in ``worst[row + bit]``; ``seen`` says which rows are in use. Return them."""
+    """For each bit of ``mask`` keep the smallest state in ``worst[row + bit]``.
+
+    ``seen`` is the mask of the rows in use so far; return what it is now.
+    """
     for bit in range(64):
         if (mask >> bit) & 1:
             best = worst + (row + bit) * words * 8
-            smaller = ((seen >> bit) & 1) == 0
-            if not smaller:
-                w = 0
-                while w < words - 1 and load64(state + 8 * w) == load64(best + 8 * w):
-                    w += 1
-                smaller = below(load64(state + 8 * w), load64(best + 8 * w))
-            if smaller:
+            w = 0
+            while w < words - 1 and load64(state + 8 * w) == load64(best + 8 * w):
+                w += 1
+            if ((seen >> bit) & 1) == 0 or below(load64(state + 8 * w), load64(best + 8 * w)):
                 copy_state(best, state, words)
     return seen | mask
 
 
 @compiled("int64(int64, int64, int64[:, ::1], int64, int64, int64, int64, int64, int64[::1], int64)")
 def expand_frontier(
-    expand: int, words: int, parts: Table, first: int, last: int, quota: int, out: int, observed: int, tally: Table, worst: int
+    expand: int,
+    words: int,
+    parts: Table,
+    first: int,
+    last: int,
+    quota: int,
+    out: int,
+    observed: int,
+    tally: Table,
+    worst: int,
 ) -> int:
-    """Expand the next ``quota`` frontier states of each partition first..last-1 into ``out``; return the number of successors."""
+    """Expand the next ``quota`` frontier states of each partition first..last-1 into ``out``.
+
+    Return the number of successors.
+    """
     stride, start, again = words * 8, out, 0
     open_properties, open_error = tally[OPEN], tally[OPEN_ERROR]
     for p in range(first, last):
@@ -120,7 +154,10 @@ def expand_frontier(
 
 @compiled("void(int64, int64, int64, int64, int64[::1], int64)")
 def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, out: int) -> None:
-    """Sort ``count`` states by partition into ``out``; partition p's lie from offsets[p] to offsets[p + 1]. ``numbers``: a byte each."""
+    """Sort ``count`` states by partition into ``out``; partition p's lie from offsets[p] to offsets[p + 1].
+
+    ``numbers`` is room for a byte for each state.
+    """
     stride = words * 8
     offsets[:] = 0
     for i in range(count):
@@ -142,16 +179,75 @@ def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, o
 
 
 @compiled("int64(int64, int64, int64, int64, int64, int64)")
-def probe(words: int, log: int, table: int, mask: int, state: int, h: int) -> int:
-    """Slot of ``state`` whose hash is ``h``: where it is, or the empty one where it belongs."""
-    slot, tag = h & mask, shift_right(h, _TAG_SHIFT) & TAG_MASK
+def probe(words: int, log: int, table: int, lines: int, state: int, h: int) -> int:
+    """Address of the key of ``state`` whose hash is ``h``, or of the empty place where it belongs."""
+    mask = -1 if words == 1 else ~PLACE_MASK
+    key = (h | _KEY_TOP) & mask
+    number = line_of(key, lines)
     while True:
-        entry = load32(table + slot * 4)
-        if entry == 0:
-            return slot
-        if (entry & TAG_MASK) == tag and same_state(log + ((entry & INDEX_MASK) - 1) * words * 8, state, words):
-            return slot
-        slot = (slot + 1) & mask
+        line = table + number * LINE
+        equal = equal_lanes(line, mask, key)
+        while equal != 0:
+            at = line + 8 * trailing_zeros(equal)
+            if words == 1 or same_state(log + ((load64(at) & PLACE_MASK) - 1) * words * 8, state, words):
+                return at
+            equal &= equal - 1
+        empty = equal_lanes(line, -1, 0)
+        if empty != 0:
+            return line + 8 * trailing_zeros(empty)
+        number += 1
+        if number == lines:
+            number = 0
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+def insert_narrow(log: int, count: int, table: int, lines: int, batch: int, size: int, hashes: int) -> int:
+    """Insert a batch of states of one word; return the count.
+
+    No branch depends on whether a state is new, because no processor can predict it.
+    """
+    for k in range(size):
+        h = hash_state(batch + k * 8, 1)
+        store64(hashes + 8 * k, h)
+        prefetch(table + line_of(h, lines) * LINE)
+    for k in range(size):
+        h = load64(hashes + 8 * k)
+        key = h | _KEY_TOP
+        line = table + line_of(h, lines) * LINE
+        equal, empty = equal_lanes(line, -1, key), equal_lanes(line, -1, 0)
+        if (equal | empty) != 0:
+            at, new = line + 8 * trailing_zeros(equal if equal != 0 else empty), equal == 0
+        else:
+            at = probe(1, log, table, lines, batch + k * 8, h)
+            new = load64(at) == 0
+        store64(at, key)
+        store64(log + count * 8, load64(batch + k * 8))
+        count += new
+    return count
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)")
+def insert_wide(words: int, log: int, count: int, table: int, lines: int, batch: int, size: int, hashes: int) -> int:
+    """Insert a batch of longer states; return the count."""
+    stride = words * 8
+    for k in range(size):
+        h = hash_state(batch + k * stride, words)
+        store64(hashes + 8 * k, h)
+        prefetch(table + line_of(h, lines) * LINE)
+    for k in range(size):
+        h = load64(hashes + 8 * k)
+        line = table + line_of(h, lines) * LINE
+        equal = equal_lanes(line, ~PLACE_MASK, (h | _KEY_TOP) & ~PLACE_MASK)
+        if equal != 0:
+            prefetch(log + ((load64(line + 8 * trailing_zeros(equal)) & PLACE_MASK) - 1) * stride)
+    for k in range(size):
+        h = load64(hashes + 8 * k)
+        at = probe(words, log, table, lines, batch + k * stride, h)
+        if load64(at) == 0:
+            copy_state(log + count * stride, batch + k * stride, words)
+            count += 1
+            store64(at, ((h | _KEY_TOP) & ~PLACE_MASK) | count)
+    return count
 
 
 @compiled("int64(int64, int64[:, ::1], int64, int64, int64[::1], int64[:, ::1], int64)")
@@ -159,11 +255,18 @@ def insert(words: int, parts: Table, first: int, last: int, sources: Table, offs
     """Insert what the groups scattered to partitions first..last-1, in the order of the groups.
 
     Return -1 when done, or a partition that has to grow first: then call again with ``first`` at that partition.
-    ``hashes`` is room for BATCH words. Each batch passes three times: ask for the slot, ask for the log entry, insert.
+    ``hashes`` is room for BATCH words. A batch passes up to three times: ask for the line, ask for the log entry,
+    insert.
     """
     stride = words * 8
     for p in range(first, last):
-        log, count, table, mask, limit = parts[p, LOG], parts[p, COUNT], parts[p, TABLE], parts[p, SLOTS_MASK], parts[p, LIMIT]
+        log, count, table, lines, limit = (
+            parts[p, LOG],
+            parts[p, COUNT],
+            parts[p, TABLE],
+            parts[p, LINES],
+            parts[p, LIMIT],
+        )
         for source in range(parts[p, SOURCE], sources.size):
             base, end = sources[source] + offsets[source, p] * stride, offsets[source, p + 1] - offsets[source, p]
             i = parts[p, DONE]
@@ -173,21 +276,10 @@ def insert(words: int, parts: Table, first: int, last: int, sources: Table, offs
                     parts[p, COUNT], parts[p, SOURCE], parts[p, DONE] = count, source, i
                     return p
                 batch = base + i * stride
-                for k in range(size):
-                    h = hash_state(batch + k * stride, words)
-                    store64(hashes + 8 * k, h)
-                    prefetch(table + (h & mask) * 4)
-                for k in range(size):
-                    h = load64(hashes + 8 * k)
-                    entry = load32(table + (h & mask) * 4)
-                    prefetch(log + (entry & INDEX_MASK) * stride)
-                for k in range(size):
-                    h = load64(hashes + 8 * k)
-                    slot = probe(words, log, table, mask, batch + k * stride, h)
-                    if load32(table + slot * 4) == 0:
-                        copy_state(log + count * stride, batch + k * stride, words)
-                        count += 1
-                        store32(table + slot * 4, (shift_right(h, _TAG_SHIFT) & TAG_MASK) | count)
+                if words == 1:
+                    count = insert_narrow(log, count, table, lines, batch, size, hashes)
+                else:
+                    count = insert_wide(words, log, count, table, lines, batch, size, hashes)
                 i += size
             parts[p, DONE] = 0
         parts[p, COUNT], parts[p, SOURCE] = count, 0
@@ -195,34 +287,41 @@ def insert(words: int, parts: Table, first: int, last: int, sources: Table, offs
 
 
 @compiled("void(int64, int64, int64, int64, int64)")
-def rehash(words: int, log: int, count: int, table: int, mask: int) -> None:
-    """Fill an empty table with the ``count`` distinct states of a log."""
-    stride, ahead = words * 8, BATCH * 8 * words
-    for index in range(count):
-        state = log + index * stride
-        prefetch(table + (hash_state(min(state + ahead, log + (count - 1) * stride), words) & mask) * 4)
-        h = hash_state(state, words)
-        slot = h & mask
-        while load32(table + slot * 4) != 0:
-            slot = (slot + 1) & mask
-        store32(table + slot * 4, (shift_right(h, _TAG_SHIFT) & TAG_MASK) | (index + 1))
+def rehash(old: int, old_lines: int, table: int, lines: int, used: int) -> None:
+    """Fill an empty table with the keys of a smaller one: both are gone through from front to back, but for some keys.
+
+    ``used`` is a byte for each line, zero at first: reading back a line just written to would be slower.
+    """
+    for line in range(old, old + old_lines * LINE, LINE):
+        keys = trailing_zeros(equal_lanes(line, -1, 0) | 256)
+        for at in range(line, line + 8 * keys, 8):
+            key = load64(at)
+            number = line_of(key, lines)
+            place = load8(used + number)
+            while place == 8:
+                number = number + 1 if number + 1 < lines else 0
+                place = load8(used + number)
+            store64(table + number * LINE + 8 * place, key)
+            store8(used + number, place + 1)
 
 
 @compiled("void(int64, int64[:, ::1], int64, int64, int64)")
 def find(words: int, parts: Table, states: int, count: int, out: int) -> None:
-    """For each of ``count`` states store to ``out`` its number, log position * PARTITIONS + partition, or -1 if it is not stored."""
+    """For each of ``count`` states store to ``out`` its number, place of its key * PARTITIONS + partition, or -1."""
     for i in range(count):
         state = states + i * words * 8
         h = hash_state(state, words)
         p = shift_right(h, _TOP)
-        slot = probe(words, parts[p, LOG], parts[p, TABLE], parts[p, SLOTS_MASK], state, h)
-        entry = load32(parts[p, TABLE] + slot * 4)
-        store64(out + 8 * i, ((entry & INDEX_MASK) - 1) * PARTITIONS + p if entry != 0 else -1)
+        at = probe(words, parts[p, LOG], parts[p, TABLE], parts[p, LINES], state, h)
+        store64(out + 8 * i, ((at - parts[p, TABLE]) // 8) * PARTITIONS + p if load64(at) != 0 else -1)
 
 
 @compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
 def expand_list(expand: int, words: int, states: int, count: int, out: int, observed: int, notes: int) -> int:
-    """Expand ``count`` states into ``out``; ``notes`` takes (successors, pending, again) of each. Return the number of successors."""
+    """Expand ``count`` states into ``out``; return the number of successors.
+
+    ``notes`` takes three words of each state: its number of successors and its pending and again masks.
+    """
     total = 0
     for i in range(count):
         n = call3(expand, states + i * words * 8, out + total * words * 8, observed)

@@ -1,13 +1,16 @@
-"""The few machine operations the search kernels need beyond Numba's own: raw memory, prefetch, a call through an address.
+"""The few machine operations the search kernels need beyond Numba's own: raw memory, prefetch, a call through an
+address.
 
-Everything here and in ``kernels`` is a signed 64-bit integer (addresses, packed words, counts): Numba would turn a mix of
-signed and unsigned into floating point. Where the difference matters there is ``shift_right`` (logical) and ``below`` (unsigned).
-The on-disk cache looks only at the file of the cached function: after a change here, delete ``__pycache__``.
+Everything here and in ``kernels`` is a signed 64-bit integer (addresses, packed words, counts): Numba would turn a mix
+of signed and unsigned into floating point. Where the difference matters there is ``shift_right`` (logical) and
+``below`` (unsigned). The on-disk cache looks only at the file of the cached function: after a change here, delete
+``__pycache__``.
 """
 
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -25,11 +28,11 @@ _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _Emit = Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]
 
 HUGE_PAGE = 1 << 21  # bytes
-_HUGE_FROM = 8 * HUGE_PAGE  # smaller arrays keep ordinary pages: a half-used huge page would cost more than it saves
+_HUGE_FROM = 8 * HUGE_PAGE  # smaller blocks keep ordinary pages: a half-used huge page would cost more than it saves
 
 
 def compiled(signature: str) -> Callable[[Function], Function]:
-    """Compile a function for exactly this signature, without the GIL, cached on disk where a cache directory is writable."""
+    """Compile a function for exactly this signature, to run without the GIL; cached on disk where that is possible."""
 
     def wrap(function: Function) -> Function:
         try:
@@ -40,7 +43,7 @@ def compiled(signature: str) -> Callable[[Function], Function]:
     return wrap
 
 
-def _operation(result: types.Type, arity: int, emit: _Emit) -> Any:
+def _operation(result: types.Type, arity: int, emit: _Emit) -> Callable[..., int]:
     """An intrinsic on ``arity`` 64-bit integers whose LLVM code is what ``emit`` builds."""
 
     def codegen(_context: Any, builder: ir.IRBuilder, _signature: Signature, args: list[ir.Value]) -> ir.Value:
@@ -50,11 +53,13 @@ def _operation(result: types.Type, arity: int, emit: _Emit) -> Any:
         return result(*[types.int64] * len(args)), codegen
 
     # Numba reads the parameter names of the typing function, so the arity has to be spelt out.
-    if arity == 1:
-        return intrinsic(lambda typing, a: typed(a))
-    if arity == 2:
-        return intrinsic(lambda typing, a, b: typed(a, b))
-    return intrinsic(lambda typing, a, b, c, d: typed(a, b, c, d))
+    typings: dict[int, Callable[..., Any]] = {
+        1: lambda typing, a: typed(a),
+        2: lambda typing, a, b: typed(a, b),
+        3: lambda typing, a, b, c: typed(a, b, c),
+        4: lambda typing, a, b, c, d: typed(a, b, c, d),
+    }
+    return cast(Callable[..., int], intrinsic(typings[arity]))
 
 
 def _pointer(builder: ir.IRBuilder, address: ir.Value, to: ir.Type) -> ir.Value:
@@ -80,17 +85,39 @@ def _prefetch(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
     return _I64(0)
 
 
+def _lanes(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+    line, mask, value = a
+    eight = ir.VectorType(_I64, 8)
+
+    def splat(x: ir.Value) -> ir.Value:
+        one = b.insert_element(ir.Constant(eight, ir.Undefined), x, _I32(0))
+        return b.shuffle_vector(one, ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(_I32, 8), [0] * 8))
+
+    loaded = b.load(_pointer(b, line, eight), align=8)
+    equal = b.icmp_unsigned("==", b.and_(loaded, splat(mask)), splat(value))
+    return b.zext(b.bitcast(equal, _I8), _I64)
+
+
 def _call(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
     kind = ir.FunctionType(_I64, [_I64] * 3)
     return b.call(_pointer(b, a[0], kind), a[1:])
 
 
-load8, load32, load64 = (_operation(types.int64, 1, _load(of)) for of in (_I8, _I32, _I64))
-store8, store32, store64 = (_operation(types.int64, 2, _store(of)) for of in (_I8, _I32, _I64))
+load8, load64 = (_operation(types.int64, 1, _load(of)) for of in (_I8, _I64))
+store8, store64 = (_operation(types.int64, 2, _store(of)) for of in (_I8, _I64))
 prefetch = _operation(types.int64, 1, _prefetch)
 shift_right = _operation(types.int64, 2, lambda b, a: b.lshr(a[0], a[1]))
 below = _operation(types.boolean, 2, lambda b, a: b.icmp_unsigned("<", a[0], a[1]))
+trailing_zeros = _operation(types.int64, 1, lambda b, a: b.cttz(a[0], ir.IntType(1)(1)))  # of a value that is not 0
+equal_lanes = _operation(
+    types.int64, 3, _lanes
+)  # (line, mask, value): bit i set if word i of 8, and-ed with mask, is value
 call3 = _operation(types.int64, 4, _call)  # call3(function, a, b, c): int64 function(a, b, c)
+
+
+_PRIVATE = (
+    mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+)
 
 
 class Block:
@@ -99,12 +126,12 @@ class Block:
     __slots__ = ("_map", "address", "bytes", "page", "words")
 
     def __init__(self, size: int, *, huge: bool = True) -> None:
-        """Reserve at least ``size`` bytes; ``huge``: in huge pages if they are worth it. MemoryError if there is no room."""
+        """Reserve at least ``size`` bytes, in ``huge`` pages if they are worth it. MemoryError if there is no room."""
         huge = huge and size >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE")
         self.page = HUGE_PAGE if huge else mmap.PAGESIZE
         self.bytes = -(-max(size, 1) // self.page) * self.page
         try:
-            self._map = mmap.mmap(-1, self.bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            self._map = mmap.mmap(-1, self.bytes, flags=_PRIVATE)
         except OSError as error:
             raise MemoryError(f"{self.bytes} bytes") from error
         if huge:
@@ -115,3 +142,8 @@ class Block:
     def touched(self, used: int) -> int:
         """Bytes of memory taken once the first ``used`` bytes have been written."""
         return min(-(-used // self.page) * self.page, self.bytes)
+
+    def release(self, first: int, last: int) -> None:
+        """Give the memory of bytes first..last-1, whole pages, back to the system: they are zero again."""
+        if last > first:
+            self._map.madvise(mmap.MADV_DONTNEED, first, last - first)

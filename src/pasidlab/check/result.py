@@ -18,8 +18,9 @@ StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeo
 class NativeModel(Protocol):
     """A model compiled to a successor function.
 
-    ``expand_address`` is that of ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``. It writes all
-    successors one after the other, duplicates included, and returns how many there are. ``observed`` belongs to the calling thread:
+    ``expand_address`` is that of ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``. It writes
+    all successors one after the other, duplicates included, and returns how many there are. ``observed`` belongs to the
+    calling thread:
 
         0  set: properties this state violates          4  set: liveness classes this state is pending in
         1  set: properties a step out of it violates    5  set: liveness classes a step out of it is a repeated fault of
@@ -77,9 +78,9 @@ OnProgress = Callable[[Progress], None]
 class Violation:
     """The first violation of one property, or the first model error.
 
-    ``steps`` is the least number of steps that shows it. Of all states at that distance ``state`` is the smallest; with ``by_step``
-    it is the last state before the step that violates. ``minimal`` is False if the search stopped too early to exclude that a
-    state one step nearer violates it as well.
+    ``steps`` is the least number of steps that shows it. Of all states at that distance ``state`` is the smallest; with
+    ``by_step`` it is the last state before the step that violates. ``minimal`` is False if the search stopped too early
+    to exclude that a state one step nearer violates it as well.
     """
 
     steps: int
@@ -95,7 +96,11 @@ class Violation:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found. All but ``seconds``, ``peak_bytes`` and a stop by the clock or the keyboard is the same for any number of jobs."""
+    """What a search found.
+
+    All of it but ``seconds`` and ``peak_bytes`` is the same for any number of jobs, unless the clock, the keyboard or
+    the memory ended the search.
+    """
 
     reason: StopReason
     states: int

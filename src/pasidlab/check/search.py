@@ -1,9 +1,10 @@
 """Breadth-first search of all states, level by level, on all cores.
 
-A level is done in rounds. In the first phase of a round the next few frontier states of every partition are expanded, group of
-partitions by group, and the successors sorted by the partition they belong to. In the second phase each partition takes in
-what all groups have for it, in the order of the groups. Threads pick groups as they become free, but which states a round expands
-and in which order a partition takes its own in depends on the model alone: so does everything that is reported.
+A level is done in rounds. In the first phase of a round the next few frontier states of every partition are expanded,
+group of partitions by group, and the successors sorted by the partition they belong to. In the second phase each
+partition takes in what all groups have for it, in the order of the groups. Threads pick groups as they become free, but
+which states a round expands and in which order a partition takes its own in depends on the model alone: so does
+everything that is reported.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,8 +27,10 @@ from pasidlab.check.result import Budget, NativeModel, OnProgress, Progress, Sea
 from pasidlab.check.store import MOST_STATES, Store
 from pasidlab.check.verdicts import Verdicts
 
-_QUOTA = 512  # states a partition expands in a round
-_ROUND_BYTES = 1 << 28  # address space for the successors of a round, were every state to have the most
+_ROUND = 1 / 8  # successors of a round per state stored: large enough to reuse cache lines, small against the store
+_MOST_ROUND = 1 << 22  # successors: a round takes no longer than some tenths of a second
+_LEAST_QUOTA = 256  # states a partition expands in a round, at least ...
+_ROUND_BYTES = 1 << 30  # ... unless the address space for their successors, were all to have the most, exceeds this
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
 _PROGRESS = 0.5  # seconds between reports
 
@@ -41,8 +45,9 @@ def search(
 ) -> SearchResult:
     """Explore every state of ``model`` within ``budget``.
 
-    ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of properties: the search
-    ends with the level that violates one of them. Ctrl-C ends it after the running round, with what was found.
+    ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
+    properties: the search ends with the level that violates one of them. Ctrl-C ends it after the running round, with
+    what was found.
     """
     if not 1 <= model.words <= 8 or model.initial.shape[1:] != (model.words,) or model.observed_words < 8:
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
@@ -87,8 +92,8 @@ class _Worker:
 class _Group:
     """A run of partitions that is expanded as one, and its successors sorted by partition."""
 
-    def __init__(self, first: int, last: int, successors: int, words: int) -> None:
-        self.first, self.last = first, last
+    def __init__(self, number: int, first: int, last: int, successors: int, words: int) -> None:
+        self.number, self.first, self.last = number, first, last
         self.sorted = Block(successors * words * 8, huge=False)
         self.transitions = 0
         self.most = 0  # successors it held at once
@@ -99,7 +104,9 @@ class _Group:
 class _Search:
     """One run of the search."""
 
-    def __init__(self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int) -> None:
+    def __init__(
+        self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int
+    ) -> None:
         self.model, self.jobs, self.budget, self.progress, self.stop_on = model, jobs, budget, progress, stop_on
         self.store = Store(model.words)
         self.verdicts = Verdicts()
@@ -107,11 +114,12 @@ class _Search:
         self.reported_states = self.peak = 0
         self.completed = -1
         worst_case = k.PARTITIONS * max(model.max_successors, 1)
-        self.quota = min(max(_ROUND_BYTES // (worst_case * self.store.stride), 16), _QUOTA)
+        self.most_quota = max(_ROUND_BYTES // (worst_case * self.store.stride), 16)
+        self.quota = min(_LEAST_QUOTA, self.most_quota)  # states a partition expands in this round
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
-        successors = max(b - a for a, b in zip(edges, edges[1:], strict=False)) * self.quota * max(model.max_successors, 1)
+        successors = max(b - a for a, b in pairwise(edges)) * self.most_quota * max(model.max_successors, 1)
         self.successors = successors  # room of a group or worker
-        self.groups = [_Group(a, b, successors, model.words) for a, b in zip(edges, edges[1:], strict=False)]
+        self.groups = [_Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
         self.workers = [_Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
         self.sources: Words = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
         self.offsets: Words = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
@@ -131,6 +139,7 @@ class _Search:
                 self._share(pool, self._insert, alone)
                 self._account()
             self.completed += 1
+            self._set_quota()
             self.verdicts.close_level(self.completed, [(g.tally, g.worst) for g in self.groups])
             if self.stop_on & self.verdicts.settled:
                 return "violation"
@@ -144,7 +153,12 @@ class _Search:
             some = initial[first : first + self.successors]
             worker.most = group.most = max(group.most, len(some))
             k.scatter(
-                self.model.words, some.ctypes.data, len(some), worker.numbers.address, self.offsets[0], group.sorted.address
+                self.model.words,
+                some.ctypes.data,
+                len(some),
+                worker.numbers.address,
+                self.offsets[0],
+                group.sorted.address,
             )
             for each in self.groups:
                 self._insert(worker, each)
@@ -183,8 +197,10 @@ class _Search:
         )
         group.transitions += count
         group.most, worker.most = max(group.most, count), max(worker.most, count)
-        offsets = self.offsets[self.groups.index(group)]
-        k.scatter(self.model.words, worker.successors.address, count, worker.numbers.address, offsets, group.sorted.address)
+        offsets = self.offsets[group.number]
+        k.scatter(
+            self.model.words, worker.successors.address, count, worker.numbers.address, offsets, group.sorted.address
+        )
 
     def _insert(self, worker: _Worker, group: _Group) -> None:
         """Second phase: a group's partitions take in what all groups have for them."""
@@ -195,6 +211,13 @@ class _Search:
             )
             if p >= 0:
                 self.store.grow(p)
+
+    def _set_quota(self) -> None:
+        """Choose the size of the next level's rounds from what is the same for any number of threads."""
+        expanded = int(self.store.levels[-1].sum())
+        branching = max(sum(group.transitions for group in self.groups) / expanded, 1.0)
+        states = min(self.store.count * _ROUND, _MOST_ROUND) / branching
+        self.quota = min(max(int(states / k.PARTITIONS), _LEAST_QUOTA), self.most_quota)
 
     def _open_tallies(self) -> None:
         for group in self.groups:
@@ -222,7 +245,7 @@ class _Search:
         stride = self.store.stride
         groups = sum(group.sorted.touched(group.most * stride) + group.worst.nbytes for group in self.groups)
         workers = sum(w.successors.touched(w.most * stride) + w.numbers.touched(w.most) for w in self.workers)
-        return self.store.bytes_after(np.zeros(k.PARTITIONS, dtype=np.int64) if incoming is None else incoming) + groups + workers
+        return self.store.bytes(incoming) + groups + workers
 
     def _room(self) -> bool:
         """Whether the round's successors fit into the memory budget even if all are new."""
@@ -243,10 +266,8 @@ class _Search:
             self.verdicts.close_level(self.completed + 1, [(g.tally, g.worst) for g in self.groups])
         self.verdicts.finish(self.completed)
         ends = [0, *(int(ends.sum()) for ends in levels), self.store.count]
-        sizes = [b - a for a, b in zip(ends, ends[1:], strict=False) if b > a]
+        sizes = [b - a for a, b in pairwise(ends) if b > a]
         observed = np.array([w.observed.words[: self.model.observed_words] for w in self.workers]).view(np.uint64)
-        tallies = np.array([group.tally for group in self.groups])
-        self.verdicts.again |= int(np.bitwise_or.reduce(tallies[:, k.AGAIN].view(np.uint64)))
         return SearchResult(
             reason=reason,
             states=self.store.count,

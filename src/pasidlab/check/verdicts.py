@@ -17,8 +17,8 @@ _Observation = tuple[Words, Words]  # a group's tally and its worst states
 class Verdicts:
     """The violations found so far, level by level.
 
-    A state at level d shows a violation in d steps, a step out of it one in d + 1. So a violation by a step waits until the
-    next level is expanded: a state of that level that violates the same property goes before it.
+    A state at level d shows a violation in d steps, a step out of it one in d + 1. So a violation by a step waits until
+    the next level is expanded: a state of that level that violates the same property goes before it.
     """
 
     def __init__(self) -> None:
