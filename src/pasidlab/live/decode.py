@@ -1,0 +1,143 @@
+"""Decodes ENQCMD, ENQCMDS, MOVDIR64B, UMONITOR, UMWAIT and TPAUSE in 64-bit mode.
+
+Encodings from the SDM, volume 2 (instruction set reference, and 2.1 for prefixes, ModRM and SIB):
+[prefixes] [REX] 0F 38 F8 /r with mandatory prefix F2 (ENQCMD), F3 (ENQCMDS) or 66 (MOVDIR64B), memory operands only;
+0F AE /6, register operands only, with F3 (UMONITOR), F2 (UMWAIT) or 66 (TPAUSE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pasidlab.live.registers import ENCODING, FS_BASE, GS_BASE, RIP, Registers
+
+MAX_LENGTH = 15
+_U64 = (1 << 64) - 1
+_U32 = (1 << 32) - 1
+_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
+
+
+class Kind(Enum):
+    """The instructions this emulator knows."""
+
+    ENQCMD = auto()
+    ENQCMDS = auto()
+    MOVDIR64B = auto()
+    UMONITOR = auto()
+    UMWAIT = auto()
+    TPAUSE = auto()
+
+
+_STORES = {0xF2: Kind.ENQCMD, 0xF3: Kind.ENQCMDS, 0x66: Kind.MOVDIR64B}
+_WAITS = {0xF3: Kind.UMONITOR, 0xF2: Kind.UMWAIT, 0x66: Kind.TPAUSE}
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One decoded instruction. ``register``, ``base``, ``index`` and ``segment`` index a register block; -1 is none."""
+
+    kind: Kind
+    length: int  # bytes
+    register: int  # destination address of a store; the only operand of a wait
+    base: int = -1  # RIP stands for the address of the next instruction
+    index: int = -1
+    scale: int = 1
+    displacement: int = 0
+    segment: int = -1
+    address_mask: int = _U64  # address size: 32 bits with prefix 67
+
+    def destination(self, registers: Registers) -> int:  # type: ignore[valid-type]
+        """Linear address of the 64-byte destination: always segment ES, base 0."""
+        return int(registers[self.register]) & self.address_mask  # type: ignore[index]
+
+    def source(self, registers: Registers) -> int:  # type: ignore[valid-type]
+        """Linear address of the 64-byte source."""
+        regs: list[int] = registers  # type: ignore[assignment]
+        address = self.displacement
+        if self.base >= 0:
+            address += regs[self.base]
+            if self.base == RIP:
+                address += self.length
+        if self.index >= 0:
+            address += regs[self.index] * self.scale
+        address &= self.address_mask
+        if self.segment >= 0:
+            address += regs[self.segment]
+        return address & _U64
+
+
+@dataclass(slots=True)
+class _Prefixes:
+    mandatory: int = 0  # F2 and F3 win over 66, the later of F2 and F3 wins
+    segment: int = -1
+    short_address: bool = False
+    rex: int = 0
+    length: int = 0
+
+
+def _prefixes(code: bytes) -> _Prefixes | None:
+    """Prefixes and REX, or None where LOCK makes the instruction invalid."""
+    found = _Prefixes()
+    for byte in code:
+        if byte not in _PREFIXES:
+            break
+        found.length += 1
+        if byte == 0xF0:
+            return None
+        if byte in (0xF2, 0xF3) or (byte == 0x66 and not found.mandatory):
+            found.mandatory = byte
+        elif byte == 0x67:
+            found.short_address = True
+        elif byte in (0x64, 0x65):
+            found.segment = FS_BASE if byte == 0x64 else GS_BASE
+    if found.length < len(code) and code[found.length] & 0xF0 == 0x40:
+        found.rex = code[found.length]
+        found.length += 1
+    return found
+
+
+def decode(code: bytes) -> Instruction | None:
+    """The instruction at the start of ``code`` (up to 15 bytes), or None if it is not one of ours."""
+    prefixes = _prefixes(code[:MAX_LENGTH])
+    if prefixes is None:
+        return None
+    at = prefixes.length
+    if code[at : at + 3] == b"\x0f\x38\xf8" and prefixes.mandatory in _STORES:
+        return _store(code[:MAX_LENGTH], at + 3, prefixes)
+    if code[at : at + 2] == b"\x0f\xae" and prefixes.mandatory in _WAITS and at + 3 <= min(len(code), MAX_LENGTH):
+        modrm = code[at + 2]
+        if modrm >> 6 == 3 and modrm >> 3 & 7 == 6:
+            register = ENCODING[modrm & 7 | (prefixes.rex & 1) << 3]
+            mask = _U32 if prefixes.short_address else _U64
+            return Instruction(_WAITS[prefixes.mandatory], at + 3, register, address_mask=mask, segment=prefixes.segment)
+    return None
+
+
+def _store(code: bytes, at: int, prefixes: _Prefixes) -> Instruction | None:
+    """ModRM, SIB and displacement of a 64-byte store; None if truncated or if the operand is a register."""
+    rex = prefixes.rex
+    if at >= len(code) or code[at] >> 6 == 3:
+        return None
+    mod, reg, rm = code[at] >> 6, code[at] >> 3 & 7 | (rex & 4) << 1, code[at] & 7
+    at += 1
+    base, index, scale = ENCODING[rm | (rex & 1) << 3], -1, 1
+    size = (0, 1, 4)[mod]
+    if rm == 4:
+        if at >= len(code):
+            return None
+        sib = code[at]
+        at += 1
+        number = sib >> 3 & 7 | (rex & 2) << 2
+        index, scale = (ENCODING[number] if number != 4 else -1), 1 << (sib >> 6)
+        base = ENCODING[sib & 7 | (rex & 1) << 3]
+        if mod == 0 and sib & 7 == 5:
+            base, size = -1, 4
+    elif mod == 0 and rm == 5:
+        base, size = RIP, 4
+    if at + size > len(code):
+        return None
+    displacement = int.from_bytes(code[at : at + size], "little", signed=True)
+    mask = _U32 if prefixes.short_address else _U64
+    kind = _STORES[prefixes.mandatory]
+    return Instruction(kind, at + size, ENCODING[reg], base, index, scale, displacement, prefixes.segment, mask)

@@ -1,0 +1,141 @@
+"""What happened in a run: counts by queue, operation, status and thread, and the reason of everything that went wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from pasidlab.live.decode import Instruction
+from pasidlab.live.emulate import Fault
+from pasidlab.live.state import Thread
+from pasidlab.live.symbols import Symbolizer
+from pasidlab.machine.accelerator.abi import operation_name, status_text
+from pasidlab.machine.accelerator.transfer import Outcome
+
+
+@dataclass
+class Problem:
+    """One kind of thing that went wrong at one instruction."""
+
+    kind: str  # rejected, page fault, fault, dropped, retry
+    what: str
+    address: int  # of the program's instruction; 0 for write(2)
+    place: str  # symbol and file
+    thread: int  # the first that met it
+    count: int = 0
+
+
+@dataclass
+class Diagnosis:
+    """Collects; called under the session's lock or from the tracer thread."""
+
+    queues: Counter[str] = field(default_factory=Counter)
+    operations: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    threads: Counter[int] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)  # enqcmd, movdir64b, write
+    bytes: int = 0
+    fixups: int = 0
+    fixups_refused: int = 0
+    retries: int = 0
+    problems: dict[tuple[str, str, int], Problem] = field(default_factory=dict)
+    symbolizer: Symbolizer = field(default_factory=Symbolizer)
+
+    # The emulator's events
+
+    def fixup_done(self, thread: Thread, ip: int, populated: bool) -> None:
+        """A #GP fix-up ran."""
+        if populated:
+            self.fixups += 1
+        else:
+            self.fixups_refused += 1
+
+    def fault(self, thread: Thread, ip: int, instruction: Instruction, fault: Fault) -> None:
+        """An instruction faulted: the program got a signal."""
+        kind = "#GP" if fault.address == 0 and fault.code == 0x80 else f"#PF at {fault.address:#x}"
+        self._note("fault", f"{instruction.kind.name} {kind}: {fault.reason}", thread, ip)
+
+    def dropped(self, thread: Thread, ip: int, reason: str) -> None:
+        """A store reached no queue."""
+        self._note("dropped", reason, thread, ip)
+
+    # The engine's events
+
+    def submitted(self, thread: Thread, queue: str, via: str) -> None:
+        """A descriptor was accepted."""
+        self.queues[queue] += 1
+        self.threads[thread.tid] += 1
+        self.ways[via] += 1
+
+    def retried(self, thread: Thread, ip: int, queue: str, reason: str) -> None:
+        """A descriptor was not accepted."""
+        self.retries += 1
+
+    def lost(self, thread: Thread, ip: int, queue: str, reason: str) -> None:
+        """A descriptor vanished: a dedicated queue had no room."""
+        self._note("dropped", f"{queue}: {reason}", thread, ip)
+
+    def completed(self, thread: Thread, ip: int, queue: str, outcome: Outcome) -> None:
+        """A descriptor, or a batch with its members, was carried out."""
+        self.operations[operation_name(outcome.opcode)] += 1
+        self.statuses[_status(outcome)] += 1
+        self.bytes += outcome.moved
+        for member in outcome.members:
+            self.completed(thread, ip, queue, member)
+        if outcome.reason and not outcome.ok:
+            kind = "page fault" if outcome.fault_address else "rejected"
+            unseen = " (no completion record could tell the program)" if outcome.software_error else ""
+            what = f"{queue}: {operation_name(outcome.opcode)}, status {outcome.status_byte:#04x} {status_text(outcome.status)}: "
+            self._note(kind, what + outcome.reason + unseen, thread, ip)
+
+    def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:
+        problem = self.problems.get((kind, what, ip))
+        if problem is None:
+            if len(self.problems) >= 1000:
+                what = "further ones, each different"
+            place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
+            problem = self.problems.setdefault((kind, what, ip), Problem(kind, what, ip, place, thread.tid))
+        problem.count += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        return {
+            "submissions": sum(self.queues.values()),
+            "queues": dict(self.queues),
+            "instructions": dict(self.ways),
+            "operations": dict(self.operations),
+            "statuses": dict(self.statuses),
+            "threads": {str(tid): count for tid, count in self.threads.items()},
+            "gp_fixups": self.fixups,
+            "gp_fixups_refused": self.fixups_refused,
+            "retries": self.retries,
+            "bytes": self.bytes,
+            "problems": [
+                {"kind": p.kind, "what": p.what, "address": hex(p.address), "place": p.place, "thread": p.thread, "count": p.count}
+                for p in self.problems.values()
+            ],
+        }
+
+    def as_text(self) -> str:
+        """The summary printed to stderr."""
+        lines = [f"{sum(self.queues.values())} descriptors accepted, {self.bytes} bytes, {len(self.threads)} threads, "
+                 f"{self.fixups} #GP fix-ups, {self.retries} retries"]  # fmt: skip
+        for title, counter in (("queue", self.queues), ("by", self.ways), ("operation", self.operations), ("status", self.statuses)):
+            if counter:
+                lines.append(f"  {title:10}" + ", ".join(f"{name} {count}" for name, count in counter.most_common()))
+        if len(self.threads) > 1:
+            shown = ", ".join(f"{tid} {count}" for tid, count in self.threads.most_common(8))
+            lines.append(f"  {'thread':10}{shown}" + (" ..." if len(self.threads) > 8 else ""))
+        for problem in list(self.problems.values())[:20]:
+            times = f" ({problem.count} times)" if problem.count > 1 else ""
+            lines.append(f"  {problem.kind}: {problem.what}{times}")
+            if problem.address:
+                lines.append(f"    at {problem.address:#x} {problem.place}".rstrip())
+        if len(self.problems) > 20:
+            lines.append(f"  ... and {len(self.problems) - 20} more, see --json")
+        return "\n".join(lines)
+
+
+def _status(outcome: Outcome) -> str:
+    return f"{outcome.status_byte:#04x} {status_text(outcome.status)}"

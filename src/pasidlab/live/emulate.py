@@ -1,0 +1,198 @@
+"""Carries out ENQCMD, ENQCMDS, MOVDIR64B and the wait instructions for a thread stopped at one. SDM volume 2, each instruction's page."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from signal import SIGSEGV
+from typing import Protocol
+
+from pasidlab.live import ptrace
+from pasidlab.live.cdev import Queues
+from pasidlab.live.decode import MAX_LENGTH, Instruction, Kind, decode
+from pasidlab.live.fixup import VALID, Fixup
+from pasidlab.live.libc import Iovec, process_vm_readv
+from pasidlab.live.maps import mapping_at
+from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, Registers
+from pasidlab.live.state import Iommu, Thread
+
+_FIXUPS = 64
+"""A design whose fix-up says 'try again' this often in a row without a valid MSR faults for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault(Exception):
+    """The instruction faults: #GP is SIGSEGV with SI_KERNEL and address 0, #PF SIGSEGV with the address (arch/x86/mm/fault.c)."""
+
+    code: int
+    address: int
+    reason: str
+    signal: int = SIGSEGV
+
+
+def general_protection(reason: str) -> Fault:
+    """#GP(0), seen by the program."""
+    return Fault(ptrace.SI_KERNEL, 0, reason)
+
+
+class Events(Protocol):
+    """What the emulator tells the diagnosis."""
+
+    def fixup_done(self, thread: Thread, ip: int, populated: bool) -> None:
+        """A #GP fix-up ran."""
+
+    def fault(self, thread: Thread, ip: int, instruction: Instruction, fault: Fault) -> None:
+        """An instruction faulted."""
+
+    def dropped(self, thread: Thread, ip: int, reason: str) -> None:
+        """A store did not reach a queue."""
+
+
+class Emulator:
+    """One instruction at a time. The buffers are shared: only the tracer thread uses them."""
+
+    def __init__(self, fixup: Fixup, queues: Queues, iommu: Iommu, events: Events) -> None:
+        self.fixup, self.queues, self.iommu, self.events = fixup, queues, iommu, events
+        self.registers = Registers()
+        self.ip = 0
+        self._cache: dict[int, tuple[bytes, Instruction]] = {}
+        self._buffer = ctypes.create_string_buffer(MAX_LENGTH + 64)
+        self._view = memoryview(self._buffer).cast("B")
+        self._local = Iovec(ctypes.addressof(self._buffer), 0)
+        self._remote = (Iovec * 2)()
+        self._code_iov, self._source_iov = self._remote[0], self._remote[1]
+        self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
+        self._kinds: dict[Kind, Callable[[Thread, Instruction, bytes | None], None]] = {
+            Kind.ENQCMD: self._enqcmd, Kind.ENQCMDS: self._enqcmds, Kind.MOVDIR64B: self._movdir64b,
+            Kind.UMONITOR: self._umonitor, Kind.UMWAIT: self._wait, Kind.TPAUSE: self._wait,
+        }  # fmt: skip
+
+    def step(self, thread: Thread) -> bool:
+        """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault."""
+        registers = self.registers
+        ptrace.get_registers(thread.tid, registers)
+        ip = self.ip = registers[RIP]
+        cached = self._cache.get(ip)
+        source = None
+        if cached is not None:
+            source = self._read_known(thread.tid, ip, cached[0], cached[1].source(registers))
+        if cached is None or source is None:
+            code = thread.mm.memory.read(ip, MAX_LENGTH)
+            instruction = decode(code)
+            if instruction is None:
+                return False
+            self._cache[ip] = cached = code[: instruction.length], instruction
+            source = self._read_known(thread.tid, ip, cached[0], instruction.source(registers))
+        instruction = cached[1]
+        try:
+            self._kinds[instruction.kind](thread, instruction, source)
+        except Fault as fault:
+            self.events.fault(thread, ip, instruction, fault)
+            raise
+        registers[RIP] = ip + instruction.length
+        ptrace.set_registers(thread.tid, registers)
+        return True
+
+    def _read_known(self, tid: int, ip: int, code: bytes, source: int) -> bytes | None:
+        """One call reads the instruction, to see that it is still the same, and the 64 bytes of its source.
+
+        None if the code changed; fewer than 64 bytes where the source faults.
+        """
+        length = len(code)
+        self._code_iov.base, self._code_iov.length = ip, length
+        self._source_iov.base, self._source_iov.length = source, 64
+        self._local.length = length + 64
+        count = process_vm_readv(tid, self._local_at, 1, self._remote_at, 2, 0)
+        if count < length or self._view[:length] != code:
+            return None
+        return bytes(self._view[length:count])
+
+    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+        registers = self.registers
+        destination = instruction.destination(registers)
+        _check_destination(destination)
+        msr = self.fixup.msr(thread)
+        if not msr & VALID:
+            msr = self._populate(thread)
+        command = self._source(thread, instruction, source)
+        if command[:4] != b"\0\0\0\0":
+            raise general_protection("bits 31:0 of the descriptor are not zero: the CPU puts the PASID there")
+        portal = thread.mm.portals.get(destination & ~0xFFF)
+        accepted = False
+        if portal is None:
+            self._ordinary(thread, destination, "ENQCMD")
+        elif portal.file.node.wq.mode == "dedicated":
+            self.events.dropped(thread, self.ip, f"ENQCMD to the dedicated queue {portal.file.node.wq.label}: use MOVDIR64B")
+        else:
+            pasid = msr & 0xFFFFF
+            accepted = self.queues.submit(portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", self.ip)
+        registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
+
+    def _populate(self, thread: Thread) -> int:
+        """The #GP for an invalid MSR, and the design's answer to it, until the MSR is valid."""
+        for _ in range(_FIXUPS):
+            again = self.fixup.fixup(thread)
+            msr = self.fixup.msr(thread)
+            self.events.fixup_done(thread, self.ip, again and bool(msr & VALID))
+            if not again:
+                raise general_protection("IA32_PASID is not valid and the #GP handler had no PASID to give this thread")
+            if msr & VALID:
+                return msr
+        raise general_protection("the #GP handler asked again and again for another try without a valid IA32_PASID")
+
+    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+        raise general_protection("ENQCMDS is for the kernel only (CPL 0)")
+
+    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+        destination = instruction.destination(self.registers)
+        _check_destination(destination)
+        command = self._source(thread, instruction, source)
+        portal = thread.mm.portals.get(destination & ~0xFFF)
+        if portal is None:
+            self._ordinary(thread, destination, "MOVDIR64B")
+            if thread.mm.memory.write(destination, command) < 64:
+                raise Fault(ptrace.SEGV_ACCERR, destination, "the destination is not writable")
+        elif portal.file.node.wq.mode == "shared":
+            self.events.dropped(thread, self.ip, f"MOVDIR64B to the shared queue {portal.file.node.wq.label}: use ENQCMD")
+        else:
+            self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", self.ip)
+
+    def _source(self, thread: Thread, instruction: Instruction, source: bytes | None) -> bytes:
+        if source is not None and len(source) == 64:
+            return source
+        start = instruction.source(self.registers)
+        address = start + (len(source) if source else 0)
+        if not _canonical(address):
+            raise general_protection("the source address is not canonical")
+        code = ptrace.SEGV_ACCERR if mapping_at(thread.tid, address) else ptrace.SEGV_MAPERR
+        raise Fault(code, address, f"the descriptor at {start:#x} cannot be read")
+
+    def _ordinary(self, thread: Thread, destination: int, name: str) -> None:
+        """The destination is no portal: fine in ordinary writable memory, a page fault elsewhere."""
+        mapping = mapping_at(thread.tid, destination)
+        if mapping is None:
+            raise Fault(ptrace.SEGV_MAPERR, destination, f"{name} to an address where nothing is mapped")
+        if mapping.permissions[1] != "w":
+            raise Fault(ptrace.SEGV_ACCERR, destination, f"{name} to memory that is not writable ({mapping.path or 'anonymous'})")
+        if name == "ENQCMD":
+            self.events.dropped(thread, self.ip, "ENQCMD to ordinary memory: never accepted, the program is told to retry")
+
+    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+        """Arms an address: nothing to do, as UMWAIT may return at any time."""
+
+    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+        if self.registers[instruction.register] & 0xFFFFFFFE:
+            raise general_protection("reserved bits of the control operand are set")
+        self.registers[EFLAGS] &= ~STATUS_FLAGS
+
+
+def _canonical(address: int) -> bool:
+    return address >> 47 in (0, 0x1FFFF)
+
+
+def _check_destination(address: int) -> None:
+    if address & 63:
+        raise general_protection("the destination is not aligned to 64 bytes")
+    if not _canonical(address):
+        raise general_protection("the destination address is not canonical")

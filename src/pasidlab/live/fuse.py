@@ -1,0 +1,217 @@
+"""A small FUSE server (linux/fuse.h, protocol 7.31): serves a tree to the program, with live attributes and device files.
+
+The kernel counts references to open files for us: RELEASE comes when the last descriptor and the last mapping are gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from pasidlab.live.tree import Attribute, Directory, Link, Node, WqNode
+
+_LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = 1, 2, 3, 4, 5, 14, 15, 16, 17, 18
+_FSYNC, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _INTERRUPT, _DESTROY, _POLL, _BATCH_FORGET = 20, 25, 26, 27, 28, 29, 36, 38, 40, 42
+_NO_REPLY = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
+_IN = struct.Struct("<IIQQIIIHH")
+_ATTR = struct.Struct("<6Q10I")
+_FOREVER = 3600  # seconds the kernel may keep names and attributes
+_MAX_WRITE = 1 << 17
+_INIT_FLAGS = 1 | 1 << 3 | 1 << 5 | 1 << 18  # ASYNC_READ, ATOMIC_O_TRUNC, BIG_WRITES, PARALLEL_DIROPS
+_FOPEN_DIRECT_IO = 1
+_NOTIFY_POLL = 1
+
+
+class DeviceFiles(Protocol):
+    """What the server asks of the character devices. Errors are OSError with the errno for the program."""
+
+    def open(self, tid: int, node: WqNode, flags: int) -> int:
+        """A handle for a new open file."""
+
+    def write(self, tid: int, handle: int, data: bytes) -> int:
+        """Bytes accepted."""
+
+    def poll(self, tid: int, handle: int, wake: Callable[[], None]) -> int:
+        """Events ready now; ``wake`` is to be called when that changes."""
+
+    def flush(self, tid: int, handle: int) -> None:
+        """close(2) of one descriptor."""
+
+    def release(self, handle: int) -> None:
+        """The last descriptor and mapping are gone."""
+
+    def identify(self, handle: int) -> None:
+        """Answer to fsync(2): tells the tracer which open file a descriptor stands for."""
+
+
+class FuseServer:
+    """Serves ``root`` on the /dev/fuse descriptor ``fd`` from its own thread until the file system is unmounted."""
+
+    def __init__(self, fd: int, root: Directory, files: DeviceFiles) -> None:
+        self.fd, self.files, self.tracer = fd, files, threading.get_native_id()
+        self.nodes: dict[int, Node] = {1: root}
+        self.numbers: dict[int, int] = {id(root): 1}
+        self.handlers: dict[int, Callable[[int, int, bytes], bytes]] = {
+            _INIT: self._init, _LOOKUP: self._lookup, _GETATTR: self._getattr, _SETATTR: self._getattr,
+            _READLINK: self._readlink, _OPEN: self._open, _OPENDIR: lambda n, t, b: bytes(16), _READ: self._read,
+            _READDIR: self._readdir, _WRITE: self._write, _RELEASE: self._release, _RELEASEDIR: lambda n, t, b: b"",
+            _FLUSH: self._flush, _FSYNC: self._fsync, _POLL: self._poll, _DESTROY: lambda n, t, b: b"",
+            _STATFS: lambda n, t, b: struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, *([0] * 7)),
+        }  # fmt: skip
+        self.thread = threading.Thread(target=self._serve, name="fuse", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                request = os.read(self.fd, _MAX_WRITE + 4096)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
+                    continue
+                return  # ENODEV: unmounted; EBADF: closed
+            length, opcode, unique, number, _, _, tid, _, _ = _IN.unpack_from(request)
+            if opcode in _NO_REPLY:
+                continue
+            code, body = 0, b""
+            handler = self.handlers.get(opcode)
+            try:
+                if handler is None:
+                    code = -errno.ENOSYS
+                else:
+                    body = handler(number, tid, request[_IN.size : length])
+            except OSError as error:
+                code = -(error.errno or errno.EIO)
+            self._reply(code, unique, body)
+
+    def _reply(self, code: int, unique: int, body: bytes) -> None:
+        try:
+            os.write(self.fd, struct.pack("<IiQ", 16 + len(body), code, unique) + body)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EBADF):  # request interrupted, or unmounted
+                raise
+
+    # What each request means; ``number`` is the node, ``tid`` the thread that asked.
+
+    def _init(self, number: int, tid: int, body: bytes) -> bytes:
+        flags = struct.unpack_from("<4I", body)[3]
+        return struct.pack("<4I2H2I2H8I", 7, 31, 65536, flags & _INIT_FLAGS, 16, 12, _MAX_WRITE, 1, 0, 0, *([0] * 8))
+
+    def _number(self, node: Node) -> int:
+        number = self.numbers.get(id(node))
+        if number is None:
+            number = self.numbers[id(node)] = len(self.nodes) + 1
+            self.nodes[number] = node
+        return number
+
+    def _attributes(self, node: Node) -> bytes:
+        mode, size = stat.S_IFDIR | 0o755, 0
+        if isinstance(node, Link):
+            mode, size = stat.S_IFLNK | 0o777, len(node.target)
+        elif isinstance(node, Attribute):
+            mode, size = stat.S_IFREG | (0o644 if node.write else 0o444), 4096
+        elif isinstance(node, WqNode):
+            mode = stat.S_IFREG | 0o666
+        return _ATTR.pack(self._number(node), size, 0, 0, 0, 0, 0, 0, 0, mode, 1, os.getuid(), os.getgid(), 0, 4096, 0)
+
+    def _lookup(self, number: int, tid: int, body: bytes) -> bytes:
+        directory = self.nodes[number]
+        node = directory.entries.get(body.rstrip(b"\0").decode(errors="replace")) if isinstance(directory, Directory) else None
+        if node is None:
+            raise OSError(errno.ENOENT, "")
+        lasting = 0 if isinstance(node, WqNode) else _FOREVER
+        return struct.pack("<4Q2I", self._number(node), 0, _FOREVER, lasting, 0, 0) + self._attributes(node)
+
+    def _getattr(self, number: int, tid: int, body: bytes) -> bytes:
+        node = self.nodes[number]
+        return struct.pack("<Q2I", 0 if isinstance(node, WqNode) else _FOREVER, 0, 0) + self._attributes(node)
+
+    def _readlink(self, number: int, tid: int, body: bytes) -> bytes:
+        node = self.nodes[number]
+        if not isinstance(node, Link):
+            raise OSError(errno.EINVAL, "")
+        return node.target.encode()
+
+    def _open(self, number: int, tid: int, body: bytes) -> bytes:
+        node = self.nodes[number]
+        flags = struct.unpack_from("<I", body)[0]
+        if isinstance(node, WqNode):
+            return struct.pack("<QII", self.files.open(tid, node, flags), 0, 0)
+        if isinstance(node, Attribute) and not node.write and flags & os.O_ACCMODE != os.O_RDONLY:
+            raise OSError(errno.EACCES, "")
+        return struct.pack("<QII", 0, _FOPEN_DIRECT_IO, 0)
+
+    def _read(self, number: int, tid: int, body: bytes) -> bytes:
+        _, offset, size = struct.unpack_from("<QQI", body)
+        node = self.nodes[number]
+        if not isinstance(node, Attribute):
+            raise OSError(errno.EINVAL, "")
+        return node.read().encode()[offset : offset + size]
+
+    def _readdir(self, number: int, tid: int, body: bytes) -> bytes:
+        _, offset, size = struct.unpack_from("<QQI", body)
+        directory = self.nodes[number]
+        assert isinstance(directory, Directory)
+        out = b""
+        entries: list[tuple[str, Node]] = [(".", directory), ("..", directory), *directory.entries.items()]
+        for position, (name, node) in enumerate(entries[offset:], offset + 1):
+            kind = 4 if isinstance(node, Directory) else 10 if isinstance(node, Link) else 8
+            entry = struct.pack("<QQII", self._number(node), position, len(name), kind) + name.encode()
+            entry = entry.ljust(-(-len(entry) // 8) * 8, b"\0")
+            if len(out) + len(entry) > size:
+                break
+            out += entry
+        return out
+
+    def _write(self, number: int, tid: int, body: bytes) -> bytes:
+        handle, _, size = struct.unpack_from("<QQI", body)
+        data, node = body[40 : 40 + size], self.nodes[number]
+        if isinstance(node, WqNode):
+            size = self.files.write(tid, handle, data)
+        elif isinstance(node, Attribute) and node.write:
+            node.write(data.decode(errors="replace"))
+        else:
+            raise OSError(errno.EACCES, "")
+        return struct.pack("<II", size, 0)
+
+    def _wq_handle(self, number: int, body: bytes) -> int | None:
+        return struct.unpack_from("<Q", body)[0] if isinstance(self.nodes[number], WqNode) else None
+
+    def _release(self, number: int, tid: int, body: bytes) -> bytes:
+        handle = self._wq_handle(number, body)
+        if handle is not None:
+            self.files.release(handle)
+        return b""
+
+    def _flush(self, number: int, tid: int, body: bytes) -> bytes:
+        handle = self._wq_handle(number, body)
+        if handle is not None:
+            self.files.flush(tid, handle)
+        return b""
+
+    def _fsync(self, number: int, tid: int, body: bytes) -> bytes:
+        handle = self._wq_handle(number, body)
+        if handle is None or tid != self.tracer:
+            raise OSError(errno.EINVAL, "")  # as the real device: it has no fsync operation
+        self.files.identify(handle)
+        return b""
+
+    def _poll(self, number: int, tid: int, body: bytes) -> bytes:
+        handle, key = struct.unpack_from("<QQ", body)
+        if not isinstance(self.nodes[number], WqNode):
+            raise OSError(errno.ENOSYS, "")
+        events = self.files.poll(tid, handle, lambda: self._wake(key))
+        return struct.pack("<II", events, 0)
+
+    def _wake(self, key: int) -> None:
+        try:
+            os.write(self.fd, struct.pack("<IiQQ", 24, _NOTIFY_POLL, 0, key))
+        except OSError:
+            return  # nobody polls any more

@@ -1,0 +1,68 @@
+"""Makes a stopped thread execute a system call of ours, then puts everything back."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from pasidlab.live import ptrace
+from pasidlab.live.libc import WALL
+from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
+
+_ALL = (1 << 64) - 1
+
+
+class Injector:
+    """System calls in the program's name. ``deferred`` collects the wait statuses of threads that died under our hands."""
+
+    def __init__(self) -> None:
+        self.deferred: list[tuple[int, int]] = []
+
+    def wait(self, tid: int) -> tuple[int, int]:
+        """(stop signal, event) of this thread's next stop."""
+        _, status = os.waitpid(tid, WALL)
+        if not os.WIFSTOPPED(status):
+            self.deferred.append((tid, status))
+            raise ptrace.Gone(tid)
+        return status >> 8 & 0xFF, status >> 16
+
+    def run_to_exit(self, tid: int) -> int:
+        """From a seccomp stop: let the system call happen; its result."""
+        registers = Registers()
+        self._to_syscall_stop(tid)
+        ptrace.get_registers(tid, registers)
+        return _signed(registers[RAX])
+
+    def call(self, tid: int, at: int, number: int, *arguments: int) -> int:
+        """The result of system call ``number``, executed by the syscall instruction at address ``at``."""
+        saved, mask = Registers(), ptrace.signal_mask(tid)
+        ptrace.get_registers(tid, saved)
+        registers = ptrace.copy_registers(saved)
+        registers[RIP], registers[RAX], registers[ORIG_RAX] = at, number, _ALL
+        for index, value in zip(ARGUMENTS, arguments, strict=False):
+            registers[index] = value & _ALL
+        ptrace.set_signal_mask(tid, _ALL)
+        ptrace.set_registers(tid, registers)
+        self._to_syscall_stop(tid)  # entry
+        self._to_syscall_stop(tid)  # exit
+        ptrace.get_registers(tid, registers)
+        saved[ORIG_RAX] = _ALL  # nothing of ours is to be restarted
+        ptrace.set_registers(tid, saved)
+        ptrace.set_signal_mask(tid, mask)
+        return _signed(registers[RAX])
+
+    def _to_syscall_stop(self, tid: int) -> None:
+        pending = 0
+        while True:
+            ptrace.resume_to_syscall(tid)
+            stop, event = self.wait(tid)
+            if stop == ptrace.SYSCALL_STOP and not event:
+                break
+            if not event and stop != signal.SIGTRAP:
+                pending = stop
+        if pending:
+            os.kill(tid, pending)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value

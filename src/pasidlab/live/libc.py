@@ -1,0 +1,78 @@
+"""System calls that the standard library lacks, through ctypes: mount, unshare, process_vm_*, ptrace, seccomp.
+
+Register and siginfo layouts are those of x86-64 Linux (asm/ptrace.h, asm-generic/siginfo.h).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+# sched.h, sys/mount.h
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+CLONE_VM, CLONE_THREAD, CLONE_SIGHAND = 0x100, 0x10000, 0x800
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+
+# System call numbers, arch/x86/entry/syscalls/syscall_64.tbl
+SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_RT_SIGACTION = 9, 10, 11, 13
+SYS_MREMAP, SYS_MADVISE, SYS_CLONE, SYS_FORK, SYS_VFORK = 25, 28, 56, 57, 58
+SYS_PKEY_MPROTECT, SYS_CLONE3, SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 329, 435, 434, 438
+
+PAGE = 4096
+WALL = 0x40000000  # __WALL: threads as well as processes
+
+
+class Iovec(ctypes.Structure):
+    """struct iovec: address and length in bytes."""
+
+    _fields_ = (("base", ctypes.c_uint64), ("length", ctypes.c_uint64))
+
+
+_void, _long, _ulong, _int, _text = ctypes.c_void_p, ctypes.c_long, ctypes.c_ulong, ctypes.c_int, ctypes.c_char_p
+libc.ptrace.argtypes, libc.ptrace.restype = [_long, _long, _void, _void], _long
+libc.process_vm_readv.argtypes = libc.process_vm_writev.argtypes = [_long, _void, _ulong, _void, _ulong, _ulong]
+libc.process_vm_readv.restype = libc.process_vm_writev.restype = ctypes.c_ssize_t
+libc.mount.argtypes = [_text, _text, _text, _ulong, _text]
+libc.umount2.argtypes = [_text, _int]
+libc.unshare.argtypes = [_int]
+libc.prctl.argtypes = [_int, _ulong, _ulong, _ulong, _ulong]
+
+ptrace = libc.ptrace
+process_vm_readv = libc.process_vm_readv
+process_vm_writev = libc.process_vm_writev
+
+
+def check(result: int, what: str) -> int:
+    """``result`` unless it is -1: then OSError with the calling thread's errno."""
+    if result == -1:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), what)
+    return result
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    result = libc.mount(source.encode(), target.encode(), kind.encode() or None, flags, data.encode() or None)
+    check(result, f"mount {kind or 'bind'} {target}")
+
+
+def umount(target: str) -> None:
+    """umount2(2) with MNT_DETACH."""
+    check(libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    check(libc.unshare(flags), "unshare")
+
+
+def descriptor_of(pid: int, number: int) -> int:
+    """A duplicate, here, of another process's file descriptor (pidfd_getfd(2), Linux 5.6)."""
+    pidfd = check(libc.syscall(SYS_PIDFD_OPEN, pid, 0), "pidfd_open")
+    try:
+        return check(libc.syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd")
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,103 @@
+"""A process's memory as a device sees it through shared virtual addressing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from pasidlab.live.libc import PAGE, Iovec, process_vm_readv, process_vm_writev
+
+_PRESENT = 1 << 63  # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
+
+
+class ProcessMemory:
+    """Reads and writes through the page tables of ``pid``, with the protection the process itself has.
+
+    process_vm_readv(2) and process_vm_writev(2) stop exactly at the first byte that cannot be accessed.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._pagemap = -1
+        self._local, self._remote = Iovec(), Iovec()
+        self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
+
+        self._record = ctypes.create_string_buffer(32)
+        start = ctypes.addressof(self._record)
+        self._record_iovs = (Iovec * 2)(Iovec(start + 1, 31), Iovec(start, 1))
+        self._record_local, self._pieces = ctypes.addressof(self._record_iovs), (Iovec * 2)()
+        self._pieces_at = ctypes.addressof(self._pieces)
+
+    def read_into(self, address: int, target: memoryview) -> int:
+        """Fill ``target`` from ``address``; bytes read, fewer where a fault stops it."""
+        length = len(target)
+        if not length:
+            return 0
+        anchor = (ctypes.c_char * length).from_buffer(target)
+        return self._transfer(process_vm_readv, ctypes.addressof(anchor), address, length)
+
+    def read(self, address: int, length: int) -> bytes:
+        """Up to ``length`` bytes, fewer where a fault stops it."""
+        buffer = bytearray(length)
+        return bytes(buffer[: self.read_into(address, memoryview(buffer))])
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> int:
+        """Bytes written, fewer where a fault stops it."""
+        length = len(data)
+        if not length:
+            return 0
+        if isinstance(data, bytes):
+            anchor = ctypes.cast(data, ctypes.c_void_p).value or 0
+            return self._transfer(process_vm_writev, anchor, address, length)
+        if isinstance(data, memoryview) and data.readonly:
+            return self.write(address, bytes(data))
+        held = (ctypes.c_char * length).from_buffer(data)
+        return self._transfer(process_vm_writev, ctypes.addressof(held), address, length)
+
+    def write_record(self, address: int, record: bytes) -> int:
+        """A completion record: all other bytes first, the status byte last, as programs spin on it."""
+        held, remote = self._record, self._pieces
+        held[:] = record
+        remote[0].base, remote[0].length = address + 1, len(record) - 1
+        remote[1].base, remote[1].length = address, 1
+        return max(0, int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0)))
+
+    def _transfer(self, call: ctypes._NamedFuncPointer, here: int, there: int, length: int) -> int:
+        local, remote = self._local, self._remote
+        if there + length > 1 << 63:
+            length = max(0, (1 << 63) - there)
+        local.base, local.length, remote.base, remote.length = here, length, there, length
+        done = int(call(self.pid, self._local_at, 1, self._remote_at, 1, 0))
+        if done < 0:
+            return 0
+        while done < length:  # the kernel may stop short of a fault: only a transfer of nothing is one
+            local.base, local.length, remote.base, remote.length = here + done, length - done, there + done, length - done
+            more = int(call(self.pid, self._local_at, 1, self._remote_at, 1, 0))
+            if more <= 0:
+                break
+            done += more
+        return done
+
+    def present(self, address: int, length: int) -> int:
+        """Bytes from ``address`` until the first page that is not in memory (pagemap bit 63), at most ``length``."""
+        first, last = address // PAGE, (address + length - 1) // PAGE
+        if length <= 0:
+            return 0
+        if self._pagemap < 0:
+            self._pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        page = first
+        while page <= last:
+            entries = os.pread(self._pagemap, 8 * min(last - page + 1, 65536), 8 * page)
+            for offset in range(0, len(entries), 8):
+                if not entries[offset + 7] & 0x80:
+                    return max(0, (page + offset // 8) * PAGE - address)
+            if not entries:
+                return max(0, page * PAGE - address)
+            page += len(entries) // 8
+        return length
+
+    def close(self) -> None:
+        """Give up the pagemap descriptor."""
+        if self._pagemap >= 0:
+            os.close(self._pagemap)
+            self._pagemap = -1

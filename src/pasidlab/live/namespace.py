@@ -1,0 +1,114 @@
+"""A private user and mount namespace in which the fake device tree exists; the host never sees it.
+
+Runs in the child between fork and exec. The tree is one FUSE mount, bound to the places where programs look.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+
+from pasidlab.live.libc import CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount, umount, unshare
+
+_STAGE = "/sys/bus/.pasidlab"
+
+
+def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
+    """In the child: new namespaces, then mount the tree. OSError if the host forbids any of it.
+
+    ``tree_tops`` lists, for each directory of the host, the entries to add to it. ``channel`` leads to the parent: it is told
+    when to write the id maps, and is handed the /dev/fuse descriptor.
+    """
+    _new_namespaces(channel)
+    mount("", "/", flags=MS_REC | MS_PRIVATE)
+    fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    kept = _cover("/sys/bus", set(tree_tops["/sys/bus"]))
+    os.mkdir(_STAGE)
+    options = f"fd={fuse},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},allow_other"
+    mount("pasidlab", _STAGE, "fuse", MS_NOSUID | MS_NODEV, options)
+    socket.send_fds(channel, [b"F"], [fuse])  # not before: until it is mounted there is nothing to read
+    os.close(fuse)
+    for directory, names in tree_tops.items():
+        if directory != "/sys/bus":
+            kept = _cover(directory, set(names))
+        for name in names:
+            if name == "char" and kept:
+                _merge_links(f"{directory}/{name}", f"{_STAGE}{directory}/{name}", kept)
+            else:
+                os.makedirs(f"{directory}/{name}", exist_ok=True)
+                mount(f"{_STAGE}{directory}/{name}", f"{directory}/{name}", flags=MS_BIND)
+    umount(_STAGE)
+    os.rmdir(_STAGE)
+
+
+def _new_namespaces(channel: socket.socket) -> None:
+    try:
+        unshare(CLONE_NEWUSER | CLONE_NEWNS)
+    except OSError:
+        unshare(CLONE_NEWNS)  # the superuser needs no user namespace
+        return
+    channel.sendall(b"U")
+    if channel.recv(1) != b"M":
+        raise OSError(1, "the id maps of the user namespace could not be written")
+
+
+def write_id_maps(pid: int) -> None:
+    """In the parent: every id we can map keeps its number inside; without privilege that is our own only."""
+    for name, own in (("uid", os.geteuid()), ("gid", os.getegid())):
+        with open(f"/proc/self/{name}_map") as file:
+            rows = [line.split() for line in file]
+        whole = "".join(f"{inside} {inside} {count}\n" for inside, _, count in rows)
+        try:
+            _write(f"/proc/{pid}/{name}_map", whole)
+        except OSError:
+            if name == "gid":
+                _write(f"/proc/{pid}/setgroups", "deny")
+            _write(f"/proc/{pid}/{name}_map", f"{own} {own} 1\n")
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _cover(directory: str, added: set[str]) -> dict[str, str]:
+    """Put a tmpfs over ``directory`` that shows everything it had; entries to be added are left out.
+
+    The links that an added directory had are returned.
+    """
+    kept: dict[str, str] = {}
+    for name in added:
+        path = f"{directory}/{name}"
+        if os.path.isdir(path) and name == "char":
+            kept = {link: os.readlink(f"{path}/{link}") for link in os.listdir(path)}
+    if all(os.path.isdir(f"{directory}/{name}") for name in added) and directory != "/sys/bus":
+        return kept
+    old = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    entries = [(name, os.lstat(f"{directory}/{name}")) for name in os.listdir(directory) if name not in added]
+    targets = {name: os.readlink(f"{directory}/{name}") for name, status in entries if stat.S_ISLNK(status.st_mode)}
+    mount("tmpfs", directory, "tmpfs", MS_NOSUID, "mode=755")
+    for name, status in entries:
+        place = f"{directory}/{name}"
+        if name in targets:
+            os.symlink(targets[name], place)
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            os.mkdir(place)
+        else:
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY))
+        mount(f"/proc/self/fd/{old}/{name}", place, flags=MS_BIND | MS_REC)
+    os.close(old)
+    return kept
+
+
+def _merge_links(place: str, source: str, kept: dict[str, str]) -> None:
+    """A directory of links: those it had and those of the tree."""
+    links = kept | {name: os.readlink(f"{source}/{name}") for name in os.listdir(source)}
+    os.makedirs(place, exist_ok=True)
+    mount("tmpfs", place, "tmpfs", MS_NOSUID, "mode=755")
+    for name, target in links.items():
+        os.symlink(target, f"{place}/{name}")

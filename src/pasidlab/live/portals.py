@@ -1,0 +1,114 @@
+"""mmap of a device file, and what later happens to the mapping.
+
+The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU, and is not inherited by a forked
+child, as VM_DONTCOPY in idxd_cdev_mmap() has it. It lies in the window that the seccomp filter watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pasidlab.live import ptrace
+from pasidlab.live.cdev import CharacterDevices
+from pasidlab.live.inject import Injector
+from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP
+from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, Registers
+from pasidlab.live.seccomp import WINDOW
+from pasidlab.live.signals import SignalKeeper
+from pasidlab.live.state import Mm, OpenFile, Portal, Thread
+
+_PROT_RW, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED = 3, 0x22, 0x10
+_MAP_POPULATE, _MAP_LOCKED, _MADV_DONTFORK = 0x8000, 0x2000, 10
+_PAGES = 1 << 20
+_U64 = (1 << 64) - 1
+
+Identify = Callable[[Thread, int], OpenFile | None]
+"""Which open device file a descriptor number of the thread stands for."""
+
+
+class PortalMapper:
+    """Answers the traced memory system calls at their seccomp stops."""
+
+    def __init__(self, files: CharacterDevices, identify: Identify, injector: Injector, keeper: SignalKeeper) -> None:
+        self.files, self.identify, self.injector, self.keeper = files, identify, injector, keeper
+
+    def on_call(self, thread: Thread, registers: Registers) -> None:  # type: ignore[valid-type]
+        """At a seccomp stop of mmap, munmap, mremap or mprotect."""
+        regs: list[int] = registers  # type: ignore[assignment]
+        number = regs[ORIG_RAX]
+        if number == SYS_MMAP:
+            descriptor = regs[R8] & 0xFFFFFFFF
+            file = self.identify(thread, descriptor) if descriptor < 1 << 31 else None
+            if file:
+                self._map(thread, registers, file)
+                return
+        first, length = regs[RDI], regs[RSI]
+        touched = [page for page in thread.mm.portals if first <= page < first + length]
+        if not touched or (number == SYS_MMAP and not regs[R10] & _MAP_FIXED):
+            ptrace.resume(thread.tid)
+        elif number in (SYS_MMAP, SYS_MUNMAP, SYS_MREMAP):
+            self._changed(thread, number, touched)
+        else:
+            answer(thread, registers, 0)  # mprotect: the portal stays inaccessible whatever the program asks for
+
+    def _changed(self, thread: Thread, number: int, touched: list[int]) -> None:
+        result = self.injector.run_to_exit(thread.tid)
+        if not -PAGE < result < 0:
+            with self.files.lock:
+                for page in touched:
+                    portal = thread.mm.portals.pop(page)
+                    if number == SYS_MREMAP:
+                        thread.mm.portals[result + page - touched[0]] = portal
+        ptrace.resume(thread.tid)
+
+    def _map(self, thread: Thread, registers: Registers, file: OpenFile) -> None:  # type: ignore[valid-type]
+        regs: list[int] = registers  # type: ignore[assignment]
+        mm = thread.mm
+        error = self.files.mmap_error(file, mm, regs[RSI])
+        if error:
+            answer(thread, registers, -error)
+            return
+        changed = ptrace.copy_registers(registers)
+        changed[RDX] = 0
+        changed[R10] &= ~(_MAP_POPULATE | _MAP_LOCKED) & _U64
+        if not regs[R10] & _MAP_FIXED:
+            changed[RDI] = self._free_page(mm)
+        ptrace.set_registers(thread.tid, changed)
+        address = self.injector.run_to_exit(thread.tid)
+        regs[RAX], regs[ORIG_RAX] = address & _U64, _U64
+        ptrace.set_registers(thread.tid, registers)
+        if not -PAGE < address < 0:
+            with self.files.lock:
+                mm.portals[address] = Portal(file)
+            mm.syscall_at = regs[RIP] - 2
+            self.injector.call(thread.tid, mm.syscall_at, SYS_MADVISE, address, PAGE, _MADV_DONTFORK)
+            self._prepare(thread)
+        ptrace.resume(thread.tid)
+
+    def _prepare(self, thread: Thread) -> None:
+        """The first portal of an address space: a scratch page, then the signal markers."""
+        mm = thread.mm
+        if not mm.scratch:
+            at = self.injector.call(
+                thread.tid, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0
+            )
+            if at < 0:
+                return
+            mm.scratch = at
+        self.keeper.arm(thread)
+
+    def _free_page(self, mm: Mm) -> int:
+        for _ in range(_PAGES):
+            page = WINDOW + mm.window_next * PAGE
+            mm.window_next = mm.window_next % (_PAGES - 1) + 1
+            if page not in mm.portals:
+                return page
+        return 0
+
+
+def answer(thread: Thread, registers: Registers, result: int) -> None:  # type: ignore[valid-type]
+    """Skip the system call of this seccomp stop and let it return ``result``."""
+    regs: list[int] = registers  # type: ignore[assignment]
+    regs[ORIG_RAX], regs[RAX] = _U64, result & _U64
+    ptrace.set_registers(thread.tid, registers)
+    ptrace.resume(thread.tid)

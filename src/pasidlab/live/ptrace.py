@@ -1,0 +1,118 @@
+"""ptrace(2) requests as small typed functions. All of them may only be called by the thread that attached."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+from pasidlab.live.libc import check, libc
+from pasidlab.live.registers import Registers
+
+# linux/ptrace.h
+_PEEKDATA, _POKEDATA, _CONT, _GETREGS, _SETREGS, _SYSCALL = 2, 5, 7, 12, 13, 24
+_GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4208
+_GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
+
+EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 7, 128
+SYSCALL_STOP = 5 | 0x80
+OPTIONS = 1 | 2 | 4 | 8 | 16 | 0x80 | 0x100000
+"""TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP, EXITKILL."""
+
+SIGINFO_SIZE = 128
+SI_KERNEL = 0x80
+SEGV_MAPERR, SEGV_ACCERR = 1, 2
+
+_ptrace = libc.ptrace
+_word = ctypes.c_uint64(0)
+_word_ref = ctypes.byref(_word)
+_info = ctypes.create_string_buffer(SIGINFO_SIZE)
+_info_ref = ctypes.byref(_info)
+
+
+class Gone(Exception):
+    """The thread is no longer stopped under our control: it was killed meanwhile. Its exit status is still to come."""
+
+
+def _do(request: int, tid: int, address: Any, data: Any) -> None:
+    if _ptrace(request, tid, address, data) == -1:
+        error = ctypes.get_errno()
+        if error == 3:  # ESRCH
+            raise Gone(tid)
+        raise OSError(error, os.strerror(error), f"ptrace request {request:#x}")
+
+
+def seize(pid: int) -> None:
+    """PTRACE_SEIZE with OPTIONS: children and threads follow automatically, all die with the tracer."""
+    check(_ptrace(_SEIZE, pid, None, OPTIONS), "PTRACE_SEIZE")
+
+
+def resume(tid: int, signal: int = 0) -> None:
+    """Let the thread run, delivering ``signal`` (0: none)."""
+    _do(_CONT, tid, None, signal)
+
+
+def resume_to_syscall(tid: int, signal: int = 0) -> None:
+    """Let the thread run to the next entry to or exit from a system call."""
+    _do(_SYSCALL, tid, None, signal)
+
+
+def listen(tid: int) -> None:
+    """Leave the thread in its group stop, and hear of SIGCONT."""
+    _do(_LISTEN, tid, None, None)
+
+
+def get_registers(tid: int, registers: ctypes.Array[ctypes.c_uint64]) -> None:
+    """Fill ``registers``."""
+    _do(_GETREGS, tid, None, ctypes.byref(registers))
+
+
+def set_registers(tid: int, registers: ctypes.Array[ctypes.c_uint64]) -> None:
+    """The thread continues with these."""
+    _do(_SETREGS, tid, None, ctypes.byref(registers))
+
+
+def copy_registers(registers: ctypes.Array[ctypes.c_uint64]) -> ctypes.Array[ctypes.c_uint64]:
+    """An independent copy."""
+    return Registers(*registers)
+
+
+def event_message(tid: int) -> int:
+    """What the event of this stop carries: the new thread's id, or the former id on exec."""
+    _do(_GETEVENTMSG, tid, None, _word_ref)
+    return _word.value
+
+
+def signal_info(tid: int) -> bytes:
+    """The siginfo of a signal-delivery stop."""
+    _do(_GETSIGINFO, tid, None, _info_ref)
+    return _info.raw
+
+
+def set_signal_info(tid: int, info: bytes) -> None:
+    """Replace the siginfo of a signal-delivery stop."""
+    _do(_SETSIGINFO, tid, None, ctypes.create_string_buffer(info, SIGINFO_SIZE))
+
+
+def fault_info(signal: int, code: int, address: int) -> bytes:
+    """siginfo of a fault: si_signo, si_errno, si_code, padding, si_addr."""
+    head = signal.to_bytes(4, "little") + bytes(4) + code.to_bytes(4, "little", signed=True) + bytes(4)
+    return (head + address.to_bytes(8, "little")).ljust(SIGINFO_SIZE, b"\0")
+
+
+def signal_mask(tid: int) -> int:
+    """Blocked signals: bit n-1 for signal n."""
+    _do(_GETSIGMASK, tid, 8, _word_ref)
+    return _word.value
+
+
+def set_signal_mask(tid: int, mask: int) -> None:
+    """Set the blocked signals."""
+    _word.value = mask
+    _do(_SETSIGMASK, tid, 8, _word_ref)
+
+
+def poke(tid: int, address: int, data: bytes) -> None:
+    """Write ``data`` (a multiple of 8 bytes) even where the program itself may not write: for code, never for a device."""
+    for offset in range(0, len(data), 8):
+        _do(_POKEDATA, tid, address + offset, int.from_bytes(data[offset : offset + 8], "little"))

@@ -1,0 +1,18 @@
+"""Indices into the register block that PTRACE_GETREGS fills (struct user_regs_struct, 27 words of 8 bytes)."""
+
+from __future__ import annotations
+
+import ctypes
+
+(R15, R14, R13, R12, RBP, RBX, R11, R10, R9, R8, RAX, RCX, RDX, RSI, RDI, ORIG_RAX, RIP, CS, EFLAGS, RSP, SS, FS_BASE, GS_BASE) = range(23)
+COUNT = 27
+ENCODING = (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15)
+"""Instruction register number (ModRM with REX) -> index."""
+
+ARGUMENTS = (RDI, RSI, RDX, R10, R8, R9)
+"""System call arguments in order."""
+
+CF, PF, AF, ZF, SF, OF = 1, 4, 16, 64, 128, 2048
+STATUS_FLAGS = CF | PF | AF | ZF | SF | OF
+
+Registers = ctypes.c_uint64 * COUNT

@@ -1,0 +1,171 @@
+"""One run of a program: puts the parts together, runs, cleans up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from pasidlab.errors import PasidlabError
+from pasidlab.live import launch, seccomp, signals
+from pasidlab.live.cdev import CharacterDevices
+from pasidlab.live.chrometrace import ChromeTrace
+from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, devices_from
+from pasidlab.live.diagnosis import Diagnosis
+from pasidlab.live.emulate import Emulator
+from pasidlab.live.engine import Engine
+from pasidlab.live.fixup import EarlyFixup
+from pasidlab.live.fuse import FuseServer
+from pasidlab.live.inject import Injector
+from pasidlab.live.libc import descriptor_of
+from pasidlab.live.portals import PortalMapper
+from pasidlab.live.state import Iommu, OpenFile, Thread
+from pasidlab.live.tracer import Tracer
+from pasidlab.live.tree import Directory, build
+
+_DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
+_PARENTS = ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
+
+
+@dataclass
+class Options:
+    """What the command line asks for."""
+
+    devices: list[DeviceConfig] = field(default_factory=default_devices)
+    design: str = "early"
+    chaos: int | None = None  # seed
+    strict_faults: bool = False
+    retry: float = 0.0  # share of ENQCMDs refused
+    delay: float = 0.0  # microseconds
+    reorder: int | None = None  # seed
+    errors: tuple[tuple[int, int], ...] = ()  # status, number of the descriptor
+    seed: int = 0
+    deny_mmap: bool = False
+    isolation: str = "auto"
+    trace: str | None = None
+
+
+def options_from(chosen: Mapping[str, Any]) -> Options:
+    """The command line's values, checked."""
+    errors = []
+    for text in chosen["errors"]:
+        status, at, number = text.partition("@")
+        try:
+            errors.append((int(status, 0), int(number)))
+        except ValueError:
+            raise PasidlabError(f"--error {text}", hint="STATUS@N, for example 0x1c@3: the third descriptor ends with status 0x1c") from None
+    return Options(
+        devices_from(chosen["wqs"], chosen["file"]), chosen["design"], chosen["chaos"], chosen["faults"] == "strict", chosen["retry"],
+        chosen["delay"], chosen["reorder"], tuple(errors), chosen["seed"], chosen["deny_mmap"], chosen["isolation"], chosen["trace"],
+    )  # fmt: skip
+
+
+class Session:
+    """Runs one program, once."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.threads: dict[int, Thread] = {}
+        self.iommu, self.lock, self.injector = Iommu(), threading.RLock(), Injector()
+        self.diagnosis = Diagnosis()
+        self.trace = ChromeTrace(options.trace) if options.trace else None
+        self.engine = Engine(self.iommu, self.diagnosis, self.trace)
+        self.files = CharacterDevices(self.threads, self.iommu, self.engine, self.lock, safe=not options.deny_mmap)
+        self.fixup = EarlyFixup()
+        self.keeper = signals.SignalKeeper(self.injector, signals.trap_signals())
+        self.tree = build(options.devices, self._counts)
+        self.isolation = ""
+
+    def _counts(self, wq: WqConfig) -> tuple[int, int]:
+        """Clients and descriptors outstanding, for sysfs."""
+        with self.lock:
+            clients = sum(file.node.wq is wq for file in self.files.handles.values())
+            return clients, self.engine.occupancy(wq.label)
+
+    def run(self, command: list[str]) -> int:
+        """The program's exit status, or 128 + the signal that killed it."""
+        path = launch.find_program(command[0])
+        child = self._spawn(path, command)
+        launch.attach(child)
+        emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis)
+        mapper = PortalMapper(self.files, self._identify, self.injector, self.keeper)
+        tracer = Tracer(self.threads, emulator, self.fixup, self.iommu, self.injector, self.keeper, mapper, self.lock)
+        tracer.add_program(child.pid)
+        restore = _pass_signals_on(child.pid)
+        try:
+            status = tracer.run(child.pid)
+        finally:
+            tracer.kill()
+            restore()
+            if self.trace:
+                self.trace.close()
+        error = launch.exec_error(child)
+        if error:
+            raise PasidlabError(f"cannot execute {error}")
+        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+    def _spawn(self, path: str, command: list[str]) -> launch.Child:
+        code = seccomp.program(self.keeper.signals)
+        child = launch.spawn(path, command, tree_tops(self.tree), code)
+        failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())
+        if failed:
+            child.abandon()
+            raise PasidlabError(f"no private namespaces: {failed}")
+        self.isolation = "namespace"
+        return child
+
+    def _identify(self, thread: Thread, number: int) -> OpenFile | None:
+        """By name first; then fsync(2) on a duplicate of the descriptor tells which open file it is."""
+        try:
+            if not os.readlink(f"/proc/{thread.tid}/fd/{number}").startswith(_DEVICE_DIRECTORIES):
+                return None
+            duplicate = descriptor_of(thread.process.pid, number)
+        except OSError:
+            return None
+        try:
+            self.files.identified = None
+            os.fsync(duplicate)
+            return self.files.identified
+        except OSError:
+            return None
+        finally:
+            os.close(duplicate)
+
+    def report(self, status: int) -> dict[str, Any]:
+        """The summary as plain data."""
+        return {"exit": status, "design": self.options.design, "isolation": self.isolation} | self.diagnosis.as_json()
+
+    def summary(self, status: int) -> str:
+        """The summary for people."""
+        how = f"killed by {signal.Signals(status - 128).name}" if status > 128 else f"exit status {status}"
+        return f"pasidlab run: {how}, design {self.options.design}; {self.diagnosis.as_text()}"
+
+
+def tree_tops(tree: Directory) -> dict[str, list[str]]:
+    """For each directory of the host that gets new entries, their names."""
+    return {parent: list(tree.at(parent).entries) for parent in _PARENTS}
+
+
+def _pass_signals_on(pid: int) -> Any:
+    """Keyboard signals reach the program by themselves; what is sent to us alone is passed on. Returns the undo."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)}
+    before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return restore

@@ -1,0 +1,165 @@
+"""Keeps the program's SIGILL (and, on hosts that have some of the instructions, SIGSEGV and SIGBUS) state as it left it.
+
+An exception's signal cannot be blocked or ignored: the kernel then resets the handler to SIG_DFL and unblocks the signal before
+the tracer sees it (force_sig_info_to_task, kernel/signal.c). Whether that happened shows in the handler, provided it was not
+SIG_DFL to begin with; so a marker handler stands in for SIG_DFL and SIG_IGN from the first portal on.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from signal import SIGBUS, SIGILL, SIGSEGV
+
+from pasidlab.live import ptrace
+from pasidlab.live.inject import Injector
+from pasidlab.live.libc import SYS_RT_SIGACTION
+from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, Registers
+from pasidlab.live.state import SignalState, Thread
+
+_SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
+_DFL, _IGN = 0, 1
+_SA_RESTORER = 0x04000000
+_IGNORED, _CAUGHT = 30, 31  # positions of sigignore and sigcatch in /proc/PID/stat, counted from 0 after the command name
+
+
+def trap_signals() -> tuple[int, ...]:
+    """Signals a submission can raise on this host: an unknown instruction, or an inaccessible portal for a known one."""
+    with open("/proc/cpuinfo") as file:
+        flags = next((line.split() for line in file if line.startswith("flags")), [])
+    known = {"movdir64b", "enqcmd"} & set(flags)
+    return (SIGILL, SIGSEGV, SIGBUS) if known else (SIGILL,)
+
+
+class SignalKeeper:
+    """Arms processes, sees resets, undoes them, and delivers the program's own signals."""
+
+    def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
+        self.injector, self.signals = injector, signals
+
+    def arm(self, thread: Thread) -> None:
+        """At a system call exit of a process with a scratch page: learn its handlers, put markers where there is none."""
+        state, mm = thread.process.signals, thread.mm
+        if state.armed:
+            return
+        for signal in self.signals:
+            self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, 0, mm.scratch, 8)
+            state.actions[signal] = mm.memory.read(mm.scratch, _SIZE)
+            if _handler(state.actions[signal]) in (_DFL, _IGN):
+                self._set(thread, signal, self._marker(thread, state.actions[signal]))
+        state.armed = True
+
+    def _marker(self, thread: Thread, action: bytes) -> bytes:
+        """The program's action with our handler in place of SIG_DFL or SIG_IGN; it never runs."""
+        flags = struct.unpack_from("<Q", action, 8)[0] | _SA_RESTORER
+        return struct.pack("<QQQ", thread.mm.scratch + 2048, flags, thread.mm.scratch + 2048) + action[24:32]
+
+    def _effective(self, thread: Thread, signal: int) -> bytes:
+        action = thread.process.signals.actions[signal]
+        return self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action
+
+    def _set(self, thread: Thread, signal: int, action: bytes) -> None:
+        mm = thread.mm
+        mm.memory.write(mm.scratch, action)
+        self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8)
+
+    def was_blocked(self, thread: Thread, signal: int) -> bool:
+        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, about 4 us."""
+        if not thread.process.signals.armed:
+            return False
+        if thread.stat < 0:
+            thread.stat = os.open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        text = os.pread(thread.stat, 1024, 0)
+        caught = int(text[text.rindex(b")") + 2 :].split(b" ", _CAUGHT + 1)[_CAUGHT])
+        return not caught >> (signal - 1) & 1
+
+    def restore(self, thread: Thread, signal: int) -> None:
+        """Undo the reset: handler and mask as before the exception."""
+        mask = ptrace.signal_mask(thread.tid)
+        self._set(thread, signal, self._effective(thread, signal))
+        ptrace.set_signal_mask(thread.tid, mask | 1 << signal - 1)
+
+    def on_sigaction(self, thread: Thread, registers: Registers) -> None:  # type: ignore[valid-type]
+        """At the seccomp stop of rt_sigaction for one of our signals: let it take effect on the remembered action."""
+        regs: list[int] = registers  # type: ignore[assignment]
+        state, mm = thread.process.signals, thread.mm
+        signal, wanted, result = regs[RDI] & 0xFFFFFFFF, regs[RSI], regs[RDX]
+        if not state.armed or signal not in self.signals:
+            ptrace.resume(thread.tid)
+            return
+        before, action = state.actions[signal], mm.memory.read(wanted, _SIZE) if wanted else b""
+        if len(action) == _SIZE and _handler(action) in (_DFL, _IGN):
+            mm.memory.write(mm.scratch, self._marker(thread, action))
+            changed = ptrace.copy_registers(registers)
+            changed[RSI] = mm.scratch
+            ptrace.set_registers(thread.tid, changed)
+        failed = self.injector.run_to_exit(thread.tid)
+        regs[RAX] = failed & (1 << 64) - 1
+        ptrace.set_registers(thread.tid, registers)
+        if not failed:
+            if result:
+                mm.memory.write(result, before)
+            if len(action) == _SIZE:
+                state.actions[signal] = action
+        ptrace.resume(thread.tid)
+
+    def executed(self, thread: Thread, before: SignalState) -> None:
+        """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored."""
+        ignored = [signal for signal in self.signals if before.armed and _handler(before.actions[signal]) == _IGN]
+        if not ignored:
+            return
+        self.injector.run_to_exit(thread.tid)
+        registers, memory = Registers(), thread.mm.memory
+        ptrace.get_registers(thread.tid, registers)
+        at, place = registers[RIP], registers[RSP] - 512
+        kept = memory.read(at, 8)
+        ptrace.poke(thread.tid, at, b"\x0f\x05" + kept[2:])
+        memory.write(place, _IGN.to_bytes(_SIZE, "little"))
+        for signal in ignored:
+            self.injector.call(thread.tid, at, SYS_RT_SIGACTION, signal, place, 0, 8)
+        ptrace.poke(thread.tid, at, kept)
+
+    def deliver(self, thread: Thread, signal: int, info: bytes) -> None:
+        """Let the program have ``signal`` with ``info`` at this signal stop, as if it had never been traced."""
+        state = thread.process.signals
+        if signal in self.signals and state.armed:
+            handler, forced = _handler(state.actions[signal]), int.from_bytes(info[8:12], "little", signed=True) > 0
+            blocked = forced and self.was_blocked(thread, signal)
+            if handler == _IGN and not forced:
+                ptrace.resume(thread.tid)
+                return
+            if handler in (_DFL, _IGN) and not blocked:
+                self._set(thread, signal, bytes(_SIZE))
+                self.again(thread, signal, info)
+                return
+        ptrace.resume(thread.tid, signal)
+
+    def again(self, thread: Thread, signal: int, info: bytes) -> None:
+        """Bring about a new signal stop, whose siginfo is then replaced by ``info``."""
+        thread.redeliver = (signal, info)
+        ptrace.resume(thread.tid, signal)
+
+    def force(self, thread: Thread, signal: int, code: int, address: int, *, injected: bool) -> None:
+        """As force_sig_fault(): a fault the program's instruction raised. A blocked or ignored signal kills."""
+        info = ptrace.fault_info(signal, code, address)
+        mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
+        if mask & bit or self._ignored(thread, signal):
+            mm = thread.mm
+            if mm.scratch:
+                self._set(thread, signal, bytes(_SIZE))
+                injected = True
+            ptrace.set_signal_mask(thread.tid, mask & ~bit)
+        if injected:
+            self.again(thread, signal, info)
+        else:
+            ptrace.set_signal_info(thread.tid, info)
+            ptrace.resume(thread.tid, signal)
+
+    def _ignored(self, thread: Thread, signal: int) -> bool:
+        with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
+            text = file.read()
+        return bool(int(text[text.rindex(b")") + 2 :].split()[_IGNORED]) >> (signal - 1) & 1)
+
+
+def _handler(action: bytes) -> int:
+    return int.from_bytes(action[:8], "little")

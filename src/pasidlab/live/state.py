@@ -1,0 +1,126 @@
+"""What is known of the running program: address spaces, processes, threads, open device files, portals, PASIDs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pasidlab.live.libc import PAGE
+from pasidlab.live.memory import ProcessMemory
+from pasidlab.live.tree import WqNode
+
+
+@dataclass(eq=False)
+class Mm:
+    """An address space (struct mm_struct). It keeps its PASID for life once it has one (v5.18, 701fac40384f)."""
+
+    memory: ProcessMemory
+    pasid: int = 0  # 0: none
+    threads: set[int] = field(default_factory=set)
+    portals: dict[int, Portal] = field(default_factory=dict)  # by page address
+    bonds: int = 0  # open device files: iommu_sva_bind_device minus iommu_sva_unbind_device
+    syscall_at: int = 0  # address of a syscall instruction, for injection
+    scratch: int = 0  # a page of ours in the window, read and write
+    window_next: int = 1  # page of the window to try next for a portal; the first is the scratch page
+
+
+@dataclass(eq=False)
+class OpenFile:
+    """One open of a work queue's device file (struct idxd_user_context)."""
+
+    handle: int
+    node: WqNode
+    mm: Mm
+    tid: int
+
+
+@dataclass(eq=False)
+class Portal:
+    """One mapped page through which descriptors reach a queue."""
+
+    file: OpenFile
+
+
+@dataclass(eq=False)
+class SignalState:
+    """What the program believes of its handlers for the signals we use (struct k_sigaction, 32 bytes each).
+
+    While ``armed`` the kernel never has SIG_DFL or SIG_IGN for these: a marker stands in, so that the reset a forced signal
+    makes when the signal is blocked (force_sig_info_to_task, kernel/signal.c) can be seen.
+    """
+
+    armed: bool = False
+    actions: dict[int, bytes] = field(default_factory=dict)
+
+    def copy(self) -> SignalState:
+        """For a forked child."""
+        return SignalState(self.armed, dict(self.actions))
+
+
+@dataclass(eq=False)
+class Process:
+    """A thread group."""
+
+    pid: int
+    mm: Mm
+    signals: SignalState = field(default_factory=SignalState)
+    threads: set[int] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Thread:
+    """A task: what the kernel keeps per thread that matters here. ``fixup`` belongs to the design."""
+
+    tid: int
+    process: Process
+    task: Any = None  # the design's view of this thread
+    stat: int = -1  # descriptor of /proc/PID/task/TID/stat
+    redeliver: tuple[int, bytes] | None = None  # signal, siginfo to put on the next stop
+
+    @property
+    def mm(self) -> Mm:
+        """The address space, shared with the other threads."""
+        return self.process.mm
+
+
+class Iommu:
+    """The PASID table: which address space a number reaches. Numbers are handed out lowest first and reused at once."""
+
+    def __init__(self) -> None:
+        self.table: dict[int, Mm] = {}
+        self.used: set[int] = set()
+
+    def bind(self, mm: Mm) -> int:
+        """iommu_sva_bind_device(): a bond more; the first gives the mm its PASID."""
+        if not mm.pasid:
+            mm.pasid = next(number for number in range(1, 1 << 20) if number not in self.used)
+            self.used.add(mm.pasid)
+        mm.bonds += 1
+        self.table[mm.pasid] = mm
+        return mm.pasid
+
+    def unbind(self, mm: Mm) -> None:
+        """iommu_sva_unbind_device(): the last one removes the table entry; the mm keeps the number."""
+        mm.bonds -= 1
+        if mm.bonds == 0:
+            self.table.pop(mm.pasid, None)
+            if not mm.threads:
+                self._drop(mm)
+
+    def exit(self, mm: Mm) -> None:
+        """The last user of the address space is gone: the table entry goes now, the number with the last bond (__mmdrop)."""
+        if self.table.get(mm.pasid) is mm:
+            del self.table[mm.pasid]
+        if mm.bonds == 0:
+            self._drop(mm)
+
+    def _drop(self, mm: Mm) -> None:
+        """mm_pasid_drop(): the number is free."""
+        self.used.discard(mm.pasid)
+        mm.pasid = 0
+        mm.memory.close()
+
+
+def page_of(address: int) -> int:
+    """Address of the page: all 64 slots of a portal are one queue."""
+    return address & ~(PAGE - 1)

@@ -1,0 +1,82 @@
+"""Names for instruction addresses: the symbol tables of the mapped ELF files."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import struct
+
+from pasidlab.live.maps import mapping_at
+
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_SYMTAB, _DYNSYM, _PT_LOAD, _FUNCTION = 2, 11, 1, 2
+_LIMIT = 1 << 28  # bytes: a larger file is not searched
+
+
+class ElfSymbols:
+    """Function symbols of one ELF file, by virtual address."""
+
+    def __init__(self, data: bytes) -> None:
+        self.segments: list[tuple[int, int, int]] = []  # file offset, virtual address, size in the file
+        self.symbols: list[tuple[int, int, str]] = []  # address, size, name
+        if data[:5] != b"\x7fELF\x02":
+            return
+        segments_at, sections_at = struct.unpack_from("<QQ", data, 32)
+        segment_size, segments, section_size, sections = struct.unpack_from("<4H", data, 54)
+        for i in range(segments):
+            kind, _, offset, address, _, size, _, _ = _SEGMENT.unpack_from(data, segments_at + i * segment_size)
+            if kind == _PT_LOAD:
+                self.segments.append((offset, address, size))
+        table = [_SECTION.unpack_from(data, sections_at + i * section_size) for i in range(sections)]
+        for _, kind, _, _, offset, size, link, _, _, _ in table:
+            if kind in (_SYMTAB, _DYNSYM) and link < len(table):
+                names = data[table[link][4] : table[link][4] + table[link][5]]
+                self._read(data[offset : offset + size], names)
+        self.symbols.sort()
+
+    def _read(self, table: bytes, names: bytes) -> None:
+        for name, info, _, section, value, size in _SYMBOL.iter_unpack(table[: len(table) // 24 * 24]):
+            if info & 15 == _FUNCTION and section and value:
+                end = names.find(b"\0", name)
+                self.symbols.append((value, size, names[name:end].decode(errors="replace")))
+
+    def name(self, file_offset: int) -> str:
+        """``function+0x12`` for a place in the file; empty if no symbol covers it."""
+        address = next((v + file_offset - o for o, v, s in self.segments if o <= file_offset < o + s), None)
+        if address is None:
+            return ""
+        index = bisect.bisect_right(self.symbols, (address, 1 << 64, "")) - 1
+        if index < 0:
+            return ""
+        start, size, name = self.symbols[index]
+        return f"{name}+{address - start:#x}" if address < start + max(size, 1) else ""
+
+
+class Symbolizer:
+    """Describes addresses of running processes; every file is read once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, ElfSymbols | None] = {}
+
+    def describe(self, pid: int, address: int) -> str:
+        """For example ``submit+0x1f (/usr/bin/app)``; only the file or nothing where no symbol is known."""
+        mapping = mapping_at(pid, address)
+        if mapping is None or not mapping.path.startswith("/"):
+            return mapping.path if mapping else ""
+        symbols = self._load(pid, mapping.path)
+        name = symbols.name(address - mapping.start + mapping.offset) if symbols else ""
+        return f"{name} ({mapping.path})" if name else f"({mapping.path}+{address - mapping.start + mapping.offset:#x})"
+
+    def _load(self, pid: int, path: str) -> ElfSymbols | None:
+        if path not in self._files:
+            self._files[path] = None
+            try:
+                real = f"/proc/{pid}/root{path}"
+                if os.path.getsize(real) <= _LIMIT:
+                    with open(real, "rb") as file:
+                        self._files[path] = ElfSymbols(file.read())
+            except (OSError, struct.error, IndexError):
+                pass
+        return self._files[path]

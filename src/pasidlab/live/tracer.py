@@ -1,0 +1,232 @@
+"""The wait loop: every stop of every thread of the program and its descendants, and what is done about it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Protocol
+
+from pasidlab.live import ptrace
+from pasidlab.live.emulate import Emulator, Fault
+from pasidlab.live.fixup import Fixup
+from pasidlab.live.inject import Injector
+from pasidlab.live.libc import CLONE_THREAD, CLONE_VM, SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_RT_SIGACTION, SYS_VFORK, WALL
+from pasidlab.live.memory import ProcessMemory
+from pasidlab.live.registers import ORIG_RAX, RDI, Registers
+from pasidlab.live.signals import SignalKeeper
+from pasidlab.live.state import Iommu, Mm, Process, Thread
+
+_BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
+_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_ILL_ILLOPN = 2
+
+
+class SyscallHandler(Protocol):
+    """Answers a seccomp stop and resumes the thread."""
+
+    def on_call(self, thread: Thread, registers: Registers) -> None:  # type: ignore[valid-type]
+        """``registers`` are those of the stop."""
+
+
+class Tracer:
+    """Owns all tracees. Runs in the thread that seized the program."""
+
+    def __init__(
+        self, threads: dict[int, Thread], emulator: Emulator, fixup: Fixup, iommu: Iommu,
+        injector: Injector, keeper: SignalKeeper, calls: SyscallHandler, lock: threading.RLock,
+    ) -> None:  # fmt: skip
+        self.threads, self.emulator, self.fixup, self.iommu = threads, emulator, fixup, iommu
+        self.injector, self.keeper, self.calls, self.lock = injector, keeper, calls, lock
+        self.processes: dict[int, Process] = {}
+        self.unborn: set[int] = set()  # stopped, but the event that says whose child it is has not come yet
+        self.registers = Registers()
+
+    def add_program(self, pid: int) -> None:
+        """The program's first thread, just seized."""
+        self._add(pid, Process(pid, Mm(ProcessMemory(pid))), None, same_mm=False)
+
+    def run(self, leader: int) -> int:
+        """Until the program and all its descendants are gone; the leader's wait status.
+
+        When the leader is killed by a signal, what is left of the program is killed too.
+        """
+        status, result = 0, 0
+        deferred = self.injector.deferred
+        while self.threads:
+            try:
+                tid, status = deferred.pop() if deferred else os.waitpid(-1, WALL)
+                if status & 0xFF == 0x7F:
+                    self._stopped(tid, status >> 8 & 0xFF, status >> 16)
+                    continue
+            except ptrace.Gone:
+                continue
+            except ChildProcessError:
+                break
+            self._ended(tid)
+            if tid == leader:
+                result = status
+                if os.WIFSIGNALED(status):
+                    self.kill()
+        return result
+
+    def kill(self) -> None:
+        """SIGKILL for everything that is left."""
+        for process in {thread.process for thread in self.threads.values()}:
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def _stopped(self, tid: int, stop: int, event: int) -> None:
+        thread = self.threads.get(tid)
+        if thread is None:
+            self.unborn.add(tid)
+        elif not event:
+            self._signal(thread, stop)
+        elif event == ptrace.EVENT_SECCOMP:
+            self._seccomp(thread)
+        elif event in _BIRTHS:
+            self._born(thread, ptrace.event_message(tid))
+            ptrace.resume(tid)
+        elif event == ptrace.EVENT_EXEC:
+            self._executed(tid, ptrace.event_message(tid))
+        elif event == ptrace.EVENT_STOP and stop in _STOPS:
+            ptrace.listen(tid)
+        else:
+            ptrace.resume(tid)
+
+    def _seccomp(self, thread: Thread) -> None:
+        registers = self.registers
+        ptrace.get_registers(thread.tid, registers)
+        if registers[ORIG_RAX] == SYS_RT_SIGACTION:
+            self.keeper.on_sigaction(thread, registers)
+        else:
+            self.calls.on_call(thread, registers)
+
+    def _signal(self, thread: Thread, stop: int) -> None:
+        if thread.redeliver and thread.redeliver[0] == stop:
+            info, thread.redeliver = thread.redeliver[1], None
+            ptrace.set_signal_info(thread.tid, info)
+            ptrace.resume(thread.tid, stop)
+        elif stop not in self.keeper.signals:
+            ptrace.resume(thread.tid, 0 if stop == ptrace.SYSCALL_STOP else stop)
+        else:
+            self._trap(thread, stop)
+
+    def _trap(self, thread: Thread, stop: int) -> None:
+        """A signal that one of our instructions may have raised. This is the fast path."""
+        info = ptrace.signal_info(thread.tid)
+        code = int.from_bytes(info[8:12], "little", signed=True)
+        if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
+            self.keeper.deliver(thread, stop, info)
+            return
+        try:
+            if not self.emulator.step(thread):
+                self.keeper.deliver(thread, stop, info)
+                return
+        except Fault as fault:
+            blocked = self.keeper.was_blocked(thread, stop)
+            if blocked:
+                self.keeper.restore(thread, stop)
+            self.keeper.force(thread, fault.signal, fault.code, fault.address, injected=blocked)
+            return
+        if self.keeper.was_blocked(thread, stop):
+            self.keeper.restore(thread, stop)
+        ptrace.resume(thread.tid)
+
+    # Tasks come and go
+
+    def _add(self, tid: int, process: Process, parent: Thread | None, *, same_mm: bool) -> None:
+        thread = self.threads[tid] = Thread(tid, process)
+        self.processes[process.pid] = process
+        process.threads.add(tid)
+        process.mm.threads.add(tid)
+        self.fixup.thread_started(thread, parent, same_mm=same_mm)
+        if tid in self.unborn:
+            self.unborn.discard(tid)
+            ptrace.resume(tid)
+
+    def _born(self, parent: Thread, child: int) -> None:
+        flags = self._clone_flags(parent)
+        process = parent.process
+        if not flags & CLONE_THREAD:
+            mm = parent.mm if flags & CLONE_VM else _forked(parent.mm, child)
+            process = Process(child, mm, parent.process.signals.copy())
+        try:
+            self._add(child, process, parent, same_mm=bool(flags & CLONE_VM))
+        except ptrace.Gone:
+            return
+
+    def _clone_flags(self, parent: Thread) -> int:
+        """The flags of the clone, clone3, fork or vfork that the parent is in."""
+        registers = self.registers
+        ptrace.get_registers(parent.tid, registers)
+        number = registers[ORIG_RAX]
+        if number == SYS_CLONE:
+            return int(registers[RDI])
+        if number == SYS_CLONE3:
+            return int.from_bytes(parent.mm.memory.read(registers[RDI], 8), "little")
+        return CLONE_VM if number == SYS_VFORK else 0 if number == SYS_FORK else CLONE_VM
+
+    def _executed(self, pid: int, former: int) -> None:
+        """exec: a new address space; the thread that called it becomes the leader, the others are gone."""
+        thread = self.threads.pop(former)
+        if former != pid:
+            self._ended(pid)
+        old = thread.process
+        self._leave(thread)
+        process = Process(pid, Mm(ProcessMemory(pid)))
+        self.processes[pid] = process
+        thread.tid, thread.process = pid, process
+        process.threads.add(pid)
+        process.mm.threads.add(pid)
+        self.threads[pid] = thread
+        self.fixup.executed(thread)
+        self.keeper.executed(thread, old.signals)
+        ptrace.resume(pid)
+
+    def _leave(self, thread: Thread) -> None:
+        process, mm = thread.process, thread.mm
+        process.threads.discard(thread.tid)
+        mm.threads.discard(thread.tid)
+        if mm.memory.pid == thread.tid and mm.threads:
+            mm.memory.pid = next(iter(mm.threads))
+        if thread.stat >= 0:
+            os.close(thread.stat)
+            thread.stat = -1
+        if not process.threads:
+            self.processes.pop(process.pid, None)
+        if not mm.threads:
+            with self.lock:
+                self.iommu.exit(mm)
+
+    def _ended(self, tid: int) -> None:
+        self.unborn.discard(tid)
+        thread = self.threads.pop(tid, None)
+        if thread is not None:
+            self._leave(thread)
+            self.fixup.thread_ended(thread)
+        for orphan in tuple(self.unborn):
+            self._adopt(orphan)
+
+    def _adopt(self, tid: int) -> None:
+        """A new task whose parent may have died before it could tell: the task's own status says whose it is."""
+        try:
+            with open(f"/proc/{tid}/status") as file:
+                fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        except OSError:
+            return
+        group, father = int(fields["Tgid"]), int(fields["PPid"])
+        known = self.processes.get(group)
+        if known is None and father in self.processes:
+            return  # the father lives: its event will come
+        try:
+            self._add(tid, known or Process(group, Mm(ProcessMemory(tid))), None, same_mm=known is not None)
+        except ptrace.Gone:
+            return
+
+
+def _forked(parent: Mm, child: int) -> Mm:
+    """The child's address space: no PASID, no portals (VM_DONTCOPY); our scratch page came along."""
+    return Mm(ProcessMemory(child), syscall_at=parent.syscall_at, scratch=parent.scratch)
