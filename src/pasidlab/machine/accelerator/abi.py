@@ -73,7 +73,7 @@ NAMES: dict[int, str] = {
 
 # Bit n stands for operation code n, as in the OPCAP register (DSA spec 9.2.6).
 OPERATIONS_1_0 = 0x1_003F_03FF  # the whole of DSA 1.0
-OPERATIONS_2_0 = OPERATIONS_1_0 | 1 << Op.TRANSLATION_FETCH | 1 << Op.DIX_GENERATE  # and what 2.0 adds inside one process
+OPERATIONS_2_0 = OPERATIONS_1_0 | 1 << Op.TRANSLATION_FETCH | 1 << Op.DIX_GENERATE  # 2.0, without a second process
 
 
 class Flag(IntFlag):
@@ -209,8 +209,9 @@ STATUS_TEXT: dict[int, str] = {
     0x22: "address translation error",
     0x53: "dedicated work queue overflow",
 }
-QUIET = frozenset({Status.SUCCESS, Status.FALSE_PREDICATE, Status.BATCH_FAILED})  # no record unless requested, table 8-3 bit 3
-NEVER_IN_RECORD = frozenset({Status.RECORD_PAGE_FAULT, Status.RECORD_MISALIGNED, Status.PRIVILEGE})  # SWERROR only, 5.8.1
+# No record unless requested, table 8-3 bit 3; and those that only SWERROR shows, 5.8.1.
+QUIET = frozenset({Status.SUCCESS, Status.FALSE_PREDICATE, Status.BATCH_FAILED})
+NEVER_IN_RECORD = frozenset({Status.RECORD_PAGE_FAULT, Status.RECORD_MISALIGNED, Status.PRIVILEGE})
 FAULTS = frozenset({0x03, 0x04, 0x06, 0x1A, 0x1F})  # bit 7 of the status byte tells a write from a read, table 8-10
 WRITE_FAULT = 0x80
 
@@ -221,12 +222,26 @@ _DESCRIPTOR = struct.Struct("<IIQQQIHHQQQ")
 class Descriptor:
     """One decoded 64-byte descriptor (DSA spec 8.1). ``first`` and ``second`` are the fields at bytes 16 and 24."""
 
-    __slots__ = ("bits", "first", "flags", "handle", "opcode", "record", "second", "size", "tail40", "tail48", "tail56", "trusted")
+    __slots__ = (
+        *("bits", "first", "flags", "handle", "opcode", "record", "second", "size"),
+        *("tail40", "tail48", "tail56", "trusted"),
+    )
+
+    bits: int
+    trusted: int
+    record: int
+    first: int
+    second: int
+    size: int
+    handle: int
+    tail40: int
+    tail48: int
+    tail56: int
 
     def __init__(self, raw: bytes) -> None:
-        self.trusted, word, self.record, self.first, self.second, self.size, self.handle, _, self.tail40, self.tail48, self.tail56 = (
-            _DESCRIPTOR.unpack(raw)
-        )
+        fields = _DESCRIPTOR.unpack(raw)
+        self.trusted, word, self.record, self.first, self.second, self.size, self.handle = fields[:7]
+        self.tail40, self.tail48, self.tail56 = fields[8:]
         self.opcode: int = word >> 24
         self.flags: int = word & 0xFFFFFF
         self.bits = int.from_bytes(raw, "little")

@@ -1,7 +1,7 @@
 """Checksums of the accelerator: CRC-32C by library, CRC-64 and the T10 guard as a tree of table look-ups in numpy.
 
-A CRC is linear, so the remainders of two neighbouring pieces combine as ``left * x^(bits of right) + right``. Each level of
-the tree halves the number of pieces for all blocks at once, whatever their number: no loop over bytes.
+A CRC is linear, so the remainders of two neighbouring pieces combine as ``left * x^(bits of right) + right``. Each
+level of the tree halves the number of pieces for all blocks at once, whatever their number: no loop over bytes.
 """
 
 from __future__ import annotations
@@ -66,14 +66,13 @@ def _multiply(a: int, b: int, polynomial: int, width: int) -> int:
 @cache
 def _shift_tables(bits: int, polynomial: int, width: int) -> tuple[NDArray[np.unsignedinteger], ...]:
     """For each 16-bit digit of a remainder, what it becomes when ``bits`` zeros follow: width / 16 tables."""
-    kind = np.uint16 if width == 16 else np.uint64
-    tables = []
+    tables: list[NDArray[np.unsignedinteger]] = []
     for digit in range(width // 16):
-        table = np.zeros(1, kind)
+        table = np.zeros(1, np.uint64)
         for bit in range(16):
             image = _multiply(1 << 16 * digit + bit, _power(bits, polynomial, width), polynomial, width)
-            table = np.concatenate((table, table ^ kind(image)))
-        tables.append(table)
+            table = np.concatenate((table, table ^ np.uint64(image)))
+        tables.append(table.astype(np.uint16) if width == 16 else table)
     return tuple(tables)
 
 
@@ -89,7 +88,7 @@ def _shift(values: NDArray[np.unsignedinteger], bits: int, polynomial: int, widt
 
 
 def _remainder(words: NDArray[np.unsignedinteger], polynomial: int, width: int) -> NDArray[np.unsignedinteger]:
-    """For each row, its bits times x^width modulo the polynomial. The array is one of ``width``-bit words, first word highest."""
+    """For each row of ``width``-bit words, the first of them highest, its bits times x^width modulo the polynomial."""
     bits = width
     while words.shape[1] > 1:
         if words.shape[1] & 1:  # a zero in front changes no remainder

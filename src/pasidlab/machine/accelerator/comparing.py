@@ -42,7 +42,8 @@ def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
             return _verdict(d, o, done + at)
         done += both
         if both < length:
-            return m.fault(o, d.first + done, done, SOURCE) if one == both else m.fault(o, d.second + done, done, SOURCE_2)
+            fault, operand = (d.first, SOURCE) if one == both else (d.second, SOURCE_2)
+            return m.fault(o, fault + done, done, operand)
     return _verdict(d, o, -1)
 
 
@@ -71,7 +72,7 @@ def create_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     where = np.flatnonzero(bench.a[:both].view("<u8") != words)
     deltas = np.empty(min(len(where), most), DELTA)
     deltas["offset"], deltas["data"] = where[:most], words[where[:most]]
-    put = m.write(d.tail40, memoryview(deltas.view(np.uint8))) if len(deltas) else 0
+    put = m.write(d.tail40, deltas.view(np.uint8).data) if len(deltas) else 0
     written = put // DELTA_SIZE
     o.tail, o.moved = (written * DELTA_SIZE).to_bytes(4, "little"), both
     if put < len(deltas) * DELTA_SIZE:
@@ -104,6 +105,7 @@ def apply_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:
         deltas = m.bench.a[: got // DELTA_SIZE * DELTA_SIZE].view(DELTA)
         offsets = deltas["offset"].astype(np.int64)
         good, error = _good_offsets(offsets, last, d.size)
+        start = done
         put = _scatter(m, d.second, offsets[:good], deltas["data"][:good].tobytes())
         done += put // 8 * DELTA_SIZE
         o.moved = o.bytes_completed = done
@@ -113,7 +115,7 @@ def apply_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:
             o.status, o.reason = error, f"delta {done // DELTA_SIZE} has offset 0x{8 * int(offsets[good]):x}"
             return o
         if got < length:
-            return m.fault(o, d.first + (done // piece * piece + got), done, SOURCE)
+            return m.fault(o, d.first + start + got, done, SOURCE)
         last = int(offsets[-1])
     o.bytes_completed = 0
     return o

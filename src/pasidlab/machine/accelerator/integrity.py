@@ -37,7 +37,8 @@ def crc(d: Descriptor, m: Access, o: Outcome) -> Outcome:
         seed = function(m.bench.a[:put], seed, inversion, reflection)
         done += put
         if put < length:
-            m.fault(o, d.second + done, done, DESTINATION, write=True) if put < got else m.fault(o, d.first + done, done, SOURCE)
+            fault, operand = (d.second, DESTINATION) if put < got else (d.first, SOURCE)
+            m.fault(o, fault + done, done, operand, write=put < got)
             break
     o.tail, o.moved = seed.to_bytes(width, "little"), done
     return o
@@ -45,7 +46,7 @@ def crc(d: Descriptor, m: Access, o: Outcome) -> Outcome:
 
 @dataclass
 class Tags:
-    """The tags of the next block, and how they go on. Reference tags count up unless fixed, application tags the reverse."""
+    """The tags of the next block, and how they go on: reference tags count up unless fixed, application tags do not."""
 
     reference: int
     mask: int
@@ -55,9 +56,9 @@ class Tags:
     def expected(self, count: int) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
         """Application and reference tags of the next ``count`` blocks."""
         steps = np.arange(count, dtype=np.uint64)
-        application = (self.application + (steps if self.flags & 0x10 else 0 * steps)).astype(np.uint16) & np.uint16(~self.mask & 0xFFFF)
+        application = (self.application + (steps if self.flags & 0x10 else 0 * steps)).astype(np.uint16)
         reference = (self.reference + (0 * steps if self.flags & 0x80 else steps)).astype(np.uint32)
-        return application, reference
+        return application & np.uint16(~self.mask & 0xFFFF), reference
 
     def advance(self, count: int) -> None:
         """``count`` blocks are done."""
@@ -126,7 +127,7 @@ def check_blocks(tags: Tags, dif: NDArray[np.void], guards: NDArray[np.uint16]) 
 
 
 def _make_dif(job: _Job, guards: NDArray[np.uint16], old: NDArray[np.void] | None) -> NDArray[np.void]:
-    """The integrity fields to write; those that pass through come from ``old`` (8.3.17.3; ignored where there is none)."""
+    """The integrity fields to write; those that pass through come from ``old`` (8.3.17.3)."""
     assert job.destination is not None
     new = np.empty(len(guards), DIF)
     new["guard"] = guards
@@ -144,7 +145,9 @@ def _transform(job: _Job, m: Access, blocks: int) -> tuple[int, int]:
     data = taken[:, : job.block]
     old = np.ascontiguousarray(taken[:, job.block :]).view(DIF)[:, 0] if job.source else None
     needed = job.destination is not None or (job.source is not None and not job.source.flags & 0x20)
-    guards = guard_tags(data, bool(job.dif_flags & 4), bool(job.dif_flags & 8)) if needed else np.zeros(blocks, np.uint16)
+    guards = np.zeros(blocks, np.uint16)
+    if needed:
+        guards = guard_tags(data, bool(job.dif_flags & 4), bool(job.dif_flags & 8))
     good, error = blocks, 0
     if job.source is not None and old is not None:
         status = check_blocks(job.source, old, guards)

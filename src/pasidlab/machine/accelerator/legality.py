@@ -46,7 +46,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of table 5-3. ``reserved`` lists the bytes [first, last] that must be 0, ``required`` flags that must be 1."""
+    """One row of table 5-3. ``reserved``: bytes [first, last] that must be 0. ``required``: flags that must be 1."""
 
     allowed: int
     reserved: tuple[tuple[int, int], ...]
@@ -83,8 +83,10 @@ RULES: dict[int, Rule] = {
     Op.DIF_INSERT: Rule(_WRITES | _TC1 | _TC2, ((38, 40), (43, 55))),
     Op.DIF_STRIP: Rule(_WRITES | _TC1 | _TC2, ((38, 39), (41, 41), (43, 47), (56, 63))),
     Op.DIF_UPDATE: Rule(_WRITES | _TC1 | _TC2, ((38, 39), (43, 47))),
-    Op.DIX_GENERATE: Rule(_WRITES | _TC1 | _TC2, ((38, 40), (43, 55)), _RESULT),  # required: 8.3.18, though not in table 5-5
-    Op.CACHE_FLUSH: Rule(_BOF | Flag.CACHE_CONTROL_2 | _ORDER | _TC2, ((16, 23), (38, 63))),  # encodings 000 and 010, 8.3.26
+    # Required by 8.3.18, though missing in table 5-5.
+    Op.DIX_GENERATE: Rule(_WRITES | _TC1 | _TC2, ((38, 40), (43, 55)), _RESULT),
+    # Cache control encodings 000 and 010 only, 8.3.26 and table 8-4.
+    Op.CACHE_FLUSH: Rule(_BOF | Flag.CACHE_CONTROL_2 | _ORDER | _TC2, ((16, 23), (38, 63))),
 }
 NOT_IN_BATCH = frozenset({Op.BATCH, Op.DRAIN, 0x21})  # 5.4
 
@@ -192,9 +194,11 @@ class Checker:
         found = d.bits & reserved
         if found:
             byte = ((found & -found).bit_length() - 1) // 8
-            return Rejection(Status.RESERVED_FIELD, f"byte {byte} is 0x{d.field(byte, 1):02x}, reserved for {self._op(opcode)}")
+            what = f"byte {byte} is 0x{d.field(byte, 1):02x}, reserved for {self._op(opcode)}"
+            return Rejection(Status.RESERVED_FIELD, what)
         if not flags & 4 and d.record:
-            return Rejection(Status.RESERVED_FIELD, "completion record address is not zero although flag bit 2 says it is not valid")
+            what = "completion record address is not 0 although flag bit 2 says it is not valid"
+            return Rejection(Status.RESERVED_FIELD, what)
         return self._trust(d, in_batch) if d.trusted >> 31 or flags & (_TCS | _INTERRUPT) else None
 
     def _unsupported(self, opcode: int, in_batch: bool) -> Rejection:
@@ -222,7 +226,8 @@ class Checker:
             missing |= int(Flag.REQUEST_RECORD)
         if missing:
             bit = (missing & -missing).bit_length() - 1
-            return Rejection(Status.BAD_FLAGS, f"flag bit {bit} ({abi.FLAG_NAMES[bit]}) must be 1 for {self._op(opcode)}", missing)
+            what = f"flag bit {bit} ({abi.FLAG_NAMES[bit]}) must be 1 for {self._op(opcode)}"
+            return Rejection(Status.BAD_FLAGS, what, missing)
         return None
 
     def _why_flag(self, d: Descriptor, bit: int, in_batch: bool) -> str:
@@ -245,9 +250,9 @@ class Checker:
         if d.privileged and wq.shared and not in_batch and not wq.privileged_mode:
             return Rejection(Status.PRIVILEGE, "Priv is 1 but the device has privileged mode disabled")
         if d.flags & Flag.REQUEST_INTERRUPT and d.handle >= wq.interrupts:
-            return Rejection(Status.BAD_INTERRUPT_HANDLE, f"completion interrupt handle {d.handle}, {wq.interrupts} are configured")
+            return Rejection(Status.BAD_INTERRUPT_HANDLE, f"completion interrupt handle {d.handle} of {wq.interrupts}")
         if d.flags & _TCS and not wq.second_tc:
-            return Rejection(Status.TRAFFIC_CLASS, "the descriptor selects TC-B, which is not a configured traffic class")
+            return Rejection(Status.TRAFFIC_CLASS, "the descriptor selects TC-B, which is not configured")
         return None
 
     @staticmethod

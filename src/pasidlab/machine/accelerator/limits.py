@@ -63,7 +63,7 @@ def _plain(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
 def _batch(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     least = 1 if gencap & Cap.BATCH_1 else 2
     if not least <= d.size <= wq.max_batch_size:
-        return Rejection(Status.BAD_COUNT, f"descriptor count {d.size}, the work queue takes {least} to {wq.max_batch_size}")
+        return Rejection(Status.BAD_COUNT, f"descriptor count {d.size}, allowed are {least} to {wq.max_batch_size}")
     if d.first % abi.DESCRIPTOR_SIZE:
         return Rejection(Status.LIST_MISALIGNED, f"descriptor list address 0x{d.first:x} is not a multiple of 64")
     return None
@@ -72,7 +72,7 @@ def _batch(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
 def _delta_size(d: Descriptor, wq: WqConfig) -> Rejection | None:
     wrong = _size(d, wq)
     if wrong is None and d.size > DELTA_MAXIMUM:
-        return Rejection(Status.BAD_SIZE, f"transfer size {d.size} is more than 0x{DELTA_MAXIMUM:x}, the reach of a delta record")
+        return Rejection(Status.BAD_SIZE, f"transfer size {d.size} is beyond a delta record's 0x{DELTA_MAXIMUM:x}")
     return wrong
 
 
@@ -133,12 +133,12 @@ def _copy_crc(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
 
 def dif_destination_size(d: Descriptor) -> int:
     """Bytes that a DIF or DIX descriptor writes (DSA spec appendix B)."""
-    block = block_size(d)
+    block, size = block_size(d), d.size
     if d.opcode == Op.DIF_INSERT:
-        return d.size + d.size // block * DIF_SIZE
+        return size + size // block * DIF_SIZE
     if d.opcode == Op.DIF_STRIP:
-        return d.size - d.size // (block + DIF_SIZE) * DIF_SIZE
-    return d.size if d.opcode == Op.DIF_UPDATE else d.size // block * DIF_SIZE
+        return size - size // (block + DIF_SIZE) * DIF_SIZE
+    return size if d.opcode == Op.DIF_UPDATE else size // block * DIF_SIZE
 
 
 def _dif(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:

@@ -1,4 +1,4 @@
-"""Operations that move bytes: memory move, fill, dualcast; and those that only translate: cache flush, translation fetch."""
+"""Operations that move bytes (memory move, fill, dualcast) or only translate (cache flush, translation fetch)."""
 
 from __future__ import annotations
 

@@ -19,11 +19,14 @@ PAGE = 4096
 class Memory(Protocol):
     """The process's memory, as the device sees it through the PASID of a descriptor.
 
-    Three more methods are used where the object has them: ``write_record(address, record) -> int`` writes bytes 1 to 31
-    of a completion record and then byte 0, in that order, and tells how many it wrote; ``writable(address, length) -> int``
-    counts bytes up to the first that may not be written, so that the device can translate the completion record before it
-    starts; ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data``
-    to ``addresses`` and tells how many bytes it wrote in all.
+    Three more methods are used where the object has them:
+
+    - ``write_record(address, record) -> int`` writes bytes 1 to 31 of a completion record and then byte 0, in that
+      order, and tells how many it wrote;
+    - ``writable(address, length) -> int`` counts bytes up to the first that may not be written, so that the device can
+      translate the completion record before it starts;
+    - ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data`` to ``addresses`` and tells how
+      many bytes it wrote in all.
     """
 
     def read_into(self, address: int, buffer: memoryview, /) -> int:
@@ -78,9 +81,8 @@ class Outcome:
 
     def record(self) -> bytes:
         """The 32 bytes of the completion record (DSA spec 8.2)."""
-        return abi.RECORD.pack(
-            self.status_byte, self.result, self.fault_info, self.bytes_completed & 0xFFFFFFFF, self.fault_address & 0xFFFFFFFFFFFFFFFF, self.tail
-        )
+        completed, fault = self.bytes_completed & 0xFFFFFFFF, self.fault_address & 0xFFFFFFFFFFFFFFFF
+        return abi.RECORD.pack(self.status_byte, self.result, self.fault_info, completed, fault, self.tail)
 
 
 class Bench:
@@ -89,7 +91,7 @@ class Bench:
     def __init__(self) -> None:
         self.a: Bytes = np.zeros(CHUNK + PAGE * 4, np.uint8)
         self.b: Bytes = np.zeros(CHUNK + PAGE * 4, np.uint8)
-        self.view_a, self.view_b = memoryview(self.a), memoryview(self.b)
+        self.view_a, self.view_b = self.a.data, self.b.data
 
 
 # Operand identifiers of the Fault Info field, table 8-13.
@@ -99,10 +101,11 @@ SOURCE, SOURCE_2, DESTINATION, DESTINATION_2 = 1, 2, 3, 4
 class Access:
     """One descriptor's way to memory. ``strict``: stop at pages that are not present instead of faulting them in."""
 
-    __slots__ = ("bench", "blocking", "fault_info", "gencap", "memory", "strict")
+    __slots__ = ("bench", "blocking", "gencap", "memory", "strict")
 
     def __init__(self, memory: Memory, strict: bool, blocking: bool, gencap: int, bench: Bench) -> None:
-        self.memory, self.strict, self.blocking, self.gencap, self.bench = memory, strict and not blocking, blocking, gencap, bench
+        self.memory, self.gencap, self.bench = memory, gencap, bench
+        self.strict, self.blocking = strict and not blocking, blocking
 
     def read(self, address: int, buffer: memoryview) -> int:
         """Fill ``buffer``; bytes read before the first fault."""

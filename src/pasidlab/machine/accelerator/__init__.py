@@ -1,0 +1,44 @@
+"""The Intel DSA accelerator as a model: descriptors, operations, completion records, work queues.
+
+In order: ``abi`` what both sides agree on; ``legality`` and ``limits`` what a descriptor may say; ``transfer`` the
+device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity`` the operations; ``device`` one at a
+time; ``queue`` many of them, with faults and delays on demand.
+"""
+
+from pasidlab.machine.accelerator.abi import (
+    GENCAP_1_0,
+    OPERATIONS_1_0,
+    OPERATIONS_2_0,
+    Cap,
+    Descriptor,
+    Flag,
+    Op,
+    Status,
+    operation_name,
+    status_text,
+)
+from pasidlab.machine.accelerator.device import Accelerator
+from pasidlab.machine.accelerator.legality import WqConfig
+from pasidlab.machine.accelerator.queue import Completion, Perturbation, Submission, WorkQueue
+from pasidlab.machine.accelerator.transfer import Memory, Outcome
+
+__all__ = [
+    "GENCAP_1_0",
+    "OPERATIONS_1_0",
+    "OPERATIONS_2_0",
+    "Accelerator",
+    "Cap",
+    "Completion",
+    "Descriptor",
+    "Flag",
+    "Memory",
+    "Op",
+    "Outcome",
+    "Perturbation",
+    "Status",
+    "Submission",
+    "WorkQueue",
+    "WqConfig",
+    "operation_name",
+    "status_text",
+]

@@ -1,0 +1,176 @@
+"""The accelerator: one descriptor in, its effect on memory and its completion record out (DSA spec 3, 5 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from pasidlab.machine.accelerator import abi, comparing, integrity, moving
+from pasidlab.machine.accelerator.abi import DESCRIPTOR_SIZE, QUIET, RECORD_SIZE, Cap, Descriptor, Flag, Op, Status
+from pasidlab.machine.accelerator.legality import Checker, Rejection, WqConfig
+from pasidlab.machine.accelerator.limits import LIMITS
+from pasidlab.machine.accelerator.transfer import Access, Bench, Memory, Outcome
+
+Operation = Callable[[Descriptor, Access, Outcome], Outcome]
+OPERATIONS: dict[int, Operation] = {
+    Op.NOOP: moving.no_operation,
+    Op.DRAIN: moving.drain,
+    Op.MEMORY_MOVE: moving.memory_move,
+    Op.FILL: moving.fill,
+    Op.COMPARE: comparing.compare,
+    Op.COMPARE_PATTERN: comparing.compare_pattern,
+    Op.CREATE_DELTA: comparing.create_delta,
+    Op.APPLY_DELTA: comparing.apply_delta,
+    Op.DUALCAST: moving.dualcast,
+    Op.TRANSLATION_FETCH: moving.translation_fetch,
+    Op.CRC: integrity.crc,
+    Op.COPY_CRC: integrity.crc,
+    Op.DIF_CHECK: integrity.dif,
+    Op.DIF_INSERT: integrity.dif,
+    Op.DIF_STRIP: integrity.dif,
+    Op.DIF_UPDATE: integrity.dif,
+    Op.DIX_GENERATE: integrity.dif,
+    Op.CACHE_FLUSH: moving.cache_flush,
+}
+_VALID, _REQUEST = int(Flag.RECORD_ADDRESS_VALID), int(Flag.REQUEST_RECORD)
+_BLOCK, _TC = int(Flag.BLOCK_ON_FAULT), int(Flag.RECORD_TC)
+_MISALIGNED = RECORD_SIZE - 1
+
+
+class Accelerator:
+    """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2). It keeps nothing between two descriptors."""
+
+    def __init__(self, gencap: int = abi.GENCAP_1_0) -> None:
+        self.gencap = gencap
+        self._bench = Bench()
+        self._checkers: dict[WqConfig, Checker] = {}
+
+    def execute(
+        self, descriptor: bytes, memory: Memory, wq: WqConfig, *, strict_faults: bool = False, rng: Random | None = None
+    ) -> Outcome:
+        """Check and run one 64-byte descriptor, then write its completion record.
+
+        With ``strict_faults`` a descriptor without block on fault stops at the first page that is not present. With
+        ``rng`` the members of a batch run in any order that its fences allow.
+        """
+        d = Descriptor(descriptor)
+        o = Outcome(Status.SUCCESS, d.opcode)
+        wrong = self._check(d, memory, wq, False)
+        if wrong:
+            _reject(o, wrong)
+        elif d.opcode == Op.BATCH:
+            self._batch(d, memory, wq, strict_faults, rng, o)
+        else:
+            OPERATIONS[d.opcode](d, Access(memory, strict_faults, bool(d.flags & _BLOCK), self.gencap, self._bench), o)
+        return _complete(d, memory, o)
+
+    def fail(self, descriptor: bytes, memory: Memory, status: int) -> Outcome:
+        """Complete ``descriptor`` with ``status`` and nothing done, like a device that met it at the first byte."""
+        d = Descriptor(descriptor)
+        o = Outcome(status & 0x7F, d.opcode, reason=f"injected: {abi.status_text(status)}")
+        if o.status in abi.FAULTS:
+            o.write_fault = bool(status & abi.WRITE_FAULT)
+            o.fault_address = d.second if o.write_fault else d.first
+        if o.status == Status.BAD_FLAGS:
+            o.tail = (d.flags & 0xFFFFFF).to_bytes(3, "little")
+        return _complete(d, memory, o)
+
+    def _check(self, d: Descriptor, memory: Memory, wq: WqConfig, in_batch: bool) -> Rejection | None:
+        flags = d.flags
+        if flags & _VALID:
+            if d.record & _MISALIGNED:
+                return Rejection(Status.RECORD_MISALIGNED, f"completion record 0x{d.record:x} is not 32-byte aligned")
+            writable = getattr(memory, "writable", None)
+            if writable and writable(d.record, RECORD_SIZE) < RECORD_SIZE:
+                return Rejection(Status.RECORD_PAGE_FAULT, f"completion record 0x{d.record:x} cannot be written")
+        checker = self._checkers.get(wq)
+        if checker is None:
+            checker = self._checkers[wq] = Checker(wq, self.gencap)
+        wrong = checker.check(d, in_batch)
+        if wrong is None:
+            limit = LIMITS.get(d.opcode)
+            if limit:
+                return limit(d, wq, self.gencap)
+        return wrong
+
+    def _batch(self, d: Descriptor, memory: Memory, wq: WqConfig, strict: bool, rng: Random | None, o: Outcome) -> None:
+        """Read the whole list, then run it: a member may overwrite its own descriptor (DSA spec 3.8, 3.9, 8.3.2)."""
+        listed = bytearray(d.size * DESCRIPTOR_SIZE)
+        got = memory.read_into(d.first, memoryview(listed))
+        count = got // DESCRIPTOR_SIZE
+        failed = bool(d.flags & abi.BATCH_ERROR)
+        segment: list[Descriptor] = []
+        stopped = False
+        for at in range(count):
+            member = Descriptor(bytes(listed[at * DESCRIPTOR_SIZE : (at + 1) * DESCRIPTOR_SIZE]))
+            if member.flags & Flag.FENCE:
+                failed |= self._run_members(segment, memory, wq, strict, rng, o)
+                segment = []
+                if failed:
+                    stopped = True
+                    break
+            segment.append(member)
+        failed |= self._run_members(segment, memory, wq, strict, rng, o)
+        o.bytes_completed, o.abandoned = len(o.members), d.size - len(o.members)
+        o.moved = sum(member.moved for member in o.members)
+        if failed and self.gencap & Cap.BATCH_CONTINUATION:
+            o.result = 1
+        if count < d.size and not stopped:
+            o.status, o.fault_address = Status.BATCH_PAGE_FAULT, d.first + got
+            o.reason = f"page fault reading the descriptor list at 0x{d.first + got:x}"
+        elif failed:
+            o.status = Status.BATCH_FAILED
+            bad = sum(member.status != Status.SUCCESS for member in o.members)
+            rest = f", {o.abandoned} abandoned at a fence" if o.abandoned else ""
+            o.reason = f"{bad} of {d.size} descriptors failed{rest}"
+
+    def _run_members(
+        self, members: list[Descriptor], memory: Memory, wq: WqConfig, strict: bool, rng: Random | None, o: Outcome
+    ) -> bool:
+        """Run what lies between two fences; whether any did not succeed."""
+        if rng:
+            rng.shuffle(members)
+        failed = False
+        for d in members:
+            member = Outcome(Status.SUCCESS, d.opcode)
+            wrong = self._check(d, memory, wq, True)
+            if wrong:
+                _reject(member, wrong)
+            else:
+                OPERATIONS[d.opcode](
+                    d, Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, self._bench), member
+                )
+            o.members.append(_complete(d, memory, member))
+            failed |= member.status != Status.SUCCESS
+        return failed
+
+
+def _reject(o: Outcome, wrong: Rejection) -> None:
+    o.status, o.reason = wrong.status, wrong.reason
+    if wrong.invalid_flags:
+        o.tail = wrong.invalid_flags.to_bytes(3, "little")
+
+
+def _complete(d: Descriptor, memory: Memory, o: Outcome) -> Outcome:
+    """Write the completion record where flags and status ask for one (DSA spec 5.8.1, table 8-3 bits 2 and 3)."""
+    quiet = o.status in QUIET
+    if not d.flags & _VALID or o.status in abi.NEVER_IN_RECORD or (o.status == Status.TRAFFIC_CLASS and d.flags & _TC):
+        o.software_error = not quiet
+        return o
+    if quiet and not d.flags & _REQUEST:
+        return o
+    record = o.record()
+    together = getattr(memory, "write_record", None)
+    if together:
+        put = together(d.record, record)
+    else:
+        put = memory.write(d.record + 1, record[1:])
+        if put == RECORD_SIZE - 1:  # status last: the program polls byte 0 (DSA spec 3.6)
+            put += memory.write(d.record, record[:1])
+    if put < RECORD_SIZE:
+        was = f" (was: {o.reason})" if o.reason else ""
+        o.reason = f"completion record 0x{d.record:x} cannot be written{was}"
+        o.status, o.software_error = Status.RECORD_PAGE_FAULT, True
+    else:
+        o.wrote_completion = True
+    return o

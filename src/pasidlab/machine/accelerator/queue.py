@@ -1,0 +1,197 @@
+"""Work queues: acceptance, occupancy, and completions that a scheduler performs when they are due.
+
+Time is a number of seconds that the caller passes in; nothing here reads a clock. Every chance is drawn from generators
+seeded by ``Perturbation.seed``, one per purpose, so that the n-th submission meets the same fate in every run.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from random import Random
+
+from pasidlab.errors import PasidlabError
+from pasidlab.machine.accelerator.abi import Op, Status, operation_name
+from pasidlab.machine.accelerator.device import Accelerator
+from pasidlab.machine.accelerator.legality import WqConfig
+from pasidlab.machine.accelerator.transfer import Memory, Outcome
+
+REORDER_SPREAD = 1e-3  # seconds over which completions are scattered when no delay is given
+
+
+class Submission(Enum):
+    """What the submitting instruction sees. ``DROPPED`` is silent: MOVDIR64B has no answer (DSA spec table 9-11)."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Trouble on demand.
+
+    ``retry`` is the probability that a shared queue says retry although it has room; ``delay`` seconds pass before a
+    descriptor completes; ``reorder`` scatters completions; ``errors`` maps the n-th accepted descriptor (from 1) to the
+    status it completes with; ``strict_faults`` reports pages that are not present.
+    """
+
+    retry: float = 0.0
+    delay: float = 0.0
+    reorder: bool = False
+    errors: dict[int, int] = field(default_factory=dict)
+    strict_faults: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.retry < 1:
+            raise PasidlabError(f"retry probability {self.retry}", hint="from 0 up to, but not including, 1")
+        if self.delay < 0:
+            raise PasidlabError(f"delay {self.delay} s is negative")
+
+    @staticmethod
+    def parse_errors(options: tuple[str, ...]) -> dict[int, int]:
+        """``STATUS@N`` texts, for example 0x83@5: the fifth accepted descriptor completes with a write page fault."""
+        errors = {}
+        for option in options:
+            status, at, number = option.partition("@")
+            try:
+                code, index = int(status, 0), int(number, 0)
+            except ValueError:
+                code, index = 0, 0
+            if not at or not 1 <= code & 0x7F <= 0x3F or code > 0xFF or index < 1:
+                hint = "STATUS@N, for example 0x83@5: status 0x01 to 0x3f, 0x80 added for a write, N from 1"
+                raise PasidlabError(f"--error {option}", hint=hint)
+            errors[index] = code
+        return errors
+
+
+@dataclass(slots=True, eq=False)
+class Completion:
+    """An accepted descriptor, to be performed at ``due`` (seconds). ``label`` is whatever the submitter attached."""
+
+    due: float
+    number: int
+    descriptor: bytes
+    memory: Memory
+    client: object
+    label: object
+    _run: Callable[[Completion], Outcome]
+
+    def perform(self) -> Outcome:
+        """Run the descriptor and write its completion record."""
+        return self._run(self)
+
+    @property
+    def opcode(self) -> int:
+        """The operation code."""
+        return self.descriptor[7]
+
+    @property
+    def operation(self) -> str:
+        """The operation's name."""
+        return operation_name(self.descriptor[7])
+
+    def __lt__(self, other: Completion) -> bool:
+        return (self.due, self.number) < (other.due, other.number)
+
+
+class WorkQueue:
+    """One enabled work queue of an accelerator."""
+
+    def __init__(self, config: WqConfig, device: Accelerator, perturbation: Perturbation | None = None) -> None:
+        self.config, self.device = config, device
+        self.perturbation = perturbation or Perturbation()
+        self.accepted = self.retries = self.dropped = 0
+        self.overflowed = False  # SWERROR: a descriptor for a full dedicated queue (status 0x53)
+        self._pending: list[Completion] = []
+        seed = self.perturbation.seed
+        self._retry, self._delay, self._order = (Random(f"{seed} {purpose}") for purpose in ("retry", "delay", "order"))
+        self._shuffle = self._order if self.perturbation.reorder else None
+
+    @property
+    def occupancy(self) -> int:
+        """Descriptors accepted and not yet performed."""
+        return len(self._pending)
+
+    def submit(
+        self,
+        descriptor: bytes,
+        memory: Memory,
+        now: float,
+        *,
+        enqueue: bool = True,
+        client: object = None,
+        label: object = None,
+        limited: bool = True,
+    ) -> Submission:
+        """Offer 64 bytes by ENQCMD (``enqueue``) or MOVDIR64B, through a limited or an unlimited portal (DSA spec 5.3).
+
+        ``client`` stands for the PASID: a drain on a shared queue waits for the descriptors of its own client.
+        """
+        wq = self.config
+        if enqueue != wq.shared:
+            return self._refuse(Submission.RETRY if enqueue else Submission.DROPPED)
+        if wq.shared:
+            room = wq.threshold or wq.size if limited else wq.size
+            chance = self.perturbation.retry
+            if len(self._pending) >= room or (chance and self._retry.random() < chance):
+                return self._refuse(Submission.RETRY)
+        elif len(self._pending) >= wq.size:
+            self.overflowed = True
+            return self._refuse(Submission.DROPPED)
+        self.accepted += 1
+        due = self._due(descriptor, now, client)
+        heapq.heappush(self._pending, Completion(due, self.accepted, descriptor, memory, client, label, self._perform))
+        return Submission.ACCEPTED
+
+    def _refuse(self, answer: Submission) -> Submission:
+        if answer is Submission.RETRY:
+            self.retries += 1
+        else:
+            self.dropped += 1
+        return answer
+
+    def _due(self, descriptor: bytes, now: float, client: object) -> float:
+        delay = self.perturbation.delay
+        if self.perturbation.reorder:
+            delay += self._delay.random() * (delay or REORDER_SPREAD)
+        due = now + delay
+        if descriptor[7] == Op.DRAIN:  # after every earlier one (DSA spec 3.12)
+            earlier = [one.due for one in self._pending if not self.config.shared or one.client == client]
+            due = max([due, *earlier])
+        return due
+
+    def due(self, now: float) -> list[Completion]:
+        """Take out what is to be performed by ``now``, in order. The caller performs each of them."""
+        ready = []
+        while self._pending and self._pending[0].due <= now:
+            ready.append(heapq.heappop(self._pending))
+        return ready
+
+    def next_due(self) -> float | None:
+        """When the next completion is due; None while the queue is empty."""
+        return self._pending[0].due if self._pending else None
+
+    def drain(self, client: object) -> list[Completion]:
+        """Take out everything of ``client``, in order, to be performed now: what closing the device waits for."""
+        return self._take(client)
+
+    def abort(self, client: object) -> int:
+        """Forget everything of ``client`` (Abort PASID: no completion record is written); how many there were."""
+        return len(self._take(client))
+
+    def _take(self, client: object) -> list[Completion]:
+        taken = sorted(one for one in self._pending if one.client == client)
+        self._pending = [one for one in self._pending if one.client != client]
+        heapq.heapify(self._pending)
+        return taken
+
+    def _perform(self, one: Completion) -> Outcome:
+        status = self.perturbation.errors.get(one.number)
+        if status is not None and status != Status.SUCCESS:
+            return self.device.fail(one.descriptor, one.memory, status)
+        strict = self.perturbation.strict_faults
+        return self.device.execute(one.descriptor, one.memory, self.config, strict_faults=strict, rng=self._shuffle)
