@@ -24,8 +24,8 @@ class Queues(Protocol):
     def submit(self, node: WqNode, pasid: int, descriptor: bytes, thread: Thread, via: str, ip: int) -> bool:
         """False: retry."""
 
-    def drain(self, node: WqNode, pasid: int) -> None:
-        """Return when nothing of this PASID is outstanding on the queue."""
+    def drain(self, node: WqNode, mm: Mm) -> None:
+        """Return when nothing of this address space is outstanding on the queue."""
 
     def software_error(self, node: WqNode) -> bool:
         """Whether the device has recorded an error it could not report otherwise (SWERR)."""
@@ -117,13 +117,13 @@ class CharacterDevices:
         with self.lock:
             file = self.handles[handle]
             if self._mm(tid) is file.mm:
-                self.queues.drain(file.node, file.mm.pasid)
+                self.queues.drain(file.node, file.mm)
 
     def release(self, handle: int) -> None:
         """The last reference is gone: drain, then unbind (idxd_file_dev_release)."""
         with self.lock:
             file = self.handles.pop(handle)
-            self.queues.drain(file.node, file.mm.pasid)
+            self.queues.drain(file.node, file.mm)
             self.iommu.unbind(file.mm)
             for page in [page for page, portal in file.mm.portals.items() if portal.file is file]:
                 del file.mm.portals[page]

@@ -68,13 +68,9 @@ class Diagnosis:
         self.threads[thread.tid] += 1
         self.ways[via] += 1
 
-    def retried(self, thread: Thread, ip: int, queue: str, reason: str) -> None:
+    def retried(self, thread: Thread, ip: int, queue: str) -> None:
         """A descriptor was not accepted."""
         self.retries += 1
-
-    def lost(self, thread: Thread, ip: int, queue: str, reason: str) -> None:
-        """A descriptor vanished: a dedicated queue had no room."""
-        self._note("dropped", f"{queue}: {reason}", thread, ip)
 
     def completed(self, thread: Thread, ip: int, queue: str, outcome: Outcome) -> None:
         """A descriptor, or a batch with its members, was carried out."""

@@ -122,8 +122,6 @@ class Emulator:
         accepted = False
         if portal is None:
             self._ordinary(thread, destination, "ENQCMD")
-        elif portal.file.node.wq.mode == "dedicated":
-            self.events.dropped(thread, self.ip, f"ENQCMD to the dedicated queue {portal.file.node.wq.label}: use MOVDIR64B")
         else:
             pasid = msr & 0xFFFFF
             accepted = self.queues.submit(portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", self.ip)
@@ -153,8 +151,6 @@ class Emulator:
             self._ordinary(thread, destination, "MOVDIR64B")
             if thread.mm.memory.write(destination, command) < 64:
                 raise Fault(ptrace.SEGV_ACCERR, destination, "the destination is not writable")
-        elif portal.file.node.wq.mode == "shared":
-            self.events.dropped(thread, self.ip, f"MOVDIR64B to the shared queue {portal.file.node.wq.label}: use ENQCMD")
         else:
             self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", self.ip)
 

@@ -2,49 +2,164 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from pasidlab.live.chrometrace import ChromeTrace
+from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
-from pasidlab.live.state import Iommu, Thread
+from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.live.tree import WqNode
-from pasidlab.machine.accelerator.transfer import Outcome
+from pasidlab.machine import accelerator
+from pasidlab.machine.accelerator import Accelerator, Completion, Perturbation, Submission, WorkQueue
+
+_IAX_OPERATIONS = 1 << 0 | 1 << 2 | 1 << 3  # what IAX shares with DSA: no-op, drain, memory move
+
+
+@dataclass(slots=True)
+class _Origin:
+    """Where a descriptor came from: kept until it completes."""
+
+    thread: Thread
+    ip: int
+    queue: str
+    begin: float  # microseconds, of the trace
 
 
 class Engine:
-    """Temporary stand-in."""
+    """The queues of all devices. Every method holds ``lock``; completions that are not due at once are pumped by a thread."""
 
-    def __init__(self, iommu: Iommu, diagnosis: Diagnosis, trace: ChromeTrace | None) -> None:
+    def __init__(
+        self, devices: list[DeviceConfig], perturbation: Perturbation, iommu: Iommu, diagnosis: Diagnosis,
+        trace: ChromeTrace | None, lock: threading.RLock,
+    ) -> None:  # fmt: skip
         self.iommu, self.diagnosis, self.trace = iommu, diagnosis, trace
+        self.deferred = bool(perturbation.delay or perturbation.reorder)
+        self.queues: dict[str, WorkQueue] = {}
+        self.failed: set[str] = set()  # queues whose device has a software error
+        self.on_software_error: Callable[[], None] = lambda: None
+        for device in devices:
+            model = Accelerator()
+            for wq in device.wqs:
+                self.queues[wq.label] = WorkQueue(_limits(wq, device), model, perturbation)
+        self._changed = threading.Condition(lock)
+        self._lock, self._stopping = lock, False
+        self._pump = threading.Thread(target=self._run_pump, name="accelerator", daemon=True)
+
+    def start(self) -> None:
+        """After the fork: threads may exist now."""
+        if self.deferred:
+            self._pump.start()
+
+    def stop(self) -> None:
+        """End the pump; what is still outstanding is forgotten."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._pump.is_alive():
+            self._pump.join()
 
     def submit(self, node: WqNode, pasid: int, descriptor: bytes, thread: Thread, via: str, ip: int) -> bool:
-        """False: retry."""
-        mm = self.iommu.table.get(pasid)
-        if mm is None:
-            return False
-        memory = mm.memory
-        memory.pid = thread.tid
-        opcode = descriptor[7]
-        source, target = int.from_bytes(descriptor[16:24], "little"), int.from_bytes(descriptor[24:32], "little")
-        size = int.from_bytes(descriptor[32:36], "little")
-        outcome = Outcome(opcode=opcode)
-        if opcode == 3:
-            memory.write(target, memory.read(source, size))
-            outcome.moved = size
-        elif opcode != 0:
-            outcome.status, outcome.reason = 0x10, "not there yet"
-        completion = int.from_bytes(descriptor[8:16], "little")
-        if completion:
-            memory.write_record(completion, outcome.record())
-        self.diagnosis.submitted(thread, node.wq.label, via)
-        self.diagnosis.completed(thread, ip, node.wq.label, outcome)
-        return True
+        """False: retry, which only ENQCMD can see."""
+        label = node.wq.label
+        with self._lock:
+            begin = self.trace.now() if self.trace else 0.0
+            mm = self.iommu.table.get(pasid)
+            if mm is None:
+                self.diagnosis.dropped(thread, ip, f"{label}: PASID {pasid} has no entry in the PASID table")
+                return False
+            if mm is not thread.mm:
+                self.diagnosis.dropped(thread, ip, f"{label}: the CPU sent PASID {pasid}, which is another process's: isolation is broken")
+                return False
+            mm.dma.pid = thread.tid
+            queue, now = self.queues[label], time.monotonic() if self.deferred else 0.0
+            origin = _Origin(thread, ip, label, begin)
+            enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
+            answer = queue.submit(descriptor, mm.dma, now, enqueue=enqueue, client=mm, label=origin)
+            if answer is Submission.ACCEPTED:
+                self.diagnosis.submitted(thread, label, via)
+                if not self.deferred:
+                    for one in queue.due(now):
+                        self._finish(one)
+                else:
+                    self._changed.notify()
+            else:
+                self._not_accepted(answer, node, thread, ip)
+            if self.trace:
+                self.trace.on_thread(thread.process.pid, thread.tid, f"{via} {answer.value}", begin, self.trace.now(), ip=hex(ip))
+            return answer is Submission.ACCEPTED
 
-    def drain(self, node: WqNode, pasid: int) -> None:
-        """Nothing is outstanding."""
+    def _not_accepted(self, answer: Submission, node: WqNode, thread: Thread, ip: int) -> None:
+        label, wq = node.wq.label, node.wq
+        if answer is Submission.DROPPED:
+            self._software_error(label)
+            why = "MOVDIR64B to a shared queue: use ENQCMD" if wq.mode == "shared" else f"the queue was full ({wq.size} descriptors)"
+            self.diagnosis.dropped(thread, ip, f"{label}: {why}; the descriptor is lost")
+        elif wq.mode == "dedicated":
+            self._software_error(label)
+            self.diagnosis.dropped(thread, ip, f"{label}: ENQCMD to a dedicated queue is never accepted: use MOVDIR64B")
+        else:
+            self.diagnosis.retried(thread, ip, label)
+
+    def _finish(self, one: Completion) -> None:
+        origin = one.label
+        assert isinstance(origin, _Origin)
+        outcome = one.perform()
+        self.diagnosis.completed(origin.thread, origin.ip, origin.queue, outcome)
+        if outcome.software_error:
+            self._software_error(origin.queue)
+        if self.trace:
+            end = self.trace.now()
+            self.trace.on_queue(origin.queue, outcome.operation, origin.begin, end, status=hex(outcome.status_byte), bytes=outcome.moved)
+
+    def _software_error(self, label: str) -> None:
+        self.failed.add(label)
+        self.on_software_error()
+
+    def _run_pump(self) -> None:
+        """Performs what is due; sleeps until the next completion or submission."""
+        with self._changed:
+            while not self._stopping:
+                now = time.monotonic()
+                for queue in self.queues.values():
+                    for one in queue.due(now):
+                        self._finish(one)
+                due = [at for at in (queue.next_due() for queue in self.queues.values()) if at is not None]
+                self._changed.wait(max(0.0, min(due) - time.monotonic()) if due else None)
+
+    def drain(self, node: WqNode, mm: Mm) -> None:
+        """Perform at once what ``mm`` still has on the queue."""
+        with self._lock:
+            for one in self.queues[node.wq.label].drain(mm):
+                self._finish(one)
+
+    def drain_all(self, mm: Mm) -> None:
+        """The same on all queues: before the address space goes away with exec(2)."""
+        with self._lock:
+            for queue in self.queues.values():
+                for one in queue.drain(mm):
+                    self._finish(one)
+
+    def abort(self, mm: Mm) -> None:
+        """Forget what ``mm`` has outstanding: its memory is gone."""
+        with self._lock:
+            for queue in self.queues.values():
+                queue.abort(mm)
 
     def software_error(self, node: WqNode) -> bool:
-        """None."""
-        return False
+        """Whether the queue's device has recorded an error it could not report otherwise."""
+        return node.wq.label in self.failed
 
     def occupancy(self, label: str) -> int:
-        """Descriptors outstanding."""
-        return 0
+        """Descriptors accepted and not yet completed."""
+        return self.queues[label].occupancy
+
+
+def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqConfig:
+    operations = _IAX_OPERATIONS if device.kind == "iax" else accelerator.OPERATIONS_1_0
+    return accelerator.WqConfig(
+        shared=wq.mode == "shared", size=wq.size, threshold=wq.threshold, block_on_fault=bool(wq.block_on_fault),
+        max_batch_size=wq.max_batch_size, max_transfer_size=wq.max_transfer_size, operations=operations,
+    )  # fmt: skip

@@ -23,9 +23,10 @@ from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import descriptor_of
 from pasidlab.live.portals import PortalMapper
-from pasidlab.live.state import Iommu, OpenFile, Thread
+from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
 from pasidlab.live.tracer import Tracer
 from pasidlab.live.tree import Directory, build
+from pasidlab.machine.accelerator import Perturbation
 
 _DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
 _PARENTS = ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
@@ -38,12 +39,7 @@ class Options:
     devices: list[DeviceConfig] = field(default_factory=default_devices)
     design: str = "early"
     chaos: int | None = None  # seed
-    strict_faults: bool = False
-    retry: float = 0.0  # share of ENQCMDs refused
-    delay: float = 0.0  # microseconds
-    reorder: int | None = None  # seed
-    errors: tuple[tuple[int, int], ...] = ()  # status, number of the descriptor
-    seed: int = 0
+    perturbation: Perturbation = field(default_factory=Perturbation)
     deny_mmap: bool = False
     isolation: str = "auto"
     trace: str | None = None
@@ -51,16 +47,15 @@ class Options:
 
 def options_from(chosen: Mapping[str, Any]) -> Options:
     """The command line's values, checked."""
-    errors = []
-    for text in chosen["errors"]:
-        status, at, number = text.partition("@")
-        try:
-            errors.append((int(status, 0), int(number)))
-        except ValueError:
-            raise PasidlabError(f"--error {text}", hint="STATUS@N, for example 0x1c@3: the third descriptor ends with status 0x1c") from None
+    reorder, seed = chosen["reorder"], chosen["seed"]
+    perturbation = Perturbation(
+        retry=chosen["retry"], delay=chosen["delay"] / 1e6, reorder=reorder is not None,
+        errors=Perturbation.parse_errors(chosen["errors"]), strict_faults=chosen["faults"] == "strict",
+        seed=seed if reorder is None else reorder,
+    )  # fmt: skip
     return Options(
-        devices_from(chosen["wqs"], chosen["file"]), chosen["design"], chosen["chaos"], chosen["faults"] == "strict", chosen["retry"],
-        chosen["delay"], chosen["reorder"], tuple(errors), chosen["seed"], chosen["deny_mmap"], chosen["isolation"], chosen["trace"],
+        devices_from(chosen["wqs"], chosen["file"]), chosen["design"], chosen["chaos"], perturbation, chosen["deny_mmap"],
+        chosen["isolation"], chosen["trace"],
     )  # fmt: skip
 
 
@@ -73,8 +68,9 @@ class Session:
         self.iommu, self.lock, self.injector = Iommu(), threading.RLock(), Injector()
         self.diagnosis = Diagnosis()
         self.trace = ChromeTrace(options.trace) if options.trace else None
-        self.engine = Engine(self.iommu, self.diagnosis, self.trace)
+        self.engine = Engine(options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.lock)
         self.files = CharacterDevices(self.threads, self.iommu, self.engine, self.lock, safe=not options.deny_mmap)
+        self.engine.on_software_error = self.files.wake
         self.fixup = EarlyFixup()
         self.keeper = signals.SignalKeeper(self.injector, signals.trap_signals())
         self.tree = build(options.devices, self._counts)
@@ -93,14 +89,16 @@ class Session:
         launch.attach(child)
         emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis)
         mapper = PortalMapper(self.files, self._identify, self.injector, self.keeper)
-        tracer = Tracer(self.threads, emulator, self.fixup, self.iommu, self.injector, self.keeper, mapper, self.lock)
+        tracer = Tracer(self.threads, emulator, self.fixup, self.injector, self.keeper, mapper, self.lock, self._mm_gone)
         tracer.add_program(child.pid)
+        self.engine.start()
         restore = _pass_signals_on(child.pid)
         try:
             status = tracer.run(child.pid)
         finally:
             tracer.kill()
             restore()
+            self.engine.stop()
             if self.trace:
                 self.trace.close()
         error = launch.exec_error(child)
@@ -117,6 +115,11 @@ class Session:
             raise PasidlabError(f"no private namespaces: {failed}")
         self.isolation = "namespace"
         return child
+
+    def _mm_gone(self, mm: Mm) -> None:
+        with self.lock:
+            self.engine.abort(mm)
+            self.iommu.exit(mm)
 
     def _identify(self, thread: Thread, number: int) -> OpenFile | None:
         """By name first; then fsync(2) on a duplicate of the descriptor tells which open file it is."""

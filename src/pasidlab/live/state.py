@@ -14,7 +14,8 @@ from pasidlab.live.tree import WqNode
 class Mm:
     """An address space (struct mm_struct). It keeps its PASID for life once it has one (v5.18, 701fac40384f)."""
 
-    memory: ProcessMemory
+    memory: ProcessMemory  # for the tracer thread
+    dma: ProcessMemory  # for the device, under the lock
     pasid: int = 0  # 0: none
     threads: set[int] = field(default_factory=set)
     portals: dict[int, Portal] = field(default_factory=dict)  # by page address
@@ -22,6 +23,22 @@ class Mm:
     syscall_at: int = 0  # address of a syscall instruction, for injection
     scratch: int = 0  # a page of ours in the window, read and write
     window_next: int = 1  # page of the window to try next for a portal; the first is the scratch page
+
+
+    @classmethod
+    def of(cls, pid: int, parent: Mm | None = None) -> Mm:
+        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our scratch page came along."""
+        mm = cls(ProcessMemory(pid), ProcessMemory(pid))
+        if parent:
+            mm.syscall_at, mm.scratch = parent.syscall_at, parent.scratch
+        return mm
+
+    def left_by(self, tid: int) -> None:
+        """A thread is gone: reach the memory through another."""
+        self.threads.discard(tid)
+        for memory in (self.memory, self.dma):
+            if memory.pid == tid and self.threads:
+                memory.pid = next(iter(self.threads))
 
 
 @dataclass(eq=False)
@@ -118,7 +135,7 @@ class Iommu:
         """mm_pasid_drop(): the number is free."""
         self.used.discard(mm.pasid)
         mm.pasid = 0
-        mm.memory.close()
+        mm.dma.close()
 
 
 def page_of(address: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from pasidlab.live import ptrace
@@ -12,10 +13,9 @@ from pasidlab.live.emulate import Emulator, Fault
 from pasidlab.live.fixup import Fixup
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import CLONE_THREAD, CLONE_VM, SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_RT_SIGACTION, SYS_VFORK, WALL
-from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.registers import ORIG_RAX, RDI, Registers
 from pasidlab.live.signals import SignalKeeper
-from pasidlab.live.state import Iommu, Mm, Process, Thread
+from pasidlab.live.state import Mm, Process, Thread
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -33,18 +33,18 @@ class Tracer:
     """Owns all tracees. Runs in the thread that seized the program."""
 
     def __init__(
-        self, threads: dict[int, Thread], emulator: Emulator, fixup: Fixup, iommu: Iommu,
-        injector: Injector, keeper: SignalKeeper, calls: SyscallHandler, lock: threading.RLock,
+        self, threads: dict[int, Thread], emulator: Emulator, fixup: Fixup,
+        injector: Injector, keeper: SignalKeeper, calls: SyscallHandler, lock: threading.RLock, mm_gone: Callable[[Mm], None],
     ) -> None:  # fmt: skip
-        self.threads, self.emulator, self.fixup, self.iommu = threads, emulator, fixup, iommu
-        self.injector, self.keeper, self.calls, self.lock = injector, keeper, calls, lock
+        self.threads, self.emulator, self.fixup = threads, emulator, fixup
+        self.injector, self.keeper, self.calls, self.lock, self.mm_gone = injector, keeper, calls, lock, mm_gone
         self.processes: dict[int, Process] = {}
         self.unborn: set[int] = set()  # stopped, but the event that says whose child it is has not come yet
         self.registers = Registers()
 
     def add_program(self, pid: int) -> None:
         """The program's first thread, just seized."""
-        self._add(pid, Process(pid, Mm(ProcessMemory(pid))), None, same_mm=False)
+        self._add(pid, Process(pid, Mm.of(pid)), None, same_mm=False)
 
     def run(self, leader: int) -> int:
         """Until the program and all its descendants are gone; the leader's wait status.
@@ -151,7 +151,7 @@ class Tracer:
         flags = self._clone_flags(parent)
         process = parent.process
         if not flags & CLONE_THREAD:
-            mm = parent.mm if flags & CLONE_VM else _forked(parent.mm, child)
+            mm = parent.mm if flags & CLONE_VM else Mm.of(child, parent.mm)
             process = Process(child, mm, parent.process.signals.copy())
         try:
             self._add(child, process, parent, same_mm=bool(flags & CLONE_VM))
@@ -176,7 +176,7 @@ class Tracer:
             self._ended(pid)
         old = thread.process
         self._leave(thread)
-        process = Process(pid, Mm(ProcessMemory(pid)))
+        process = Process(pid, Mm.of(pid))
         self.processes[pid] = process
         thread.tid, thread.process = pid, process
         process.threads.add(pid)
@@ -189,17 +189,15 @@ class Tracer:
     def _leave(self, thread: Thread) -> None:
         process, mm = thread.process, thread.mm
         process.threads.discard(thread.tid)
-        mm.threads.discard(thread.tid)
-        if mm.memory.pid == thread.tid and mm.threads:
-            mm.memory.pid = next(iter(mm.threads))
+        with self.lock:
+            mm.left_by(thread.tid)
         if thread.stat >= 0:
             os.close(thread.stat)
             thread.stat = -1
         if not process.threads:
             self.processes.pop(process.pid, None)
         if not mm.threads:
-            with self.lock:
-                self.iommu.exit(mm)
+            self.mm_gone(mm)
 
     def _ended(self, tid: int) -> None:
         self.unborn.discard(tid)
@@ -222,11 +220,6 @@ class Tracer:
         if known is None and father in self.processes:
             return  # the father lives: its event will come
         try:
-            self._add(tid, known or Process(group, Mm(ProcessMemory(tid))), None, same_mm=known is not None)
+            self._add(tid, known or Process(group, Mm.of(tid)), None, same_mm=known is not None)
         except ptrace.Gone:
             return
-
-
-def _forked(parent: Mm, child: int) -> Mm:
-    """The child's address space: no PASID, no portals (VM_DONTCOPY); our scratch page came along."""
-    return Mm(ProcessMemory(child), syscall_at=parent.syscall_at, scratch=parent.scratch)
