@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pasidlab.live.registers import ENCODING, FS_BASE, GS_BASE, RIP, Registers
+from pasidlab.live.registers import ENCODING, FS_BASE, GS_BASE, RIP, RegisterArray
 
 MAX_LENGTH = 15
 _U64 = (1 << 64) - 1
@@ -47,23 +47,22 @@ class Instruction:
     segment: int = -1
     address_mask: int = _U64  # address size: 32 bits with prefix 67
 
-    def destination(self, registers: Registers) -> int:  # type: ignore[valid-type]
+    def destination(self, registers: RegisterArray) -> int:
         """Linear address of the 64-byte destination: always segment ES, base 0."""
-        return int(registers[self.register]) & self.address_mask  # type: ignore[index]
+        return registers[self.register] & self.address_mask
 
-    def source(self, registers: Registers) -> int:  # type: ignore[valid-type]
+    def source(self, registers: RegisterArray) -> int:
         """Linear address of the 64-byte source."""
-        regs: list[int] = registers  # type: ignore[assignment]
         address = self.displacement
         if self.base >= 0:
-            address += regs[self.base]
+            address += registers[self.base]
             if self.base == RIP:
                 address += self.length
         if self.index >= 0:
-            address += regs[self.index] * self.scale
+            address += registers[self.index] * self.scale
         address &= self.address_mask
         if self.segment >= 0:
-            address += regs[self.segment]
+            address += registers[self.segment]
         return address & _U64
 
 

@@ -132,8 +132,10 @@ class Engine:
     def drain(self, node: WqNode, mm: Mm) -> None:
         """Perform at once what ``mm`` still has on the queue."""
         with self._lock:
-            for one in self.queues[node.wq.label].drain(mm):
-                self._finish(one)
+            outstanding = self.queues[node.wq.label].drain(mm)
+            if outstanding and not mm.dma.gone():
+                for one in outstanding:
+                    self._finish(one)
 
     def drain_all(self, mm: Mm) -> None:
         """The same on all queues: before the address space goes away with exec(2)."""

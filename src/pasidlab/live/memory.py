@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+import numpy as np
+
 from pasidlab.live.libc import PAGE, Iovec, process_vm_readv, process_vm_writev
 
 _PRESENT = 1 << 63  # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
@@ -46,18 +48,16 @@ class ProcessMemory:
         length = len(data)
         if not length:
             return 0
-        if isinstance(data, bytes):
-            anchor = ctypes.cast(data, ctypes.c_void_p).value or 0
-            return self._transfer(process_vm_writev, anchor, address, length)
-        if isinstance(data, memoryview) and data.readonly:
-            return self.write(address, bytes(data))
+        if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
+            there = np.frombuffer(data, np.uint8).ctypes.data
+            return self._transfer(process_vm_writev, there, address, length)
         held = (ctypes.c_char * length).from_buffer(data)
         return self._transfer(process_vm_writev, ctypes.addressof(held), address, length)
 
     def write_record(self, address: int, record: bytes) -> int:
         """A completion record: all other bytes first, the status byte last, as programs spin on it."""
         held, remote = self._record, self._pieces
-        held[:] = record
+        held.raw = record
         remote[0].base, remote[0].length = address + 1, len(record) - 1
         remote[1].base, remote[1].length = address, 1
         return max(0, int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0)))
@@ -95,6 +95,14 @@ class ProcessMemory:
                 return max(0, page * PAGE - address)
             page += len(entries) // 8
         return length
+
+    def gone(self) -> bool:
+        """Whether the process has given its memory up: it exits, or is a zombie."""
+        try:
+            with open(f"/proc/{self.pid}/statm") as file:
+                return file.read().startswith("0 ")
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Give up the pagemap descriptor."""

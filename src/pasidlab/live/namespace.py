@@ -9,7 +9,18 @@ import os
 import socket
 import stat
 
-from pasidlab.live.libc import CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount, umount, unshare
+from pasidlab.live.libc import (
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_REC,
+    mount,
+    umount,
+    unshare,
+)
 
 _STAGE = "/sys/bus/.pasidlab"
 

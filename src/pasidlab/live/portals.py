@@ -12,7 +12,7 @@ from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP
-from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, Registers
+from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Mm, OpenFile, Portal, Thread
@@ -32,19 +32,18 @@ class PortalMapper:
     def __init__(self, files: CharacterDevices, identify: Identify, injector: Injector, keeper: SignalKeeper) -> None:
         self.files, self.identify, self.injector, self.keeper = files, identify, injector, keeper
 
-    def on_call(self, thread: Thread, registers: Registers) -> None:  # type: ignore[valid-type]
+    def on_call(self, thread: Thread, registers: RegisterArray) -> None:
         """At a seccomp stop of mmap, munmap, mremap or mprotect."""
-        regs: list[int] = registers  # type: ignore[assignment]
-        number = regs[ORIG_RAX]
+        number = registers[ORIG_RAX]
         if number == SYS_MMAP:
-            descriptor = regs[R8] & 0xFFFFFFFF
+            descriptor = registers[R8] & 0xFFFFFFFF
             file = self.identify(thread, descriptor) if descriptor < 1 << 31 else None
             if file:
                 self._map(thread, registers, file)
                 return
-        first, length = regs[RDI], regs[RSI]
+        first, length = registers[RDI], registers[RSI]
         touched = [page for page in thread.mm.portals if first <= page < first + length]
-        if not touched or (number == SYS_MMAP and not regs[R10] & _MAP_FIXED):
+        if not touched or (number == SYS_MMAP and not registers[R10] & _MAP_FIXED):
             ptrace.resume(thread.tid)
         elif number in (SYS_MMAP, SYS_MUNMAP, SYS_MREMAP):
             self._changed(thread, number, touched)
@@ -61,26 +60,25 @@ class PortalMapper:
                         thread.mm.portals[result + page - touched[0]] = portal
         ptrace.resume(thread.tid)
 
-    def _map(self, thread: Thread, registers: Registers, file: OpenFile) -> None:  # type: ignore[valid-type]
-        regs: list[int] = registers  # type: ignore[assignment]
+    def _map(self, thread: Thread, registers: RegisterArray, file: OpenFile) -> None:
         mm = thread.mm
-        error = self.files.mmap_error(file, mm, regs[RSI])
+        error = self.files.mmap_error(file, mm, registers[RSI])
         if error:
             answer(thread, registers, -error)
             return
         changed = ptrace.copy_registers(registers)
         changed[RDX] = 0
         changed[R10] &= ~(_MAP_POPULATE | _MAP_LOCKED) & _U64
-        if not regs[R10] & _MAP_FIXED:
+        if not registers[R10] & _MAP_FIXED:
             changed[RDI] = self._free_page(mm)
         ptrace.set_registers(thread.tid, changed)
         address = self.injector.run_to_exit(thread.tid)
-        regs[RAX], regs[ORIG_RAX] = address & _U64, _U64
+        registers[RAX], registers[ORIG_RAX] = address & _U64, _U64
         ptrace.set_registers(thread.tid, registers)
         if not -PAGE < address < 0:
             with self.files.lock:
                 mm.portals[address] = Portal(file)
-            mm.syscall_at = regs[RIP] - 2
+            mm.syscall_at = registers[RIP] - 2
             self.injector.call(thread.tid, mm.syscall_at, SYS_MADVISE, address, PAGE, _MADV_DONTFORK)
             self._prepare(thread)
         ptrace.resume(thread.tid)
@@ -106,9 +104,8 @@ class PortalMapper:
         return 0
 
 
-def answer(thread: Thread, registers: Registers, result: int) -> None:  # type: ignore[valid-type]
+def answer(thread: Thread, registers: RegisterArray, result: int) -> None:
     """Skip the system call of this seccomp stop and let it return ``result``."""
-    regs: list[int] = registers  # type: ignore[assignment]
-    regs[ORIG_RAX], regs[RAX] = _U64, result & _U64
+    registers[ORIG_RAX], registers[RAX] = _U64, result & _U64
     ptrace.set_registers(thread.tid, registers)
     ptrace.resume(thread.tid)

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from pasidlab.live.libc import check, libc
-from pasidlab.live.registers import Registers
+from pasidlab.live.registers import RegisterArray, Registers
 
 # linux/ptrace.h
 _PEEKDATA, _POKEDATA, _CONT, _GETREGS, _SETREGS, _SYSCALL = 2, 5, 7, 12, 13, 24
@@ -62,17 +62,17 @@ def listen(tid: int) -> None:
     _do(_LISTEN, tid, None, None)
 
 
-def get_registers(tid: int, registers: ctypes.Array[ctypes.c_uint64]) -> None:
+def get_registers(tid: int, registers: RegisterArray) -> None:
     """Fill ``registers``."""
     _do(_GETREGS, tid, None, ctypes.byref(registers))
 
 
-def set_registers(tid: int, registers: ctypes.Array[ctypes.c_uint64]) -> None:
+def set_registers(tid: int, registers: RegisterArray) -> None:
     """The thread continues with these."""
     _do(_SETREGS, tid, None, ctypes.byref(registers))
 
 
-def copy_registers(registers: ctypes.Array[ctypes.c_uint64]) -> ctypes.Array[ctypes.c_uint64]:
+def copy_registers(registers: RegisterArray) -> RegisterArray:
     """An independent copy."""
     return Registers(*registers)
 

@@ -16,3 +16,5 @@ CF, PF, AF, ZF, SF, OF = 1, 4, 16, 64, 128, 2048
 STATUS_FLAGS = CF | PF | AF | ZF | SF | OF
 
 Registers = ctypes.c_uint64 * COUNT
+RegisterArray = ctypes.Array[ctypes.c_uint64]
+"""The type of a register block."""

@@ -10,7 +10,14 @@ import ctypes
 import struct
 
 from pasidlab.live.libc import (
-    SYS_MMAP, SYS_MPROTECT, SYS_MREMAP, SYS_MUNMAP, SYS_PKEY_MPROTECT, SYS_RT_SIGACTION, check, libc,
+    SYS_MMAP,
+    SYS_MPROTECT,
+    SYS_MREMAP,
+    SYS_MUNMAP,
+    SYS_PKEY_MPROTECT,
+    SYS_RT_SIGACTION,
+    check,
+    libc,
 )  # fmt: skip
 
 WINDOW = 0x7ED5_0000_0000

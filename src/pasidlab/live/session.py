@@ -72,7 +72,7 @@ class Session:
         self.files = CharacterDevices(self.threads, self.iommu, self.engine, self.lock, safe=not options.deny_mmap)
         self.engine.on_software_error = self.files.wake
         self.fixup = EarlyFixup()
-        self.keeper = signals.SignalKeeper(self.injector, signals.trap_signals())
+        self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         self.tree = build(options.devices, self._counts)
         self.isolation = ""
 

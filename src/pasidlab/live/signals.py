@@ -14,7 +14,7 @@ from signal import SIGBUS, SIGILL, SIGSEGV
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import SYS_RT_SIGACTION
-from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, Registers
+from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
 from pasidlab.live.state import SignalState, Thread
 
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
@@ -23,12 +23,9 @@ _SA_RESTORER = 0x04000000
 _IGNORED, _CAUGHT = 30, 31  # positions of sigignore and sigcatch in /proc/PID/stat, counted from 0 after the command name
 
 
-def trap_signals() -> tuple[int, ...]:
-    """Signals a submission can raise on this host: an unknown instruction, or an inaccessible portal for a known one."""
-    with open("/proc/cpuinfo") as file:
-        flags = next((line.split() for line in file if line.startswith("flags")), [])
-    known = {"movdir64b", "enqcmd"} & set(flags)
-    return (SIGILL, SIGSEGV, SIGBUS) if known else (SIGILL,)
+TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
+"""What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal. CPUID is not asked:
+under a hypervisor it may hide MOVDIR64B while the CPU still executes it."""
 
 
 class SignalKeeper:
@@ -79,11 +76,10 @@ class SignalKeeper:
         self._set(thread, signal, self._effective(thread, signal))
         ptrace.set_signal_mask(thread.tid, mask | 1 << signal - 1)
 
-    def on_sigaction(self, thread: Thread, registers: Registers) -> None:  # type: ignore[valid-type]
+    def on_sigaction(self, thread: Thread, registers: RegisterArray) -> None:
         """At the seccomp stop of rt_sigaction for one of our signals: let it take effect on the remembered action."""
-        regs: list[int] = registers  # type: ignore[assignment]
         state, mm = thread.process.signals, thread.mm
-        signal, wanted, result = regs[RDI] & 0xFFFFFFFF, regs[RSI], regs[RDX]
+        signal, wanted, result = registers[RDI] & 0xFFFFFFFF, registers[RSI], registers[RDX]
         if not state.armed or signal not in self.signals:
             ptrace.resume(thread.tid)
             return
@@ -94,7 +90,7 @@ class SignalKeeper:
             changed[RSI] = mm.scratch
             ptrace.set_registers(thread.tid, changed)
         failed = self.injector.run_to_exit(thread.tid)
-        regs[RAX] = failed & (1 << 64) - 1
+        registers[RAX] = failed & (1 << 64) - 1
         ptrace.set_registers(thread.tid, registers)
         if not failed:
             if result:

@@ -12,8 +12,17 @@ from pasidlab.live import ptrace
 from pasidlab.live.emulate import Emulator, Fault
 from pasidlab.live.fixup import Fixup
 from pasidlab.live.inject import Injector
-from pasidlab.live.libc import CLONE_THREAD, CLONE_VM, SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_RT_SIGACTION, SYS_VFORK, WALL
-from pasidlab.live.registers import ORIG_RAX, RDI, Registers
+from pasidlab.live.libc import (
+    CLONE_THREAD,
+    CLONE_VM,
+    SYS_CLONE,
+    SYS_CLONE3,
+    SYS_FORK,
+    SYS_RT_SIGACTION,
+    SYS_VFORK,
+    WALL,
+)
+from pasidlab.live.registers import ORIG_RAX, RDI, RegisterArray, Registers
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Mm, Process, Thread
 
@@ -25,7 +34,7 @@ _ILL_ILLOPN = 2
 class SyscallHandler(Protocol):
     """Answers a seccomp stop and resumes the thread."""
 
-    def on_call(self, thread: Thread, registers: Registers) -> None:  # type: ignore[valid-type]
+    def on_call(self, thread: Thread, registers: RegisterArray) -> None:
         """``registers`` are those of the stop."""
 
 

@@ -86,10 +86,7 @@ def here_numa_node() -> int:
 
 
 WRITABLE = frozenset(
-    "cmd_status read_buffer_limit token_limit event_log_size group_id size priority block_on_fault mode type name driver_name "
-    "threshold max_batch_size max_transfer_size ats_disable prs_disable enqcmds_retries op_config traffic_class_a traffic_class_b "
-    "read_buffers_reserved read_buffers_allowed use_read_buffer_limit tokens_reserved tokens_allowed use_token_limit "
-    "desc_progress_limit batch_progress_limit".split()
+    ["cmd_status", "read_buffer_limit", "token_limit", "event_log_size", "group_id", "size", "priority", "block_on_fault", "mode", "type", "name", "driver_name", "threshold", "max_batch_size", "max_transfer_size", "ats_disable", "prs_disable", "enqcmds_retries", "op_config", "traffic_class_a", "traffic_class_b", "read_buffers_reserved", "read_buffers_allowed", "use_read_buffer_limit", "tokens_reserved", "tokens_allowed", "use_token_limit", "desc_progress_limit", "batch_progress_limit"]
 )
 
 
