@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from descriptors import RECORD, describe
-from fake_memory import FlatMemory
+from dsa_descriptors import describe
+from dsa_memory import FlatMemory
 
 from pasidlab.machine.accelerator import Accelerator, Op, WqConfig
 

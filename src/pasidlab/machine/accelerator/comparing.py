@@ -134,6 +134,8 @@ def _good_offsets(offsets: NDArray[np.int64], last: int, size: int) -> tuple[int
 
 def _scatter(m: Access, base: int, offsets: NDArray[np.int64], data: bytes) -> int:
     """Write 8-byte words at ``base + 8 * offset``, neighbours together; bytes written before the first fault."""
+    if not len(offsets):
+        return 0
     scatter = getattr(m.memory, "scatter", None)
     if scatter and not m.strict:
         return int(scatter((base + 8 * offsets.astype(object)).tolist(), data))

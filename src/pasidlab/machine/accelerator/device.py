@@ -41,7 +41,7 @@ class Accelerator:
     """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2). It keeps nothing between two descriptors."""
 
     def __init__(self, gencap: int = abi.GENCAP_1_0) -> None:
-        self.gencap = gencap
+        self.gencap = int(gencap)
         self._bench = Bench()
         self._checkers: dict[WqConfig, Checker] = {}
 
@@ -67,6 +67,8 @@ class Accelerator:
     def fail(self, descriptor: bytes, memory: Memory, status: int) -> Outcome:
         """Complete ``descriptor`` with ``status`` and nothing done, like a device that met it at the first byte."""
         d = Descriptor(descriptor)
+        if d.flags & _VALID and d.record & _MISALIGNED:
+            status = Status.RECORD_MISALIGNED
         o = Outcome(status & 0x7F, d.opcode, reason=f"injected: {abi.status_text(status)}")
         if o.status in abi.FAULTS:
             o.write_fault = bool(status & abi.WRITE_FAULT)

@@ -153,7 +153,7 @@ class Checker:
     """The rules of one work queue on one device, ready to test descriptors against."""
 
     def __init__(self, wq: WqConfig, gencap: int) -> None:
-        self.wq, self.gencap = wq, gencap
+        self.wq, self.gencap = wq, int(gencap)
         common = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD | Flag.RECORD_TC
         if wq.user_interrupts:
             common |= Flag.REQUEST_INTERRUPT
@@ -164,10 +164,10 @@ class Checker:
                 missing = 0
                 for flag, operations, need in _NEEDS:
                     if not gencap & need and (operations is None or code in operations):
-                        missing |= flag
+                        missing |= int(flag)
                 if not wq.block_on_fault:
-                    missing |= Flag.BLOCK_ON_FAULT
-                self._forbidden[code] = 0xFFFFFF & ~int((common | rule.allowed) & ~missing)
+                    missing |= int(Flag.BLOCK_ON_FAULT)
+                self._forbidden[code] = 0xFFFFFF & ~(int(common | rule.allowed) & ~missing)
                 self._required[code] = int(rule.required)
                 self._reserved[code] = rule.mask | _HANDLE
 
@@ -218,6 +218,7 @@ class Checker:
             bad |= flags & _TC3  # table 8-3, bit 11
         if flags & Flag.CACHE_CONTROL_3 and flags & Flag.CACHE_CONTROL_1:
             bad |= flags & (Flag.CACHE_CONTROL_3 | Flag.CACHE_CONTROL_1)  # encodings 101 and 111, table 8-4
+        bad = int(bad)
         if bad:
             bit = (bad & -bad).bit_length() - 1
             return Rejection(Status.BAD_FLAGS, self._why_flag(d, bit, in_batch), bad)

@@ -109,20 +109,31 @@ def dualcast(d: Descriptor, m: Access, o: Outcome) -> Outcome:
 
 def cache_flush(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     """Nothing to flush here, but every page must translate (DSA spec 8.3.26)."""
-    view, done = m.bench.view_a, 0
-    while done < d.size:
-        length = min(CHUNK, d.size - done)
-        got = m.read(d.second + done, view[:length])
-        done += got
-        if got < length:
-            return m.fault(o, d.second + done, done, DESTINATION)
+    done = _readable(m, d.second, d.size)
+    if done < d.size:
+        return m.fault(o, d.second + done, done, DESTINATION)
     o.moved = d.size
     return o
+
+
+def _readable(m: Access, address: int, size: int) -> int:
+    """Bytes from ``address`` that can be read, at most ``size``."""
+    done = 0
+    while done < size:
+        length = min(CHUNK, size - done)
+        got = m.read(address + done, m.bench.view_a[:length])
+        done += got
+        if got < length:
+            break
+    return done
 
 
 def translation_fetch(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     """Translate one address per stride; a fault says where, bytes completed is undefined (DSA spec 8.3.11)."""
     stride = d.tail48 & 0xFFFFFFFF if d.flags & abi.USE_STRIDE else PAGE
+    if stride == PAGE:
+        done = _readable(m, d.first, d.size)
+        return o if done == d.size else m.fault(o, d.first + done, 0, SOURCE)
     probe = m.bench.view_a[:1]
     for address in range(d.first, d.first + d.size, stride):
         if m.read(address, probe) < 1:

@@ -109,13 +109,13 @@ class Access:
 
     def read(self, address: int, buffer: memoryview) -> int:
         """Fill ``buffer``; bytes read before the first fault."""
-        if self.strict:
+        if self.strict and len(buffer):
             buffer = buffer[: self.memory.present(address, len(buffer))]
         return self.memory.read_into(address, buffer) if len(buffer) else 0
 
     def write(self, address: int, data: memoryview) -> int:
         """Bytes written before the first fault."""
-        if self.strict:
+        if self.strict and len(data):
             data = data[: self.memory.present(address, len(data))]
         return self.memory.write(address, data) if len(data) else 0
 
