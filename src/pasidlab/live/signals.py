@@ -105,14 +105,18 @@ class SignalKeeper:
         if not ignored:
             return
         self.injector.run_to_exit(thread.tid)
+        for signal in ignored:
+            self._set_without_scratch(thread, signal, _IGN)
+
+    def _set_without_scratch(self, thread: Thread, signal: int, handler: int) -> None:
+        """SIG_DFL or SIG_IGN in a process that has no page of ours: through its stack and a borrowed instruction."""
         registers, memory = Registers(), thread.mm.memory
         ptrace.get_registers(thread.tid, registers)
         at, place = registers[RIP], registers[RSP] - 512
         kept = memory.read(at, 8)
         ptrace.poke(thread.tid, at, b"\x0f\x05" + kept[2:])
-        memory.write(place, _IGN.to_bytes(_SIZE, "little"))
-        for signal in ignored:
-            self.injector.call(thread.tid, at, SYS_RT_SIGACTION, signal, place, 0, 8)
+        memory.write(place, handler.to_bytes(_SIZE, "little"))
+        self.injector.call(thread.tid, at, SYS_RT_SIGACTION, signal, place, 0, 8)
         ptrace.poke(thread.tid, at, kept)
 
     def deliver(self, thread: Thread, signal: int, info: bytes) -> None:
@@ -140,10 +144,11 @@ class SignalKeeper:
         info = ptrace.fault_info(signal, code, address)
         mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
         if mask & bit or self._ignored(thread, signal):
-            mm = thread.mm
-            if mm.scratch:
+            if thread.mm.scratch:
                 self._set(thread, signal, bytes(_SIZE))
-                injected = True
+            else:
+                self._set_without_scratch(thread, signal, _DFL)
+            injected = True
             ptrace.set_signal_mask(thread.tid, mask & ~bit)
         if injected:
             self.again(thread, signal, info)
