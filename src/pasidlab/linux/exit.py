@@ -6,7 +6,7 @@ from pasidlab.lang.declare import enter, entry, instruction, require, unreachabl
 from pasidlab.linux.fpu import fpu_drop
 from pasidlab.linux.mm import mmput
 from pasidlab.linux.sva import drop_file, idxd_cdev_release
-from pasidlab.linux.task import TASK_DEAD
+from pasidlab.linux.task import TASK_DEAD, Mm
 from pasidlab.machine.ambient import current
 
 
@@ -47,13 +47,13 @@ def do_exit() -> None:
 def exit_mm() -> None:
     """exit_mm()."""
     mm = current.mm
+    deactivate_mm(mm)
     current.mm = None
-    deactivate_mm()
     mmput(mm)
 
 
-def deactivate_mm() -> None:
-    """deactivate_mm(): where a design may drop what the task holds."""
+def deactivate_mm(mm: Mm) -> None:
+    """deactivate_mm(), from exit and exec: where a design may drop what the task holds of its old mm."""
 
 
 def exit_files() -> None:

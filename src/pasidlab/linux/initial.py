@@ -29,6 +29,13 @@ def boot() -> None:
         elif kind != NOT_THERE:
             task.need_fpu_load = True
             task.pc = 1
+    for number in range(TASKS):
+        if at(Task, number).state == TASK_RUNNING and not event("bind"):
+            populate_at_boot(at(Task, number), number)
+
+
+def populate_at_boot(task: Task, number: int) -> None:
+    """A design that pushes the PASID at bind time has done so before the story begins."""
 
 
 def new_process(task: Task, mm: Mm) -> None:
@@ -60,6 +67,11 @@ def bind_from_the_start(task: Task, mm: Mm) -> None:
     file.pasid = number
     file.refs = 1
     task.file = file
+    hold_bond_at_boot(mm)
+
+
+def hold_bond_at_boot(mm: Mm) -> None:
+    """What a design keeps for the bond."""
 
 
 def join(task: Task, first: Task) -> None:

@@ -17,6 +17,7 @@ from pasidlab.lang.declare import (
     unreachable,
     user,
 )
+from pasidlab.linux.exit import deactivate_mm
 from pasidlab.linux.fpu import fpu_clone, fpu_flush_thread
 from pasidlab.linux.mm import mm_init, mmget, mmput
 from pasidlab.linux.sva import idxd_cdev_release, uninstall_file
@@ -147,6 +148,7 @@ def exec_mmap() -> None:
     """exec_mmap(): interrupts are off while the mm is exchanged."""
     old = current.mm
     mm = mm_init()
+    deactivate_mm(old)
     local_irq_disable()
     current.mm = mm
     this_cpu.loaded_mm = mm

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pasidlab.lang.declare import check, entry, event, exit_to_user, local_irq_disable, local_irq_enable, maybe, reached
 from pasidlab.linux.exit import do_exit
 from pasidlab.linux.fpu import fpregs_assert_state_consistent, switch_fpu_return
-from pasidlab.linux.locks import lockdep_assert_irqs_disabled
 from pasidlab.linux.signal import arch_do_signal_or_restart
 from pasidlab.linux.task import Mm
 from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
 
 
 def mm_valid_pasid(mm: Mm) -> bool:
@@ -18,15 +16,8 @@ def mm_valid_pasid(mm: Mm) -> bool:
 
 
 def try_fixup_enqcmd_gp() -> bool:
-    """try_fixup_enqcmd_gp(), v5.18 (fa6af69f38d3): interrupts are off since the gate, so the registers are the only truth."""
-    lockdep_assert_irqs_disabled()
-    if not mm_valid_pasid(current.mm):
-        return False
-    if current.pasid_activated:
-        return False
-    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
-    current.pasid_activated = True
-    return True
+    """Before v5.18 nothing was fixed up; designs replace this."""
+    return False
 
 
 @entry("exception")

@@ -1,0 +1,149 @@
+"""eager-ipi: v5.10 (20f0afd1fb3d): binding sends update_pasid() by IPI to every CPU of mm_cpumask(); so does unbinding.
+
+Disabled by 9bfecd058339 (v5.13): "broken beyond repair". fpregs_lock() keeps bottom halves out, not IPIs, so the handler lands in
+the middle of code that moves FPU state; and it acts on whatever task happens to run.
+"""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import context, each, event, instruction, local_irq_disable, local_irq_enable, preempt_disable, preempt_enable, wait_until
+from pasidlab.linux.fpu import fpu_invalidate_fpregs_state, test_need_fpu_load
+from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
+from pasidlab.linux.mm import mmdrop, mmgrab
+from pasidlab.linux.sva import last_user_gone
+from pasidlab.linux.task import Mm, Task
+from pasidlab.machine.ambient import current, this_cpu
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu, wrmsr_pasid
+from pasidlab.machine.device import intel_iommu_drain_pasid_prq
+from pasidlab.machine.iommu import PASIDS, intel_pasid_setup_first_level, intel_pasid_tear_down_entry, pasid_entry
+
+
+def update_pasid() -> None:
+    """arch/x86/kernel/fpu/xstate.c of v5.10: the MSR if TIF_NEED_FPU_LOAD is clear, else the image."""
+    mm = current_mm()
+    if mm is None:
+        return
+    pasid = mm.pasid
+    value = (pasid | MSR_IA32_PASID_VALID) if pasid != 0 else 0
+    if not test_need_fpu_load(current):
+        wrmsr_pasid(value)
+    elif current is not None:
+        edit_image(current, value)
+
+
+def current_mm() -> Mm | None:
+    """current->mm: a kernel thread may have borrowed one."""
+    if current is None:
+        return this_cpu.kthread_mm
+    return current.mm
+
+
+def edit_image(task: Task, value: int) -> None:
+    """get_xsave_addr() after setting XSTATE_BV; last_cpu is reset if the value changes."""
+    task.bv_pasid = True
+    if task.image_pasid != value:
+        fpu_invalidate_fpregs_state(task)
+        task.image_pasid = value
+
+
+@context("ipi", event="ipi")
+def update_pasid_ipi() -> None:
+    """The function the IPI runs, on whatever this CPU is doing."""
+    update_pasid()
+    this_cpu.ipi_pending = False
+
+
+def switch_fpu_finish(task: Task) -> None:
+    """v5.10 also called update_pasid() for every incoming task; TIF_NEED_FPU_LOAD is set there, so it edits the image."""
+    task.need_fpu_load = True
+    update_pasid()
+
+
+def load_pasid(mm: Mm) -> None:
+    """on_each_cpu_mask(mm_cpumask(mm), update_pasid, NULL, true)."""
+    preempt_disable()
+    send_ipis(mm)
+    local_irq_disable()
+    if this_cpu.loaded_mm is mm:
+        update_pasid()
+    local_irq_enable()
+    wait_until(all_ipis_done(), "spin")
+    preempt_enable()
+
+
+@instruction
+def send_ipis(mm: Mm) -> None:
+    """To every other CPU that has this mm loaded, lazily too."""
+    if event("ipi"):
+        for cpu in each(Cpu):
+            if cpu.loaded_mm is mm and cpu is not this_cpu:
+                cpu.ipi_pending = True
+
+
+def all_ipis_done() -> bool:
+    """Every CPU has run the function."""
+    for cpu in each(Cpu):
+        if cpu.ipi_pending:
+            return False
+    return True
+
+
+@instruction
+def alloc_pasid(mm: Mm) -> int:
+    """intel_svm_alloc_pasid(): the mm does not show it yet."""
+    for pasid in range(1, PASIDS + 1):
+        if not pasid_entry(pasid).allocated:
+            pasid_entry(pasid).allocated = True
+            return pasid
+    return 0
+
+
+def iommu_sva_bind_device(mm: Mm) -> None:
+    """intel_svm_bind_mm(): the table entry first, then load_pasid()."""
+    mutex_lock_sva()
+    if mm.pasid == 0:
+        pasid = alloc_pasid(mm)
+        mmgrab(mm)
+        intel_pasid_setup_first_level(pasid, mm)
+        pasid_entry(pasid).users = 1
+        mm.pasid = pasid
+        load_pasid(mm)
+    else:
+        pasid_entry(mm.pasid).users += 1
+    mutex_unlock_sva()
+
+
+def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
+    """intel_svm_unbind_mm(): the entry goes, load_pasid(mm, PASID_DISABLED), the number is free."""
+    mutex_lock_sva()
+    if last_user_gone(pasid):
+        intel_pasid_tear_down_entry(pasid, False)
+        intel_iommu_drain_pasid_prq(pasid)
+        unpublish(mm)
+        load_pasid(mm)
+        pasid_entry(pasid).allocated = False
+        mmdrop(mm)
+    mutex_unlock_sva()
+
+
+@instruction
+def unpublish(mm: Mm) -> None:
+    """mm->pasid = 0: from here the kernel has been asked to take the PASID away from every thread."""
+    mm.pasid = 0
+    for task in each(Task):
+        if task.mm is mm:
+            task.had_pasid = False
+
+
+def populate_at_boot(task: Task, number: int) -> None:
+    """A process bound from the start has had its IPIs."""
+    value = task.mm.pasid | MSR_IA32_PASID_VALID
+    if task.on_cpu:
+        for cpu in each(Cpu):
+            if cpu.current is task:
+                cpu.msr_pasid = value
+    else:
+        task.bv_pasid = True
+        task.image_pasid = value
+
+

@@ -1,0 +1,109 @@
+"""late-either-refs: the same series with its patch 5, where the PASID lives as long as somebody holds a reference.
+
+Binding takes one, each thread's first fix-up takes one (holds_pasid_ref); they are dropped by unbinding, and by exit and exec in
+deactivate_mm(). The last one frees the number. Thomas Gleixner, 30 September: why references at all, the PASID is tied to the mm.
+"""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import entry, instruction, local_irq_enable
+from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock
+from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
+from pasidlab.linux.mm import mm_pasid_drop, mmdrop
+from pasidlab.linux.sva import iommu_alloc_mm_data, last_user_gone, mmgrab
+from pasidlab.linux.task import Mm
+from pasidlab.linux.traps import gp_user_force_sig_segv
+from pasidlab.machine.ambient import current, this_cpu
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.machine.device import intel_iommu_drain_pasid_prq
+from pasidlab.machine.iommu import intel_pasid_setup_first_level, intel_pasid_tear_down_entry, pasid_entry
+
+
+@entry("exception")
+def exc_general_protection() -> None:
+    """cond_local_irq_enable() comes first."""
+    local_irq_enable()
+    if __fixup_pasid_exception():
+        return
+    gp_user_force_sig_segv()
+
+
+def __fixup_pasid_exception() -> bool:
+    """As in late-either, with a reference in place of the flag."""
+    pasid = current.mm.pasid
+    if pasid == 0:
+        return False
+    if current.holds_pasid_ref:
+        return False
+    fpu__pasid_write(pasid)
+    iommu_pasid_get_task_ref()
+    return True
+
+
+def fpu__pasid_write(pasid: int) -> None:
+    """The MSR if it is live or valid, else the image."""
+    fpregs_lock()
+    if not current.need_fpu_load or fpregs_state_valid(current, this_cpu):
+        wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
+    else:
+        current.bv_pasid = True
+        current.image_pasid = pasid | MSR_IA32_PASID_VALID
+    fpregs_unlock()
+
+
+@instruction
+def iommu_pasid_get_task_ref() -> None:
+    """The task holds one reference of its mm's PASID."""
+    current.mm.pasid_refs += 1
+    current.holds_pasid_ref = True
+
+
+@instruction
+def pasid_put(mm: Mm) -> None:
+    """Drops one reference; the last one frees the number."""
+    mm.pasid_refs -= 1
+    if mm.pasid_refs == 0:
+        mm_pasid_drop(mm)
+
+
+def deactivate_mm(mm: Mm) -> None:
+    """exit(2) and exec give the task's reference back."""
+    if current.holds_pasid_ref:
+        current.holds_pasid_ref = False
+        pasid_put(mm)
+
+
+@instruction
+def take_bond_ref(mm: Mm) -> None:
+    """The reference of a bind."""
+    mm.pasid_refs += 1
+
+
+def iommu_sva_bind_device(mm: Mm) -> None:
+    """Binding takes a reference."""
+    mutex_lock_sva()
+    iommu_alloc_mm_data(mm)
+    take_bond_ref(mm)
+    if pasid_entry(mm.pasid).users == 0:
+        mmgrab(mm)
+        intel_pasid_setup_first_level(mm.pasid, mm)
+    pasid_entry(mm.pasid).users += 1
+    mutex_unlock_sva()
+
+
+def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
+    """Unbinding drops it, after the table entry is gone."""
+    mutex_lock_sva()
+    if last_user_gone(pasid):
+        intel_pasid_tear_down_entry(pasid, False)
+        intel_iommu_drain_pasid_prq(pasid)
+        pasid_put(mm)
+        mmdrop(mm)
+    else:
+        pasid_put(mm)
+    mutex_unlock_sva()
+
+
+def hold_bond_at_boot(mm: Mm) -> None:
+    """A process bound from the start holds the reference of that bind."""
+    mm.pasid_refs = 1
