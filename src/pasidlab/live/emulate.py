@@ -15,7 +15,7 @@ from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
 from pasidlab.live.maps import mapping_at
 from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, Registers
-from pasidlab.live.state import Iommu, Thread
+from pasidlab.live.state import Iommu, Portal, Thread
 
 _FIXUPS = 64
 """A design whose fix-up says 'try again' this often in a row without a valid MSR faults for ever."""
@@ -119,6 +119,8 @@ class Emulator:
         if command[:4] != b"\0\0\0\0":
             raise general_protection("bits 31:0 of the descriptor are not zero: the CPU puts the PASID there")
         portal = thread.mm.portals.get(destination & ~0xFFF)
+        if portal is not None and not portal.watched:
+            portal = self._still_there(thread, destination & ~0xFFF)
         accepted = False
         if portal is None:
             self._ordinary(thread, destination, "ENQCMD")
@@ -147,12 +149,21 @@ class Emulator:
         _check_destination(destination)
         command = self._source(thread, instruction, source)
         portal = thread.mm.portals.get(destination & ~0xFFF)
+        if portal is not None and not portal.watched:
+            portal = self._still_there(thread, destination & ~0xFFF)
         if portal is None:
             self._ordinary(thread, destination, "MOVDIR64B")
             if thread.mm.memory.write(destination, command) < 64:
                 raise Fault(ptrace.SEGV_ACCERR, destination, "the destination is not writable")
         else:
             self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", self.ip)
+
+    def _still_there(self, thread: Thread, page: int) -> Portal | None:
+        """A portal that the program placed where the filter does not watch: look whether it was unmapped. Slow, and rare."""
+        mapping = mapping_at(thread.tid, page)
+        if mapping is None or "/wq" not in mapping.path:
+            thread.mm.portals.pop(page, None)
+        return thread.mm.portals.get(page)
 
     def _source(self, thread: Thread, instruction: Instruction, source: bytes | None) -> bytes:
         if source is not None and len(source) == 64:

@@ -50,14 +50,18 @@ class PortalMapper:
         else:
             answer(thread, registers, 0)  # mprotect: the portal stays inaccessible whatever the program asks for
 
+    @staticmethod
+    def _place(mm: Mm, address: int, file: OpenFile) -> None:
+        mm.portals[address] = Portal(file, address >> 32 == WINDOW >> 32)
+
     def _changed(self, thread: Thread, number: int, touched: list[int]) -> None:
         result = self.injector.run_to_exit(thread.tid)
         if not -PAGE < result < 0:
             with self.files.lock:
                 for page in touched:
-                    portal = thread.mm.portals.pop(page)
-                    if number == SYS_MREMAP:
-                        thread.mm.portals[result + page - touched[0]] = portal
+                    portal = thread.mm.portals.pop(page, None)
+                    if portal and number == SYS_MREMAP:
+                        self._place(thread.mm, result + page - touched[0], portal.file)
         ptrace.resume(thread.tid)
 
     def _map(self, thread: Thread, registers: RegisterArray, file: OpenFile) -> None:
@@ -77,7 +81,7 @@ class PortalMapper:
         ptrace.set_registers(thread.tid, registers)
         if not -PAGE < address < 0:
             with self.files.lock:
-                mm.portals[address] = Portal(file)
+                self._place(mm, address, file)
             mm.syscall_at = registers[RIP] - 2
             self.injector.call(thread.tid, mm.syscall_at, SYS_MADVISE, address, PAGE, _MADV_DONTFORK)
             self._prepare(thread)

@@ -23,14 +23,18 @@ from pasidlab.live.libc import (
 WINDOW = 0x7ED5_0000_0000
 """Where portals go: high enough for sanitizers' application range, below where libraries usually are."""
 
-_LOAD, _JEQ, _JSET, _RETURN = 0x20, 0x15, 0x45, 0x06  # linux/bpf_common.h
+_LOAD, _RETURN = 0x20, 0x06  # linux/bpf_common.h
+_JUMPS = {"==": 0x15, ">": 0x25, "has": 0x45, "lacks": 0x45}  # JEQ, JGT, JSET
 _ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000  # SECCOMP_RET_*
 _ARCH_X86_64 = 0xC000003E
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
-_MAP_SHARED_BIT, _MAP_FIXED, _MAP_ANONYMOUS = 1, 0x10, 0x20
+_MAP_SHARED_BIT, _MAP_ANONYMOUS = 1, 0x20
 
-Condition = list[tuple[int, int, bool]]
-"""All must hold: (offset in seccomp_data, value, and whether equality is asked rather than 'has a bit of')."""
+Condition = list[tuple[int, str, int]]
+"""All must hold: (offset in seccomp_data, comparison, value)."""
+
+Rule = tuple[int, Condition]
+"""A system call that stops in the tracer under this condition."""
 
 
 def low(argument: int) -> int:
@@ -43,40 +47,33 @@ def high(argument: int) -> int:
     return low(argument) + 4
 
 
-def rules(signals: tuple[int, ...]) -> list[tuple[int, Condition]]:
-    """(system call, condition): each stops in the tracer. ``signals``: those whose handler must be known."""
-    in_window: Condition = [(high(0), WINDOW >> 32, True)]
-    found: list[tuple[int, Condition]] = [
-        (SYS_MMAP, [(low(3), _MAP_SHARED_BIT, False), (low(3), _MAP_ANONYMOUS, False)]),
-        (SYS_MMAP, [(high(0), WINDOW >> 32, True)]),
+def rules(signals: tuple[int, ...]) -> list[Rule]:
+    """What must be known in any case. ``signals``: those whose handler matters."""
+    in_window: Condition = [(high(0), "==", WINDOW >> 32)]
+    found: list[Rule] = [
+        (SYS_MMAP, [(low(3), "has", _MAP_SHARED_BIT), (low(3), "lacks", _MAP_ANONYMOUS)]),
+        (SYS_MMAP, in_window),
     ]
     found += [(number, in_window) for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT)]
-    return found + [(SYS_RT_SIGACTION, [(low(0), signal, True)]) for signal in signals]
+    return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]
 
 
 def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
     return struct.pack("<HBBI", code, if_true, if_false, value)
 
 
-def _negated(number: int, offset: int, value: int) -> bool:
-    """MAP_ANONYMOUS is the one condition that asks for a bit to be clear."""
-    return number == SYS_MMAP and value == _MAP_ANONYMOUS and offset == low(3)
-
-
-def program(signals: tuple[int, ...], extra: list[tuple[int, Condition]] | None = None) -> bytes:
+def program(found: list[Rule]) -> bytes:
     """The filter as an array of struct sock_filter."""
-    code = _instruction(_LOAD, 0, 0, _ARCH) + _instruction(_JEQ, 1, 0, _ARCH_X86_64) + _instruction(_RETURN, 0, 0, _ALLOW)
-    for number, condition in rules(signals) + (extra or []):
+    load, equal = _LOAD, _JUMPS["=="]
+    code = _instruction(load, 0, 0, _ARCH) + _instruction(equal, 1, 0, _ARCH_X86_64) + _instruction(_RETURN, 0, 0, _ALLOW)
+    for number, condition in found:
         block = b""
-        for offset, value, equal in reversed(condition):
-            left = len(block) // 8 + 1  # instructions to skip when the condition fails: the rest of the block and the return
-            jump = _instruction(_JEQ if equal else _JSET, 0, left, value)
-            if _negated(number, offset, value):
-                jump = _instruction(_JSET, left, 0, value)
-            block = _instruction(_LOAD, 0, 0, offset) + jump + block
+        for offset, comparison, value in reversed(condition):
+            left = len(block) // 8 + 1  # to skip when it fails: the rest of the block and the return
+            skips = (left, 0) if comparison == "lacks" else (0, left)
+            block = _instruction(load, 0, 0, offset) + _instruction(_JUMPS[comparison], *skips, value) + block
         block += _instruction(_RETURN, 0, 0, _TRACE)
-        head = _instruction(_LOAD, 0, 0, _NR) + _instruction(_JEQ, 0, len(block) // 8, number)
-        code += head + block
+        code += _instruction(load, 0, 0, _NR) + _instruction(equal, 0, len(block) // 8, number) + block
     return code + _instruction(_RETURN, 0, 0, _ALLOW)
 
 

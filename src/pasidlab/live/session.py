@@ -23,12 +23,17 @@ from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import descriptor_of
 from pasidlab.live.portals import PortalMapper
+from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
 from pasidlab.live.tracer import Tracer
 from pasidlab.live.tree import Directory, build
 from pasidlab.machine.accelerator import Perturbation
 
 _DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
+_NAMESPACE_HINT = (
+    "allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0, or in a container "
+    "--cap-add SYS_ADMIN --device /dev/fuse), or use --isolation redirect"
+)
 _PARENTS = ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
 
 
@@ -75,6 +80,7 @@ class Session:
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         self.tree = build(options.devices, self._counts)
         self.isolation = ""
+        self.redirector: Redirector | None = None
 
     def _counts(self, wq: WqConfig) -> tuple[int, int]:
         """Clients and descriptors outstanding, for sysfs."""
@@ -88,8 +94,12 @@ class Session:
         child = self._spawn(path, command)
         launch.attach(child)
         emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis)
-        mapper = PortalMapper(self.files, self._identify, self.injector, self.keeper)
-        tracer = Tracer(self.threads, emulator, self.fixup, self.injector, self.keeper, mapper, self.lock, self._mm_gone)
+        identify = self.redirector.identify if self.redirector else self._identify
+        mapper = PortalMapper(self.files, identify, self.injector, self.keeper)
+        if self.redirector:
+            self.redirector.mapper = mapper
+        calls = self.redirector or mapper
+        tracer = Tracer(self.threads, emulator, self.fixup, self.injector, self.keeper, calls, self.lock, self._mm_gone)
         tracer.add_program(child.pid)
         self.engine.start()
         restore = _pass_signals_on(child.pid)
@@ -98,22 +108,36 @@ class Session:
         finally:
             tracer.kill()
             restore()
-            self.engine.stop()
-            if self.trace:
-                self.trace.close()
+            self._clean_up()
         error = launch.exec_error(child)
         if error:
             raise PasidlabError(f"cannot execute {error}")
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
+    def _clean_up(self) -> None:
+        self.engine.stop()
+        if self.redirector:
+            self.redirector.close()
+        if self.trace:
+            self.trace.close()
+
     def _spawn(self, path: str, command: list[str]) -> launch.Child:
-        code = seccomp.program(self.keeper.signals)
-        child = launch.spawn(path, command, tree_tops(self.tree), code)
-        failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())
-        if failed:
+        """The child, with the device tree in place: in namespaces of its own, or by redirection."""
+        rules, failed = seccomp.rules(self.keeper.signals), ""
+        if self.options.isolation != "redirect":
+            child = launch.spawn(path, command, tree_tops(self.tree), seccomp.program(rules))
+            failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())
+            if not failed:
+                self.isolation = "namespace"
+                return child
             child.abandon()
-            raise PasidlabError(f"no private namespaces: {failed}")
-        self.isolation = "namespace"
+            if self.options.isolation == "namespace":
+                raise PasidlabError(f"no private namespaces here: {failed}", hint=_NAMESPACE_HINT)
+        self.isolation = f"redirect ({failed})" if failed else "redirect"
+        self.redirector = Redirector(self.tree, self.files, self.injector)
+        child = launch.spawn(path, command, None, seccomp.program(rules + self.redirector.rules()))
+        launch.prepare(child, lambda fd: None)
+        self.redirector.start()
         return child
 
     def _mm_gone(self, mm: Mm) -> None:

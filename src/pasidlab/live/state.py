@@ -53,9 +53,10 @@ class OpenFile:
 
 @dataclass(eq=False)
 class Portal:
-    """One mapped page through which descriptors reach a queue."""
+    """One mapped page through which descriptors reach a queue. Outside the window nobody tells when it is unmapped."""
 
     file: OpenFile
+    watched: bool = True
 
 
 @dataclass(eq=False)

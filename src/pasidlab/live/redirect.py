@@ -1,0 +1,197 @@
+"""The device tree where namespaces are forbidden: system calls that name its files are traced and their paths rewritten.
+
+Slower than a namespace for programs that open many files, and less exact: attributes do not change, poll(2) always says ready.
+The inotify(7) close event of a file that only one open(2) ever saw tells when its last reference is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tempfile
+import threading
+
+from pasidlab.live import ptrace
+from pasidlab.live.cdev import CharacterDevices
+from pasidlab.live.inject import Injector
+from pasidlab.live.libc import check, libc
+from pasidlab.live.portals import PortalMapper, answer
+from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RSP, RegisterArray
+from pasidlab.live.seccomp import Rule, low
+from pasidlab.live.state import OpenFile, Thread
+from pasidlab.live.tree import Attribute, Directory, Link, Node, WqNode
+
+_WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
+# System call number -> position of the path; the ones that take a directory descriptor have it just before.
+_PATHS = {2: 0, 4: 0, 6: 0, 21: 0, 80: 0, 89: 0, 257: 1, 262: 1, 267: 1, 269: 1, 332: 1, 437: 1, 439: 1}
+_OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
+_OPENAT2 = 437
+_IN_CLOSE = 0x18
+_PREFIX = "pasidlab-"
+_LONGEST = 512
+
+
+class Redirector:
+    """Keeps the tree in a directory of its own and sends the program there."""
+
+    def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector) -> None:
+        self.tree, self.files, self.injector = tree, files, injector
+        _sweep()
+        self.root = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+        self.opens = os.path.join(self.root, "open")
+        os.mkdir(self.opens)
+        self.nodes: dict[str, WqNode] = {}
+        self._lay_out(tree, "")
+        self.tops = tuple(
+            f"{parent}/{name}" for parent in ("/sys/bus", "/sys/module", "/sys/devices", "/dev") for name in tree.at(parent).entries if name != "char"
+        ) + tuple(f"/dev/char/{name}" for name in tree.at("/dev/char").entries)
+        self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
+        self._watched: dict[int, int] = {}  # inotify watch -> handle
+        self.mapper: PortalMapper | None = None
+
+    def start(self) -> None:
+        """After the fork."""
+        threading.Thread(target=self._watch, name="inotify", daemon=True).start()
+
+    def rules(self) -> list[Rule]:
+        """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""
+        found: list[Rule] = [(number, []) for number in _PATHS]
+        return [*found, (_WRITE, [(low(0), ">", 2), (low(2), "lacks", 63), (low(2), "has", 0xFFFFFFC0)])]
+
+    def close(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _lay_out(self, node: Node, path: str) -> None:
+        place = self.root + path
+        if isinstance(node, Directory):
+            os.makedirs(place, exist_ok=True)
+            for name, entry in node.entries.items():
+                self._lay_out(entry, f"{path}/{name}")
+        elif isinstance(node, Link):
+            os.symlink(node.target, place)
+        else:
+            with open(place, "w") as file:
+                file.write(node.read() if isinstance(node, Attribute) else "")
+        if isinstance(node, WqNode):
+            self.nodes[path] = node
+
+    def on_call(self, thread: Thread, registers: RegisterArray) -> None:
+        """At the seccomp stop of a traced call."""
+        number = registers[ORIG_RAX]
+        if number == _WRITE:
+            self._write(thread, registers)
+        elif number in _PATHS:
+            self._path(thread, registers, number)
+        else:
+            assert self.mapper is not None
+            self.mapper.on_call(thread, registers)
+
+    def _path(self, thread: Thread, registers: RegisterArray, number: int) -> None:
+        position = _PATHS[number]
+        raw = thread.mm.memory.read(registers[ARGUMENTS[position]], _LONGEST)
+        target = self._target(thread, os.fsdecode(raw.split(b"\0")[0]), registers[ARGUMENTS[0]] if position else _AT_FDCWD)
+        if target is None:
+            ptrace.resume(thread.tid)
+            return
+        file = None
+        if number in _OPENS:
+            node = self.nodes.get(_resolved(target, self.root))
+            if node:
+                try:
+                    file = self.files.handles[self.files.open(thread.tid, node, 0)]
+                except OSError as error:
+                    answer(thread, registers, -(error.errno or 5))
+                    return
+                target = self._backing(file)
+        changed = ptrace.copy_registers(registers)
+        changed[ARGUMENTS[position]] = place = registers[RSP] - 128 - _LONGEST
+        thread.mm.memory.write(place, os.fsencode(target) + b"\0")
+        ptrace.set_registers(thread.tid, changed)
+        result = self.injector.run_to_exit(thread.tid)
+        if file and result < 0:
+            self._forget(file)
+        registers[RAX] = result & (1 << 64) - 1
+        ptrace.set_registers(thread.tid, registers)
+        ptrace.resume(thread.tid)
+
+    def _target(self, thread: Thread, path: str, directory: int) -> str | None:
+        """Where the path leads in our directory; None if it is not ours."""
+        if not path.startswith("/"):
+            if directory & 0xFFFFFFFF == _AT_FDCWD or not os.path.basename(path).startswith("wq"):
+                return None
+            try:
+                base = os.readlink(f"/proc/{thread.tid}/fd/{directory & 0xFFFFFFFF}")
+            except OSError:
+                return None
+            path = os.path.join(base.removeprefix(self.root), path) if base.startswith(self.root) else base
+        path = os.path.normpath(path)
+        ours = any(path == top or path.startswith(top + "/") for top in self.tops)
+        return self.root + path if ours else None
+
+    def _backing(self, file: OpenFile) -> str:
+        """An empty file that stands for this one open file."""
+        place = os.path.join(self.opens, str(file.handle))
+        with open(place, "w"):
+            pass
+        watch = check(libc.inotify_add_watch(self._notify, os.fsencode(place), _IN_CLOSE), "inotify_add_watch")
+        self._watched[watch] = file.handle
+        return place
+
+    def _forget(self, file: OpenFile) -> None:
+        if file.handle in self.files.handles:
+            self.files.release(file.handle)
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                events = os.read(self._notify, 4096)
+            except OSError:
+                return
+            at = 0
+            while at < len(events):
+                watch, mask, _, length = struct.unpack_from("<iIII", events, at)
+                at += 16 + length
+                handle = self._watched.pop(watch, 0) if mask & _IN_CLOSE else 0
+                if handle in self.files.handles:
+                    self.files.release(handle)
+
+    def identify(self, thread: Thread, number: int) -> OpenFile | None:
+        """The open file behind a descriptor: its name tells."""
+        try:
+            path = os.readlink(f"/proc/{thread.tid}/fd/{number}")
+        except OSError:
+            return None
+        if not path.startswith(self.opens):
+            return None
+        return self.files.handles.get(int(os.path.basename(path).split(" ")[0]))
+
+    def _write(self, thread: Thread, registers: RegisterArray) -> None:
+        file = self.identify(thread, registers[ARGUMENTS[0]] & 0xFFFFFFFF)
+        if file is None:
+            ptrace.resume(thread.tid)
+            return
+        data = thread.mm.memory.read(registers[ARGUMENTS[1]], registers[ARGUMENTS[2]])
+        try:
+            answer(thread, registers, self.files.write(thread.tid, file.handle, data))
+        except OSError as error:
+            answer(thread, registers, -(error.errno or 5))
+
+
+def _resolved(target: str, root: str) -> str:
+    """The tree's own path of what ``target`` leads to, following links."""
+    return os.path.realpath(target).removeprefix(os.path.realpath(root))
+
+
+def _sweep() -> None:
+    """Remove what runs that were killed have left."""
+    for name in os.listdir(tempfile.gettempdir()):
+        owner = name.removeprefix(_PREFIX).split("-")[0]
+        path = os.path.join(tempfile.gettempdir(), name)
+        if name.startswith(_PREFIX) and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
+            try:
+                if os.lstat(path).st_uid == os.getuid():
+                    shutil.rmtree(path, ignore_errors=True)
+            except OSError:
+                continue

@@ -1,0 +1,145 @@
+"""The rules of /dev/dsa/wqM.N."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import run_python
+
+pytestmark = pytest.mark.needs_run
+
+
+def test_open_mmap_and_close() -> None:
+    done = run_python("""
+        def error(function, *arguments, **named):
+            try:
+                function(*arguments, **named)
+            except OSError as error:
+                return error.errno
+        import errno
+        print(error(open_portal, length=8192) == errno.EINVAL)
+        first, fd = open_portal("/dev/dsa/wq0.1", keep=True)
+        print(error(open_portal, "/dev/dsa/wq0.1") == errno.EBUSY)
+        clients = lambda: open("/sys/bus/dsa/devices/wq0.1/clients").read().strip()
+        print(clients(), open("/sys/bus/dsa/devices/dsa0/clients").read().strip())
+        os.close(fd)
+        print(clients())  # the mapping holds the file
+        source, target = Buffer(64), Buffer(64)
+        print(move(first, source, target, 64, movdir64b))
+        libc.munmap(first, 4096)
+        end = time.monotonic() + 5
+        while clients() != "0" and time.monotonic() < end:
+            time.sleep(0.01)
+        print(clients(), error(open_portal, "/dev/dsa/wq0.1"))
+    """)
+    assert done.out.split("\n")[:6] == ["True", "True", "1 1", "1", "1", "0 None"], done.err
+
+
+def test_the_portal_after_munmap_and_mremap() -> None:
+    done = run_python("""
+        portal, fd = open_portal(keep=True)
+        source, target = Buffer(64), Buffer(64)
+        moved = libc.mremap(portal, 4096, 4096, 3, ctypes.c_void_p(0x5b0000000000))
+        print(hex(moved), move(moved, source, target, 64))
+        print(died(lambda: None))
+        print(libc.mprotect(ctypes.c_void_p(moved), 4096, 3), move(moved, source, target, 64))
+        libc.munmap(moved, 4096)
+        again = libc.mmap(moved, 4096, 3, 0x32, -1, 0)
+        noop = Buffer(64)
+        noop.data.raw = descriptor(NOOP)
+        print(hex(again), enqcmd(again, noop.address))
+        libc.munmap(again, 4096)
+        enqcmd(again, noop.address)
+    """)
+    assert done.out.split("\n")[:4] == ["0x5b0000000000 1", "0", "0 1", "0x5b0000000000 1"], done.err
+    assert done.code == 128 + 11
+
+
+def test_write_submits_and_deny_mmap_leaves_only_that() -> None:
+    script = """
+        import errno
+        fd = os.open("/dev/dsa/wq0.0", os.O_RDWR)
+        source, target, record = Buffer(64), Buffer(64), Buffer(64)
+        source.data.raw = b"w" * 64
+        one = descriptor(MOVE, record.address, source.address, target.address, 64)
+        print(os.write(fd, one + descriptor(NOOP)), wait(record), bytes(target) == bytes(source))
+        def error(data):
+            try:
+                return os.write(fd, data)
+            except OSError as error:
+                return error.errno
+        print(error(descriptor(NOOP, record.address + 8)) == errno.EINVAL, error(descriptor(NOOP) + descriptor(NOOP, 8)))
+        batch = Buffer(128)
+        batch.data.raw = descriptor(NOOP) * 2
+        print(error(descriptor(BATCH, record.address, batch.address, size=2)))
+        print(libc.mmap(None, 4096, 2, 1, fd, 0) == 2**64 - 1 and ctypes.get_errno())
+    """
+    done = run_python(script)
+    assert done.out.split("\n")[:4] == ["128 1 True", "True 64", "64", "False"], done.err
+    done = run_python(script, "--deny-mmap")
+    assert done.out.split("\n")[:4] == ["128 1 True", "True 64", "22", "1"], done.err
+    assert done.report["instructions"] == {"write": 3}
+
+
+def test_poll_wakes_on_a_software_error() -> None:
+    done = run_python("""
+        import select, threading
+        portal, fd = open_portal(keep=True)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        print(poll.poll(50))
+        threading.Timer(0.2, lambda: submit(portal, descriptor(0x7f))).start()
+        began = time.monotonic()
+        events = poll.poll(5000)
+        print(events == [(fd, select.POLLIN)], time.monotonic() - began < 3)
+        print(died(lambda: os._exit(0 if poll.poll(0) == [] else 1)))
+    """)
+    assert done.out.split("\n")[:3] == ["[]", "True True", "0"], done.err
+
+
+def test_close_waits_for_what_is_outstanding() -> None:
+    done = run_python(
+        """
+        portal, fd = open_portal(keep=True)
+        record = Buffer(32)
+        submit(portal, descriptor(NOOP, record.address))
+        print(record.data.raw[0])
+        os.close(fd)
+        print(record.data.raw[0])
+    """,
+        "--delay",
+        "2000000",
+    )
+    assert done.out == "0\n1\n", done.err
+
+
+def test_wrong_kind_of_store_for_the_queue() -> None:
+    done = run_python("""
+        noop = Buffer(64)
+        noop.data.raw = descriptor(NOOP)
+        shared, _ = open_portal()
+        dedicated, _ = open_portal("/dev/dsa/wq0.1")
+        movdir64b(shared, noop.address)
+        print(enqcmd(dedicated, noop.address))
+    """)
+    assert done.out == "1\n"
+    told = [problem["what"] for problem in done.report["problems"]]
+    assert any("use ENQCMD" in what for what in told) and any("use MOVDIR64B" in what for what in told)
+    assert done.report["submissions"] == 0
+
+
+def test_a_full_dedicated_queue_loses_descriptors_silently() -> None:
+    done = run_python(
+        """
+        portal, _ = open_portal("/dev/dsa/wq0.0")
+        noop = Buffer(64)
+        noop.data.raw = descriptor(NOOP)
+        for _ in range(10):
+            movdir64b(portal, noop.address)
+        """,
+        "--wq",
+        "dedicated,size=4",
+        "--delay",
+        "300000",
+    )
+    assert done.report["submissions"] == 4, done.err
+    assert sum(p["count"] for p in done.report["problems"] if "full (4 descriptors)" in p["what"]) == 6
