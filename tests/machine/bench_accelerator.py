@@ -9,14 +9,14 @@ from dsa_memory import FlatMemory
 
 from pasidlab.machine.accelerator import Accelerator, Op, WqConfig
 
-SIZE = 1 << 28
+SIZE, HALF = 1 << 28, 1 << 27
 SOURCE, TARGET = 1 << 16, (1 << 16) + SIZE + (SIZE >> 3)
 RUNS = {
     "memory move": (describe(Op.MEMORY_MOVE, first=SOURCE, second=TARGET, size=SIZE), SIZE),
     "fill": (describe(Op.FILL, first=0x0123456789ABCDEF, second=TARGET, size=SIZE), SIZE),
     "compare": (describe(Op.COMPARE, first=SOURCE, second=TARGET, size=SIZE), SIZE),
     "compare pattern": (describe(Op.COMPARE_PATTERN, first=SOURCE, second=0, size=SIZE), SIZE),
-    "dualcast": (describe(Op.DUALCAST, first=SOURCE, second=TARGET, size=SIZE // 2, dest2=TARGET + SIZE // 2), SIZE // 2),
+    "dualcast": (describe(Op.DUALCAST, first=SOURCE, second=TARGET, size=HALF, dest2=TARGET + HALF), HALF),
     "CRC generation": (describe(Op.CRC, first=SOURCE, size=SIZE), SIZE),
     "copy with CRC": (describe(Op.COPY_CRC, first=SOURCE, second=TARGET, size=SIZE), SIZE),
     "DIF insert 512": (describe(Op.DIF_INSERT, first=SOURCE, second=TARGET, size=SIZE), SIZE),
@@ -45,7 +45,8 @@ def main() -> None:
         device.execute(descriptor, memory, wq)
         start = time.perf_counter()
         outcome = device.execute(descriptor, memory, wq)
-        print(f"{name:18} {size / (time.perf_counter() - start) / 1e9:8.2f} GB/s  status {outcome.status:#x} {outcome.reason}")
+        speed = size / (time.perf_counter() - start) / 1e9
+        print(f"{name:18} {speed:8.2f} GB/s  status {outcome.status:#x} {outcome.reason}")
 
 
 if __name__ == "__main__":

@@ -44,5 +44,6 @@ PLACES = {
 
 def record(memory, address=RECORD):
     """The completion record at ``address``, taken apart."""
-    status, result, info, completed, fault = struct.unpack_from("<BBBxIQ", raw := memory.get(address, 32))
-    return SimpleNamespace(status=status, result=result, info=info, completed=completed, fault=fault, tail=raw[16:], raw=raw)
+    names = ("status", "result", "info", "completed", "fault")
+    raw = memory.get(address, 32)
+    return SimpleNamespace(**dict(zip(names, struct.unpack_from("<BBBxIQ", raw), strict=True)), tail=raw[16:], raw=raw)

@@ -19,7 +19,7 @@ class Region:
 
 
 class FakeMemory:
-    """Regions in address order; whatever lies between them faults. ``absent`` holds page numbers that are not present."""
+    """Regions; whatever lies between them faults. ``absent`` holds page numbers that are not present."""
 
     def __init__(self, *regions: Region) -> None:
         self.regions = sorted(regions, key=lambda region: region.start)

@@ -66,7 +66,7 @@ def test_the_references_give_the_published_values():
     assert reference_crc(bytes(32), 0, 32, False, False) == 0x8A9136AA
     assert reference_crc(b"\xff" * 32, 0, 32, False, False) == 0x62A8AB43
     assert reference_crc(bytes(range(32)), 0, 32, False, False) == 0x46DD794E
-    assert reference_crc(bytes(4096), 0, 64, False, False) == 0x6482D367EB22B64E  # NVM Express NVM command set, 5.2.1.3.4
+    assert reference_crc(bytes(4096), 0, 64, False, False) == 0x6482D367EB22B64E  # NVM Express NVM Command Set
     assert reference_crc(b"\xff" * 4096, 0, 64, False, False) == 0xC0DDBA7302ECA3AC
     assert reference_crc(text, 0, 64, False, False) == 0xAE8B14860A799888
     assert t10(text) == 0xD0DB
@@ -75,8 +75,8 @@ def test_the_references_give_the_published_values():
 @settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 2**64 - 1), st.booleans(), st.booleans())
 def test_crc_of_any_bytes_with_any_option(data, seed, inversion, reflection):
-    array = np.frombuffer(data, np.uint8)
-    assert crc32c(array, seed & 0xFFFFFFFF, inversion, reflection) == reference_crc(data, seed & 0xFFFFFFFF, 32, inversion, reflection)
+    array, short = np.frombuffer(data, np.uint8), seed & 0xFFFFFFFF
+    assert crc32c(array, short, inversion, reflection) == reference_crc(data, short, 32, inversion, reflection)
     assert crc64(array, seed, inversion, reflection) == reference_crc(data, seed, 64, inversion, reflection)
 
 
@@ -148,7 +148,8 @@ def test_dif_tags_fixed_and_incrementing_and_inverted_crc():
     flags = {"dest_dif": FIXED_REFERENCE | INCREMENTING_APPLICATION, "dif_flags": 0x0C}
     run(memory, Op.DIF_INSERT, first=A, second=B, size=1024, reference=9, application=0xFFFF, **flags)
     first, second = data[:512], data[512:]
-    assert memory.get(B, 1040) == first + dif(first, 0xFFFF, 9, 0xFFFF, 0xFFFF) + second + dif(second, 0, 9, 0xFFFF, 0xFFFF)
+    fields = dif(first, 0xFFFF, 9, 0xFFFF, 0xFFFF), dif(second, 0, 9, 0xFFFF, 0xFFFF)
+    assert memory.get(B, 1040) == first + fields[0] + second + fields[1]
     assert struct.unpack("<8xIHH", record(memory).tail) == (9, 0, 1)
 
 
@@ -251,7 +252,8 @@ def test_dif_insert_then_strip_restores(index, count, inversions, kinds, referen
     kind = (kinds & 1) << 4 | (kinds & 2) << 6
     run(memory, Op.DIF_INSERT, first=A, second=B, size=size * count, dif_flags=flags, dest_dif=kind,
         reference=reference, mask=mask, application=application)  # fmt: skip
-    tags = {"source_reference": reference, "source_mask": mask, "source_application": application}
-    checked = run(memory, Op.DIF_CHECK, first=B, size=(size + 8) * count, dif_flags=flags, source_dif=kind, **tags)
-    stripped = run(memory, Op.DIF_STRIP, first=B, second=A, size=(size + 8) * count, dif_flags=flags, source_dif=kind, **tags)
+    fields = {"source_reference": reference, "source_mask": mask, "source_application": application}
+    fields |= {"first": B, "size": (size + 8) * count, "dif_flags": flags, "source_dif": kind}
+    checked = run(memory, Op.DIF_CHECK, **fields)
+    stripped = run(memory, Op.DIF_STRIP, second=A, **fields)
     assert checked.ok and stripped.ok and memory.get(A, size * count) == data

@@ -1,4 +1,4 @@
-"""Page faults: what was done before them, what the completion record says, and that a continuation finishes the work."""
+"""Page faults: what was done before, what the completion record says, and that a continuation finishes the work."""
 
 import random
 import struct
@@ -26,28 +26,39 @@ def strict(memory, gencap=GENCAP_1_0, **fields):
     return Accelerator(gencap).execute(describe(**fields), memory, WqConfig(), strict_faults=True)
 
 
-DIFF = {"opcode": Op.CREATE_DELTA, "first": A, "second": B, "size": 0x8000, "delta_address": C, "delta_maximum": 0x10000}
+MOVE = {"opcode": Op.MEMORY_MOVE, "first": A + 100, "second": B + 50, "size": 20000}
+CAST = {"opcode": Op.DUALCAST, "first": A, "second": B, "dest2": C, "size": 20000}
+SEEDED = {"opcode": Op.CRC, "flags": 12 | 1 << 16, "first": A, "size": 20000, "seed_address": C}
+DIX = {"opcode": Op.DIX_GENERATE, "first": A, "second": B + 0xF00, "size": 51200}
+DIFF = {
+    "opcode": Op.CREATE_DELTA,
+    "first": A,
+    "second": B,
+    "size": 0x8000,
+    "delta_address": C,
+    "delta_maximum": 0x10000,
+}
 # operation, page that is absent, status byte, bytes completed, fault address, operand of the fault info field
 CASES = [
-    ({"opcode": Op.MEMORY_MOVE, "first": A + 100, "second": B + 50, "size": 20000}, A + 0x2000, 0x03, 0x2000 - 100, None, 1),
-    ({"opcode": Op.MEMORY_MOVE, "first": A + 100, "second": B + 50, "size": 20000}, B + 0x3000, 0x83, 0x3000 - 50, None, 3),
-    ({"opcode": Op.MEMORY_MOVE, "first": A + 100, "second": B + 50, "size": 20000}, A, 0x03, 0, A + 100, 1),
+    (MOVE, A + 0x2000, 0x03, 0x2000 - 100, None, 1),
+    (MOVE, B + 0x3000, 0x83, 0x3000 - 50, None, 3),
+    (MOVE, A, 0x03, 0, A + 100, 1),
     ({"opcode": Op.MEMORY_MOVE, "first": A, "second": B, "size": SIZE}, B + CHUNK + PAGE, 0x83, CHUNK + PAGE, None, 3),
     ({"opcode": Op.FILL, "first": 7, "second": B + 1, "size": SIZE - 1}, B + 0x90000, 0x83, 0x8FFFF, None, 3),
     ({"opcode": Op.COMPARE, "first": A, "second": A, "size": 20000}, A + 0x3000, 0x03, 0x3000, None, 1),
     ({"opcode": Op.COMPARE, "first": B, "second": C, "size": 20000}, C + 0x3000, 0x03, 0x3000, None, 2),
     ({"opcode": Op.COMPARE_PATTERN, "first": B, "second": 0, "size": 20000}, B + 0x1000, 0x03, 0x1000, None, 1),
-    ({"opcode": Op.DUALCAST, "first": A, "second": B, "dest2": C, "size": 20000}, A + 0x1000, 0x03, 0x1000, None, 1),
-    ({"opcode": Op.DUALCAST, "first": A, "second": B, "dest2": C, "size": 20000}, B + 0x2000, 0x83, 0x2000, None, 3),
-    ({"opcode": Op.DUALCAST, "first": A, "second": B, "dest2": C, "size": 20000}, C + 0x3000, 0x83, 0x3000, None, 4),
+    (CAST, A + 0x1000, 0x03, 0x1000, None, 1),
+    (CAST, B + 0x2000, 0x83, 0x2000, None, 3),
+    (CAST, C + 0x3000, 0x83, 0x3000, None, 4),
     ({"opcode": Op.CACHE_FLUSH, "second": B + 8, "size": 20000}, B + 0x2000, 0x03, 0x2000 - 8, None, 3),
     ({"opcode": Op.TRANSLATION_FETCH, "first": B, "size": 20000}, B + 0x2000, 0x03, 0, None, 1),
     ({"opcode": Op.CRC, "first": A + 1, "size": 20000}, A + 0x2000, 0x03, 0x1FFF, None, 1),
-    ({"opcode": Op.CRC, "flags": 12 | 1 << 16, "first": A, "size": 20000, "seed_address": C}, C, 0x03, 0, C, 2),
+    (SEEDED, C, 0x03, 0, C, 2),
     ({"opcode": Op.COPY_CRC, "first": A, "second": B, "size": 20000}, B + 0x2000, 0x83, 0x2000, None, 3),
     ({"opcode": Op.DIF_INSERT, "first": A, "second": B, "size": 51200}, A + 0x2000, 0x03, 0x2000, None, 1),
     ({"opcode": Op.DIF_INSERT, "first": A, "second": B, "size": 51200}, B + 0x2000, 0x83, 15 * 512, None, 3),
-    ({"opcode": Op.DIX_GENERATE, "first": A, "second": B + 0xF00, "size": 51200}, B + 0x1000, 0x83, 32 * 512, None, 3),
+    (DIX, B + 0x1000, 0x83, 32 * 512, None, 3),
     (DIFF, A + 0x2000, 0x03, 0x2000, None, 1),
     (DIFF, B + 0x4000, 0x03, 0x4000, None, 2),
     (DIFF, C + 0x1000, 0x83, 4096 // 10 * 8, None, 3),
@@ -74,11 +85,12 @@ def test_block_on_fault_brings_the_page_in(memory, fields, absent, status, compl
 @pytest.mark.parametrize("flags, code", [(12, 0x03), (14, 0x04)])
 def test_unmapped_and_read_only_memory(memory, flags, code):
     end = A + SIZE
-    Accelerator().execute(describe(Op.MEMORY_MOVE, flags=flags, first=end - 100, second=B, size=200), memory, WqConfig())
+    device, wq = Accelerator(), WqConfig()
+    device.execute(describe(Op.MEMORY_MOVE, flags=flags, first=end - 100, second=B, size=200), memory, wq)
     assert (record(memory).status, record(memory).completed, record(memory).fault) == (code, 100, end)
     assert memory.get(B, 101) == memory.get(end - 100, 100) + b"\0"
     memory.regions[2].writable = False
-    Accelerator().execute(describe(Op.FILL, flags=flags, second=B + 5, size=200), memory, WqConfig())
+    device.execute(describe(Op.FILL, flags=flags, second=B + 5, size=200), memory, wq)
     assert (record(memory).status, record(memory).completed, record(memory).fault) == (code | 0x80, 0, B + 5)
 
 
@@ -92,7 +104,8 @@ def test_dualcast_leaves_both_destinations_alike(memory):
     memory.absent = {(C + 0x3000) // PAGE}
     memory.put(B, b"old!" * 0x2000)
     strict(memory, opcode=Op.DUALCAST, first=A, second=B, dest2=C, size=20000)
-    assert memory.get(B, 0x3004) == memory.get(A, 0x3000) + b"old!" and memory.get(C, 0x3001) == memory.get(A, 0x3000) + b"\0"
+    source = memory.get(A, 0x3000)
+    assert memory.get(B, 0x3004) == source + b"old!" and memory.get(C, 0x3001) == source + b"\0"
 
 
 def test_a_difference_before_the_fault_wins(memory):
@@ -159,8 +172,8 @@ def test_crc_goes_on_with_its_partial_value(memory):
     assert record(memory).tail[:4] == whole
 
 
-@pytest.mark.parametrize("opcode, size, taken, given", [(Op.DIF_INSERT, 512 * 40, 512, 520), (Op.DIF_STRIP, 520 * 40, 520, 512)])
-def test_dif_goes_on_with_its_tags(memory, opcode, size, taken, given):
+@pytest.mark.parametrize("opcode, taken, given", [(Op.DIF_INSERT, 512, 520), (Op.DIF_STRIP, 520, 512)])
+def test_dif_goes_on_with_its_tags(memory, opcode, taken, given):
     insert = {"opcode": Op.DIF_INSERT, "first": A, "second": B, "size": 512 * 40}
     assert strict(memory, **insert).ok
     memory.put(C, memory.get(B, 520 * 40))
@@ -176,7 +189,7 @@ def test_dif_goes_on_with_its_tags(memory, opcode, size, taken, given):
         fields["size"] -= blocks * taken
         fields[prefix + "reference"] = struct.unpack_from("<I", outcome.tail, 0 if prefix else 8)[0]
 
-    resume(memory, {"opcode": opcode, "first": source, "second": target, "size": size}, fix)
+    resume(memory, {"opcode": opcode, "first": source, "second": target, "size": taken * 40}, fix)
     assert memory.get(target, given * 40) == memory.get(B if opcode == Op.DIF_INSERT else A, given * 40)
 
 
@@ -184,7 +197,7 @@ def test_apply_delta_faults(memory):
     offsets = [0, 1, 511, 512, 513, 1024]
     deltas = b"".join(struct.pack("<H", offset) + b"newbytes" for offset in offsets)
     memory.put(C + 0x1000 - 30, deltas)
-    fields = {"opcode": Op.APPLY_DELTA, "first": C + 0x1000 - 30, "second": B, "size": 0x4000, "delta_size": len(deltas)}
+    fields = {"opcode": Op.APPLY_DELTA, "first": C + 0x1000 - 30, "second": B, "size": 0x4000, "delta_size": 60}
     memory.absent = {(B + 0x1000) // PAGE}
     outcome = strict(memory, **fields)
     assert (outcome.status_byte, outcome.bytes_completed, outcome.fault_address) == (0x83, 30, B + 0x1000)
@@ -205,7 +218,8 @@ def test_apply_delta_through_one_scattered_write(memory):
 
     memory.scatter = scatter
     memory.put(C, b"".join(struct.pack("<H", offset) + b"newbytes" for offset in (3, 9)))
-    assert Accelerator().execute(describe(Op.APPLY_DELTA, first=C, second=B, size=80, delta_size=20), memory, WqConfig()).ok
+    descriptor = describe(Op.APPLY_DELTA, first=C, second=B, size=80, delta_size=20)
+    assert Accelerator().execute(descriptor, memory, WqConfig()).ok
     assert calls == [2] and memory.get(B + 24, 8) == memory.get(B + 72, 8) == b"newbytes"
 
 

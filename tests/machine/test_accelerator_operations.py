@@ -86,7 +86,9 @@ def test_compare_pattern(memory, at):
     assert (outcome.result, outcome.bytes_completed) == (int(at is not None), at or 0)
 
 
-@pytest.mark.parametrize("expected, equal, status", [(0, True, 1), (0, False, 2), (1, True, 2), (1, False, 1), (3, False, 1)])
+@pytest.mark.parametrize(
+    "expected, equal, status", [(0, True, 1), (0, False, 2), (1, True, 2), (1, False, 1), (3, False, 1)]
+)
 def test_check_result_of_compare(memory, expected, equal, status):
     descriptor = describe(Op.COMPARE, flags=CHECK, first=A, second=A if equal else A + 1, size=64, expected=expected)
     assert Accelerator().execute(descriptor, memory, WqConfig()).status == status == record(memory).status
@@ -120,7 +122,7 @@ def test_check_result_of_create_delta(memory, mask, status):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 600), st.lists(st.tuples(st.integers(0, 599), st.binary(min_size=8, max_size=8)), max_size=40))
 def test_create_delta_then_apply_delta_restores(words, changes):
-    m = FakeMemory(Region(0x1000, bytearray(0x1000)), Region(A, bytearray(8192)), Region(B, bytearray(8192)), Region(C, bytearray(8192)))
+    m = FakeMemory(*(Region(base, bytearray(8192)) for base in (0x1000, A, B, C)))
     m.put(A, random.Random(words).randbytes(8 * words))
     m.put(B, m.get(A, 8 * words))
     for at, data in changes:
@@ -213,13 +215,15 @@ def test_batch_members_keep_the_order_of_a_fence_in_any_shuffle(memory):
         members.append(member(4, Op.MEMORY_MOVE, flags=13, first=B, second=B + 100, size=32))
         memory.put(B, bytes(200))
         Batch(memory, *members)
-        outcome = Accelerator().execute(describe(Op.BATCH, first=C, size=5), memory, WqConfig(), rng=random.Random(seed))
+        batch, rng = describe(Op.BATCH, first=C, size=5), random.Random(seed)
+        outcome = Accelerator().execute(batch, memory, WqConfig(), rng=rng)
         assert outcome.ok and memory.get(B + 100, 32) == struct.pack("<4Q", 7, 7, 7, 7)
 
 
 def test_fence_after_a_failure_abandons_the_rest(memory):
-    bad = member(1, Op.COMPARE, flags=12 | 0x80, first=A, second=B, size=8, expected=0)  # false predicate counts as failure
-    outcome = Batch(memory, member(0, Op.NOOP), bad, member(2, Op.NOOP), member(3, Op.NOOP, flags=13), member(4, Op.NOOP)).run()
+    bad = member(1, Op.COMPARE, flags=12 | 0x80, first=A, second=B, size=8)  # a false predicate counts as failure
+    rest = member(2, Op.NOOP), member(3, Op.NOOP, flags=13), member(4, Op.NOOP)
+    outcome = Batch(memory, member(0, Op.NOOP), bad, *rest).run()
     assert (outcome.status, outcome.bytes_completed, outcome.abandoned) == (Status.BATCH_FAILED, 3, 2)
     assert "1 of 5 descriptors failed, 2 abandoned at a fence" in outcome.reason
     assert [record(memory, 0x2000 + 32 * i).status for i in range(5)] == [1, 2, 1, 0, 0]
@@ -245,8 +249,9 @@ def test_a_member_s_record_may_lie_on_its_own_descriptor(memory):
 
 
 def test_a_member_s_record_may_lie_on_a_later_descriptor(memory):
-    members = [describe(Op.FILL, record=C + 64, first=9, second=B, size=8), member(1, Op.FILL, first=5, second=B + 8, size=8)]
-    assert Batch(memory, *members).run().ok and memory.get(B, 16) == struct.pack("<2Q", 9, 5)
+    first = describe(Op.FILL, record=C + 64, first=9, second=B, size=8)
+    second = member(1, Op.FILL, first=5, second=B + 8, size=8)
+    assert Batch(memory, first, second).run().ok and memory.get(B, 16) == struct.pack("<2Q", 9, 5)
 
 
 def test_batch_ignores_priv_of_its_members(memory):
@@ -254,7 +259,8 @@ def test_batch_ignores_priv_of_its_members(memory):
 
 
 def test_batch_error_flag_continues_a_failed_batch(memory):
-    outcome = Batch(memory, member(0, Op.NOOP), member(1, Op.NOOP, flags=13)).run(gencap=GENCAP_1_0 | ALL, flags=12 | 1 << 16)
+    batch = Batch(memory, member(0, Op.NOOP), member(1, Op.NOOP, flags=13))
+    outcome = batch.run(gencap=GENCAP_1_0 | ALL, flags=12 | 1 << 16)
     assert (outcome.status, outcome.result, outcome.bytes_completed) == (5, 1, 1)
 
 

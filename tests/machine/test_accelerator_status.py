@@ -37,22 +37,22 @@ REJECTED = [
     (0x10, {"opcode": 0xFF}, "opcode 0xff: not an operation of this device"),
     (0x11, {**MOVE, "flags": 12 | 1 << 7}, "flag bit 7 (check result) not allowed for opcode 0x03 (memory move)"),
     (0x11, {**MOVE, "flags": 12 | 1}, "flag bit 0 (fence) not allowed outside a batch"),
-    (0x11, {**MOVE, "flags": 12 | 1 << 4}, "flag bit 4 (request completion interrupt) not allowed: the device has user-mode interrupts disabled"),
-    (0x11, {**MOVE, "flags": 12 | 1 << 5}, "flag bit 5 (cache control 3) not allowed for opcode 0x03 (memory move) by this device"),
+    (0x11, {**MOVE, "flags": 12 | 1 << 4}, "not allowed: the device has user-mode interrupts disabled"),
+    (0x11, {**MOVE, "flags": 12 | 1 << 5}, "flag bit 5 (cache control 3) not allowed for opcode 0x03"),
     (0x11, {**MOVE, "flags": 12 | 1 << 6}, "flag bit 6 not allowed for opcode 0x03"),
     (0x11, {**MOVE, "flags": 12 | 1 << 15}, "flag bit 15 not allowed"),
     (0x11, {**MOVE, "flags": 12 | 1 << 16}, "flag bit 16 not allowed"),
     (0x11, {"opcode": Op.NOOP, "flags": 12 | 2}, "flag bit 1 (block on fault) not allowed for opcode 0x00 (no-op)"),
-    (0x11, {"opcode": Op.FILL, "flags": 12 | 1 << 18}, "flag bit 18 not allowed for opcode 0x04 (fill) by this device"),
+    (0x11, {"opcode": Op.FILL, "flags": 12 | 1 << 18}, "flag bit 18 not allowed for opcode 0x04 (fill)"),
     (0x11, {"opcode": Op.FILL, "flags": 12 | 1 << 9}, "flag bit 9 (address 1 TC selector) not allowed"),
     (0x11, {"opcode": Op.CACHE_FLUSH, "flags": 12 | 1 << 8}, "flag bit 8 (cache control 1) not allowed"),
-    (0x11, {"opcode": Op.CRC, "flags": 12 | 1 << 11}, "flag bit 11 (address 3 TC selector) not allowed"),
-    (0x11, {"opcode": Op.CRC, "flags": 4}, "flag bit 3 (request completion record) must be 1 for opcode 0x10 (CRC generation)"),
+    (0x11, {"opcode": Op.CRC, "flags": 12 | 1 << 11}, "flag bit 11 (address 3 TC selector)"),
+    (0x11, {"opcode": Op.CRC, "flags": 4}, "must be 1 for opcode 0x10 (CRC generation)"),
     (0x11, {"opcode": Op.COMPARE, "flags": 4}, "flag bit 3 (request completion record) must be 1"),
-    (0x11, {"opcode": Op.DRAIN, "flags": 4}, "flag bit 3 (request completion record) must be 1 for opcode 0x02 (drain)"),
-    (0x11, {"opcode": Op.DRAIN, "flags": 12 | 1 << 16}, "flag bit 16 not allowed for opcode 0x02 (drain) by this device"),
+    (0x11, {"opcode": Op.DRAIN, "flags": 4}, "flag bit 3 (request completion record) must be 1 for"),
+    (0x11, {"opcode": Op.DRAIN, "flags": 12 | 1 << 16}, "flag bit 16 not allowed for opcode 0x02 (drain) by"),
     (0x11, {"opcode": Op.DRAIN, "flags": 12 | 1 << 10}, "flag bit 10 (address 2 TC selector) not allowed"),
-    (0x11, {"opcode": Op.BATCH, "flags": 12 | 1 << 16}, "flag bit 16 not allowed for opcode 0x01 (batch) by this device"),
+    (0x11, {"opcode": Op.BATCH, "flags": 12 | 1 << 16}, "flag bit 16 not allowed for opcode 0x01 (batch) by"),
     (0x11, {"opcode": Op.TRANSLATION_FETCH, "flags": 12 | 1 << 16}, "flag bit 16 not allowed"),
     (0x12, {"opcode": Op.NOOP, "size": 1}, "byte 32 is 0x01, reserved for opcode 0x00 (no-op)"),
     (0x12, {**MOVE, "expected": 1}, "byte 40 is 0x01, reserved for opcode 0x03 (memory move)"),
@@ -65,10 +65,10 @@ REJECTED = [
     (0x12, {"opcode": Op.DRAIN, "first": 64}, "byte 16 is 0x40, reserved"),
     (0x12, {"opcode": Op.TRANSLATION_FETCH, "first": A, "size": 8, "stride": 4096}, "byte 49"),
     (0x13, {**MOVE, "size": 0}, "transfer size is 0"),
-    (0x13, {**MOVE, "size": (1 << 31) + 1}, "transfer size 2147483649 is more than the work queue's 2147483648"),
+    (0x13, {**MOVE, "size": (1 << 31) + 1}, "2147483649 is more than the work queue's 2147483648"),
     (0x13, {**DELTA, "size": 0x80008}, "transfer size 524296 is beyond a delta record's 0x80000"),
     (0x13, {"opcode": Op.TRANSLATION_FETCH, "first": A, "size": 0}, "region of 0 bytes"),
-    (0x13, {"opcode": Op.TRANSLATION_FETCH, "first": (1 << 64) - 8, "size": 9}, "region of 9 bytes at 0xfffffffffffffff8"),
+    (0x13, {"opcode": Op.TRANSLATION_FETCH, "first": (1 << 64) - 8, "size": 9}, "region of 9 bytes"),
     (0x14, {"opcode": Op.BATCH, "first": A, "size": 0}, "descriptor count 0, allowed are 2 to 1024"),
     (0x14, {"opcode": Op.BATCH, "first": A, "size": 1}, "descriptor count 1"),
     (0x14, {"opcode": Op.BATCH, "first": A, "size": 1025}, "descriptor count 1025"),
@@ -82,17 +82,17 @@ REJECTED = [
     (0x16, {"opcode": Op.COPY_CRC, "first": A, "second": A + 63, "size": 64}, "overlaps"),
     (0x16, {**INSERT, "second": A - 519}, "source [0x10000, +512) overlaps destination [0xfdf9, +520)"),
     (0x17, {**CAST, "dest2": C + 8}, "destinations 0x20000 and 0x30008 differ in bits 11:0"),
-    (0x18, {"opcode": Op.BATCH, "first": A + 32, "size": 2}, "descriptor list address 0x10020 is not a multiple of 64"),
+    (0x18, {"opcode": Op.BATCH, "first": A + 32, "size": 2}, "list address 0x10020 is not a multiple of 64"),
     (0x1C, {**DELTA, "first": A + 4}, "source 1 0x10004 is not a multiple of 8"),
     (0x1C, {**DELTA, "second": B + 1}, "source 2"),
     (0x1C, {**DELTA, "size": 60}, "transfer size 0x3c is not a multiple of 8"),
     (0x1C, {**APPLY, "second": A + 1}, "destination"),
-    (0x1C, {"opcode": Op.CRC, "flags": 12 | 1 << 16, "first": A, "size": 8, "seed_address": B + 2}, "CRC seed address"),
-    (0x1C, {"opcode": Op.DIX_GENERATE, "first": A, "second": B + 4, "size": 512}, "destination 0x20004 is not a multiple of 8"),
+    (0x1C, {"opcode": Op.CRC, "flags": 12 | 1 << 16, "first": A, "size": 8, "seed_address": B + 2}, "seed address"),
+    (0x1C, {"opcode": Op.DIX_GENERATE, "first": A, "second": B + 4, "size": 512}, "0x20004 is not a multiple of 8"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("status, descriptor, words", REJECTED, ids=lambda value: f"{value:#x}" if isinstance(value, int) else "")
+@pytest.mark.parametrize("status, descriptor, words", REJECTED)
 def test_a_rejected_descriptor_says_why_and_touches_nothing(memory, status, descriptor, words):
     before = memory.get(A, END - A)
     outcome = execute(memory, **descriptor)
@@ -110,11 +110,11 @@ def test_invalid_flags_are_all_named_in_the_record(memory):
 WITH_QUEUE = [
     (0x10, WqConfig(operations=OPERATIONS_1_0), {"opcode": Op.DIX_GENERATE}, "not configured for this work queue"),
     (0x10, WqConfig(ats=False), {"opcode": Op.TRANSLATION_FETCH}, "not configured"),
-    (0x11, WqConfig(block_on_fault=False), {**MOVE, "flags": 14}, "block on fault) not allowed: the work queue has block_on_fault=0"),
-    (0x13, WqConfig(max_transfer_size=32), MOVE, "transfer size 64 is more than the work queue's 32"),
+    (0x11, WqConfig(block_on_fault=False), {**MOVE, "flags": 14}, "the work queue has block_on_fault=0"),
+    (0x13, WqConfig(max_transfer_size=32), MOVE, "transfer size 64 is more than"),
     (0x14, WqConfig(max_batch_size=8), {"opcode": Op.BATCH, "first": A, "size": 9}, "allowed are 2 to 8"),
     (0x15, WqConfig(max_transfer_size=64), DELTA, "delta record size 80, allowed are 80 to 64"),
-    (0x19, WqConfig(user_interrupts=True, interrupts=3), {**MOVE, "flags": 28, "handle": 3}, "completion interrupt handle 3 of 3"),
+    (0x19, WqConfig(user_interrupts=True, interrupts=3), {**MOVE, "flags": 28, "handle": 3}, "interrupt handle 3 of 3"),
     (0x1E, WqConfig(second_tc=False), {**MOVE, "flags": 12 | 1 << 9}, "TC-B"),
 ]  # fmt: skip
 
@@ -126,7 +126,9 @@ def test_what_the_work_queue_does_not_allow(memory, status, wq, descriptor, word
 
 
 def test_what_the_device_cannot_do(memory):
-    none = int(GENCAP_1_0) & ~(Cap.OVERLAPPING_COPY.value | Cap.CACHE_CONTROL.value | Cap.DESTINATION_READBACK.value | 1)
+    none = int(GENCAP_1_0) & ~(
+        Cap.OVERLAPPING_COPY.value | Cap.CACHE_CONTROL.value | Cap.DESTINATION_READBACK.value | 1
+    )
     assert execute(memory, gencap=none, **{**MOVE, "second": A + 1}).status == 0x16
     for bit in (1, 8, 14):
         assert execute(memory, **{**MOVE, "flags": 12 | 1 << bit}).ok
@@ -135,7 +137,8 @@ def test_what_the_device_cannot_do(memory):
 
 def test_durable_writes_and_the_reserved_cache_control_encodings(memory):
     durable = int(GENCAP_1_0) | Cap.DURABLE_WRITE.value
-    for encoding, legal in ((1 << 5, True), (1 << 5 | 1 << 14, True), (1 << 5 | 1 << 8, False), (1 << 5 | 1 << 8 | 1 << 14, False)):
+    one, two, three = 1 << 8, 1 << 14, 1 << 5
+    for encoding, legal in ((three, True), (three | two, True), (three | one, False), (three | two | one, False)):
         assert execute(memory, gencap=durable, **{**MOVE, "flags": 12 | encoding}).ok is legal
 
 
@@ -159,9 +162,9 @@ def test_batch_drain_and_update_window_inside_a_batch(memory):
         ({**MOVE, "record": 0x1001}, 0x1B, "not 32-byte aligned"),
         ({**MOVE, "trusted": 1 << 31}, 0x1D, "Priv is 1"),
         ({**MOVE, "flags": 0, "record": 0, "size": 0}, 0x13, "transfer size is 0"),
-        ({**MOVE, "flags": 0}, 0x12, "completion record address is not 0 although flag bit 2 says it is not valid"),
+        ({**MOVE, "flags": 0}, 0x12, "address is not 0 although flag bit 2 says"),
         ({**MOVE, "flags": 8, "record": 0}, 0x11, "request completion record) not allowed without flag bit 2"),
-        ({"opcode": Op.COMPARE, "flags": 0, "record": 0}, 0x11, "flag bit 2 (completion record address valid) must be 1"),
+        ({"opcode": Op.COMPARE, "flags": 0, "record": 0}, 0x11, "completion record address valid) must be 1"),
         ({**MOVE, "flags": 0, "record": 0, "first": END}, 0x03, "page fault reading 0x40000 after 0 bytes"),
     ],
 )
