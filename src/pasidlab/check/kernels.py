@@ -37,7 +37,7 @@ PARTITIONS = 1 << PARTITION_BITS
 PLACE_BITS = 26
 PLACE_MASK = (1 << PLACE_BITS) - 1
 LINE = 64  # bytes: eight keys
-BATCH = 64  # states whose cache lines are fetched together
+BATCH = 32  # states whose cache lines are fetched together
 _TOP = 64 - PARTITION_BITS
 _KEY_TOP = -1 << _TOP  # set in every key
 
@@ -128,16 +128,16 @@ def expand_frontier(
     tally: Table,
     worst: int,
 ) -> int:
-    """Expand the next ``quota`` frontier states of each partition first..last-1 into ``out``.
+    """Expand the next frontier states of partitions first..last-1 into ``out``, each until it has ``quota`` successors.
 
-    Return the number of successors.
+    Return the number of all successors.
     """
     stride, start, again = words * 8, out, 0
     open_properties, open_error = tally[OPEN], tally[OPEN_ERROR]
     for p in range(first, last):
-        end = min(parts[p, END], parts[p, NEXT] + quota)
-        state, stop = parts[p, LOG] + parts[p, NEXT] * stride, parts[p, LOG] + end * stride
-        while state != stop:
+        state, stop = parts[p, LOG] + parts[p, NEXT] * stride, parts[p, LOG] + parts[p, END] * stride
+        full = out + quota * stride
+        while state != stop and out < full:
             out += call3(expand, state, out, observed) * stride
             again |= load64(observed + 40)
             by_state, by_step = load64(observed) & open_properties, load64(observed + 8) & open_properties
@@ -147,7 +147,7 @@ def expand_frontier(
                 tally[BY_STEP] = keep_smallest(state, words, by_step, tally[BY_STEP], worst, 64)
                 tally[ERROR] = keep_smallest(state, words, error, tally[ERROR], worst, ERROR_ROW)
             state += stride
-        parts[p, NEXT] = end
+        parts[p, NEXT] = (state - parts[p, LOG]) // stride
     tally[AGAIN] |= again
     return (out - start) // stride
 
@@ -200,16 +200,21 @@ def probe(words: int, log: int, table: int, lines: int, state: int, h: int) -> i
             number = 0
 
 
+@compiled("void(int64, int64, int64, int64, int64, int64)")
+def fetch(words: int, table: int, lines: int, batch: int, size: int, hashes: int) -> None:
+    """Hash a batch of states and have the lines where they belong brought into the cache."""
+    for k in range(size):
+        h = hash_state(batch + k * words * 8, words)
+        store64(hashes + 8 * k, h)
+        prefetch(table + line_of(h, lines) * LINE)
+
+
 @compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
 def insert_narrow(log: int, count: int, table: int, lines: int, batch: int, size: int, hashes: int) -> int:
     """Insert a batch of states of one word; return the count.
 
     No branch depends on whether a state is new, because no processor can predict it.
     """
-    for k in range(size):
-        h = hash_state(batch + k * 8, 1)
-        store64(hashes + 8 * k, h)
-        prefetch(table + line_of(h, lines) * LINE)
     for k in range(size):
         h = load64(hashes + 8 * k)
         key = h | _KEY_TOP
@@ -231,10 +236,6 @@ def insert_wide(words: int, log: int, count: int, table: int, lines: int, batch:
     """Insert a batch of longer states; return the count."""
     stride = words * 8
     for k in range(size):
-        h = hash_state(batch + k * stride, words)
-        store64(hashes + 8 * k, h)
-        prefetch(table + line_of(h, lines) * LINE)
-    for k in range(size):
         h = load64(hashes + 8 * k)
         line = table + line_of(h, lines) * LINE
         equal = equal_lanes(line, ~PLACE_MASK, (h | _KEY_TOP) & ~PLACE_MASK)
@@ -255,8 +256,7 @@ def insert(words: int, parts: Table, first: int, last: int, sources: Table, offs
     """Insert what the groups scattered to partitions first..last-1, in the order of the groups.
 
     Return -1 when done, or a partition that has to grow first: then call again with ``first`` at that partition.
-    ``hashes`` is room for BATCH words. A batch passes up to three times: ask for the line, ask for the log entry,
-    insert.
+    ``hashes`` is room for 2 * BATCH words. While a batch is inserted, the lines of the next one are on their way.
     """
     stride = words * 8
     for p in range(first, last):
@@ -269,18 +269,21 @@ def insert(words: int, parts: Table, first: int, last: int, sources: Table, offs
         )
         for source in range(parts[p, SOURCE], sources.size):
             base, end = sources[source] + offsets[source, p] * stride, offsets[source, p + 1] - offsets[source, p]
-            i = parts[p, DONE]
+            i, now, then = parts[p, DONE], hashes, hashes + 8 * BATCH
+            fetch(words, table, lines, base + i * stride, min(end - i, BATCH), now)
             while i < end:
                 size = min(end - i, BATCH)
                 if count + size > limit:
                     parts[p, COUNT], parts[p, SOURCE], parts[p, DONE] = count, source, i
                     return p
                 batch = base + i * stride
-                if words == 1:
-                    count = insert_narrow(log, count, table, lines, batch, size, hashes)
-                else:
-                    count = insert_wide(words, log, count, table, lines, batch, size, hashes)
                 i += size
+                fetch(words, table, lines, base + i * stride, min(end - i, BATCH), then)
+                if words == 1:
+                    count = insert_narrow(log, count, table, lines, batch, size, now)
+                else:
+                    count = insert_wide(words, log, count, table, lines, batch, size, now)
+                now, then = then, now
             parts[p, DONE] = 0
         parts[p, COUNT], parts[p, SOURCE] = count, 0
     return -1

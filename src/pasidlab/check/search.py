@@ -27,10 +27,9 @@ from pasidlab.check.result import Budget, NativeModel, OnProgress, Progress, Sea
 from pasidlab.check.store import MOST_STATES, Store
 from pasidlab.check.verdicts import Verdicts
 
-_ROUND = 1 / 8  # successors of a round per state stored: large enough to reuse cache lines, small against the store
-_MOST_ROUND = 1 << 22  # successors: a round takes no longer than some tenths of a second
-_LEAST_QUOTA = 256  # states a partition expands in a round, at least ...
-_ROUND_BYTES = 1 << 30  # ... unless the address space for their successors, were all to have the most, exceeds this
+_ROUND = 1 / 4  # successors of a round per state stored: large enough to reuse cache lines, small against the store
+_LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
+_MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
 _PROGRESS = 0.5  # seconds between reports
 
@@ -84,7 +83,7 @@ class _Worker:
     def __init__(self, successors: int, words: int, observed_words: int) -> None:
         self.successors = Block(successors * words * 8, huge=False)
         self.numbers = Block(successors, huge=False)  # partition of each, one byte
-        self.hashes = Block(k.BATCH * 8)
+        self.hashes = Block(2 * k.BATCH * 8)
         self.observed = Block(observed_words * 8)
         self.most = 0  # successors it held at once
 
@@ -113,11 +112,11 @@ class _Search:
         self.start = self.reported = time.perf_counter()
         self.reported_states = self.peak = 0
         self.completed = -1
-        worst_case = k.PARTITIONS * max(model.max_successors, 1)
-        self.most_quota = max(_ROUND_BYTES // (worst_case * self.store.stride), 16)
-        self.quota = min(_LEAST_QUOTA, self.most_quota)  # states a partition expands in this round
+        self.quota = (
+            _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
+        )
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
-        successors = max(b - a for a, b in pairwise(edges)) * self.most_quota * max(model.max_successors, 1)
+        successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
         self.successors = successors  # room of a group or worker
         self.groups = [_Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
         self.workers = [_Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
@@ -139,7 +138,7 @@ class _Search:
                 self._share(pool, self._insert, alone)
                 self._account()
             self.completed += 1
-            self._set_quota()
+            self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), _MOST_QUOTA)
             self.verdicts.close_level(self.completed, [(g.tally, g.worst) for g in self.groups])
             if self.stop_on & self.verdicts.settled:
                 return "violation"
@@ -211,13 +210,6 @@ class _Search:
             )
             if p >= 0:
                 self.store.grow(p)
-
-    def _set_quota(self) -> None:
-        """Choose the size of the next level's rounds from what is the same for any number of threads."""
-        expanded = int(self.store.levels[-1].sum())
-        branching = max(sum(group.transitions for group in self.groups) / expanded, 1.0)
-        states = min(self.store.count * _ROUND, _MOST_ROUND) / branching
-        self.quota = min(max(int(states / k.PARTITIONS), _LEAST_QUOTA), self.most_quota)
 
     def _open_tallies(self) -> None:
         for group in self.groups:
