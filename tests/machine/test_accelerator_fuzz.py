@@ -21,8 +21,8 @@ END = BASE + WRITABLE + READ_ONLY + MORE
 LEGAL = frozenset(STATUS_TEXT) - {0x53}
 SIZES = (0, 1, 2, 7, 8, 10, 64, 80, 100, 512, 520, 1024, 1040, 4096, 4104, 5000)
 SIZES += (0x4000, 0x80000, 0x80008, 1 << 31, 0xFFFFFFFF)
-EVERY = GENCAP_1_0 | sum(cap.value for cap in Cap)
-DEVICES = (Accelerator(), Accelerator(EVERY), Accelerator(int(GENCAP_1_0) & ~0x107))
+EVERY = GENCAP_1_0 | sum(value for name, value in vars(Cap).items() if name.isupper())
+DEVICES = (Accelerator(), Accelerator(EVERY), Accelerator(GENCAP_1_0 & ~0x107))
 QUEUES = (
     WqConfig(),
     WqConfig(shared=False, block_on_fault=False, max_batch_size=16, max_transfer_size=4096),

@@ -126,9 +126,7 @@ def test_what_the_work_queue_does_not_allow(memory, status, wq, descriptor, word
 
 
 def test_what_the_device_cannot_do(memory):
-    none = int(GENCAP_1_0) & ~(
-        Cap.OVERLAPPING_COPY.value | Cap.CACHE_CONTROL.value | Cap.DESTINATION_READBACK.value | 1
-    )
+    none = GENCAP_1_0 & ~(Cap.OVERLAPPING_COPY | Cap.CACHE_CONTROL | Cap.DESTINATION_READBACK | 1)
     assert execute(memory, gencap=none, **{**MOVE, "second": A + 1}).status == 0x16
     for bit in (1, 8, 14):
         assert execute(memory, **{**MOVE, "flags": 12 | 1 << bit}).ok
@@ -136,7 +134,7 @@ def test_what_the_device_cannot_do(memory):
 
 
 def test_durable_writes_and_the_reserved_cache_control_encodings(memory):
-    durable = int(GENCAP_1_0) | Cap.DURABLE_WRITE.value
+    durable = GENCAP_1_0 | Cap.DURABLE_WRITE
     one, two, three = 1 << 8, 1 << 14, 1 << 5
     for encoding, legal in ((three, True), (three | two, True), (three | one, False), (three | two | one, False)):
         assert execute(memory, gencap=durable, **{**MOVE, "flags": 12 | encoding}).ok is legal

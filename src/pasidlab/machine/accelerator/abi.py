@@ -7,7 +7,7 @@ revision 3.0 (June 2025), called "DSA spec" below, with its section or table.
 from __future__ import annotations
 
 import struct
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 DESCRIPTOR_SIZE = 64  # bytes, DSA spec 8.1
 RECORD_SIZE = 32  # bytes, DSA spec 8.2
@@ -76,8 +76,8 @@ OPERATIONS_1_0 = 0x1_003F_03FF  # the whole of DSA 1.0
 OPERATIONS_2_0 = OPERATIONS_1_0 | 1 << Op.TRANSLATION_FETCH | 1 << Op.DIX_GENERATE  # 2.0, without a second process
 
 
-class Flag(IntFlag):
-    """Descriptor flags (DSA spec table 8-3); bits 16 to 23 mean something else for each operation."""
+class Flag:
+    """Descriptor flags (DSA spec table 8-3), as plain masks; bits 16 to 23 mean something else for each operation."""
 
     FENCE = 1 << 0
     BLOCK_ON_FAULT = 1 << 1
@@ -124,8 +124,8 @@ BYPASS_DATA_REFLECTION = 1 << 18
 CRC_64 = 1 << 19
 
 
-class Cap(IntFlag):
-    """The bits of the GENCAP register that change what a descriptor may say (DSA spec 9.2.2)."""
+class Cap:
+    """The bits of the GENCAP register that change what a descriptor may say (DSA spec 9.2.2), as plain masks."""
 
     BLOCK_ON_FAULT = 1 << 0
     OVERLAPPING_COPY = 1 << 1

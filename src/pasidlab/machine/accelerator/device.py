@@ -32,8 +32,8 @@ OPERATIONS: dict[int, Operation] = {
     Op.DIX_GENERATE: integrity.dif,
     Op.CACHE_FLUSH: moving.cache_flush,
 }
-_VALID, _REQUEST = int(Flag.RECORD_ADDRESS_VALID), int(Flag.REQUEST_RECORD)
-_BLOCK, _TC = int(Flag.BLOCK_ON_FAULT), int(Flag.RECORD_TC)
+_VALID, _REQUEST, _BLOCK, _TC = Flag.RECORD_ADDRESS_VALID, Flag.REQUEST_RECORD, Flag.BLOCK_ON_FAULT, Flag.RECORD_TC
+_BATCH, _SUCCESS, _BAD_TC = int(Op.BATCH), int(Status.SUCCESS), int(Status.TRAFFIC_CLASS)
 _MISALIGNED = RECORD_SIZE - 1
 
 
@@ -41,7 +41,7 @@ class Accelerator:
     """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2). It keeps nothing between two descriptors."""
 
     def __init__(self, gencap: int = abi.GENCAP_1_0) -> None:
-        self.gencap = int(gencap)
+        self.gencap = gencap
         self._bench = Bench()
         self._checkers: dict[WqConfig, Checker] = {}
 
@@ -54,11 +54,11 @@ class Accelerator:
         ``rng`` the members of a batch run in any order that its fences allow.
         """
         d = Descriptor(descriptor)
-        o = Outcome(Status.SUCCESS, d.opcode)
+        o = Outcome(_SUCCESS, d.opcode)
         wrong = self._check(d, memory, wq, False)
         if wrong:
             _reject(o, wrong)
-        elif d.opcode == Op.BATCH:
+        elif d.opcode == _BATCH:
             self._batch(d, memory, wq, strict_faults, rng, o)
         else:
             OPERATIONS[d.opcode](d, Access(memory, strict_faults, bool(d.flags & _BLOCK), self.gencap, self._bench), o)
@@ -134,7 +134,7 @@ class Accelerator:
             rng.shuffle(members)
         failed = False
         for d in members:
-            member = Outcome(Status.SUCCESS, d.opcode)
+            member = Outcome(_SUCCESS, d.opcode)
             wrong = self._check(d, memory, wq, True)
             if wrong:
                 _reject(member, wrong)
@@ -156,7 +156,7 @@ def _reject(o: Outcome, wrong: Rejection) -> None:
 def _complete(d: Descriptor, memory: Memory, o: Outcome) -> Outcome:
     """Write the completion record where flags and status ask for one (DSA spec 5.8.1, table 8-3 bits 2 and 3)."""
     quiet = o.status in QUIET
-    if not d.flags & _VALID or o.status in abi.NEVER_IN_RECORD or (o.status == Status.TRAFFIC_CLASS and d.flags & _TC):
+    if not d.flags & _VALID or o.status in abi.NEVER_IN_RECORD or (o.status == _BAD_TC and d.flags & _TC):
         o.software_error = not quiet
         return o
     if quiet and not d.flags & _REQUEST:

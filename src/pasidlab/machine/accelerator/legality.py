@@ -144,16 +144,17 @@ RESERVED_WHEN: dict[int, Callable[[Descriptor], int]] = {  # table 5-4 and secti
     Op.DIX_GENERATE: _dif_destination,
 }
 _HANDLE = 0xFFFF << 8 * 36
-_INTERRUPT = int(Flag.REQUEST_INTERRUPT)
-_TCS = int(_TC1 | _TC2 | _TC3 | Flag.RECORD_TC)
-_SUSPECT = int(_TC3 | Flag.CACHE_CONTROL_3)  # allowed or not depending on other flags
+_DRAIN = int(Op.DRAIN)
+_INTERRUPT = Flag.REQUEST_INTERRUPT
+_TCS = _TC1 | _TC2 | _TC3 | Flag.RECORD_TC
+_SUSPECT = _TC3 | Flag.CACHE_CONTROL_3  # allowed or not depending on other flags
 
 
 class Checker:
     """The rules of one work queue on one device, ready to test descriptors against."""
 
     def __init__(self, wq: WqConfig, gencap: int) -> None:
-        self.wq, self.gencap = wq, int(gencap)
+        self.wq, self.gencap = wq, gencap
         common = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD | Flag.RECORD_TC
         if wq.user_interrupts:
             common |= Flag.REQUEST_INTERRUPT
@@ -164,11 +165,11 @@ class Checker:
                 missing = 0
                 for flag, operations, need in _NEEDS:
                     if not gencap & need and (operations is None or code in operations):
-                        missing |= int(flag)
+                        missing |= flag
                 if not wq.block_on_fault:
-                    missing |= int(Flag.BLOCK_ON_FAULT)
-                self._forbidden[code] = 0xFFFFFF & ~(int(common | rule.allowed) & ~missing)
-                self._required[code] = int(rule.required)
+                    missing |= Flag.BLOCK_ON_FAULT
+                self._forbidden[code] = 0xFFFFFF & ~((common | rule.allowed) & ~missing)
+                self._required[code] = rule.required
                 self._reserved[code] = rule.mask | _HANDLE
 
     def check(self, d: Descriptor, in_batch: bool) -> Rejection | None:
@@ -181,7 +182,7 @@ class Checker:
         if in_batch:
             bad &= ~1  # fence
         required = self._required[opcode]
-        if bad or flags & _SUSPECT or flags & required != required or opcode == Op.DRAIN or not flags & 4:
+        if bad or flags & _SUSPECT or flags & required != required or opcode == _DRAIN or not flags & 4:
             rejection = self._flags(d, bad, in_batch)
             if rejection:
                 return rejection
@@ -218,13 +219,12 @@ class Checker:
             bad |= flags & _TC3  # table 8-3, bit 11
         if flags & Flag.CACHE_CONTROL_3 and flags & Flag.CACHE_CONTROL_1:
             bad |= flags & (Flag.CACHE_CONTROL_3 | Flag.CACHE_CONTROL_1)  # encodings 101 and 111, table 8-4
-        bad = int(bad)
         if bad:
             bit = (bad & -bad).bit_length() - 1
             return Rejection(Status.BAD_FLAGS, self._why_flag(d, bit, in_batch), bad)
         missing = self._required[opcode] & ~flags
         if opcode == Op.DRAIN and not flags & (Flag.REQUEST_RECORD | Flag.REQUEST_INTERRUPT):
-            missing |= int(Flag.REQUEST_RECORD)
+            missing |= Flag.REQUEST_RECORD
         if missing:
             bit = (missing & -missing).bit_length() - 1
             what = f"flag bit {bit} ({abi.FLAG_NAMES[bit]}) must be 1 for {self._op(opcode)}"

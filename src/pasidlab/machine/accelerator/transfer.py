@@ -49,7 +49,7 @@ class Outcome:
     register because no completion record may show it. ``write_fault`` is bit 7 of the status byte.
     """
 
-    status: int = Status.SUCCESS
+    status: int = 1
     opcode: int = 0
     result: int = 0
     bytes_completed: int = 0
