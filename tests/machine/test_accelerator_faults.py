@@ -234,3 +234,26 @@ def test_create_delta_result_tells_whether_any_delta_was_written(memory):
 def test_drain_readback_fault(memory):
     outcome = strict(memory, GENCAP_1_0 | Cap.DRAIN_READBACK, opcode=Op.DRAIN, flags=12 | 1 << 17, second=0x50)
     assert (outcome.status, outcome.fault_address, record(memory, RECORD).status) == (0x1F, 0x50, 0x1F)
+
+
+def inside(memory, limit):
+    """Copy and fill as a process would do them itself, stopping after ``limit`` bytes."""
+
+    def copy(destination, source, length):
+        return memory.write(destination, memory.get(source, min(limit, length)))
+
+    def fill(destination, pattern, length):
+        return memory.write(destination, (pattern * (length // 8 + 1))[: min(limit, length)])
+
+    memory.copy, memory.fill = copy, fill
+
+
+@pytest.mark.parametrize("limit", [0, 5, 0x12345, SIZE])
+def test_bulk_work_inside_the_process_is_finished_by_the_device(memory, limit):
+    inside(memory, limit)
+    device, wq = Accelerator(), WqConfig()
+    assert device.execute(describe(Op.MEMORY_MOVE, first=A, second=B + 3, size=SIZE - 3), memory, wq).ok
+    assert memory.get(B + 3, SIZE - 3) == memory.get(A, SIZE - 3)
+    outcome = device.execute(describe(Op.FILL, first=0x0102030405060708, second=C + 5, size=SIZE), memory, wq)
+    assert (outcome.bytes_completed, outcome.fault_address) == (SIZE - 5, C + SIZE)
+    assert memory.get(C + 5, SIZE - 5) == (struct.pack("<Q", 0x0102030405060708) * (SIZE // 8))[: SIZE - 5]

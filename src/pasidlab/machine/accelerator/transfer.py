@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,19 +15,23 @@ from pasidlab.machine.accelerator.abi import WRITE_FAULT, Status
 Bytes = NDArray[np.uint8]
 CHUNK = 1 << 19  # bytes the device holds at once: bounded memory, and both buffers stay in the CPU's cache
 PAGE = 4096
+BULK = 1 << 16  # bytes from which a copy inside the process is worth its trouble
 
 
 class Memory(Protocol):
     """The process's memory, as the device sees it through the PASID of a descriptor.
 
-    Three more methods are used where the object has them:
+    More methods are used where the object has them:
 
     - ``write_record(address, record) -> int`` writes bytes 1 to 31 of a completion record and then byte 0, in that
       order, and tells how many it wrote;
     - ``writable(address, length) -> int`` counts bytes up to the first that may not be written, so that the device can
       translate the completion record before it starts;
     - ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data`` to ``addresses`` and tells how
-      many bytes it wrote in all.
+      many bytes it wrote in all;
+    - ``copy(destination, source, length) -> int`` and ``fill(destination, pattern, length) -> int`` do inside the
+      process what would otherwise pass through the device's buffers, for ``BULK`` bytes and more; they go upwards and
+      tell how many bytes they did. Where that is fewer, the device goes on by itself and finds the fault.
     """
 
     def read_into(self, address: int, buffer: memoryview, /) -> int:
@@ -118,6 +123,10 @@ class Access:
         if self.strict and len(data):
             data = data[: self.memory.present(address, len(data))]
         return self.memory.write(address, data) if len(data) else 0
+
+    def inside(self, name: str, size: int) -> Callable[..., int] | None:
+        """The process's own way to copy or fill ``size`` bytes, where there is one and it is worth it."""
+        return getattr(self.memory, name, None) if size >= BULK and not self.strict else None
 
     def fault(self, o: Outcome, address: int, completed: int, operand: int, *, write: bool = False) -> Outcome:
         """Record that ``o`` stopped at ``address`` after ``completed`` bytes (DSA spec 3.13.2, status 3 or 4)."""
