@@ -36,9 +36,9 @@ def compiled(signature: str) -> Callable[[Function], Function]:
 
     def wrap(function: Function) -> Function:
         try:
-            return cast(Function, njit(signature, nogil=True, cache=True)(function))
+            return cast(Function, njit(signature, nogil=True, cache=True, no_cfunc_wrapper=True)(function))
         except RuntimeError:  # "cannot cache function": neither the package nor the user's cache directory is writable
-            return cast(Function, njit(signature, nogil=True)(function))
+            return cast(Function, njit(signature, nogil=True, no_cfunc_wrapper=True)(function))
 
     return wrap
 
