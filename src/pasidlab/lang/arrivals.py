@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.lang.declare import Range, base, event, maybe, require, rule
+from pasidlab.lang.declare import Range, base, event, instruction, maybe, require, rule
 
 # mypy: disable-error-code="name-defined"
 HARDIRQ_ENTRY = 1
@@ -66,6 +66,7 @@ def arrive_ipi() -> None:
     this_cpu.irqs_off = True
 
 
+@instruction
 def return_from_hardirq() -> None:
     """irq_exit_rcu(), then the interrupted context; softirqs run first when user mode was interrupted."""
     if current is not None and this_cpu.softirq_pc == 0 and current.pc == EXIT_TO_USER:
@@ -92,6 +93,7 @@ def arrive_softirq() -> None:
     start_softirq()
 
 
+@instruction
 def return_from_softirq() -> None:
     """Back to the interrupted context: a task that was in user mode goes on with interrupts off."""
     this_cpu.softirq_count = 0
@@ -128,6 +130,7 @@ def block() -> None:
     begin_schedule()
 
 
+@instruction
 def return_from_schedule() -> None:
     """finish_task_switch(): every task was switched out with interrupts on."""
     this_cpu.irqs_off = False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pasidlab.lang.flow import Code, forward
-from pasidlab.lang.ir import Instr
+from pasidlab.lang.ir import CPU, Instr
 
 CONTEXTS = ("task", "schedule", "softirq", "hardirq")
 MASK_FIELDS = {"irqs": "Cpu.irqs_off", "preempt": "Cpu.preempt_count", "bh": "Cpu.softirq_count"}
@@ -18,6 +18,7 @@ class Masks:
     irqs_off: bool | None
     preempt: int | None
     bh: int | None
+    facts: frozenset[tuple[str, int]] = frozenset()  # per-CPU fields this context has set to a constant
 
     @property
     def irqs_possible(self) -> bool:
@@ -39,16 +40,20 @@ AT_ENTRY = {
 
 
 def masked(instr: Instr, masks: Masks) -> Masks:
-    """The masks after an instruction."""
+    """What is known after an instruction."""
+    if instr.op == "store" and instr.args[1] == CPU and str(instr.args[0]) not in MASK_FIELDS.values():
+        others = {(path, value) for path, value in masks.facts if path != instr.args[0]}
+        mine = {(str(instr.args[0]), instr.args[2])} if isinstance(instr.args[2], int) else set()
+        return replace(masks, facts=frozenset(others | mine))
     if instr.op != "mask":
         return masks
     change = str(instr.args[0])
     if change.startswith("irqs"):
-        return Masks(change == "irqs_off", masks.preempt, masks.bh)
+        return replace(masks, irqs_off=change == "irqs_off")
     step = 1 if change.endswith("off") else -1
     if change.startswith("preempt"):
-        return Masks(masks.irqs_off, None if masks.preempt is None else masks.preempt + step, masks.bh)
-    return Masks(masks.irqs_off, masks.preempt, None if masks.bh is None else masks.bh + step)
+        return replace(masks, preempt=None if masks.preempt is None else masks.preempt + step)
+    return replace(masks, bh=None if masks.bh is None else masks.bh + step)
 
 
 def _same_or_unknown(a: Masks, b: Masks) -> Masks:
@@ -56,6 +61,7 @@ def _same_or_unknown(a: Masks, b: Masks) -> Masks:
         a.irqs_off if a.irqs_off == b.irqs_off else None,
         a.preempt if a.preempt == b.preempt else None,
         a.bh if a.bh == b.bh else None,
+        a.facts & b.facts,
     )
 
 

@@ -34,8 +34,11 @@ def size(name: str) -> int:
     return 1 << 20
 
 
-def struct(*, count: int) -> Callable[[type[T]], type[T]]:
-    """A class whose annotated attributes are state, in ``count`` elements."""
+def struct(*, count: int, symmetric: bool = False) -> Callable[[type[T]], type[T]]:
+    """A class whose annotated attributes are state, in ``count`` elements.
+
+    ``symmetric``: they are interchangeable; only the initial states may tell them apart by number (``at``, ``index``).
+    """
     return lambda cls: cls
 
 

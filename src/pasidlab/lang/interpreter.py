@@ -10,6 +10,7 @@ from pasidlab.lang.emit import fold
 from pasidlab.lang.ir import BINARY, Action, Instr, Model, Operand, Site
 from pasidlab.lang.layout import Layout, State
 from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.symmetry import Symmetry
 
 FUEL = 20_000
 """Instructions one step may execute before it counts as an infinite loop."""
@@ -56,9 +57,10 @@ class _Stop(Exception):
 class Interpreter:
     """Executes the actions of a model on States."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, symmetric: bool = False) -> None:
         self.model = model
         self.layout = Layout(model.fields)
+        self.symmetry = Symmetry(self.layout, model.symmetric if symmetric else ())
         self.fields = model.field_table()
         self.offsets = {}
         offset = 0
@@ -76,6 +78,10 @@ class Interpreter:
         """All initial states, in canonical order, without duplicates."""
         states = {o.state for o in self.run(self.model.init, (), self.default) if o.state is not None}
         return sorted(states, key=self.layout.pack)
+
+    def canonical(self, state: State) -> tuple[int, ...]:
+        """The packed words that stand for a state in the search: its own, or its class's where symmetry is used."""
+        return self.symmetry.canonical(state) if self.symmetry.structs else self.layout.pack(state)
 
     def successors(self, state: State) -> list[Outcome]:
         """Every step out of a state."""

@@ -22,8 +22,8 @@ STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, COUNTERS = 0, 1, 2, 3
 class ActionText:
     """Emits one LLVM function for an action with constant parameters."""
 
-    def __init__(self, name: str, action: Action, params: tuple[int, ...], layout: Layout, bits: dict[str, int], cover: dict[int, int]) -> None:
-        self.name, self.action, self.layout, self.bits, self.cover = name, action, layout, bits, cover
+    def __init__(self, name: str, action: Action, params: tuple[int, ...], layout: Layout, bits: dict[str, int], cover: dict[int, int], canonical: bool = False) -> None:
+        self.name, self.action, self.layout, self.bits, self.cover, self.canonical = name, action, layout, bits, cover, canonical
         self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
         self.lines: list[str] = []
         self.fresh = 0
@@ -277,6 +277,9 @@ class ActionText:
             number = self.do("add", self.do("mul", count, self.layout.words), w)
             value = self.get(f"%w{w}")
             self.put(f"store i64 {value}, ptr {self.index('%out', number)}")
+        if self.canonical:
+            first = self.do("mul", count, self.layout.words)
+            self.put(f"call void @canon(ptr {self.index('%out', first)})")
         self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
         self._commit()
         self.block("null")

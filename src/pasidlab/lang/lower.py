@@ -116,6 +116,7 @@ class Lowering:
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
             plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"]) for e, action in plain["never"]),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
+            tuple(s.name for s in self.names.namespace.structs.values() if s.symmetric),
         )  # fmt: skip
 
     def _plain(self, behaviour: Behaviour) -> Action:
@@ -203,6 +204,8 @@ class Lowering:
         traffic = Traffic()
         for program in programs:
             traffic.add(program.context, program.code)
+            if program.context in ("softirq", "hardirq"):
+                traffic.handlers[program.context] = (program.code, program.roots)
         for behaviour in behaviours:
             role = behaviour.entry.role
             if role != "initial":
@@ -234,8 +237,20 @@ class Lowering:
             guard += [_at("not", "%user", "%pc"), _at("require", "%user")]
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
+        guard += self._limit(entry.options.get("event", ""))
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
         return Action(entry.name, params, tuple(simplify(body, set())), cpu_param=uses_cpu)
+
+    def _limit(self, event: str) -> Code:
+        """Counts down how often a bounded event may still happen."""
+        limit = self.names.bounds.limits.get(event)
+        if limit is None:
+            return []
+        left = Field("Events", event, Int(0, limit), 1, limit)
+        self.fields[left.path] = left
+        return [
+            _at("load", "%left", left.path, 1), _at("require", "%left"), _at("sub", "%less", "%left", 1), _at("store", left.path, 1, "%less"),
+        ]  # fmt: skip
 
     def _finished(self, code: Code) -> Code:
         """Code with ``enter`` and the marks of atomicity replaced by what they do."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from pasidlab.lang.contexts import MASK_FIELDS, Masks
-from pasidlab.lang.flow import Code
+from pasidlab.lang.flow import Code, simplify
 from pasidlab.lang.ir import CPU, Instr
 
 OWN_CPU, OWN_TASK, OTHER = "own cpu", "own task", "other"
@@ -33,14 +33,17 @@ class Traffic:
     """Who accesses a field: per source (context name, ``rule``, ``user``, ``predicate``) the accesses made."""
 
     by_source: dict[str, set[Access]] = field(default_factory=lambda: defaultdict(set))
+    handlers: dict[str, tuple[Code, set[str]]] = field(default_factory=dict)  # contexts that nest: their code and entry labels
 
     def add(self, source: str, code: Code) -> None:
         """Count every access of a piece of code."""
-        relations = relation_of_locals(code)
-        for instr in code:
-            access = access_of(instr, relations)
-            if access:
-                self.by_source[source].add(access)
+        self.by_source[source] |= accesses_of(code)
+
+
+def accesses_of(code: Code) -> set[Access]:
+    """Every access of a piece of code."""
+    relations = relation_of_locals(code)
+    return {access for instr in code if (access := access_of(instr, relations))}
 
 
 def relation_of_locals(code: Code) -> dict[str, str]:
@@ -90,6 +93,10 @@ class Visibility:
 
     def __init__(self, traffic: Traffic, merged: bool) -> None:
         self.merged = merged
+        self.handlers = traffic.handlers
+        every = [access for accesses in traffic.by_source.values() for access in accesses]
+        self.written_from_afar = {a.field for a in every if a.write and a.relation == OTHER}
+        self._under: dict[tuple[str, frozenset[tuple[str, int]]], set[Access]] = {}
         self.by_source: dict[str, dict[str, set[Access]]] = {}
         for source, accesses in traffic.by_source.items():
             table: dict[str, set[Access]] = defaultdict(set)
@@ -121,18 +128,43 @@ class Visibility:
 
     def _local(self, mine: Access, masks: Masks) -> bool:
         """Contexts that may nest on this CPU here, and after preemption whatever else may run on it."""
-        sources = []
-        if masks.irqs_possible:
-            sources += ["hardirq", "ipi"]
-        if masks.softirq_possible:
-            sources.append("softirq")
-        if masks.preemption_possible:
-            sources += ["schedule", "predicate"]
-        if any(_conflict(mine, theirs) for source in sources for theirs in self._others(source, mine.field)):
+        facts = self._settled(masks)
+        nesting = [context for context, possible in (("hardirq", masks.irqs_possible), ("softirq", masks.softirq_possible)) if possible]
+        if any(_conflict(mine, theirs) for context in nesting for theirs in self._handler(context, facts)):
             return True
-        if not masks.preemption_possible or mine.relation == OWN_TASK:
+        if not masks.preemption_possible:
             return False
-        return any(_conflict(mine, theirs) for source in ("task", "user") for theirs in self._others(source, mine.field))
+        sources = ("schedule", "predicate") if mine.relation == OWN_TASK else ("schedule", "predicate", "task", "user")
+        return any(_conflict(mine, theirs) for source in sources for theirs in self._others(source, mine.field))
+
+    def _settled(self, masks: Masks) -> frozenset[tuple[str, int]]:
+        """What handlers that nest here will find: facts no handler changes while they hold (irq_fpu_usable() is false, say)."""
+        facts = masks.facts if masks.preempt or masks.bh else frozenset()
+        facts = frozenset(fact for fact in facts if fact[0] not in self.written_from_afar)
+        if masks.bh:
+            facts |= {(MASK_FIELDS["bh"], masks.bh)}
+        while facts:
+            written = {a.field for context in self.handlers for a in self._handler(context, facts) if a.write}
+            kept = frozenset(fact for fact in facts if fact[0] not in written)
+            if kept == facts:
+                break
+            facts = kept
+        return facts
+
+    def _handler(self, context: str, facts: frozenset[tuple[str, int]]) -> set[Access]:
+        """Accesses a nesting context can make given the facts: its code with the facts put in and simplified."""
+        if context not in self.handlers:
+            return set()
+        key = (context, facts)
+        if key not in self._under:
+            code, roots = self.handlers[context]
+            known = dict(facts)
+            assumed = [
+                Instr("copy", (i.args[0], known[str(i.args[1])]), i.site) if i.op == "load" and i.args[2] == CPU and i.args[1] in known else i
+                for i in code
+            ]
+            self._under[key] = accesses_of(simplify(assumed, roots))
+        return self._under[key]
 
 
 def _tightens(instr: Instr) -> bool:

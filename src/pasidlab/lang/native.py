@@ -15,6 +15,7 @@ from pasidlab.lang.interpreter import Interpreter, param_values
 from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.layout import Layout
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, ActionText, expand_text
+from pasidlab.lang.symmetry import Symmetry, canon_text
 
 SUCCESSORS_PER_CHOICE = 64
 
@@ -40,15 +41,15 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
 
 
-def compile_model(model: Model, *, coverage: bool = True) -> NativeModel:
-    """Compile a model for this machine, or take it from the cache."""
+def compile_model(model: Model, *, coverage: bool = True, symmetric: bool = False) -> NativeModel:
+    """Compile a model for this machine, or take it from the cache. ``symmetric``: successors are canonical under the model's symmetry."""
     layout = Layout(model.fields)
     bits = {p.name: n for n, p in enumerate(model.properties)}
-    emitter = _Emitter(model, layout, bits, coverage)
+    interpreter = Interpreter(model, symmetric=symmetric)
+    emitter = _Emitter(model, layout, bits, coverage, interpreter.symmetry)
     text = emitter.text()
     engine, cached = _compile(text)
-    interpreter = Interpreter(model)
-    packed = [layout.pack(state) for state in interpreter.initial_states()]
+    packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
     address = engine.get_function_address("expand")  # type: ignore[attr-defined]
     return NativeModel(
@@ -59,7 +60,8 @@ def compile_model(model: Model, *, coverage: bool = True) -> NativeModel:
 class _Emitter:
     """Collects the text of all actions, each specialised for its parameters."""
 
-    def __init__(self, model: Model, layout: Layout, bits: dict[str, int], coverage: bool) -> None:
+    def __init__(self, model: Model, layout: Layout, bits: dict[str, int], coverage: bool, symmetry: Symmetry) -> None:
+        self.symmetry = symmetry
         self.model, self.layout, self.bits, self.coverage = model, layout, bits, coverage
         self.next_word = COUNTERS
         self.bound = 0
@@ -68,14 +70,14 @@ class _Emitter:
 
     def text(self) -> str:
         """The whole LLVM module."""
-        parts: list[str] = []
+        parts = [canon_text(self.symmetry)] if self.symmetry.structs else []
         actions: list[tuple[str, int]] = []
         predicates: list[tuple[str, int, int]] = []
         for number, action in enumerate(self.model.actions):
             cover = self._cover(action) if self.coverage else {}
             for params in param_values(action):
                 name = f"a{number}.{'.'.join(map(str, params))}"
-                parts.append(ActionText(name, action, params, self.layout, self.bits, cover).text())
+                parts.append(ActionText(name, action, params, self.layout, self.bits, cover, bool(self.symmetry.structs)).text())
                 actions.append((name, self.next_word))
                 self.counters.setdefault(action.name, []).append(self.next_word)
                 self.next_word += 1

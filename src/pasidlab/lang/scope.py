@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Bounds:
-    """``sizes`` answers ``size("tasks")``; ``events`` answers ``event("fork")``."""
+    """``sizes`` answers ``size("tasks")``; ``events`` answers ``event("fork")``; ``limits`` how often one may happen."""
 
     sizes: dict[str, int] = field(default_factory=dict)
     events: frozenset[str] = frozenset()
+    limits: dict[str, int] = field(default_factory=dict)

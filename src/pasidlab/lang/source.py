@@ -31,6 +31,7 @@ class SourceStruct:
     node: ast.ClassDef
     count: ast.expr
     file: str
+    symmetric: bool = False
 
 
 @dataclass
@@ -101,8 +102,9 @@ def collect_text(text: str, file: str, namespace: Namespace) -> None:
 def _collect_class(node: ast.ClassDef, file: str, namespace: Namespace) -> None:
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "struct":
-            count = {keyword.arg: keyword.value for keyword in decorator.keywords}.get("count", ast.Constant(1))
-            namespace.structs[node.name] = SourceStruct(node.name, node, count, file)
+            options = {keyword.arg: keyword.value for keyword in decorator.keywords}
+            symmetric = isinstance(flag := options.get("symmetric"), ast.Constant) and flag.value is True
+            namespace.structs[node.name] = SourceStruct(node.name, node, options.get("count", ast.Constant(1)), file, symmetric)
             return
         if isinstance(decorator, ast.Name) and decorator.id == "base":
             namespace.bases[node.name] = SourceStruct(node.name, node, ast.Constant(1), file)

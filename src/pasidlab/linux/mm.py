@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import each, instruction, pick, reached, require, unreachable
+from pasidlab.lang.declare import instruction, pick, reached, require
 from pasidlab.linux.sva import intel_mm_release
 from pasidlab.linux.task import Mm
 from pasidlab.machine.iommu import pasid_entry
 
 
 def mm_alloc() -> Mm:
-    """A free mm_struct: the first."""
-    for mm in each(Mm):
-        if mm.mm_count == 0:
-            return mm
-    unreachable()
+    """A free mm_struct, any."""
+    mm = pick(Mm)
+    require(mm.mm_count == 0)
+    return mm
 
 
 @instruction
@@ -69,12 +68,4 @@ def mm_pasid_drop(mm: Mm) -> None:
     reached("no_stale")
     pasid_entry(mm.pasid).allocated = False
     mm.pasid = 0
-
-
-def first_mm_with_users() -> Mm:
-    """Any mm somebody runs in."""
-    mm = pick(Mm)
-    require(mm.mm_users != 0)
-    return mm
-
 

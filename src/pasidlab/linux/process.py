@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import (
-    each,
     enter,
     entry,
     instruction,
     local_irq_disable,
     local_irq_enable,
     maybe,
+    pick,
     release,
     require,
     start,
     take,
-    unreachable,
     user,
 )
 from pasidlab.linux.exit import deactivate_mm
@@ -70,11 +69,10 @@ def dup_mm() -> Mm:
 
 @instruction
 def alloc_task() -> Task:
-    """The first free task slot; ``struct fpu`` may lie where a dead task's lay."""
-    for task in each(Task):
-        if task.state == TASK_DEAD and not task.on_cpu:
-            return take(task)
-    unreachable()
+    """Any free task slot; ``struct fpu`` may lie where a dead task's lay."""
+    task = take(pick(Task))
+    require(task.state == TASK_DEAD)
+    return task
 
 
 def copy_process() -> Task:

@@ -23,7 +23,7 @@ TASK_TRACED = 2
 UserCount = Annotated[int, Range(0, 7)]
 
 
-@struct(count=TASKS)
+@struct(count=TASKS, symmetric=True)
 class Task(TaskContext):
     """task_struct, with its struct fpu. ``last_cpu`` None is the kernel's -1."""
 
@@ -60,7 +60,7 @@ class Task(TaskContext):
     had_pasid: bool = False
 
 
-@struct(count=MMS)
+@struct(count=MMS, symmetric=True)
 class Mm:
     """mm_struct."""
 

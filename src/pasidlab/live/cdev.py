@@ -1,4 +1,6 @@
-"""The rules of the work queue's character device, after drivers/dma/idxd/cdev.c (v6.12): open, mmap, write, poll, close."""
+"""The rules of the work queue's character device, after drivers/dma/idxd/cdev.c (v6.12): open, mmap, write, poll,
+close.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,15 @@ class Queues(Protocol):
 
 
 class CharacterDevices:
-    """All open device files. Called from the FUSE thread and the tracer; ``lock`` is held by both around shared state."""
+    """All open device files. Called from the FUSE thread and the tracer; ``lock`` is held by both around shared
+    state.
+    """
 
-    def __init__(self, threads: dict[int, Thread], iommu: Iommu, queues: Queues, lock: threading.RLock, *, safe: bool) -> None:
-        self.threads, self.iommu, self.queues, self.lock = threads, iommu, queues, lock
+    def __init__(
+        self, threads: dict[int, Thread], iommu: Iommu, queues: Queues, lock: threading.RLock,
+        bound: Callable[[Thread], None], *, safe: bool,
+    ) -> None:  # fmt: skip
+        self.threads, self.iommu, self.queues, self.lock, self.bound = threads, iommu, queues, lock, bound
         self.safe = safe  # user_submission_safe; false: mmap is refused, INTEL-SA-01084
         self.handles: dict[int, OpenFile] = {}
         self.identified: OpenFile | None = None
@@ -49,12 +56,14 @@ class CharacterDevices:
     def open(self, tid: int, node: WqNode, flags: int) -> int:
         """Binds the opener's address space. EBUSY for a dedicated queue already open."""
         with self.lock:
-            mm = self._mm(tid)
-            if mm is None:
+            thread = self.threads.get(tid)
+            if thread is None:
                 raise OSError(errno.EACCES, "")
+            mm = thread.mm
             if node.wq.mode == "dedicated" and self.clients(node):
                 raise OSError(errno.EBUSY, "")
             self.iommu.bind(mm)
+            self.bound(thread)
             file = OpenFile(next(self._numbers), node, mm, tid)
             self.handles[file.handle] = file
             return file.handle

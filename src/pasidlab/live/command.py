@@ -22,30 +22,61 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
 """
 
 
-@click.command("run", epilog=_EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
-@click.option("--wq", "wqs", multiple=True, metavar="MODE[,KEY=VALUE...]", help="Add a work queue: shared or dedicated; keys: device (dsa0), "
-              "size, threshold, name, type, priority, max_transfer_size, any sysfs attribute. Default: one of each on dsa0.")  # fmt: skip
+@click.command(
+    "run", epilog=_EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
+)
+@click.option("--wq", "wqs", multiple=True, metavar="MODE[,KEY=VALUE...]", 
+              help="Add a work queue: shared or dedicated; keys: device (dsa0), size, threshold, name, type, priority, "
+              "max_transfer_size, any sysfs attribute. Default: one of each on dsa0.")  # fmt: skip
 @click.option("--devices", "file", metavar="FILE.toml", help="Devices, queues and attributes from a TOML file.")
-@click.option("--design", default="early", show_default=True, help="The #GP fix-up that gives threads their PASID (see: pasidlab designs).")
-@click.option("--chaos", type=int, metavar="SEED", help="Inject preemptions and migrations between the steps of the fix-up.")
+@click.option(
+    "--design",
+    default="early",
+    show_default=True,
+    help="The #GP fix-up that gives threads their PASID (see: pasidlab designs).",
+)
+@click.option(
+    "--chaos", type=int, metavar="SEED", help="Inject preemptions and migrations between the steps of the fix-up."
+)
 @click.option("--faults", type=click.Choice(["kind", "strict"]), default="kind", show_default=True,
               help="strict: pages not in memory fault when the descriptor does not ask to block.")  # fmt: skip
-@click.option("--retry", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1.")
-@click.option("--delay", type=click.FloatRange(0), default=0.0, metavar="US", help="Complete this many microseconds later.")
+@click.option(
+    "--retry", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
+)
+@click.option(
+    "--delay", type=click.FloatRange(0), default=0.0, metavar="US", help="Complete this many microseconds later."
+)
 @click.option("--reorder", type=int, metavar="SEED", help="Complete asynchronously and out of order.")
-@click.option("--error", "errors", multiple=True, metavar="STATUS@N", help="The Nth descriptor ends with this status, e.g. 0x1c@3.")
+@click.option(
+    "--error",
+    "errors",
+    multiple=True,
+    metavar="STATUS@N",
+    help="The Nth descriptor ends with this status, e.g. 0x1c@3.",
+)
 @click.option("--seed", type=int, default=0, help="Seed of --retry.")
-@click.option("--deny-mmap", is_flag=True, help="Refuse mmap, as kernels with the fix for INTEL-SA-01084 do: programs must use write().")
+@click.option(
+    "--deny-mmap",
+    is_flag=True,
+    help="Refuse mmap, as kernels with the fix for INTEL-SA-01084 do: programs must use write().",
+)
 @click.option("--isolation", type=click.Choice(["auto", "namespace", "redirect"]), default="auto", show_default=True,
-              help="How the device tree appears: private namespaces, or by rewriting paths where those are forbidden.")  # fmt: skip
-@click.option("--summary", type=click.Choice(["text", "none"]), default="text", show_default=True, help="What to print on stderr at the end.")
+              help="How the device tree appears: private namespaces, or rewritten paths where those are forbidden.")  # fmt: skip
+@click.option(
+    "--summary",
+    type=click.Choice(["text", "none"]),
+    default="text",
+    show_default=True,
+    help="What to print on stderr at the end.",
+)
 @click.option("--json", "json_file", metavar="FILE", help="Write the summary as JSON (- for stdout).")
 @click.option("--trace", metavar="FILE", help="Write a Perfetto/Chrome trace: a lane per thread and per queue.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
 def run(command: tuple[str, ...], summary: str, json_file: str | None, **chosen: object) -> None:
     """Run a program that uses Intel DSA on a machine without it.
 
-    ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children, descriptors are
+    ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children,
+    descriptors are
     carried out on the program's own memory. The program is not changed and everything else runs at native speed.
     """
     from pasidlab.live.session import Session, options_from

@@ -74,13 +74,17 @@ def devices_from(options: tuple[str, ...], file: str | None) -> list[DeviceConfi
 
 
 def add_wq(devices: list[DeviceConfig], option: str) -> None:
-    """Add the queue that one ``--wq MODE[,key=value ...]`` describes; the key ``device`` (dsa0, iax1) picks its device."""
+    """Add the queue that one ``--wq MODE[,key=value ...]`` describes; the key ``device`` (dsa0, iax1) picks its
+    device.
+    """
     mode, *pairs = option.split(",")
     values: dict[str, Any] = {"mode": mode}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise PasidlabError(f"--wq {option}: '{pair}' is not key=value", hint="for example --wq shared,size=16,threshold=8,name=app")
+            raise PasidlabError(
+                f"--wq {option}: '{pair}' is not key=value", hint="for example --wq shared,size=16,threshold=8,name=app"
+            )
         values[key.strip()] = value.strip()
     label = str(values.pop("device", "dsa0"))
     device = next((d for d in devices if d.label == label), None)
@@ -110,7 +114,11 @@ def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, posi
         if value not in choices:
             raise PasidlabError(f"{where}: {key} '{value}'", hint=f"one of {', '.join(choices)}", position=position)
     if not 1 <= wq.size <= 128 or not 0 <= wq.threshold <= wq.size:
-        raise PasidlabError(f"{where}: size {wq.size}, threshold {wq.threshold}", position=position, hint="1 <= size <= 128, threshold <= size")
+        raise PasidlabError(
+            f"{where}: size {wq.size}, threshold {wq.threshold}",
+            position=position,
+            hint="1 <= size <= 128, threshold <= size",
+        )
     device.wqs.append(wq)
 
 
@@ -132,7 +140,11 @@ def _from_toml(file: str) -> list[DeviceConfig]:
     position = Position(file, 1)
     entries = table.get("device")
     if not isinstance(entries, list) or set(table) != {"device"}:
-        raise PasidlabError("expected [[device]] tables and nothing else", position=position, hint="see docs/dsa-programmers.md for an example")
+        raise PasidlabError(
+            "expected [[device]] tables and nothing else",
+            position=position,
+            hint="see docs/dsa-programmers.md for an example",
+        )
     devices: list[DeviceConfig] = []
     for entry in entries:
         device = _device(str(entry.get("name", f"dsa{len(devices)}")), file)

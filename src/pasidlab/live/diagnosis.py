@@ -1,4 +1,6 @@
-"""What happened in a run: counts by queue, operation, status and thread, and the reason of everything that went wrong."""
+"""What happened in a run: counts by queue, operation, status and thread, and the reason of everything that went
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -82,8 +84,8 @@ class Diagnosis:
         if outcome.reason and not outcome.ok:
             kind = "page fault" if outcome.fault_address else "rejected"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
-            what = f"{queue}: {operation_name(outcome.opcode)}, status {outcome.status_byte:#04x} {status_text(outcome.status)}: "
-            self._note(kind, what + outcome.reason + unseen, thread, ip)
+            what = f"{queue}: {operation_name(outcome.opcode)}, status {_status(outcome)}: {outcome.reason}{unseen}"
+            self._note(kind, what, thread, ip)
 
     def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:
         problem = self.problems.get((kind, what, ip))
@@ -108,7 +110,14 @@ class Diagnosis:
             "retries": self.retries,
             "bytes": self.bytes,
             "problems": [
-                {"kind": p.kind, "what": p.what, "address": hex(p.address), "place": p.place, "thread": p.thread, "count": p.count}
+                {
+                    "kind": p.kind,
+                    "what": p.what,
+                    "address": hex(p.address),
+                    "place": p.place,
+                    "thread": p.thread,
+                    "count": p.count,
+                }
                 for p in self.problems.values()
             ],
         }
@@ -117,7 +126,12 @@ class Diagnosis:
         """The summary printed to stderr."""
         lines = [f"{sum(self.queues.values())} descriptors accepted, {self.bytes} bytes, {len(self.threads)} threads, "
                  f"{self.fixups} #GP fix-ups, {self.retries} retries"]  # fmt: skip
-        for title, counter in (("queue", self.queues), ("by", self.ways), ("operation", self.operations), ("status", self.statuses)):
+        for title, counter in (
+            ("queue", self.queues),
+            ("by", self.ways),
+            ("operation", self.operations),
+            ("status", self.statuses),
+        ):
             if counter:
                 lines.append(f"  {title:10}" + ", ".join(f"{name} {count}" for name, count in counter.most_common()))
         if len(self.threads) > 1:

@@ -1,4 +1,6 @@
-"""Carries out ENQCMD, ENQCMDS, MOVDIR64B and the wait instructions for a thread stopped at one. SDM volume 2, each instruction's page."""
+"""Carries out ENQCMD, ENQCMDS, MOVDIR64B and the wait instructions for a thread stopped at one. SDM volume 2, each
+instruction's page.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _FIXUPS = 64
 
 @dataclass(frozen=True, slots=True)
 class Fault(Exception):
-    """The instruction faults: #GP is SIGSEGV with SI_KERNEL and address 0, #PF SIGSEGV with the address (arch/x86/mm/fault.c)."""
+    """The instruction faults: #GP is SIGSEGV with SI_KERNEL and address 0, #PF SIGSEGV with the address
+    (arch/x86/mm/fault.c).
+    """
 
     code: int
     address: int
@@ -126,7 +130,9 @@ class Emulator:
             self._ordinary(thread, destination, "ENQCMD")
         else:
             pasid = msr & 0xFFFFF
-            accepted = self.queues.submit(portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", self.ip)
+            accepted = self.queues.submit(
+                portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", self.ip
+            )
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
 
     def _populate(self, thread: Thread) -> int:
@@ -159,7 +165,9 @@ class Emulator:
             self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", self.ip)
 
     def _still_there(self, thread: Thread, page: int) -> Portal | None:
-        """A portal that the program placed where the filter does not watch: look whether it was unmapped. Slow, and rare."""
+        """A portal that the program placed where the filter does not watch: look whether it was unmapped. Slow, and
+        rare.
+        """
         mapping = mapping_at(thread.tid, page)
         if mapping is None or "/wq" not in mapping.path:
             thread.mm.portals.pop(page, None)
@@ -181,9 +189,15 @@ class Emulator:
         if mapping is None:
             raise Fault(ptrace.SEGV_MAPERR, destination, f"{name} to an address where nothing is mapped")
         if mapping.permissions[1] != "w":
-            raise Fault(ptrace.SEGV_ACCERR, destination, f"{name} to memory that is not writable ({mapping.path or 'anonymous'})")
+            raise Fault(
+                ptrace.SEGV_ACCERR,
+                destination,
+                f"{name} to memory that is not writable ({mapping.path or 'anonymous'})",
+            )
         if name == "ENQCMD":
-            self.events.dropped(thread, self.ip, "ENQCMD to ordinary memory: never accepted, the program is told to retry")
+            self.events.dropped(
+                thread, self.ip, "ENQCMD to ordinary memory: never accepted, the program is told to retry"
+            )
 
     def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
         """Arms an address: nothing to do, as UMWAIT may return at any time."""

@@ -29,7 +29,9 @@ class _Origin:
 
 
 class Engine:
-    """The queues of all devices. Every method holds ``lock``; completions that are not due at once are pumped by a thread."""
+    """The queues of all devices. Every method holds ``lock``; completions that are not due at once are pumped by a
+    thread.
+    """
 
     def __init__(
         self, devices: list[DeviceConfig], perturbation: Perturbation, iommu: Iommu, diagnosis: Diagnosis,
@@ -71,7 +73,9 @@ class Engine:
                 self.diagnosis.dropped(thread, ip, f"{label}: PASID {pasid} has no entry in the PASID table")
                 return False
             if mm is not thread.mm:
-                self.diagnosis.dropped(thread, ip, f"{label}: the CPU sent PASID {pasid}, which is another process's: isolation is broken")
+                self.diagnosis.dropped(
+                    thread, ip, f"{label}: the CPU sent PASID {pasid}, which is another process's: isolation is broken"
+                )
                 return False
             mm.dma.pid = thread.tid
             queue, now = self.queues[label], time.monotonic() if self.deferred else 0.0
@@ -88,14 +92,20 @@ class Engine:
             else:
                 self._not_accepted(answer, node, thread, ip)
             if self.trace:
-                self.trace.on_thread(thread.process.pid, thread.tid, f"{via} {answer.value}", begin, self.trace.now(), ip=hex(ip))
+                self.trace.on_thread(
+                    thread.process.pid, thread.tid, f"{via} {answer.value}", begin, self.trace.now(), ip=hex(ip)
+                )
             return answer is Submission.ACCEPTED
 
     def _not_accepted(self, answer: Submission, node: WqNode, thread: Thread, ip: int) -> None:
         label, wq = node.wq.label, node.wq
         if answer is Submission.DROPPED:
             self._software_error(label)
-            why = "MOVDIR64B to a shared queue: use ENQCMD" if wq.mode == "shared" else f"the queue was full ({wq.size} descriptors)"
+            why = (
+                "MOVDIR64B to a shared queue: use ENQCMD"
+                if wq.mode == "shared"
+                else f"the queue was full ({wq.size} descriptors)"
+            )
             self.diagnosis.dropped(thread, ip, f"{label}: {why}; the descriptor is lost")
         elif wq.mode == "dedicated":
             self._software_error(label)
@@ -112,7 +122,9 @@ class Engine:
             self._software_error(origin.queue)
         if self.trace:
             end = self.trace.now()
-            self.trace.on_queue(origin.queue, outcome.operation, origin.begin, end, status=hex(outcome.status_byte), bytes=outcome.moved)
+            self.trace.on_queue(
+                origin.queue, outcome.operation, origin.begin, end, status=hex(outcome.status_byte), bytes=outcome.moved
+            )
 
     def _software_error(self, label: str) -> None:
         self.failed.add(label)

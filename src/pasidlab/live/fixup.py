@@ -1,18 +1,20 @@
-"""How a thread comes to hold its process's PASID: the seam between a running program and the design under debate."""
+"""How a thread comes to hold its process's PASID: the design under debate, run on the program's threads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
-from pasidlab.live.state import Thread
+from pasidlab import designs
+from pasidlab.live.kernel import Kernel, SigSegv, State
+from pasidlab.live.state import Mm, Thread
 
 VALID = 1 << 31
 """IA32_PASID bit 31 (SDM volume 4, MSR D93H); bits 19:0 are the PASID."""
 
 
 class Fixup(Protocol):
-    """A design, seen from the tracer. Called at each #GP a real CPU would raise."""
+    """A design, seen from the tracer. ``fixup`` is called at each #GP that a real CPU would raise."""
 
     def thread_started(self, thread: Thread, parent: Thread | None, *, same_mm: bool) -> None:
         """A task exists: the first one (no parent), a thread, or the child of a fork."""
@@ -20,8 +22,11 @@ class Fixup(Protocol):
     def executed(self, thread: Thread) -> None:
         """exec(2) gave the task a new address space."""
 
+    def bound(self, thread: Thread) -> None:
+        """The thread opened the device: its process has a PASID."""
+
     def msr(self, thread: Thread) -> int:
-        """IA32_PASID as the thread's next instruction in user mode would find it."""
+        """IA32_PASID as the thread's next instruction in user mode finds it."""
 
     def fixup(self, thread: Thread) -> bool:
         """The #GP handler: true if the instruction is to be tried again, false for SIGSEGV."""
@@ -30,36 +35,152 @@ class Fixup(Protocol):
         """The task is gone."""
 
 
-@dataclass
-class _Task:
-    """What ``early`` keeps per task."""
+class DesignFixup:
+    """Runs a design's own functions. Without chaos every thread has a CPU to itself, so that nothing can come
+    between.
+    """
 
-    msr: int = 0
-    pasid_activated: bool = False
+    def __init__(self, design: str, chaos: int | None = None) -> None:
+        self.chaos = Chaos(chaos) if chaos is not None else None
+        interrupted = self.chaos.between_steps if self.chaos else None
+        self.kernel = Kernel(designs.find(design).path, interrupted=interrupted)
+        if self.chaos:
+            self.chaos.settle(self.kernel)
 
+    @property
+    def broken(self) -> list[str]:
+        """Promises that the design did not keep, in words."""
+        return self.kernel.broken
 
-class EarlyFixup:
-    """The rule merged in v5.18 (fa6af69f38d3, try_fixup_enqcmd_gp): nothing can intervene, so the MSR simply stays with its task."""
+    def _mm(self, mm: Mm) -> State:
+        if mm.model is None:
+            mm.model = self.kernel.new_mm()
+        mm.model.pasid = mm.pasid
+        return mm.model  # type: ignore[no-any-return]
 
     def thread_started(self, thread: Thread, parent: Thread | None, *, same_mm: bool) -> None:
-        """dup_task_struct() clears pasid_activated, fpu_clone() the PASID state (dc7507ddce59)."""
-        thread.task = _Task()
+        """ret_from_fork(): the task is switched in and goes to user mode."""
+        thread.task = self.kernel.new_task(self._mm(thread.mm))
+        self._switch_in(thread.task)
+
+    def _switch_in(self, task: State) -> None:
+        cpu = self.chaos.cpu_for(task) if self.chaos else self.kernel.new_cpu()
+        self.kernel.switch(cpu, task)
+        self.kernel.to_user()
+
+    def _run(self, thread: Thread) -> None:
+        """Make the thread's task the one that executes, in user mode."""
+        task = thread.task
+        if task.cpu.current is not task:
+            self._switch_in(task)
+        self.kernel.cpu = task.cpu
+        if self.chaos:
+            self.chaos.in_user_mode(task)
 
     def executed(self, thread: Thread) -> None:
-        """flush_thread() puts xstate in its initial configuration; pasid_activated is not reset."""
-        thread.task.msr = 0
+        """begin_new_exec(): exec_mmap(), then flush_thread()."""
+        self._run(thread)
+        thread.task.mm = thread.task.cpu.loaded_mm = self._mm(thread.mm)
+        self.kernel.functions["flush_thread"]()
+        self.kernel.to_user()
+
+    def bound(self, thread: Thread) -> None:
+        """The end of iommu_sva_bind_device(), and the way back from open(2)."""
+        self._run(thread)
+        push = (
+            "load_pasid" if "load_pasid" in self.kernel.functions else "pasid_bound"
+        )  # v5.10's bind calls the former itself
+        self._in_kernel(push, self._mm(thread.mm))
 
     def msr(self, thread: Thread) -> int:
-        """The value saved and restored with the task."""
-        return int(thread.task.msr)
+        """The register of the CPU the thread runs on."""
+        if self.chaos or thread.task.cpu.current is not thread.task:
+            self._run(thread)
+        return int(thread.task.cpu.msr_pasid)
 
     def fixup(self, thread: Thread) -> bool:
-        """try_fixup_enqcmd_gp()."""
-        if not thread.mm.pasid or thread.task.pasid_activated:
-            return False
-        thread.task.msr = thread.mm.pasid | VALID
-        thread.task.pasid_activated = True
-        return True
+        """exc_general_protection(), through an interrupt gate, and the way back to user mode."""
+        self._run(thread)
+        self._mm(thread.mm)
+        self.kernel.cpu.irqs_off = True
+        return self._in_kernel("exc_general_protection")
+
+    def _in_kernel(self, function: str, *arguments: State) -> bool:
+        """Run a kernel function of the executing task, then its way back to user mode; false if it raised SIGSEGV."""
+        if self.chaos:
+            self.chaos.listening = True
+        answered = True
+        try:
+            self.kernel.functions[function](*arguments)
+        except SigSegv:
+            answered = False
+        self.kernel.run_ipis()
+        self.kernel.to_user()
+        if self.chaos:
+            self.chaos.listening = False
+        return answered
 
     def thread_ended(self, thread: Thread) -> None:
-        """Nothing to do."""
+        """exit_thread(), and the task is switched out for good."""
+        task, kernel = thread.task, self.kernel
+        cpu = task.cpu
+        kernel.tasks.remove(task)
+        if cpu.current is task:
+            cpu.current = cpu.fpregs_owner = None
+        if not self.chaos and kernel.cpu is not cpu:
+            kernel.cpus.remove(cpu)
+
+
+class Chaos:
+    """Preemptions, migrations and softirqs, drawn from a seed, wherever the model lets them happen; two CPUs and a
+    noisy neighbour.
+    """
+
+    RATE = 0.25  # chance of an event at each step boundary where one is possible
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.listening = Random(seed), False
+
+    def settle(self, kernel: Kernel) -> None:
+        """The machine is built."""
+        self.kernel = kernel
+        kernel.new_cpu()
+        self.neighbour = kernel.new_task(kernel.new_mm())
+
+    def cpu_for(self, task: State) -> State:
+        """Where the scheduler puts a task."""
+        return self.random.choice(self.kernel.cpus)
+
+    def in_user_mode(self, task: State) -> None:
+        """Between two instructions of the program an interrupt may come."""
+        if self.random.random() < self.RATE:
+            self._preempt()
+            self.kernel.to_user()
+
+    def between_steps(self) -> None:
+        """A step boundary in kernel code."""
+        if not self.listening:
+            return
+        self.listening = False
+        cpu = self.kernel.cpu
+        if cpu.current is not None and not cpu.irqs_off and not cpu.softirq_count and self.random.random() < self.RATE:
+            if cpu.preempt_count or self.random.random() < 0.3:
+                self._softirq(cpu)
+            else:
+                self._preempt()
+        self.listening = True
+
+    def _softirq(self, cpu: State) -> None:
+        cpu.softirq_count += 1
+        self.kernel.functions["softirq_uses_fpu"]()
+        cpu.softirq_count -= 1
+
+    def _preempt(self) -> None:
+        """The task loses its CPU, to the neighbour or to idle, and goes on where the scheduler likes."""
+        kernel = self.kernel
+        cpu, task = kernel.cpu, kernel.cpu.current
+        if self.random.random() < 0.5 and self.neighbour.cpu in (None, cpu):
+            kernel.switch(cpu, self.neighbour)
+            kernel.to_user()
+        kernel.switch(cpu, None)
+        kernel.switch(self.random.choice(kernel.cpus), task)

@@ -1,4 +1,5 @@
-"""A small FUSE server (linux/fuse.h, protocol 7.31): serves a tree to the program, with live attributes and device files.
+"""A small FUSE server (linux/fuse.h, protocol 7.31): serves a tree to the program, with live attributes and device
+files.
 
 The kernel counts references to open files for us: RELEASE comes when the last descriptor and the last mapping are gone.
 """
@@ -15,8 +16,30 @@ from typing import Protocol
 
 from pasidlab.live.tree import Attribute, Directory, Link, Node, WqNode
 
-_LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = 1, 2, 3, 4, 5, 14, 15, 16, 17, 18
-_FSYNC, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _INTERRUPT, _DESTROY, _POLL, _BATCH_FORGET = 20, 25, 26, 27, 28, 29, 36, 38, 40, 42
+_LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    14,
+    15,
+    16,
+    17,
+    18,
+)
+_FSYNC, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _INTERRUPT, _DESTROY, _POLL, _BATCH_FORGET = (
+    20,
+    25,
+    26,
+    27,
+    28,
+    29,
+    36,
+    38,
+    40,
+    42,
+)
 _NO_REPLY = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
 _IN = struct.Struct("<IIQQIIIHH")
 _ATTR = struct.Struct("<6Q10I")
@@ -123,7 +146,11 @@ class FuseServer:
 
     def _lookup(self, number: int, tid: int, body: bytes) -> bytes:
         directory = self.nodes[number]
-        node = directory.entries.get(body.rstrip(b"\0").decode(errors="replace")) if isinstance(directory, Directory) else None
+        node = (
+            directory.entries.get(body.rstrip(b"\0").decode(errors="replace"))
+            if isinstance(directory, Directory)
+            else None
+        )
         if node is None:
             raise OSError(errno.ENOENT, "")
         lasting = 0 if isinstance(node, WqNode) else _FOREVER

@@ -13,7 +13,9 @@ _ALL = (1 << 64) - 1
 
 
 class Injector:
-    """System calls in the program's name. ``deferred`` collects the wait statuses of threads that died under our hands."""
+    """System calls in the program's name. ``deferred`` collects the wait statuses of threads that died under our
+    hands.
+    """
 
     def __init__(self) -> None:
         self.deferred: list[tuple[int, int]] = []

@@ -31,7 +31,9 @@ def find_program(name: str) -> str:
     if path is None or not os.path.exists(path):
         raise PasidlabError(f"no such program: {name}", hint="give a path, or a name that is in PATH")
     if os.path.isdir(path) or not os.access(path, os.X_OK):
-        raise PasidlabError(f"{path} cannot be executed", hint="chmod +x, or name the interpreter: pasidlab run -- python3 FILE")
+        raise PasidlabError(
+            f"{path} cannot be executed", hint="chmod +x, or name the interpreter: pasidlab run -- python3 FILE"
+        )
     _check_binary(path, os.path.realpath(path), 0)
     return path
 
@@ -47,7 +49,9 @@ def _check_binary(path: str, real: str, depth: int) -> None:
         with open(real, "rb") as file:
             head = file.read(256)
     except PermissionError:
-        raise PasidlabError(f"{path} cannot be read, so its architecture cannot be checked", hint="make it readable") from None
+        raise PasidlabError(
+            f"{path} cannot be read, so its architecture cannot be checked", hint="make it readable"
+        ) from None
     if head[:2] == b"#!" and depth < 4:
         words = head[2:].split(b"\n")[0].split()
         if words and os.path.exists(words[0]):
@@ -56,7 +60,9 @@ def _check_binary(path: str, real: str, depth: int) -> None:
         machine = int.from_bytes(head[18:20], "little")
         if head[4] != 2 or machine != _X86_64:
             kind = _MACHINES.get(machine, "x32" if machine == _X86_64 else f"machine {machine}")
-            raise PasidlabError(f"{path} is a {kind} program; only 64-bit x86 programs can use ENQCMD", hint="build it for x86-64")
+            raise PasidlabError(
+                f"{path} is a {kind} program; only 64-bit x86 programs can use ENQCMD", hint="build it for x86-64"
+            )
 
 
 @dataclass
@@ -83,7 +89,9 @@ def spawn(path: str, arguments: list[str], tops: dict[str, list[str]] | None, fi
     return Child(pid, ours)
 
 
-def _become(path: str, arguments: list[str], tops: dict[str, list[str]] | None, code: bytes, channel: socket.socket) -> NoReturn:
+def _become(
+    path: str, arguments: list[str], tops: dict[str, list[str]] | None, code: bytes, channel: socket.socket
+) -> NoReturn:
     """In the child. Messages: U write my id maps, F here is /dev/fuse, R ready, E failed (text follows)."""
     try:
         if tops is not None:
@@ -101,7 +109,9 @@ def _become(path: str, arguments: list[str], tops: dict[str, list[str]] | None, 
 
 
 def prepare(child: Child, serve: Callable[[int], None]) -> str:
-    """Talk to the child until it is ready; ``serve`` gets the /dev/fuse descriptor. Returns what failed, empty if nothing."""
+    """Talk to the child until it is ready; ``serve`` gets the /dev/fuse descriptor. Returns what failed, empty if
+    nothing.
+    """
     while True:
         message, descriptors, _, _ = socket.recv_fds(child.channel, 512, 1)
         if message == b"U":
@@ -141,7 +151,9 @@ def _ptrace_hint() -> str:
     with open("/proc/self/status") as file:
         tracer = next(line.split()[1] for line in file if line.startswith("TracerPid"))
     if tracer != "0":
-        return f"pasidlab itself is traced by process {tracer} (strace -f, gdb): a program has only one tracer; start it without"
+        return (
+            f"process {tracer} (strace -f, gdb) traces pasidlab itself; a program has only one tracer: start it without"
+        )
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope") as file:
             scope = file.read().strip()
@@ -149,4 +161,6 @@ def _ptrace_hint() -> str:
         scope = "0"
     if scope in ("2", "3"):
         return f"kernel.yama.ptrace_scope is {scope}: set it to 1 or 0 (sysctl), or run as root"
-    return "in a container allow it: --cap-add SYS_PTRACE and a seccomp profile that permits ptrace and process_vm_readv"
+    return (
+        "in a container allow it: --cap-add SYS_PTRACE and a seccomp profile that permits ptrace and process_vm_readv"
+    )

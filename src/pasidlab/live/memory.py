@@ -71,7 +71,12 @@ class ProcessMemory:
         if done < 0:
             return 0
         while done < length:  # the kernel may stop short of a fault: only a transfer of nothing is one
-            local.base, local.length, remote.base, remote.length = here + done, length - done, there + done, length - done
+            local.base, local.length, remote.base, remote.length = (
+                here + done,
+                length - done,
+                there + done,
+                length - done,
+            )
             more = int(call(self.pid, self._local_at, 1, self._remote_at, 1, 0))
             if more <= 0:
                 break

@@ -28,7 +28,8 @@ _STAGE = "/sys/bus/.pasidlab"
 def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
     """In the child: new namespaces, then mount the tree. OSError if the host forbids any of it.
 
-    ``tree_tops`` lists, for each directory of the host, the entries to add to it. ``channel`` leads to the parent: it is told
+    ``tree_tops`` lists, for each directory of the host, the entries to add to it. ``channel`` leads to the parent: it
+    is told
     when to write the id maps, and is handed the /dev/fuse descriptor.
     """
     _new_namespaces(channel)

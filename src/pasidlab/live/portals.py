@@ -1,6 +1,7 @@
 """mmap of a device file, and what later happens to the mapping.
 
-The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU, and is not inherited by a forked
+The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU, and is not
+inherited by a forked
 child, as VM_DONTCOPY in idxd_cdev_mmap() has it. It lies in the window that the seccomp filter watches.
 """
 

@@ -113,6 +113,8 @@ def set_signal_mask(tid: int, mask: int) -> None:
 
 
 def poke(tid: int, address: int, data: bytes) -> None:
-    """Write ``data`` (a multiple of 8 bytes) even where the program itself may not write: for code, never for a device."""
+    """Write ``data`` (a multiple of 8 bytes) even where the program itself may not write: for code, never for a
+    device.
+    """
     for offset in range(0, len(data), 8):
         _do(_POKEDATA, tid, address + offset, int.from_bytes(data[offset : offset + 8], "little"))

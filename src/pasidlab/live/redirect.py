@@ -1,6 +1,8 @@
-"""The device tree where namespaces are forbidden: system calls that name its files are traced and their paths rewritten.
+"""The device tree where namespaces are forbidden: system calls that name its files are traced and their paths
+rewritten.
 
-Slower than a namespace for programs that open many files, and less exact: attributes do not change, poll(2) always says ready.
+Slower than a namespace for programs that open many files, and less exact: attributes do not change, poll(2) always
+says ready.
 The inotify(7) close event of a file that only one open(2) ever saw tells when its last reference is gone.
 """
 
@@ -44,7 +46,10 @@ class Redirector:
         self.nodes: dict[str, WqNode] = {}
         self._lay_out(tree, "")
         self.tops = tuple(
-            f"{parent}/{name}" for parent in ("/sys/bus", "/sys/module", "/sys/devices", "/dev") for name in tree.at(parent).entries if name != "char"
+            f"{parent}/{name}"
+            for parent in ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
+            for name in tree.at(parent).entries
+            if name != "char"
         ) + tuple(f"/dev/char/{name}" for name in tree.at("/dev/char").entries)
         self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
         self._watched: dict[int, int] = {}  # inotify watch -> handle
@@ -91,7 +96,9 @@ class Redirector:
     def _path(self, thread: Thread, registers: RegisterArray, number: int) -> None:
         position = _PATHS[number]
         raw = thread.mm.memory.read(registers[ARGUMENTS[position]], _LONGEST)
-        target = self._target(thread, os.fsdecode(raw.split(b"\0")[0]), registers[ARGUMENTS[0]] if position else _AT_FDCWD)
+        target = self._target(
+            thread, os.fsdecode(raw.split(b"\0")[0]), registers[ARGUMENTS[0]] if position else _AT_FDCWD
+        )
         if target is None:
             ptrace.resume(thread.tid)
             return

@@ -4,7 +4,31 @@ from __future__ import annotations
 
 import ctypes
 
-(R15, R14, R13, R12, RBP, RBX, R11, R10, R9, R8, RAX, RCX, RDX, RSI, RDI, ORIG_RAX, RIP, CS, EFLAGS, RSP, SS, FS_BASE, GS_BASE) = range(23)
+(
+    R15,
+    R14,
+    R13,
+    R12,
+    RBP,
+    RBX,
+    R11,
+    R10,
+    R9,
+    R8,
+    RAX,
+    RCX,
+    RDX,
+    RSI,
+    RDI,
+    ORIG_RAX,
+    RIP,
+    CS,
+    EFLAGS,
+    RSP,
+    SS,
+    FS_BASE,
+    GS_BASE,
+) = range(23)
 COUNT = 27
 ENCODING = (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15)
 """Instruction register number (ModRM with REX) -> index."""

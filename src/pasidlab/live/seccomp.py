@@ -1,6 +1,8 @@
-"""The seccomp filter of the program: only the few system calls that matter stop in the tracer, everything else runs natively.
+"""The seccomp filter of the program: only the few system calls that matter stop in the tracer, everything else runs
+natively.
 
-Portals are placed in a reserved 4 GiB window of the address space, so that the filter can tell by the address alone which
+Portals are placed in a reserved 4 GiB window of the address space, so that the filter can tell by the address alone
+which
 munmap, mremap and mprotect concern one.
 """
 
@@ -65,7 +67,9 @@ def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
 def program(found: list[Rule]) -> bytes:
     """The filter as an array of struct sock_filter."""
     load, equal = _LOAD, _JUMPS["=="]
-    code = _instruction(load, 0, 0, _ARCH) + _instruction(equal, 1, 0, _ARCH_X86_64) + _instruction(_RETURN, 0, 0, _ALLOW)
+    code = (
+        _instruction(load, 0, 0, _ARCH) + _instruction(equal, 1, 0, _ARCH_X86_64) + _instruction(_RETURN, 0, 0, _ALLOW)
+    )
     for number, condition in found:
         block = b""
         for offset, comparison, value in reversed(condition):

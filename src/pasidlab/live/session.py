@@ -18,7 +18,7 @@ from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, device
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.emulate import Emulator
 from pasidlab.live.engine import Engine
-from pasidlab.live.fixup import EarlyFixup
+from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import descriptor_of
@@ -31,7 +31,7 @@ from pasidlab.machine.accelerator import Perturbation
 
 _DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
 _NAMESPACE_HINT = (
-    "allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0, or in a container "
+    "allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0; in a container "
     "--cap-add SYS_ADMIN --device /dev/fuse), or use --isolation redirect"
 )
 _PARENTS = ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
@@ -54,14 +54,22 @@ def options_from(chosen: Mapping[str, Any]) -> Options:
     """The command line's values, checked."""
     reorder, seed = chosen["reorder"], chosen["seed"]
     perturbation = Perturbation(
-        retry=chosen["retry"], delay=chosen["delay"] / 1e6, reorder=reorder is not None,
-        errors=Perturbation.parse_errors(chosen["errors"]), strict_faults=chosen["faults"] == "strict",
+        retry=chosen["retry"],
+        delay=chosen["delay"] / 1e6,
+        reorder=reorder is not None,
+        errors=Perturbation.parse_errors(chosen["errors"]),
+        strict_faults=chosen["faults"] == "strict",
         seed=seed if reorder is None else reorder,
-    )  # fmt: skip
+    )
     return Options(
-        devices_from(chosen["wqs"], chosen["file"]), chosen["design"], chosen["chaos"], perturbation, chosen["deny_mmap"],
-        chosen["isolation"], chosen["trace"],
-    )  # fmt: skip
+        devices_from(chosen["wqs"], chosen["file"]),
+        chosen["design"],
+        chosen["chaos"],
+        perturbation,
+        chosen["deny_mmap"],
+        chosen["isolation"],
+        chosen["trace"],
+    )
 
 
 class Session:
@@ -74,9 +82,12 @@ class Session:
         self.diagnosis = Diagnosis()
         self.trace = ChromeTrace(options.trace) if options.trace else None
         self.engine = Engine(options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.lock)
-        self.files = CharacterDevices(self.threads, self.iommu, self.engine, self.lock, safe=not options.deny_mmap)
+        self.fixup = DesignFixup(options.design, options.chaos)
+        bound = self.fixup.bound
+        self.files = CharacterDevices(
+            self.threads, self.iommu, self.engine, self.lock, bound, safe=not options.deny_mmap
+        )
         self.engine.on_software_error = self.files.wake
-        self.fixup = EarlyFixup()
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         self.tree = build(options.devices, self._counts)
         self.isolation = ""
@@ -164,12 +175,16 @@ class Session:
 
     def report(self, status: int) -> dict[str, Any]:
         """The summary as plain data."""
-        return {"exit": status, "design": self.options.design, "isolation": self.isolation} | self.diagnosis.as_json()
+        run = {"exit": status, "design": self.options.design, "chaos": self.options.chaos, "isolation": self.isolation}
+        return run | {"design_broken": self.fixup.broken} | self.diagnosis.as_json()
 
     def summary(self, status: int) -> str:
         """The summary for people."""
         how = f"killed by {signal.Signals(status - 128).name}" if status > 128 else f"exit status {status}"
-        return f"pasidlab run: {how}, design {self.options.design}; {self.diagnosis.as_text()}"
+        broken = "".join(f"\n  design: {sentence}" for sentence in self.fixup.broken)
+        if status == 128 + signal.SIGSEGV and self.diagnosis.fixups_refused:
+            broken += "\n  a thread had no PASID, or the design left it without one: see the fault above"
+        return f"pasidlab run: {how}, design {self.options.design}; {self.diagnosis.as_text()}{broken}"
 
 
 def tree_tops(tree: Directory) -> dict[str, list[str]]:
@@ -188,7 +203,10 @@ def _pass_signals_on(pid: int) -> Any:
 
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)}
+    before = {
+        number: signal.signal(number, forward)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    }
     before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
 
     def restore() -> None:

@@ -1,7 +1,10 @@
-"""Keeps the program's SIGILL (and, on hosts that have some of the instructions, SIGSEGV and SIGBUS) state as it left it.
+"""Keeps the program's SIGILL (and, on hosts that have some of the instructions, SIGSEGV and SIGBUS) state as it left
+it.
 
-An exception's signal cannot be blocked or ignored: the kernel then resets the handler to SIG_DFL and unblocks the signal before
-the tracer sees it (force_sig_info_to_task, kernel/signal.c). Whether that happened shows in the handler, provided it was not
+An exception's signal cannot be blocked or ignored: the kernel then resets the handler to SIG_DFL and unblocks the
+signal before
+the tracer sees it (force_sig_info_to_task, kernel/signal.c). Whether that happened shows in the handler, provided it
+was not
 SIG_DFL to begin with; so a marker handler stands in for SIG_DFL and SIG_IGN from the first portal on.
 """
 
@@ -20,11 +23,15 @@ from pasidlab.live.state import SignalState, Thread
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
 _DFL, _IGN = 0, 1
 _SA_RESTORER = 0x04000000
-_IGNORED, _CAUGHT = 30, 31  # positions of sigignore and sigcatch in /proc/PID/stat, counted from 0 after the command name
+_IGNORED, _CAUGHT = (
+    30,
+    31,
+)  # positions of sigignore and sigcatch in /proc/PID/stat, counted from 0 after the command name
 
 
 TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
-"""What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal. CPUID is not asked:
+"""What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal. CPUID is
+not asked:
 under a hypervisor it may hide MOVDIR64B while the CPU still executes it."""
 
 
@@ -35,7 +42,9 @@ class SignalKeeper:
         self.injector, self.signals = injector, signals
 
     def arm(self, thread: Thread) -> None:
-        """At a system call exit of a process with a scratch page: learn its handlers, put markers where there is none."""
+        """At a system call exit of a process with a scratch page: learn its handlers, put markers where there is
+        none.
+        """
         state, mm = thread.process.signals, thread.mm
         if state.armed:
             return

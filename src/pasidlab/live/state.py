@@ -19,15 +19,17 @@ class Mm:
     pasid: int = 0  # 0: none
     threads: set[int] = field(default_factory=set)
     portals: dict[int, Portal] = field(default_factory=dict)  # by page address
+    model: Any = None  # the design's view of this address space
     bonds: int = 0  # open device files: iommu_sva_bind_device minus iommu_sva_unbind_device
     syscall_at: int = 0  # address of a syscall instruction, for injection
     scratch: int = 0  # a page of ours in the window, read and write
     window_next: int = 1  # page of the window to try next for a portal; the first is the scratch page
 
-
     @classmethod
     def of(cls, pid: int, parent: Mm | None = None) -> Mm:
-        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our scratch page came along."""
+        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our scratch page
+        came along.
+        """
         mm = cls(ProcessMemory(pid), ProcessMemory(pid))
         if parent:
             mm.syscall_at, mm.scratch = parent.syscall_at, parent.scratch
@@ -63,7 +65,8 @@ class Portal:
 class SignalState:
     """What the program believes of its handlers for the signals we use (struct k_sigaction, 32 bytes each).
 
-    While ``armed`` the kernel never has SIG_DFL or SIG_IGN for these: a marker stands in, so that the reset a forced signal
+    While ``armed`` the kernel never has SIG_DFL or SIG_IGN for these: a marker stands in, so that the reset a forced
+    signal
     makes when the signal is blocked (force_sig_info_to_task, kernel/signal.c) can be seen.
     """
 
@@ -126,7 +129,9 @@ class Iommu:
                 self._drop(mm)
 
     def exit(self, mm: Mm) -> None:
-        """The last user of the address space is gone: the table entry goes now, the number with the last bond (__mmdrop)."""
+        """The last user of the address space is gone: the table entry goes now, the number with the last bond
+        (__mmdrop).
+        """
         if self.table.get(mm.pasid) is mm:
             del self.table[mm.pasid]
         if mm.bonds == 0:

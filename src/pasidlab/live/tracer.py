@@ -42,9 +42,16 @@ class Tracer:
     """Owns all tracees. Runs in the thread that seized the program."""
 
     def __init__(
-        self, threads: dict[int, Thread], emulator: Emulator, fixup: Fixup,
-        injector: Injector, keeper: SignalKeeper, calls: SyscallHandler, lock: threading.RLock, mm_gone: Callable[[Mm], None],
-    ) -> None:  # fmt: skip
+        self,
+        threads: dict[int, Thread],
+        emulator: Emulator,
+        fixup: Fixup,
+        injector: Injector,
+        keeper: SignalKeeper,
+        calls: SyscallHandler,
+        lock: threading.RLock,
+        mm_gone: Callable[[Mm], None],
+    ) -> None:
         self.threads, self.emulator, self.fixup = threads, emulator, fixup
         self.injector, self.keeper, self.calls, self.lock, self.mm_gone = injector, keeper, calls, lock, mm_gone
         self.processes: dict[int, Process] = {}

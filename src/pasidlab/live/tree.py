@@ -13,7 +13,8 @@ from pasidlab.live.config import DeviceConfig, WqConfig
 
 PCI_ROOT = "/sys/devices/pci0000:6a"
 CDEV_MAJOR = 237
-# The capabilities of a first-generation Sapphire Rapids DSA: block on fault, overlapping copy, 2^31 bytes, 2^10 per batch.
+# The capabilities of a first-generation Sapphire Rapids DSA: block on fault, overlapping copy, 2^31 bytes, 2^10 per
+# batch.
 GENCAP = {"dsa": "0x40915f0107", "iax": "0x71f10901f0105"}
 _OPCAP_DSA = (1 << 0 | 1 << 1 | 1 << 2) | 0x3F8 | 1 << 0x10 | 0x3F << 0x11 | 1 << 0x20
 _OPCAP_IAX = 1 << 0 | 1 << 2 | 0x7F << 0x42 | 0x7F << 0x4C | 0x7F << 0x50
@@ -86,7 +87,37 @@ def here_numa_node() -> int:
 
 
 WRITABLE = frozenset(
-    ["cmd_status", "read_buffer_limit", "token_limit", "event_log_size", "group_id", "size", "priority", "block_on_fault", "mode", "type", "name", "driver_name", "threshold", "max_batch_size", "max_transfer_size", "ats_disable", "prs_disable", "enqcmds_retries", "op_config", "traffic_class_a", "traffic_class_b", "read_buffers_reserved", "read_buffers_allowed", "use_read_buffer_limit", "tokens_reserved", "tokens_allowed", "use_token_limit", "desc_progress_limit", "batch_progress_limit"]
+    [
+        "cmd_status",
+        "read_buffer_limit",
+        "token_limit",
+        "event_log_size",
+        "group_id",
+        "size",
+        "priority",
+        "block_on_fault",
+        "mode",
+        "type",
+        "name",
+        "driver_name",
+        "threshold",
+        "max_batch_size",
+        "max_transfer_size",
+        "ats_disable",
+        "prs_disable",
+        "enqcmds_retries",
+        "op_config",
+        "traffic_class_a",
+        "traffic_class_b",
+        "read_buffers_reserved",
+        "read_buffers_allowed",
+        "use_read_buffer_limit",
+        "tokens_reserved",
+        "tokens_allowed",
+        "use_token_limit",
+        "desc_progress_limit",
+        "batch_progress_limit",
+    ]
 )
 
 
@@ -97,13 +128,29 @@ def _files(values: dict[str, object]) -> dict[str, Node]:
 def _device_files(device: DeviceConfig) -> dict[str, Node]:
     iax = device.kind == "iax"
     values: dict[str, object] = {
-        "version": "0x100", "max_groups": 4, "max_work_queues": 8, "max_engines": 8 if iax else 4, "max_work_queues_size": 128,
-        "numa_node": here_numa_node(), "ims_size": 2048, "max_batch_size": 1 if iax else 1024,
-        "max_transfer_size": 1 << 31, "gen_cap": GENCAP[device.kind], "configurable": 1, "pasid_enabled": 1,
-        "max_read_buffers": 96, "max_tokens": 96, "read_buffer_limit": 0, "token_limit": 0, "event_log_size": 0,
-        "cdev_major": CDEV_MAJOR, "state": "enabled", "op_cap": op_mask(_OPCAP_IAX if iax else _OPCAP_DSA),
-        "errors": "\n".join(["0x0000000000000000"] * 4), "clients": 0,
-    }  # fmt: skip
+        "version": "0x100",
+        "max_groups": 4,
+        "max_work_queues": 8,
+        "max_engines": 8 if iax else 4,
+        "max_work_queues_size": 128,
+        "numa_node": here_numa_node(),
+        "ims_size": 2048,
+        "max_batch_size": 1 if iax else 1024,
+        "max_transfer_size": 1 << 31,
+        "gen_cap": GENCAP[device.kind],
+        "configurable": 1,
+        "pasid_enabled": 1,
+        "max_read_buffers": 96,
+        "max_tokens": 96,
+        "read_buffer_limit": 0,
+        "token_limit": 0,
+        "event_log_size": 0,
+        "cdev_major": CDEV_MAJOR,
+        "state": "enabled",
+        "op_cap": op_mask(_OPCAP_IAX if iax else _OPCAP_DSA),
+        "errors": "\n".join(["0x0000000000000000"] * 4),
+        "clients": 0,
+    }
     if iax:
         values["iaa_cap"] = "0x0"
     files = _files(values | dict(device.attributes))
@@ -113,22 +160,45 @@ def _device_files(device: DeviceConfig) -> dict[str, Node]:
 
 def _wq_files(wq: WqConfig, device: DeviceConfig, minor: int) -> dict[str, Node]:
     values: dict[str, object] = {
-        "group_id": wq.group_id, "size": wq.size, "priority": wq.priority, "block_on_fault": wq.block_on_fault, "mode": wq.mode,
-        "state": "enabled", "cdev_minor": minor, "type": wq.type, "name": wq.name or f"{device.label}-wq{wq.index}", "driver_name": "user",
-        "threshold": wq.threshold if wq.mode == "shared" else 0, "max_batch_size": wq.max_batch_size,
-        "max_transfer_size": wq.max_transfer_size, "ats_disable": 0, "prs_disable": 0, "clients": 0, "occupancy": 0,
-        "enqcmds_retries": 64, "op_config": op_mask((_OPCAP_IAX if device.kind == "iax" else _OPCAP_DSA) & ~2),
-    }  # fmt: skip
+        "group_id": wq.group_id,
+        "size": wq.size,
+        "priority": wq.priority,
+        "block_on_fault": wq.block_on_fault,
+        "mode": wq.mode,
+        "state": "enabled",
+        "cdev_minor": minor,
+        "type": wq.type,
+        "name": wq.name or f"{device.label}-wq{wq.index}",
+        "driver_name": "user",
+        "threshold": wq.threshold if wq.mode == "shared" else 0,
+        "max_batch_size": wq.max_batch_size,
+        "max_transfer_size": wq.max_transfer_size,
+        "ats_disable": 0,
+        "prs_disable": 0,
+        "clients": 0,
+        "occupancy": 0,
+        "enqcmds_retries": 64,
+        "op_config": op_mask((_OPCAP_IAX if device.kind == "iax" else _OPCAP_DSA) & ~2),
+    }
     return _files(values | dict(wq.attributes))
 
 
 def _group_files(device: DeviceConfig, group: int) -> dict[str, Node]:
     wqs = " ".join(wq.label for wq in device.wqs if wq.group_id == group)
     values: dict[str, object] = {
-        "engines": f"engine{device.index}.{group}", "work_queues": wqs,
-        "read_buffers_reserved": 0, "read_buffers_allowed": 96, "use_read_buffer_limit": 0, "tokens_reserved": 0, "tokens_allowed": 96,
-        "use_token_limit": 0, "traffic_class_a": 1, "traffic_class_b": 1, "desc_progress_limit": 0, "batch_progress_limit": 0,
-    }  # fmt: skip
+        "engines": f"engine{device.index}.{group}",
+        "work_queues": wqs,
+        "read_buffers_reserved": 0,
+        "read_buffers_allowed": 96,
+        "use_read_buffer_limit": 0,
+        "tokens_reserved": 0,
+        "tokens_allowed": 96,
+        "use_token_limit": 0,
+        "traffic_class_a": 1,
+        "traffic_class_b": 1,
+        "desc_progress_limit": 0,
+        "batch_progress_limit": 0,
+    }
     return _files(values)
 
 
@@ -168,7 +238,12 @@ def _sink() -> Attribute:
 
 
 def _add_wq(
-    root: Directory, home: Directory, wq: WqConfig, device: DeviceConfig, minor: int, counts: Callable[[WqConfig], tuple[int, int]]
+    root: Directory,
+    home: Directory,
+    wq: WqConfig,
+    device: DeviceConfig,
+    minor: int,
+    counts: Callable[[WqConfig], tuple[int, int]],
 ) -> None:
     """The queue's sysfs directory, its device file and the /dev/char link."""
     directory = home.at(wq.label)

@@ -33,7 +33,7 @@ XFEATURE_MASK_USER = 1 << 0
 XFEATURE_MASK_FPSTATE = XFEATURE_MASK_PASID | XFEATURE_MASK_USER
 
 
-@struct(count=CPUS)
+@struct(count=CPUS, symmetric=True)
 class Cpu(CpuContext):
     """A CPU, with the kernel's per-CPU variables about its registers."""
 

@@ -1,0 +1,28 @@
+"""From a design and a scope to a lowered model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pasidlab
+from pasidlab.check.scope import Scope
+from pasidlab.designs import Design
+from pasidlab.lang.ir import Function, Model
+from pasidlab.lang.lower import build_model
+from pasidlab.linux.promises import PROPERTIES
+
+_ROOT = Path(pasidlab.__file__).parent
+
+
+def kernel_files() -> list[Path]:
+    """The sources of the machine and of the kernel around a design."""
+    skip = {"__init__.py", "ambient.py", "promises.py"}
+    folders = (_ROOT / "machine", _ROOT / "linux")
+    return [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name not in skip]
+
+
+def design_model(design: Design, scope: Scope, *, merged: bool = True, functions: dict[str, Function] | None = None, extra: Sequence[Path] = ()) -> Model:
+    """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all."""
+    files = [*kernel_files(), design.path, *extra]
+    return build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, functions=functions)

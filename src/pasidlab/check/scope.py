@@ -1,0 +1,85 @@
+"""The scope of a check: how many of each thing there are, and which events happen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.names import nearest
+from pasidlab.lang.scope import Bounds
+
+EVENTS: dict[str, str] = {
+    "preempt": "a task loses its CPU where the kernel may be preempted, or in user mode",
+    "migrate": "a task goes on on another CPU",
+    "softirq": "a softirq that uses kernel_fpu_begin()",
+    "hardirq": "a hard interrupt that uses kernel_fpu_begin() where irq_fpu_usable() allows",
+    "ipi": "inter-processor interrupts the design sends",
+    "fork": "fork(2): a new process with a copy of the address space",
+    "clone": "a new thread",
+    "exec": "execve(2): a new address space",
+    "exit": "exit(2) of a thread",
+    "signal": "a signal handler: frame saved, sigreturn by fast and slow path",
+    "ptrace": "a tracer replaces the registers of a stopped task",
+    "kthread": "a kernel thread borrows an address space",
+    "bind": "a process opens the device",
+    "unbind": "a process closes the device",
+    "fault": "page faults on user memory in kernel code, and signal frames that cannot be restored",
+    "idle": "idle CPUs give the FPU up",
+    "kvm": "KVM swaps the fpstate for a guest's",
+    "device": "descriptors in flight, translations cached, page requests, drain",
+}
+"""Every event and what it is."""
+
+DEFAULT_EVENTS = frozenset({"preempt", "migrate", "softirq", "ipi", "exec", "exit", "bind", "unbind", "device"})
+LIMITS = {"cpus": (1, 3), "tasks": (1, 3), "mms": (1, 3), "pasids": (1, 3)}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A finite scope. ``bounds`` limits how often an event may happen; an event not named there may happen any number of times."""
+
+    cpus: int = 2
+    tasks: int = 2
+    mms: int = 2
+    pasids: int = 2
+    events: frozenset[str] = DEFAULT_EVENTS
+    bounds: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise PasidlabError(f"{name}={getattr(self, name)} is outside {low}..{high}")
+        if self.pasids < self.mms:
+            raise PasidlabError(f"pasids={self.pasids}, but {self.mms} address spaces may each need one", hint=f"--pasids {self.mms}")
+        for name in [*self.events, *self.bounds]:
+            if name not in EVENTS:
+                raise PasidlabError(f"unknown event '{name}'", hint=nearest(name, EVENTS))
+
+    def with_events(self, words: Iterable[str]) -> Scope:
+        """Events as the command line gives them: ``a,b`` means just these, ``+a`` and ``-a`` change the set, ``a:1`` bounds, ``all``."""
+        words = [word.strip() for word in words if word.strip()]
+        events = set(self.events) if all(word[0] in "+-" for word in words) else set()
+        bounds = dict(self.bounds)
+        for word in words:
+            match = re.fullmatch(r"([+-]?)([a-z]+)(?::(\d+))?", word)
+            if not match:
+                raise PasidlabError(f"cannot read event '{word}'", hint="write name, +name, -name or name:count")
+            sign, name, count = match.groups()
+            if name not in EVENTS and name != "all":
+                raise PasidlabError(f"unknown event '{name}'", hint=nearest(name, [*EVENTS, "all"]))
+            chosen = set(EVENTS) if name == "all" else {name}
+            events = events - chosen if sign == "-" else events | chosen
+            if count is not None:
+                bounds[name] = int(count)
+        return replace(self, events=frozenset(events), bounds=bounds)
+
+    def compiler_bounds(self) -> Bounds:
+        """What the language's compiler needs to know."""
+        sizes = {"cpus": self.cpus, "tasks": self.tasks, "mms": self.mms, "pasids": self.pasids, "pasid_mask": (1 << self.pasids.bit_length()) - 1}
+        return Bounds(sizes, self.events, {k: v for k, v in self.bounds.items() if k in self.events})
+
+    def __str__(self) -> str:
+        events = ",".join(f"{e}:{self.bounds[e]}" if e in self.bounds else e for e in EVENTS if e in self.events)
+        return f"{self.cpus} CPUs, {self.tasks} tasks, {self.mms} mms, {self.pasids} PASIDs; {events or 'no events'}"

@@ -1,0 +1,193 @@
+"""Counterexamples: a path of packed states becomes steps a kernel developer can read, by replaying it in the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.interpreter import Interpreter, Outcome
+from pasidlab.lang.ir import Site
+from pasidlab.lang.layout import State
+from pasidlab.lang.types import Domain, Int, Mask, Ref
+
+HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
+SHORT = {"Task": "T", "Cpu": "CPU", "Mm": "mm", "PasidEntry": "PASID", "File": "file"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that a step changed: ``T0.need_fpu_load`` from ``0`` to ``1``."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A source line a step executed."""
+
+    function: str
+    file: str
+    line: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a counterexample. ``cpu`` is None for steps of the environment, ``task`` None for an idle CPU."""
+
+    cpu: int | None
+    context: str  # user, kernel, schedule, softirq, hardirq, event
+    task: int | None
+    action: str
+    lines: tuple[Line, ...]
+    changes: tuple[Change, ...]
+    state: State = field(repr=False)
+
+    @property
+    def main(self) -> Line | None:
+        """The line that says best what the step does: the last one that stored something, else the first."""
+        return self.lines[-1] if self.lines else None
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A shortest way to break a property: ``sentence`` says how, ``steps`` how it came to that."""
+
+    property: str
+    sentence: str
+    initial: State = field(repr=False)
+    steps: tuple[Step, ...] = ()
+    broken_by_step: bool = False
+    loop: int | None = None  # liveness: the last step leads back to the state after this many steps
+
+
+class Replayer:
+    """Replays paths of one model."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.interpreter = interpreter
+        self.names = {f.path: f for f in interpreter.model.fields}
+
+    def counterexample(self, name: str, path: Sequence[tuple[int, ...]], by_step: bool) -> Counterexample:
+        """Replay packed states; the violation must show, or the engines disagree and nothing is reported."""
+        layout = self.interpreter.layout
+        canonical = self.interpreter.canonical
+        states = [s for s in self.interpreter.initial_states() if canonical(s) == tuple(path[0])]
+        if not states:
+            raise AssertionError("the path does not begin in an initial state")
+        state = initial = states[0]
+        steps: list[Step] = []
+        for target in path[1:]:
+            outcome = next((o for o in self.interpreter.successors(state) if o.state is not None and canonical(o.state) == tuple(target)), None)
+            if outcome is None:
+                raise AssertionError(f"step {len(steps) + 1} of the path is not a step of the interpreter: {layout.unpack(target)}")
+            steps.append(self.step(outcome, state))
+            assert outcome.state is not None
+            state = outcome.state
+        if by_step:
+            return self._broken_by_step(name, initial, steps, state)
+        sentence = next((text for prop, text, _ in self.interpreter.violations(state) if prop == name), None)
+        if sentence is None:
+            raise AssertionError(f"the interpreter does not find {name} violated at the end of the path")
+        return Counterexample(name, sentence, initial, tuple(steps))
+
+    def _broken_by_step(self, name: str, initial: State, steps: list[Step], state: State) -> Counterexample:
+        for outcome in self.interpreter.successors(state):
+            for failure in outcome.failures:
+                if failure.property == name:
+                    return Counterexample(name, failure.sentence, initial, (*steps, self.step(outcome, state)), broken_by_step=True)
+        raise AssertionError(f"no step out of the last state breaks {name} in the interpreter")
+
+    def error(self, path: Sequence[tuple[int, ...]]) -> tuple[list[Step], Outcome]:
+        """The steps to a state out of which a step ends in a model error, and that step."""
+        state = next(s for s in self.interpreter.initial_states() if self.interpreter.canonical(s) == tuple(path[0]))
+        steps: list[Step] = []
+        for target in path[1:]:
+            found = [o for o in self.interpreter.successors(state) if o.state is not None and self.interpreter.canonical(o.state) == tuple(target)]
+            steps.append(self.step(found[0], state))
+            assert found[0].state is not None
+            state = found[0].state
+        return steps, next(o for o in self.interpreter.successors(state) if o.error)
+
+    def step(self, outcome: Outcome, before: State) -> Step:
+        """What an outcome says to a reader."""
+        action = next(a for a in self.interpreter.model.actions if a.name == outcome.action)
+        cpu = outcome.params[0] - 1 if action.cpu_param else None
+        context = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}.get(action.name, "user")
+        if cpu is None or action.name in ("arrive_hardirq", "arrive_softirq", "arrive_ipi", "preempt", "block"):
+            context = "event"
+        task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
+        after = outcome.state or before
+        return Step(cpu, context, task if task >= 0 else None, outcome.action, self.lines(outcome), self.changes(before, after), after)
+
+    def value(self, state: State, path: str, element: int | None) -> int:
+        """One field of one element in a state."""
+        return state[self.interpreter.offsets[path] + (element or 0)]
+
+    def lines(self, outcome: Outcome) -> tuple[Line, ...]:
+        """Source lines executed, in order: those that loaded or stored state, each once, at the innermost function that is not a helper of the machine."""
+        seen: dict[tuple[str, int], Line] = {}
+        for instr in outcome.path:
+            if instr.op not in ("load", "store", "check", "choose") or instr.site.position.line == 0:
+                continue
+            line = _line_of(instr.site)
+            if instr.op == "store" or (line.file, line.line) not in seen:
+                seen.pop((line.file, line.line), None)
+                seen[(line.file, line.line)] = line
+        return tuple(seen.values())
+
+    def changes(self, before: State, after: State) -> tuple[Change, ...]:
+        """Fields whose value differs, but for the language's own."""
+        found = []
+        for f in self.interpreter.model.fields:
+            if f.name in HIDDEN or "local" in f.name:
+                continue
+            start = self.interpreter.offsets[f.path]
+            for i in range(f.count):
+                old, new = before[start + i], after[start + i]
+                if old != new:
+                    short = SHORT.get(f.struct, f.struct)
+                    who = short if f.count == 1 and f.struct not in SHORT else f"{short}{i + (f.struct == 'PasidEntry')}"
+                    found.append(Change(f"{who}.{f.name}", show(f.domain, old), show(f.domain, new)))
+        return tuple(found)
+
+
+def show(domain: Domain, value: int) -> str:
+    """A value as a reader knows it: None, T0, CPU1; a register with its Valid bit as V|1."""
+    if isinstance(domain, Ref):
+        short = SHORT.get(domain.struct, domain.struct)
+        return "none" if value == 0 else f"{short}{value - 1 + (domain.struct == 'PasidEntry')}"
+    if isinstance(domain, Mask) and value >> 31:
+        return f"V|{value & 0xFFFFF}"
+    if isinstance(domain, Int) and (domain.low, domain.high) == (0, 1):
+        return str(value)
+    return str(value)
+
+
+def _line_of(site: Site) -> Line:
+    """The line to show for a site: out of one-line machine helpers up to the kernel code that called them."""
+    while "/machine/" in site.position.file and site.caller is not None:
+        site = site.caller
+    return Line(site.function, site.position.file, site.position.line, source_line(site.position.file, site.position.line))
+
+
+@lru_cache(maxsize=None)
+def _text_of(file: str) -> tuple[str, ...]:
+    try:
+        return tuple(Path(file).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return ()
+
+
+def source_line(file: str, line: int) -> str:
+    """The text of a source line, without its indentation; empty if it cannot be read."""
+    text = _text_of(file)
+    return text[line - 1].strip() if 0 < line <= len(text) else ""
+
+
+__all__ = ["Change", "Counterexample", "Line", "PasidlabError", "Replayer", "Step", "show", "source_line"]
