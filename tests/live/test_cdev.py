@@ -67,7 +67,8 @@ def test_write_submits_and_deny_mmap_leaves_only_that() -> None:
                 return os.write(fd, data)
             except OSError as error:
                 return error.errno
-        print(error(descriptor(NOOP, record.address + 8)) == errno.EINVAL, error(descriptor(NOOP) + descriptor(NOOP, 8)))
+        print(error(descriptor(NOOP, record.address + 8)) == errno.EINVAL, error(descriptor(NOOP) + descriptor(NOOP,
+        8)))
         batch = Buffer(128)
         batch.data.raw = descriptor(NOOP) * 2
         print(error(descriptor(BATCH, record.address, batch.address, size=2)))

@@ -31,7 +31,8 @@ def test_flags_after_enqcmd_and_ordinary_destination() -> None:
         noop = Buffer(64)
         noop.data.raw = descriptor(NOOP)
         ordinary = Buffer(64)
-        print(hex(enqcmd_flags(portal, noop.address) & 0x8d5), hex(enqcmd_flags(ordinary.address, noop.address) & 0x8d5))
+        print(hex(enqcmd_flags(portal, noop.address) & 0x8d5), hex(enqcmd_flags(ordinary.address, noop.address) &
+        0x8d5))
         print(bytes(ordinary) == bytes(64))
         noop.data.raw = bytes(range(64))
         movdir64b(ordinary.address, noop.address)
@@ -53,18 +54,22 @@ FAULTS = """
     hole = libc.mmap(0x5A0000000000, 8192, 3, 0x22, -1, 0)
     libc.munmap(hole + 4096, 4096)
     class Info(ctypes.Structure):
-        _fields_ = [("signo", ctypes.c_int), ("errno", ctypes.c_int), ("code", ctypes.c_int), ("pad", ctypes.c_int), ("address", ctypes.c_uint64)]
+        _fields_ = [("signo", ctypes.c_int), ("errno", ctypes.c_int), ("code", ctypes.c_int), ("pad", ctypes.c_int),
+        ("address", ctypes.c_uint64)]
     @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.POINTER(Info), ctypes.c_void_p)
     def handler(number, info, context):
         print(number, info.contents.code, hex(info.contents.address - BASE) if info.contents.address else 0, flush=True)
         os._exit(0)
     class Action(ctypes.Structure):
-        _fields_ = [("handler", ctypes.c_void_p), ("mask", ctypes.c_uint64 * 16), ("flags", ctypes.c_int), ("restorer", ctypes.c_void_p)]
+        _fields_ = [("handler", ctypes.c_void_p), ("mask", ctypes.c_uint64 * 16), ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p)]
     action = Action(ctypes.cast(handler, ctypes.c_void_p).value, (ctypes.c_uint64 * 16)(), 4, 0)
     libc.sigaction(signal.SIGSEGV, ctypes.byref(action), None)
     BASE = hole
-    cases = [lambda: enqcmd(portal + 8, good.address), lambda: enqcmd(portal, dirty.address), lambda: enqcmd(1 << 60, good.address),
-             lambda: enqcmds(portal, good.address), lambda: enqcmd(portal, hole + 4096), lambda: enqcmd(portal, hole + 4096 - 32),
+    cases = [lambda: enqcmd(portal + 8, good.address), lambda: enqcmd(portal, dirty.address), lambda: enqcmd(1 << 60,
+    good.address),
+             lambda: enqcmds(portal, good.address), lambda: enqcmd(portal, hole + 4096), lambda: enqcmd(portal, hole +
+             4096 - 32),
              lambda: enqcmd(hole + 4096, good.address), lambda: tpause(4, 0)]
     for case in cases:
         pid = os.fork()  # the child has no portal and no PASID: give it its own

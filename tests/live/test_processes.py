@@ -83,30 +83,42 @@ def test_pasids_belong_to_processes_and_the_lowest_free_one_is_next() -> None:
     assert done.report["gp_fixups"] == 6
 
 
+AGAIN = """
+from client import *
+source, target = Buffer(64), Buffer(64)
+portal, _ = open_portal()
+print("again", move(portal, source, target, 64))
+"""
+
+
 def test_exec_from_a_thread_gives_a_new_process_without_portal() -> None:
-    done = run_python("""
+    done = run_python(
+        """
         import sys, threading
         portal, _ = open_portal()
         source, target = Buffer(64), Buffer(64)
-        thread = threading.Thread(target=lambda: os.execv(sys.executable, [sys.executable, "-c",
-            "from client import *\\nsource, target = Buffer(64), Buffer(64)\\nportal, _ = open_portal()\\nprint('again', move(portal, source, target, 64))"]))
+        thread = threading.Thread(target=lambda: os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]]))
         thread.start()
         thread.join()
-    """)
+    """,
+        arguments=(AGAIN,),
+    )
     assert done.out == "again 1\n", done.err
     assert done.report["submissions"] == 1
 
 
 def test_the_flag_of_a_task_outlives_exec() -> None:
-    """pasid_activated is cleared only when a task is made (dup_task_struct), so a thread that used ENQCMD before exec cannot after it."""
-    done = run_python("""
+    """pasid_activated is cleared only when a task is made: a thread that used ENQCMD before exec cannot after it."""
+    done = run_python(
+        """
         import sys
         portal, _ = open_portal()
         source, target = Buffer(64), Buffer(64)
         move(portal, source, target, 64)
-        os.execv(sys.executable, [sys.executable, "-c",
-            "from client import *\\nsource, target = Buffer(64), Buffer(64)\\nportal, _ = open_portal()\\nmove(portal, source, target, 64)"])
-    """)
+        os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+    """,
+        arguments=(AGAIN,),
+    )
     assert done.code == 128 + signal.SIGSEGV
     assert done.report["gp_fixups"] == 1 and done.report["gp_fixups_refused"] == 1
 
@@ -181,7 +193,9 @@ while True:
 def test_killed_mid_flight_leaves_nothing(victim: str) -> None:
     mounts = Path("/proc/self/mounts").read_text()
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    process = subprocess.Popen([sys.executable, "-c", RUN, "--", sys.executable, "-c", BUSY], stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, "--", sys.executable, "-c", BUSY], stdout=subprocess.PIPE, env=environment
+    )
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
     family = _descendants(process.pid)

@@ -25,7 +25,8 @@ def test_blocked_handled_and_ignored_survive_submissions(instruction: str) -> No
         STATE
         + f"""
     class Action(ctypes.Structure):
-        _fields_ = [("handler", ctypes.c_void_p), ("flags", ctypes.c_ulong), ("restorer", ctypes.c_void_p), ("mask", ctypes.c_uint64)]
+        _fields_ = [("handler", ctypes.c_void_p), ("flags", ctypes.c_ulong), ("restorer", ctypes.c_void_p), ("mask",
+        ctypes.c_uint64)]
     def query(number):
         action = Action()
         libc.syscall(13, number, None, ctypes.byref(action), 8)
@@ -38,7 +39,8 @@ def test_blocked_handled_and_ignored_survive_submissions(instruction: str) -> No
         signal.signal(signal.SIGSEGV, handler)
         before = query(4), query(11)
         for blocked in (False, True):
-            signal.pthread_sigmask(signal.SIG_BLOCK if blocked else signal.SIG_UNBLOCK, {{signal.SIGILL, signal.SIGSEGV}})
+            signal.pthread_sigmask(signal.SIG_BLOCK if blocked else signal.SIG_UNBLOCK, {{signal.SIGILL,
+            signal.SIGSEGV}})
             for _ in range(3):
                 assert move(portal, source, target, 64, {instruction}) == 1
             assert state()[:2] == (blocked, blocked), (what, blocked, state())
