@@ -275,3 +275,28 @@ def test_descriptor_list_fault_reports_how_many_ran(memory):
 def test_single_member_batch_needs_the_capability(memory):
     batch = Batch(memory, member(0, Op.NOOP))
     assert batch.run().status == Status.BAD_COUNT and batch.run(gencap=GENCAP_1_0 | Cap.BATCH_1).ok
+
+
+class Endless:
+    """Zeros everywhere; remembers the largest piece it was asked for."""
+
+    def __init__(self):
+        self.most, self.bytes = 0, 0
+
+    def read_into(self, address, buffer):
+        self.most = max(self.most, len(buffer))
+        return len(buffer)
+
+    def write(self, address, data):
+        self.most, self.bytes = max(self.most, len(data)), self.bytes + len(data)
+        return len(data)
+
+    def present(self, address, length):
+        return length
+
+
+@pytest.mark.parametrize("opcode", [Op.MEMORY_MOVE, Op.FILL, Op.COPY_CRC, Op.DIF_INSERT])
+def test_large_transfers_go_through_bounded_buffers(opcode):
+    memory, size = Endless(), 1 << 26
+    assert Accelerator().execute(describe(opcode, first=1 << 40, second=1 << 41, size=size), memory, WqConfig()).ok
+    assert memory.most <= CHUNK and memory.bytes == 32 + size + (size // 512 * 8 if opcode == Op.DIF_INSERT else 0)

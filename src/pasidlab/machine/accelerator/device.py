@@ -38,7 +38,10 @@ _MISALIGNED = RECORD_SIZE - 1
 
 
 class Accelerator:
-    """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2). It keeps nothing between two descriptors."""
+    """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2).
+
+    It keeps nothing between two descriptors but its buffers, so it must not be used by two threads at once.
+    """
 
     def __init__(self, gencap: int = abi.GENCAP_1_0) -> None:
         self.gencap = gencap
