@@ -125,15 +125,15 @@ def pending_subgraph(result: SearchResult, bit: int) -> Subgraph:
 
 def _edges(expander: Expander, result: SearchResult, states: States) -> tuple[Numbers, Numbers]:
     """The steps between some stored states, as pairs of positions."""
-    numbers = result.store.numbers(states)
-    by_number = np.argsort(numbers)
-    in_order, first, pairs = numbers[by_number], 0, []
+    numbers, first, edges = result.store.numbers(states), 0, []
+    place = np.full(int(numbers.max(initial=-1)) + 2, -1, dtype=np.int64)  # by number; also of number -1, the last
+    place[numbers] = np.arange(len(states))
     for done in expander.expand(states):
         sources = first + np.repeat(np.arange(len(done.sources)), done.counts)
         first += len(done.sources)
         found = result.store.numbers(done.successors)
-        place = np.minimum(np.searchsorted(in_order, found), len(in_order) - 1)
-        inside = in_order[place] == found
-        pairs.append(np.unique(np.stack([sources[inside], by_number[place[inside]]], axis=1), axis=0))
-    edges = np.concatenate(pairs) if pairs else np.empty((0, 2), dtype=np.int64)
-    return edges[:, 0], edges[:, 1]
+        targets = place[np.minimum(found, len(place) - 1)]
+        inside = targets >= 0
+        edges.append(np.unique(sources[inside] * len(states) + targets[inside]))
+    packed = np.concatenate(edges) if edges else np.empty(0, dtype=np.int64)
+    return packed // max(len(states), 1), packed % max(len(states), 1)
