@@ -46,12 +46,14 @@ class Diagnosis:
 
     # The emulator's events
 
-    def fixup_done(self, thread: Thread, ip: int, populated: bool) -> None:
-        """A #GP fix-up ran."""
-        if populated:
-            self.fixups += 1
-        else:
+    def fixup_done(self, thread: Thread, ip: int, again: bool, valid: bool) -> None:
+        """A #GP fix-up ran: whether it asked for another try, and whether the MSR is valid back in user mode."""
+        if not again:
             self.fixups_refused += 1
+        else:
+            self.fixups += 1
+            if not valid:
+                self._note("design", "the PASID the #GP fix-up gave was lost on the way back to user mode", thread, ip)
 
     def fault(self, thread: Thread, ip: int, instruction: Instruction, fault: Fault) -> None:
         """An instruction faulted: the program got a signal."""

@@ -43,8 +43,8 @@ def general_protection(reason: str) -> Fault:
 class Events(Protocol):
     """What the emulator tells the diagnosis."""
 
-    def fixup_done(self, thread: Thread, ip: int, populated: bool) -> None:
-        """A #GP fix-up ran."""
+    def fixup_done(self, thread: Thread, ip: int, again: bool, valid: bool) -> None:
+        """A #GP fix-up ran: whether it asked for another try, and whether the MSR is valid back in user mode."""
 
     def fault(self, thread: Thread, ip: int, instruction: Instruction, fault: Fault) -> None:
         """An instruction faulted."""
@@ -140,7 +140,7 @@ class Emulator:
         for _ in range(_FIXUPS):
             again = self.fixup.fixup(thread)
             msr = self.fixup.msr(thread)
-            self.events.fixup_done(thread, self.ip, again and bool(msr & VALID))
+            self.events.fixup_done(thread, self.ip, again, bool(msr & VALID))
             if not again:
                 raise general_protection("IA32_PASID is not valid and the #GP handler had no PASID to give this thread")
             if msr & VALID:

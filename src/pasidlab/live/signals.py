@@ -152,7 +152,7 @@ class SignalKeeper:
         """As force_sig_fault(): a fault the program's instruction raised. A blocked or ignored signal kills."""
         info = ptrace.fault_info(signal, code, address)
         mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
-        if mask & bit or self._ignored(thread, signal):
+        if mask & bit or self._without_handler(thread, signal):
             if thread.mm.scratch:
                 self._set(thread, signal, bytes(_SIZE))
             else:
@@ -165,7 +165,11 @@ class SignalKeeper:
             ptrace.set_signal_info(thread.tid, info)
             ptrace.resume(thread.tid, signal)
 
-    def _ignored(self, thread: Thread, signal: int) -> bool:
+    def _without_handler(self, thread: Thread, signal: int) -> bool:
+        """Whether our marker must go before delivery, or the program ignores the signal."""
+        state = thread.process.signals
+        if state.armed:
+            return _handler(state.actions[signal]) in (_DFL, _IGN)
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
         return bool(int(text[text.rindex(b")") + 2 :].split()[_IGNORED]) >> (signal - 1) & 1)

@@ -1,0 +1,150 @@
+"""Descriptors on the program's own memory: faults, perturbations, diagnosis, noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import run_python
+
+pytestmark = pytest.mark.needs_run
+
+
+def test_partial_completion_at_an_unmapped_page() -> None:
+    done = run_python("""
+        hole = libc.mmap(0x5A0000000000, 5 * 4096, 3, 0x22, -1, 0)
+        libc.munmap(hole + 3 * 4096, 4096)
+        ctypes.memset(hole, 7, 3 * 4096)
+        target, record = Buffer(5 * 4096), Buffer(32)
+        portal, _ = open_portal()
+        submit(portal, descriptor(MOVE, record.address, hole + 100, target.address, 4 * 4096))
+        status = wait(record)
+        completed, fault = struct.unpack_from("<IQ", record.data.raw, 4)
+        print(hex(status), completed == 3 * 4096 - 100, hex(fault - hole), bytes(target)[: completed + 1].count(7) == completed)
+        readonly = libc.mmap(None, 4096, 1, 0x22, -1, 0)
+        record.data.raw = bytes(32)
+        submit(portal, descriptor(MOVE, record.address, target.address, readonly, 64))
+        print(hex(wait(record)), struct.unpack_from("<Q", record.data.raw, 8)[0] == readonly)
+    """)
+    assert done.out.split("\n")[:2] == ["0x3 True 0x3000 True", "0x83 True"], done.err
+    assert any(problem["kind"] == "page fault" for problem in done.report["problems"])
+
+
+STRICT = """
+    fresh = libc.mmap(0x5A0000000000, 4 * 4096, 3, 0x22, -1, 0)
+    source, record = Buffer(4 * 4096), Buffer(32)
+    ctypes.memset(fresh, 1, 1)  # only the first page is there
+    portal, _ = open_portal()
+    for flags in (CRAV | RCR, CRAV | RCR | BOF):
+        record.data.raw = bytes(32)
+        submit(portal, descriptor(MOVE, record.address, source.address, fresh, 4 * 4096, flags))
+        print(hex(wait(record)), *struct.unpack_from("<IQ", record.data.raw, 4))
+"""
+
+
+def test_strict_faults_and_kind_faults() -> None:
+    done = run_python("    for page in range(0, 1): pass\n" + STRICT, "--faults", "strict")
+    assert done.out.split("\n")[:2] == [f"0x83 4096 {0x5A0000001000}", "0x1 0 0"], done.err
+    done = run_python(STRICT)
+    assert done.out.split("\n")[:2] == ["0x1 0 0", "0x1 0 0"], done.err
+
+
+def test_retries_delays_reordering_and_errors_are_reproducible() -> None:
+    script = """
+        portal, _ = open_portal()
+        records = [Buffer(32) for _ in range(30)]
+        source, target = Buffer(64), Buffer(64)
+        retries = [submit(portal, descriptor(MOVE, r.address, source.address, target.address, 64), tries=10**6) for r in records]
+        statuses = [wait(r) for r in records]
+        print(sum(retries), [hex(s) for s in statuses if s != 1], statuses.index(0x1c) if 0x1c in statuses else None)
+    """
+    plain = run_python(script, "--retry", "0.3", "--seed", "5", "--error", "0x1c@3")
+    assert plain.out == run_python(script, "--retry", "0.3", "--seed", "5", "--error", "0x1c@3").out
+    retries = int(plain.out.split()[0])
+    assert 3 < retries < 40 and plain.report["retries"] == retries
+    assert "['0x1c'] 2" in plain.out
+    assert any("injected" in problem["what"] for problem in plain.report["problems"])
+    other = run_python(script, "--retry", "0.3", "--seed", "6")
+    assert other.out != plain.out
+    late = run_python(script, "--reorder", "3", "--delay", "500", "--wq", "shared,size=8")
+    assert late.out.split()[1] == "[]", late.err
+    assert late.report["retries"] > 0, "eight descriptors fill the queue"
+
+
+def test_rejections_name_the_reason_the_instruction_and_the_counts() -> None:
+    done = run_python("""
+        portal, _ = open_portal()
+        record = Buffer(32)
+        submit(portal, descriptor(MOVE, record.address, 1, 2, 3, CRAV | RCR | 1 << 7))
+        print(hex(wait(record)), hex(enqcmd.address))
+    """)
+    status, address = done.out.split()
+    assert status == "0x11"
+    problem = done.report["problems"][0]
+    assert problem["kind"] == "rejected" and "check result" in problem["what"], problem
+    assert problem["address"] == address
+    assert address in done.err and problem["what"] in done.err
+
+
+def test_the_trace_has_a_lane_per_thread_and_queue(tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    run_python(
+        """
+        import threading
+        portal, _ = open_portal()
+        dedicated, _ = open_portal("/dev/dsa/wq0.1")
+        def work():
+            move(portal, Buffer(64), Buffer(64), 64)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        [thread.start() or thread.join() for thread in threads]
+        move(dedicated, Buffer(64), Buffer(64), 64, movdir64b)
+        """,
+        "--trace",
+        str(file),
+    )
+    events = json.loads(file.read_text())["traceEvents"]
+    lanes = {event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    assert {"wq0.0", "wq0.1"} < lanes and len(lanes) == 6
+    spans = [event for event in events if event["ph"] == "X"]
+    assert len(spans) == 8 and all(event["dur"] >= 0 for event in spans)
+    assert sum(event["name"] == "memory move" for event in spans) == 4
+
+
+def test_noise_neither_crashes_nor_writes_where_the_program_may_not() -> None:
+    done = run_python(
+        """
+        import random
+        portal, _ = open_portal()
+        dedicated, _ = open_portal("/dev/dsa/wq0.1")
+        chance = random.Random(1)
+        arena = libc.mmap(0x5A0000000000, 1 << 16, 3, 0x22, -1, 0)
+        readonly = libc.mmap(0x5A0000100000, 4096, 3, 0x22, -1, 0)
+        ctypes.memset(readonly, 0x5a, 4096)
+        libc.mprotect(ctypes.c_void_p(readonly), 4096, 1)
+        keep = ctypes.string_at(readonly, 4096)
+        raw = Buffer(64)
+        statuses = set()
+        for number in range(6000):
+            words = bytearray(chance.randbytes(64))
+            words[0:4] = bytes(4)
+            if number % 2:
+                words[7] = chance.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 18, 19, 20, 21, 32])
+                words[4:7] = (CRAV | RCR | chance.choice([0, 2, 256])).to_bytes(3, "little")
+                words[38:] = bytes(26)
+                for at in (8, 16, 24):
+                    place = chance.choice([arena + chance.randrange(0, 1 << 16, 32), readonly, chance.getrandbits(64)])
+                    words[at : at + 8] = place.to_bytes(8, "little")
+                words[32:36] = chance.choice([0, 64, 4096, 1 << 14]).to_bytes(4, "little")
+            raw.data.raw = bytes(words)
+            (enqcmd, movdir64b)[number % 3 == 0]((portal, dedicated)[number % 3 == 0], raw.address)
+        print(ctypes.string_at(readonly, 4096) == keep)
+        """,
+        "--summary",
+        "none",
+    )
+    assert done.out == "True\n", done.err
+    assert done.code == 0
+    legal = {*range(1, 0x23)}
+    assert {int(text.split()[0], 16) & 0x7F for text in done.report["statuses"]} <= legal
+    assert done.report["submissions"] == 6000

@@ -1,0 +1,232 @@
+"""The device tree, redirection, bad input, and hosts that forbid things."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import HERE, RUN, run, run_python
+
+pytestmark = pytest.mark.needs_run
+
+WALK = """
+    root = "/sys/bus/dsa/devices"
+    print(sorted(name for name in os.listdir(root) if name.startswith(("dsa", "iax", "wq"))))
+    print(os.path.realpath(root + "/wq0.0"))
+    read = lambda path: open(path).read().strip()
+    device = os.path.realpath(root + "/dsa0")
+    print(read(device + "/state"), read(device + "/gen_cap"), read(device + "/wq0.0/mode"), read(root + "/wq0.1/name"))
+    minor = f"{read(device + '/cdev_major')}:{read(root + '/wq0.0/cdev_minor')}"
+    print(os.path.realpath("/dev/char/" + minor), os.access("/sys/module/idxd", os.F_OK), os.path.exists("/dev/null"))
+    print(os.listdir("/dev/dsa"))
+    handle = os.open("/dev/dsa", os.O_RDONLY)
+    fd = os.open("wq0.0", os.O_RDWR, dir_fd=handle)
+    at = libc.mmap(None, 4096, 2, 1, fd, 0)
+    source, target = Buffer(64), Buffer(64)
+    source.data.raw = b"t" * 64
+    print(move(at, source, target, 64), bytes(target) == bytes(source))
+    print(os.write(fd, descriptor(NOOP)))
+    open("/dev/null", "w").write("x" * 128)
+    os.close(fd)
+    libc.munmap(at, 4096)
+    fd = os.open("/dev/dsa/wq0.1", os.O_RDWR)
+    try:
+        os.open("/dev/dsa/wq0.1", os.O_RDWR)
+    except OSError as error:
+        print(error.errno)
+    os.close(fd)
+    for _ in range(100):
+        try:
+            os.close(os.open("/dev/dsa/wq0.1", os.O_RDWR))
+            break
+        except OSError:
+            time.sleep(0.01)
+    else:
+        print("never released")
+"""
+
+
+@pytest.mark.parametrize("how", ["namespace", "redirect"])
+def test_the_tree_and_the_device_work_either_way(how: str) -> None:
+    done = run_python(WALK, "--isolation", how)
+    if how == "namespace" and "no private namespaces here" in done.err:
+        pytest.skip(done.err)
+    device = "/sys/devices/pci0000:6a/0000:6a:01.0/dsa0"
+    assert done.out.split("\n")[:5] == [
+        "['dsa0', 'wq0.0', 'wq0.1']",
+        f"{device}/wq0.0",
+        "enabled 0x40915f0107 shared dsa0-wq1",
+        "/dev/dsa/wq0.0 True True",
+        "['wq0.0', 'wq0.1']",
+    ], done.err
+    assert done.out.split("\n")[5:] == ["1 True", "64", "16", ""], done.err
+    assert done.report["isolation"] == how
+    assert not os.path.exists("/sys/bus/dsa/devices/dsa0/pasid_enabled") or os.path.exists("/sys/module/idxd")
+    assert not [
+        name for name in os.listdir("/tmp") if name.startswith("pasidlab-") and not name.startswith("pasidlab-test")
+    ]
+
+
+def test_any_number_of_devices_and_attributes(tmp_path: Path) -> None:
+    file = tmp_path / "devices.toml"
+    file.write_text("""
+        [[device]]
+        name = "dsa2"
+        numa_node = 1
+        [[device.wq]]
+        mode = "shared"
+        size = 32
+        threshold = 8
+        name = "mine"
+        driver_name = "special"
+        [[device]]
+        name = "iax3"
+        [[device.wq]]
+        mode = "dedicated"
+    """)
+    done = run_python(
+        """
+        read = lambda path: open("/sys/bus/dsa/devices/" + path).read().strip()
+        print(read("dsa2/numa_node"), read("wq2.0/threshold"), read("wq2.0/name"), read("wq2.0/driver_name"), read("wq3.0/mode"))
+        print(os.listdir("/dev/iax"), sorted(os.listdir("/dev/dsa")), read("wq4.0/size"))
+        open("/sys/bus/dsa/devices/dsa2/cmd_status", "w").write("1")
+        """,
+        "--devices",
+        str(file),
+        "--wq",
+        "shared,device=dsa4,size=5",
+    )
+    assert done.out == "1 8 mine special dedicated\n['wq3.0'] ['wq2.0', 'wq4.0'] 5\n", done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--wq", "exclusive"), "mode 'exclusive'"),
+        (("--wq", "shared,size"), "not key=value"),
+        (("--wq", "shared,size=many"), "is not a number"),
+        (("--wq", "shared,size=4,threshold=9"), "threshold <= size"),
+        (("--wq", "shared,device=gpu0"), "no such device"),
+        (("--devices", "/nowhere.toml"), "cannot read"),
+        (("--error", "9"), "STATUS@N"),
+        (("--design", "nonsense"), "unknown design"),
+        (("--trace", "/nowhere/trace.json"), "cannot write"),
+    ],
+)
+def test_bad_options_are_one_message(options: tuple[str, ...], words: str) -> None:
+    done = run("/bin/true", options=options)
+    assert done.code == 2 and words in done.err and "Traceback" not in done.err, done.err
+
+
+def test_malformed_toml(tmp_path: Path) -> None:
+    for text in ("[[device", "x = 1", '[[device]]\nname = "dsa0"\nwq = 3', "\xff"):
+        file = tmp_path / "bad.toml"
+        file.write_bytes(text.encode("latin-1"))
+        done = run("/bin/true", options=("--devices", str(file)))
+        assert done.code == 2 and "Traceback" not in done.err, done.err
+
+
+def elf(machine: int = 62, bits: int = 2, code: bytes = b"") -> bytes:
+    """A static, non-PIE ELF program of one segment at 0x400000."""
+    size = 120 + len(code)
+    head = b"\x7fELF" + bytes([bits, 1, 1]) + bytes(9)
+    head += struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0x400078, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return head + struct.pack("<IIQQQQQQ", 1, 7, 0, 0x400000, 0x400000, size, size, 4096) + code
+
+
+def program(path: Path, data: bytes, mode: int = 0o755) -> str:
+    path.write_bytes(data)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_programs_that_cannot_be_run(tmp_path: Path) -> None:
+    cases = {
+        "/no/such/program": "no such program",
+        "no-such-program-in-path": "no such program",
+        str(tmp_path): "cannot be executed",
+        program(tmp_path / "plain", b"text", 0o644): "cannot be executed",
+        program(tmp_path / "arm", elf(183)): "AArch64",
+        program(tmp_path / "i386", elf(3, 1)): "32-bit x86",
+        program(tmp_path / "setuid", elf(), 0o4755): "setuid",
+        program(tmp_path / "noise", b"\x00\x01\x02"): "Exec format error",
+        program(tmp_path / "script", b"#!" + str(tmp_path / "arm").encode() + b"\n"): "AArch64",
+    }
+    for path, words in cases.items():
+        done = run(path)
+        assert done.code == 2 and words in done.err and "Traceback" not in done.err, (path, done.err)
+
+
+STATIC = bytes.fromhex(
+    "b802000000 488d3d69000000 be02000000 31d2 0f05"  # open("/dev/dsa/wq0.0", O_RDWR)
+    "4989c0 b809000000 31ff be00100000 ba02000000 41ba01000000 4531c9 0f05"  # mmap(0, 4096, PROT_WRITE, MAP_SHARED, fd, 0)
+    "4889c3 488d0d40000000"  # rbx = portal; rcx = the descriptor
+    "f20f38f819"  # enqcmd (%rcx),%rbx
+    "0f94c0 0fb6f8 b83c000000 0f05"  # exit(retry)
+)
+
+
+def test_a_static_non_pie_program_without_libc(tmp_path: Path) -> None:
+    code = bytearray(STATIC)
+    path_at = len(code)
+    code += b"/dev/dsa/wq0.0\0"
+    code += bytes(-(len(code) + 120) % 64)
+    descriptor_at = len(code)
+    code += bytes(64)
+    code[8:12] = struct.pack("<i", path_at - 12)
+    lea = code.index(bytes.fromhex("488d0d"))
+    code[lea + 3 : lea + 7] = struct.pack("<i", descriptor_at - (lea + 7))
+    done = run(program(tmp_path / "static", elf(code=bytes(code))))
+    assert done.code == 0, done.err
+    assert done.report["queues"] == {"wq0.0": 1}
+
+
+def test_a_traced_pasidlab_says_so(tmp_path: Path) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    command = ["strace", "-f", "-o", "/dev/null", sys.executable, "-c", RUN, "--", "/bin/true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "only one tracer" in done.stderr, done.stderr
+
+
+def test_an_ordinary_user_without_fuse_gets_redirection() -> None:
+    if os.getuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv to become an ordinary user")
+    command = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        sys.executable,
+        "-c",
+        RUN,
+        "--json",
+        "-",
+        "--",
+        "/bin/true",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "HOME": "/tmp"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    if "Permission denied" in done.stderr and "python" in done.stderr:
+        pytest.skip("an ordinary user cannot read this Python")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["isolation"].split()[0] in ("redirect", "namespace")
+
+
+def test_accel_config_lists_the_devices() -> None:
+    if not shutil.which("accel-config"):
+        pytest.skip("accel-config is not installed (Debian package accel-config)")
+    done = run("accel-config", "list")
+    listed = json.loads(done.out)
+    assert [device["dev"] for device in listed] == ["dsa0"]
+    queues = [wq for group in listed[0]["groups"] for wq in group.get("grouped_workqueues", [])]
+    assert [(wq["dev"], wq["mode"], wq["state"], wq["type"]) for wq in queues] == [
+        ("wq0.0", "shared", "enabled", "user"),
+        ("wq0.1", "dedicated", "enabled", "user"),
+    ]
