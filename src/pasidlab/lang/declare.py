@@ -87,6 +87,14 @@ def instruction(function: F) -> F:
     return function
 
 
+def forget(function: F) -> F:
+    """Run at the end of every step: gives contents nobody may rely on a value nobody expects, so that states differing only in them are one.
+
+    An abstraction: what holds with it holds without it. Counterexamples are replayed without it before they are shown.
+    """
+    return function
+
+
 def never(name: str, sentence: str) -> Callable[[F], F]:
     """A state predicate that must be false for every value of its parameters."""
     return lambda function: function

@@ -39,6 +39,7 @@ class Outcome:
     stores: list[tuple[str, int, int, int, Site]] = field(default_factory=list)  # field, element, old, new
     path: list[Instr] = field(default_factory=list)
     result: int = 0
+    choices: tuple[int, ...] = ()
 
     @property
     def error(self) -> Failure | None:
@@ -72,7 +73,7 @@ class Interpreter:
 
     def _all_actions(self) -> list[Action]:
         model = self.model
-        return [*model.actions, model.init, *(p.action for p in model.predicates), *model.pending.values()]
+        return [*model.actions, model.init, *(p.action for p in model.predicates), *model.pending.values(), *([model.forget] if model.forget else [])]
 
     def initial_states(self) -> list[State]:
         """All initial states, in canonical order, without duplicates."""
@@ -114,6 +115,9 @@ class Interpreter:
             run = _Run(self, action, params, list(state), digits, limits)
             outcome = run.execute()
             if outcome:
+                outcome.choices = tuple(digits[: run.used])
+                if outcome.state is not None and self.model.forget is not None and action is not self.model.forget:
+                    outcome.state = self.run(self.model.forget, (), outcome.state)[0].state
                 outcomes.append(outcome)
             del digits[run.used :], limits[run.used :]
             while digits and digits[-1] == limits[-1]:

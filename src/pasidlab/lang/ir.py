@@ -179,6 +179,7 @@ class Model:
     predicates: tuple[Predicate, ...]
     properties: tuple[Property, ...]
     pending: dict[str, Action] = field(default_factory=dict)  # liveness: states in which a request is outstanding
+    forget: Action | None = None  # run at the end of every step
     symmetric: tuple[str, ...] = ()  # structs whose elements are interchangeable
 
     def field_table(self) -> dict[str, Field]:

@@ -22,8 +22,8 @@ STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, COUNTERS = 0, 1, 2, 3
 class ActionText:
     """Emits one LLVM function for an action with constant parameters."""
 
-    def __init__(self, name: str, action: Action, params: tuple[int, ...], layout: Layout, bits: dict[str, int], cover: dict[int, int], canonical: bool = False) -> None:
-        self.name, self.action, self.layout, self.bits, self.cover, self.canonical = name, action, layout, bits, cover, canonical
+    def __init__(self, name: str, action: Action, params: tuple[int, ...], layout: Layout, bits: dict[str, int], cover: dict[int, int], after: tuple[str, ...] = ()) -> None:
+        self.name, self.action, self.layout, self.bits, self.cover, self.after = name, action, layout, bits, cover, after
         self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
         self.lines: list[str] = []
         self.fresh = 0
@@ -78,7 +78,7 @@ class ActionText:
 
     def text(self) -> str:
         """The whole function: i64 name(state, successors, observed) -> number of successors (or the result of a predicate)."""
-        self.lines = [f'define internal i64 @"{self.name}"(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {{']
+        self.lines = [f'define internal i64 @"{self.name}"(ptr %state, ptr %out, ptr noalias %seen) {{']
         for slot in [f"l.{local}" for local in self.locals] + [f"w{w}" for w in range(self.layout.words)] + ["broken", "reached", "fuel", "count", "again"]:
             self.put(f'%"{slot}" = alloca i64')
         self.put("store i64 0, ptr %count")
@@ -277,9 +277,9 @@ class ActionText:
             number = self.do("add", self.do("mul", count, self.layout.words), w)
             value = self.get(f"%w{w}")
             self.put(f"store i64 {value}, ptr {self.index('%out', number)}")
-        if self.canonical:
-            first = self.do("mul", count, self.layout.words)
-            self.put(f"call void @canon(ptr {self.index('%out', first)})")
+        slot = self.index("%out", self.do("mul", count, self.layout.words)) if self.after else ""
+        for call in self.after:
+            self.put(call.replace("SLOT", slot))
         self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
         self._commit()
         self.block("null")

@@ -24,7 +24,7 @@ from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import BOOL, Domain, Field, Int
 
 ARRIVALS = Path(__file__).with_name("arrivals.py")
-ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "never", "pending")
+ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "pending")
 ABOVE = {"task": ("hardirq", "softirq", "schedule"), "user": ("hardirq", "softirq", "schedule"), "schedule": (), "softirq": ("hardirq",), "hardirq": ()}
 RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
 
@@ -96,6 +96,7 @@ class Lowering:
     functions: Functions
     properties: tuple[Property, ...]
     merged: bool = True
+    abstract: bool = True
 
     def build(self) -> Model:
         """The lowered model."""
@@ -104,18 +105,19 @@ class Lowering:
         programs = self._programs(entries)
         if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
-        pieces = [Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "pending", "initial")]
+        pieces = [Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "pending", "initial", "forget")]
         self.fields = drop_dead_fields(dict(self.names.fields), [*programs, *pieces])
         visibility = Visibility(self._traffic(programs, pieces), self.merged)
         lowered = [self._lower(program, visibility) for program in programs]
         self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
         rules = [self._rule(b) for b in pieces if b.entry.role in ("rule", "user")]
-        plain = {role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role] for role in ("initial", "never", "pending")}
+        plain = {role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role] for role in ("initial", "forget", "never", "pending")}
         accessed = {i.field for a in [*(low.action for low in lowered), *rules] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
             plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"]) for e, action in plain["never"]),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
+            plain["forget"][0][1] if plain["forget"] and self.abstract else None,
             tuple(s.name for s in self.names.namespace.structs.values() if s.symmetric),
         )  # fmt: skip
 
@@ -208,7 +210,7 @@ class Lowering:
                 traffic.handlers[program.context] = (program.code, program.roots)
         for behaviour in behaviours:
             role = behaviour.entry.role
-            if role != "initial":
+            if role not in ("initial", "forget"):
                 traffic.add("predicate" if role in ("never", "pending") else role, behaviour.code)
         return traffic
 
@@ -314,7 +316,7 @@ def _sleeping_test(code: Code, sleeping: tuple[int, ...]) -> Code:
 
 def build_model(
     name: str, paths: Iterable[Path], bounds: Bounds, properties: tuple[Property, ...], *,
-    merged: bool = True, functions: dict[str, Function] | None = None,
+    merged: bool = True, abstract: bool = True, functions: dict[str, Function] | None = None,
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name."""
     space = source.collect([ARRIVALS])
@@ -324,7 +326,7 @@ def build_model(
         for name_ in arrivals:
             del space.functions[name_]
     names = Names(space, bounds)
-    return Lowering(name, names, Functions(names, functions), properties, merged).build()
+    return Lowering(name, names, Functions(names, functions), properties, merged, abstract).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:

@@ -70,14 +70,21 @@ class _Emitter:
 
     def text(self) -> str:
         """The whole LLVM module."""
-        parts = [canon_text(self.symmetry)] if self.symmetry.structs else []
+        parts: list[str] = []
+        after: list[str] = []
+        if self.model.forget:
+            parts.append(ActionText("forget", self.model.forget, (), self.layout, self.bits, {}).text())
+            after.append("call i64 @forget(ptr SLOT, ptr SLOT, ptr %seen)")
+        if self.symmetry.structs:
+            parts.append(canon_text(self.symmetry))
+            after.append("call void @canon(ptr SLOT)")
         actions: list[tuple[str, int]] = []
         predicates: list[tuple[str, int, int]] = []
         for number, action in enumerate(self.model.actions):
             cover = self._cover(action) if self.coverage else {}
             for params in param_values(action):
                 name = f"a{number}.{'.'.join(map(str, params))}"
-                parts.append(ActionText(name, action, params, self.layout, self.bits, cover, bool(self.symmetry.structs)).text())
+                parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after)).text())
                 actions.append((name, self.next_word))
                 self.counters.setdefault(action.name, []).append(self.next_word)
                 self.next_word += 1

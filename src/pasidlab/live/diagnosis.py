@@ -5,6 +5,7 @@ wrong.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,8 +34,7 @@ class Diagnosis:
     """Collects; called under the session's lock or from the tracer thread."""
 
     queues: Counter[str] = field(default_factory=Counter)
-    operations: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[int, int]] = field(default_factory=Counter)  # operation code, status byte
     threads: Counter[int] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)  # enqcmd, movdir64b, write
     bytes: int = 0
@@ -78,15 +78,14 @@ class Diagnosis:
 
     def completed(self, thread: Thread, ip: int, queue: str, outcome: Outcome) -> None:
         """A descriptor, or a batch with its members, was carried out."""
-        self.operations[operation_name(outcome.opcode)] += 1
-        self.statuses[_status(outcome)] += 1
+        self.outcomes[outcome.opcode, outcome.status_byte] += 1
         self.bytes += outcome.moved
         for member in outcome.members:
             self.completed(thread, ip, queue, member)
         if outcome.reason and not outcome.ok:
             kind = "page fault" if outcome.fault_address else "rejected"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
-            what = f"{queue}: {operation_name(outcome.opcode)}, status {_status(outcome)}: {outcome.reason}{unseen}"
+            what = f"{queue}: {operation_name(outcome.opcode)}, status {_status(outcome.status_byte)}: {outcome.reason}{unseen}"
             self._note(kind, what, thread, ip)
 
     def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:
@@ -97,6 +96,22 @@ class Diagnosis:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
             problem = self.problems.setdefault((kind, what, ip), Problem(kind, what, ip, place, thread.tid))
         problem.count += 1
+
+    @property
+    def operations(self) -> Counter[str]:
+        """Descriptors carried out, by operation."""
+        return self._named(lambda opcode, status: operation_name(opcode))
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """Descriptors carried out, by status."""
+        return self._named(lambda opcode, status: _status(status))
+
+    def _named(self, name: Callable[[int, int], str]) -> Counter[str]:
+        counter: Counter[str] = Counter()
+        for (opcode, status), count in self.outcomes.items():
+            counter[name(opcode, status)] += count
+        return counter
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for --json."""
@@ -149,5 +164,5 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def _status(outcome: Outcome) -> str:
-    return f"{outcome.status_byte:#04x} {status_text(outcome.status)}"
+def _status(byte: int) -> str:
+    return f"{byte:#04x} {status_text(byte)}"

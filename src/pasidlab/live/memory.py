@@ -11,6 +11,8 @@ from pasidlab.live.libc import PAGE, Iovec, process_vm_readv, process_vm_writev
 
 _PRESENT = 1 << 63  # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
 
+_byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
+
 
 class ProcessMemory:
     """Reads and writes through the page tables of ``pid``, with the protection the process itself has.
@@ -35,8 +37,8 @@ class ProcessMemory:
         length = len(target)
         if not length:
             return 0
-        anchor = (ctypes.c_char * length).from_buffer(target)
-        return self._transfer(process_vm_readv, ctypes.addressof(anchor), address, length)
+        anchor = _byte_of(target)
+        return self._transfer(process_vm_readv, _address_of(anchor), address, length)
 
     def read(self, address: int, length: int) -> bytes:
         """Up to ``length`` bytes, fewer where a fault stops it."""
@@ -51,8 +53,8 @@ class ProcessMemory:
         if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
             there = np.frombuffer(data, np.uint8).ctypes.data
             return self._transfer(process_vm_writev, there, address, length)
-        held = (ctypes.c_char * length).from_buffer(data)
-        return self._transfer(process_vm_writev, ctypes.addressof(held), address, length)
+        anchor = _byte_of(data)
+        return self._transfer(process_vm_writev, _address_of(anchor), address, length)
 
     def write_record(self, address: int, record: bytes) -> int:
         """A completion record: all other bytes first, the status byte last, as programs spin on it."""

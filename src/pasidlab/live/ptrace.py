@@ -24,10 +24,13 @@ SI_KERNEL = 0x80
 SEGV_MAPERR, SEGV_ACCERR = 1, 2
 
 _ptrace = libc.ptrace
+_quick = ctypes.CDLL(None).ptrace  # does not keep errno: for the fast path, repeated with errno when it fails
+_quick.argtypes, _quick.restype = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p], ctypes.c_long
 _word = ctypes.c_uint64(0)
 _word_ref = ctypes.byref(_word)
 _info = ctypes.create_string_buffer(SIGINFO_SIZE)
 _info_ref = ctypes.byref(_info)
+_info_words = memoryview(_info).cast("B").cast("i")
 
 
 class Gone(Exception):
@@ -35,7 +38,7 @@ class Gone(Exception):
 
 
 def _do(request: int, tid: int, address: Any, data: Any) -> None:
-    if _ptrace(request, tid, address, data) == -1:
+    if _quick(request, tid, address, data) == -1 and _ptrace(request, tid, address, data) == -1:
         error = ctypes.get_errno()
         if error == 3:  # ESRCH
             raise Gone(tid)
@@ -81,6 +84,12 @@ def event_message(tid: int) -> int:
     """What the event of this stop carries: the new thread's id, or the former id on exec."""
     _do(_GETEVENTMSG, tid, None, _word_ref)
     return _word.value
+
+
+def signal_code(tid: int) -> int:
+    """si_code at a signal-delivery stop: above 0 if the kernel raised the signal."""
+    _do(_GETSIGINFO, tid, None, _info_ref)
+    return _info_words[2]
 
 
 def signal_info(tid: int) -> bytes:

@@ -10,6 +10,7 @@ SIG_DFL to begin with; so a marker handler stands in for SIG_DFL and SIG_IGN fro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from signal import SIGBUS, SIGILL, SIGSEGV
@@ -23,10 +24,9 @@ from pasidlab.live.state import SignalState, Thread
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
 _DFL, _IGN = 0, 1
 _SA_RESTORER = 0x04000000
-_IGNORED, _CAUGHT = (
-    30,
-    31,
-)  # positions of sigignore and sigcatch in /proc/PID/stat, counted from 0 after the command name
+# Positions in /proc/PID/stat, counted from the end: it has had 52 fields since Linux 3.5 (fs/proc/array.c).
+_IGNORED, _CAUGHT, _CPU = -20, -19, -14
+_STEADY = 16  # submissions from one CPU after which we move there
 
 
 TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
@@ -40,6 +40,7 @@ class SignalKeeper:
 
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.signals = injector, signals
+        self._seen_on, self._times = b"", 0
 
     def arm(self, thread: Thread) -> None:
         """At a system call exit of a process with a scratch page: learn its handlers, put markers where there is
@@ -70,14 +71,25 @@ class SignalKeeper:
         self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8)
 
     def was_blocked(self, thread: Thread, signal: int) -> bool:
-        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, about 4 us."""
+        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, about 4 us; it also tells the CPU."""
         if not thread.process.signals.armed:
             return False
         if thread.stat < 0:
             thread.stat = os.open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         text = os.pread(thread.stat, 1024, 0)
-        caught = int(text[text.rindex(b")") + 2 :].split(b" ", _CAUGHT + 1)[_CAUGHT])
+        fields = text.rsplit(b" ", -_CAUGHT)
+        self.follow(fields[_CPU])
+        caught = int(fields[1])
         return not caught >> (signal - 1) & 1
+
+    def follow(self, cpu: bytes) -> None:
+        """Run where the program submits from: waking an idle CPU costs more than switching tasks on a busy one."""
+        if cpu != self._seen_on:
+            self._seen_on, self._times = cpu, 0
+        self._times += 1
+        if self._times == _STEADY:
+            with contextlib.suppress(OSError):  # a CPU that we may not use
+                os.sched_setaffinity(0, (int(cpu),))
 
     def restore(self, thread: Thread, signal: int) -> None:
         """Undo the reset: handler and mask as before the exception."""
@@ -172,7 +184,7 @@ class SignalKeeper:
             return _handler(state.actions[signal]) in (_DFL, _IGN)
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
-        return bool(int(text[text.rindex(b")") + 2 :].split()[_IGNORED]) >> (signal - 1) & 1)
+        return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
 
 
 def _handler(action: bytes) -> int:

@@ -132,14 +132,13 @@ class Tracer:
 
     def _trap(self, thread: Thread, stop: int) -> None:
         """A signal that one of our instructions may have raised. This is the fast path."""
-        info = ptrace.signal_info(thread.tid)
-        code = int.from_bytes(info[8:12], "little", signed=True)
+        code = ptrace.signal_code(thread.tid)
         if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
-            self.keeper.deliver(thread, stop, info)
+            self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
         try:
             if not self.emulator.step(thread):
-                self.keeper.deliver(thread, stop, info)
+                self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
                 return
         except Fault as fault:
             blocked = self.keeper.was_blocked(thread, stop)
