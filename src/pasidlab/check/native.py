@@ -31,14 +31,18 @@ HUGE_PAGE = 1 << 21  # bytes
 _HUGE_FROM = 8 * HUGE_PAGE  # smaller blocks keep ordinary pages: a half-used huge page would cost more than it saves
 
 
+# No wrapper for C callers, no check for division by zero: they only cost time to compile.
+_OPTIONS: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+
+
 def compiled(signature: str) -> Callable[[Function], Function]:
     """Compile a function for exactly this signature, to run without the GIL; cached on disk where that is possible."""
 
     def wrap(function: Function) -> Function:
         try:
-            return cast(Function, njit(signature, nogil=True, cache=True, no_cfunc_wrapper=True)(function))
+            return cast(Function, njit(signature, cache=True, **_OPTIONS)(function))
         except RuntimeError:  # "cannot cache function": neither the package nor the user's cache directory is writable
-            return cast(Function, njit(signature, nogil=True, no_cfunc_wrapper=True)(function))
+            return cast(Function, njit(signature, **_OPTIONS)(function))
 
     return wrap
 

@@ -74,7 +74,7 @@ def _interrupts() -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)  # None: it was not Python's
 
 
 class _Worker:

@@ -58,8 +58,7 @@ class Store:
         """Bytes of memory taken, or that could be once ``incoming[p]`` more states, all new, are in partition p."""
         added = np.zeros(k.PARTITIONS, dtype=np.int64) if incoming is None else incoming
         counts = self.parts[:, k.COUNT] + added
-        used, rooms = counts * self.stride, np.array([log.bytes for log in self._logs])
-        pages = np.array([log.page for log in self._logs])
+        used, (rooms, pages) = counts * self.stride, np.array([(log.bytes, log.page) for log in self._logs]).T
         moved = (added > 0) & (counts + k.BATCH > rooms // self.stride)
         logs = int((np.minimum(-(-used // pages) * pages, rooms) + np.where(moved, used + HUGE_PAGE, 0)).sum())
         growing = (added > 0) & (counts + k.BATCH > self.parts[:, k.LIMIT])

@@ -68,7 +68,9 @@ def _smallest(groups: Sequence[_Observation], column: int, row: int) -> dict[int
     best: dict[int, Packed] = {}
     for tally, worst in groups:
         seen = int(tally[column]) & _ALL
-        for bit in (bit for bit in range(64) if seen >> bit & 1):
+        while seen:
+            bit = seen.bit_length() - 1
+            seen ^= 1 << bit
             state = tuple(worst[row + bit].view(np.uint64).tolist())
             best[bit] = min(best.get(bit, state), state)
     return best
