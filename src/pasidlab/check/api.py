@@ -75,13 +75,13 @@ def check(
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name. Raises PasidlabError for bad input, and for a model error (a value outside its domain) with its place.
     """
-    from pasidlab.check.search import search  # noqa: PLC0415 - brings the compiler with it
+    from pasidlab.check.search import search
 
     design = find(design) if isinstance(design, str) else design
     scope = scope or Scope()
     wanted = wanted_properties(properties)
     model = design_model(design, scope, merged=merged, functions=functions)
-    from pasidlab.lang.native import compile_model  # noqa: PLC0415
+    from pasidlab.lang.native import compile_model
 
     native = compile_model(model, symmetric=symmetric)
     found = search(native, jobs=jobs, budget=budget, progress=progress)
@@ -101,7 +101,7 @@ def check(
 
 def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:
     """Property names checked against the nine; none given means all."""
-    from pasidlab.lang.names import nearest  # noqa: PLC0415 - small, and only for the hint
+    from pasidlab.lang.names import nearest
 
     known = [p.name for p in PROPERTIES]
     for name in names:
@@ -111,7 +111,7 @@ def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _counterexamples(found: SearchResult, replayer: Replayer, wanted: tuple[str, ...]) -> list[Counterexample]:
-    from pasidlab.check.graph import path_to  # noqa: PLC0415 - brings the compiler with it
+    from pasidlab.check.graph import path_to
 
     names = [p.name for p in PROPERTIES]
     result = []
@@ -124,7 +124,7 @@ def _counterexamples(found: SearchResult, replayer: Replayer, wanted: tuple[str,
 
 def _raise_model_error(found: SearchResult, replayer: Replayer) -> None:
     """A value outside its domain or an endless step is a mistake in the design or the model, not a verdict."""
-    from pasidlab.check.graph import path_to  # noqa: PLC0415
+    from pasidlab.check.graph import path_to
 
     if found.error is None:
         return

@@ -78,7 +78,7 @@ def hash_inserts_per_second(jobs: int, slots_bits: int = _SLOTS_BITS) -> float:
 class Benchmark:
     """The figures of one run: medians, by number of threads. SPIN has one thread; None where it is not installed."""
 
-    result: SearchResult  # of the last search
+    result: SearchResult  # of the first search
     states_per_second: Counts
     hash_inserts_per_second: Counts
     spin_bfs: SpinRun | None
@@ -154,13 +154,18 @@ def bench(
         for _ in range(repeats):
             for j in jobs:
                 inserts[j].append(hash_inserts_per_second(j, slots_bits))
-                result = search(model, jobs=j)
-                rates[j].append(result.states / result.seconds)
+                rates[j].append(_states_per_second(model, j))
             for kind, verifier in verifiers.items():
                 if verifier is not None:
                     spin[kind].append(run_spin(verifier))
     medians = [{j: median(each) for j, each in figures.items()} for figures in (rates, inserts)]
     return Benchmark(result, medians[0], medians[1], _middle(spin["bfs"]), _middle(spin["dfs"]), slots_bits)
+
+
+def _states_per_second(model: NativeModel, jobs: int) -> float:
+    """Of one search, whose memory is free again for the next one."""
+    result = search(model, jobs=jobs)
+    return result.states / result.seconds
 
 
 def _middle(runs: list[SpinRun]) -> SpinRun | None:

@@ -57,6 +57,7 @@ class Budget:
     max_states: int | None = None
     max_memory: int | None = None  # bytes of the store and the buffers; never exceeded
     timeout: float | None = None  # seconds
+    after_violation: int | None = None  # states; with a violation at hand the search ends with the level that passes them
 
 
 @dataclass(frozen=True)

@@ -140,9 +140,14 @@ class _Search:
             self.completed += 1
             self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), _MOST_QUOTA)
             self.verdicts.close_level(self.completed, [(g.tally, g.worst) for g in self.groups])
-            if self.stop_on & self.verdicts.settled:
+            if self.stop_on & self.verdicts.settled or self._seen_enough():
                 return "violation"
         return "complete"
+
+    def _seen_enough(self) -> bool:
+        """Whether something is broken and as much has been explored as the budget wants in that case."""
+        limit = self.budget.after_violation
+        return limit is not None and self.verdicts.settled != 0 and self.store.count > limit
 
     def _insert_initial(self) -> None:
         """Put the initial states in through the first group, as many at a time as it has room for."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
-from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import Interpreter, Outcome
 from pasidlab.lang.ir import Site
 from pasidlab.lang.layout import State
 from pasidlab.lang.types import Domain, Int, Mask, Ref
 
+Packed = tuple[int, ...]
 HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
 SHORT = {"Task": "T", "Cpu": "CPU", "Mm": "mm", "PasidEntry": "PASID", "File": "file"}
 
@@ -73,27 +73,31 @@ class Replayer:
         self.interpreter = interpreter
         self.names = {f.path: f for f in interpreter.model.fields}
 
-    def counterexample(self, name: str, path: Sequence[tuple[int, ...]], by_step: bool) -> Counterexample:
+    def counterexample(self, name: str, path: Sequence[Packed], by_step: bool) -> Counterexample:
         """Replay packed states; the violation must show, or the engines disagree and nothing is reported."""
-        layout = self.interpreter.layout
-        canonical = self.interpreter.canonical
-        states = [s for s in self.interpreter.initial_states() if canonical(s) == tuple(path[0])]
-        if not states:
-            raise AssertionError("the path does not begin in an initial state")
-        state = initial = states[0]
-        steps: list[Step] = []
-        for target in path[1:]:
-            outcome = next((o for o in self.interpreter.successors(state) if o.state is not None and canonical(o.state) == tuple(target)), None)
-            if outcome is None:
-                raise AssertionError(f"step {len(steps) + 1} of the path is not a step of the interpreter: {layout.unpack(target)}")
-            steps.append(self.step(outcome, state))
-            assert outcome.state is not None
-            state = outcome.state
+        found = self.path(name, "", path)
+        state = found.steps[-1].state if found.steps else found.initial
         if by_step:
-            return self._broken_by_step(name, initial, steps, state)
+            return self._broken_by_step(name, found.initial, list(found.steps), state)
         sentence = next((text for prop, text, _ in self.interpreter.violations(state) if prop == name), None)
         if sentence is None:
             raise AssertionError(f"the interpreter does not find {name} violated at the end of the path")
+        return replace(found, sentence=sentence)
+
+    def path(self, name: str, sentence: str, path: Sequence[Packed]) -> Counterexample:
+        """The steps along a path of packed states, canonical or not; AssertionError where the interpreter cannot follow."""
+        canonical = self.interpreter.canonical
+        initial = next((s for s in self.interpreter.initial_states() if canonical(s) == tuple(path[0])), None)
+        if initial is None:
+            raise AssertionError("the path does not begin in an initial state")
+        state, steps = initial, []
+        for target in path[1:]:
+            outcomes = self.interpreter.successors(state)
+            outcome = next((o for o in outcomes if o.state is not None and canonical(o.state) == tuple(target)), None)
+            if outcome is None or outcome.state is None:
+                raise AssertionError(f"step {len(steps) + 1} of the path is not a step of the interpreter")
+            steps.append(self.step(outcome, state))
+            state = outcome.state
         return Counterexample(name, sentence, initial, tuple(steps))
 
     def _broken_by_step(self, name: str, initial: State, steps: list[Step], state: State) -> Counterexample:
@@ -103,16 +107,11 @@ class Replayer:
                     return Counterexample(name, failure.sentence, initial, (*steps, self.step(outcome, state)), broken_by_step=True)
         raise AssertionError(f"no step out of the last state breaks {name} in the interpreter")
 
-    def error(self, path: Sequence[tuple[int, ...]]) -> tuple[list[Step], Outcome]:
+    def error(self, path: Sequence[Packed]) -> tuple[tuple[Step, ...], Outcome]:
         """The steps to a state out of which a step ends in a model error, and that step."""
-        state = next(s for s in self.interpreter.initial_states() if self.interpreter.canonical(s) == tuple(path[0]))
-        steps: list[Step] = []
-        for target in path[1:]:
-            found = [o for o in self.interpreter.successors(state) if o.state is not None and self.interpreter.canonical(o.state) == tuple(target)]
-            steps.append(self.step(found[0], state))
-            assert found[0].state is not None
-            state = found[0].state
-        return steps, next(o for o in self.interpreter.successors(state) if o.error)
+        found = self.path("", "", path)
+        state = found.steps[-1].state if found.steps else found.initial
+        return found.steps, next(o for o in self.interpreter.successors(state) if o.error)
 
     def step(self, outcome: Outcome, before: State) -> Step:
         """What an outcome says to a reader."""
@@ -176,7 +175,7 @@ def _line_of(site: Site) -> Line:
     return Line(site.function, site.position.file, site.position.line, source_line(site.position.file, site.position.line))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _text_of(file: str) -> tuple[str, ...]:
     try:
         return tuple(Path(file).read_text(encoding="utf-8").splitlines())
@@ -188,6 +187,3 @@ def source_line(file: str, line: int) -> str:
     """The text of a source line, without its indentation; empty if it cannot be read."""
     text = _text_of(file)
     return text[line - 1].strip() if 0 < line <= len(text) else ""
-
-
-__all__ = ["Change", "Counterexample", "Line", "PasidlabError", "Replayer", "Step", "show", "source_line"]

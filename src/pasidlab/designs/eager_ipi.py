@@ -6,16 +6,26 @@ the middle of code that moves FPU state; and it acts on whatever task happens to
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import context, each, event, instruction, local_irq_disable, local_irq_enable, preempt_disable, preempt_enable, wait_until
+from pasidlab.lang.declare import (
+    context,
+    each,
+    event,
+    instruction,
+    local_irq_disable,
+    local_irq_enable,
+    preempt_disable,
+    preempt_enable,
+    wait_until,
+)
 from pasidlab.linux.fpu import fpu_invalidate_fpregs_state, test_need_fpu_load
 from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
-from pasidlab.linux.mm import mmdrop, mmgrab
-from pasidlab.linux.sva import last_user_gone
+from pasidlab.linux.mm import mmdrop
+from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid
 from pasidlab.linux.task import Mm, Task
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu, wrmsr_pasid
 from pasidlab.machine.device import intel_iommu_drain_pasid_prq
-from pasidlab.machine.iommu import PASIDS, intel_pasid_setup_first_level, intel_pasid_tear_down_entry, pasid_entry
+from pasidlab.machine.iommu import PASIDS, pasid_entry
 
 
 def update_pasid() -> None:
@@ -103,21 +113,18 @@ def iommu_sva_bind_device(mm: Mm) -> None:
     mutex_lock_sva()
     if mm.pasid == 0:
         pasid = alloc_pasid(mm)
-        mmgrab(mm)
-        intel_pasid_setup_first_level(pasid, mm)
-        pasid_entry(pasid).users = 1
+        attach_device_pasid(mm, pasid)
         mm.pasid = pasid
         load_pasid(mm)
     else:
-        pasid_entry(mm.pasid).users += 1
+        attach_device_pasid(mm, mm.pasid)
     mutex_unlock_sva()
 
 
 def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
     """intel_svm_unbind_mm(): the entry goes, load_pasid(mm, PASID_DISABLED), the number is free."""
     mutex_lock_sva()
-    if last_user_gone(pasid):
-        intel_pasid_tear_down_entry(pasid, False)
+    if detach_device_pasid(pasid):
         intel_iommu_drain_pasid_prq(pasid)
         unpublish(mm)
         load_pasid(mm)

@@ -10,13 +10,12 @@ from pasidlab.lang.declare import entry, instruction, local_irq_enable
 from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock
 from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.linux.mm import mm_pasid_drop, mmdrop
-from pasidlab.linux.sva import iommu_alloc_mm_data, last_user_gone, mmgrab
+from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid, iommu_alloc_mm_data
 from pasidlab.linux.task import Mm
 from pasidlab.linux.traps import gp_user_force_sig_segv
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
 from pasidlab.machine.device import intel_iommu_drain_pasid_prq
-from pasidlab.machine.iommu import intel_pasid_setup_first_level, intel_pasid_tear_down_entry, pasid_entry
 
 
 @entry("exception")
@@ -84,18 +83,14 @@ def iommu_sva_bind_device(mm: Mm) -> None:
     mutex_lock_sva()
     iommu_alloc_mm_data(mm)
     take_bond_ref(mm)
-    if pasid_entry(mm.pasid).users == 0:
-        mmgrab(mm)
-        intel_pasid_setup_first_level(mm.pasid, mm)
-    pasid_entry(mm.pasid).users += 1
+    attach_device_pasid(mm, mm.pasid)
     mutex_unlock_sva()
 
 
 def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
     """Unbinding drops it, after the table entry is gone."""
     mutex_lock_sva()
-    if last_user_gone(pasid):
-        intel_pasid_tear_down_entry(pasid, False)
+    if detach_device_pasid(pasid):
         intel_iommu_drain_pasid_prq(pasid)
         pasid_put(mm)
         mmdrop(mm)

@@ -55,7 +55,7 @@ class Expressions:
             case ast.Compare(): return self._compare(node)
             case ast.BoolOp() | ast.IfExp(): return self._by_control(node)
             case ast.Call(): return self.call(node, want=True)
-        from pasidlab.lang.python import reject  # noqa: PLC0415 - the table of advice lives with the statements
+        from pasidlab.lang.python import reject
 
         reject(node, self.file)
 
@@ -207,7 +207,7 @@ class Expressions:
         """A call of a primitive or of a function of the model."""
         if not isinstance(node.func, ast.Name) or node.keywords:
             raise self.fail(node, f"cannot call '{ast.unparse(node.func)}' this way", "call a function by name with positional arguments")
-        from pasidlab.lang.primitives import PRIMITIVES  # noqa: PLC0415 - primitives compile their arguments with this class
+        from pasidlab.lang.primitives import PRIMITIVES
 
         name = node.func.id
         if name in self.names.namespace.functions:

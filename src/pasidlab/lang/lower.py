@@ -21,7 +21,7 @@ from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.types import BOOL, Domain, Field, Int
+from pasidlab.lang.types import Domain, Field, Int
 
 ARRIVALS = Path(__file__).with_name("arrivals.py")
 ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "pending")

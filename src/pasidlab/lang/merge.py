@@ -59,7 +59,7 @@ def relation_of_locals(code: Code) -> dict[str, str]:
                 sources[instr.dst].add("=" + instr.args[1])
             else:
                 sources[instr.dst].add(OTHER)
-    relations = {name: OWN_TASK for name in sources}
+    relations = dict.fromkeys(sources, OWN_TASK)
     changed = True
     while changed:
         changed = False

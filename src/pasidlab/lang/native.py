@@ -18,6 +18,8 @@ from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, ActionText,
 from pasidlab.lang.symmetry import Symmetry, canon_text
 
 SUCCESSORS_PER_CHOICE = 64
+PENDING_ELEMENT = 16
+"""Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
 
 
 @dataclass
@@ -96,6 +98,8 @@ class _Emitter:
                 name = f"p{number}.{'.'.join(map(str, params))}"
                 parts.append(ActionText(name, action, params, self.layout, self.bits, {}).text())
                 predicates.append((name, word, bit))
+                if word == PENDING:
+                    predicates.append((name, word, PENDING_ELEMENT + params[0]))
         return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates)])
 
     def _cover(self, action: Action) -> dict[int, int]:
@@ -119,8 +123,8 @@ class _Emitter:
 
 
 def _compile(text: str) -> tuple[object, bool]:
-    import llvmlite  # noqa: PLC0415 - heavy, and not needed for --help
-    import llvmlite.binding as llvm  # noqa: PLC0415
+    import llvmlite
+    import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

@@ -84,7 +84,7 @@ def _unreachable(x: Expressions, node: ast.Call) -> Value:
 
 
 def _wait_until(x: Expressions, node: ast.Call) -> Value:
-    from pasidlab.lang.python import reject  # noqa: PLC0415 - advice table
+    from pasidlab.lang.python import reject
 
     how = _text(x, node, 1, "sleep")
     if how not in ("sleep", "spin"):

@@ -214,7 +214,7 @@ class FunctionCompiler(Expressions):
         if self.declared is None:
             reject(node, self.file, f"{self.source.name} returns a value but declares none", "write '-> bool' or '-> int' at its definition")
         operand, domain = self.expression(node.value)
-        if isinstance(self.declared, Ref) and not isinstance(domain, Ref) or isinstance(domain, Ref) and not isinstance(self.declared, Ref):
+        if (isinstance(self.declared, Ref) and not isinstance(domain, Ref)) or (isinstance(domain, Ref) and not isinstance(self.declared, Ref)):
             reject(node, self.file, f"{self.source.name} declares {self.declared} but returns {domain}")
         self.result = join(self.result, domain)
         self.builder.emit("return", operand, at=at)

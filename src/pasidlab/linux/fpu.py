@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.declare import instruction, local_bh_disable, local_bh_enable, preempt_disable, preempt_enable, reached
+from pasidlab.lang.declare import (
+    instruction,
+    local_bh_disable,
+    local_bh_enable,
+    preempt_disable,
+    preempt_enable,
+    reached,
+)
 from pasidlab.linux.locks import is_kthread, warn_on_once
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.cpu import INIT, KERNEL_DATA, XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, xrstors, xsaves

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import choose, enter, entry, instruction, local_irq_disable, local_irq_enable, maybe, require, user
+from pasidlab.lang.declare import (
+    choose,
+    enter,
+    entry,
+    instruction,
+    local_irq_disable,
+    local_irq_enable,
+    maybe,
+    require,
+    user,
+)
 from pasidlab.linux.fpu import (
     fpregs_lock,
     fpregs_mark_activate,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import instruction, pick, reached, require
-from pasidlab.linux.sva import intel_mm_release
 from pasidlab.linux.task import Mm
-from pasidlab.machine.iommu import pasid_entry
+from pasidlab.machine.iommu import intel_pasid_tear_down_entry, pasid_entry
 
 
 def mm_alloc() -> Mm:
@@ -51,6 +50,16 @@ def mmput(mm: Mm) -> None:
         mm.portal = False
         intel_mm_release(mm)
         mmdrop(mm)
+
+
+@instruction
+def intel_mm_release(mm: Mm) -> None:
+    """The mmu_notifier's release, from exit_mmap() (v6.12 drivers/iommu/intel/svm.c), a spinlock held: the entry goes at once.
+
+    Its faults are ignored from here on; nothing is drained.
+    """
+    if mm.pasid != 0 and pasid_entry(mm.pasid).present:
+        intel_pasid_tear_down_entry(mm.pasid, True)
 
 
 @instruction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import choose, entry, enter, event, instruction, maybe, pause, require, user
+from pasidlab.lang.declare import choose, enter, entry, event, instruction, maybe, pause, require, user
 from pasidlab.linux.exit import do_exit
 from pasidlab.linux.fpu import (
     fpregs_deactivate,

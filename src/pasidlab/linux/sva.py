@@ -24,8 +24,12 @@ def iommu_alloc_global_pasid() -> int:
     unreachable()
 
 
+@instruction
 def iommu_alloc_mm_data(mm: Mm) -> None:
-    """iommu_alloc_mm_data(): the mm keeps the PASID it has, or gets one, visible to all its threads at once."""
+    """iommu_alloc_mm_data(): the mm keeps the PASID it has, or gets one, visible to all its threads at once.
+
+    One step: the ida is only touched under iommu_sva_lock, so nobody can tell when.
+    """
     if mm.pasid == 0:
         mm.pasid = iommu_alloc_global_pasid()
 
@@ -34,12 +38,18 @@ def iommu_sva_bind_device(mm: Mm) -> None:
     """iommu_sva_bind_device(): PASID first, table entry after it, under iommu_sva_lock."""
     mutex_lock_sva()
     iommu_alloc_mm_data(mm)
-    if pasid_entry(mm.pasid).users == 0:
-        mmgrab(mm)
-        intel_pasid_setup_first_level(mm.pasid, mm)
-    pasid_entry(mm.pasid).users += 1
+    attach_device_pasid(mm, mm.pasid)
     mutex_unlock_sva()
     pasid_bound(mm)
+
+
+@instruction
+def attach_device_pasid(mm: Mm, pasid: int) -> None:
+    """The attach handle is found, or an SVA domain is allocated (mmgrab) and its table entry set up. One step: under iommu_sva_lock."""
+    if pasid_entry(pasid).users == 0:
+        mmgrab(mm)
+        intel_pasid_setup_first_level(pasid, mm)
+    pasid_entry(pasid).users += 1
 
 
 def pasid_bound(mm: Mm) -> None:
@@ -54,25 +64,20 @@ def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
     """iommu_sva_unbind_device(): the last one tears the entry down and drains page requests. The PASID stays with the mm."""
     mutex_lock_sva()
     pasid_unbound(mm)
-    if last_user_gone(pasid):
-        intel_pasid_tear_down_entry(pasid, False)
+    if detach_device_pasid(pasid):
         intel_iommu_drain_pasid_prq(pasid)
         mmdrop(mm)
     mutex_unlock_sva()
 
 
 @instruction
-def last_user_gone(pasid: int) -> bool:
-    """refcount_dec_and_test(&handle->users)."""
+def detach_device_pasid(pasid: int) -> bool:
+    """The last user of the attach handle tears the table entry down. One step: under iommu_sva_lock."""
     pasid_entry(pasid).users -= 1
-    return pasid_entry(pasid).users == 0
-
-
-@instruction
-def intel_mm_release(mm: Mm) -> None:
-    """The mmu_notifier's release, from exit_mmap(), a spinlock held: the entry goes at once, faults are ignored, nothing is drained."""
-    if mm.pasid != 0 and pasid_entry(mm.pasid).present:
-        intel_pasid_tear_down_entry(mm.pasid, True)
+    if pasid_entry(pasid).users != 0:
+        return False
+    intel_pasid_tear_down_entry(pasid, False)
+    return True
 
 
 @instruction
@@ -88,6 +93,7 @@ def new_file() -> File:
 @instruction
 def install_file(file: File) -> None:
     """fd_install() and mmap(): all threads of the process have the file and its portal."""
+    file.pasid = current.mm.pasid
     for task in each(Task):
         if task.mm is current.mm and task.state != TASK_DEAD:
             task.file = file
@@ -109,7 +115,6 @@ def idxd_cdev_open() -> None:
         return
     file = new_file()
     iommu_sva_bind_device(current.mm)
-    file.pasid = current.mm.pasid
     install_file(file)
 
 
@@ -156,10 +161,23 @@ def drop_file() -> File | None:
 
 def idxd_cdev_release(file: File) -> None:
     """idxd_file_dev_release() for a shared work queue: drain the PASID, then unbind."""
-    pasid, mm = file.pasid, file.mm  # nobody else has the context any more
+    pasid = context_pasid(file)
+    mm = context_mm(file)
     idxd_device_drain_pasid(pasid)
     iommu_sva_unbind_device(mm, pasid)
     free_file(file)
+
+
+@instruction
+def context_pasid(file: File) -> int:
+    """ctx->pasid; nobody else has the context any more."""
+    return file.pasid
+
+
+@instruction
+def context_mm(file: File) -> Mm | None:
+    """ctx->mm."""
+    return file.mm
 
 
 @instruction

@@ -106,7 +106,7 @@ def enqcmd() -> None:
         current.entitled = current.mm.portal
         enter(exc_general_protection)
         return
-    if current.entitled:
+    if current.entitled or current.mm.portal:
         reached("served")
     current.at_enqcmd = False
     current.entitled = False
