@@ -148,3 +148,39 @@ def test_noise_neither_crashes_nor_writes_where_the_program_may_not() -> None:
     legal = {*range(1, 0x23)}
     assert {int(text.split()[0], 16) & 0x7F for text in done.report["statuses"]} <= legal
     assert done.report["submissions"] == 6000
+
+
+def test_large_moves_and_fills_stop_exactly_at_a_fault() -> None:
+    done = run_python("""
+        size = 4 << 20
+        base = libc.mmap(0x5A0000000000, 2 * size, 3, 0x22, -1, 0)
+        far = libc.mmap(0x5B0000000000, 2 * size, 3, 0x22, -1, 0)
+        ctypes.memset(base, 0x11, size)
+        ctypes.memmove(base + 12345, b"needle", 6)
+        record = Buffer(32)
+        portal, _ = open_portal()
+        def run(op, first, second, length):
+            record.data.raw = bytes(32)
+            submit(portal, descriptor(op, record.address, first, second, length))
+            return hex(wait(record)), *struct.unpack_from("<IQ", record.data.raw, 4)
+        same = lambda length: ctypes.string_at(base, length) == ctypes.string_at(far + 7, length)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSEGV, signal.SIGUSR1})
+        print(run(MOVE, base, far + 7, size), same(size))
+        print(run(FILL, 0x0807060504030201, far, size + 13), ctypes.string_at(far + size, 14).hex())
+        libc.munmap(far + 3 * 4096 + size // 2, 4096)
+        print(run(MOVE, base, far + 7, size) == ("0x83", 3 * 4096 + size // 2 - 7, far + 3 * 4096 + size // 2))
+        print(run(MOVE, far + 1, base, size) == ("0x3", 3 * 4096 + size // 2 - 1, far + 3 * 4096 + size // 2))
+        libc.mprotect(ctypes.c_void_p(base + size // 2), 4096, 1)
+        print(run(FILL, 0, base, size) == ("0x83", size // 2, base + size // 2))
+        print(signal.pthread_sigmask(signal.SIG_BLOCK, []) - before == {signal.SIGSEGV, signal.SIGUSR1})
+        print(run(MOVE, base, base + 64, size // 4)[0], signal.getsignal(signal.SIGSEGV) == signal.SIG_DFL)
+    """)
+    assert done.out.split("\n")[:7] == [
+        "('0x1', 0, 0) True",
+        "('0x1', 0, 0) 0102030405060708010203040500",
+        "True",
+        "True",
+        "True",
+        "True",
+        "0x1 True",
+    ], done.err

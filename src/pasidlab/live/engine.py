@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pasidlab.live.bulk import Borrower, BulkMemory
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.live.tree import WqNode
 from pasidlab.machine import accelerator
-from pasidlab.machine.accelerator import Accelerator, Completion, Perturbation, Submission, WorkQueue
+from pasidlab.machine.accelerator import Accelerator, Completion, Memory, Perturbation, Submission, WorkQueue
 
 _IAX_OPERATIONS = 1 << 0 | 1 << 2 | 1 << 3  # what IAX shares with DSA: no-op, drain, memory move
 
@@ -35,10 +36,12 @@ class Engine:
 
     def __init__(
         self, devices: list[DeviceConfig], perturbation: Perturbation, iommu: Iommu, diagnosis: Diagnosis,
-        trace: ChromeTrace | None, lock: threading.RLock,
+        trace: ChromeTrace | None, lock: threading.RLock, borrower: Borrower,
     ) -> None:  # fmt: skip
         self.iommu, self.diagnosis, self.trace = iommu, diagnosis, trace
         self.deferred = bool(perturbation.delay or perturbation.reorder)
+        self.borrower = borrower
+        self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
         self.queues: dict[str, WorkQueue] = {}
         self.failed: set[str] = set()  # queues whose device has a software error
         self.on_software_error: Callable[[], None] = lambda: None
@@ -81,7 +84,10 @@ class Engine:
             queue, now = self.queues[label], time.monotonic() if self.deferred else 0.0
             origin = _Origin(thread, ip, label, begin)
             enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
-            answer = queue.submit(descriptor, mm.dma, now, enqueue=enqueue, client=mm, label=origin)
+            memory: Memory = mm.dma
+            if self.borrow and via != "write" and BulkMemory.pays(descriptor):
+                memory = BulkMemory(mm.dma, thread, self.borrower, descriptor)
+            answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin)
             if answer is Submission.ACCEPTED:
                 self.diagnosis.submitted(thread, label, via)
                 if not self.deferred:

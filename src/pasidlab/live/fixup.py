@@ -59,9 +59,8 @@ class DesignFixup:
         return mm.model  # type: ignore[no-any-return]
 
     def thread_started(self, thread: Thread, parent: Thread | None, *, same_mm: bool) -> None:
-        """ret_from_fork(): the task is switched in and goes to user mode."""
-        thread.task = self.kernel.new_task(self._mm(thread.mm))
-        self._switch_in(thread.task)
+        """A new task (dup_task_struct, fpu_clone); it is made, and runs, when it first matters: most threads never submit."""
+        thread.task = None
 
     def _switch_in(self, task: State) -> None:
         cpu = self.chaos.cpu_for(task) if self.chaos else self.kernel.new_cpu()
@@ -71,7 +70,9 @@ class DesignFixup:
     def _run(self, thread: Thread) -> None:
         """Make the thread's task the one that executes, in user mode."""
         task = thread.task
-        if task.cpu.current is not task:
+        if task is None:
+            task = thread.task = self.kernel.new_task(self._mm(thread.mm))
+        if task.cpu is None or task.cpu.current is not task:
             self._switch_in(task)
         self.kernel.cpu = task.cpu
         if self.chaos:
@@ -79,6 +80,8 @@ class DesignFixup:
 
     def executed(self, thread: Thread) -> None:
         """begin_new_exec(): exec_mmap(), then flush_thread()."""
+        if thread.task is None:
+            return
         self._run(thread)
         thread.task.mm = thread.task.cpu.loaded_mm = self._mm(thread.mm)
         self.kernel.functions["flush_thread"]()
@@ -94,7 +97,7 @@ class DesignFixup:
 
     def msr(self, thread: Thread) -> int:
         """The register of the CPU the thread runs on."""
-        if self.chaos or thread.task.cpu.current is not thread.task:
+        if self.chaos or thread.task is None or thread.task.cpu.current is not thread.task:
             self._run(thread)
         return int(thread.task.cpu.msr_pasid)
 
@@ -123,6 +126,8 @@ class DesignFixup:
     def thread_ended(self, thread: Thread) -> None:
         """exit_thread(), and the task is switched out for good."""
         task, kernel = thread.task, self.kernel
+        if task is None:
+            return
         cpu = task.cpu
         kernel.tasks.remove(task)
         if cpu.current is task:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import launch, seccomp, signals
+from pasidlab.live.bulk import Borrower
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, devices_from
@@ -81,7 +82,7 @@ class Session:
         self.iommu, self.lock, self.injector = Iommu(), threading.RLock(), Injector()
         self.diagnosis = Diagnosis()
         self.trace = ChromeTrace(options.trace) if options.trace else None
-        self.engine = Engine(options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.lock)
+        self.engine = Engine(options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.lock, Borrower(self.injector))
         self.fixup = DesignFixup(options.design, options.chaos)
         bound = self.fixup.bound
         self.files = CharacterDevices(

@@ -23,6 +23,7 @@ class Mm:
     bonds: int = 0  # open device files: iommu_sva_bind_device minus iommu_sva_unbind_device
     syscall_at: int = 0  # address of a syscall instruction, for injection
     scratch: int = 0  # a page of ours in the window, read and write
+    code: int = 0  # a page of ours with instructions for bulk work
     window_next: int = 1  # page of the window to try next for a portal; the first is the scratch page
 
     @classmethod
@@ -32,7 +33,7 @@ class Mm:
         """
         mm = cls(ProcessMemory(pid), ProcessMemory(pid))
         if parent:
-            mm.syscall_at, mm.scratch = parent.syscall_at, parent.scratch
+            mm.syscall_at, mm.scratch, mm.code = parent.syscall_at, parent.scratch, parent.code
         return mm
 
     def left_by(self, tid: int) -> None:

@@ -1,0 +1,72 @@
+"""``pasidlab bench run``: how fast programs run, measured on this machine, against the limits the design sets itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import click
+
+_PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
+_RUN = [sys.executable, "-c", "from pasidlab.live.command import run; run()", "--summary", "none", "--"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement: ``limit`` is an upper bound, or a lower one where ``at_least``."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    at_least: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether the limit holds."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def _measure(what: str, number: int, *, native: bool = False) -> float:
+    command = [*([] if native else _RUN), *_PROGRAM, what, str(number)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(f"the benchmark program failed ({done.returncode}): {done.stderr.strip()}")
+    return float(done.stdout)
+
+
+def _ratio(rounds: int = 30, pairs: int = 5) -> float:
+    """Time of a program that never submits, run by pasidlab, over its own time: the best of alternating runs."""
+    native, ours = [], []
+    for _ in range(pairs):
+        native.append(_measure("work", rounds, native=True))
+        ours.append(_measure("work", rounds))
+    return min(ours) / min(native)
+
+
+def figures() -> Iterator[Figure]:
+    """All figures, as they are measured."""
+    yield Figure("code that does not submit, time over native", _ratio(), "x", 1.02)
+    for threads in (1, 2, 8, 64):
+        yield Figure(f"submission of a 64-byte move, {threads} thread{'s' * (threads > 1)}", _measure("submissions", threads), "us", 60)
+    yield Figure("submission with 5000 mappings more", _measure("mappings", 5000), "us", 60)
+    for opcode, name in ((3, "memory move over libc memmove"), (4, "fill over libc memset"), (5, "compare over numpy"), (16, "CRC over google_crc32c")):
+        yield Figure(f"256 MiB {name}, speed", _measure("bulk", opcode), "x", 0.8, at_least=True)
+
+
+@click.command("run")
+@click.option("--json", "as_json", is_flag=True, help="Figures as JSON.")
+def bench_run(as_json: bool) -> None:
+    """Measure ``pasidlab run``: native speed, cost of a submission, bulk operations. About 20 seconds."""
+    rows = []
+    for figure in figures():
+        rows.append(figure)
+        if not as_json:
+            sign = ">=" if figure.at_least else "<="
+            verdict = "" if figure.kept else "   MISSED"
+            click.echo(f"{figure.name:58}{figure.value:9.2f} {figure.unit:3}({sign} {figure.limit:g}){verdict}")
+    if as_json:
+        click.echo(json.dumps([asdict(row) | {"kept": row.kept} for row in rows], indent=2))

@@ -1,0 +1,124 @@
+"""The program that ``pasidlab bench run`` runs: ``python -m pasidlab.live.benchprogram WHAT NUMBER``, one figure on stdout."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+import sys
+import threading
+import time
+
+_MOVE, _FILL, _COMPARE, _CRC = 3, 4, 5, 16
+_SIZE = 1 << 28  # bytes of a bulk operation
+
+
+class Client:
+    """A shared work queue's portal and the instruction for it."""
+
+    def __init__(self) -> None:
+        self.libc = ctypes.CDLL(None)
+        self.libc.mmap.restype = ctypes.c_void_p
+        self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        self._page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._page.write(bytes.fromhex("f20f38f83e0f94c00fb6c0c3"))  # enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
+        at = ctypes.addressof(ctypes.c_char.from_buffer(self._page))
+        self.enqcmd = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(at)
+        fd = os.open("/dev/dsa/wq0.0", os.O_RDWR)
+        self.portal = self.libc.mmap(None, 4096, mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+        os.close(fd)
+
+    def memory(self, size: int) -> int:
+        """Address of fresh pages."""
+        return int(self.libc.mmap(None, size, 3, 0x22, -1, 0))
+
+
+def descriptor(opcode: int, first: int, second: int, size: int, record: int) -> bytes:
+    """64 bytes that ask for a completion record."""
+    return struct.pack("<IIQQQIHH24x", 0, opcode << 24 | 12, record, first, second, size, 0, 0)
+
+
+def submissions(threads: int, total: int = 6000) -> float:
+    """Microseconds per submission of a 64-byte move."""
+    client = Client()
+    each = total // threads
+
+    def work() -> None:
+        place = client.memory(4096)
+        ctypes.memmove(place, descriptor(_MOVE, place + 64, place + 128, 64, place + 256), 64)
+        enqcmd, portal = client.enqcmd, client.portal
+        for _ in range(each):
+            enqcmd(portal, place)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    begin = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return (time.perf_counter() - begin) / (each * threads) * 1e6
+
+
+def mappings(count: int) -> float:
+    """The same with one thread and ``count`` mappings more."""
+    client = Client()
+    for number in range(count):
+        client.libc.mmap(None, 4096, 1 + number % 2 * 2, 0x22, -1, 0)
+    return submissions(1)
+
+
+def bulk(opcode: int) -> float:
+    """Share of the speed of libc (move, fill) or a library (compare, CRC) that the device reaches on 256 MiB."""
+    import google_crc32c
+    import numpy as np
+
+    client = Client()
+    a, b, place = client.memory(_SIZE), client.memory(_SIZE), client.memory(4096)
+    ctypes.memset(a, 1, _SIZE)
+    ctypes.memset(b, 1, _SIZE)
+    views = [np.frombuffer((ctypes.c_char * _SIZE).from_address(at), np.uint64) for at in (a, b)]
+    here = {
+        _MOVE: lambda: ctypes.memmove(b, a, _SIZE),
+        _FILL: lambda: ctypes.memset(b, 1, _SIZE),
+        _COMPARE: lambda: np.array_equal(*views),
+        _CRC: lambda: google_crc32c.extend(0, views[0].view(np.uint8)),
+    }[opcode]
+    first = 0x0101010101010101 if opcode == _FILL else a
+    raw = descriptor(opcode, first, 0 if opcode == _CRC else b, _SIZE, place + 256)
+    ctypes.memmove(place, raw, 64)
+    native, device = [], []
+    for _ in range(4):
+        begin = time.perf_counter()
+        here()
+        middle = time.perf_counter()
+        client.enqcmd(client.portal, place)
+        native.append(middle - begin)
+        device.append(time.perf_counter() - middle)
+    return min(native) / min(device)
+
+
+def work(rounds: int) -> float:
+    """Seconds of an ordinary program: arithmetic, memory, files, pipes, threads. It never submits."""
+    begin = time.perf_counter()
+    for _ in range(rounds):
+        sum(number * number for number in range(20000))
+        for _ in range(200):
+            with open("/proc/self/cmdline", "rb") as file:
+                file.read()
+            os.stat("/")
+            page = mmap.mmap(-1, 1 << 16)
+            page[0] = 1
+            page.close()
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+        with open("/dev/null", "wb") as sink:
+            for _ in range(200):
+                sink.write(bytes(4096))
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    figures = {"submissions": submissions, "mappings": mappings, "bulk": bulk, "work": work}
+    print(figures[sys.argv[1]](int(sys.argv[2])))
