@@ -34,7 +34,7 @@ Table = npt.NDArray[np.int64]
 
 PARTITION_BITS = 6
 PARTITIONS = 1 << PARTITION_BITS
-PLACE_BITS = 26
+PLACE_BITS = 32 - PARTITION_BITS  # so that the 32 bits between are the ones that select the line
 PLACE_MASK = (1 << PLACE_BITS) - 1
 LINE = 64  # bytes: eight keys
 BATCH = 32  # states whose cache lines are fetched together
