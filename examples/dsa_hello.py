@@ -3,8 +3,10 @@
     python examples/dsa_hello.py                      on a machine with DSA and a configured shared work queue
     pasidlab run -- python examples/dsa_hello.py      on any other x86-64 Linux machine
 
-It finds a shared work queue as programs do, maps its portal (or falls back to write(2) where the kernel refuses that), moves,
-compares and checksums memory, and lets several threads submit at once: each gets its process's PASID at its first ENQCMD.
+It finds a shared work queue as programs do, maps its portal (or falls back to write(2) where the kernel refuses
+that), moves,
+compares and checksums memory, and lets several threads submit at once: each gets its process's PASID at its first
+ENQCMD.
 """
 
 from __future__ import annotations
@@ -68,7 +70,10 @@ class WorkQueue:
 def find_queue() -> Path:
     """The first enabled shared queue of type user, as sysfs shows it."""
     for wq in sorted(Path("/sys/bus/dsa/devices").glob("wq*")):
-        if all((wq / name).read_text().strip() == value for name, value in (("mode", "shared"), ("state", "enabled"), ("type", "user"))):
+        if all(
+            (wq / name).read_text().strip() == value
+            for name, value in (("mode", "shared"), ("state", "enabled"), ("type", "user"))
+        ):
             return Path("/dev/dsa") / wq.name
     sys.exit("no shared work queue here; try: pasidlab run -- python examples/dsa_hello.py")
 

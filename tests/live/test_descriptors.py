@@ -21,7 +21,8 @@ def test_partial_completion_at_an_unmapped_page() -> None:
         submit(portal, descriptor(MOVE, record.address, hole + 100, target.address, 4 * 4096))
         status = wait(record)
         completed, fault = struct.unpack_from("<IQ", record.data.raw, 4)
-        print(hex(status), completed == 3 * 4096 - 100, hex(fault - hole), bytes(target)[: completed + 1].count(7) == completed)
+        print(hex(status), completed == 3 * 4096 - 100, hex(fault - hole), bytes(target)[: completed + 1].count(7) ==
+        completed)
         readonly = libc.mmap(None, 4096, 1, 0x22, -1, 0)
         record.data.raw = bytes(32)
         submit(portal, descriptor(MOVE, record.address, target.address, readonly, 64))
@@ -55,7 +56,8 @@ def test_retries_delays_reordering_and_errors_are_reproducible() -> None:
         portal, _ = open_portal()
         records = [Buffer(32) for _ in range(30)]
         source, target = Buffer(64), Buffer(64)
-        retries = [submit(portal, descriptor(MOVE, r.address, source.address, target.address, 64), tries=10**6) for r in records]
+        retries = [submit(portal, descriptor(MOVE, r.address, source.address, target.address, 64), tries=10**6) for r
+        in records]
         statuses = [wait(r) for r in records]
         print(sum(retries), [hex(s) for s in statuses if s != 1], statuses.index(0x1c) if 0x1c in statuses else None)
     """
@@ -125,7 +127,7 @@ def test_noise_neither_crashes_nor_writes_where_the_program_may_not() -> None:
         keep = ctypes.string_at(readonly, 4096)
         raw = Buffer(64)
         statuses = set()
-        for number in range(6000):
+        for number in range(20000):
             words = bytearray(chance.randbytes(64))
             words[0:4] = bytes(4)
             if number % 2:
@@ -147,7 +149,7 @@ def test_noise_neither_crashes_nor_writes_where_the_program_may_not() -> None:
     assert done.code == 0
     legal = {*range(1, 0x23)}
     assert {int(text.split()[0], 16) & 0x7F for text in done.report["statuses"]} <= legal
-    assert done.report["submissions"] == 6000
+    assert done.report["submissions"] == 20000
 
 
 def test_large_moves_and_fills_stop_exactly_at_a_fault() -> None:

@@ -1,4 +1,6 @@
-"""``pasidlab bench run``: how fast programs run, measured on this machine, against the limits the design sets itself."""
+"""``pasidlab bench run``: how fast programs run, measured on this machine, against the limits the design sets
+itself.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,25 @@ def figures() -> Iterator[Figure]:
     """All figures, as they are measured."""
     yield Figure("code that does not submit, time over native", _ratio(), "x", 1.02)
     for threads in (1, 2, 8, 64):
-        yield Figure(f"submission of a 64-byte move, {threads} thread{'s' * (threads > 1)}", _measure("submissions", threads), "us", 60)
+        yield Figure(
+            f"submission of a 64-byte move, {threads} thread{'s' * (threads > 1)}",
+            _measure("submissions", threads),
+            "us",
+            60,
+        )
     yield Figure("submission with 5000 mappings more", _measure("mappings", 5000), "us", 60)
-    for opcode, name in ((3, "memory move over libc memmove"), (4, "fill over libc memset"), (5, "compare over numpy"), (16, "CRC over google_crc32c")):
+    yield Figure(
+        "starting a thread costs more than native by",
+        _measure("births", 200) - _measure("births", 200, native=True),
+        "us",
+        1500,
+    )
+    for opcode, name in (
+        (3, "memory move over libc memmove"),
+        (4, "fill over libc memset"),
+        (5, "compare over numpy"),
+        (16, "CRC over google_crc32c"),
+    ):
         yield Figure(f"256 MiB {name}, speed", _measure("bulk", opcode), "x", 0.8, at_least=True)
 
 

@@ -1,4 +1,6 @@
-"""The program that ``pasidlab bench run`` runs: ``python -m pasidlab.live.benchprogram WHAT NUMBER``, one figure on stdout."""
+"""The program that ``pasidlab bench run`` runs: ``python -m pasidlab.live.benchprogram WHAT NUMBER``, one figure on
+stdout.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 _MOVE, _FILL, _COMPARE, _CRC = 3, 4, 5, 16
 _SIZE = 1 << 28  # bytes of a bulk operation
@@ -20,9 +23,18 @@ class Client:
     def __init__(self) -> None:
         self.libc = ctypes.CDLL(None)
         self.libc.mmap.restype = ctypes.c_void_p
-        self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        self.libc.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_long,
+        ]
         self._page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        self._page.write(bytes.fromhex("f20f38f83e0f94c00fb6c0c3"))  # enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
+        self._page.write(
+            bytes.fromhex("f20f38f83e0f94c00fb6c0c3")
+        )  # enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
         at = ctypes.addressof(ctypes.c_char.from_buffer(self._page))
         self.enqcmd = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(at)
         fd = os.open("/dev/dsa/wq0.0", os.O_RDWR)
@@ -77,8 +89,8 @@ def bulk(opcode: int) -> float:
     a, b, place = client.memory(_SIZE), client.memory(_SIZE), client.memory(4096)
     ctypes.memset(a, 1, _SIZE)
     ctypes.memset(b, 1, _SIZE)
-    views = [np.frombuffer((ctypes.c_char * _SIZE).from_address(at), np.uint64) for at in (a, b)]
-    here = {
+    views = [np.frombuffer(memoryview((ctypes.c_char * _SIZE).from_address(at)).cast("B"), np.uint64) for at in (a, b)]
+    here: dict[int, Callable[[], object]] = {
         _MOVE: lambda: ctypes.memmove(b, a, _SIZE),
         _FILL: lambda: ctypes.memset(b, 1, _SIZE),
         _COMPARE: lambda: np.array_equal(*views),
@@ -99,7 +111,7 @@ def bulk(opcode: int) -> float:
 
 
 def work(rounds: int) -> float:
-    """Seconds of an ordinary program: arithmetic, memory, files, pipes, threads. It never submits."""
+    """Seconds of an ordinary program: arithmetic, memory, files, writes. It never submits, and makes no threads."""
     begin = time.perf_counter()
     for _ in range(rounds):
         sum(number * number for number in range(20000))
@@ -110,15 +122,28 @@ def work(rounds: int) -> float:
             page = mmap.mmap(-1, 1 << 16)
             page[0] = 1
             page.close()
-        thread = threading.Thread(target=lambda: None)
-        thread.start()
-        thread.join()
         with open("/dev/null", "wb") as sink:
             for _ in range(200):
                 sink.write(bytes(4096))
     return time.perf_counter() - begin
 
 
+def births(count: int) -> float:
+    """Microseconds to start and join a thread."""
+    begin = time.perf_counter()
+    for _ in range(count):
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+    return (time.perf_counter() - begin) / count * 1e6
+
+
 if __name__ == "__main__":
-    figures = {"submissions": submissions, "mappings": mappings, "bulk": bulk, "work": work}
+    figures: dict[str, Callable[[int], float]] = {
+        "submissions": submissions,
+        "mappings": mappings,
+        "bulk": bulk,
+        "work": work,
+        "births": births,
+    }
     print(figures[sys.argv[1]](int(sys.argv[2])))

@@ -1,5 +1,7 @@
-"""Large moves and fills at the speed of memory: the thread that submitted the descriptor carries them out itself, with REP MOVSB or
-REP STOSQ in a page of ours, while it is stopped at its ENQCMD. Page tables and protection are then the process's own by nature, and
+"""Large moves and fills at the speed of memory: the thread that submitted the descriptor carries them out itself,
+with REP MOVSB or
+REP STOSQ in a page of ours, while it is stopped at its ENQCMD. Page tables and protection are then the process's own
+by nature, and
 where the processor faults RCX tells exactly how far it came.
 """
 
@@ -16,7 +18,9 @@ from pasidlab.live.state import Thread
 
 BULK = 1 << 19  # bytes from which this pays
 _MOVE, _FILL, _PATTERN_16 = 3, 4, 1 << 18
-_CODE = bytes.fromhex("f3a4 0f05 cccccccc cccccccccccccccc" "f348ab 0f05 cccccc")  # rep movsb; syscall ... rep stosq; syscall
+_CODE = bytes.fromhex(
+    "f3a4 0f05 cccccccc ccccccccccccccccf348ab 0f05 cccccc"
+)  # rep movsb; syscall ... rep stosq; syscall
 _MOVSB, _STOSQ = 0, 16
 _GETPID = 39  # never executed: the thread stops at its entry
 _DIRECTION = 1 << 10

@@ -61,7 +61,7 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
     help="Refuse mmap, as kernels with the fix for INTEL-SA-01084 do: programs must use write().",
 )
 @click.option("--isolation", type=click.Choice(["auto", "namespace", "redirect"]), default="auto", show_default=True,
-              help="How the device tree appears: private namespaces, or rewritten paths where those are forbidden.")  # fmt: skip
+              help="How the device tree appears: private namespaces, or rewritten paths.")  # fmt: skip
 @click.option(
     "--summary",
     type=click.Choice(["text", "none"]),

@@ -59,7 +59,9 @@ class DesignFixup:
         return mm.model  # type: ignore[no-any-return]
 
     def thread_started(self, thread: Thread, parent: Thread | None, *, same_mm: bool) -> None:
-        """A new task (dup_task_struct, fpu_clone); it is made, and runs, when it first matters: most threads never submit."""
+        """A new task (dup_task_struct, fpu_clone); it is made, and runs, when it first matters: most threads never
+        submit.
+        """
         thread.task = None
 
     def _switch_in(self, task: State) -> None:

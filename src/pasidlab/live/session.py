@@ -22,7 +22,7 @@ from pasidlab.live.engine import Engine
 from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
-from pasidlab.live.libc import descriptor_of
+from pasidlab.live.libc import SYS_EXECVE, SYS_EXECVEAT, descriptor_of
 from pasidlab.live.portals import PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
@@ -82,7 +82,15 @@ class Session:
         self.iommu, self.lock, self.injector = Iommu(), threading.RLock(), Injector()
         self.diagnosis = Diagnosis()
         self.trace = ChromeTrace(options.trace) if options.trace else None
-        self.engine = Engine(options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.lock, Borrower(self.injector))
+        self.engine = Engine(
+            options.devices,
+            options.perturbation,
+            self.iommu,
+            self.diagnosis,
+            self.trace,
+            self.lock,
+            Borrower(self.injector),
+        )
         self.fixup = DesignFixup(options.design, options.chaos)
         bound = self.fixup.bound
         self.files = CharacterDevices(
@@ -112,6 +120,7 @@ class Session:
             self.redirector.mapper = mapper
         calls = self.redirector or mapper
         tracer = Tracer(self.threads, emulator, self.fixup, self.injector, self.keeper, calls, self.lock, self._mm_gone)
+        tracer.before_exec = self.engine.drain_all
         tracer.add_program(child.pid)
         self.engine.start()
         restore = _pass_signals_on(child.pid)
@@ -136,6 +145,8 @@ class Session:
     def _spawn(self, path: str, command: list[str]) -> launch.Child:
         """The child, with the device tree in place: in namespaces of its own, or by redirection."""
         rules, failed = seccomp.rules(self.keeper.signals), ""
+        if self.engine.deferred:  # what is outstanding must not be written into the next program's memory
+            rules += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
         if self.options.isolation != "redirect":
             child = launch.spawn(path, command, tree_tops(self.tree), seccomp.program(rules))
             failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())

@@ -71,7 +71,9 @@ class SignalKeeper:
         self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8)
 
     def was_blocked(self, thread: Thread, signal: int) -> bool:
-        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, about 4 us; it also tells the CPU."""
+        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, about 4 us; it also
+        tells the CPU.
+        """
         if not thread.process.signals.armed:
             return False
         if thread.stat < 0:

@@ -17,6 +17,8 @@ from pasidlab.live.libc import (
     CLONE_VM,
     SYS_CLONE,
     SYS_CLONE3,
+    SYS_EXECVE,
+    SYS_EXECVEAT,
     SYS_FORK,
     SYS_RT_SIGACTION,
     SYS_VFORK,
@@ -54,6 +56,7 @@ class Tracer:
     ) -> None:
         self.threads, self.emulator, self.fixup = threads, emulator, fixup
         self.injector, self.keeper, self.calls, self.lock, self.mm_gone = injector, keeper, calls, lock, mm_gone
+        self.before_exec: Callable[[Mm], None] = lambda mm: None  # when execve is traced
         self.processes: dict[int, Process] = {}
         self.unborn: set[int] = set()  # stopped, but the event that says whose child it is has not come yet
         self.registers = Registers()
@@ -117,6 +120,9 @@ class Tracer:
         ptrace.get_registers(thread.tid, registers)
         if registers[ORIG_RAX] == SYS_RT_SIGACTION:
             self.keeper.on_sigaction(thread, registers)
+        elif registers[ORIG_RAX] in (SYS_EXECVE, SYS_EXECVEAT):
+            self.before_exec(thread.mm)
+            ptrace.resume(thread.tid)
         else:
             self.calls.on_call(thread, registers)
 
