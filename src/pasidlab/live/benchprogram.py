@@ -90,12 +90,13 @@ def bulk(opcode: int) -> float:
     ctypes.memset(a, 1, _SIZE)
     ctypes.memset(b, 1, _SIZE)
     views = [np.frombuffer(memoryview((ctypes.c_char * _SIZE).from_address(at)).cast("B"), np.uint64) for at in (a, b)]
-    here: dict[int, Callable[[], object]] = {
+    natives: dict[int, Callable[[], object]] = {
         _MOVE: lambda: ctypes.memmove(b, a, _SIZE),
         _FILL: lambda: ctypes.memset(b, 1, _SIZE),
-        _COMPARE: lambda: np.array_equal(*views),
+        _COMPARE: lambda: np.array_equal(views[0], views[1]),
         _CRC: lambda: google_crc32c.extend(0, views[0].view(np.uint8)),
-    }[opcode]
+    }
+    here = natives[opcode]
     first = 0x0101010101010101 if opcode == _FILL else a
     raw = descriptor(opcode, first, 0 if opcode == _CRC else b, _SIZE, place + 256)
     ctypes.memmove(place, raw, 64)

@@ -92,8 +92,10 @@ class BulkMemory:
     @staticmethod
     def pays(descriptor: bytes) -> bool:
         """Whether this is a plain large move or fill whose buffers do not overlap."""
+        if descriptor[34] < BULK >> 16 and not descriptor[35]:  # the upper bytes of the size
+            return False
         size = int.from_bytes(descriptor[32:36], "little")
-        if size < BULK or descriptor[7] not in (_MOVE, _FILL):
+        if descriptor[7] not in (_MOVE, _FILL):
             return False
         source, target = int.from_bytes(descriptor[16:24], "little"), int.from_bytes(descriptor[24:32], "little")
         if max(source * (descriptor[7] == _MOVE), target) + size >= 1 << 47:

@@ -85,7 +85,8 @@ class Diagnosis:
         if outcome.reason and not outcome.ok:
             kind = "page fault" if outcome.fault_address else "rejected"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
-            what = f"{queue}: {operation_name(outcome.opcode)}, status {_status(outcome.status_byte)}: {outcome.reason}{unseen}"
+            operation, status = operation_name(outcome.opcode), _status(outcome.status_byte)
+            what = f"{queue}: {operation}, status {status}: {outcome.reason}{unseen}"
             self._note(kind, what, thread, ip)
 
     def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:

@@ -10,7 +10,6 @@ SIG_DFL to begin with; so a marker handler stands in for SIG_DFL and SIG_IGN fro
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from signal import SIGBUS, SIGILL, SIGSEGV
@@ -18,6 +17,7 @@ from signal import SIGBUS, SIGILL, SIGSEGV
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import SYS_RT_SIGACTION
+from pasidlab.live.placement import Placement
 from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
 from pasidlab.live.state import SignalState, Thread
 
@@ -26,7 +26,6 @@ _DFL, _IGN = 0, 1
 _SA_RESTORER = 0x04000000
 # Positions in /proc/PID/stat, counted from the end: it has had 52 fields since Linux 3.5 (fs/proc/array.c).
 _IGNORED, _CAUGHT, _CPU = -20, -19, -14
-_STEADY = 16  # submissions from one CPU after which we move there
 
 
 TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
@@ -40,7 +39,7 @@ class SignalKeeper:
 
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.signals = injector, signals
-        self._seen_on, self._times = b"", 0
+        self.placement = Placement()
 
     def arm(self, thread: Thread) -> None:
         """At a system call exit of a process with a scratch page: learn its handlers, put markers where there is
@@ -80,18 +79,9 @@ class SignalKeeper:
             thread.stat = os.open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         text = os.pread(thread.stat, 1024, 0)
         fields = text.rsplit(b" ", -_CAUGHT)
-        self.follow(fields[_CPU])
+        self.placement.seen(thread.tid, fields[_CPU])
         caught = int(fields[1])
         return not caught >> (signal - 1) & 1
-
-    def follow(self, cpu: bytes) -> None:
-        """Run where the program submits from: waking an idle CPU costs more than switching tasks on a busy one."""
-        if cpu != self._seen_on:
-            self._seen_on, self._times = cpu, 0
-        self._times += 1
-        if self._times == _STEADY:
-            with contextlib.suppress(OSError):  # a CPU that we may not use
-                os.sched_setaffinity(0, (int(cpu),))
 
     def restore(self, thread: Thread, signal: int) -> None:
         """Undo the reset: handler and mask as before the exception."""

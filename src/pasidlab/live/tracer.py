@@ -154,7 +154,7 @@ class Tracer:
             return
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
-        ptrace.resume(thread.tid)
+        self.keeper.placement.resume(thread.tid)
 
     # Tasks come and go
 
