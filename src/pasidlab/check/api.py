@@ -2,61 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
-from pasidlab.check.coverage import unexecuted_lines
-from pasidlab.check.liveness import faults_for_ever
 from pasidlab.check.model import design_model
-from pasidlab.check.scope import Scope
+from pasidlab.check.scope import DEFAULT_PARTS, Scope
 from pasidlab.check.trace import Counterexample, Replayer
 from pasidlab.designs import Design, find
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import Function, Model
+from pasidlab.lang.ir import Function
+from pasidlab.lang.names import nearest
 from pasidlab.linux.promises import PROPERTIES
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pasidlab.check.result import Budget, OnProgress, SearchResult, StopReason
+    from pasidlab.check.result import Budget, Progress, SearchResult, StopReason
 
 Verdict = Literal["holds", "violated", "inconclusive"]
+Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
+OnPartProgress = Callable[[str, "Progress"], None]
+NAMES = tuple(p.name for p in PROPERTIES)
+STATES_AFTER_VIOLATION = 3_000_000
 
 
 @dataclass(frozen=True)
 class PropertyResult:
-    """One property: does it hold, how many steps witnessed it, and the length of the shortest counterexample."""
+    """One property: does it hold, was it put to the test, and the length of the shortest counterexample."""
 
     name: str
-    holds: bool | None  # None: not settled within the budget
-    reached: int  # steps that put it to the test (0: it holds vacuously)
+    holds: bool | None  # None: not settled within what was explored
+    reached: bool  # False: it holds vacuously
     steps: int | None = None
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """What a check found."""
+class PartResult:
+    """The exploration of one scope."""
 
-    design: str
+    name: str
     scope: Scope
-    verdict: Verdict
     reason: StopReason
     states: int
     transitions: int
     depth: int
     depth_completed: int
     seconds: float
+    bytes_per_state: float
     properties: tuple[PropertyResult, ...]
     counterexamples: tuple[Counterexample, ...]
+    executed: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
+    present: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found, over all parts of its scope."""
+
+    design: str
+    parts: tuple[PartResult, ...]
     unexecuted: tuple[tuple[str, int, str], ...] = ()  # lines of the design never executed: file, line, text
-    bytes_per_state: float = 0.0
-    model: Model | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def counterexamples(self) -> tuple[Counterexample, ...]:
+        """The shortest counterexample for each broken property, shortest first."""
+        best: dict[str, Counterexample] = {}
+        for found in (c for part in self.parts for c in part.counterexamples):
+            if found.property not in best or len(found.steps) < len(best[found.property].steps):
+                best[found.property] = found
+        return tuple(sorted(best.values(), key=lambda c: (len(c.steps), NAMES.index(c.property))))
+
+    @property
+    def properties(self) -> tuple[PropertyResult, ...]:
+        """Each property over all parts."""
+        return tuple(_joined([part.properties[i] for part in self.parts]) for i in range(len(self.parts[0].properties)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """``holds`` is a proof over every part; ``inconclusive`` means a budget ran out before anything was found."""
+        if self.counterexamples:
+            return "violated"
+        return "holds" if all(part.reason == "complete" for part in self.parts) else "inconclusive"
 
     @property
     def holds(self) -> bool:
         """Proved over the scope."""
         return self.verdict == "holds"
+
+    @property
+    def states(self) -> int:
+        """Distinct states of all parts."""
+        return sum(part.states for part in self.parts)
+
+    @property
+    def transitions(self) -> int:
+        """Steps of all parts."""
+        return sum(part.transitions for part in self.parts)
+
+    @property
+    def depth(self) -> int:
+        """Largest distance from an initial state."""
+        return max(part.depth for part in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent exploring."""
+        return sum(part.seconds for part in self.parts)
 
     def counterexample(self, name: str) -> Counterexample:
         """The counterexample for one property; KeyError if it is not violated."""
@@ -65,66 +116,108 @@ class CheckResult:
                 return found
         raise KeyError(name)
 
+    def scope_of(self, counterexample: Counterexample) -> Scope:
+        """The scope of the part a counterexample was found in."""
+        return next(part.scope for part in self.parts if counterexample in part.counterexamples)
+
+
+def _joined(parts: list[PropertyResult]) -> PropertyResult:
+    steps = [p.steps for p in parts if p.steps is not None]
+    holds = False if steps else None if any(p.holds is None for p in parts) else True
+    return PropertyResult(parts[0].name, holds, any(p.reached for p in parts), min(steps, default=None))
+
 
 def check(
-    design: Design | str, scope: Scope | None = None, *, properties: Sequence[str] = (), jobs: int | None = None, budget: Budget | None = None,
-    progress: OnProgress | None = None, functions: dict[str, Function] | None = None, merged: bool = True, symmetric: bool = True,
+    design: Design | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (), jobs: int | None = None,
+    budget: Budget | None = None, progress: OnPartProgress | None = None, functions: Functions | None = None, merged: bool = True,
+    symmetric: bool = True,
 ) -> CheckResult:  # fmt: skip
-    """Explore ``design`` in ``scope``.
+    """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
-    kernel functions by name. Raises PasidlabError for bad input, and for a model error (a value outside its domain) with its place.
+    kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
+    STATES_AFTER_VIOLATION states unless the budget says otherwise. Raises PasidlabError for bad input, and for a model error (a value
+    outside its domain) with its place.
     """
-    from pasidlab.check.search import search
-
     design = find(design) if isinstance(design, str) else design
-    scope = scope or Scope()
+    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
     wanted = wanted_properties(properties)
-    model = design_model(design, scope, merged=merged, functions=functions)
-    from pasidlab.lang.native import compile_model
+    results = []
+    for name, part in parts.items():
+        made = functions(part) if callable(functions) else dict(functions or {})
+        results.append(_explore(design, name, part, wanted, jobs, budget, progress, made, merged, symmetric))
+        if results[-1].reason == "interrupted":
+            break
+    from pasidlab.check.coverage import unexecuted_lines  # noqa: PLC0415
 
+    return CheckResult(design.name, tuple(results), unexecuted_lines(design, results))
+
+
+def _explore(
+    design: Design, name: str, scope: Scope, wanted: tuple[str, ...], jobs: int | None, budget: Budget | None,
+    progress: OnPartProgress | None, functions: dict[str, Function], merged: bool, symmetric: bool,
+) -> PartResult:  # fmt: skip
+    from pasidlab.check.coverage import covered_lines  # noqa: PLC0415 - these bring the compiler with them
+    from pasidlab.check.result import Budget  # noqa: PLC0415
+    from pasidlab.check.search import search  # noqa: PLC0415
+    from pasidlab.lang.native import compile_model  # noqa: PLC0415
+
+    model = design_model(design, scope, merged=merged, functions=functions)
     native = compile_model(model, symmetric=symmetric)
-    found = search(native, jobs=jobs, budget=budget, progress=progress)
-    interpreter = Interpreter(model, symmetric=symmetric)
-    replayer = Replayer(interpreter)
+    limits = budget or Budget()
+    if limits.after_violation is None:
+        limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
+    found = search(native, jobs=jobs, budget=limits, progress=(lambda p: progress(name, p)) if progress else None)
+    replayer = Replayer(Interpreter(model, symmetric=symmetric))
     _raise_model_error(found, replayer)
-    counterexamples = _counterexamples(found, replayer, wanted)
-    if "served" in wanted and not any(c.property == "served" for c in counterexamples):
-        counterexamples += faults_for_ever(found, replayer, model, native)
-    results = tuple(_property_result(name, found, native.properties, counterexamples) for name in wanted)
-    verdict: Verdict = "violated" if counterexamples else "holds" if found.reason == "complete" else "inconclusive"
-    return CheckResult(
-        design.name, scope, verdict, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds,
-        results, tuple(counterexamples), unexecuted_lines(native, found.counters, design, model), found.bytes_per_state, model,
+    broken = _counterexamples(found, replayer, wanted)
+    if broken and model.forget:
+        exact = Replayer(Interpreter(design_model(design, scope, merged=merged, abstract=False, functions=functions)))
+        broken = [exact.same_moves(c) or replace(c, exact=False) for c in broken]
+    if "served" in wanted and found.again and not any(c.property == "served" for c in broken):
+        broken += _liveness(design, scope, jobs, limits, functions, merged)
+    executed, present = covered_lines(native, found.counters)
+    return PartResult(
+        name, scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds, found.bytes_per_state,
+        tuple(_property_result(name, found, native.properties, broken) for name in wanted), tuple(broken), executed, present,
     )  # fmt: skip
+
+
+def _liveness(
+    design: Design, scope: Scope, jobs: int | None, budget: Budget, functions: dict[str, Function], merged: bool
+) -> list[Counterexample]:
+    """Repeated faults were seen: look for a fair cycle, in the graph of states themselves (not of classes)."""
+    from pasidlab.check.liveness import faults_for_ever  # noqa: PLC0415
+    from pasidlab.check.search import search  # noqa: PLC0415
+    from pasidlab.lang.native import compile_model  # noqa: PLC0415
+
+    model = design_model(design, scope, merged=merged, functions=functions)
+    found = search(compile_model(model), jobs=jobs, budget=budget)
+    return faults_for_ever(found, Replayer(Interpreter(model)), "served", scope.tasks)
 
 
 def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:
     """Property names checked against the nine; none given means all."""
-    from pasidlab.lang.names import nearest
-
-    known = [p.name for p in PROPERTIES]
     for name in names:
-        if name not in known:
-            raise PasidlabError(f"unknown property '{name}'", hint=nearest(name, known))
-    return tuple(name for name in known if not names or name in names)
+        if name not in NAMES:
+            raise PasidlabError(f"unknown property '{name}'", hint=nearest(name, NAMES))
+    return tuple(name for name in NAMES if not names or name in names)
 
 
 def _counterexamples(found: SearchResult, replayer: Replayer, wanted: tuple[str, ...]) -> list[Counterexample]:
-    from pasidlab.check.graph import path_to
+    from pasidlab.check.graph import path_to  # noqa: PLC0415 - brings the compiler with it
 
-    names = [p.name for p in PROPERTIES]
     result = []
     for bit, violation in sorted(found.violations.items()):
-        if names[bit] in wanted:
+        if NAMES[bit] in wanted:
             path = path_to(found, violation.state, violation.depth)
-            result.append(replayer.counterexample(names[bit], path, violation.by_step))
-    return sorted(result, key=lambda c: (len(c.steps), names.index(c.property)))
+            result.append(replayer.counterexample(NAMES[bit], path, violation.by_step))
+    return sorted(result, key=lambda c: (len(c.steps), NAMES.index(c.property)))
 
 
 def _raise_model_error(found: SearchResult, replayer: Replayer) -> None:
     """A value outside its domain or an endless step is a mistake in the design or the model, not a verdict."""
-    from pasidlab.check.graph import path_to
+    from pasidlab.check.graph import path_to  # noqa: PLC0415
 
     if found.error is None:
         return
@@ -133,13 +226,13 @@ def _raise_model_error(found: SearchResult, replayer: Replayer) -> None:
     assert error is not None
     raise PasidlabError(
         f"{error.sentence}, in {error.site.function}() after {len(steps)} steps", position=error.site.position,
-        hint="widen the field's domain, or correct the value",
+        hint="correct the value, or widen the domain it is stored to",
     )  # fmt: skip
 
 
-def _property_result(name: str, found: SearchResult, bits: tuple[str, ...], counterexamples: list[Counterexample]) -> PropertyResult:
-    broken = next((c for c in counterexamples if c.property == name), None)
-    reached = found.reached >> bits.index(name) & 1
-    if broken is not None:
-        return PropertyResult(name, False, reached, len(broken.steps))
+def _property_result(name: str, found: SearchResult, bits: tuple[str, ...], broken: list[Counterexample]) -> PropertyResult:
+    mine = next((c for c in broken if c.property == name), None)
+    reached = bool(found.reached >> bits.index(name) & 1)
+    if mine is not None:
+        return PropertyResult(name, False, True, len(mine.steps))
     return PropertyResult(name, True if found.reason == "complete" else None, reached)

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pasidlab.check.trace import source_line
 from pasidlab.designs import Design
-from pasidlab.lang.ir import Model
 from pasidlab.lang.llvm_text import COUNTERS
 from pasidlab.lang.native import NativeModel
 
+if TYPE_CHECKING:
+    from pasidlab.check.api import PartResult
 
-def unexecuted_lines(native: NativeModel, counters: Sequence[int], design: Design, model: Model) -> tuple[tuple[str, int, str], ...]:
-    """Lines of the design's file that stand in the model but whose blocks were never entered: (file, line, text)."""
+Lines = frozenset[tuple[str, int]]
+
+
+def covered_lines(native: NativeModel, counters: Sequence[int]) -> tuple[Lines, Lines]:
+    """Source lines (file, line) of blocks that were entered, and of all blocks there are."""
     executed: set[tuple[str, int]] = set()
     present: set[tuple[str, int]] = set()
     for word, lines in native.cover_lines.items():
         present |= lines
         if counters[word - COUNTERS]:
             executed |= lines
+    return frozenset(executed), frozenset(present)
+
+
+def unexecuted_lines(design: Design, parts: Sequence[PartResult]) -> tuple[tuple[str, int, str], ...]:
+    """Lines of the design's file that stand in a model but were executed in none: (file, line, text)."""
+    executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
+    present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
     file = str(design.path)
-    missing = sorted(line for name, line in present - executed if name == file)
-    return tuple((file, line, source_line(file, line)) for line in missing)
+    return tuple((file, line, source_line(file, line)) for name, line in sorted(present - executed) if name == file)

@@ -41,7 +41,7 @@ class Scope:
     """A finite scope. ``bounds`` limits how often an event may happen; an event not named there may happen any number of times."""
 
     cpus: int = 2
-    tasks: int = 2
+    tasks: int = 1
     mms: int = 2
     pasids: int = 2
     events: frozenset[str] = DEFAULT_EVENTS
@@ -83,3 +83,17 @@ class Scope:
     def __str__(self) -> str:
         events = ",".join(f"{e}:{self.bounds[e]}" if e in self.bounds else e for e in EVENTS if e in self.events)
         return f"{self.cpus} CPUs, {self.tasks} tasks, {self.mms} mms, {self.pasids} PASIDs; {events or 'no events'}"
+
+
+def _part(tasks: int, mms: int, events: str) -> Scope:
+    return Scope(tasks=tasks, mms=mms, pasids=mms, events=frozenset(events.split()))
+
+
+DEFAULT_PARTS: dict[str, Scope] = {
+    "race": _part(2, 2, "preempt migrate softirq"),
+    "traps": _part(1, 1, "preempt migrate softirq hardirq signal fault kvm idle"),
+    "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
+    "bind": _part(2, 1, "preempt softirq ipi bind kthread"),
+    "family": _part(2, 2, "preempt fork clone exit ptrace"),
+}
+"""What is explored when no scope is given: two CPUs each time, every event in at least one part, each part to its end."""

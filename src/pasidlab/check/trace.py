@@ -47,6 +47,8 @@ class Step:
     lines: tuple[Line, ...]
     changes: tuple[Change, ...]
     state: State = field(repr=False)
+    params: tuple[int, ...] = ()
+    choices: tuple[int, ...] = ()  # what ``choose`` answered, in order
 
     @property
     def main(self) -> Line | None:
@@ -64,6 +66,7 @@ class Counterexample:
     steps: tuple[Step, ...] = ()
     broken_by_step: bool = False
     loop: int | None = None  # liveness: the last step leads back to the state after this many steps
+    exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
 
 
 class Replayer:
@@ -113,6 +116,30 @@ class Replayer:
         state = found.steps[-1].state if found.steps else found.initial
         return found.steps, next(o for o in self.interpreter.successors(state) if o.error)
 
+    def same_moves(self, abstract: Counterexample) -> Counterexample | None:
+        """A counterexample's moves made in this interpreter's model; None if they do not lead to the violation here."""
+        for initial in self.interpreter.initial_states():
+            found = self._moves_from(initial, abstract)
+            if found is not None:
+                return found
+        return None
+
+    def _moves_from(self, state: State, abstract: Counterexample) -> Counterexample | None:
+        initial, steps, last = state, [], None
+        for move in abstract.steps:
+            action = next((a for a in self.interpreter.model.actions if a.name == move.action), None)
+            outcomes = self.interpreter.run(action, move.params, state) if action else []
+            last = next((o for o in outcomes if o.choices == move.choices), None)
+            if last is None:
+                return None
+            steps.append(self.step(last, state))
+            state = last.state or state
+        if abstract.broken_by_step:
+            shown = last is not None and any(f.property == abstract.property for f in last.failures)
+        else:
+            shown = any(name == abstract.property for name, _, _ in self.interpreter.violations(state))
+        return replace(abstract, initial=initial, steps=tuple(steps)) if shown else None
+
     def step(self, outcome: Outcome, before: State) -> Step:
         """What an outcome says to a reader."""
         action = next(a for a in self.interpreter.model.actions if a.name == outcome.action)
@@ -122,7 +149,7 @@ class Replayer:
             context = "event"
         task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
         after = outcome.state or before
-        return Step(cpu, context, task if task >= 0 else None, outcome.action, self.lines(outcome), self.changes(before, after), after)
+        return Step(cpu, context, task if task >= 0 else None, outcome.action, self.lines(outcome), self.changes(before, after), after, outcome.params, outcome.choices)
 
     def value(self, state: State, path: str, element: int | None) -> int:
         """One field of one element in a state."""

@@ -90,6 +90,7 @@ def send_ipis(mm: Mm) -> None:
                 cpu.ipi_pending = True
 
 
+@instruction
 def all_ipis_done() -> bool:
     """Every CPU has run the function."""
     for cpu in each(Cpu):

@@ -63,6 +63,7 @@ def send_ipis(mm: Mm) -> None:
                 cpu.ipi_pending = True
 
 
+@instruction
 def all_ipis_done() -> bool:
     """Every CPU has queued what it had to."""
     for cpu in each(Cpu):

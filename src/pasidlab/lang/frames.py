@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.emit import result_domain
 from pasidlab.lang.flow import Code, liveness
-from pasidlab.lang.ir import CPU, Site
-from pasidlab.lang.types import ANY, Domain, Field, Int, Mask, Ref, join
+from pasidlab.lang.ir import BINARY, CPU, Instr, Site
+from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref, join
 
 LARGEST_SLOT_BITS = 12
 
@@ -40,7 +41,7 @@ def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None
     slot_of: dict[str, int] = {}
     domains: list[Domain] = []
     for name in sorted(clashes, key=lambda n: (-len(clashes[n]), n)):
-        domain = _finite(name, locals_.get(name), sites[name])
+        domain = _finite(name, _known_domain(name, code, locals_, frozenset()), sites[name])
         for number, existing in enumerate(domains):
             taken = any(slot_of.get(other) == number for other in clashes[name] if other != name)
             joined = None if taken else join(existing, domain)
@@ -52,6 +53,34 @@ def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None
             slot_of[name] = len(domains)
             domains.append(domain)
     return Frame(slot_of, tuple(domains), live_at)
+
+
+def _known_domain(name: str, code: Code, locals_: dict[str, Domain | None], active: frozenset[str]) -> Domain | None:
+    """The domain of a local; where its function left it open, what its assignments after inlining show."""
+    known = locals_.get(name)
+    if (known is not None and known != ANY) or name in active:
+        return known
+    joined: Domain | None = None
+    for instr in code:
+        if instr.dst == name:
+            domains = [
+                Int(o, o) if isinstance(o, int) else _known_domain(o, code, locals_, active | {name}) for o in instr.operands()
+            ]
+            if None in domains:
+                return known
+            result = _result(instr, [d for d in domains if d is not None])
+            joined = join(joined, result) if result is not None else None
+            if joined is None:
+                return known
+    return joined
+
+
+def _result(instr: Instr, domains: list[Domain]) -> Domain | None:
+    if instr.op == "copy":
+        return domains[0]
+    if instr.op == "not":
+        return BOOL
+    return result_domain(instr.op, domains[0], domains[1]) if instr.op in BINARY else None
 
 
 def _finite(name: str, domain: Domain | None, site: Site) -> Domain:

@@ -118,7 +118,7 @@ class Lowering:
             plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"]) for e, action in plain["never"]),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
             plain["forget"][0][1] if plain["forget"] and self.abstract else None,
-            tuple(s.name for s in self.names.namespace.structs.values() if s.symmetric),
+            tuple(s.name for s in self.names.namespace.structs.values() if s.symmetric and not any(s.name in low.ordered for low in lowered)),
         )  # fmt: skip
 
     def _plain(self, behaviour: Behaviour) -> Action:

@@ -56,6 +56,7 @@ class Lowered:
     fields: list[Field]
     sleeping: tuple[int, ...]
     counters: int
+    ordered: frozenset[str]  # structs whose elements a loop visits in order over several steps: not interchangeable
 
 
 def lower_program(program: Program, visibility: Visibility, guard: Code, count: int) -> Lowered:
@@ -68,7 +69,13 @@ def lower_program(program: Program, visibility: Visibility, guard: Code, count: 
     action = Action(program.context, ((CPU, Ref("Cpu", 0)),), tuple(action_code), cpu_param=True, resumes=tuple(builder.sites))
     counters = len(program.entries) + len(boundaries)
     fields = frame.fields(program.struct, program.prefix, count)
-    return Lowered(action, fields, tuple(builder.sleeping), counters)
+    return Lowered(action, fields, tuple(builder.sleeping), counters, _visited_in_order(code, frame, program.locals))
+
+
+def _visited_in_order(code: Code, frame: Frame, locals_: dict[str, Domain | None]) -> frozenset[str]:
+    counted = {instr.dst for instr in code if instr.op == "add"}
+    domains = [locals_.get(name) for name in frame.slot_of if name in counted]
+    return frozenset(domain.struct for domain in domains if isinstance(domain, Ref))
 
 
 def set_boundaries(program: Program, visibility: Visibility) -> Code:
