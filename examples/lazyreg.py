@@ -1,13 +1,14 @@
 """LazyReg: a lazily loaded register per task, N tasks on C CPUs: the benchmark model of explicit-state checkers.
 
-Rules only, no contexts. With ``event("bug")`` the last step of the handler edits the memory image and forgets the copies in registers.
+Rules only, no contexts. With ``event("bug")`` the last step of the handler edits the memory image and forgets the
+copies in registers.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.lang.declare import Range, each, event, initial, never, require, rule, singleton, size, struct
+from pasidlab.lang.declare import NULL, Range, each, event, initial, never, require, rule, singleton, size, struct
 
 CPUS = size("cpus")
 TASKS = size("tasks")
@@ -19,17 +20,19 @@ Step = Annotated[int, Range(0, 4)]
 class Cpu:
     """One CPU: who runs, the register, and whose value it last held."""
 
-    cur: Task | None = None
+    cur: Task = NULL
     msr: Value = 0
-    owner: Task | None = None
+    owner: Task = NULL
 
 
 @struct(count=TASKS)
 class Task:
-    """One task: does it need its register loaded, where it was last, the memory image, its place in the fault handler."""
+    """One task: does it need its register loaded, where it was last, the memory image, its place in the fault
+    handler.
+    """
 
     need: bool = False
-    last: Cpu | None = None
+    last: Cpu = NULL
     mem: Value = 0
     act: bool = False
     pc: Step = 0

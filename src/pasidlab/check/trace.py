@@ -93,7 +93,8 @@ class Replayer:
         initial = next((s for s in self.interpreter.initial_states() if canonical(s) == tuple(path[0])), None)
         if initial is None:
             raise AssertionError("the path does not begin in an initial state")
-        state, steps = initial, []
+        state = initial
+        steps: list[Step] = []
         for target in path[1:]:
             outcomes = self.interpreter.successors(state)
             outcome = next((o for o in outcomes if o.state is not None and canonical(o.state) == tuple(target)), None)
@@ -125,7 +126,8 @@ class Replayer:
         return None
 
     def _moves_from(self, state: State, abstract: Counterexample) -> Counterexample | None:
-        initial, steps, last = state, [], None
+        initial, last = state, None
+        steps: list[Step] = []
         for move in abstract.steps:
             action = next((a for a in self.interpreter.model.actions if a.name == move.action), None)
             outcomes = self.interpreter.run(action, move.params, state) if action else []

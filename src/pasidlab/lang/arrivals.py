@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pasidlab.lang.declare import Range, base, event, instruction, maybe, require, rule
 
-# mypy: disable-error-code="name-defined"
+# mypy: disable-error-code="name-defined, misc"
 HARDIRQ_ENTRY = 1
 IPI_ENTRY = 2
 SOFTIRQ_ENTRY = 1

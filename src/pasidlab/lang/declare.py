@@ -14,6 +14,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+NULL: Any = None
+"""The default of a reference that may point to nothing: ``mm: Mm = NULL``."""
+
+
 @dataclass(frozen=True)
 class Range:
     """Annotation of an integer field: ``Annotated[int, Range(low, high)]``."""

@@ -42,7 +42,7 @@ class Expressions:
         """Compile an expression to a constant or a local."""
         constant = self.names.constant(node, self.file) if not isinstance(node, ast.Name) or node.id not in self.builder.locals else None
         if constant is not None:
-            if isinstance(node, ast.Constant) and node.value is None:
+            if (isinstance(node, ast.Constant) and node.value is None) or (isinstance(node, ast.Name) and node.id == "NULL"):
                 return 0, NULL
             return constant, BOOL if isinstance(node, ast.Constant) and isinstance(node.value, bool) else Int(constant, constant)
         match node:

@@ -41,7 +41,7 @@ def simplify(code: Code, roots: set[str]) -> Code:
 
     ``roots`` are labels that must stay: entry points beside the first instruction.
     """
-    size = -1
+    size, changed = -1, True
     while size != len(code) or changed:
         size = len(code)
         code, changed = _propagate(code)
@@ -159,9 +159,9 @@ def forward(code: Code, start: dict[int, T], step: Callable[[Instr, T], T], merg
         state[i] = value
     while work:
         i = work.pop()
-        value = state[i]
-        assert value is not None
-        out = step(code[i], value)
+        before = state[i]
+        assert before is not None
+        out = step(code[i], before)
         for j in after[i]:
             known = state[j]
             merged = out if known is None else merge(known, out)

@@ -6,7 +6,7 @@ same operations; the interpreter and the native backend execute ``Action``s and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pasidlab.errors import Position
@@ -109,11 +109,12 @@ class Instr:
 
     def renamed(self, names: dict[str, Operand], labels: dict[str, str]) -> Instr:
         """A copy with locals and labels replaced."""
-        mapping = {"d": names, "a": names, "i": names, "l": labels}
-        args = tuple(
-            mapping[kind].get(arg, arg) if kind in mapping and isinstance(arg, str) else arg for kind, arg in self.shaped()
-        )
-        return replace(self, args=args)
+        mapping: dict[str, Mapping[str, Operand]] = {"d": names, "a": names, "i": names, "l": labels}
+        args: list[Operand] = []
+        for kind, arg in self.shaped():
+            table = mapping.get(kind)
+            args.append(table.get(arg, arg) if table is not None and isinstance(arg, str) else arg)
+        return replace(self, args=tuple(args))
 
 
 @dataclass(frozen=True)

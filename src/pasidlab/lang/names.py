@@ -71,7 +71,7 @@ class Names:
                 return 0
             return int(node.value) if isinstance(node.value, int) else None
         if isinstance(node, ast.Name):
-            return self.named(node.id)
+            return 0 if node.id == "NULL" else self.named(node.id)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             return self.named(f"{node.value.id}.{node.attr}")
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert):
@@ -85,10 +85,10 @@ class Names:
         return None
 
     def _size(self, node: ast.Call, file: str) -> int:
-        name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+        name = str(node.args[0].value) if node.args and isinstance(node.args[0], ast.Constant) else ""
         if name not in self.bounds.sizes:
-            raise PasidlabError(f"unknown size '{name}'", position=Position(file, node.lineno), hint=nearest(str(name), self.bounds.sizes))
-        return self.bounds.sizes[str(name)]
+            raise PasidlabError(f"unknown size '{name}'", position=Position(file, node.lineno), hint=nearest(name, self.bounds.sizes))
+        return self.bounds.sizes[name]
 
     def named(self, name: str) -> int | None:
         """The value of a constant by name, or None."""

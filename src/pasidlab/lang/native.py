@@ -109,7 +109,8 @@ class _Emitter:
         leaders = {j for i, instr in enumerate(code) if instr.op in ("branch", "switch", "jump", "require") for j in after[i]} | {0}
         cover: dict[int, int] = {}
         for start in sorted(leaders):
-            lines, i = set(), start
+            lines: set[tuple[str, int]] = set()
+            i = start
             while True:
                 lines.update((s.position.file, s.position.line) for s in code[i].site.chain())
                 if code[i].op in ("branch", "switch", "jump", "require", "end", "return") or i + 1 in leaders or i + 1 >= len(code):

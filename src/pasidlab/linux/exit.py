@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import enter, entry, instruction, require, unreachable, user, wait_until
+from pasidlab.lang.declare import NULL, enter, entry, instruction, require, unreachable, user, wait_until
 from pasidlab.linux.fpu import fpu_drop
 from pasidlab.linux.mm import mmput
 from pasidlab.linux.sva import drop_file, idxd_cdev_release
@@ -48,7 +48,7 @@ def exit_mm() -> None:
     """exit_mm()."""
     mm = current.mm
     deactivate_mm(mm)
-    current.mm = None
+    current.mm = NULL
     mmput(mm)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pasidlab.lang.declare import (
+    NULL,
     instruction,
     local_bh_disable,
     local_bh_enable,
@@ -52,17 +53,17 @@ def fpregs_activate(task: Task) -> None:
 
 def fpregs_deactivate(task: Task) -> None:
     """This CPU's registers belong to nobody."""
-    this_cpu.fpregs_owner = None
+    this_cpu.fpregs_owner = NULL
 
 
 def cpu_invalidate_fpregs_state() -> None:
     """__cpu_invalidate_fpregs_state(): the registers hold nobody's copy."""
-    this_cpu.fpregs_owner = None
+    this_cpu.fpregs_owner = NULL
 
 
 def fpu_invalidate_fpregs_state(task: Task) -> None:
     """__fpu_invalidate_fpregs_state(): no CPU holds a copy of this task's image."""
-    task.last_cpu = None
+    task.last_cpu = NULL
 
 
 def fpregs_mark_activate() -> None:
@@ -162,7 +163,7 @@ def fpu_sync_fpstate() -> None:
 
 def fpu_clone(child: Task) -> None:
     """fpu_clone(), v6.12: the child gets the parent's registers, without the PASID (dc7507ddce59)."""
-    child.last_cpu = None
+    child.last_cpu = NULL
     child.guest_fpstate = False
     child.need_fpu_load = True
     fpregs_lock()
@@ -220,4 +221,4 @@ def init_user_regs() -> None:
 
 def fpu_idle_fpregs() -> None:
     """fpu_idle_fpregs(): with AMX in use idle gives the registers up."""
-    this_cpu.fpregs_owner = None
+    this_cpu.fpregs_owner = NULL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import require, rule
+from pasidlab.lang.declare import NULL, require, rule
 from pasidlab.linux.task import Mm
 from pasidlab.machine.ambient import current, this_cpu
 
@@ -12,7 +12,7 @@ def intel_idle() -> None:
     """intel_idle() with AMX in use: fpu_idle_fpregs() gives the registers up."""
     require(current is None and this_cpu.schedule_pc == 0 and this_cpu.softirq_pc == 0 and this_cpu.hardirq_pc == 0)
     require(this_cpu.fpregs_owner is not None)
-    this_cpu.fpregs_owner = None
+    this_cpu.fpregs_owner = NULL
 
 
 @rule(event="kthread")
@@ -31,4 +31,4 @@ def kthread_unuse_mm() -> None:
     require(current is None and this_cpu.kthread_mm is not None)
     require(this_cpu.kthread_mm.mm_users > 1)
     this_cpu.kthread_mm.mm_users -= 1
-    this_cpu.kthread_mm = None
+    this_cpu.kthread_mm = NULL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.declare import check, instruction, reached, singleton, struct, wait_until
+from pasidlab.lang.declare import NULL, check, instruction, reached, singleton, struct, wait_until
 from pasidlab.machine.ambient import current, this_cpu
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Locks:
     """The global locks: who holds them."""
 
-    iommu_sva_lock: Task | None = None
+    iommu_sva_lock: Task = NULL
 
 
 locks = singleton(Locks)
@@ -33,7 +33,7 @@ def mutex_lock_sva() -> None:
 def mutex_unlock_sva() -> None:
     """mutex_unlock(&iommu_sva_lock)."""
     check("sound_kernel", locks.iommu_sva_lock is current, "iommu_sva_lock is released by a task that does not hold it")
-    locks.iommu_sva_lock = None
+    locks.iommu_sva_lock = NULL
 
 
 def warn_on_once(condition: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import (
+    NULL,
     enter,
     entry,
     instruction,
@@ -101,7 +102,7 @@ def dup_task_struct(child: Task) -> None:
     child.at_enqcmd = False
     child.image_user = 0
     child.image_pasid = 0
-    child.cpu = None
+    child.cpu = NULL
 
 
 @instruction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.declare import context, each, event, instruction, maybe, pick, release, require, take
+from pasidlab.lang.declare import NULL, context, each, event, instruction, maybe, pick, release, require, take
 from pasidlab.linux.fpu import switch_fpu_finish, switch_fpu_prepare
 from pasidlab.linux.task import TASK_RUNNING, Task
 from pasidlab.machine.ambient import current, this_cpu
@@ -36,6 +36,11 @@ def pick_next_task() -> Task | None:
     return task
 
 
+def set_current(task: Task | None) -> None:
+    """raw_cpu_write(pcpu_hot.current_task, task)."""
+    this_cpu.current = task if task is not None else NULL
+
+
 @context("schedule")
 def schedule() -> None:
     """__schedule(), context_switch(), __switch_to(); interrupts are off throughout."""
@@ -46,7 +51,7 @@ def schedule() -> None:
         task.cpu = this_cpu
     if prev is not None and not prev.need_fpu_load:
         switch_fpu_prepare(prev)
-    this_cpu.current = task
+    set_current(task)
     if task is not None:
         switch_fpu_finish(task)
     if prev is not None:

@@ -5,7 +5,7 @@ The mm owns its PASID for life (701fac40384f): unbinding tears the table entry d
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import each, enter, entry, instruction, require, unreachable, user
+from pasidlab.lang.declare import NULL, each, enter, entry, instruction, require, unreachable, user
 from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.linux.mm import mmdrop, mmgrab
 from pasidlab.linux.task import TASK_DEAD, File, Mm, Task
@@ -141,7 +141,7 @@ def uninstall_file() -> File | None:
         return None
     for task in each(Task):
         if task.file is file and task.mm is current.mm:
-            task.file = None
+            task.file = NULL
             file.refs -= 1
     if current.mm is file.mm:
         current.mm.portal = False
@@ -154,7 +154,7 @@ def drop_file() -> File | None:
     file = current.file
     if file is None:
         return None
-    current.file = None
+    current.file = NULL
     file.refs -= 1
     return file if file.refs == 0 else None
 
@@ -175,7 +175,7 @@ def context_pasid(file: File) -> int:
 
 
 @instruction
-def context_mm(file: File) -> Mm | None:
+def context_mm(file: File) -> Mm:
     """ctx->mm."""
     return file.mm
 
@@ -184,4 +184,4 @@ def context_mm(file: File) -> Mm | None:
 def free_file(file: File) -> None:
     """kfree(ctx)."""
     file.pasid = 0
-    file.mm = None
+    file.mm = NULL

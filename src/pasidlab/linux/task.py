@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from pasidlab.lang.arrivals import TaskContext
-from pasidlab.lang.declare import Range, size, struct
+from pasidlab.lang.declare import NULL, Range, size, struct
 from pasidlab.machine.cpu import PasidMsr, UserComponent
 from pasidlab.machine.iommu import PasidNumber
 
@@ -28,12 +28,12 @@ class Task(TaskContext):
     """task_struct, with its struct fpu. ``last_cpu`` None is the kernel's -1."""
 
     state: TaskState = TASK_DEAD
-    cpu: Cpu | None = None  # where it last ran, for a scope without migration
-    mm: Mm | None = None
-    file: File | None = None  # the open device, in the file table the threads of a process share
+    cpu: Cpu = NULL  # where it last ran, for a scope without migration
+    mm: Mm = NULL
+    file: File = NULL  # the open device, in the file table the threads of a process share
     # struct fpu and TIF_NEED_FPU_LOAD
     need_fpu_load: bool = False
-    last_cpu: Cpu | None = None
+    last_cpu: Cpu = NULL
     bv_pasid: bool = False  # XSTATE_BV[10] of the memory image
     image_pasid: PasidMsr = 0
     bv_user: bool = False
@@ -75,5 +75,5 @@ class File:
     """idxd_user_context: an open work queue. ``mm`` is not counted (v6.12 drivers/dma/idxd/cdev.c)."""
 
     refs: UserCount = 0  # tasks whose file table holds it
-    mm: Mm | None = None
+    mm: Mm = NULL
     pasid: PasidNumber = 0

@@ -9,7 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from pasidlab.lang.arrivals import CpuContext
-from pasidlab.lang.declare import Bits, Range, check, enter, event, instruction, reached, repeated, size, struct, user
+from pasidlab.lang.declare import (
+    NULL,
+    Bits,
+    Range,
+    check,
+    enter,
+    event,
+    instruction,
+    reached,
+    repeated,
+    size,
+    struct,
+    user,
+)
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.iommu import pasid_entry_maps
 
@@ -38,13 +51,13 @@ XFEATURE_MASK_FPSTATE = XFEATURE_MASK_PASID | XFEATURE_MASK_USER
 class Cpu(CpuContext):
     """A CPU, with the kernel's per-CPU variables about its registers."""
 
-    current: Task | None = None
+    current: Task = NULL
     msr_pasid: PasidMsr = 0
     user_regs: UserComponent = 0
-    fpregs_owner: Task | None = None  # fpu_fpregs_owner_ctx
+    fpregs_owner: Task = NULL  # fpu_fpregs_owner_ctx
     in_kernel_fpu: bool = False
-    loaded_mm: Mm | None = None  # this CPU is in mm_cpumask() of that mm, lazily too
-    kthread_mm: Mm | None = None  # what a kernel thread on this CPU has borrowed with kthread_use_mm()
+    loaded_mm: Mm = NULL  # this CPU is in mm_cpumask() of that mm, lazily too
+    kthread_mm: Mm = NULL  # what a kernel thread on this CPU has borrowed with kthread_use_mm()
 
 
 @instruction

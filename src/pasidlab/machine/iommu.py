@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pasidlab.lang.declare import Range, at, instruction, size, struct
+from pasidlab.lang.declare import NULL, Range, at, instruction, size, struct
 
 if TYPE_CHECKING:
     from pasidlab.linux.task import Mm
@@ -20,7 +20,7 @@ class PasidEntry:
     """The entry of PASID ``index + 1``, with what software and the device hold for that number."""
 
     allocated: bool = False  # in iommu_global_pasid_ida
-    mm: Mm | None = None  # FLPTR: whose page tables; meaningful while present
+    mm: Mm = NULL  # FLPTR: whose page tables; meaningful while present
     present: bool = False
     fault_disabled: bool = False  # FPD: left behind by a release that could not drain
     cached: bool = False  # in the IOTLB or PASID cache
@@ -55,6 +55,6 @@ def intel_pasid_tear_down_entry(pasid: int, fault_ignore: bool) -> None:
     """Under iommu->lock: clear Present, flush the PASID cache, IOTLB and device TLB; FPD as asked."""
     entry = pasid_entry(pasid)
     entry.present = False
-    entry.mm = None
+    entry.mm = NULL
     entry.cached = False
     entry.fault_disabled = fault_ignore
