@@ -59,6 +59,7 @@ class Emulator:
     def __init__(self, fixup: Fixup, queues: Queues, iommu: Iommu, events: Events) -> None:
         self.fixup, self.queues, self.iommu, self.events = fixup, queues, iommu, events
         self.registers = Registers()
+        self._registers_at = ctypes.addressof(self.registers)
         self.ip = 0
         self._cache: dict[int, tuple[bytes, Instruction]] = {}
         self._buffer = ctypes.create_string_buffer(MAX_LENGTH + 64)
@@ -75,7 +76,7 @@ class Emulator:
     def step(self, thread: Thread) -> bool:
         """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault."""
         registers = self.registers
-        ptrace.get_registers(thread.tid, registers)
+        ptrace.get_registers_at(thread.tid, self._registers_at)
         ip = self.ip = registers[RIP]
         cached = self._cache.get(ip)
         source = None
@@ -95,7 +96,7 @@ class Emulator:
             self.events.fault(thread, ip, instruction, fault)
             raise
         registers[RIP] = ip + instruction.length
-        ptrace.set_registers(thread.tid, registers)
+        ptrace.set_registers_at(thread.tid, self._registers_at)
         return True
 
     def _read_known(self, tid: int, ip: int, code: bytes, source: int) -> bytes | None:

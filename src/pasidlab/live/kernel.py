@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pasidlab.linux
 import pasidlab.machine
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang import arrivals
+from pasidlab.lang import arrivals, declare
 from pasidlab.lang.source import collect
 
 _AMBIENT = {"current": "_current", "this_cpu": "_this_cpu"}
@@ -129,6 +129,7 @@ class Kernel:
     def _primitives(self) -> dict[str, Any]:
         """The vocabulary of pasidlab.lang.declare, for one real CPU after the other."""
         return {
+            **vars(declare),
             "_current": lambda: self.cpu.current,
             "_this_cpu": lambda: self.cpu,
             "local_irq_disable": lambda: self._set("irqs_off", True),

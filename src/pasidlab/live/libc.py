@@ -34,16 +34,17 @@ class Iovec(ctypes.Structure):
 
 _void, _long, _ulong, _int, _text = ctypes.c_void_p, ctypes.c_long, ctypes.c_ulong, ctypes.c_int, ctypes.c_char_p
 libc.ptrace.argtypes, libc.ptrace.restype = [_long, _long, _void, _void], _long
-libc.process_vm_readv.argtypes = libc.process_vm_writev.argtypes = [_long, _void, _ulong, _void, _ulong, _ulong]
-libc.process_vm_readv.restype = libc.process_vm_writev.restype = ctypes.c_ssize_t
+quick = ctypes.CDLL(None)  # does not keep errno: for what is called very often
+quick.process_vm_readv.argtypes = quick.process_vm_writev.argtypes = [_long, _void, _ulong, _void, _ulong, _ulong]
+quick.process_vm_readv.restype = quick.process_vm_writev.restype = ctypes.c_ssize_t
 libc.mount.argtypes = [_text, _text, _text, _ulong, _text]
 libc.umount2.argtypes = [_text, _int]
 libc.unshare.argtypes = [_int]
 libc.prctl.argtypes = [_int, _ulong, _ulong, _ulong, _ulong]
 
 ptrace = libc.ptrace
-process_vm_readv = libc.process_vm_readv
-process_vm_writev = libc.process_vm_writev
+process_vm_readv = quick.process_vm_readv
+process_vm_writev = quick.process_vm_writev
 
 
 def check(result: int, what: str) -> int:

@@ -30,6 +30,7 @@ _word = ctypes.c_uint64(0)
 _word_ref = ctypes.byref(_word)
 _info = ctypes.create_string_buffer(SIGINFO_SIZE)
 _info_ref = ctypes.byref(_info)
+_info_at = ctypes.addressof(_info)
 _info_words = memoryview(_info).cast("B").cast("i")
 
 
@@ -52,7 +53,20 @@ def seize(pid: int) -> None:
 
 def resume(tid: int, signal: int = 0) -> None:
     """Let the thread run, delivering ``signal`` (0: none)."""
-    _do(_CONT, tid, None, signal)
+    if _quick(_CONT, tid, None, signal) == -1:
+        _do(_CONT, tid, None, signal)
+
+
+def get_registers_at(tid: int, place: int) -> None:
+    """As ``get_registers``, into the block at address ``place``: for the fast path."""
+    if _quick(_GETREGS, tid, None, place) == -1:
+        _do(_GETREGS, tid, None, place)
+
+
+def set_registers_at(tid: int, place: int) -> None:
+    """As ``set_registers``, from the block at address ``place``."""
+    if _quick(_SETREGS, tid, None, place) == -1:
+        _do(_SETREGS, tid, None, place)
 
 
 def resume_to_syscall(tid: int, signal: int = 0) -> None:
@@ -88,7 +102,8 @@ def event_message(tid: int) -> int:
 
 def signal_code(tid: int) -> int:
     """si_code at a signal-delivery stop: above 0 if the kernel raised the signal."""
-    _do(_GETSIGINFO, tid, None, _info_ref)
+    if _quick(_GETSIGINFO, tid, None, _info_at) == -1:
+        _do(_GETSIGINFO, tid, None, _info_at)
     return _info_words[2]
 
 
