@@ -12,6 +12,8 @@ from pasidlab.lang.types import Field, Int, Mask
 
 ARITHMETIC = {"add": "add", "sub": "sub", "mul": "mul", "div": "sdiv", "mod": "srem", "and": "and", "or": "or", "xor": "xor", "shl": "shl", "shr": "ashr"}
 COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle"}
+SMALL = 80
+"""Instructions below which an action is worth repeating at its call."""
 CHOICE_DEPTH = 16
 """How many choices one step may make."""
 
@@ -27,6 +29,7 @@ class ActionText:
         self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
         self.lines: list[str] = []
         self.fresh = 0
+        self.flags: set[str] = set()  # of broken, reached, again: those some instruction may set
         self.chooses = any(i.op == "choose" for i in action.code)
         self.returns = any(i.op == "return" for i in action.code)
         self.locals = sorted({i.dst for i in action.code if i.dst} | {o for i in action.code for o in i.operands() if isinstance(o, str)})
@@ -78,7 +81,9 @@ class ActionText:
 
     def text(self) -> str:
         """The whole function: i64 name(state, successors, observed) -> number of successors (or the result of a predicate)."""
-        self.lines = [f'define internal i64 @"{self.name}"(ptr %state, ptr %out, ptr noalias %seen) {{']
+        inline = "alwaysinline " if not self.chooses and len(self.action.code) < SMALL else ""
+        alias = "" if self.name == "forget" else "noalias "  # forget works in place
+        self.lines = [f'define internal i64 @"{self.name}"(ptr {alias}%state, ptr {alias}%out, ptr noalias %seen) {inline}{{']
         for slot in [f"l.{local}" for local in self.locals] + [f"w{w}" for w in range(self.layout.words)] + ["broken", "reached", "fuel", "count", "again"]:
             self.put(f'%"{slot}" = alloca i64')
         self.put("store i64 0, ptr %count")
@@ -181,6 +186,7 @@ class ActionText:
             raise AssertionError(op)
 
     def _flag(self, slot: str, bit: int, condition: str) -> None:
+        self.flags.add(slot)
         old = self.get(f"%{slot}")
         new = self.op(f"or i64 {old}, {1 << bit}")
         self.put(f"store i64 {self.op(f'select i1 {condition}, i64 {new}, i64 {old}')}, ptr %{slot}")
@@ -283,7 +289,7 @@ class ActionText:
         self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
         self._commit()
         self.block("null")
-        self._flag("broken", self.bits.get(SOUND, 63), "true")
+        self._observe(STEP_BROKEN, str(1 << self.bits.get(SOUND, 62)))
         self._commit()
         self.block("error")
         self._observe(ERROR, "1")
@@ -298,7 +304,8 @@ class ActionText:
 
     def _commit(self) -> None:
         for word, slot in ((STEP_BROKEN, "broken"), (REACHED, "reached"), (AGAIN, "again")):
-            self._observe(word, self.get(f"%{slot}"))
+            if slot in self.flags:
+                self._observe(word, self.get(f"%{slot}"))
         self.put("br label %next")
 
     def _advance(self) -> None:
@@ -322,8 +329,11 @@ class ActionText:
         self.put("br label %start")
 
 
-def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]]) -> str:
-    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter)."""
+def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], count: bool) -> str:
+    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter).
+
+    ``count``: the counters are kept.
+    """
     lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
     for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
         lines += [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}", f"  store i64 0, ptr %z{word}"]
@@ -338,6 +348,8 @@ def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iter
         lines += [
             f"  %m{n} = mul i64 {total}, {words}", f"  %a{n} = getelementptr i64, ptr %out, i64 %m{n}",
             f'  %n{n} = call i64 @"{name}"(ptr %state, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
+        ]  # fmt: skip
+        lines += [] if not count else [
             f"  %c{n} = getelementptr i64, ptr %seen, i64 {counter}", f"  %v{n} = load i64, ptr %c{n}",
             f"  %i{n} = add i64 %v{n}, %n{n}", f"  store i64 %i{n}, ptr %c{n}",
         ]  # fmt: skip

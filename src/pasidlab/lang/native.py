@@ -100,7 +100,7 @@ class _Emitter:
                 predicates.append((name, word, bit))
                 if word == PENDING:
                     predicates.append((name, word, PENDING_ELEMENT + params[0]))
-        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates)])
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, self.coverage)])
 
     def _cover(self, action: Action) -> dict[int, int]:
         """One observed word per basic block: instruction index -> word."""
