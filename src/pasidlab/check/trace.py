@@ -158,22 +158,21 @@ class Replayer:
         return state[self.interpreter.offsets[path] + (element or 0)]
 
     def lines(self, outcome: Outcome) -> tuple[Line, ...]:
-        """Source lines executed, in order: those that loaded or stored state, each once, at the innermost function that is not a helper of the machine."""
+        """Source lines that touched state, each once: first those that only looked, then those that stored."""
         seen: dict[tuple[str, int], Line] = {}
+        stored: dict[tuple[str, int], Line] = {}
         for instr in outcome.path:
-            if instr.op not in ("load", "store", "check", "choose") or instr.site.position.line == 0:
+            if instr.op not in ("load", "store", "check", "choose") or instr.site.position.line == 0 or _bookkeeping(instr.field):
                 continue
             line = _line_of(instr.site)
-            if instr.op == "store" or (line.file, line.line) not in seen:
-                seen.pop((line.file, line.line), None)
-                seen[(line.file, line.line)] = line
-        return tuple(seen.values())
+            (stored if instr.op == "store" else seen).setdefault((line.file, line.line), line)
+        return tuple(line for place, line in seen.items() if place not in stored) + tuple(stored.values())
 
     def changes(self, before: State, after: State) -> tuple[Change, ...]:
         """Fields whose value differs, but for the language's own."""
         found = []
         for f in self.interpreter.model.fields:
-            if f.name in HIDDEN or "local" in f.name:
+            if _bookkeeping(f.path):
                 continue
             start = self.interpreter.offsets[f.path]
             for i in range(f.count):
@@ -195,6 +194,12 @@ def show(domain: Domain, value: int) -> str:
     if isinstance(domain, Int) and (domain.low, domain.high) == (0, 1):
         return str(value)
     return str(value)
+
+
+def _bookkeeping(path: str | None) -> bool:
+    """Whether a field is the language's own: program counters and saved locals."""
+    name = path.split(".")[1] if path else ""
+    return name in HIDDEN or "local" in name
 
 
 def _line_of(site: Site) -> Line:
