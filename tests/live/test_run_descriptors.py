@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import run_python
+from running import run_python
 
 pytestmark = pytest.mark.needs_run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import run_python
+from running import run_python
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live.fixup import VALID, DesignFixup

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import HERE, RUN, run, run_python
+from running import HERE, RUN, run, run_python
 
 pytestmark = pytest.mark.needs_run
 

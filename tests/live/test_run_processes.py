@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HERE, RUN, run, run_python
+from running import HERE, RUN, run, run_python
 
 pytestmark = pytest.mark.needs_run
 
@@ -84,7 +84,7 @@ def test_pasids_belong_to_processes_and_the_lowest_free_one_is_next() -> None:
 
 
 AGAIN = """
-from client import *
+from dsa_client import *
 source, target = Buffer(64), Buffer(64)
 portal, _ = open_portal()
 print("again", move(portal, source, target, 64))
@@ -178,7 +178,7 @@ def _descendants(pid: int) -> list[int]:
 
 
 BUSY = """
-from client import *
+from dsa_client import *
 portal, _ = open_portal()
 source, target = Buffer(64), Buffer(64)
 if os.fork() == 0:

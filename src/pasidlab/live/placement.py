@@ -1,4 +1,4 @@
-"""Keeps the tracer and a submitting thread on one CPU: to switch tasks costs far less than to wake an idle CPU, twice."""
+"""Keeps the tracer and a submitting thread on one CPU: switching tasks costs less than waking an idle CPU, twice."""
 
 from __future__ import annotations
 

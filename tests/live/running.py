@@ -1,0 +1,53 @@
+"""Runs small programs under ``pasidlab run`` in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RUN = """
+import sys
+from pasidlab.errors import PasidlabError
+from pasidlab.live.command import run
+try:
+    run()
+except PasidlabError as error:
+    print(f"pasidlab: {error}", file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+@dataclass
+class Run:
+    """What came of one run."""
+
+    code: int
+    out: str
+    err: str
+    report: dict[str, Any]
+
+
+def run(*command: str, options: tuple[str, ...] = (), timeout: float = 60, env: dict[str, str] | None = None) -> Run:
+    """``pasidlab run OPTIONS --json FILE -- COMMAND``."""
+    report = Path(os.environ.get("TMPDIR", "/tmp")) / f"pasidlab-test-{os.getpid()}.json"
+    report.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *options, "--json", str(report), "--", *command],
+        capture_output=True, text=True, timeout=timeout, env={**os.environ, "PYTHONPATH": str(HERE), **(env or {})},
+    )  # fmt: skip
+    data = json.loads(report.read_text()) if report.exists() else {}
+    report.unlink(missing_ok=True)
+    return Run(done.returncode, done.stdout, done.stderr, data)
+
+
+def run_python(script: str, *options: str, arguments: tuple[str, ...] = (), timeout: float = 60) -> Run:
+    """A Python program that starts with everything of ``dsa_client`` imported."""
+    source = "from dsa_client import *\n" + textwrap.dedent(script)
+    return run(sys.executable, "-c", source, *arguments, options=options, timeout=timeout)
