@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pasidlab.lang.declare import Range, base, event, instruction, maybe, require, rule
 
+# ruff: noqa: F821 - names of the model this is compiled with
 # mypy: disable-error-code="name-defined, misc"
 HARDIRQ_ENTRY = 1
 IPI_ENTRY = 2

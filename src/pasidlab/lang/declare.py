@@ -104,6 +104,11 @@ def never(name: str, sentence: str) -> Callable[[F], F]:
     return lambda function: function
 
 
+def stuck(name: str, sentence: str) -> Callable[[F], F]:
+    """A predicate that must be false in a state out of which no step leads: what is still to be done can never be."""
+    return lambda function: function
+
+
 def pending(name: str) -> Callable[[F], F]:
     """Liveness: true while parameter 0 waits for what the property promises."""
     return lambda function: function

@@ -96,6 +96,8 @@ class Interpreter:
         """State predicates that hold but must not: (property, sentence, parameters)."""
         found = []
         for predicate in self.model.predicates:
+            if predicate.stuck and any(o.state is not None for o in self.successors(state)):
+                continue
             for params in param_values(predicate.action):
                 if any(o.result for o in self.run(predicate.action, params, state)):
                     found.append((predicate.property, predicate.sentence, params))

@@ -162,11 +162,12 @@ class Property:
 
 @dataclass(frozen=True)
 class Predicate:
-    """A state predicate that must never be true, for any value of its parameters."""
+    """A state predicate that must never be true, for any value of its parameters; ``stuck``: in a state without successors."""
 
     property: str
     action: Action
     sentence: str
+    stuck: bool = False
 
 
 @dataclass(frozen=True)

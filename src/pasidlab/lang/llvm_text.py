@@ -19,6 +19,8 @@ CHOICE_DEPTH = 16
 
 # `observed`: words overwritten for each state, then the accumulated reached mask, then counters.
 STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, COUNTERS = 0, 1, 2, 3, 4, 5, 8
+WHEN_STUCK = -1
+"""Marks predicates that break a property of a state only if it has no successor."""
 
 
 class ActionText:
@@ -337,12 +339,8 @@ def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iter
     lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
     for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
         lines += [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}", f"  store i64 0, ptr %z{word}"]
-    for n, (name, word, bit) in enumerate(predicates):
-        lines += [
-            f'  %p{n} = call i64 @"{name}"(ptr %state, ptr %out, ptr %seen)', f"  %q{n} = icmp ne i64 %p{n}, 0",
-            f"  %r{n} = select i1 %q{n}, i64 {1 << bit}, i64 0", f"  %o{n} = load i64, ptr %z{word}",
-            f"  %s{n} = or i64 %o{n}, %r{n}", f"  store i64 %s{n}, ptr %z{word}",
-        ]  # fmt: skip
+    predicates = list(predicates)
+    lines += _predicate_lines([p for p in predicates if p[1] != WHEN_STUCK], "p")
     total = "0"
     for n, (name, counter) in enumerate(actions):
         lines += [
@@ -354,4 +352,19 @@ def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iter
             f"  %i{n} = add i64 %v{n}, %n{n}", f"  store i64 %i{n}, ptr %c{n}",
         ]  # fmt: skip
         total = f"%tot{n}"
-    return "\n".join([*lines, f"  ret i64 {total}", "}"])
+    lines += [f"  %none = icmp eq i64 {total}, 0", "  br i1 %none, label %stuck, label %done", "stuck:"]
+    lines += _predicate_lines([(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK], "e")
+    return "\n".join([*lines, "  br label %done", "done:", f"  ret i64 {total}", "}"])
+
+
+def _predicate_lines(predicates: list[tuple[str, int, int]], prefix: str) -> list[str]:
+    """Evaluate predicates and set their bits in the observed words."""
+    lines: list[str] = []
+    for n, (name, word, bit) in enumerate(predicates):
+        v = f"{prefix}{n}"
+        lines += [
+            f'  %{v} = call i64 @"{name}"(ptr %state, ptr %out, ptr %seen)', f"  %{v}.true = icmp ne i64 %{v}, 0",
+            f"  %{v}.bit = select i1 %{v}.true, i64 {1 << bit}, i64 0", f"  %{v}.old = load i64, ptr %z{word}",
+            f"  %{v}.new = or i64 %{v}.old, %{v}.bit", f"  store i64 %{v}.new, ptr %z{word}",
+        ]  # fmt: skip
+    return lines

@@ -24,7 +24,8 @@ from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Field, Int
 
 ARRIVALS = Path(__file__).with_name("arrivals.py")
-ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "pending")
+ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "stuck", "pending")
+PREDICATES = ("never", "stuck", "pending")
 ABOVE = {"task": ("hardirq", "softirq", "schedule"), "user": ("hardirq", "softirq", "schedule"), "schedule": (), "softirq": ("hardirq",), "hardirq": ()}
 RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
 
@@ -105,17 +106,17 @@ class Lowering:
         programs = self._programs(entries)
         if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
-        pieces = [Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "pending", "initial", "forget")]
+        pieces = [Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "stuck", "pending", "initial", "forget")]
         self.fields = drop_dead_fields(dict(self.names.fields), [*programs, *pieces])
         visibility = Visibility(self._traffic(programs, pieces), self.merged)
         lowered = [self._lower(program, visibility) for program in programs]
         self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
         rules = [self._rule(b) for b in pieces if b.entry.role in ("rule", "user")]
-        plain = {role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role] for role in ("initial", "forget", "never", "pending")}
+        plain = {role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role] for role in ("initial", "forget", "never", "stuck", "pending")}
         accessed = {i.field for a in [*(low.action for low in lowered), *rules] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
-            plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"]) for e, action in plain["never"]),
+            plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"], e.role == "stuck") for e, action in plain["never"] + plain["stuck"]),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
             plain["forget"][0][1] if plain["forget"] and self.abstract else None,
             tuple(s.name for s in self.names.namespace.structs.values() if s.symmetric and not any(s.name in low.ordered for low in lowered)),
@@ -129,7 +130,7 @@ class Lowering:
 
     def _flat(self, entry: Entry) -> Code:
         inliner = _SleepingInliner(self._lookup)
-        dst = "%truth" if entry.role in ("never", "pending") else None
+        dst = "%truth" if entry.role in PREDICATES else None
         inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
         if dst:
             inliner.emit("return", dst, site=LANGUAGE)
@@ -211,7 +212,7 @@ class Lowering:
         for behaviour in behaviours:
             role = behaviour.entry.role
             if role not in ("initial", "forget"):
-                traffic.add("predicate" if role in ("never", "pending") else role, behaviour.code)
+                traffic.add("predicate" if role in PREDICATES else role, behaviour.code)
         return traffic
 
     def _lower(self, program: Program, visibility: Visibility) -> Lowered:

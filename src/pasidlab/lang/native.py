@@ -14,7 +14,7 @@ from pasidlab.lang.flow import successors as flow_successors
 from pasidlab.lang.interpreter import Interpreter, param_values
 from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.layout import Layout
-from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, ActionText, expand_text
+from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText, expand_text
 from pasidlab.lang.symmetry import Symmetry, canon_text
 
 SUCCESSORS_PER_CHOICE = 64
@@ -91,9 +91,10 @@ class _Emitter:
                 self.counters.setdefault(action.name, []).append(self.next_word)
                 self.next_word += 1
                 self.bound += SUCCESSORS_PER_CHOICE if any(i.op == "choose" for i in action.code) else 1
-        watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates]
+        watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
+        ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
         watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
-        for number, (action, word, bit) in enumerate(watched):
+        for number, (action, word, bit) in enumerate(watched + ends):
             for params in param_values(action):
                 name = f"p{number}.{'.'.join(map(str, params))}"
                 parts.append(ActionText(name, action, params, self.layout, self.bits, {}).text())

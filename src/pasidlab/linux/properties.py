@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import index, never, pending
+from pasidlab.lang.declare import index, never, pending, stuck
 from pasidlab.linux.fpu import fpregs_state_valid
-from pasidlab.linux.task import Mm, Task
+from pasidlab.linux.locks import locks
+from pasidlab.linux.task import TASK_DEAD, TASK_RUNNING, Mm, Task
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu
 from pasidlab.machine.iommu import PasidEntry
 
@@ -84,3 +85,23 @@ def pasid_number(entry: PasidEntry) -> int:
 def waits_for_enqcmd(task: Task) -> bool:
     """The task stands at an ENQCMD that faulted although its process was bound."""
     return task.at_enqcmd and task.entitled
+
+
+@never("sound_kernel", "a task is in user mode, or dead, but still holds iommu_sva_lock")
+def lock_left_held(cpu: Cpu) -> bool:
+    """lockdep_sys_exit(): nothing is held when a task leaves the kernel."""
+    return locks.iommu_sva_lock is not None and (
+        locks.iommu_sva_lock.state == TASK_DEAD or (in_user_mode(cpu) and locks.iommu_sva_lock is cpu.current)
+    )
+
+
+@never("sound_kernel", "a task is in user mode with preemption or BH disabled")
+def count_left_over(cpu: Cpu) -> bool:
+    """The counters are balanced when a task leaves the kernel."""
+    return in_user_mode(cpu) and (cpu.preempt_count != 0 or cpu.softirq_count != 0)
+
+
+@stuck("sound_kernel", "nothing can happen any more, but a task is still waiting (deadlock)")
+def deadlock(task: Task) -> bool:
+    """Every CPU is idle and no event is left, and a task waits asleep; one stopped for a tracer may wait for ever."""
+    return task.state == TASK_RUNNING
