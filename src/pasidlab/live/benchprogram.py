@@ -51,25 +51,28 @@ def descriptor(opcode: int, first: int, second: int, size: int, record: int) -> 
     return struct.pack("<IIQQQIHH24x", 0, opcode << 24 | 12, record, first, second, size, 0, 0)
 
 
-def submissions(threads: int, total: int = 6000) -> float:
-    """Microseconds per submission of a 64-byte move."""
+def submissions(threads: int, total: int = 2000, rounds: int = 6) -> float:
+    """Microseconds per submission of a 64-byte move: the best of some rounds, so that other programs do not count."""
     client = Client()
-    each = total // threads
+    each = max(total // threads, 20)
 
-    def work() -> None:
+    def submit() -> None:
         place = client.memory(4096)
         ctypes.memmove(place, descriptor(_MOVE, place + 64, place + 128, 64, place + 256), 64)
         enqcmd, portal = client.enqcmd, client.portal
         for _ in range(each):
             enqcmd(portal, place)
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    begin = time.perf_counter()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return (time.perf_counter() - begin) / (each * threads) * 1e6
+    best = float("inf")
+    for _ in range(rounds):
+        workers = [threading.Thread(target=submit) for _ in range(threads)]
+        begin = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        best = min(best, (time.perf_counter() - begin) / (each * threads) * 1e6)
+    return best
 
 
 def mappings(count: int) -> float:

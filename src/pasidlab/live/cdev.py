@@ -124,14 +124,16 @@ class CharacterDevices:
     def flush(self, tid: int, handle: int) -> None:
         """close(2) in the address space that opened the file waits for its descriptors."""
         with self.lock:
-            file = self.handles[handle]
-            if self._mm(tid) is file.mm:
+            file = self.handles.get(handle)
+            if file and self._mm(tid) is file.mm:
                 self.queues.drain(file.node, file.mm)
 
     def release(self, handle: int) -> None:
         """The last reference is gone: drain, then unbind (idxd_file_dev_release)."""
         with self.lock:
-            file = self.handles.pop(handle)
+            file = self.handles.pop(handle, None)
+            if file is None:
+                return
             self.queues.drain(file.node, file.mm)
             self.iommu.unbind(file.mm)
             for page in [page for page, portal in file.mm.portals.items() if portal.file is file]:

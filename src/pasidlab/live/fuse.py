@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Protocol
 
@@ -112,6 +113,9 @@ class FuseServer:
                     body = handler(number, tid, request[_IN.size : length])
             except OSError as error:
                 code = -(error.errno or errno.EIO)
+            except Exception:  # a bug of ours must not leave the program waiting for ever
+                traceback.print_exc()
+                code = -errno.EIO
             self._reply(code, unique, body)
 
     def _reply(self, code: int, unique: int, body: bytes) -> None:
