@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pasidlab.live.libc import PAGE
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.tree import WqNode
 
@@ -143,8 +142,3 @@ class Iommu:
         self.used.discard(mm.pasid)
         mm.pasid = 0
         mm.dma.close()
-
-
-def page_of(address: int) -> int:
-    """Address of the page: all 64 slots of a portal are one queue."""
-    return address & ~(PAGE - 1)
