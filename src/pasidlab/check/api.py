@@ -148,7 +148,7 @@ def check(
         results.append(_explore(design, name, part, wanted, jobs, budget, progress, made, merged, symmetric))
         if results[-1].reason == "interrupted":
             break
-    from pasidlab.check.coverage import unexecuted_lines  # noqa: PLC0415
+    from pasidlab.check.coverage import unexecuted_lines
 
     return CheckResult(design.name, tuple(results), unexecuted_lines(design, results))
 
@@ -157,10 +157,10 @@ def _explore(
     design: Design, name: str, scope: Scope, wanted: tuple[str, ...], jobs: int | None, budget: Budget | None,
     progress: OnPartProgress | None, functions: dict[str, Function], merged: bool, symmetric: bool,
 ) -> PartResult:  # fmt: skip
-    from pasidlab.check.coverage import covered_lines  # noqa: PLC0415 - these bring the compiler with them
-    from pasidlab.check.result import Budget  # noqa: PLC0415
-    from pasidlab.check.search import search  # noqa: PLC0415
-    from pasidlab.lang.native import compile_model  # noqa: PLC0415
+    from pasidlab.check.coverage import covered_lines
+    from pasidlab.check.result import Budget
+    from pasidlab.check.search import search
+    from pasidlab.lang.native import compile_model
 
     model = design_model(design, scope, merged=merged, functions=functions)
     native = compile_model(model, symmetric=symmetric)
@@ -187,9 +187,9 @@ def _liveness(
     design: Design, scope: Scope, jobs: int | None, budget: Budget, functions: dict[str, Function], merged: bool
 ) -> list[Counterexample]:
     """Repeated faults were seen: look for a fair cycle, in the graph of states themselves (not of classes)."""
-    from pasidlab.check.liveness import faults_for_ever  # noqa: PLC0415
-    from pasidlab.check.search import search  # noqa: PLC0415
-    from pasidlab.lang.native import compile_model  # noqa: PLC0415
+    from pasidlab.check.liveness import faults_for_ever
+    from pasidlab.check.search import search
+    from pasidlab.lang.native import compile_model
 
     model = design_model(design, scope, merged=merged, functions=functions)
     found = search(compile_model(model), jobs=jobs, budget=budget)
@@ -205,7 +205,7 @@ def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _counterexamples(found: SearchResult, replayer: Replayer, wanted: tuple[str, ...]) -> list[Counterexample]:
-    from pasidlab.check.graph import path_to  # noqa: PLC0415 - brings the compiler with it
+    from pasidlab.check.graph import path_to
 
     result = []
     for bit, violation in sorted(found.violations.items()):
@@ -217,7 +217,7 @@ def _counterexamples(found: SearchResult, replayer: Replayer, wanted: tuple[str,
 
 def _raise_model_error(found: SearchResult, replayer: Replayer) -> None:
     """A value outside its domain or an endless step is a mistake in the design or the model, not a verdict."""
-    from pasidlab.check.graph import path_to  # noqa: PLC0415
+    from pasidlab.check.graph import path_to
 
     if found.error is None:
         return

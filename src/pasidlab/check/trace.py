@@ -10,7 +10,7 @@ from pathlib import Path
 from pasidlab.lang.interpreter import Interpreter, Outcome
 from pasidlab.lang.ir import Site
 from pasidlab.lang.layout import State
-from pasidlab.lang.types import Domain, Int, Mask, Ref
+from pasidlab.lang.types import Domain, Field, Int, Mask, Ref
 
 Packed = tuple[int, ...]
 HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
@@ -66,6 +66,7 @@ class Counterexample:
     steps: tuple[Step, ...] = ()
     broken_by_step: bool = False
     loop: int | None = None  # liveness: the last step leads back to the state after this many steps
+    final: tuple[tuple[str, str], ...] = ()  # the state at the end: (field of element, value) where not the default
     exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
 
 
@@ -81,11 +82,22 @@ class Replayer:
         found = self.path(name, "", path)
         state = found.steps[-1].state if found.steps else found.initial
         if by_step:
-            return self._broken_by_step(name, found.initial, list(found.steps), state)
+            return self._finished(self._broken_by_step(name, found.initial, list(found.steps), state))
         sentence = next((text for prop, text, _ in self.interpreter.violations(state) if prop == name), None)
         if sentence is None:
             raise AssertionError(f"the interpreter does not find {name} violated at the end of the path")
-        return replace(found, sentence=sentence)
+        return self._finished(replace(found, sentence=sentence))
+
+    def _finished(self, found: Counterexample) -> Counterexample:
+        """With the state at the end told in words."""
+        state = found.steps[-1].state if found.steps else found.initial
+        told = []
+        for f in self.interpreter.model.fields:
+            start = self.interpreter.offsets[f.path]
+            for i in range(f.count):
+                if not _bookkeeping(f.path) and state[start + i] != f.default:
+                    told.append((f"{_element(f, i)}.{f.name}", show(f.domain, state[start + i])))
+        return replace(found, final=tuple(sorted(told, key=lambda t: t[0].split(".")[0])))
 
     def path(self, name: str, sentence: str, path: Sequence[Packed]) -> Counterexample:
         """The steps along a path of packed states, canonical or not; AssertionError where the interpreter cannot follow."""
@@ -140,7 +152,7 @@ class Replayer:
             shown = last is not None and any(f.property == abstract.property for f in last.failures)
         else:
             shown = any(name == abstract.property for name, _, _ in self.interpreter.violations(state))
-        return replace(abstract, initial=initial, steps=tuple(steps)) if shown else None
+        return self._finished(replace(abstract, initial=initial, steps=tuple(steps))) if shown else None
 
     def step(self, outcome: Outcome, before: State) -> Step:
         """What an outcome says to a reader."""
@@ -164,6 +176,8 @@ class Replayer:
         for instr in outcome.path:
             if instr.op not in ("load", "store", "check", "choose") or instr.site.position.line == 0 or _bookkeeping(instr.field):
                 continue
+            if instr.site.position.file.endswith("lang/arrivals.py"):
+                continue
             line = _line_of(instr.site)
             (stored if instr.op == "store" else seen).setdefault((line.file, line.line), line)
         return tuple(line for place, line in seen.items() if place not in stored) + tuple(stored.values())
@@ -178,10 +192,14 @@ class Replayer:
             for i in range(f.count):
                 old, new = before[start + i], after[start + i]
                 if old != new:
-                    short = SHORT.get(f.struct, f.struct)
-                    who = short if f.count == 1 and f.struct not in SHORT else f"{short}{i + (f.struct == 'PasidEntry')}"
-                    found.append(Change(f"{who}.{f.name}", show(f.domain, old), show(f.domain, new)))
+                    found.append(Change(f"{_element(f, i)}.{f.name}", show(f.domain, old), show(f.domain, new)))
         return tuple(found)
+
+
+def _element(f: Field, i: int) -> str:
+    """An element's name: T0, CPU1, PASID1 (PASIDs count from 1)."""
+    short = SHORT.get(f.struct, f.struct)
+    return short if f.count == 1 and f.struct not in SHORT else f"{short}{i + (f.struct == 'PasidEntry')}"
 
 
 def show(domain: Domain, value: int) -> str:

@@ -69,7 +69,7 @@ def sched_out(c: Cpu, t: Task) -> None:
     require(c.cur is t)
     if not t.need:
         t.mem = c.msr
-    c.cur = None
+    c.cur = NULL
 
 
 @rule()
@@ -118,7 +118,7 @@ def gp_populate(c: Cpu, t: Task) -> None:
     if t.need:
         t.mem = process.pasid
         if not event("bug"):
-            t.last = None
+            t.last = NULL
     else:
         c.msr = process.pasid
     t.pc = 0

@@ -1,0 +1,182 @@
+"""``pasidlab check`` and ``pasidlab designs``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pasidlab import designs
+from pasidlab.errors import PasidlabError
+
+if TYPE_CHECKING:
+    from pasidlab.check.api import CheckResult
+    from pasidlab.check.scope import Scope
+
+SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def number(text: str | None, option: str) -> int | None:
+    """A whole number with K, M or G."""
+    if text is None:
+        return None
+    digits, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("K", "M", "G") else (text, "")
+    try:
+        value = int(float(digits) * SIZES[suffix])
+    except (ValueError, OverflowError):
+        value = 0
+    if value <= 0:
+        raise PasidlabError(f"{option} {text} is not a positive number", hint="for example 500K, 20M, 4G")
+    return value
+
+
+@click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input or usage, 3 inconclusive.")
+@click.argument("names", nargs=-1, metavar="[DESIGN | FILE.py]...")
+@click.option("--cpus", type=int, help="CPUs (1 to 3).")
+@click.option("--tasks", type=int, help="Task slots (1 to 3).")
+@click.option("--mms", type=int, help="Address spaces (1 to 3).")
+@click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
+@click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
+@click.option(
+    "--property", "properties", multiple=True, metavar="NAME", help="Judge this property only; may be repeated."
+)
+@click.option("--jobs", type=click.IntRange(1), help="Threads (default: every CPU).")
+@click.option("--max-states", metavar="N", help="Give up after this many states (K, M, G).")
+@click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "-o", "--output", metavar="FILE.json", help="Write JSON to a file, text to the terminal; replay reads it."
+)
+@click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
+@click.option(
+    "--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which."
+)
+@click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
+def check_command(
+    names: tuple[str, ...], cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
+    properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
+    output: str | None, no_merge: bool, no_symmetry: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Explore designs exhaustively.
+
+    Without a name every built-in design is explored and the verdict table printed. Without a scope each is explored in the default
+    parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids, --events makes one scope of your own.
+    """
+    from pasidlab.check.api import check, wanted_properties
+    from pasidlab.check.result import Budget
+    from pasidlab.commands.progress import Progress
+    from pasidlab.report.json import results_json
+
+    if output is not None and not output.endswith(".json"):
+        raise PasidlabError(f"cannot write '{output}'", hint="the file name must end in .json")
+    wanted_properties(properties)
+    chosen = [designs.find(name) for name in names or designs.BUILT_IN]
+    scope = scope_from(cpus, tasks, mms, pasids, events)
+    budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
+    results: list[CheckResult] = []
+    for design in chosen:
+        with Progress(design.name) as progress:
+            results.append(
+                check(
+                    design,
+                    scope,
+                    properties=properties,
+                    jobs=jobs,
+                    budget=budget,
+                    progress=progress.update,
+                    merged=not no_merge,
+                    symmetric=not no_symmetry,
+                )
+            )
+        if results[-1].parts[-1].reason == "interrupted":
+            break
+    document = results_json(results, {d.name: str(d.path) for d in chosen})
+    if output:
+        _write(output, document)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print(results, quiet, whole=len(names) > 0)
+    return exit_code(results)
+
+
+def scope_from(
+    cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None
+) -> Scope | None:
+    """The scope the options ask for; None if they ask for none."""
+    from pasidlab.check.scope import Scope
+
+    if all(option is None for option in (cpus, tasks, mms, pasids, events)):
+        return None
+    mms = mms if mms is not None else Scope().mms
+    base = Scope(
+        cpus=cpus if cpus is not None else Scope().cpus, tasks=tasks if tasks is not None else Scope().tasks, mms=mms,
+        pasids=pasids if pasids is not None else max(mms, 1),
+    )  # fmt: skip
+    return replace(base.with_events(events.split(","))) if events is not None else base
+
+
+def exit_code(results: list[CheckResult]) -> int:
+    """1 if anything is violated, else 3 if anything is inconclusive, else 0."""
+    verdicts = {r.verdict for r in results}
+    return 1 if "violated" in verdicts else 3 if "inconclusive" in verdicts else 0
+
+
+def _write(output: str, document: object) -> None:
+    try:
+        Path(output).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise PasidlabError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _print(results: list[CheckResult], quiet: bool, whole: bool) -> None:
+    from pasidlab.report.text import result_text, trace_text, verdict_table
+
+    if not quiet:
+        for result in results:
+            if whole:
+                click.echo(result_text(result) + "\n")
+            elif result.counterexamples:
+                first = result.counterexamples[0]
+                click.echo(
+                    f"{result.design}\n{'=' * len(result.design)}\n"
+                    + trace_text(first, result.scope_of(first).cpus)
+                    + "\n"
+                )
+    click.echo(verdict_table(results))
+    sys.stdout.flush()
+
+
+@click.command("designs")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def designs_command(as_json: bool) -> None:
+    """The designs of the debate, the parts every check explores by default, events and properties."""
+    from pasidlab.check.scope import DEFAULT_PARTS, EVENTS
+    from pasidlab.linux.promises import PROPERTIES
+    from pasidlab.report.text import definitions
+
+    if as_json:
+        document = {
+            "designs": [{"name": d.name, "idea": d.idea, "file": str(d.path)} for d in designs.BUILT_IN.values()],
+            "parts": {name: str(scope) for name, scope in DEFAULT_PARTS.items()},
+            "events": EVENTS,
+            "properties": {p.name: p.sentence for p in PROPERTIES},
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    click.echo(definitions("Designs", {d.name: d.idea for d in designs.BUILT_IN.values()}))
+    click.echo(
+        definitions(
+            "Parts explored when no scope is given", {name: str(scope) for name, scope in DEFAULT_PARTS.items()}
+        )
+    )
+    click.echo(definitions("Events", EVENTS))
+    click.echo(definitions("Properties", {p.name: p.sentence for p in PROPERTIES}))
+

@@ -1,0 +1,56 @@
+"""How steps are called in a trace: rules, contexts and events in the words of the kernel list."""
+
+from __future__ import annotations
+
+from pasidlab.check.trace import Step
+
+ACTIONS = {
+    "enqcmd": "ENQCMD",
+    "use_fpu": "uses its registers",
+    "arrive_hardirq": "<hard interrupt>",
+    "arrive_softirq": "<softirq>",
+    "arrive_ipi": "<IPI arrives>",
+    "preempt": "<preempted>",
+    "block": "<looks for work>",
+    "open_device": "open(/dev/dsa/wq0.0), mmap()",
+    "close_device": "munmap(), close()",
+    "exec_program": "execve()",
+    "fork_process": "fork()",
+    "clone_thread": "pthread_create()",
+    "exit_program": "exit()",
+    "rt_sigreturn": "sigreturn()",
+    "stop_for_tracer": "meets a breakpoint",
+    "ptrace_setregset": "ptrace(PTRACE_SETREGSET)",
+    "kvm_run": "ioctl(KVM_RUN)",
+    "intel_idle": "<idle gives the FPU up>",
+    "kthread_use_mm": "<kthread_use_mm()>",
+    "kthread_unuse_mm": "<kthread_unuse_mm()>",
+    "device_access": "device translates an address",
+    "device_page_request": "device sends a page request",
+    "prq_event_thread": "page request is answered",
+    "device_complete": "device completes its work",
+}
+"""Rule -> words. A rule not named here is shown under its own name."""
+
+
+def words_for(step: Step) -> str:
+    """What a step is, in a few words; for kernel code the function."""
+    if step.action in ACTIONS:
+        return _enqcmd(step) if step.action == "enqcmd" else ACTIONS[step.action]
+    if step.context == "schedule":
+        return _switch(step)
+    if step.main:
+        return f"{step.main.function}()"
+    return "..." if step.context == "kernel" else f"returns from the {step.context}"
+
+
+def _enqcmd(step: Step) -> str:
+    faulted = any(change.name.endswith(".irqs_off") for change in step.changes)
+    return "ENQCMD -> #GP" if faulted else "ENQCMD accepted"
+
+
+def _switch(step: Step) -> str:
+    for change in step.changes:
+        if change.name.endswith(".current"):
+            return f"schedule(): {'idle' if change.new == 'none' else change.new} is next"
+    return "schedule()" if step.lines else "schedule() is done"
