@@ -41,9 +41,7 @@ class _Lazy(click.Group):
         command: click.Command = getattr(__import__(module, fromlist=[attribute]), attribute)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         from pasidlab.lang.names import nearest
 
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):

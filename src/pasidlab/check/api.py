@@ -178,7 +178,8 @@ def _explore(
         broken += _liveness(design, scope, jobs, limits, functions, merged)
     executed, present = covered_lines(native, found.counters)
     return PartResult(
-        name, scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds, found.bytes_per_state,
+        name, scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds,
+        found.bytes_per_state,
         tuple(_property_result(name, found, native.properties, broken) for name in wanted), tuple(broken), executed, present,
     )  # fmt: skip
 

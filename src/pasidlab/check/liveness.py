@@ -53,9 +53,7 @@ def _components(graph: Subgraph) -> list[Numbers]:
     return [np.flatnonzero(label == number) for number in np.unique(label[graph.sources[inside]])]
 
 
-def _lasso(
-    found: SearchResult, replayer: Replayer, graph: Subgraph, members: Numbers, name: str, element: int
-) -> Counterexample | None:
+def _lasso(found: SearchResult, replayer: Replayer, graph: Subgraph, members: Numbers, name: str, element: int) -> Counterexample | None:
     """Shortest way to a repeated fault in the set, and from there around; None if there is none or the set is unfair."""
     if len(members) > MOST_STATES_OF_A_COMPONENT:
         members = members[:MOST_STATES_OF_A_COMPONENT]
@@ -73,9 +71,7 @@ def _lasso(
     return Counterexample(name, SENTENCE, whole.initial, whole.steps, loop=loop)
 
 
-def _repeated_faults(
-    replayer: Replayer, packed: set[Packed], name: str, element: int
-) -> tuple[list[tuple[Packed, Packed]], bool]:
+def _repeated_faults(replayer: Replayer, packed: set[Packed], name: str, element: int) -> tuple[list[tuple[Packed, Packed]], bool]:
     """Edges inside the set on which the element faults again; whether the set is fair to every CPU."""
     layout, edges = replayer.interpreter.layout, []
     content: set[int] = set()

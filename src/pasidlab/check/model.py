@@ -22,7 +22,15 @@ def kernel_files() -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.py")) if path.name not in skip]
 
 
-def design_model(design: Design, scope: Scope, *, merged: bool = True, abstract: bool = True, functions: dict[str, Function] | None = None, extra: Sequence[Path] = ()) -> Model:
+def design_model(
+    design: Design,
+    scope: Scope,
+    *,
+    merged: bool = True,
+    abstract: bool = True,
+    functions: dict[str, Function] | None = None,
+    extra: Sequence[Path] = (),
+) -> Model:
     """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all."""
     files = [*kernel_files(), design.path, *extra]
     return build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, abstract=abstract, functions=functions)

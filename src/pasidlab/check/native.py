@@ -113,15 +113,11 @@ prefetch = _operation(types.int64, 1, _prefetch)
 shift_right = _operation(types.int64, 2, lambda b, a: b.lshr(a[0], a[1]))
 below = _operation(types.boolean, 2, lambda b, a: b.icmp_unsigned("<", a[0], a[1]))
 trailing_zeros = _operation(types.int64, 1, lambda b, a: b.cttz(a[0], ir.IntType(1)(1)))  # of a value that is not 0
-equal_lanes = _operation(
-    types.int64, 3, _lanes
-)  # (line, mask, value): bit i set if word i of 8, and-ed with mask, is value
+equal_lanes = _operation(types.int64, 3, _lanes)  # (line, mask, value): bit i set if word i of 8, and-ed with mask, is value
 call3 = _operation(types.int64, 4, _call)  # call3(function, a, b, c): int64 function(a, b, c)
 
 
-_PRIVATE = (
-    mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-)
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
 class Block:

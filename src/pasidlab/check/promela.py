@@ -65,8 +65,7 @@ def _task_steps(c: int, t: int, cpus: int) -> list[str]:
         f"{idle} -> cur[{c}] = {t + 1}; need[{t}] = !(owner[{c}] == {t + 1} && last[{t}] == {c + 1})",
         f"{here} && need[{t}] -> cur[{c}] = 0",
         f"{here} && !need[{t}] -> cur[{c}] = 0; mem[{t}] = msr[{c}]",
-        f"{here} && need[{t}] && pc[{t}] == 0 -> "
-        f"msr[{c}] = mem[{t}]; owner[{c}] = {t + 1}; last[{t}] = {c + 1}; need[{t}] = 0",
+        f"{here} && need[{t}] && pc[{t}] == 0 -> msr[{c}] = mem[{t}]; owner[{c}] = {t + 1}; last[{t}] = {c + 1}; need[{t}] = 0",
         f"{here} && !need[{t}] && pc[{t}] == 0 && msr[{c}] == 0 -> pc[{t}] = 1",
         f"{here} && pc[{t}] == 1 -> pc[{t}] = (pasid == 0 -> 0 : 2)",
         f"{here} && pc[{t}] == 2 -> pc[{t}] = (act[{t}] -> 0 : 3)",

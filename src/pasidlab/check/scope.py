@@ -77,7 +77,13 @@ class Scope:
 
     def compiler_bounds(self) -> Bounds:
         """What the language's compiler needs to know."""
-        sizes = {"cpus": self.cpus, "tasks": self.tasks, "mms": self.mms, "pasids": self.pasids, "pasid_mask": (1 << (self.pasids + 1).bit_length()) - 1}
+        sizes = {
+            "cpus": self.cpus,
+            "tasks": self.tasks,
+            "mms": self.mms,
+            "pasids": self.pasids,
+            "pasid_mask": (1 << (self.pasids + 1).bit_length()) - 1,
+        }
         return Bounds(sizes, self.events, {k: v for k, v in self.bounds.items() if k in self.events})
 
     def __str__(self) -> str:

@@ -103,18 +103,14 @@ class _Group:
 class _Search:
     """One run of the search."""
 
-    def __init__(
-        self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int
-    ) -> None:
+    def __init__(self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int) -> None:
         self.model, self.jobs, self.budget, self.progress, self.stop_on = model, jobs, budget, progress, stop_on
         self.store = Store(model.words)
         self.verdicts = Verdicts()
         self.start = self.reported = time.perf_counter()
         self.reported_states = self.peak = 0
         self.completed = -1
-        self.quota = (
-            _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
-        )
+        self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
         successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
         self.successors = successors  # room of a group or worker
@@ -202,17 +198,13 @@ class _Search:
         group.transitions += count
         group.most, worker.most = max(group.most, count), max(worker.most, count)
         offsets = self.offsets[group.number]
-        k.scatter(
-            self.model.words, worker.successors.address, count, worker.numbers.address, offsets, group.sorted.address
-        )
+        k.scatter(self.model.words, worker.successors.address, count, worker.numbers.address, offsets, group.sorted.address)
 
     def _insert(self, worker: _Worker, group: _Group) -> None:
         """Second phase: a group's partitions take in what all groups have for them."""
         p = group.first
         while p >= 0:
-            p = k.insert(
-                self.model.words, self.store.parts, p, group.last, self.sources, self.offsets, worker.hashes.address
-            )
+            p = k.insert(self.model.words, self.store.parts, p, group.last, self.sources, self.offsets, worker.hashes.address)
             if p >= 0:
                 self.store.grow(p)
 
@@ -228,9 +220,7 @@ class _Search:
         if self.progress and now - self.reported >= _PROGRESS:
             rate = (states - self.reported_states) / (now - self.reported)
             self.reported, self.reported_states = now, states
-            self.progress(
-                Progress(self.completed + 1, states, self.store.unexpanded, rate, self._bytes(), now - self.start)
-            )
+            self.progress(Progress(self.completed + 1, states, self.store.unexpanded, rate, self._bytes(), now - self.start))
         if states >= min(MOST_STATES, states + 1 if limits.max_states is None else limits.max_states):
             return "max_states"
         if limits.timeout is not None and now - self.start >= limits.timeout:

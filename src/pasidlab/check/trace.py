@@ -163,7 +163,17 @@ class Replayer:
             context = "event"
         task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
         after = outcome.state or before
-        return Step(cpu, context, task if task >= 0 else None, outcome.action, self.lines(outcome), self.changes(before, after), after, outcome.params, outcome.choices)
+        return Step(
+            cpu,
+            context,
+            task if task >= 0 else None,
+            outcome.action,
+            self.lines(outcome),
+            self.changes(before, after),
+            after,
+            outcome.params,
+            outcome.choices,
+        )
 
     def value(self, state: State, path: str, element: int | None) -> int:
         """One field of one element in a state."""

@@ -51,12 +51,7 @@ class Verdicts:
 
     def finish(self, completed: int) -> None:
         """Take what still waits: no more levels will follow, and only those up to ``completed`` are known entirely."""
-        self._settle(
-            {
-                bit: Violation(v.steps, v.state, by_step=True, minimal=v.depth <= completed)
-                for bit, v in self._waiting.items()
-            }
-        )
+        self._settle({bit: Violation(v.steps, v.state, by_step=True, minimal=v.depth <= completed) for bit, v in self._waiting.items()})
         self._waiting = {}
 
     def _settle(self, found: dict[int, Violation]) -> None:

@@ -64,8 +64,6 @@ def _table(document: object, indent: str = "") -> str:
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", _table(value, indent + "  ")]
         else:
-            shown = (
-                f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-            )
+            shown = f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
             lines.append(f"{indent}{key:<28} {shown}")
     return "\n".join(lines)

@@ -41,23 +41,15 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--mms", type=int, help="Address spaces (1 to 3).")
 @click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
 @click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
-@click.option(
-    "--property", "properties", multiple=True, metavar="NAME", help="Judge this property only; may be repeated."
-)
+@click.option("--property", "properties", multiple=True, metavar="NAME", help="Judge this property only; may be repeated.")
 @click.option("--jobs", type=click.IntRange(1), help="Threads (default: every CPU).")
 @click.option("--max-states", metavar="N", help="Give up after this many states (K, M, G).")
 @click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
-@click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part)."
-)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "-o", "--output", metavar="FILE.json", help="Write JSON to a file, text to the terminal; replay reads it."
-)
+@click.option("-o", "--output", metavar="FILE.json", help="Write JSON to a file, text to the terminal; replay reads it.")
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
-@click.option(
-    "--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which."
-)
+@click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
 def check_command(
     names: tuple[str, ...], cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
@@ -107,9 +99,7 @@ def check_command(
     return exit_code(results)
 
 
-def scope_from(
-    cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None
-) -> Scope | None:
+def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None) -> Scope | None:
     """The scope the options ask for; None if they ask for none."""
     from pasidlab.check.scope import Scope
 
@@ -145,11 +135,7 @@ def _print(results: list[CheckResult], quiet: bool, whole: bool) -> None:
                 click.echo(result_text(result) + "\n")
             elif result.counterexamples:
                 first = result.counterexamples[0]
-                click.echo(
-                    f"{result.design}\n{'=' * len(result.design)}\n"
-                    + trace_text(first, result.scope_of(first).cpus)
-                    + "\n"
-                )
+                click.echo(f"{result.design}\n{'=' * len(result.design)}\n" + trace_text(first, result.scope_of(first).cpus) + "\n")
     click.echo(verdict_table(results))
     sys.stdout.flush()
 
@@ -172,11 +158,6 @@ def designs_command(as_json: bool) -> None:
         click.echo(json.dumps(document, indent=2))
         return
     click.echo(definitions("Designs", {d.name: d.idea for d in designs.BUILT_IN.values()}))
-    click.echo(
-        definitions(
-            "Parts explored when no scope is given", {name: str(scope) for name, scope in DEFAULT_PARTS.items()}
-        )
-    )
+    click.echo(definitions("Parts explored when no scope is given", {name: str(scope) for name, scope in DEFAULT_PARTS.items()}))
     click.echo(definitions("Events", EVENTS))
     click.echo(definitions("Properties", {p.name: p.sentence for p in PROPERTIES}))
-

@@ -29,9 +29,7 @@ def replay_command(trace: Path, only: str | None, name: str | None) -> int:
                 _replay(trace, result, saved)
                 found += 1
     if not found:
-        raise PasidlabError(
-            f"{trace} holds no counterexample to replay", hint="write one with: pasidlab check DESIGN -o FILE.json"
-        )
+        raise PasidlabError(f"{trace} holds no counterexample to replay", hint="write one with: pasidlab check DESIGN -o FILE.json")
     return 1
 
 
@@ -43,9 +41,7 @@ def _results(trace: Path) -> list[dict[str, Any]]:
             assert isinstance(result["design"], str) and isinstance(result["file"], str)
             for saved in result["counterexamples"]:
                 assert isinstance(saved["property"], str) and isinstance(saved["sentence"], str)
-                assert all(
-                    isinstance(a, str) and isinstance(p, list) and isinstance(c, list) for a, p, c in saved["moves"]
-                )
+                assert all(isinstance(a, str) and isinstance(p, list) and isinstance(c, list) for a, p, c in saved["moves"])
     except json.JSONDecodeError as error:
         raise PasidlabError(f"{trace}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except (KeyError, TypeError, ValueError, AssertionError, AttributeError, RecursionError) as error:
@@ -78,9 +74,7 @@ def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any]) -> None:
             exact=bool(saved["exact"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise PasidlabError(
-            f"{trace} is damaged: {type(error).__name__}: {error}", hint="check the design again"
-        ) from None
+        raise PasidlabError(f"{trace} is damaged: {type(error).__name__}: {error}", hint="check the design again") from None
     replayer = Replayer(Interpreter(design_model(design, scope, abstract=not asked.exact)))
     replayed = replayer.same_moves(asked)
     if replayed is None:

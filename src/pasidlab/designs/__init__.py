@@ -11,7 +11,8 @@ from pasidlab.lang.names import nearest
 
 _HERE = Path(__file__).parent
 _ORDER = (
-    "eager-ipi", "late-either", "late-either-refs", "late-exclusive", "late-bare", "late-locked", "memory-edit", "early", "early-read", "task-work",
+    "eager-ipi", "late-either", "late-either-refs", "late-exclusive", "late-bare", "late-locked",
+    "memory-edit", "early", "early-read", "task-work",
 )  # fmt: skip
 
 

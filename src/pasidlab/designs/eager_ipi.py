@@ -153,5 +153,3 @@ def populate_at_boot(task: Task, number: int) -> None:
     else:
         task.bv_pasid = True
         task.image_pasid = value
-
-

@@ -92,7 +92,7 @@ def instruction(function: F) -> F:
 
 
 def forget(function: F) -> F:
-    """Run at the end of every step: gives contents nobody may rely on a value nobody expects, so that states differing only in them are one.
+    """Run at the end of every step: contents nobody may rely on get a value nobody expects; states differing only there are one.
 
     An abstraction: what holds with it holds without it. Counterexamples are replayed without it before they are shown.
     """

@@ -12,20 +12,34 @@ _LIMIT = 1 << 64
 def fold(op: str, a: int, b: int) -> int:
     """The value of a binary operation, the definition both engines follow: exact integers, C division."""
     match op:
-        case "add": return a + b
-        case "sub": return a - b
-        case "mul": return a * b
-        case "div": return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-        case "mod": return a - b * fold("div", a, b)
-        case "and": return a & b
-        case "or": return a | b
-        case "xor": return a ^ b
-        case "shl": return a << b
-        case "shr": return a >> b
-        case "eq": return int(a == b)
-        case "ne": return int(a != b)
-        case "lt": return int(a < b)
-        case "le": return int(a <= b)
+        case "add":
+            return a + b
+        case "sub":
+            return a - b
+        case "mul":
+            return a * b
+        case "div":
+            return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        case "mod":
+            return a - b * fold("div", a, b)
+        case "and":
+            return a & b
+        case "or":
+            return a | b
+        case "xor":
+            return a ^ b
+        case "shl":
+            return a << b
+        case "shr":
+            return a >> b
+        case "eq":
+            return int(a == b)
+        case "ne":
+            return int(a != b)
+        case "lt":
+            return int(a < b)
+        case "le":
+            return int(a <= b)
     raise AssertionError(op)  # fmt: skip
 
 

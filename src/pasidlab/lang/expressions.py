@@ -38,7 +38,7 @@ class Expressions:
         operand, domain = self.expression(node)
         return self.builder.unary("copy", (operand, domain), self.at(node)) if isinstance(operand, str) else (operand, domain)
 
-    def expression(self, node: ast.expr) -> Value:
+    def expression(self, node: ast.expr) -> Value:  # noqa: RET503 - reject() does not return
         """Compile an expression to a constant or a local."""
         constant = self.names.constant(node, self.file) if not isinstance(node, ast.Name) or node.id not in self.builder.locals else None
         if constant is not None:
@@ -46,15 +46,24 @@ class Expressions:
                 return 0, NULL
             return constant, BOOL if isinstance(node, ast.Constant) and isinstance(node.value, bool) else Int(constant, constant)
         match node:
-            case ast.Name(): return self._name(node)
-            case ast.Attribute(): return self._attribute(node)
-            case ast.BinOp(): return self._binop(node)
-            case ast.UnaryOp(op=ast.Not()): return self.builder.unary("not", self.expression(node.operand), self.at(node))
-            case ast.UnaryOp(op=ast.Invert()): return self.builder.unary("inv", self.expression(node.operand), self.at(node))
-            case ast.UnaryOp(op=ast.USub()): return self.builder.binary("sub", (0, Int(0, 0)), self.expression(node.operand), self.at(node))
-            case ast.Compare(): return self._compare(node)
-            case ast.BoolOp() | ast.IfExp(): return self._by_control(node)
-            case ast.Call(): return self.call(node, want=True)
+            case ast.Name():
+                return self._name(node)
+            case ast.Attribute():
+                return self._attribute(node)
+            case ast.BinOp():
+                return self._binop(node)
+            case ast.UnaryOp(op=ast.Not()):
+                return self.builder.unary("not", self.expression(node.operand), self.at(node))
+            case ast.UnaryOp(op=ast.Invert()):
+                return self.builder.unary("inv", self.expression(node.operand), self.at(node))
+            case ast.UnaryOp(op=ast.USub()):
+                return self.builder.binary("sub", (0, Int(0, 0)), self.expression(node.operand), self.at(node))
+            case ast.Compare():
+                return self._compare(node)
+            case ast.BoolOp() | ast.IfExp():
+                return self._by_control(node)
+            case ast.Call():
+                return self.call(node, want=True)
         from pasidlab.lang.python import reject
 
         reject(node, self.file)
@@ -215,7 +224,9 @@ class Expressions:
         if name in PRIMITIVES:
             compile_call, fewest, most = PRIMITIVES[name]
             if not fewest <= len(node.args) <= most:
-                raise self.fail(node, f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} arguments, {len(node.args)} given")
+                raise self.fail(
+                    node, f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} arguments, {len(node.args)} given"
+                )
             return compile_call(self, node)
         known = [*self.names.namespace.functions, *PRIMITIVES]
         raise self.fail(node, f"unknown function '{name}'", nearest(name, known))

@@ -23,9 +23,7 @@ class Frame:
 
     def fields(self, struct: str, prefix: str, count: int) -> list[Field]:
         """The state fields that hold the slots; the default is a value of the domain."""
-        return [
-            Field(struct, f"{prefix}{number}", domain, count, domain.value(0)) for number, domain in enumerate(self.domains)
-        ]
+        return [Field(struct, f"{prefix}{number}", domain, count, domain.value(0)) for number, domain in enumerate(self.domains)]
 
 
 def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None], implicit: frozenset[str]) -> Frame:
@@ -63,9 +61,7 @@ def _known_domain(name: str, code: Code, locals_: dict[str, Domain | None], acti
     joined: Domain | None = None
     for instr in code:
         if instr.dst == name:
-            domains = [
-                Int(o, o) if isinstance(o, int) else _known_domain(o, code, locals_, active | {name}) for o in instr.operands()
-            ]
+            domains = [Int(o, o) if isinstance(o, int) else _known_domain(o, code, locals_, active | {name}) for o in instr.operands()]
             if None in domains:
                 return known
             result = _result(instr, [d for d in domains if d is not None])

@@ -73,7 +73,13 @@ class Interpreter:
 
     def _all_actions(self) -> list[Action]:
         model = self.model
-        return [*model.actions, model.init, *(p.action for p in model.predicates), *model.pending.values(), *([model.forget] if model.forget else [])]
+        return [
+            *model.actions,
+            model.init,
+            *(p.action for p in model.predicates),
+            *model.pending.values(),
+            *([model.forget] if model.forget else []),
+        ]
 
     def initial_states(self) -> list[State]:
         """All initial states, in canonical order, without duplicates."""
@@ -146,7 +152,9 @@ def _labels(action: Action) -> dict[str, int]:
 class _Run:
     """One execution of an action with its choices prescribed by ``digits`` (extended with first values as needed)."""
 
-    def __init__(self, owner: Interpreter, action: Action, params: tuple[int, ...], state: list[int], digits: list[int], limits: list[int]) -> None:
+    def __init__(
+        self, owner: Interpreter, action: Action, params: tuple[int, ...], state: list[int], digits: list[int], limits: list[int]
+    ) -> None:
         self.owner, self.action, self.state, self.digits, self.limits = owner, action, state, digits, limits
         self.labels = owner._labels[id(action)]
         self.locals: dict[str, int] = {name: value for (name, _), value in zip(action.params, params, strict=True)}

@@ -42,7 +42,9 @@ class Layout:
             width = field.domain.bits
             total = width * field.count
             if total > 64:
-                raise PasidlabError(f"field {field.path} needs {total} bits, more than one word holds", hint="use a smaller scope or split the field")
+                raise PasidlabError(
+                    f"field {field.path} needs {total} bits, more than one word holds", hint="use a smaller scope or split the field"
+                )
             word = next((w for w, bits in enumerate(used) if bits + total <= 64), len(used))
             if word == len(used):
                 used.append(0)

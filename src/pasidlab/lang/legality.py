@@ -25,8 +25,7 @@ def _shape(instr: Instr, facts: Facts) -> bool:
         shaped = instr.shaped()
     except (KeyError, ValueError):
         return False
-    want_str = all(isinstance(arg, str) for kind, arg in shaped if kind in "dfln")
-    return want_str
+    return all(isinstance(arg, str) for kind, arg in shaped if kind in "dfln")
 
 
 def _arguments_known(instr: Instr, facts: Facts) -> bool:

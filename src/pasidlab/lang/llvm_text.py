@@ -10,7 +10,18 @@ from pasidlab.lang.layout import Layout, Place
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.types import Field, Int, Mask
 
-ARITHMETIC = {"add": "add", "sub": "sub", "mul": "mul", "div": "sdiv", "mod": "srem", "and": "and", "or": "or", "xor": "xor", "shl": "shl", "shr": "ashr"}
+ARITHMETIC = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "div": "sdiv",
+    "mod": "srem",
+    "and": "and",
+    "or": "or",
+    "xor": "xor",
+    "shl": "shl",
+    "shr": "ashr",
+}
 COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle"}
 SMALL = 80
 """Instructions below which an action is worth repeating at its call."""
@@ -26,7 +37,16 @@ WHEN_STUCK = -1
 class ActionText:
     """Emits one LLVM function for an action with constant parameters."""
 
-    def __init__(self, name: str, action: Action, params: tuple[int, ...], layout: Layout, bits: dict[str, int], cover: dict[int, int], after: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        action: Action,
+        params: tuple[int, ...],
+        layout: Layout,
+        bits: dict[str, int],
+        cover: dict[int, int],
+        after: tuple[str, ...] = (),
+    ) -> None:
         self.name, self.action, self.layout, self.bits, self.cover, self.after = name, action, layout, bits, cover, after
         self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
         self.lines: list[str] = []
@@ -36,7 +56,13 @@ class ActionText:
         self.returns = any(i.op == "return" for i in action.code)
         self.locals = sorted({i.dst for i in action.code if i.dst} | {o for i in action.code for o in i.operands() if isinstance(o, str)})
         self.position = {str(i.args[0]): n for n, i in enumerate(action.code) if i.op == "label"}
-        self.loops = {label for n, i in enumerate(action.code) if i.op in ("jump", "branch", "switch") for label in i.labels() if self.position[label] <= n}
+        self.loops = {
+            label
+            for n, i in enumerate(action.code)
+            if i.op in ("jump", "branch", "switch")
+            for label in i.labels()
+            if self.position[label] <= n
+        }
 
     def temp(self) -> str:
         """A new SSA name."""
@@ -86,11 +112,20 @@ class ActionText:
         inline = "alwaysinline " if not self.chooses and len(self.action.code) < SMALL else ""
         alias = "" if self.name == "forget" else "noalias "  # forget works in place
         self.lines = [f'define internal i64 @"{self.name}"(ptr {alias}%state, ptr {alias}%out, ptr noalias %seen) {inline}{{']
-        for slot in [f"l.{local}" for local in self.locals] + [f"w{w}" for w in range(self.layout.words)] + ["broken", "reached", "fuel", "count", "again"]:
+        for slot in (
+            [f"l.{local}" for local in self.locals]
+            + [f"w{w}" for w in range(self.layout.words)]
+            + ["broken", "reached", "fuel", "count", "again"]
+        ):
             self.put(f'%"{slot}" = alloca i64')
         self.put("store i64 0, ptr %count")
         if self.chooses:
-            for slot, kind in (("digits", f"[{CHOICE_DEPTH} x i64]"), ("limits", f"[{CHOICE_DEPTH} x i64]"), ("depth", "i64"), ("used", "i64")):
+            for slot, kind in (
+                ("digits", f"[{CHOICE_DEPTH} x i64]"),
+                ("limits", f"[{CHOICE_DEPTH} x i64]"),
+                ("depth", "i64"),
+                ("used", "i64"),
+            ):
                 self.put(f"%{slot} = alloca {kind}")
             self.put("store i64 0, ptr %depth")
         self.put("br label %start")

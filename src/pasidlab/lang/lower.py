@@ -26,7 +26,13 @@ from pasidlab.lang.types import Domain, Field, Int
 ARRIVALS = Path(__file__).with_name("arrivals.py")
 ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "stuck", "pending")
 PREDICATES = ("never", "stuck", "pending")
-ABOVE = {"task": ("hardirq", "softirq", "schedule"), "user": ("hardirq", "softirq", "schedule"), "schedule": (), "softirq": ("hardirq",), "hardirq": ()}
+ABOVE = {
+    "task": ("hardirq", "softirq", "schedule"),
+    "user": ("hardirq", "softirq", "schedule"),
+    "schedule": (),
+    "softirq": ("hardirq",),
+    "hardirq": (),
+}
 RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
 
 
@@ -106,20 +112,31 @@ class Lowering:
         programs = self._programs(entries)
         if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
-        pieces = [Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "stuck", "pending", "initial", "forget")]
+        pieces = [
+            Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "stuck", "pending", "initial", "forget")
+        ]
         self.fields = drop_dead_fields(dict(self.names.fields), [*programs, *pieces])
         visibility = Visibility(self._traffic(programs, pieces), self.merged)
         lowered = [self._lower(program, visibility) for program in programs]
         self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
         rules = [self._rule(b) for b in pieces if b.entry.role in ("rule", "user")]
-        plain = {role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role] for role in ("initial", "forget", "never", "stuck", "pending")}
+        plain = {
+            role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role]
+            for role in ("initial", "forget", "never", "stuck", "pending")
+        }
         accessed = {i.field for a in [*(low.action for low in lowered), *rules] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
-            plain["initial"][0][1], tuple(Predicate(e.options["kind"], action, e.options["sentence"], e.role == "stuck") for e, action in plain["never"] + plain["stuck"]),
+            plain["initial"][0][1], tuple(
+                Predicate(e.options["kind"], action, e.options["sentence"], e.role == "stuck")
+                for e, action in plain["never"] + plain["stuck"]
+            ),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
             plain["forget"][0][1] if plain["forget"] and self.abstract else None,
-            tuple(s.name for s in self.names.namespace.structs.values() if s.symmetric and not any(s.name in low.ordered for low in lowered)),
+            tuple(
+                s.name for s in self.names.namespace.structs.values()
+                if s.symmetric and not any(s.name in low.ordered for low in lowered)
+            ),
         )  # fmt: skip
 
     def _plain(self, behaviour: Behaviour) -> Action:
@@ -146,7 +163,11 @@ class Lowering:
             self.entry_pc |= {e.function: number for number, e in enumerate(starts, start=2)}
             programs.append(self._task_program(starts, exits[0] if exits else None))
         for kind in ("schedule", "softirq", "hardirq"):
-            handlers = [e for e in behaviours if e.role == "context" and (e.options["kind"] == kind or (kind == "hardirq" and e.options["kind"] == "ipi"))]
+            handlers = [
+                e
+                for e in behaviours
+                if e.role == "context" and (e.options["kind"] == kind or (kind == "hardirq" and e.options["kind"] == "ipi"))
+            ]
             if handlers:
                 handlers.sort(key=lambda e: e.options["kind"] != kind)
                 programs.append(self._context_program(kind, handlers))
@@ -252,7 +273,8 @@ class Lowering:
         left = Field("Events", event, Int(0, limit), 1, limit)
         self.fields[left.path] = left
         return [
-            _at("load", "%left", left.path, 1), _at("require", "%left"), _at("sub", "%less", "%left", 1), _at("store", left.path, 1, "%less"),
+            _at("load", "%left", left.path, 1), _at("require", "%left"), _at("sub", "%less", "%left", 1),
+            _at("store", left.path, 1, "%less"),
         ]  # fmt: skip
 
     def _finished(self, code: Code) -> Code:
@@ -264,7 +286,9 @@ class Lowering:
             elif instr.op in ("take", "release"):
                 out += owned_task(instr)
             elif instr.op == "mask":
-                raise PasidlabError("only kernel code changes masks", position=instr.site.position, hint="move it into an entry point or a context")
+                raise PasidlabError(
+                    "only kernel code changes masks", position=instr.site.position, hint="move it into an entry point or a context"
+                )
             elif instr.op not in ("atomic", "pause"):
                 out.append(instr)
         return out
@@ -316,8 +340,14 @@ def _sleeping_test(code: Code, sleeping: tuple[int, ...]) -> Code:
 
 
 def build_model(
-    name: str, paths: Iterable[Path], bounds: Bounds, properties: tuple[Property, ...], *,
-    merged: bool = True, abstract: bool = True, functions: dict[str, Function] | None = None,
+    name: str,
+    paths: Iterable[Path],
+    bounds: Bounds,
+    properties: tuple[Property, ...],
+    *,
+    merged: bool = True,
+    abstract: bool = True,
+    functions: dict[str, Function] | None = None,
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name."""
     space = source.collect([ARRIVALS])

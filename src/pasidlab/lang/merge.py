@@ -160,7 +160,9 @@ class Visibility:
             code, roots = self.handlers[context]
             known = dict(facts)
             assumed = [
-                Instr("copy", (i.args[0], known[str(i.args[1])]), i.site) if i.op == "load" and i.args[2] == CPU and i.args[1] in known else i
+                Instr("copy", (i.args[0], known[str(i.args[1])]), i.site)
+                if i.op == "load" and i.args[2] == CPU and i.args[1] in known
+                else i
                 for i in code
             ]
             self._under[key] = accesses_of(simplify(assumed, roots))

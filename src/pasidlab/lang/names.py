@@ -134,4 +134,6 @@ class Names:
                 return Int(args[0], args[1])
             if node.func.id == "Bits" and len(args) == 1 and args[0] is not None:
                 return Mask(args[0])
-        raise PasidlabError(f"cannot use '{ast.unparse(node)}' as a domain", position=Position(file, node.lineno), hint="Range(low, high) or Bits(mask)")
+        raise PasidlabError(
+            f"cannot use '{ast.unparse(node)}' as a domain", position=Position(file, node.lineno), hint="Range(low, high) or Bits(mask)"
+        )

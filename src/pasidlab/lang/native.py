@@ -55,7 +55,16 @@ def compile_model(model: Model, *, coverage: bool = True, symmetric: bool = Fals
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
     address = engine.get_function_address("expand")  # type: ignore[attr-defined]
     return NativeModel(
-        layout.words, initial, emitter.bound, address, emitter.next_word, tuple(bits), emitter.counters, emitter.cover_lines, cached, [engine]
+        layout.words,
+        initial,
+        emitter.bound,
+        address,
+        emitter.next_word,
+        tuple(bits),
+        emitter.counters,
+        emitter.cover_lines,
+        cached,
+        [engine],
     )
 
 

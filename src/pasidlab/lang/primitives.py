@@ -91,7 +91,11 @@ def _wait_until(x: Expressions, node: ast.Call) -> Value:
         reject(node, x.file, f"wait_until: '{how}'", "'sleep' or 'spin'")
     at = x.at(node)
     if how == "sleep":
-        for mask, atomic in (("irqs_off", "interrupts disabled"), ("preempt_count", "preemption disabled"), ("softirq_count", "BH disabled")):
+        for mask, atomic in (
+            ("irqs_off", "interrupts disabled"),
+            ("preempt_count", "preemption disabled"),
+            ("softirq_count", "BH disabled"),
+        ):
             x.builder.emit("load", loaded := x.builder.temp(BOOL), f"Cpu.{mask}", CPU, at=at)
             x.builder.emit("not", free := x.builder.temp(BOOL), loaded, at=at)
             x.builder.emit("check", SOUND, free, at=at, text=f"sleeps in atomic context: {atomic}")

@@ -155,7 +155,8 @@ def owned_task(instr: Instr) -> Code:
     if instr.op == "release":
         return [Instr("store", ("Task.on_cpu", instr.args[0], 0), site)]
     return [
-        Instr("load", ("%busy", "Task.on_cpu", instr.args[1]), site), Instr("not", ("%free", "%busy"), site), Instr("require", ("%free",), site),
+        Instr("load", ("%busy", "Task.on_cpu", instr.args[1]), site), Instr("not", ("%free", "%busy"), site),
+        Instr("require", ("%free",), site),
         Instr("store", ("Task.on_cpu", instr.args[1], 1), site), Instr("copy", (str(instr.args[0]), instr.args[1]), site),
     ]  # fmt: skip
 
@@ -228,8 +229,7 @@ class _Assembler:
         for name in live:
             slot = self.frame.slot_of[name]
             self._emit("load", name, f"{self.program.struct}.{self.program.prefix}{slot}", OWNER, site=instr.site)
-        following = [i for i in self.code[index + 1 : index + 40]]
-        wait = next((i for i in following if i.op in ("wait", "store", "end", "pause")), None)
+        wait = next((i for i in self.code[index + 1 : index + 40] if i.op in ("wait", "store", "end", "pause")), None)
         if wait is not None and wait.op == "wait" and wait.args[1] == "sleep":
             self.sleeping.append(pc)
         self.sites.append(instr.site)

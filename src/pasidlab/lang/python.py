@@ -44,7 +44,9 @@ def reject(node: ast.AST, file: str, what: str = "", hint: str = "") -> NoReturn
     kind = type(node).__name__
     position = Position(file, getattr(node, "lineno", 0), getattr(node, "col_offset", 0) + 1)
     raise PasidlabError(
-        what or f"'{ast.unparse(node).splitlines()[0][:60]}' ({kind}) is not part of the language", position=position, hint=hint or INSTEAD.get(kind, "")
+        what or f"'{ast.unparse(node).splitlines()[0][:60]}' ({kind}) is not part of the language",
+        position=position,
+        hint=hint or INSTEAD.get(kind, ""),
     )
 
 
@@ -145,7 +147,12 @@ class FunctionCompiler(Expressions):
                 reject(target, self.file, f"{field.path} holds {field.domain}, not {domain}")
             self.builder.emit("store", field.path, element, value, at=at)
             return
-        reject(target, self.file, f"cannot assign to '{ast.unparse(target)}'", INSTEAD.get(type(target).__name__, "assign to a name or a struct field"))
+        reject(
+            target,
+            self.file,
+            f"cannot assign to '{ast.unparse(target)}'",
+            INSTEAD.get(type(target).__name__, "assign to a name or a struct field"),
+        )
 
     def do_If(self, node: ast.If) -> None:
         at = self.at(node)
@@ -212,9 +219,13 @@ class FunctionCompiler(Expressions):
             self.builder.emit("return", 0, at=at)
             return
         if self.declared is None:
-            reject(node, self.file, f"{self.source.name} returns a value but declares none", "write '-> bool' or '-> int' at its definition")
+            reject(
+                node, self.file, f"{self.source.name} returns a value but declares none", "write '-> bool' or '-> int' at its definition"
+            )
         operand, domain = self.expression(node.value)
-        if (isinstance(self.declared, Ref) and not isinstance(domain, Ref)) or (isinstance(domain, Ref) and not isinstance(self.declared, Ref)):
+        if (isinstance(self.declared, Ref) and not isinstance(domain, Ref)) or (
+            isinstance(domain, Ref) and not isinstance(self.declared, Ref)
+        ):
             reject(node, self.file, f"{self.source.name} declares {self.declared} but returns {domain}")
         self.result = join(self.result, domain)
         self.builder.emit("return", operand, at=at)

@@ -77,4 +77,3 @@ def mm_pasid_drop(mm: Mm) -> None:
     reached("no_stale")
     pasid_entry(mm.pasid).allocated = False
     mm.pasid = 0
-

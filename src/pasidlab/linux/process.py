@@ -165,5 +165,3 @@ def new_program() -> None:
     """The new program begins with registers in INIT; it has been promised nothing yet."""
     current.expected_user = 0
     current.had_pasid = False
-
-

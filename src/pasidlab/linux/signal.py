@@ -154,5 +154,3 @@ def copy_uabi_to_xstate(task: Task, value: int) -> None:
     task.bv_user = value != INIT
     if value != INIT:
         task.image_user = value
-
-

@@ -70,6 +70,7 @@ class Mm:
     pasid_refs: UserCount = 0  # the refcounted design
     portal: bool = False  # the device is open and its portal mapped
 
+
 @struct(count=MMS)
 class File:
     """idxd_user_context: an open work queue. ``mm`` is not counted (v6.12 drivers/dma/idxd/cdev.c)."""

@@ -17,14 +17,10 @@ QUIET = ("irqs_off", "preempt_count", "softirq_count")
 
 def verdict_table(results: Sequence[CheckResult]) -> str:
     """One line per design."""
-    lines = [
-        f"{'design':<18}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  broken (steps of the shortest counterexample)"
-    ]
+    lines = [f"{'design':<18}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  broken (steps of the shortest counterexample)"]
     for r in results:
         broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in r.counterexamples)
-        lines.append(
-            f"{r.design:<18}{MARKS[r.verdict]:<13}{r.states:>13,}{r.depth:>6}{r.seconds:>7.1f}  {broken or '-'}"
-        )
+        lines.append(f"{r.design:<18}{MARKS[r.verdict]:<13}{r.states:>13,}{r.depth:>6}{r.seconds:>7.1f}  {broken or '-'}")
     return "\n".join(lines)
 
 
@@ -33,8 +29,7 @@ def result_text(result: CheckResult) -> str:
     blocks = [f"{result.design}: {MARKS[result.verdict]}", parts_text(result), properties_text(result)]
     if result.unexecuted:
         blocks.append(
-            "Lines of the design never executed:\n"
-            + "\n".join(f"  {Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted)
+            "Lines of the design never executed:\n" + "\n".join(f"  {Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted)
         )
     blocks += [trace_text(c, result.scope_of(c).cpus) for c in result.counterexamples]
     return "\n\n".join(blocks)
@@ -44,13 +39,9 @@ def parts_text(result: CheckResult) -> str:
     """The scopes explored, and how far."""
     lines = []
     for part in result.parts:
-        how = (
-            "explored to the end"
-            if part.reason == "complete"
-            else f"stopped ({part.reason}); complete to depth {part.depth_completed}"
-        )
+        how = "explored to the end" if part.reason == "complete" else f"stopped ({part.reason}); complete to depth {part.depth_completed}"
         lines.append(
-            f"  {part.name:<7} {part.states:>12,} states  {part.transitions:>13,} steps  depth {part.depth:>3}  {part.seconds:5.1f} s  {how}"
+            f"  {part.name:<7} {part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3} {part.seconds:5.1f} s  {how}"
         )
         lines += textwrap.wrap(str(part.scope), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
     return "\n".join(lines)

@@ -1,0 +1,31 @@
+# pasidlab: `make demo` and `make test` set up what they need; only Python 3.11+, make and a package index are assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test lint promote clean
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup
+	-$(BIN)/pasidlab check
+	$(BIN)/python examples/demo_run.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check src tests examples
+	$(BIN)/mypy
+
+promote: setup
+	PASIDLAB_PROMOTE=1 $(BIN)/python -m pytest tests/cli tests/model
+
+clean:
+	rm -rf .venv build
