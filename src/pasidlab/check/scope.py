@@ -99,7 +99,8 @@ DEFAULT_PARTS: dict[str, Scope] = {
     "race": _part(2, 2, "preempt migrate softirq"),
     "traps": _part(1, 1, "preempt migrate softirq hardirq signal fault kvm idle"),
     "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
-    "bind": _part(2, 1, "preempt softirq ipi bind kthread"),
-    "family": _part(2, 2, "preempt fork clone exit ptrace"),
+    "bind": _part(2, 1, "preempt softirq ipi bind"),
+    "family": _part(2, 2, "preempt fork clone exit"),
+    "others": _part(2, 1, "preempt ipi ptrace kthread"),
 }
 """What is explored when no scope is given: two CPUs each time, every event in at least one part, each part to its end."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import instruction, pick, reached, require
+from pasidlab.lang.declare import each, instruction, pick, reached, require
 from pasidlab.linux.task import Mm
 from pasidlab.machine.iommu import intel_pasid_tear_down_entry, pasid_entry
 
 
-def mm_alloc() -> Mm:
-    """A free mm_struct, any."""
-    mm = pick(Mm)
-    require(mm.mm_count == 0)
-    return mm
+def mm_is_free() -> bool:
+    """There is room for one more mm_struct."""
+    for mm in each(Mm):
+        if mm.mm_count == 0:
+            return True
+    return False
 
 
 @instruction
-def mm_init() -> Mm:
-    """mm_init(): one user, one reference, no PASID (mm_pasid_init, a6cbd44093ef)."""
-    mm = mm_alloc()
+def mm_init() -> Mm | None:
+    """mm_init(): any free mm_struct; one user, one reference, no PASID (mm_pasid_init, a6cbd44093ef). None: -ENOMEM."""
+    if not mm_is_free():
+        return None
+    mm = pick(Mm)
+    require(mm.mm_count == 0)
     mm.mm_users = 1
     mm.mm_count = 1
     mm.pasid = 0

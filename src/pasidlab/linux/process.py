@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pasidlab.lang.declare import (
     NULL,
+    each,
     enter,
     entry,
     instruction,
@@ -49,40 +50,53 @@ def exec_program() -> None:
 @entry("syscall")
 def sys_fork() -> None:
     """A new process with a copy of the address space."""
-    child = copy_process()
-    child.mm = dup_mm()
+    child = alloc_task()
+    if child is None:
+        return
+    mm = dup_mm()
+    if mm is None:
+        release(child)
+        return
+    copy_process(child)
+    child.mm = mm
     wake_up_new_task(child)
 
 
 @entry("syscall")
 def sys_clone() -> None:
     """A new thread of the same process: copy_mm() with CLONE_VM."""
-    child = copy_process()
+    child = alloc_task()
+    if child is None:
+        return
+    copy_process(child)
     mmget(current.mm)
     child.mm = current.mm
     wake_up_new_task(child)
 
 
-def dup_mm() -> Mm:
+def dup_mm() -> Mm | None:
     """dup_mm(): the portal's mapping is VM_DONTCOPY."""
     return mm_init()
 
 
 @instruction
-def alloc_task() -> Task:
-    """Any free task slot; ``struct fpu`` may lie where a dead task's lay."""
-    task = take(pick(Task))
-    require(task.state == TASK_DEAD)
-    return task
+def alloc_task() -> Task | None:
+    """Any free task slot; ``struct fpu`` may lie where a dead task's lay. None if there is none (-EAGAIN)."""
+    free = False
+    for task in each(Task):
+        free = free or (task.state == TASK_DEAD and not task.on_cpu)
+    if not free:
+        return None
+    chosen = take(pick(Task))
+    require(chosen.state == TASK_DEAD)
+    return chosen
 
 
-def copy_process() -> Task:
+def copy_process(child: Task) -> None:
     """copy_process(): dup_task_struct(), copy_files(), copy_thread()."""
-    child = alloc_task()
     dup_task_struct(child)
     copy_files(child)
     fpu_clone(child)
-    return child
 
 
 @instruction
@@ -131,9 +145,9 @@ def sys_execve() -> None:
     """begin_new_exec(): a new address space, then the registers are reset; in between the task runs with the old PASID."""
     if current.file is not None and maybe():
         do_close_on_exec()
-    exec_mmap()
-    flush_thread()
-    new_program()
+    if exec_mmap():
+        flush_thread()
+        new_program()
 
 
 def do_close_on_exec() -> None:
@@ -143,16 +157,19 @@ def do_close_on_exec() -> None:
         idxd_cdev_release(file)
 
 
-def exec_mmap() -> None:
-    """exec_mmap(): interrupts are off while the mm is exchanged."""
+def exec_mmap() -> bool:
+    """exec_mmap(): interrupts are off while the mm is exchanged. False if there is no room for a new one (-ENOMEM)."""
     old = current.mm
     mm = mm_init()
+    if mm is None:
+        return False
     deactivate_mm(old)
     local_irq_disable()
     current.mm = mm
     this_cpu.loaded_mm = mm
     local_irq_enable()
     mmput(old)
+    return True
 
 
 def flush_thread() -> None:

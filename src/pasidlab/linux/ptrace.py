@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import choose, enter, entry, instruction, pick, release, require, take, user, wait_until
+from pasidlab.lang.declare import choose, each, enter, entry, instruction, pick, release, require, take, user, wait_until
 from pasidlab.linux.fpu import fpu_invalidate_fpregs_state
 from pasidlab.linux.signal import copy_uabi_to_xstate
 from pasidlab.linux.task import TASK_RUNNING, TASK_TRACED, Task
@@ -34,10 +34,21 @@ def ptrace_setregset() -> None:
 @entry("syscall")
 def sys_ptrace() -> None:
     """ptrace_freeze_traced(), wait_task_inactive(), xstateregs_set(), and the target goes on."""
+    if not somebody_is_traced():
+        return
     target = freeze_traced()
     fpu_force_restore(target)
     set_user_components(target, choose(INIT, USER_DATA))
     unfreeze_traced(target)
+
+
+@instruction
+def somebody_is_traced() -> bool:
+    """Else -ESRCH."""
+    for task in each(Task):
+        if task.state == TASK_TRACED:
+            return True
+    return False
 
 
 @instruction

@@ -81,13 +81,13 @@ def detach_device_pasid(pasid: int) -> bool:
 
 
 @instruction
-def new_file() -> File:
-    """A free idxd_user_context."""
+def new_file() -> File | None:
+    """A free idxd_user_context; None: -ENOMEM."""
     for file in each(File):
         if file.refs == 0 and file.mm is None:
             file.mm = current.mm
             return file
-    unreachable()
+    return None
 
 
 @instruction
@@ -114,6 +114,8 @@ def idxd_cdev_open() -> None:
     if current.file is not None or current.mm.portal:
         return
     file = new_file()
+    if file is None:
+        return
     iommu_sva_bind_device(current.mm)
     install_file(file)
 
