@@ -136,7 +136,7 @@ def check(
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
-    STATES_AFTER_VIOLATION states unless the budget says otherwise. Raises PasidlabError for bad input, and for a model error (a value
+    STATES_AFTER_VIOLATION states, unless the budget or ``properties`` ask for more. Raises PasidlabError for bad input, and for a model error (a value
     outside its domain) with its place.
     """
     design = find(design) if isinstance(design, str) else design
@@ -165,7 +165,7 @@ def _explore(
     model = design_model(design, scope, merged=merged, functions=functions)
     native = compile_model(model, symmetric=symmetric)
     limits = budget or Budget()
-    if limits.after_violation is None:
+    if limits.after_violation is None and len(wanted) == len(NAMES):
         limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
     found = search(native, jobs=jobs, budget=limits, progress=(lambda p: progress(name, p)) if progress else None)
     replayer = Replayer(Interpreter(model, symmetric=symmetric))
