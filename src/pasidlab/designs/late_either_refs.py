@@ -73,16 +73,16 @@ def deactivate_mm(mm: Mm) -> None:
 
 
 @instruction
-def take_bond_ref(mm: Mm) -> None:
-    """The reference of a bind."""
+def iommu_sva_alloc_pasid(mm: Mm) -> None:
+    """The PASID, if the mm has none, and the reference of a bind, before anybody can see it."""
+    iommu_alloc_mm_data(mm)
     mm.pasid_refs += 1
 
 
 def iommu_sva_bind_device(mm: Mm) -> None:
     """Binding takes a reference."""
     mutex_lock_sva()
-    iommu_alloc_mm_data(mm)
-    take_bond_ref(mm)
+    iommu_sva_alloc_pasid(mm)
     attach_device_pasid(mm, mm.pasid)
     mutex_unlock_sva()
 
