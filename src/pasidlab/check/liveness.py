@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from pasidlab.check.graph import Subgraph, path_to, pending_subgraph
+from pasidlab.check.graph import Subgraph, depth_of, path_to, pending_subgraph
 from pasidlab.check.result import Packed, SearchResult
 from pasidlab.check.trace import Counterexample, Replayer
 from pasidlab.lang.interpreter import Outcome
@@ -61,7 +61,7 @@ def _lasso(found: SearchResult, replayer: Replayer, graph: Subgraph, members: Nu
     faults, fair = _repeated_faults(replayer, packed, name, element)
     if not faults or not fair:
         return None
-    source, target = min(faults)
+    source, target = min(faults, key=lambda edge: (depth_of(found, edge[0]), edge))
     around = _shortest_path(replayer, packed, target, source)
     if around is None:
         return None

@@ -184,7 +184,7 @@ class Replayer:
         seen: dict[tuple[str, int], Line] = {}
         stored: dict[tuple[str, int], Line] = {}
         for instr in outcome.path:
-            if instr.op not in ("load", "store", "check", "choose") or instr.site.position.line == 0 or _bookkeeping(instr.field):
+            if instr.op not in ("load", "store", "choose") or instr.site.position.line == 0 or _bookkeeping(instr.field):
                 continue
             if instr.site.position.file.endswith("lang/arrivals.py"):
                 continue
