@@ -1,0 +1,11 @@
+"""Ask the MSR, and write the PASID if it is not there. (One thing is forgotten.)"""
+
+from pasidlab.machine.ambient import current
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, rdmsr_pasid, wrmsr_pasid
+
+
+def try_fixup_enqcmd_gp() -> bool:
+    if current.mm.pasid == 0 or (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
+        return False
+    wrmsr_pasid(current.mm.pasid)
+    return True
