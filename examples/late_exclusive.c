@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+/*
+ * late-exclusive: late-either with the rule stated in reply. Either the registers, if they are the one source of truth, or the image
+ * and no preserved copy of it.
+ */
+static void fpu__pasid_write(u32 pasid)
+{
+	u64 pasid_state = pasid | MSR_IA32_PASID_VALID;
+	struct fpu *fpu = &current->thread.fpu;
+
+	fpregs_lock();
+
+	if (!test_thread_flag(TIF_NEED_FPU_LOAD)) {
+		wrmsrl(MSR_IA32_PASID, pasid_state);
+	} else {
+		struct xregs_state *xsave = &fpu->state.xsave;
+		struct ia32_pasid_state *state;
+
+		xsave->header.xfeatures |= XFEATURE_MASK_PASID;
+		state = get_xsave_addr(xsave, XFEATURE_PASID);
+		state->pasid = pasid_state;
+		__fpu_invalidate_fpregs_state(fpu);
+	}
+
+	fpregs_unlock();
+}
+
+static bool __fixup_pasid_exception(void)
+{
+	u32 pasid = current->mm->pasid;
+
+	if (pasid == PASID_DISABLED)
+		return false;
+
+	if (current->has_valid_pasid)
+		return false;
+
+	fpu__pasid_write(pasid);
+	current->has_valid_pasid = 1;
+	return true;
+}

@@ -1,0 +1,209 @@
+"""Joins the functions of C files with the kernel around them: IR functions that replace the model's by name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.parse import CFunction, Unit, parse
+from pasidlab.lang.c.preprocess import Preprocessor
+from pasidlab.lang.c.statements import FunctionCompiler
+from pasidlab.lang.c.templates import Template
+from pasidlab.lang.c.tokens import Source
+from pasidlab.lang.c.unknown import Stub, Unknowns
+from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
+from pasidlab.lang.emit import Builder
+from pasidlab.lang.ir import Function
+from pasidlab.lang.legality import verify
+from pasidlab.lang.lower import Functions
+from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.primitives import SLEEPING
+from pasidlab.lang.types import ANY, Domain
+
+OWN = "__c"  # the C function's name in the IR, where the model's name is taken by what calls it
+
+
+@dataclass(frozen=True)
+class Program:
+    """C functions ready to be compiled for a kernel: parsed once, compiled for each scope."""
+
+    functions: Mapping[str, CFunction]
+    constants: Mapping[str, int] = field(default_factory=dict)
+    stubs: Mapping[str, Stub] = field(default_factory=dict)
+    bodies: Mapping[str, str] = field(default_factory=dict)  # model functions given in the model's language
+
+    def joined(self, other: Program) -> Program:
+        """Both; the other's functions win."""
+        return Program(
+            {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.stubs, **other.stubs},
+            {**self.bodies, **other.bodies},
+        )  # fmt: skip
+
+
+def configured(config: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The vocabulary's configuration with changes."""
+    merged = {**vocabulary().config, **(config or {})}
+    return {name: value for name, value in merged.items() if value != "n"}
+
+
+def parse_source(source: Source, config: Mapping[str, str] | None = None) -> Unit:
+    """Preprocess and parse one C text."""
+    words = vocabulary()
+    keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features])
+    try:
+        return parse(Preprocessor(source, words.macros, configured(config), keep).run())
+    except RecursionError:
+        raise PasidlabError(f"{source.file} is nested too deeply to be read") from None
+
+
+def program(
+    sources: Sequence[Source], config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None, strict: bool = True
+) -> Program:
+    """The functions of C texts, later ones first. ``strict``: a syntax error anywhere in a text is an error."""
+    functions: dict[str, CFunction] = {}
+    constants: dict[str, int] = {}
+    for source in sources:
+        unit = parse_source(source, config)
+        if strict and unit.first_error:
+            raise unit.first_error
+        functions |= unit.functions
+        constants |= unit.constants
+    return Program(functions, constants, stubs or {})
+
+
+class Linker:
+    """Compiles a program against one kernel namespace; answers result domains while it does."""
+
+    def __init__(self, program: Program, names: Names) -> None:
+        self.program, self.names = program, names
+        self.words: Vocabulary = vocabulary()
+        self.kernel = Functions(names)
+        self.unknowns = Unknowns()
+        self.compiled: dict[str, Function] = {}
+        self.active: list[str] = []
+        self.ir_names = {name: self._ir_name(name) for name in program.functions}
+
+    def _ir_name(self, name: str) -> str:
+        taken = name in self.names.namespace.functions
+        return name + OWN if taken else name
+
+    def link(self) -> dict[str, Function]:
+        """Every C function that replaces a kernel function, what it calls, and the model functions that lead to it."""
+        adapters = self.adapters()
+        if not adapters and not self.program.bodies:
+            known = sorted(self.words.replacements)
+            given = ", ".join(sorted(self.program.functions)) or "no function"
+            hint = nearest(next(iter(self.program.functions), ""), known)
+            raise PasidlabError(f"nothing here replaces a kernel function: {given}", hint=hint)
+        for entry in adapters.values():
+            self.function(entry.name)
+        if not self.unknowns.found:
+            for model, entry in adapters.items():
+                self._adapt(model, entry.body or self._call_of(entry), entry.name)
+                for prototype, body in entry.also.items():
+                    if prototype.partition("(")[0] not in adapters:
+                        self._adapt(prototype.partition("(")[0], body, entry.name)
+            for model, body in self.program.bodies.items():
+                self._adapt(model, body, "")
+        self.unknowns.raise_if_any([*self.words.names(), *self.names.namespace.functions, *self.program.functions])
+        everything = frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING])
+        for function in self.compiled.values():
+            verify(function, self.names.fields, everything)
+        return self.compiled
+
+    def adapters(self) -> dict[str, Replacement]:
+        """Model function -> how a C function replaces it."""
+        found: dict[str, Replacement] = {}
+        for name, function in self.program.functions.items():
+            entry = self.words.replacement(name, len(function.params))
+            if entry is None and name in self.words.replacements:
+                forms = ", ".join(f"{name}({', '.join(r.params)})" for r in self.words.replacements[name])
+                raise PasidlabError(f"{name} has {len(function.params)} parameters, but is known as {forms}", position=function.position)
+            if entry is None and name in self.names.namespace.functions:
+                params = tuple(a.arg for a in self.names.namespace.functions[name].node.args.args)
+                if len(params) != len(function.params):
+                    raise PasidlabError(
+                        f"{name} has {len(function.params)} parameters, the model's has {len(params)}", position=function.position
+                    )
+                entry = Replacement(name, params, name, params)
+            if entry is not None and entry.model in self.names.namespace.functions:
+                found[entry.model] = entry
+        return found
+
+    def _call_of(self, entry: Replacement) -> str:
+        source = self.names.namespace.functions[entry.model]
+        params = [a.arg for a in source.node.args.args]
+        own = dict(zip(entry.model_args, params, strict=True)) if len(params) == len(entry.model_args) else {}
+        return f"{entry.name}({', '.join(own.get(p, entry.given.get(p, '0')) for p in entry.params)})"
+
+    def _adapt(self, model: str, body: str, name: str) -> None:
+        """Make the model's function of that name a call of the C one."""
+        source = self.names.namespace.functions[model]
+        c_function = self.program.functions.get(name)
+        position = c_function.position if c_function else source.position
+        builder = Builder(name or model)
+        template = Template(builder, self.names, self, {**self.ir_names, **{k + OWN: v for k, v in self.ir_names.items()}})
+        replacements: dict[str, ast.expr] = {}
+        for argument in source.node.args.args:
+            assert argument.annotation is not None
+            domain = self.names.annotation(argument.annotation, source.file)
+            builder.locals[argument.arg] = domain
+            replacements[argument.arg] = template.bind((argument.arg, domain))
+        operand, domain = template.run(body, replacements, position)
+        builder.emit("return", operand, at=position)
+        returns = source.node.returns
+        result = None if returns is None or (isinstance(returns, ast.Constant) and returns.value is None) else domain
+        params = tuple(a.arg for a in source.node.args.args)
+        self.compiled[model] = Function(model, params, builder.locals, result, tuple(builder.code), position)
+
+    def get(self, name: str, default: Domain | None = None) -> Domain | None:
+        """The result domain of a function by its name in the IR."""
+        own = next((c for c, ir in self.ir_names.items() if ir == name), None)
+        return self.function(own).result if own is not None else self.kernel.get(name, default)
+
+    def function(self, name: str) -> Function:
+        """A C function, compiled when first needed."""
+        ir_name = self.ir_names[name]
+        if ir_name in self.compiled:
+            return self.compiled[ir_name]
+        function = self.program.functions[name]
+        if name in self.active:
+            cycle = " -> ".join((*self.active[self.active.index(name) :], name))
+            raise PasidlabError(f"recursion: {cycle}", position=function.position, hint="use a loop")
+        self.active.append(name)
+        builder = Builder(name)
+        template = Template(builder, self.names, self, self.ir_names)
+        compiler = FunctionCompiler(
+            function,
+            builder,
+            self.names,
+            template,
+            self.words,
+            self.program.stubs,
+            self.unknowns,
+            self.program.constants,
+            self.program.functions,
+        )
+        try:
+            self.compiled[ir_name] = compiler.compile(ir_name, [ANY] * len(function.params))
+        except RecursionError:
+            raise PasidlabError(f"{name} is nested too deeply", position=function.position) from None
+        self.active.pop()
+        return self.compiled[ir_name]
+
+
+def link(program: Program, names: Names) -> dict[str, Function]:
+    """IR functions for ``lang.lower.build_model(functions=...)``."""
+    return Linker(program, names).link()
+
+
+def load(
+    text: str, file: str, names: Names, config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None
+) -> dict[str, Function]:
+    """C text to IR functions that override kernel functions by name."""
+    return link(program([Source(text, file)], config, stubs), names)
+
+
+__all__ = ["Linker", "Position", "Program", "configured", "link", "load", "parse_source", "program"]

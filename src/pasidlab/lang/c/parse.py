@@ -1,0 +1,188 @@
+"""Parsing with tree-sitter: it keeps positions, survives what it does not know, and needs no headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.preprocess import Expanded
+
+_LANGUAGE = Language(tree_sitter_c.language())
+
+
+def text_of(node: Node | None) -> str:
+    """The source text of a node."""
+    return (node.text or b"").decode() if node is not None else ""
+
+
+def plain(node: Node) -> str:
+    """The text of a node without spaces, to compare with a pattern."""
+    return "".join(text_of(node).split())
+
+
+def child(node: Node, field: str) -> Node:
+    """A child the grammar promises."""
+    found = node.child_by_field_name(field)
+    assert found is not None, f"{node.type} has no {field}"
+    return found
+
+
+@dataclass(frozen=True)
+class CType:
+    """A declared type, as far as it matters: struct name, depth of pointers, width of an unsigned integer, boolean."""
+
+    struct: str = ""
+    pointers: int = 0
+    unsigned: int = 0
+    boolean: bool = False
+    void: bool = False
+    array: bool = False
+
+
+@dataclass(frozen=True)
+class CParameter:
+    """A parameter; ``name`` is empty where the definition gives none."""
+
+    name: str
+    type: CType
+
+
+@dataclass(frozen=True)
+class CFunction:
+    """A function definition found in a file."""
+
+    name: str
+    params: tuple[CParameter, ...]
+    result: CType
+    body: Node
+    unit: Expanded
+    node: Node
+    one_step: bool = False
+
+    @property
+    def position(self) -> Position:
+        """Where its definition begins."""
+        return self.unit.position(self.node.start_byte)
+
+    def at(self, node: Node) -> Position:
+        """The place of a node."""
+        return self.unit.position(node.start_byte)
+
+
+_UNSIGNED = {
+    "u8": 8, "u16": 16, "u32": 32, "u64": 64, "__u8": 8, "__u16": 16, "__u32": 32, "__u64": 64, "uint8_t": 8, "uint16_t": 16,
+    "uint32_t": 32, "uint64_t": 64, "ioasid_t": 32, "unsigned": 32, "unsigned int": 32, "unsigned char": 8, "unsigned short": 16,
+    "unsigned long": 64, "unsigned long long": 64, "size_t": 64, "gfp_t": 32,
+}  # fmt: skip
+
+
+def base_type(node: Node | None) -> CType:
+    """The type before the declarator."""
+    if node is None:
+        return CType()
+    if node.type in ("struct_specifier", "union_specifier"):
+        return CType(struct=text_of(node.child_by_field_name("name")) or "?")
+    text = " ".join(text_of(node).split())
+    return CType(unsigned=_UNSIGNED.get(text, 0), boolean=text in ("bool", "_Bool"), void=text == "void")
+
+
+def declared(type_: CType, node: Node | None) -> tuple[str, CType, Node | None]:
+    """The name a declarator introduces, its type, and the function declarator if it is one."""
+    function: Node | None = None
+    name = ""
+    while node is not None:
+        if node.type in ("identifier", "field_identifier", "type_identifier"):
+            name = text_of(node)
+            break
+        if node.type in ("pointer_declarator", "abstract_pointer_declarator"):
+            type_ = CType(type_.struct, type_.pointers + 1, 0, False, type_.void, type_.array)
+        elif node.type in ("array_declarator", "abstract_array_declarator"):
+            type_ = CType(type_.struct, type_.pointers, 0, False, type_.void, True)
+        elif node.type == "function_declarator":
+            function = function or node
+        inner = node.child_by_field_name("declarator")
+        if inner is None and node.type in ("parenthesized_declarator", "attributed_declarator"):
+            inner = next((c for c in node.named_children if c.type.endswith("declarator") or c.type == "identifier"), None)
+        node = inner
+    return name, type_, function
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One parsed file: its function definitions and the names of enumeration constants."""
+
+    expanded: Expanded
+    functions: dict[str, CFunction]
+    constants: dict[str, int]
+    first_error: PasidlabError | None
+
+
+def parse(expanded: Expanded) -> Unit:
+    """Parse a file. Errors outside function definitions are kept in ``first_error``; the caller decides how strict to be."""
+    tree = Parser(_LANGUAGE).parse(expanded.text.encode())
+    functions: dict[str, CFunction] = {}
+    constants: dict[str, int] = {}
+    work = [tree.root_node]
+    while work:
+        node = work.pop()
+        if node.type == "function_definition":
+            function = _function(node, expanded)
+            if function:
+                functions[function.name] = function
+        elif node.type == "enumerator_list":
+            _enumerate(node, constants)
+        elif node.type in ("translation_unit", "declaration", "type_definition", "enum_specifier", "linkage_specification", "ERROR"):
+            work += node.named_children
+    error = syntax_error(tree.root_node, expanded) if tree.root_node.has_error else None
+    return Unit(expanded, functions, constants, error)
+
+
+def _function(node: Node, unit: Expanded) -> CFunction | None:
+    name, result, declarator = declared(base_type(node.child_by_field_name("type")), node.child_by_field_name("declarator"))
+    body = node.child_by_field_name("body")
+    if not name or declarator is None or body is None:
+        return None
+    params = []
+    for parameter in child(declarator, "parameters").named_children:
+        if parameter.type == "parameter_declaration":
+            label, type_, _ = declared(base_type(parameter.child_by_field_name("type")), parameter.child_by_field_name("declarator"))
+            if type_.void and not type_.pointers:
+                continue
+            params.append(CParameter(label, type_))
+    one_step = any("one_step" in text_of(c) for c in node.named_children if c.type == "attribute_specifier")
+    return CFunction(name, tuple(params), result, body, unit, node, one_step)
+
+
+def _enumerate(node: Node, constants: dict[str, int]) -> None:
+    from pasidlab.lang.c.conditions import number
+
+    following = 0
+    for item in node.named_children:
+        if item.type == "enumerator":
+            value = item.child_by_field_name("value")
+            given = number(text_of(value)) if value is not None else None
+            following = given if given is not None else following
+            constants[text_of(item.child_by_field_name("name"))] = following
+            following += 1
+
+
+def syntax_error(node: Node, unit: Expanded) -> PasidlabError:
+    """The first place in a tree that is not C."""
+    found = _first_error(node)
+    at = unit.position(found.start_byte)
+    if found.is_missing:
+        return PasidlabError(f"not valid C: '{found.type}' is missing here", position=at)
+    shown = " ".join(text_of(found).split())[:40]
+    return PasidlabError(f"not valid C: cannot make sense of '{shown}'" if shown else "not valid C", position=at)
+
+
+def _first_error(node: Node) -> Node:
+    while not (node.type == "ERROR" or node.is_missing):
+        inner = next((c for c in node.children if c.has_error or c.is_missing), None)
+        if inner is None:
+            return node
+        node = inner
+    return node

@@ -1,0 +1,348 @@
+"""The preprocessor: conditionals over a kernel configuration, object- and function-like macros, with every position kept.
+
+Why our own: a checker of single kernel functions has no headers to include, an unknown macro must stay visible as a name the
+vocabulary may know, and every token must still know its place in the file. Directives that matter are few; this is all of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.conditions import ENABLED, Condition, is_enabled
+from pasidlab.lang.c.tokens import Source, Token, tokens_of
+
+MAX_TOKENS = 1_000_000
+MAX_DEPTH = 60
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A #define: ``params`` is None for an object-like macro."""
+
+    name: str
+    params: tuple[str, ...] | None
+    body: tuple[Token, ...]
+    variadic: bool = False
+
+
+@dataclass
+class Expanded:
+    """Text without directives and macros, and where each of its tokens stood in the source."""
+
+    text: str
+    source: Source
+    outs: list[int] = field(repr=False)
+    ins: list[int] = field(repr=False)
+
+    def position(self, out: int) -> Position:
+        """The place in the source of an offset in the text."""
+        index = max(bisect_right(self.outs, out) - 1, 0)
+        return self.source.position(self.ins[index] if self.ins else 0)
+
+
+class Preprocessor:
+    """Works through the tokens of one file."""
+
+    def __init__(self, source: Source, macros: Mapping[str, Macro], config: Mapping[str, str], keep: frozenset[str] = frozenset()) -> None:
+        self.source, self.config, self.keep = source, config, keep
+        self.macros = dict(macros)
+        self.tokens = tokens_of(source)
+        self.open: list[tuple[bool, bool, Token]] = []  # of each #if: is this branch taken, was one taken, the directive
+        self.out: list[Token] = []
+
+    def run(self) -> Expanded:
+        """The whole file."""
+        start, line_start = 0, True
+        pending: list[Token] = []
+        while start < len(self.tokens):
+            token = self.tokens[start]
+            if line_start and token.text == "#":
+                self._flush(pending)
+                start = self._directive(start)
+                continue
+            if token.kind == "newline":
+                line_start = True
+            elif token.kind != "space":
+                line_start = False
+            if self._active() or token.kind == "newline":
+                pending.append(token)
+            start += 1
+        self._flush(pending)
+        if self.open:
+            raise PasidlabError("this #if has no #endif", position=self._at(self.open[-1][2]))
+        return self._joined()
+
+    def _flush(self, pending: list[Token]) -> None:
+        # Tokens between two directives are expanded together: a macro's arguments may span lines.
+        self.out += self.expand(pending)
+        pending.clear()
+        if len(self.out) > MAX_TOKENS:
+            raise PasidlabError("the macros of this file expand without end", position=self._at(self.out[-1]))
+
+    def _joined(self) -> Expanded:
+        outs, ins, pieces, at = [], [], [], 0
+        for token in self.out:
+            text = " " if token.kind == "space" else token.text
+            outs.append(at)
+            ins.append(token.offset)
+            pieces.append(text)
+            at += len(text.encode())
+        return Expanded("".join(pieces), self.source, outs, ins)
+
+    def _at(self, token: Token) -> Position:
+        return self.source.position(token.offset)
+
+    def _active(self) -> bool:
+        return all(taken for taken, _, _ in self.open)
+
+    def _directive(self, start: int) -> int:
+        end = start
+        while end < len(self.tokens) and self.tokens[end].kind != "newline":
+            end += 1
+        line = [t for t in self.tokens[start + 1 : end] if t.kind != "space" or t is not self.tokens[start + 1]]
+        while line and line[0].kind == "space":
+            line.pop(0)
+        if line:
+            name, rest = line[0].text, line[1:]
+            handler = getattr(self, f"_do_{name}", None) if name.isalpha() else None
+            if handler:
+                handler(line[0], rest)
+            elif self._active() and name not in ("include", "pragma", "warning", "line", "ident"):
+                raise PasidlabError(f"#{name} is no directive", position=self._at(line[0]))
+        if end < len(self.tokens):
+            self.out.append(self.tokens[end])
+        return end + 1
+
+    def _truth(self, at: Token, rest: list[Token]) -> bool:
+        expanded = self._expand_condition(rest)
+        return Condition(expanded, lambda name: name in self.macros or name in self.config, self.config, self._at(at)).value() != 0
+
+    def _expand_condition(self, rest: list[Token]) -> list[Token]:
+        shielded, name_next = [], False
+        for token in rest:  # the operand of defined() is not expanded, nor that of IS_ENABLED()
+            if token.kind == "name":
+                shielded.append(replace(token, kind="shield") if name_next else token)
+                name_next = token.text == "defined" or token.text in ENABLED
+            else:
+                shielded.append(token)
+                name_next = name_next and (token.kind == "space" or token.text == "(")
+        expanded = self.expand(shielded, condition=True)
+        return [self._option(t) for t in expanded]
+
+    def _option(self, token: Token) -> Token:
+        if token.kind == "name" and token.text in self.config:
+            value = self.config[token.text]
+            return replace(token, kind="number", text="1" if value == "y" else value if value[:1].isdigit() else "0")
+        return replace(token, kind="name") if token.kind == "shield" else token
+
+    def _do_if(self, at: Token, rest: list[Token]) -> None:
+        taken = self._active() and self._truth(at, rest)
+        self.open.append((taken, taken or not self._active(), at))
+
+    def _known(self, at: Token, rest: list[Token]) -> bool:
+        names = [t.text for t in rest if t.kind == "name"]
+        if not names:
+            raise PasidlabError("a name is missing", position=self._at(at))
+        name = names[0]
+        return is_enabled(name, self.config) if name.startswith("CONFIG_") else name in self.macros
+
+    def _do_ifdef(self, at: Token, rest: list[Token]) -> None:
+        taken = self._known(at, rest) and self._active()
+        self.open.append((taken, taken or not self._active(), at))
+
+    def _do_ifndef(self, at: Token, rest: list[Token]) -> None:
+        taken = not self._known(at, rest) and self._active()
+        self.open.append((taken, taken or not self._active(), at))
+
+    def _last(self, at: Token) -> tuple[bool, bool, Token]:
+        if not self.open:
+            raise PasidlabError(f"#{at.text} without #if", position=self._at(at))
+        return self.open.pop()
+
+    def _do_elif(self, at: Token, rest: list[Token]) -> None:
+        _, done, first = self._last(at)
+        taken = not done and self._active() and self._truth(at, rest)
+        self.open.append((taken, done or taken, first))
+
+    def _do_else(self, at: Token, rest: list[Token]) -> None:
+        _, done, first = self._last(at)
+        self.open.append((not done and self._active(), True, first))
+
+    def _do_endif(self, at: Token, rest: list[Token]) -> None:
+        self._last(at)
+
+    def _do_error(self, at: Token, rest: list[Token]) -> None:
+        if self._active():
+            raise PasidlabError(
+                f"#error{''.join(t.text for t in rest)}", position=self._at(at), hint="--config sets the options it depends on"
+            )
+
+    def _do_undef(self, at: Token, rest: list[Token]) -> None:
+        if self._active():
+            for token in rest:
+                self.macros.pop(token.text, None)
+
+    def _do_define(self, at: Token, rest: list[Token]) -> None:
+        if self._active():
+            macro = define(rest, self._at(at))
+            if macro.name not in self.keep:  # the vocabulary's own meaning wins over a header's body
+                self.macros[macro.name] = macro
+
+    def expand(self, tokens: Sequence[Token], hidden: frozenset[str] = frozenset(), condition: bool = False, depth: int = 0) -> list[Token]:
+        """Tokens with macros replaced; those in ``hidden`` are being replaced already."""
+        if depth > MAX_DEPTH:
+            raise PasidlabError(f"macros are nested more than {MAX_DEPTH} deep", position=self._at(tokens[0]))
+        out: list[Token] = []
+        i = 0
+        while i < len(tokens):
+            token = tokens[i]
+            i += 1
+            if token.kind != "name" or token.text in hidden:
+                out.append(token)
+                continue
+            if token.text in ENABLED and not condition:
+                i = self._enabled(tokens, i, token, out)
+                continue
+            macro = self.macros.get(token.text)
+            if macro is None:
+                out.append(token)
+                continue
+            if macro.params is None:
+                body = [replace(t, offset=token.offset) for t in macro.body]
+            else:
+                arguments, after = self._arguments(macro, tokens, i, token)
+                if arguments is None:
+                    out.append(token)
+                    continue
+                i = after
+                body = self._substitute(macro, arguments, token, hidden, depth)
+            out += self.expand(body, hidden | {macro.name}, condition, depth + 1)
+            if len(out) > MAX_TOKENS:
+                raise PasidlabError(f"macro {macro.name} expands without end", position=self._at(token))
+        return out
+
+    def _enabled(self, tokens: Sequence[Token], i: int, token: Token, out: list[Token]) -> int:
+        _, after, pieces = _bracketed(tokens, i)
+        if after < 0 or len(pieces) != 1:
+            raise PasidlabError(f"{token.text} takes one option", position=self._at(token))
+        option = "".join(t.text for t in pieces[0]).strip()
+        out.append(Token("number", str(int(is_enabled(option, self.config))), token.offset))
+        return after
+
+    def _arguments(self, macro: Macro, tokens: Sequence[Token], i: int, at: Token) -> tuple[list[list[Token]] | None, int]:
+        """The arguments of an invocation; None where the name stands alone and so means itself."""
+        assert macro.params is not None
+        found, after, pieces = _bracketed(tokens, i)
+        if not found:
+            return None, i
+        if after < 0:
+            raise PasidlabError(f"macro {macro.name} does not expand: its arguments have no end", position=self._at(at))
+        wanted = len(macro.params)
+        if not wanted and len(pieces) == 1 and not any(t.kind not in ("space", "newline") for t in pieces[0]):
+            pieces = []
+        if macro.variadic and len(pieces) >= wanted - 1:
+            rest = [t for n, piece in enumerate(pieces[wanted - 1 :]) for t in ([Token("punct", ",", at.offset)] if n else []) + piece]
+            pieces = [*pieces[: wanted - 1], rest]
+        if len(pieces) != wanted:
+            raise PasidlabError(
+                f"macro {macro.name} does not expand: it takes {wanted} arguments, {len(pieces)} given", position=self._at(at)
+            )
+        return pieces, after
+
+    def _substitute(self, macro: Macro, arguments: list[list[Token]], at: Token, hidden: frozenset[str], depth: int) -> list[Token]:
+        assert macro.params is not None
+        given = dict(zip(macro.params, arguments, strict=True))
+        body = [t for n, t in enumerate(macro.body) if not (t.kind == "space" and _beside_paste(macro.body, n))]
+        out: list[Token] = []
+        i = 0
+        while i < len(body):
+            token = body[i]
+            pasted = (i + 1 < len(body) and body[i + 1].text == "##") or (out and i and body[i - 1].text == "##")
+            if token.text == "#" and i + 1 < len(body) and body[i + 1].text in given:
+                text = "".join(t.text for t in given[body[i + 1].text]).strip().replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+                out.append(Token("string", f'"{text}"', at.offset))
+                i += 2
+                continue
+            if token.text == "##":
+                i += 1
+                continue
+            piece = [replace(token, offset=at.offset)]
+            if token.text in given:
+                raw = [t for t in given[token.text] if t.kind != "newline"]
+                piece = raw if pasted else self.expand(raw, hidden, depth=depth + 1)
+            if i and body[i - 1].text == "##" and out and piece:
+                joined = out.pop().text + piece[0].text
+                piece = [
+                    Token(
+                        "name" if joined[0].isalpha() or joined[0] == "_" else "number" if joined[0].isdigit() else "punct",
+                        joined,
+                        at.offset,
+                    ),
+                    *piece[1:],
+                ]
+            out += piece
+            i += 1
+        return out
+
+
+def _beside_paste(body: Sequence[Token], n: int) -> bool:
+    return (n + 1 < len(body) and body[n + 1].text == "##") or (n > 0 and body[n - 1].text == "##")
+
+
+def _bracketed(tokens: Sequence[Token], i: int) -> tuple[bool, int, list[list[Token]]]:
+    """From an opening bracket: whether there is one, the index after the closing one (-1: none), and what the commas divide."""
+    while i < len(tokens) and tokens[i].kind in ("space", "newline"):
+        i += 1
+    if i >= len(tokens) or tokens[i].text != "(":
+        return False, i, []
+    depth, pieces = 0, [[]]  # type: tuple[int, list[list[Token]]]
+    while i < len(tokens):
+        text = tokens[i].text
+        if text in "([{" and tokens[i].kind == "punct":
+            depth += 1
+        elif text in ")]}" and tokens[i].kind == "punct":
+            depth -= 1
+            if depth == 0:
+                return True, i + 1, pieces
+        if text == "," and depth == 1:
+            pieces.append([])
+        elif depth > 1 or text != "(":
+            pieces[-1].append(tokens[i])
+        i += 1
+    return True, -1, pieces
+
+
+def define(rest: Sequence[Token], at: Position) -> Macro:
+    """The macro a #define line makes."""
+    names = [n for n, t in enumerate(rest) if t.kind != "space"]
+    if not names or rest[names[0]].kind != "name":
+        raise PasidlabError("#define needs a name", position=at)
+    first = names[0]
+    name = rest[first].text
+    body = list(rest[first + 1 :])
+    params: tuple[str, ...] | None = None
+    variadic = False
+    if body and body[0].text == "(":
+        _, after, pieces = _bracketed(body, 0)
+        if after < 0:
+            raise PasidlabError(f"the parameters of macro {name} have no end", position=at)
+        found = ["".join(t.text for t in piece if t.kind != "space") for piece in pieces]
+        variadic = bool(found) and found[-1].endswith("...")
+        params = tuple("__VA_ARGS__" if p == "..." else p.removesuffix("...") for p in found if p)
+        body = body[after:]
+    trimmed = [t for t in body if t.kind != "newline"]
+    while trimmed and trimmed[0].kind == "space":
+        trimmed.pop(0)
+    while trimmed and trimmed[-1].kind == "space":
+        trimmed.pop()
+    return Macro(name, params, tuple(trimmed), variadic)
+
+
+def macros_of(text: str, file: str, config: Mapping[str, str]) -> dict[str, Macro]:
+    """The macros a text of nothing but #define lines makes."""
+    worker = Preprocessor(Source(text, file), {}, config)
+    worker.run()
+    return worker.macros

@@ -1,0 +1,171 @@
+"""Compiles the right-hand sides of the vocabulary: model-language text with C values in the place of its free names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Protocol
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.emit import Builder
+from pasidlab.lang.expressions import Value as Bound
+from pasidlab.lang.names import Names
+from pasidlab.lang.python import FunctionCompiler
+from pasidlab.lang.types import ANY, BOOL, Domain, Ref
+
+NOTHING: Bound = (0, BOOL)
+
+
+class Results(Protocol):
+    """Answers the result domain of a function of the model or of C."""
+
+    def get(self, name: str, default: Domain | None = None) -> Domain | None:
+        """The domain, None where the function returns nothing."""
+
+
+@cache
+def parsed(text: str) -> tuple[ast.stmt, ...]:
+    """The statements of a template; ``;`` and line ends divide them."""
+    try:
+        return tuple(ast.parse(text).body)
+    except SyntaxError as error:
+        raise PasidlabError(f"the vocabulary's '{text}' is not valid: {error.msg}") from None
+
+
+@cache
+def free_names(text: str) -> frozenset[str]:
+    """Names a template mentions."""
+    return frozenset(n.id for statement in parsed(text) for n in ast.walk(statement) if isinstance(n, ast.Name))
+
+
+class _Rename(ast.NodeTransformer):
+    """Replaces names: arguments by what they are bound to, the template's own locals by fresh ones."""
+
+    def __init__(self, replacements: Mapping[str, ast.expr], fresh: Callable[[str], str]) -> None:
+        self.replacements, self.fresh = replacements, fresh
+        self.own: dict[str, str] = {}
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id in self.replacements:
+            return self.replacements[node.id]
+        if isinstance(node.ctx, ast.Store) and node.id not in self.own:
+            self.own[node.id] = self.fresh(node.id)
+        return ast.copy_location(ast.Name(self.own.get(node.id, node.id), node.ctx), node)
+
+
+class Template(FunctionCompiler):
+    """Compiles model-language text into a C function's builder, at C positions."""
+
+    def __init__(self, builder: Builder, names: Names, results: Results, c_functions: Mapping[str, str]) -> None:
+        # Not FunctionCompiler's own: there is no Python source function here.
+        self.builder, self.names, self.file, self.results = builder, names, "", results  # type: ignore[assignment]
+        self.loops = []
+        self.result = None
+        self.declared = None
+        self.c_functions = c_functions  # C name -> name in the IR
+        self.bindings: dict[str, Bound] = {}
+        self.position = Position("", 0)
+        self._count = 0
+
+    def at(self, node: ast.AST) -> Position:
+        """Everything a template does happens at the C place that used it."""
+        return self.position
+
+    def bind(self, value: Bound) -> ast.expr:
+        """A name for a C value inside a template."""
+        self._count += 1
+        name = f"%c{self._count}"
+        self.bindings[name] = value
+        return ast.Name(name)
+
+    def fresh(self, hint: str) -> str:
+        """A local no other text can name."""
+        self._count += 1
+        return f"{hint}%{self._count}"
+
+    def expand(self, text: str, replacements: Mapping[str, ast.expr]) -> list[ast.stmt]:
+        """A template's statements with its arguments in place."""
+        rename = _Rename(replacements, self.fresh)
+        return [rename.visit(_copied(statement)) for statement in parsed(text)]
+
+    def run(self, text: str, replacements: Mapping[str, ast.expr], at: Position, atomic: bool = False) -> Bound:
+        """Compile a template; its value is that of its last expression."""
+        before, self.position = self.position, at
+        if atomic:
+            self.builder.emit("atomic", "begin", at=at)
+        statements = self.expand(text, replacements)
+        result = NOTHING
+        for n, statement in enumerate(statements):
+            last = n == len(statements) - 1
+            if last and isinstance(statement, ast.Expr):
+                result = self._last(statement.value)
+            else:
+                self.statements([statement])
+        if atomic:
+            self.builder.emit("atomic", "end", at=at)
+        self.position = before
+        return result
+
+    def _last(self, node: ast.expr) -> Bound:
+        """The value of the last expression; a call of a function without a result has none."""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            name = node.func.id
+            known = self.c_functions.get(name, name)
+            returns = name not in self.names.namespace.functions and name not in self.c_functions
+            return self.call(node, want=returns or self.results.get(known) is not None)
+        return self.expression(node)
+
+    def expression(self, node: ast.expr) -> Bound:
+        """As in Python, but names may stand for C values."""
+        if isinstance(node, ast.Name) and node.id in self.bindings:
+            return self.bindings[node.id]
+        return super().expression(node)
+
+    def call(self, node: ast.Call, want: bool) -> Bound:
+        """As in Python, but functions of the C file come first."""
+        if isinstance(node.func, ast.Name) and node.func.id in self.c_functions:
+            arguments = [self.expression(a) for a in node.args]
+            return self.emit_call(self.c_functions[node.func.id], arguments)
+        return super().call(node, want)
+
+    def emit_call(self, name: str, arguments: list[Bound]) -> Bound:
+        """Call an IR function."""
+        result = self.results.get(name)
+        dst = self.builder.temp(result or BOOL)
+        self.builder.emit("call", dst, name, *[operand for operand, _ in arguments], at=self.position)
+        return dst, result or BOOL
+
+    def _store(self, target: ast.expr, value: int | str, domain: Domain) -> None:
+        if isinstance(target, ast.Attribute):
+            element, struct = self.element(target.value)
+            field = self.field(target, struct)
+            value, domain = as_domain((value, domain), field.domain)
+            self.builder.emit("store", field.path, element, value, at=self.position)
+            return
+        super()._store(target, value, domain)
+
+
+def as_domain(value: Bound, wanted: Domain) -> Bound:
+    """A C integer where the model has a reference: CPU numbers begin at 0 and -1 is no CPU; a pointer 0 is NULL."""
+    operand, domain = value
+    if isinstance(wanted, Ref) and not isinstance(domain, Ref):
+        if isinstance(operand, int):
+            number = operand if operand < 1 << 31 else operand - (1 << 32) if operand < 1 << 32 else operand - (1 << 64)
+            return (number + 1 if wanted.struct == "Cpu" else number), wanted
+        if domain == ANY:
+            return operand, wanted
+    if (
+        isinstance(operand, int)
+        and not isinstance(wanted, Ref)
+        and operand in (-1, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
+        and not wanted.contains(operand)
+    ):
+        return 0, wanted  # INVALID_IOASID and its like: the model's mm without a PASID has 0
+    return operand, domain
+
+
+def _copied(node: ast.stmt) -> ast.stmt:
+    import copy
+
+    return copy.deepcopy(node)

@@ -1,0 +1,99 @@
+"""C source text as preprocessor tokens that remember where they stood."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+
+from pasidlab.errors import PasidlabError, Position
+
+MAX_BYTES = 4_000_000  # no source file of Linux that matters here is near this
+MAX_NESTING = 200
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\f\v\r]+|\\\r?\n)
+      |(?P<newline>\n)
+      |(?P<comment>//[^\n]*|/\*.*?\*/)
+      |(?P<string>L?"(?:\\.|[^"\\\n])*")
+      |(?P<char>L?'(?:\\.|[^'\\\n])+')
+      |(?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
+      |(?P<number>\.?[0-9](?:[eEpP][+-]|[A-Za-z0-9_.])*)
+      |(?P<punct>\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|\#\#|[][(){}.&*+\-~!/%<>^|?:;=,\#@`\\])
+      |(?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A preprocessor token; ``offset`` is where it stands in the source, for a token out of a macro where that was used."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of one file. ``file`` is the name positions carry; ``first`` the number of its first line.
+
+    ``places`` gives, for text put together from pieces (a patch), the file and line each line came from.
+    """
+
+    text: str
+    file: str
+    first: int = 1
+    places: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        starts = [0, *accumulate(len(line) + 1 for line in self.text.split("\n"))]
+        object.__setattr__(self, "_starts", starts)
+
+    def position(self, offset: int) -> Position:
+        """The place of an offset."""
+        starts: list[int] = self._starts  # type: ignore[attr-defined]
+        line = bisect_right(starts, max(offset, 0)) - 1
+        column = offset - starts[line] + 1
+        if self.places:
+            file, number = self.places[min(line, len(self.places) - 1)]
+            return Position(file, number, column)
+        return Position(self.file, self.first + line, column)
+
+
+def tokens_of(source: Source) -> list[Token]:
+    """The tokens of a file; comments count as space. PasidlabError for text that cannot be C."""
+    check_size(len(source.text), source.file)
+    found: list[Token] = []
+    depth = 0
+    for match in _TOKEN.finditer(source.text):
+        kind, text = match.lastgroup or "other", match.group()
+        if kind == "other":
+            raise PasidlabError(_stray(source.text, match.start()), position=source.position(match.start()))
+        if kind == "punct" and text in "([{":
+            depth += 1
+            if depth > MAX_NESTING:
+                raise PasidlabError(f"brackets are nested more than {MAX_NESTING} deep", position=source.position(match.start()))
+        elif kind == "punct" and text in ")]}":
+            depth -= 1
+        found.append(Token("space" if kind == "comment" else kind, text, match.start()))
+    return found
+
+
+def check_size(size: int, file: str) -> None:
+    """PasidlabError for a file too large to be kernel source or a patch."""
+    if size > MAX_BYTES:
+        raise PasidlabError(
+            f"{file} is too large: {size / 1e6:.1f} MB, at most {MAX_BYTES / 1e6:.0f} MB are read",
+            hint="give the file or patch that matters",
+        )
+
+
+def _stray(text: str, offset: int) -> str:
+    char = text[offset]
+    if text.startswith("/*", offset):
+        return "this comment never ends"
+    if char in "\"'":
+        return f"this {'string' if char == chr(34) else 'character'} has no end on its line"
+    return f"{char!r} is no part of C"

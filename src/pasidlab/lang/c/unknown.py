@@ -1,0 +1,67 @@
+"""Names the vocabulary does not know: gathered over a whole run and reported together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.names import nearest
+
+
+@dataclass(frozen=True)
+class Stub:
+    """What to do where a name is used: ``noop``, or ``unconstrained`` over a range of values."""
+
+    kind: str
+    low: int = 0
+    high: int = 1
+
+
+def read_stubs(words: Iterable[str]) -> dict[str, Stub]:
+    """``name=noop``, ``name=unconstrained`` and ``name=unconstrained:LOW..HIGH`` as the command line gives them."""
+    stubs = {}
+    for word in words:
+        match = re.fullmatch(r"([\w.*]+)=(noop|unconstrained)(?::(-?\d+)\.\.(-?\d+))?", word)
+        if not match or (match.group(2) == "noop" and match.group(3)):
+            raise PasidlabError(
+                f"cannot read stub '{word}'", hint="--stub name=noop, --stub name=unconstrained or --stub name=unconstrained:-1..3"
+            )
+        low, high = int(match.group(3) or 0), int(match.group(4) or 1)
+        if low > high or high - low > 64:
+            raise PasidlabError(f"stub '{word}': from {low} to {high} is no range to try", hint="at most 64 values, the lower one first")
+        stubs[match.group(1)] = Stub(match.group(2), low, high)
+    return stubs
+
+
+@dataclass
+class Unknowns:
+    """The names not known, each at the places that use it."""
+
+    found: dict[str, tuple[str, Position]] = field(default_factory=dict)
+
+    def add(self, name: str, kind: str, at: Position) -> None:
+        """Remember a use; the first place is kept."""
+        self.found.setdefault(name, (kind, at))
+
+    def raise_if_any(self, known: Iterable[str]) -> None:
+        """One error for all of them."""
+        if not self.found:
+            return
+        names = sorted(set(known))
+        lines = [f"{at}: unknown {kind} '{name}'{_closest(name, names)}" for name, (kind, at) in self.found.items()]
+        count = len(lines)
+        first = next(iter(self.found.values()))[1]
+        what = lines[0].split(": ", 1)[1] if count == 1 else f"{count} names mean nothing to the model:\n  " + "\n  ".join(lines)
+        example = next(iter(self.found))
+        raise PasidlabError(
+            what, position=first,
+            hint=f"--stub {example}=noop leaves it out, --stub {example}=unconstrained tries every value; "
+            "linux/vocabulary.toml says what every known name means",
+        )  # fmt: skip
+
+
+def _closest(name: str, names: list[str]) -> str:
+    hint = nearest(name, names)
+    return f" ({hint})" if hint.startswith("did you mean") else ""

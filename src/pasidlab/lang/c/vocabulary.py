@@ -1,0 +1,174 @@
+"""Reads ``linux/vocabulary.toml``: what the names of kernel C mean in the model."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.preprocess import Macro, macros_of
+
+_PLACEHOLDER = re.compile(r"[a-z][a-z0-9_]*")
+_VIEW = re.compile(r"(?s)(.*\S)\s+:\s+(\w+)")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """The right-hand side of an entry: model-language text, and the kernel struct C sees the result as."""
+
+    text: str
+    view: str = ""
+    atomic: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        """A name that exists but holds nothing of the model."""
+        return self.text == "-"
+
+
+def meaning(text: str | int) -> Meaning:
+    """Parse ``expression : view``."""
+    text = str(text)
+    atomic = text.startswith("%atomic ")
+    text = text.removeprefix("%atomic ")
+    match = _VIEW.fullmatch(text)
+    return Meaning(match.group(1), match.group(2), atomic) if match else Meaning(text, "", atomic)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The left-hand side of a call: a name and its arguments."""
+
+    name: str
+    args: tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a pattern: ``any`` value, a ``place``, a nested ``call``, or ``literal`` text."""
+
+    kind: str
+    name: str
+    pattern: Pattern | None = None
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """How a C function stands for a function of the model.
+
+    ``params`` are the C parameters, ``model`` the model function's name and ``model_args`` what a C call of it passes on;
+    ``given`` holds expressions for parameters the model does not have; ``body`` what the model's function becomes.
+    """
+
+    name: str
+    params: tuple[str, ...]
+    model: str
+    model_args: tuple[str, ...]
+    given: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    also: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Everything the file says."""
+
+    config: dict[str, str]
+    features: dict[str, bool]
+    macros: dict[str, Macro]
+    values: dict[str, Meaning]
+    structs: dict[str, str]
+    members: dict[str, Meaning]
+    bits: dict[str, dict[str, str]]
+    percpu: dict[str, Meaning]
+    percpu_negated: dict[str, str]
+    access: dict[str, str]  # this_cpu_read -> read ...
+    calls: dict[str, list[tuple[Pattern, Meaning]]]
+    ignored: dict[str, str]
+    assembler: tuple[str, ...]
+    variables: dict[str, str]
+    replacements: dict[str, list[Replacement]]
+    bases: tuple[tuple[str, str], ...]
+
+    def is_ignored(self, name: str) -> bool:
+        """Whether a call of this name means nothing."""
+        return name in self.ignored or any("*" in glob and fnmatch.fnmatchcase(name, glob) for glob in self.ignored)
+
+    def replacement(self, name: str, arity: int) -> Replacement | None:
+        """The entry for a C function of that name and number of parameters."""
+        return next((r for r in self.replacements.get(name, ()) if len(r.params) == arity), None)
+
+    def names(self) -> set[str]:
+        """Every name that means something, for hints."""
+        return {*self.calls, *self.values, *self.percpu, *self.access, *self.replacements, *(i for i in self.ignored if "*" not in i)}
+
+
+def split_arguments(text: str) -> list[str]:
+    """The arguments between a pair of brackets, at the commas of the outer level."""
+    pieces, depth, start = [], 0, 0
+    for i, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if char == "," and depth == 0:
+            pieces.append(text[start:i])
+            start = i + 1
+    pieces.append(text[start:])
+    return [p.strip() for p in pieces if p.strip()]
+
+
+def pattern(text: str) -> Pattern:
+    """Parse ``name(args)``."""
+    name, _, rest = text.partition("(")
+    return Pattern(name.strip(), tuple(_argument(a) for a in split_arguments(rest.rstrip()[:-1])))
+
+
+def _argument(text: str) -> Argument:
+    if text == "&p":
+        return Argument("place", "p")
+    if _PLACEHOLDER.fullmatch(text):
+        return Argument("any", text)
+    if re.fullmatch(r"\w+\(.*\)", text):
+        return Argument("call", text, pattern(text))
+    return Argument("literal", "".join(text.split()))
+
+
+def _replacement(left: str, right: str | dict[str, Any]) -> Replacement:
+    entry: dict[str, Any] = {"is": right} if isinstance(right, str) else right
+    c, model = pattern(left), pattern(entry["is"])
+    return Replacement(
+        c.name, tuple(a.name for a in c.args), model.name, tuple(a.name for a in model.args), entry.get("with", {}), entry.get("body", ""),
+        entry.get("also", {}),
+    )  # fmt: skip
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """The vocabulary of the kernel around a design."""
+    import pasidlab
+
+    path = Path(pasidlab.__file__).parent / "linux" / "vocabulary.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise PasidlabError(f"cannot read the vocabulary {path}: {error}") from None
+    calls: dict[str, list[tuple[Pattern, Meaning]]] = {}
+    for left, right in data["calls"].items():
+        parsed = pattern(left)
+        calls.setdefault(parsed.name, []).append((parsed, meaning(right)))
+    replacements: dict[str, list[Replacement]] = {}
+    for left, right in data["functions"].items():
+        entry = _replacement(left, right)
+        replacements.setdefault(entry.name, []).append(entry)
+    return Vocabulary(
+        data["config"], data["features"], macros_of(data["macros"]["text"], str(path), data["config"]),
+        {name: meaning(right) for name, right in data["values"].items()}, data["structs"],
+        {name: meaning(right) for name, right in data["members"].items()}, data["bits"],
+        {name: meaning(right) for name, right in data["percpu"].items()}, data["percpu_negated"],
+        {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls, data["ignored"],
+        tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
+    )  # fmt: skip
