@@ -124,7 +124,8 @@ class Lowering:
             role: [(b.entry, self._plain(b)) for b in pieces if b.entry.role == role]
             for role in ("initial", "forget", "never", "stuck", "pending")
         }
-        accessed = {i.field for a in [*(low.action for low in lowered), *rules] for i in a.code}
+        others = [action for pairs in plain.values() for _, action in pairs]
+        accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
             plain["initial"][0][1], tuple(

@@ -1,0 +1,154 @@
+"""The designs of the debate: exact state counts and verdicts in a small scope, and what may not change them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pasidlab import designs
+from pasidlab.check.api import check
+from pasidlab.check.scope import DEFAULT_PARTS, EVENTS, Scope
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.interpreter import Interpreter
+
+SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
+
+# design: (states, transitions, depth, steps of the shortest counterexample of each broken property)
+EXPECTED: dict[str, tuple[int, int, int, dict[str, int]]] = {
+    "eager-ipi": (5064, 10996, 33, {}),
+    "late-either": (40952, 90976, 60, {"coherent": 11, "served": 17}),
+    "late-either-refs": (45668, 101472, 63, {"coherent": 11, "served": 18}),
+    "late-exclusive": (9676, 21352, 33, {}),
+    "late-bare": (41756, 92776, 57, {"served": 11, "coherent": 12}),
+    "late-locked": (9284, 20460, 34, {}),
+    "memory-edit": (9428, 20720, 36, {}),
+    "early": (6892, 15068, 35, {}),
+    "early-read": (6892, 15068, 35, {}),
+    "task-work": (4152, 8936, 33, {}),
+}
+
+
+@pytest.mark.parametrize("name", designs.BUILT_IN)
+def test_exact_counts_and_verdicts(name: str) -> None:
+    result = check(name, SMALL)
+    broken = {c.property: len(c.steps) for c in result.counterexamples}
+    assert (result.states, result.transitions, result.depth, broken) == EXPECTED[name]
+    assert all(part.reason == "complete" for part in result.parts)
+    assert result.verdict == ("violated" if broken else "holds")
+    assert all(c.exact for c in result.counterexamples), "shows without the abstraction as well"
+
+
+@pytest.mark.parametrize("name", designs.BUILT_IN)
+@pytest.mark.parametrize("options", [{"merged": False}, {"symmetric": False}], ids=["unmerged", "without symmetry"])
+def test_reductions_do_not_change_a_verdict(name: str, options: dict[str, bool]) -> None:
+    reduced, full = check(name, SMALL), check(name, SMALL, **options)
+    assert {p.name: (p.holds, p.reached) for p in full.properties} == {p.name: (p.holds, p.reached) for p in reduced.properties}
+    assert full.states > reduced.states
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_the_number_of_threads_changes_nothing(jobs: int) -> None:
+    one, other = check("late-either", SMALL, jobs=2), check("late-either", SMALL, jobs=jobs)
+    assert (one.states, one.transitions, one.depth) == (other.states, other.transitions, other.depth)
+    assert [c.steps for c in one.counterexamples] == [c.steps for c in other.counterexamples]
+
+
+@pytest.mark.parametrize("name", ["eager-ipi", "late-exclusive", "early-read", "task-work"])
+def test_native_code_agrees_with_the_interpreter(name: str) -> None:
+    import ctypes
+
+    import numpy as np
+
+    from pasidlab.check.model import design_model
+    from pasidlab.lang.native import compile_model
+
+    model = design_model(designs.BUILT_IN[name], DEFAULT_PARTS["life"])
+    native, interpreter = compile_model(model, symmetric=True), Interpreter(model, symmetric=True)
+    signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    expand = signature(native.expand_address)
+    out = np.zeros((native.max_successors, native.words), np.uint64)
+    seen = np.zeros(native.observed_words, np.uint64)
+    states, front = set(map(tuple, native.initial.tolist())), list(map(tuple, native.initial.tolist()))
+    for number in range(250):
+        state = front.pop((number * 7) % len(front))
+        packed = np.array(state, np.uint64)
+        count = expand(packed.ctypes.data, out.ctypes.data, seen.ctypes.data)
+        successors = sorted(map(tuple, out[:count].tolist()))
+        outcomes = interpreter.successors(interpreter.layout.unpack(state))
+        assert successors == sorted(interpreter.canonical(o.state) for o in outcomes if o.state is not None)
+        new = [s for s in successors if s not in states]
+        states.update(new)
+        front += new
+
+
+def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
+    scope = DEFAULT_PARTS["life"]
+    broken = check("early", scope)
+    assert {c.property: len(c.steps) for c in broken.counterexamples} == {"served": 61}
+    trace = broken.counterexample("served").steps
+    assert [s.action for s in trace if s.context == "user"] == ["open_device", "enqcmd", "enqcmd", "exec_program", "open_device", "enqcmd"]
+    mended = tmp_path / "mended.py"
+    source = designs.BUILT_IN["early"].path.read_text()
+    mended.write_text(source + "\n\ndef flush_thread() -> None:\n    fpu_flush_thread()\n    current.pasid_activated = False\n")
+    assert check(str(mended), scope).verdict == "holds"
+
+
+def test_eager_loses_an_update_to_a_softirq() -> None:
+    found = check("eager-ipi", DEFAULT_PARTS["bind"]).counterexample("served")
+    actions = [step.action for step in found.steps]
+    assert len(found.steps) == 31
+    assert actions.index("arrive_softirq") < actions.index("arrive_ipi")
+    assert found.exact
+
+
+def test_forgetting_the_valid_bit_faults_for_ever() -> None:
+    result = check(str(Path(__file__).parents[2] / "examples" / "mydesign.py"), SMALL)
+    found = result.counterexample("served")
+    assert found.loop is not None and len(found.steps) == 10
+    assert sum(step.action == "enqcmd" for step in found.steps) == 2
+
+
+def test_every_event_is_in_some_default_part() -> None:
+    assert frozenset().union(*(part.events for part in DEFAULT_PARTS.values())) == frozenset(EVENTS)
+
+
+def test_every_property_is_put_to_the_test_by_default() -> None:
+    result = check("early-read", {name: DEFAULT_PARTS[name] for name in ("life", "bind")})
+    assert [p.name for p in result.properties if not p.reached] == []
+    assert result.holds
+
+
+def test_a_bounded_event_happens_that_often() -> None:
+    scope = DEFAULT_PARTS["life"].with_events(["+exec:0"])
+    assert check("early", scope).verdict == "holds"
+    assert check("early", DEFAULT_PARTS["life"].with_events(["+exec:1"])).verdict == "violated"
+
+
+def test_a_budget_ends_inconclusive() -> None:
+    from pasidlab.check.result import Budget
+
+    result = check("early-read", DEFAULT_PARTS["race"], budget=Budget(max_states=5000))
+    assert (result.verdict, result.parts[0].reason) == ("inconclusive", "max_states")
+    assert 0 < result.parts[0].depth_completed < result.parts[0].depth
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def try_fixup_enqcmd_gp() -> bool:\n    return curent.pasid_activated\n", ":2:12: unknown name 'curent'\n  hint: did you mean 'current'?"),
+        ("def try_fixup_enqcmd_gp() -> bool:\n    return current.pasid_actived\n", "Task has no field 'pasid_actived'\n  hint: did you mean 'pasid_activated'?"),
+        ("def try_fixup_enqcmd_gp() -> bool:\n    try:\n        return True\n    except E:\n        return False\n", ":2:5: 'try:' (Try) is not part of the language"),
+        ("def f(:\n", "not valid Python"),
+        ("def try_fixup_enqcmd_gp() -> bool:\n    while True:\n        pass\n    return True\n", "this step never ends"),
+        ("def try_fixup_enqcmd_gp() -> bool:\n    current.mm.pasid = 9\n    return True\n", "9 stored to Mm.pasid, whose domain is 0..1"),
+        ("def try_fixup_enqcmd_gp() -> bool:\n    return try_fixup_enqcmd_gp()\n", "recursion"),
+    ],
+)
+def test_bad_designs_are_errors_at_their_place(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    with pytest.raises(PasidlabError) as error:
+        check(str(path), SMALL)
+    assert message in str(error.value)
+    assert "bad.py" in str(error.value)
