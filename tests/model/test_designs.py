@@ -133,16 +133,19 @@ def test_a_budget_ends_inconclusive() -> None:
     assert 0 < result.parts[0].depth_completed < result.parts[0].depth
 
 
+FIXUP = "def try_fixup_enqcmd_gp() -> bool:\n"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def try_fixup_enqcmd_gp() -> bool:\n    return curent.pasid_activated\n", ":2:12: unknown name 'curent'\n  hint: did you mean 'current'?"),
-        ("def try_fixup_enqcmd_gp() -> bool:\n    return current.pasid_actived\n", "Task has no field 'pasid_actived'\n  hint: did you mean 'pasid_activated'?"),
-        ("def try_fixup_enqcmd_gp() -> bool:\n    try:\n        return True\n    except E:\n        return False\n", ":2:5: 'try:' (Try) is not part of the language"),
+        (FIXUP + "    return curent.pasid_activated\n", ":2:12: unknown name 'curent'\n  hint: did you mean 'current'?"),
+        (FIXUP + "    return current.pasid_actived\n", "Task has no field 'pasid_actived'\n  hint: did you mean 'pasid_activated'?"),
+        (FIXUP + "    try:\n        return True\n    except E:\n        return False\n", ":2:5: 'try:' (Try) is not part of the language"),
         ("def f(:\n", "not valid Python"),
-        ("def try_fixup_enqcmd_gp() -> bool:\n    while True:\n        pass\n    return True\n", "this step never ends"),
-        ("def try_fixup_enqcmd_gp() -> bool:\n    current.mm.pasid = 9\n    return True\n", "9 stored to Mm.pasid, whose domain is 0..1"),
-        ("def try_fixup_enqcmd_gp() -> bool:\n    return try_fixup_enqcmd_gp()\n", "recursion"),
+        (FIXUP + "    while True:\n        pass\n    return True\n", "this step never ends"),
+        (FIXUP + "    current.mm.pasid = 9\n    return True\n", "9 stored to Mm.pasid, whose domain is 0..1"),
+        (FIXUP + "    return try_fixup_enqcmd_gp()\n", "recursion"),
     ],
 )
 def test_bad_designs_are_errors_at_their_place(tmp_path: Path, text: str, message: str) -> None:

@@ -136,8 +136,9 @@ def check(
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
-    STATES_AFTER_VIOLATION states, unless the budget or ``properties`` ask for more. Raises PasidlabError for bad input, and for a model error (a value
-    outside its domain) with its place.
+    STATES_AFTER_VIOLATION states, unless the budget or ``properties`` ask for more.
+
+    Raises PasidlabError for bad input, and for a model error (a value outside its domain) with its place.
     """
     design = find(design) if isinstance(design, str) else design
     parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
