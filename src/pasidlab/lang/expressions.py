@@ -69,6 +69,8 @@ class Expressions:
         reject(node, self.file)
 
     def _name(self, node: ast.Name) -> Value:
+        if node.id in ("this_cpu", "current") and "Cpu.current" not in self.names.fields:
+            raise self.fail(node, f"'{node.id}' in a model without CPUs", "declare a struct Cpu with a field 'current'")
         if node.id == "this_cpu":
             return CPU, Ref("Cpu", self.names.counts["Cpu"])
         if node.id == "current":

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.source import Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
+
+T = TypeVar("T")
 
 _BINARY = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
@@ -25,22 +28,31 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
 
 
+def _at(node: ast.AST, file: str) -> Position:
+    return Position(file, getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
+
+
 class Names:
     """Names of one namespace under given bounds."""
 
     def __init__(self, namespace: Namespace, bounds: Bounds) -> None:
         self.namespace, self.bounds = namespace, bounds
         self._constants: dict[str, int] = {}
+        self._active: list[str] = []
         self.counts: dict[str, int] = {}
         self.fields: dict[str, Field] = {}
         self.singletons: dict[str, str] = {}
-        for name, (value, _) in namespace.values.items():
+        for name, (value, where) in namespace.values.items():
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "singleton":
-                assert isinstance(value.args[0], ast.Name)
-                self.singletons[name] = value.args[0].id
+                struct_name = value.args[0].id if value.args and isinstance(value.args[0], ast.Name) else ""
+                if struct_name not in namespace.structs:
+                    at = _at(value, where)
+                    raise PasidlabError("singleton needs the name of a struct", position=at, hint=nearest(struct_name, namespace.structs))
+                self.singletons[name] = struct_name
         for struct in namespace.structs.values():
             count = self.constant(struct.count, struct.file)
-            assert count is not None
+            if count is None or count < 1:
+                raise PasidlabError(f"struct {struct.name} needs a count of at least 1", position=_at(struct.node, struct.file))
             self.counts[struct.name] = count
         for struct in namespace.structs.values():
             for inherited in struct.node.bases:
@@ -52,7 +64,8 @@ class Names:
         for item in struct.node.body:
             if not isinstance(item, ast.AnnAssign):
                 continue
-            assert isinstance(item.target, ast.Name)
+            if not isinstance(item.target, ast.Name):
+                raise PasidlabError(f"a field of {name} is a name with a type", position=_at(item, struct.file))
             domain = self.annotation(item.annotation, struct.file)
             default = self.constant(item.value, struct.file) if item.value is not None else 0
             if domain == ANY or default is None or not domain.contains(default):
@@ -79,7 +92,13 @@ class Names:
             return None if inner is None else -inner if isinstance(node.op, ast.USub) else ~inner
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             left, right = self.constant(node.left, file), self.constant(node.right, file)
-            return None if left is None or right is None else int(_BINARY[type(node.op)](left, right))
+            if left is None or right is None:
+                return None
+            if isinstance(node.op, ast.FloorDiv) and right == 0:
+                raise PasidlabError("division by zero", position=_at(node, file))
+            if isinstance(node.op, ast.LShift | ast.RShift) and not 0 <= right < 64:
+                raise PasidlabError(f"shift by {right}", position=_at(node, file), hint="shift by 0 .. 63 bits")
+            return int(_BINARY[type(node.op)](left, right))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "size":
             return self._size(node, file)
         return None
@@ -87,21 +106,38 @@ class Names:
     def _size(self, node: ast.Call, file: str) -> int:
         name = str(node.args[0].value) if node.args and isinstance(node.args[0], ast.Constant) else ""
         if name not in self.bounds.sizes:
-            raise PasidlabError(f"unknown size '{name}'", position=Position(file, node.lineno), hint=nearest(name, self.bounds.sizes))
+            raise PasidlabError(f"unknown size '{name}'", position=_at(node, file), hint=nearest(name, self.bounds.sizes))
         return self.bounds.sizes[name]
 
     def named(self, name: str) -> int | None:
         """The value of a constant by name, or None."""
         if name not in self._constants and name in self.namespace.values:
-            value = self.constant(*self.namespace.values[name])
+            value = self._once(name, self.constant)
             if value is not None:
                 self._constants[name] = value
         return self._constants.get(name)
 
+    def _once(self, name: str, resolve: Callable[[ast.expr, str], T]) -> T:
+        """What a name's value stands for; a value that needs itself is an error."""
+        node, file = self.namespace.values[name]
+        if name in self._active:
+            raise PasidlabError(f"'{name}' is defined by itself", position=_at(node, file))
+        self._active.append(name)
+        try:
+            return resolve(node, file)
+        except RecursionError:
+            raise PasidlabError(f"'{name}' is nested too deeply", position=_at(node, file)) from None
+        finally:
+            self._active.pop()
+
     def annotation(self, node: ast.expr, file: str) -> Domain:
         """The domain an annotation stands for; plain ``int`` is unbounded."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return self.annotation(ast.parse(node.value, mode="eval").body, file)
+            try:
+                parsed = ast.parse(node.value, mode="eval").body
+            except (SyntaxError, ValueError):
+                raise PasidlabError(f"cannot use '{node.value}' as a type", position=_at(node, file)) from None
+            return self.annotation(ast.copy_location(parsed, node), file)
         if isinstance(node, ast.Name):
             if node.id in ("bool", "int"):
                 return BOOL if node.id == "bool" else ANY
@@ -115,7 +151,7 @@ class Names:
             return self._annotated(node.slice.elts[1], file)
         raise PasidlabError(
             f"cannot use '{ast.unparse(node)}' as a type",
-            position=Position(file, getattr(node, "lineno", 1)),
+            position=_at(node, file),
             hint="bool, int, a struct, a struct | None, or an alias of Annotated[int, Range(...)]",
         )
 
@@ -124,8 +160,10 @@ class Names:
         if isinstance(value, ast.Name) and value.id == "IntEnum":
             members = [self.named(full) for full in self.namespace.values if full.startswith(name + ".")]
             numbers = [number for number in members if number is not None]
+            if not numbers or len(numbers) < len(members):
+                raise PasidlabError(f"enumeration {name} needs members that are numbers", position=_at(value, where))
             return Int(min(numbers), max(numbers))
-        return self.annotation(value, where)
+        return self._once(name, self.annotation)
 
     def _annotated(self, node: ast.expr, file: str) -> Domain:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -135,5 +173,5 @@ class Names:
             if node.func.id == "Bits" and len(args) == 1 and args[0] is not None:
                 return Mask(args[0])
         raise PasidlabError(
-            f"cannot use '{ast.unparse(node)}' as a domain", position=Position(file, node.lineno), hint="Range(low, high) or Bits(mask)"
+            f"cannot use '{ast.unparse(node)}' as a domain", position=_at(node, file), hint="Range(low, high) or Bits(mask)"
         )

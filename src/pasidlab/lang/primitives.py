@@ -138,14 +138,21 @@ def _sleeping(x: Expressions, node: ast.Call) -> Value:
     return dst, BOOL
 
 
-def _take(x: Expressions, node: ast.Call) -> Value:
+def _task(x: Expressions, node: ast.Call) -> Value:
     task, domain = x.expression(node.args[0])
+    if not isinstance(domain, Ref) or domain.struct != "Task" or "Task.on_cpu" not in x.names.fields:
+        raise x.fail(node, f"{ast.unparse(node.func)} needs a Task", "declare 'class Task(TaskContext)'")
+    return task, domain
+
+
+def _take(x: Expressions, node: ast.Call) -> Value:
+    task, domain = _task(x, node)
     x.builder.emit("take", dst := x.builder.temp(domain), task, at=x.at(node))
     return dst, domain
 
 
 def _release(x: Expressions, node: ast.Call) -> Value:
-    x.builder.emit("release", x.expression(node.args[0])[0], at=x.at(node))
+    x.builder.emit("release", _task(x, node)[0], at=x.at(node))
     return NOTHING
 
 

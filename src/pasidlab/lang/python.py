@@ -76,7 +76,10 @@ class FunctionCompiler(Expressions):
             if argument.annotation is None:
                 reject(argument, self.file, f"parameter '{argument.arg}' has no type", "annotate it: bool, int, a struct ...")
             self.builder.locals[argument.arg] = self.names.annotation(argument.annotation, self.file)
-        self.statements(node.body)
+        try:
+            self.statements(node.body)
+        except RecursionError:
+            reject(node, self.file, f"{node.name}: an expression is nested too deeply", "split it over several assignments")
         end = Position(self.file, node.end_lineno or node.lineno)
         self.builder.emit("return", 0, at=end)
         decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
@@ -143,7 +146,7 @@ class FunctionCompiler(Expressions):
         if isinstance(target, ast.Attribute):
             element, struct = self.element(target.value)
             field = self.field(target, struct)
-            if isinstance(field.domain, Ref) != isinstance(domain, Ref) and not (isinstance(domain, Ref) or value == 0):
+            if not _fits(field.domain, domain, value):
                 reject(target, self.file, f"{field.path} holds {field.domain}, not {domain}")
             self.builder.emit("store", field.path, element, value, at=at)
             return
@@ -170,6 +173,8 @@ class FunctionCompiler(Expressions):
 
     def do_While(self, node: ast.While) -> None:
         at = self.at(node)
+        if node.orelse:
+            reject(node, self.file, "a while loop has no else", "put it after the loop")
         top, body, done = (self.builder.label(hint) for hint in ("while", "do", "done"))
         self.builder.place(top, at)
         self.condition(node.test, body, done)
@@ -208,10 +213,15 @@ class FunctionCompiler(Expressions):
         self.builder.place(done, at)
 
     def do_Break(self, node: ast.Break) -> None:
-        self.builder.emit("jump", self.loops[-1][1], at=self.at(node))
+        self.builder.emit("jump", self._loop(node)[1], at=self.at(node))
 
     def do_Continue(self, node: ast.Continue) -> None:
-        self.builder.emit("jump", self.loops[-1][0], at=self.at(node))
+        self.builder.emit("jump", self._loop(node)[0], at=self.at(node))
+
+    def _loop(self, node: ast.Break | ast.Continue) -> tuple[str, str]:
+        if not self.loops:
+            reject(node, self.file, f"'{ast.unparse(node)}' outside a loop", "return, or put it into a for or while")
+        return self.loops[-1]
 
     def do_Return(self, node: ast.Return) -> None:
         at = self.at(node)
@@ -223,15 +233,20 @@ class FunctionCompiler(Expressions):
                 node, self.file, f"{self.source.name} returns a value but declares none", "write '-> bool' or '-> int' at its definition"
             )
         operand, domain = self.expression(node.value)
-        if (isinstance(self.declared, Ref) and not isinstance(domain, Ref)) or (
-            isinstance(domain, Ref) and not isinstance(self.declared, Ref)
-        ):
+        if not _fits(self.declared, domain, operand):
             reject(node, self.file, f"{self.source.name} declares {self.declared} but returns {domain}")
         self.result = join(self.result, domain)
         self.builder.emit("return", operand, at=at)
 
     def do_Assert(self, node: ast.Assert) -> None:
         reject(node, self.file, "assert names no property", "write check('sound_kernel', condition, 'sentence')")
+
+
+def _fits(wanted: Domain, given: Domain, value: Operand) -> bool:
+    """Whether a value is of the kind wanted: a number, or a reference to the same struct. NULL is also the number 0."""
+    if isinstance(wanted, Ref) and isinstance(given, Ref):
+        return join(wanted, given) is not None
+    return isinstance(wanted, Ref) == isinstance(given, Ref) or value == 0
 
 
 def bool_result(domain: Domain | None) -> bool:
