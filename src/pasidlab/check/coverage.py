@@ -31,5 +31,5 @@ def unexecuted_lines(design: Design, parts: Sequence[PartResult]) -> tuple[tuple
     """Lines of the design's file that stand in a model but were executed in none: (file, line, text)."""
     executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
     present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
-    file = str(design.path)
-    return tuple((file, line, source_line(file, line)) for name, line in sorted(present - executed) if name == file)
+    files = design.files or (str(design.path),)
+    return tuple((file, line, source_line(file, line)) for file, line in sorted(present - executed) if file in files)

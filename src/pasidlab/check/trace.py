@@ -10,6 +10,7 @@ from pathlib import Path
 from pasidlab.lang.interpreter import Interpreter, Outcome
 from pasidlab.lang.ir import Site
 from pasidlab.lang.layout import State
+from pasidlab.lang.source import REMEMBERED
 from pasidlab.lang.types import Domain, Field, Int, Mask, Ref
 
 Packed = tuple[int, ...]
@@ -247,5 +248,5 @@ def _text_of(file: str) -> tuple[str, ...]:
 
 def source_line(file: str, line: int) -> str:
     """The text of a source line, without its indentation; empty if it cannot be read."""
-    text = _text_of(file)
+    text = REMEMBERED.get(file) or _text_of(file)
     return text[line - 1].strip() if 0 < line <= len(text) else ""

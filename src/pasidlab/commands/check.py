@@ -35,7 +35,11 @@ def number(text: str | None, option: str) -> int | None:
 
 
 @click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input or usage, 3 inconclusive.")
-@click.argument("names", nargs=-1, metavar="[DESIGN | FILE.py]...")
+@click.argument("names", nargs=-1, metavar="[DESIGN | FILE.py | FILE.c | FILE.patch | FILE.mbox | -]...")
+@click.option("--kernel", metavar="TREE", help="Take the kernel around it from a Linux source tree; alone: check the tree's own design.")
+@click.option("--base", metavar="DESIGN", help="The design a C file or patch changes (default: by the functions it defines).")
+@click.option("--config", multiple=True, metavar="CONFIG_X=n", help="A kernel configuration option; may be repeated.")
+@click.option("--stub", multiple=True, metavar="NAME=HOW", help="noop, or unconstrained: every value is tried; may be repeated.")
 @click.option("--cpus", type=int, help="CPUs (1 to 3).")
 @click.option("--tasks", type=int, help="Task slots (1 to 3).")
 @click.option("--mms", type=int, help="Address spaces (1 to 3).")
@@ -52,7 +56,7 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
 def check_command(
-    names: tuple[str, ...], cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
+    names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...], cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
     properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
     output: str | None, no_merge: bool, no_symmetry: bool, quiet: bool,
 ) -> int:  # fmt: skip
@@ -63,13 +67,17 @@ def check_command(
     """
     from pasidlab.check.api import check, wanted_properties
     from pasidlab.check.result import Budget
+    from pasidlab.commands.kernel_c import open_design
     from pasidlab.commands.progress import Progress
     from pasidlab.report.json import results_json
 
     if output is not None and not output.endswith(".json"):
         raise PasidlabError(f"cannot write '{output}'", hint="the file name must end in .json")
     wanted_properties(properties)
-    chosen = [designs.find(name) for name in names or designs.BUILT_IN]
+    chosen = [
+        open_design(name, base=base, config=config, stubs=stub, kernel=kernel, quiet=quiet or as_json)
+        for name in names or ([""] if kernel else designs.BUILT_IN)
+    ]
     scope = scope_from(cpus, tasks, mms, pasids, events)
     budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
     results: list[CheckResult] = []
@@ -89,13 +97,13 @@ def check_command(
             )
         if results[-1].parts[-1].reason == "interrupted":
             break
-    document = results_json(results, {d.name: str(d.path) for d in chosen})
+    document = results_json(results, {d.name: d.origin or str(d.path) for d in chosen})
     if output:
         _write(output, document)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(results, quiet, whole=len(names) > 0)
+        _print(results, quiet, whole=len(names) > 0 or kernel is not None)
     return exit_code(results)
 
 

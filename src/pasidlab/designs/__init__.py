@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.names import nearest
+from pasidlab.lang.ir import Function
+from pasidlab.lang.names import Names, nearest
 
 _HERE = Path(__file__).parent
 _ORDER = (
@@ -22,6 +24,12 @@ class Design:
 
     name: str
     path: Path
+    functions: Callable[[Names], dict[str, Function]] | None = field(default=None, compare=False)
+    """Ready-made functions (out of C) that replace kernel functions, those of ``path`` too."""
+    files: tuple[str, ...] = ()
+    """Where they stand; empty: in ``path``."""
+    origin: str = ""
+    """What the user named, if not ``path``."""
 
     @property
     def history(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,12 +20,11 @@ from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
+from pasidlab.lang.roles import PREDICATES, entries_of, known_properties
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Field, Int
 
 ARRIVALS = Path(__file__).with_name("arrivals.py")
-ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "stuck", "pending")
-PREDICATES = ("never", "stuck", "pending")
 ABOVE = {
     "task": ("hardirq", "softirq", "schedule"),
     "user": ("hardirq", "softirq", "schedule"),
@@ -60,25 +59,6 @@ class Functions:
             verify(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
             self.compiled[name] = function
         return self.compiled[name]
-
-
-def entries_of(names: Names) -> list[Entry]:
-    """The declared behaviours whose event is in the scope, in order of their source."""
-    found = []
-    for function in names.namespace.functions.values():
-        for decorator in function.node.decorator_list:
-            call = decorator if isinstance(decorator, ast.Call) else None
-            role = ast.unparse(call.func if call else decorator)
-            if role not in ROLES:
-                continue
-            options = {k.arg or "": str(ast.literal_eval(k.value)) for k in call.keywords} if call else {}
-            texts = [str(ast.literal_eval(a)) for a in call.args] if call else []
-            if options.get("event") and options["event"] not in names.bounds.events:
-                continue
-            params = tuple((a.arg, names.annotation(a.annotation, function.file)) for a in function.node.args.args if a.annotation)
-            options |= {"kind": texts[0] if texts else "", "sentence": texts[1] if len(texts) > 1 else ""}
-            found.append(Entry(role, function.name, function.name, params, options))
-    return found
 
 
 @dataclass
@@ -125,6 +105,7 @@ class Lowering:
             for role in ("initial", "forget", "never", "stuck", "pending")
         }
         others = [action for pairs in plain.values() for _, action in pairs]
+        known_properties(self.properties, entries, self.names, [*(low.action for low in lowered), *rules, *others])
         accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
@@ -348,7 +329,7 @@ def build_model(
     *,
     merged: bool = True,
     abstract: bool = True,
-    functions: dict[str, Function] | None = None,
+    functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name."""
     space = source.collect([ARRIVALS])
@@ -358,7 +339,8 @@ def build_model(
         for name_ in arrivals:
             del space.functions[name_]
     names = Names(space, bounds)
-    return Lowering(name, names, Functions(names, functions), properties, merged, abstract).build()
+    made = functions(names) if callable(functions) else functions
+    return Lowering(name, names, Functions(names, made), properties, merged, abstract).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:

@@ -49,6 +49,10 @@ class Namespace:
         return Namespace(dict(self.functions), dict(self.structs), dict(self.bases), dict(self.values), dict(self.files))
 
 
+REMEMBERED: dict[str, tuple[str, ...]] = {}
+"""Lines of texts that are not files by that name: standard input, a kernel file with a patch applied."""
+
+
 def read_text(path: Path) -> str:
     """The text of a source file; PasidlabError when it cannot be read or is not text."""
     try:

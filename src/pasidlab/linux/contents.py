@@ -6,8 +6,7 @@ What code that breaks the protocol reads there is not what any task expects, as 
 from __future__ import annotations
 
 from pasidlab.lang.declare import each, forget
-from pasidlab.linux.fpu import fpregs_state_valid
-from pasidlab.linux.properties import is_open
+from pasidlab.linux.properties import holds_copy, is_open
 from pasidlab.linux.task import Task
 from pasidlab.machine.cpu import KERNEL_DATA, STALE_PASID, Cpu
 
@@ -33,7 +32,7 @@ def forget_registers(cpu: Cpu) -> None:
     if cpu.current is not None and not cpu.current.need_fpu_load:
         return
     for task in each(Task):
-        if fpregs_state_valid(task, cpu):
+        if holds_copy(cpu, task):
             return
     cpu.user_regs = KERNEL_DATA
     cpu.msr_pasid = STALE_PASID

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.parse import CFunction, CType, child, plain, text_of
 from pasidlab.lang.c.templates import Template, as_domain, free_names
-from pasidlab.lang.c.unknown import Stub, Unknowns
+from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.values import NO_VALUE, OPAQUE, POISON, UNKNOWN, Place, Value, Variable, fits
 from pasidlab.lang.c.vocabulary import Argument, Meaning, Pattern, Vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Int, Ref
 
+if TYPE_CHECKING:
+    from pasidlab.lang.c.link import Linker
+
 
 class Calls:
     """The part of a C function's compiler that resolves names."""
 
     def __init__(
-        self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary,
-        stubs: Mapping[str, Stub], unknowns: Unknowns, constants: Mapping[str, int], defined: Mapping[str, CFunction],
+        self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, linker: Linker
     ) -> None:  # fmt: skip
         self.function, self.builder, self.names, self.template = function, builder, names, template
-        self.vocabulary, self.stubs, self.unknowns, self.constants, self.defined = vocabulary, stubs, unknowns, constants, defined
+        self.vocabulary, self.linker = vocabulary, linker
+        self.stubs, self.constants, self.defined = linker.program.stubs, linker.program.constants, linker.defined
         self.variables: dict[str, Variable] = {}
 
     def at(self, node: Node) -> Position:
@@ -35,7 +39,7 @@ class Calls:
 
     def unknown(self, name: str, kind: str, node: Node) -> None:
         """Report a name later, together with all others."""
-        self.unknowns.add(name, kind, self.at(node))
+        self.linker.unknowns.add(name, kind, self.at(node), self.function.name)
 
     def value(self, node: Node) -> Value:
         """Compile an expression."""
@@ -48,6 +52,12 @@ class Calls:
     def wrapped(self, value: Value, node: Node) -> Value:
         """The value modulo its width."""
         raise NotImplementedError
+
+    def helper(self, name: str) -> CFunction | None:
+        """A function of the same source that nothing else knows; it is compiled with the rest."""
+        if name in self.names.namespace.functions or name in self.vocabulary.replacements:
+            return None
+        return self.linker.use_helper(name)
 
     # ---- places
 
@@ -375,7 +385,7 @@ class Calls:
                 if inner is None:
                     return None
                 found |= inner
-            elif argument.name in used and argument.kind in ("any", "place"):
+            elif argument.name in used:
                 found[argument.name] = self._bound(argument, node, meaning)
         return found
 
@@ -431,6 +441,9 @@ class Calls:
 
     def _call_kernel(self, name: str, arguments: list[Node], node: Node) -> Value:
         """A function of the model: by the vocabulary's entry for its C prototype, or under its own name."""
+        helper = self.helper(name)
+        if helper is not None:
+            return self._call_defined(helper, arguments, node)
         entry = self.vocabulary.replacement(name, len(arguments))
         target, nodes = (name, arguments)
         if entry is not None:

@@ -33,12 +33,13 @@ class Program:
     constants: Mapping[str, int] = field(default_factory=dict)
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     bodies: Mapping[str, str] = field(default_factory=dict)  # model functions given in the model's language
+    helpers: Mapping[str, CFunction] = field(default_factory=dict)  # used where nothing else knows the name
 
     def joined(self, other: Program) -> Program:
         """Both; the other's functions win."""
         return Program(
             {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.stubs, **other.stubs},
-            {**self.bodies, **other.bodies},
+            {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers},
         )  # fmt: skip
 
 
@@ -83,20 +84,27 @@ class Linker:
         self.unknowns = Unknowns()
         self.compiled: dict[str, Function] = {}
         self.active: list[str] = []
+        self.defined: dict[str, CFunction] = dict(program.functions)  # with the helpers used so far
         self.ir_names = {name: self._ir_name(name) for name in program.functions}
+        self.failed = ""  # the function in which an error was met
 
     def _ir_name(self, name: str) -> str:
         taken = name in self.names.namespace.functions
         return name + OWN if taken else name
 
+    def use_helper(self, name: str) -> CFunction | None:
+        """A function of the same sources, from now on part of the program."""
+        found = self.program.helpers.get(name)
+        if found is not None:
+            self.defined[name] = found
+            self.ir_names[name] = self._ir_name(name)
+        return found
+
     def link(self) -> dict[str, Function]:
         """Every C function that replaces a kernel function, what it calls, and the model functions that lead to it."""
         adapters = self.adapters()
         if not adapters and not self.program.bodies:
-            known = sorted(self.words.replacements)
-            given = ", ".join(sorted(self.program.functions)) or "no function"
-            hint = nearest(next(iter(self.program.functions), ""), known)
-            raise PasidlabError(f"nothing here replaces a kernel function: {given}", hint=hint)
+            raise self._nothing()
         for entry in adapters.values():
             self.function(entry.name)
         if not self.unknowns.found:
@@ -112,6 +120,14 @@ class Linker:
         for function in self.compiled.values():
             verify(function, self.names.fields, everything)
         return self.compiled
+
+    def _nothing(self) -> PasidlabError:
+        known = sorted({*self.words.replacements, *(f for f in self.names.namespace.functions if not f.startswith("_"))})
+        first = next(iter(self.program.functions.values()), None)
+        if first is None:
+            return PasidlabError("there is no function definition here", hint=f"functions that can be replaced: {', '.join(sorted(self.words.replacements))}")
+        given = ", ".join(sorted(self.program.functions))
+        return PasidlabError(f"nothing here replaces a kernel function: {given}", position=first.position, hint=nearest(first.name, known))
 
     def adapters(self) -> dict[str, Replacement]:
         """Model function -> how a C function replaces it."""
@@ -154,9 +170,11 @@ class Linker:
         operand, domain = template.run(body, replacements, position)
         builder.emit("return", operand, at=position)
         returns = source.node.returns
-        result = None if returns is None or (isinstance(returns, ast.Constant) and returns.value is None) else domain
+        nothing = returns is None or (isinstance(returns, ast.Constant) and returns.value is None)
         params = tuple(a.arg for a in source.node.args.args)
-        self.compiled[model] = Function(model, params, builder.locals, result, tuple(builder.code), position)
+        one_step = not name and any(ast.unparse(d) == "instruction" for d in source.node.decorator_list)
+        result = None if nothing else template.result or domain
+        self.compiled[model] = Function(model, params, builder.locals, result, tuple(builder.code), position, one_step)
 
     def get(self, name: str, default: Domain | None = None) -> Domain | None:
         """The result domain of a function by its name in the IR."""
@@ -168,28 +186,21 @@ class Linker:
         ir_name = self.ir_names[name]
         if ir_name in self.compiled:
             return self.compiled[ir_name]
-        function = self.program.functions[name]
+        function = self.defined[name]
         if name in self.active:
             cycle = " -> ".join((*self.active[self.active.index(name) :], name))
             raise PasidlabError(f"recursion: {cycle}", position=function.position, hint="use a loop")
         self.active.append(name)
         builder = Builder(name)
         template = Template(builder, self.names, self, self.ir_names)
-        compiler = FunctionCompiler(
-            function,
-            builder,
-            self.names,
-            template,
-            self.words,
-            self.program.stubs,
-            self.unknowns,
-            self.program.constants,
-            self.program.functions,
-        )
+        compiler = FunctionCompiler(function, builder, self.names, template, self.words, self)
         try:
             self.compiled[ir_name] = compiler.compile(ir_name, [ANY] * len(function.params))
         except RecursionError:
             raise PasidlabError(f"{name} is nested too deeply", position=function.position) from None
+        except PasidlabError:
+            self.failed = self.failed or name
+            raise
         self.active.pop()
         return self.compiled[ir_name]
 

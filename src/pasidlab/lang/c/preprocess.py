@@ -71,7 +71,7 @@ class Preprocessor:
                 pending.append(token)
             start += 1
         self._flush(pending)
-        if self.open:
+        if self.open and not self.source.partial:
             raise PasidlabError("this #if has no #endif", position=self._at(self.open[-1][2]))
         return self._joined()
 
@@ -158,6 +158,8 @@ class Preprocessor:
         self.open.append((taken, taken or not self._active(), at))
 
     def _last(self, at: Token) -> tuple[bool, bool, Token]:
+        if not self.open and self.source.partial:
+            return True, False, at
         if not self.open:
             raise PasidlabError(f"#{at.text} without #if", position=self._at(at))
         return self.open.pop()

@@ -12,7 +12,7 @@ from pasidlab.lang.emit import Builder
 from pasidlab.lang.expressions import Value as Bound
 from pasidlab.lang.names import Names
 from pasidlab.lang.python import FunctionCompiler
-from pasidlab.lang.types import ANY, BOOL, Domain, Ref
+from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
 
 NOTHING: Bound = (0, BOOL)
 
@@ -106,6 +106,12 @@ class Template(FunctionCompiler):
             self.builder.emit("atomic", "end", at=at)
         self.position = before
         return result
+
+    def do_Return(self, node: ast.Return) -> None:
+        """A body may return; an entry of the vocabulary never does."""
+        operand, domain = self.expression(node.value) if node.value is not None else NOTHING
+        self.result = join(self.result, domain) if node.value is not None else self.result
+        self.builder.emit("return", operand, at=self.position)
 
     def _last(self, node: ast.expr) -> Bound:
         """The value of the last expression; a call of a function without a result has none."""

@@ -46,6 +46,7 @@ class Source:
     file: str
     first: int = 1
     places: tuple[tuple[str, int], ...] = ()
+    partial: bool = False  # a piece of a file: what is cut off at its edges is no error
 
     def __post_init__(self) -> None:
         starts = [0, *accumulate(len(line) + 1 for line in self.text.split("\n"))]
@@ -70,6 +71,8 @@ def tokens_of(source: Source) -> list[Token]:
     for match in _TOKEN.finditer(source.text):
         kind, text = match.lastgroup or "other", match.group()
         if kind == "other":
+            if source.partial:
+                continue
             raise PasidlabError(_stray(source.text, match.start()), position=source.position(match.start()))
         if kind == "punct" and text in "([{":
             depth += 1

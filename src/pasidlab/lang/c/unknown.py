@@ -40,9 +40,11 @@ class Unknowns:
     """The names not known, each at the places that use it."""
 
     found: dict[str, tuple[str, Position]] = field(default_factory=dict)
+    used_by: dict[str, tuple[str, str, Position]] = field(default_factory=dict)  # function -> the first name unknown in it
 
-    def add(self, name: str, kind: str, at: Position) -> None:
+    def add(self, name: str, kind: str, at: Position, function: str) -> None:
         """Remember a use; the first place is kept."""
+        self.used_by.setdefault(function, (name, kind, at))
         self.found.setdefault(name, (kind, at))
 
     def raise_if_any(self, known: Iterable[str]) -> None:

@@ -76,6 +76,20 @@ class Replacement:
 
 
 @dataclass(frozen=True)
+class TreeLines:
+    """Lines of a large function of a source tree that take the place of one line of a model function."""
+
+    function: str
+    file: str
+    word: str
+    parameter: str
+    model: str
+    replace: str
+    by: str
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """Everything the file says."""
 
@@ -95,6 +109,11 @@ class Vocabulary:
     variables: dict[str, str]
     replacements: dict[str, list[Replacement]]
     bases: tuple[tuple[str, str], ...]
+    tree_files: tuple[str, ...]
+    tree_functions: tuple[str, ...]
+    tree_designs: dict[str, str]
+    tree_lines: tuple[TreeLines, ...]
+    tree_notes: tuple[Mapping[str, object], ...]
 
     def is_ignored(self, name: str) -> bool:
         """Whether a call of this name means nothing."""
@@ -128,6 +147,8 @@ def pattern(text: str) -> Pattern:
 
 
 def _argument(text: str) -> Argument:
+    if text.startswith("'"):
+        return Argument("literal", text.strip("'"))
     if text == "&p":
         return Argument("place", "p")
     if _PLACEHOLDER.fullmatch(text):
@@ -171,4 +192,6 @@ def vocabulary() -> Vocabulary:
         {name: meaning(right) for name, right in data["percpu"].items()}, data["percpu_negated"],
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls, data["ignored"],
         tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
+        tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"],
+        tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), tuple(data["tree"]["note"]),
     )  # fmt: skip

@@ -1,0 +1,183 @@
+"""From what a kernel developer has (a C file, a patch, a mailbox, a source tree) to functions, a base design, and their provenance."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang import source as texts
+from pasidlab.lang.c import mail, patch, tree
+from pasidlab.lang.c.link import Program, link, program
+from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.tokens import Source, check_size
+from pasidlab.lang.c.unknown import Stub, read_stubs
+from pasidlab.lang.c.vocabulary import vocabulary
+from pasidlab.lang.ir import Function
+from pasidlab.lang.names import Names
+
+SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the input."""
+
+    config: Mapping[str, str] = field(default_factory=dict)
+    stubs: Mapping[str, Stub] = field(default_factory=dict)
+    kernel: Path | None = None
+
+
+def read_options(config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None) -> Options:
+    """``CONFIG_X=n`` words, ``name=noop`` words, the folder of a tree."""
+    settings = {}
+    for word in config:
+        match = re.fullmatch(r"(CONFIG_\w+)=(y|m|n|-?\d+|0x[0-9a-fA-F]+)", word)
+        if not match:
+            raise PasidlabError(f"cannot read '{word}'", hint="--config CONFIG_IOMMU_SVA=n")
+        settings[match.group(1)] = match.group(2)
+    return Options(settings, read_stubs(stubs), Path(kernel) if kernel else None)
+
+
+@dataclass
+class Gathered:
+    """Functions ready for a kernel. ``base`` names the design around them; ``notes`` what the reader should know."""
+
+    name: str
+    base: str
+    program: Program
+    tree: tree.TreeProgram | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def functions(self, names: Names) -> dict[str, Function]:
+        """The IR functions that replace the kernel's."""
+        whole = self.program
+        if self.tree is not None:
+            whole = self.tree.program(names).joined(self.program)
+        return link(whole, names)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files the functions stand in."""
+        every = [*self.program.functions.values(), *(self.tree.wanted.values() if self.tree else ())]
+        return tuple(sorted({f.position.file for f in every}))
+
+    def provenance(self) -> list[tree.Provenance]:
+        """For a tree: where each function came from."""
+        rows = self.tree.provenance() if self.tree else []
+        given = {name: f.position for name, f in self.program.functions.items()}
+        rows = [tree.Provenance(r.function, f"{given[r.function].file}:{given[r.function].line}") if r.function in given else r for r in rows]
+        named = {r.function for r in rows}
+        return rows + [tree.Provenance(n, f"{p.file}:{p.line}") for n, p in given.items() if n not in named]
+
+
+def gather(name: str, options: Options) -> Gathered:
+    """Read a file by name; ``-`` is standard input."""
+    data = sys.stdin.buffer.read(MAX + 1) if name == "-" else _read(Path(name))
+    label = "<stdin>" if name == "-" else name
+    check_size(len(data), label)
+    text = _decoded(data, label)
+    if name == "-":
+        texts.REMEMBERED[label] = tuple(text.splitlines())
+    if mail.looks_like_mail(text) and not name.endswith((".c", ".h")):
+        return from_patches(mail.patches(data, label), label, options)
+    if name.endswith((".mbox", ".eml", ".mail")) and not text.strip():
+        raise PasidlabError(f"{label} is empty")
+    if not name.endswith((".c", ".h")) and (patch.looks_like_patch(text) or name.endswith((".patch", ".diff", ".mbox", ".eml", ".mail"))):
+        return from_patches([patch.read_patch(mail.numbered(text), label)], label, options)
+    return from_c(text, label, options)
+
+
+MAX = 4_000_000
+
+
+def _read(path: Path) -> bytes:
+    try:
+        check_size(path.stat().st_size, str(path))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PasidlabError(f"no such file: {path}") from None
+    except OSError as error:
+        raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _decoded(data: bytes, label: str) -> str:
+    if b"\x00" in data:
+        raise PasidlabError(f"{label} is not a text file (byte {data.index(0)} is zero)")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if data.startswith(b"From ") or re.match(rb"[A-Za-z-]+:", data):
+            return data.decode("latin-1")  # a mail says itself how it is encoded
+        raise PasidlabError(f"{label} is not a text file (byte {error.start} is not UTF-8)") from None
+
+
+def from_c(text: str, label: str, options: Options) -> Gathered:
+    """A C file."""
+    if not text.strip():
+        raise PasidlabError(f"{label} is empty")
+    own = program([Source(text, label)], options.config, options.stubs)
+    found = _tree(options)
+    base = found.base if found else base_of(own.functions)
+    return Gathered(Path(label).name, base, own, found)
+
+
+def base_of(functions: Mapping[str, CFunction]) -> str:
+    """The design whose kernel the functions belong in."""
+    return next((design for name, design in vocabulary().bases if name in functions), "early")
+
+
+def _tree(options: Options, changed: dict[str, Source] | None = None) -> tree.TreeProgram | None:
+    if options.kernel is None:
+        return None
+    return tree.read_tree(tree.Tree(options.kernel, changed or {}), options.config, options.stubs)
+
+
+def from_tree(options: Options) -> Gathered:
+    """A tree by itself."""
+    found = _tree(options)
+    assert found is not None
+    return Gathered(f"linux-{found.tree.version}", found.base, Program({}, {}, options.stubs), found)
+
+
+def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gathered:
+    """A patch or a series: applied over a tree, or its whole functions over the built-in kernel."""
+    notes = [note for one in found for note in one.notes]
+    if options.kernel is not None:
+        return _over_tree(found, label, options, notes)
+    own = Program({}, {}, options.stubs)
+    partial: dict[str, int] = {}
+    for one in found:
+        for change in one.files:
+            if not change.path.endswith((".c", ".h")):
+                continue
+            for piece in patch.pieces(change, one):
+                if piece.source is None:
+                    partial[piece.partial] = piece.number
+                    continue
+                own = own.joined(program([piece.source], options.config, options.stubs, strict=False))
+    cut = [name for name in partial if name and name in vocabulary().replacements and name not in own.functions]
+    known = [n for n, f in own.functions.items() if vocabulary().replacement(n, len(f.params))]
+    if not known:
+        names = ", ".join(sorted(n for n in partial if n)) or "no function of the model"
+        raise PasidlabError(f"{label} holds no whole function that is modelled; it changes lines of {names}", hint="--kernel TREE applies the patch to a source tree")
+    notes += [f"{name}() is changed, but only partly in the patch: the built-in one stays (--kernel TREE applies the patch)" for name in cut]
+    return Gathered(Path(label).name, base_of(own.functions), own, None, notes)
+
+
+def _over_tree(found: list[patch.Patch], label: str, options: Options, notes: list[str]) -> Gathered:
+    assert options.kernel is not None
+    root = tree.Tree(options.kernel)
+    for one in found:
+        for change in one.files:
+            if change.path.endswith((".c", ".h")):
+                before = Source("", change.path) if change.new_file else root.source(change.path)
+                if before is None:
+                    raise PasidlabError(f"the patch changes {change.path}, which {options.kernel} does not have")
+                root.changed[change.path] = after = patch.apply(change, before, one)
+                texts.REMEMBERED[change.path] = tuple(after.text.splitlines())
+    patched = tree.read_tree(root, options.config, options.stubs)
+    return Gathered(Path(label).name, patched.base, Program({}, {}, options.stubs), patched, notes)

@@ -1,0 +1,80 @@
+"""Mails and mailboxes: the text of each message as mail archives keep it, with the lines it had in the file."""
+
+from __future__ import annotations
+
+import re
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.patch import Patch, looks_like_patch, read_patch
+
+_SERIES = re.compile(r"\[[^]]*PATCH[^]]*?(\d+)/(\d+)[^]]*\]", re.IGNORECASE)
+
+
+def looks_like_mail(text: str) -> bool:
+    """Whether a text begins as a mail or a mailbox does."""
+    head = text[:4000].lstrip()
+    return head.startswith("From ") or bool(re.match(r"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}", head) and re.search(r"(?mi)^(subject|from|date):", head))
+
+
+def messages(data: bytes) -> list[bytes]:
+    """The messages of a mailbox; a single mail is a mailbox of one."""
+    if not data.startswith(b"From "):
+        return [data]
+    parts = re.split(rb"(?m)^From [^\n]*\d\d:\d\d[^\n]*\n|\AFrom [^\n]*\n", data)
+    return [re.sub(rb"(?m)^>(>*From )", rb"\1", part) for part in parts if part.strip()]
+
+
+def patches(data: bytes, name: str) -> list[Patch]:
+    """The patches of a mail or mailbox, in the order of the series."""
+    found: list[tuple[int, Patch]] = []
+    seen = messages(data)
+    for number, raw in enumerate(seen):
+        message = message_from_bytes(raw, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        text = _text(message)
+        if not looks_like_patch(text):
+            continue
+        subject = " ".join(str(message.get("subject", "")).split())
+        label = name if len(seen) == 1 else f"{name}[{number + 1}]"
+        patch = read_patch(numbered(text), label)
+        patch.subject = subject
+        _remember(label, text)
+        match = _SERIES.search(subject)
+        found.append((int(match.group(1)) if match else number, patch))
+    if not found:
+        raise PasidlabError(f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff")
+    return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
+
+
+def _remember(label: str, text: str) -> None:
+    from pasidlab.lang.source import REMEMBERED
+
+    REMEMBERED[label] = tuple(text.splitlines())
+
+
+def _text(message: EmailMessage) -> str:
+    """The text of a message and of its attached patches, decoded."""
+    pieces = []
+    for part in message.walk():
+        if part.get_content_maintype() == "text" or (part.get_filename() or "").endswith((".patch", ".diff")):
+            payload = part.get_payload(decode=True)
+            if not isinstance(payload, bytes):
+                continue
+            charset = part.get_content_charset() or "utf-8"
+            try:
+                pieces.append(payload.decode(charset, "replace"))
+            except LookupError:
+                pieces.append(payload.decode("utf-8", "replace"))
+            if part.get_param("format") == "flowed":
+                pieces[-1] = re.sub(r"(?m)(?<=\S) \n(?![>+\- @])", " ", pieces[-1])
+    return "\n".join(pieces).replace("\r\n", "\n").replace("\u00a0", " ")
+
+
+def numbered(text: str) -> list[tuple[int, str]]:
+    """The lines of a text with their numbers; a diff quoted in a reply loses its marks."""
+    lines = text.split("\n")
+    if not any(line.startswith("@@ -") for line in lines):
+        lines = [re.sub(r"^(> ?)+", "", line) if line.startswith(">") else f"\x00{line}" for line in lines]
+    return [(n, line) for n, line in enumerate(lines, start=1) if not line.startswith("\x00")]

@@ -1,0 +1,211 @@
+"""Unified diffs: reading them, applying them to files of a tree, and taking whole functions out of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.tokens import Source
+
+_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+_FUZZ = 300  # lines a hunk may have moved
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a hunk: `` ``, ``+`` or ``-``, its text, and where it stands in the patch."""
+
+    mark: str
+    text: str
+    number: int
+
+
+@dataclass
+class Hunk:
+    """One hunk; ``start`` is its first line in the old file, ``heading`` the function git names after the @@."""
+
+    start: int
+    heading: str
+    number: int
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def old(self) -> list[str]:
+        """The lines it expects."""
+        return [one.text for one in self.lines if one.mark != "+"]
+
+    @property
+    def new(self) -> list[Line]:
+        """The lines it leaves."""
+        return [one for one in self.lines if one.mark != "-"]
+
+
+@dataclass
+class FileChange:
+    """All hunks of one file."""
+
+    path: str
+    new_file: bool = False
+    hunks: list[Hunk] = field(default_factory=list)
+
+
+@dataclass
+class Patch:
+    """What one diff changes. ``name`` is the file it was read from, ``notes`` what could not be recovered."""
+
+    name: str
+    files: list[FileChange] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    subject: str = ""
+
+
+def looks_like_patch(text: str) -> bool:
+    """Whether a text contains a unified diff."""
+    return any(_HUNK.match(re.sub(r"^(> ?)+", "", line)) for line in text.splitlines())
+
+
+def read_patch(lines: Sequence[tuple[int, str]], name: str) -> Patch:
+    """Read numbered lines that contain a diff; everything around it is prose."""
+    patch = Patch(name)
+    current: FileChange | None = None
+    i = 0
+    while i < len(lines):
+        number, text = lines[i]
+        if text.startswith("--- ") and i + 1 < len(lines) and lines[i + 1][1].startswith("+++ "):
+            old, new = _path(text[4:]), _path(lines[i + 1][1][4:])
+            current = FileChange(new if new != "/dev/null" else old, old == "/dev/null")
+            patch.files.append(current)
+            i += 2
+            continue
+        match = _HUNK.match(text)
+        if match:
+            if current is None:
+                raise PasidlabError("a hunk without the file it belongs to", position=Position(name, number), hint="the lines '---' and '+++' are missing")
+            i = _hunk(match, lines, i, current, patch)
+            continue
+        i += 1
+    if not any(f.hunks for f in patch.files):
+        raise PasidlabError(f"{name} holds no patch", hint="a unified diff has lines '--- a/file', '+++ b/file' and '@@ -1,2 +1,3 @@'")
+    return patch
+
+
+def _path(text: str) -> str:
+    path = text.split("\t")[0].strip()
+    return path[2:] if path[:2] in ("a/", "b/") else path
+
+
+def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: FileChange, patch: Patch) -> int:
+    """Read one hunk; lines a mailer has wrapped are joined again."""
+    old, new = int(match.group(2) or 1), int(match.group(4) or 1)
+    hunk = Hunk(int(match.group(1)), match.group(5), lines[i][0])
+    i += 1
+    while (old > 0 or new > 0) and i < len(lines):
+        number, text = lines[i]
+        mark = text[:1] or " "  # mailers strip the space of an empty line
+        if mark == "\\":
+            i += 1
+            continue
+        if mark not in " +-" or (text.startswith("-- ") and old == 0):
+            if hunk.lines and not _HUNK.match(text) and not text.startswith(("diff ", "--- ")):
+                last = hunk.lines[-1]  # wrapped by a mailer
+                hunk.lines[-1] = Line(last.mark, f"{last.text} {text.strip()}", last.number)
+                i += 1
+                continue
+            break
+        hunk.lines.append(Line(mark, text[1:], number))
+        old, new = old - (mark != "+"), new - (mark != "-")
+        i += 1
+    if old > 0 or new > 0:
+        raise PasidlabError(
+            f"this hunk of {into.path} is cut short: {max(old, new)} lines are missing", position=Position(patch.name, hunk.number)
+        )
+    into.hunks.append(hunk)
+    return i
+
+
+def apply(change: FileChange, source: Source, patch: Patch) -> Source:
+    """The file with the hunks applied; PasidlabError naming the first hunk that does not fit."""
+    lines = source.text.split("\n")
+    shift = 0
+    for hunk in change.hunks:
+        old = [text.rstrip() for text in hunk.old]
+        wanted = hunk.start - 1 + shift
+        place = _find([line.rstrip() for line in lines], old, wanted)
+        if place is None:
+            text = next((one.text.strip() for one in hunk.lines if one.mark != "+"), "")
+            raise PasidlabError(
+                f"the patch does not apply to {change.path} at line {hunk.start}: '{text[:50]}' and what follows is not there",
+                position=Position(patch.name, hunk.number), hint="give the tree the patch was made for, or leave --kernel out",
+            )  # fmt: skip
+        new = [one.text for one in hunk.new]
+        lines[place : place + len(old)] = new
+        shift += len(new) - len(old) + place - wanted
+    return Source("\n".join(lines), source.file)
+
+
+def _find(lines: list[str], old: list[str], wanted: int) -> int | None:
+    for distance in range(_FUZZ):
+        for place in {wanted - distance, wanted + distance}:
+            if 0 <= place and lines[place : place + len(old)] == old:
+                return place
+    return None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of lines of a hunk after the patch: whole functions, or the visible part of one that is not whole."""
+
+    source: Source | None
+    partial: str  # the name of a function only partly visible
+    number: int
+
+
+def pieces(change: FileChange, patch: Patch) -> list[Piece]:
+    """Cuts every hunk, as it reads after the patch, into whole functions, by the kernel's habit of braces at the left margin."""
+    found: list[Piece] = []
+    for hunk in change.hunks:
+        lines = hunk.new
+        first = next((n for n, one in enumerate(lines) if one.text[:1] in "{}" and one.text[:1]), None)
+        if first is not None and lines[first].text.startswith("}"):
+            if any(one.mark != " " for one in _changed_part(hunk, lines[first].number)):
+                found.append(Piece(None, _function_name(hunk.heading), hunk.number))
+            lines = lines[first + 1 :]
+        elif first is None:
+            if any(one.mark != " " for one in hunk.lines):
+                found.append(Piece(None, _function_name(hunk.heading), hunk.number))
+            continue
+        end = max((n for n, one in enumerate(lines) if one.text.startswith("}")), default=-1)
+        rest = lines[end + 1 :]
+        opened = next((n for n, one in enumerate(rest) if one.text.startswith("{")), None)
+        if opened is not None and any(one.mark == "+" for one in rest[opened:]):
+            head = " ".join(one.text for one in rest[:opened][-4:])
+            found.append(Piece(None, _function_name(head), rest[opened].number))
+        whole = lines[: end + 1]
+        if whole:
+            text = "\n".join(one.text for one in _without_torn_comment(whole))
+            places = tuple((patch.name, one.number) for one in whole)
+            found.append(Piece(Source(text, patch.name, places=places, partial=True), "", whole[0].number))
+    return found
+
+
+def _changed_part(hunk: Hunk, until: int) -> list[Line]:
+    return [one for one in hunk.lines if one.number <= until]
+
+
+def _without_torn_comment(lines: list[Line]) -> list[Line]:
+    """Blanks the end of a comment whose beginning the hunk does not show."""
+    for n, one in enumerate(lines):
+        if "/*" in one.text:
+            break
+        if "*/" in one.text:
+            return [Line(" ", "", o.number) for o in lines[: n + 1]] + lines[n + 1 :]
+    return lines
+
+
+def _function_name(text: str) -> str:
+    match = re.search(r"(\w+)\s*\((?!.*\w+\s*\()", text) or re.search(r"(\w+)\s*\(", text)
+    name = match.group(1) if match else ""
+    inner = re.search(r"DEFINE_IDTENTRY\w*\((\w+)", text)
+    return inner.group(1) if inner else name

@@ -1,0 +1,228 @@
+"""Takes the modelled functions from a Linux source tree, and says where each came from or why it stayed built in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang import source as texts
+from pasidlab.lang.c.link import Linker, Program, parse_source
+from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.tokens import Source, check_size
+from pasidlab.lang.c.unknown import Stub
+from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
+from pasidlab.lang.names import Names
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One function: the place it was taken from, or why it stayed built in."""
+
+    function: str
+    place: str  # file:line in the tree; empty: built in
+    why: str = ""
+
+
+@dataclass
+class Tree:
+    """A Linux source tree, its files read as they are needed. ``changed`` holds files a patch has altered."""
+
+    root: Path
+    changed: dict[str, Source] = field(default_factory=dict)
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        self.version = self._version()
+
+    def _version(self) -> str:
+        makefile = self.root / "Makefile"
+        try:
+            text = makefile.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        found = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL)\s*=\s*(\d+)", text, re.MULTILINE))
+        if "VERSION" not in found or "PATCHLEVEL" not in found or not (self.root / "arch" / "x86").is_dir():
+            raise PasidlabError(f"{self.root} is no Linux source tree", hint="--kernel takes the folder that holds Makefile and arch/x86")
+        return f"{found['VERSION']}.{found['PATCHLEVEL']}" + (f".{found['SUBLEVEL']}" if found.get("SUBLEVEL", "0") != "0" else "")
+
+    def source(self, file: str) -> Source | None:
+        """A file of the tree; None if it has none of that name."""
+        if file in self.changed:
+            return self.changed[file]
+        path = self.root / file
+        if not path.is_file():
+            return None
+        check_size(path.stat().st_size, str(path))
+        text = texts.read_text(path)
+        texts.REMEMBERED[file] = tuple(text.splitlines())
+        return Source(text, file)
+
+
+@dataclass
+class TreeProgram:
+    """The functions of a tree before it is known which of them the model can express."""
+
+    tree: Tree
+    wanted: dict[str, CFunction]
+    helpers: dict[str, CFunction]
+    lines: dict[str, tuple[TreeLines, CFunction | None]]
+    constants: dict[str, int]
+    stubs: Mapping[str, Stub]
+    rows: list[Provenance] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)  # functions that stay built in: why
+
+    @property
+    def base(self) -> str:
+        """The design whose kernel surrounds the tree's functions."""
+        return next((design for name, design in vocabulary().tree_designs.items() if name in self.wanted), "early")
+
+    @property
+    def has_design(self) -> bool:
+        """Whether the tree hands PASIDs to tasks at all."""
+        return any(name in self.wanted for name in vocabulary().tree_designs)
+
+    def program(self, names: Names) -> Program:
+        """What can be compiled against a kernel; the rest is noted in ``kept``."""
+        while True:
+            program = self._without_kept(names)
+            linker = Linker(program, names)
+            try:
+                linker.link()
+                return program
+            except PasidlabError as error:
+                if not self._keep(linker, error):
+                    raise
+
+    def _keep(self, linker: Linker, error: PasidlabError) -> bool:
+        """Leave out the functions that cannot be compiled; False if there are none to blame."""
+        found = {name: f"it uses {what} '{used}' ({at})" for name, (used, what, at) in linker.unknowns.used_by.items()}
+        if not found and linker.failed:
+            found = {linker.failed: str(error).split("\n")[0]}
+        fresh = {name: why for name, why in found.items() if name not in self.kept}
+        self.kept |= fresh
+        return bool(fresh)
+
+    def _without_kept(self, names: Names) -> Program:
+        functions = {n: f for n, f in self.wanted.items() if n not in self.kept}
+        helpers = {n: f for n, f in self.helpers.items() if n not in self.kept}
+        bodies: dict[str, str] = {}
+        for name, (entry, lines) in self.lines.items():
+            if f"{name}__lines" in self.kept or entry.model not in names.namespace.functions:
+                continue
+            text = model_text(names, entry.model)
+            if lines is not None:
+                functions[lines.name] = lines
+                bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
+            elif entry.missing:
+                bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
+        if not self.has_design:
+            bodies["try_fixup_enqcmd_gp"] = "False"
+        return Program(functions, self.constants, self.stubs, bodies, helpers)
+
+    def provenance(self) -> list[Provenance]:
+        """A row for each function the model could take."""
+        rows = []
+        for name in vocabulary().tree_functions:
+            function = self.wanted.get(name)
+            if function is None:
+                rows.append(Provenance(name, "", f"Linux {self.tree.version} has no function of this name"))
+            elif name in self.kept:
+                rows.append(Provenance(name, "", self.kept[name]))
+            else:
+                rows.append(Provenance(name, f"{function.position.file}:{function.position.line}"))
+        for name, (entry, lines) in self.lines.items():
+            label = f"{name} ({entry.word} lines)"
+            if lines is None:
+                rows.append(Provenance(label, "", entry.missing and "no such line: copied from the parent" or "no such line"))
+            elif lines.name in self.kept:
+                rows.append(Provenance(label, "", self.kept[lines.name]))
+            else:
+                rows.append(Provenance(label, f"{lines.position.file}:{lines.position.line}"))
+        return rows + self.rows
+
+
+def _indented(text: str, replace: str, by: str) -> str:
+    line = next((one for one in text.split("\n") if replace in one), "")
+    space = line[: len(line) - len(line.lstrip())]
+    return by.replace("\n", "\n" + space)
+
+
+def model_text(names: Names, name: str) -> str:
+    """The body of a model function as text."""
+    import ast
+
+    body = names.namespace.functions[name].node.body
+    return "\n".join(ast.unparse(s) for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)))
+
+
+def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None) -> TreeProgram:
+    """Find and parse the functions of a tree."""
+    words = vocabulary()
+    everything: dict[str, CFunction] = {}
+    constants: dict[str, int] = {}
+    for file in words.tree_files:
+        source = tree.source(file)
+        if source is None:
+            continue
+        unit = parse_source(source, config)
+        everything = {**unit.functions, **everything}
+        constants = {**unit.constants, **constants}
+    wanted = {name: everything[name] for name in words.tree_functions if name in everything}
+    if not wanted:
+        raise PasidlabError(f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood")
+    lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in words.tree_lines}
+    helpers = {n: f for n, f in everything.items() if n not in wanted}
+    found = TreeProgram(tree, wanted, helpers, lines, constants, stubs or {})
+    found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
+    if not found.has_design:
+        found.rows.append(Provenance("try_fixup_enqcmd_gp", "", "ENQCMD is disabled in this version: every fault is fatal"))
+    return found
+
+
+def _body_lines(source: Source, name: str) -> tuple[int, list[str]] | None:
+    """The lines of a function in kernel style: from its name at the left margin to the closing bracket there."""
+    lines = source.text.split("\n")
+    head = re.compile(rf"^(\w[\w\s*]*\b)?{name}\(")
+    for start, line in enumerate(lines):
+        if head.match(line) and not line.rstrip().endswith(";"):
+            end = next((n for n in range(start, len(lines)) if lines[n].startswith("}")), None)
+            if end is not None:
+                return start, lines[start:end]
+    return None
+
+
+def _lines(tree: Tree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
+    """The lines of a large function that have the word, as a function of their own; conditionals around them count."""
+    source = tree.source(entry.file)
+    found = _body_lines(source, entry.function) if source else None
+    if source is None or found is None:
+        return None
+    start, body = found
+    chosen = [n for n, line in enumerate(body) if entry.word in line or re.match(r"\s*#\s*(if|else|elif|endif)", line)]
+    if not any(entry.word in body[n] for n in chosen):
+        return None
+    kept = [f"static void {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), "}"]
+    first = next(n for n in chosen if entry.word in body[n])
+    numbers = [first, first, *chosen, chosen[-1]]
+    places = tuple((source.position(0).file, start + n + 1) for n in numbers)
+    unit = parse_source(Source("\n".join(kept), entry.file, places=places), config)
+    return unit.functions.get(f"{entry.function}__lines")
+
+
+def _note(tree: Tree, note: Mapping[str, object]) -> Provenance | None:
+    """A note about a function if its body has the words."""
+    files = note["files"]
+    assert isinstance(files, list)
+    for file in files:
+        source = tree.source(str(file))
+        found = _body_lines(source, str(note["function"])) if source else None
+        if found is None:
+            continue
+        start, body = found
+        number = next((n for n, line in enumerate(body) if str(note["word"]) in line), None)
+        if number is not None and str(note["also"]) in "".join(body[max(0, number - 2) : number + 1]):
+            return Provenance(str(note["function"]), "", f"{note['text']} ({file}:{start + number + 1})")
+    return None
