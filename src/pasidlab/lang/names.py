@@ -168,9 +168,9 @@ class Names:
     def _annotated(self, node: ast.expr, file: str) -> Domain:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             args = [self.constant(arg, file) for arg in node.args]
-            if node.func.id == "Range" and len(args) == 2 and args[0] is not None and args[1] is not None:
+            if node.func.id == "Range" and len(args) == 2 and args[0] is not None and args[1] is not None and args[0] <= args[1]:
                 return Int(args[0], args[1])
-            if node.func.id == "Bits" and len(args) == 1 and args[0] is not None:
+            if node.func.id == "Bits" and len(args) == 1 and args[0] is not None and args[0] >= 0:
                 return Mask(args[0])
         raise PasidlabError(
             f"cannot use '{ast.unparse(node)}' as a domain", position=_at(node, file), hint="Range(low, high) or Bits(mask)"

@@ -1,0 +1,90 @@
+"""The roles decorators give to functions: which there are, what each must be told, and whether a model has what it needs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.contexts import AT_ENTRY
+from pasidlab.lang.ir import Action, Entry, Property
+from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.source import SourceFunction
+
+ROLES = ("rule", "user", "entry", "context", "exit_to_user", "initial", "forget", "never", "stuck", "pending")
+PREDICATES = ("never", "stuck", "pending")
+TEXTS = {"never": 2, "stuck": 2, "pending": 1, "entry": 1, "context": 1}
+"""How many texts a role's decorator takes; the others take none."""
+KINDS = {"entry": ("syscall", "exception", "fork"), "context": tuple(k for k in AT_ENTRY if k in ("schedule", "softirq", "hardirq", "ipi"))}
+NEED_CPU = ("user", "entry", "context", "exit_to_user")
+PARAMETER_BITS = 12
+
+
+def entries_of(names: Names) -> list[Entry]:
+    """The declared behaviours whose event is in the scope, in order of their source."""
+    found = []
+    for function in names.namespace.functions.values():
+        for decorator in function.node.decorator_list:
+            call = decorator if isinstance(decorator, ast.Call) else None
+            role = ast.unparse(call.func if call else decorator)
+            if role == "instruction":
+                continue
+            texts, options = _written(function, role, decorator)
+            if options.get("event") and options["event"] not in names.bounds.events:
+                continue
+            _complete(function, role, texts, names)
+            params = tuple((a.arg, names.annotation(a.annotation, function.file)) for a in function.node.args.args if a.annotation)
+            if sum(domain.bits for _, domain in params) > PARAMETER_BITS:
+                raise _wrong(function, f"the parameters of {role} {function.name} have too many values", "Annotated[int, Range(low, high)]")
+            options |= {"kind": texts[0] if texts else "", "sentence": texts[1] if len(texts) > 1 else ""}
+            found.append(Entry(role, function.name, function.name, params, options))
+    return found
+
+
+def _wrong(function: SourceFunction, what: str, hint: str = "") -> PasidlabError:
+    return PasidlabError(what, position=function.position, hint=hint)
+
+
+def _written(function: SourceFunction, role: str, decorator: ast.expr) -> tuple[list[str], dict[str, str]]:
+    """The texts and options of a decorator."""
+    if role not in ROLES:
+        raise _wrong(function, f"unknown decorator '@{role}' of {function.name}", nearest(role, [*ROLES, "instruction"]))
+    if not isinstance(decorator, ast.Call):
+        return [], {}
+    texts, options = [_text(a) for a in decorator.args], {k.arg or "": _text(k.value) for k in decorator.keywords}
+    if None in texts or None in options.values() or not options.keys() <= {"event"}:
+        raise _wrong(function, f"@{role} of {function.name} takes texts in quotes, and event='...'")
+    return [t for t in texts if t is not None], {k: v for k, v in options.items() if v is not None}
+
+
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _complete(function: SourceFunction, role: str, texts: list[str], names: Names) -> None:
+    """Whether a decorator says what its role needs, and the model has it."""
+    wanted = TEXTS.get(role, 0)
+    if len(texts) != wanted:
+        raise _wrong(function, f"@{role} of {function.name} takes {wanted} texts, {len(texts)} given")
+    if role in KINDS and texts[0] not in KINDS[role]:
+        raise _wrong(function, f"@{role} of {function.name}: there is no '{texts[0]}'", f"one of {', '.join(KINDS[role])}")
+    if role in NEED_CPU and "Cpu.hardirq_pc" not in names.fields:
+        raise _wrong(function, f"@{role} of {function.name} in a model without contexts", "declare 'class Cpu(CpuContext)'")
+    if role == "pending" and not function.node.args.args:
+        raise _wrong(function, f"@pending of {function.name} needs the element that waits as its parameter")
+    if role in ("initial", "forget") and function.node.args.args:
+        raise _wrong(function, f"@{role} of {function.name} takes no parameters", "use pick(Struct) or choose(low, high)")
+    returns = function.node.returns
+    if role in PREDICATES and (returns is None or ast.unparse(returns) != "bool"):
+        raise _wrong(function, f"@{role} of {function.name} answers yes or no", "write '-> bool' at its definition")
+
+
+def known_properties(properties: Iterable[Property], entries: Iterable[Entry], names: Names, actions: Iterable[Action]) -> None:
+    """Raise PasidlabError at the first use of a property the model does not have."""
+    known = {p.name for p in properties}
+    used = [(e.options["kind"], names.namespace.functions[e.function].position) for e in entries if e.role in PREDICATES]
+    named = [i for action in actions for i in action.code if i.op in ("check", "reach")]
+    used += [(str(i.args[0]).removeprefix("again:"), i.site.position) for i in named]
+    for name, position in used:
+        if name not in known:
+            raise PasidlabError(f"unknown property '{name}'", position=position, hint=nearest(name, known))
