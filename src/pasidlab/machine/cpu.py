@@ -24,7 +24,7 @@ from pasidlab.lang.declare import (
     user,
 )
 from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.iommu import pasid_entry_maps
+from pasidlab.machine.iommu import PASIDS, pasid_entry_maps
 
 if TYPE_CHECKING:
     from pasidlab.linux.task import Mm, Task
@@ -109,6 +109,11 @@ def xrstors(task: Task, rfbm: int) -> None:
         this_cpu.msr_pasid = task.image_pasid if task.bv_pasid else 0
 
 
+def pasid_in_table(pasid: int) -> int:
+    """The PASID if the IOMMU's table has an entry for it, else 0: the command goes nowhere."""
+    return pasid if pasid <= PASIDS else 0
+
+
 @user()
 def enqcmd() -> None:
     """ENQCMD in user mode: #GP if IA32_PASID is not valid, else the command leaves with its PASID (SDM vol. 2, ENQCMD)."""
@@ -128,7 +133,7 @@ def enqcmd() -> None:
     check("refused", current.mm.pasid != 0, "ENQCMD left the CPU although the process has no PASID")
     check("isolated", current.mm.pasid == 0 or pasid == current.mm.pasid, "ENQCMD left the CPU with the PASID of another process")
     reached("isolated")
-    if current.mm.portal and pasid != 0:
+    if current.mm.portal and pasid_in_table(pasid) != 0:
         check("isolated", pasid_entry_maps(pasid, current.mm), "ENQCMD was accepted with a PASID the IOMMU does not map to this process")
         if event("device"):
             submit_work(pasid)
