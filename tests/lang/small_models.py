@@ -1,0 +1,78 @@
+"""Small models of the language, from text; and the two engines side by side."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.ir import Model, Property
+from pasidlab.lang.llvm_text import AGAIN, ERROR, REACHED, STATE_BROKEN, STEP_BROKEN
+from pasidlab.lang.lower import build_model
+from pasidlab.lang.native import NativeModel, compile_model
+from pasidlab.lang.scope import Bounds
+
+PROPERTIES = (Property("p", "a promise"), Property("q", "another"), Property("sound_kernel", "no crash"))
+BITS = {p.name: 1 << n for n, p in enumerate(PROPERTIES)}
+
+
+def build(folder: Path, text: str, *, events: str = "", limits: dict[str, int] | None = None, merged: bool = True) -> Model:
+    path = folder / "model.py"
+    path.write_text(text, encoding="utf-8")
+    bounds = Bounds({"n": 2}, frozenset(events.split()), limits or {})
+    return build_model("model", [path], bounds, PROPERTIES, merged=merged)
+
+
+class Native:
+    """A compiled model, called for one state at a time."""
+
+    def __init__(self, model: Model, *, symmetric: bool = False) -> None:
+        self.model: NativeModel = compile_model(model, symmetric=symmetric)
+        signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        self.expand = signature(self.model.expand_address)
+        self.out = np.zeros((max(self.model.max_successors, 1), self.model.words), np.uint64)
+        self.bits = {name: 1 << n for n, name in enumerate(self.model.properties)}
+
+    def step(self, state: tuple[int, ...]) -> tuple[Counter, int, int, bool, int, int]:
+        """Successors with how often each comes, and the masks and the error observed."""
+        packed, seen = np.array(state, np.uint64), np.zeros(self.model.observed_words, np.uint64)
+        count = self.expand(packed.ctypes.data, self.out.ctypes.data, seen.ctypes.data)
+        observed = [int(seen[word]) for word in (STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, AGAIN)]
+        return Counter(map(tuple, self.out[:count].tolist())), observed[0], observed[1], observed[3] != 0, observed[2], observed[4]
+
+
+def interpreted(interpreter: Interpreter, bits: dict[str, int], state: tuple[int, ...]) -> tuple[Counter, int, int, bool, int, int]:
+    """The same, by the interpreter."""
+    unpacked = interpreter.layout.unpack(state)
+    outcomes = interpreter.successors(unpacked)
+    broken = step = reached = again = 0
+    for name, _, _ in interpreter.violations(unpacked):
+        broken |= bits[name]
+    for outcome in outcomes:
+        for failure in outcome.failures:
+            step |= bits.get(failure.property, 0)
+        for name in outcome.reached:
+            again |= bits[name[6:]] if name.startswith("again:") else 0
+            reached |= 0 if name.startswith("again:") else bits[name]
+    successors = Counter(interpreter.canonical(o.state) for o in outcomes if o.state is not None)
+    return successors, broken, step, any(o.error for o in outcomes), reached, again
+
+
+def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = False, stride: int = 1) -> int:
+    """Compare the engines on reachable states; how many were compared."""
+    native, interpreter = Native(model, symmetric=symmetric), Interpreter(model, symmetric=symmetric)
+    frontier = [tuple(words) for words in native.model.initial.tolist()]
+    assert sorted(frontier) == sorted({interpreter.canonical(s) for s in interpreter.initial_states()})
+    known, done = set(frontier), 0
+    while frontier and done < most:
+        state = frontier.pop(done * stride % len(frontier))
+        mine, theirs = native.step(state), interpreted(interpreter, native.bits, state)
+        assert mine == theirs, f"the engines differ in {interpreter.layout.unpack(state)}"
+        new = [s for s in sorted(mine[0]) if s not in known]
+        known.update(new)
+        frontier += new
+        done += 1
+    return done
