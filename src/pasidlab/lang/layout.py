@@ -45,6 +45,9 @@ class Layout:
                 raise PasidlabError(
                     f"field {field.path} needs {total} bits, more than one word holds", hint="use a smaller scope or split the field"
                 )
+            if not total:  # a single value: no bits, and no shift beyond a word
+                self.places[field.path] = Place(field, 0, 0, 0, offsets[field.path])
+                continue
             word = next((w for w, bits in enumerate(used) if bits + total <= 64), len(used))
             if word == len(used):
                 used.append(0)
