@@ -33,4 +33,5 @@ def design_model(
 ) -> Model:
     """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all."""
     files = [*kernel_files(), design.path, *extra]
-    return build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, abstract=abstract, functions=functions or design.functions)
+    made = functions or design.functions
+    return build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, abstract=abstract, functions=made)

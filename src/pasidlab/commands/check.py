@@ -56,7 +56,8 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
 def check_command(
-    names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...], cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
+    names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...],
+    cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
     properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
     output: str | None, no_merge: bool, no_symmetry: bool, quiet: bool,
 ) -> int:  # fmt: skip
