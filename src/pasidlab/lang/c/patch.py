@@ -148,7 +148,7 @@ def apply(change: FileChange, source: Source, patch: Patch) -> Source:
 def _find(lines: list[str], old: list[str], wanted: int) -> int | None:
     for distance in range(_FUZZ):
         for place in {wanted - distance, wanted + distance}:
-            if 0 <= place and lines[place : place + len(old)] == old:
+            if place >= 0 and lines[place : place + len(old)] == old:
                 return place
     return None
 

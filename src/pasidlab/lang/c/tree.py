@@ -136,7 +136,7 @@ class TreeProgram:
         for name, (entry, lines) in self.lines.items():
             label = f"{name} ({entry.word} lines)"
             if lines is None:
-                rows.append(Provenance(label, "", entry.missing and "no such line: copied from the parent" or "no such line"))
+                rows.append(Provenance(label, "", (entry.missing and "no such line: copied from the parent") or "no such line"))
             elif lines.name in self.kept:
                 rows.append(Provenance(label, "", self.kept[lines.name]))
             else:
