@@ -14,6 +14,7 @@ from pasidlab.lang.c import mail, patch, tree
 from pasidlab.lang.c.link import Program, link, program
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.tokens import Source, check_size
+from pasidlab.lang.c.tree import Provenance
 from pasidlab.lang.c.unknown import Stub, read_stubs
 from pasidlab.lang.c.vocabulary import vocabulary
 from pasidlab.lang.ir import Function
@@ -65,13 +66,13 @@ class Gathered:
         every = [*self.program.functions.values(), *(self.tree.wanted.values() if self.tree else ())]
         return tuple(sorted({f.position.file for f in every}))
 
-    def provenance(self) -> list[tree.Provenance]:
+    def provenance(self) -> list[Provenance]:
         """For a tree: where each function came from."""
         rows = self.tree.provenance() if self.tree else []
         given = {name: f.position for name, f in self.program.functions.items()}
-        rows = [tree.Provenance(r.function, f"{given[r.function].file}:{given[r.function].line}") if r.function in given else r for r in rows]
+        rows = [Provenance(r.function, f"{given[r.function].file}:{given[r.function].line}") if r.function in given else r for r in rows]
         named = {r.function for r in rows}
-        return rows + [tree.Provenance(n, f"{p.file}:{p.line}") for n, p in given.items() if n not in named]
+        return rows + [Provenance(n, f"{p.file}:{p.line}") for n, p in given.items() if n not in named]
 
 
 def gather(name: str, options: Options) -> Gathered:
