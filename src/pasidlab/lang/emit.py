@@ -10,7 +10,7 @@ _LIMIT = 1 << 64
 
 
 def fold(op: str, a: int, b: int) -> int:
-    """The value of a binary operation, the definition both engines follow: exact integers, C division."""
+    """The value of a binary operation in exact integers, with C division."""
     match op:
         case "add":
             return a + b
@@ -41,6 +41,18 @@ def fold(op: str, a: int, b: int) -> int:
         case "le":
             return int(a <= b)
     raise AssertionError(op)  # fmt: skip
+
+
+def wrapped(value: int) -> int:
+    """The number that the lowest 64 bits of a value stand for, with a sign."""
+    return (value + _LIMIT // 2) % _LIMIT - _LIMIT // 2
+
+
+def computed(op: str, a: int, b: int) -> int | None:
+    """The value of a binary operation, the definition both engines follow; None where it has none."""
+    if (op in ("div", "mod") and b == 0) or (op in ("shl", "shr") and not 0 <= b < 64):
+        return None
+    return wrapped(fold(op, a, b))
 
 
 def result_domain(op: str, a: Domain, b: Domain) -> Domain:
@@ -99,8 +111,7 @@ class Builder:
         assert op in BINARY
         if op in ("div", "mod") and b[0] == 0:
             raise PasidlabError("division by zero", position=at)
-        if isinstance(a[0], int) and isinstance(b[0], int) and abs(b[0]) < _LIMIT and (op != "shl" or b[0] < 64):
-            value = fold(op, a[0], b[0])
+        if isinstance(a[0], int) and isinstance(b[0], int) and (value := computed(op, a[0], b[0])) is not None:
             return value, BOOL if op in ("eq", "ne", "lt", "le") else Int(value, value)
         domain = result_domain(op, a[1], b[1])
         dst = self.temp(domain)

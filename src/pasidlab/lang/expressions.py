@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.emit import Builder
+from pasidlab.lang.emit import Builder, wrapped
 from pasidlab.lang.ir import CPU, VALUES, Operand
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join
@@ -44,6 +44,8 @@ class Expressions:
         if constant is not None:
             if (isinstance(node, ast.Constant) and node.value is None) or (isinstance(node, ast.Name) and node.id == "NULL"):
                 return 0, NULL
+            if constant != wrapped(constant):
+                raise self.fail(node, "this number needs more than 64 bits")
             return constant, BOOL if isinstance(node, ast.Constant) and isinstance(node.value, bool) else Int(constant, constant)
         match node:
             case ast.Name():

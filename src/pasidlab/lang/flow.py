@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from pasidlab.lang.emit import fold
+from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, TERMINATORS, Instr, Operand
 
 T = TypeVar("T")
@@ -86,8 +86,9 @@ def _propagate(code: Code) -> tuple[Code, bool]:
 
 def _fold(instr: Instr) -> Instr:
     operands = instr.operands()
-    if instr.op in BINARY and all(isinstance(o, int) for o in operands) and not (instr.op in ("div", "mod") and operands[1] == 0):
-        return replace(instr, op="copy", args=(instr.args[0], fold(instr.op, int(operands[0]), int(operands[1]))))
+    if instr.op in BINARY and all(isinstance(o, int) for o in operands):
+        value = computed(instr.op, int(operands[0]), int(operands[1]))
+        return instr if value is None else replace(instr, op="copy", args=(instr.args[0], value))
     if instr.op == "not" and isinstance(operands[0], int):
         return replace(instr, op="copy", args=(instr.args[0], int(not operands[0])))
     if instr.op == "branch" and isinstance(operands[0], int):

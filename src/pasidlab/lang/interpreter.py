@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
-from pasidlab.lang.emit import fold
+from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, Action, Instr, Model, Operand, Site
 from pasidlab.lang.layout import Layout, State
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.symmetry import Symmetry
 
 FUEL = 20_000
-"""Instructions one step may execute before it counts as an infinite loop."""
-
-_WRAP = 1 << 64
+"""Rounds of loops one step may make before it counts as endless."""
+CHOICE_DEPTH = 16
+"""Choices one step may make one after the other."""
+MOST_OUTCOMES = 64
+"""States one step with choices may lead to."""
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Interpreter:
             offset += f.count
         self.default: State = tuple(f.default for f in model.fields for _ in range(f.count))
         self._labels = {id(a): _labels(a) for a in self._all_actions()}
+        self._loops = {id(a): loop_labels(a) for a in self._all_actions()}
 
     def _all_actions(self) -> list[Action]:
         model = self.model
@@ -116,17 +119,22 @@ class Interpreter:
 
     def run(self, action: Action, params: tuple[int, ...], state: State) -> list[Outcome]:
         """All outcomes of an action with given parameters: one for each way its choices can go."""
-        outcomes = []
+        outcomes: list[Outcome] = []
         digits: list[int] = []
         limits: list[int] = []
         while True:
             run = _Run(self, action, params, list(state), digits, limits)
             outcome = run.execute()
+            if outcome and outcome.state is not None and sum(o.state is not None for o in outcomes) == MOST_OUTCOMES:
+                run.fail("", f"this step has more than {MOST_OUTCOMES} outcomes", outcome.path[-1].site)
+                outcome.state = None
             if outcome:
                 outcome.choices = tuple(digits[: run.used])
                 if outcome.state is not None and self.model.forget is not None and action is not self.model.forget:
                     outcome.state = self.run(self.model.forget, (), outcome.state)[0].state
                 outcomes.append(outcome)
+                if outcome.error:
+                    return outcomes
             del digits[run.used :], limits[run.used :]
             while digits and digits[-1] == limits[-1]:
                 digits.pop()
@@ -149,6 +157,13 @@ def _labels(action: Action) -> dict[str, int]:
     return {str(i.args[0]): n for n, i in enumerate(action.code) if i.op == "label"}
 
 
+def loop_labels(action: Action) -> set[str]:
+    """Labels some instruction behind them goes back to."""
+    position = _labels(action)
+    jumps = ((n, i) for n, i in enumerate(action.code) if i.op in ("jump", "branch", "switch"))
+    return {label for n, i in jumps for label in i.labels() if position[label] <= n}
+
+
 class _Run:
     """One execution of an action with its choices prescribed by ``digits`` (extended with first values as needed)."""
 
@@ -156,7 +171,7 @@ class _Run:
         self, owner: Interpreter, action: Action, params: tuple[int, ...], state: list[int], digits: list[int], limits: list[int]
     ) -> None:
         self.owner, self.action, self.state, self.digits, self.limits = owner, action, state, digits, limits
-        self.labels = owner._labels[id(action)]
+        self.labels, self.loops = owner._labels[id(action)], owner._loops[id(action)]
         self.locals: dict[str, int] = {name: value for (name, _), value in zip(action.params, params, strict=True)}
         self.outcome = Outcome(action.name, params, None)
         self.used = 0
@@ -171,10 +186,13 @@ class _Run:
 
     def execute(self) -> Outcome | None:
         """The outcome, or None when the step cannot be taken."""
-        code, i = self.action.code, 0
+        code, i, fuel = self.action.code, 0, FUEL
         try:
-            for _ in range(FUEL):
+            while fuel:
                 instr = code[i]
+                fuel -= instr.op == "label" and instr.args[0] in self.loops
+                if not fuel:
+                    break
                 self.outcome.path.append(instr)
                 if instr.op == "end":
                     self.outcome.state = tuple(self.state)
@@ -219,7 +237,7 @@ class _Run:
             case "switch":
                 return str(args[1 + self.value(args[0])])
             case "choose":
-                self.locals[str(args[0])] = self.choice(self.value(args[1]), self.value(args[2]))
+                self.locals[str(args[0])] = self.choice(self.value(args[1]), self.value(args[2]), instr.site)
             case "require" | "wait":
                 if not self.value(args[0]):
                     raise _Disabled
@@ -235,16 +253,13 @@ class _Run:
         return None
 
     def binary(self, instr: Instr) -> None:
-        """Arithmetic on exact integers, kept within 64 bits."""
+        """Arithmetic within 64 bits."""
         a, b = self.value(instr.args[1]), self.value(instr.args[2])
-        if instr.op in ("div", "mod") and b == 0:
-            self.fail("", "division by zero", instr.site)
+        value = computed(instr.op, a, b)
+        if value is None:
+            self.fail("", "division by zero" if instr.op in ("div", "mod") else f"shift by {b}", instr.site)
             raise _Stop
-        if instr.op in ("shl", "shr") and not 0 <= b < 64:
-            self.fail("", f"shift by {b}", instr.site)
-            raise _Stop
-        value = fold(instr.op, a, b)
-        self.locals[str(instr.args[0])] = (value + _WRAP // 2) % _WRAP - _WRAP // 2
+        self.locals[str(instr.args[0])] = value
 
     def address(self, path: str, element: Operand, instr: Instr) -> int:
         """Index into the state of a field's element; following NULL is the kernel's fault."""
@@ -267,10 +282,13 @@ class _Run:
         self.outcome.stores.append((str(path), self.value(element) - 1, self.state[at], value, instr.site))
         self.state[at] = value
 
-    def choice(self, low: int, high: int) -> int:
+    def choice(self, low: int, high: int, site: Site) -> int:
         """The next prescribed choice; an empty range disables the step."""
         if low > high:
             raise _Disabled
+        if self.used == CHOICE_DEPTH:
+            self.fail("", f"this step makes more than {CHOICE_DEPTH} choices", site)
+            raise _Stop
         if self.used == len(self.digits):
             self.digits.append(low)
             self.limits.append(high)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from pasidlab.lang.interpreter import FUEL
+from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
 from pasidlab.lang.ir import Action, Instr, Operand
 from pasidlab.lang.layout import Layout, Place
 from pasidlab.lang.primitives import SOUND
@@ -25,8 +23,6 @@ ARITHMETIC = {
 COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle"}
 SMALL = 80
 """Instructions below which an action is worth repeating at its call."""
-CHOICE_DEPTH = 16
-"""How many choices one step may make."""
 
 # `observed`: words overwritten for each state, then the accumulated reached mask, then counters.
 STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, COUNTERS = 0, 1, 2, 3, 4, 5, 8
@@ -55,14 +51,7 @@ class ActionText:
         self.chooses = any(i.op == "choose" for i in action.code)
         self.returns = any(i.op == "return" for i in action.code)
         self.locals = sorted({i.dst for i in action.code if i.dst} | {o for i in action.code for o in i.operands() if isinstance(o, str)})
-        self.position = {str(i.args[0]): n for n, i in enumerate(action.code) if i.op == "label"}
-        self.loops = {
-            label
-            for n, i in enumerate(action.code)
-            if i.op in ("jump", "branch", "switch")
-            for label in i.labels()
-            if self.position[label] <= n
-        }
+        self.loops = loop_labels(action)
 
     def temp(self) -> str:
         """A new SSA name."""
@@ -232,9 +221,19 @@ class ActionText:
         a, b = self.local(instr.args[1]), self.local(instr.args[2])
         if instr.op in ("div", "mod"):
             self._require(self.op(f"icmp ne i64 {b}, 0"), "error")
-        elif instr.op in ("shl", "shr") and not b.isdigit():
+        elif instr.op in ("shl", "shr") and not (b.isdigit() and int(b) < 64):
             self._require(self.op(f"icmp ult i64 {b}, 64"), "error")
+        if instr.op in ("div", "mod") and not b.isdigit():
+            self._divide_by_any(instr, a, b)
+            return
         self.set(str(instr.args[0]), self.op(f"{ARITHMETIC[instr.op]} i64 {a}, {b}"))
+
+    def _divide_by_any(self, instr: Instr, a: str, b: str) -> None:
+        """Division by -1 is a change of sign, which has a value for every number."""
+        minus = self.op(f"icmp eq i64 {b}, -1")
+        quotient = self.do(ARITHMETIC[instr.op], a, self.op(f"select i1 {minus}, i64 1, i64 {b}"))
+        other = self.do("sub", 0, a) if instr.op == "div" else "0"
+        self.set(str(instr.args[0]), self.op(f"select i1 {minus}, i64 {other}, i64 {quotient}"))
 
     def _shift(self, place: Place, element: Operand) -> str:
         """The bit position of an element; branches away when there is no such element."""
@@ -316,6 +315,8 @@ class ActionText:
     def _endings(self) -> None:
         self.block("done")
         count = self.get("%count")
+        if self.chooses:
+            self._require(self.op(f"icmp ult i64 {count}, {MOST_OUTCOMES}"), "error")
         for w in range(self.layout.words):
             number = self.do("add", self.do("mul", count, self.layout.words), w)
             value = self.get(f"%w{w}")
@@ -326,11 +327,13 @@ class ActionText:
         self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
         self._commit()
         self.block("null")
-        self._observe(STEP_BROKEN, str(1 << self.bits.get(SOUND, 62)))
+        if not self.returns:  # a predicate about nothing is false
+            self._observe(STEP_BROKEN, str(1 << self.bits.get(SOUND, 62)))
         self._commit()
         self.block("error")
-        self._observe(ERROR, "1")
-        self._commit()
+        if not self.returns:
+            self._observe(ERROR, "1")
+        self._commit("finish")
         self.block("next")
         if self.chooses:
             self._advance()
@@ -339,11 +342,11 @@ class ActionText:
         self.block("finish")
         self.put("ret i64 0" if self.returns else f"ret i64 {self.get('%count')}")
 
-    def _commit(self) -> None:
+    def _commit(self, then: str = "next") -> None:
         for word, slot in ((STEP_BROKEN, "broken"), (REACHED, "reached"), (AGAIN, "again")):
             if slot in self.flags:
                 self._observe(word, self.get(f"%{slot}"))
-        self.put("br label %next")
+        self.put(f"br label %{then}")
 
     def _advance(self) -> None:
         """The odometer: forget choices this run did not make, drop exhausted ones, increment the last."""
@@ -364,42 +367,3 @@ class ActionText:
         self.block("again_")
         self.put(f"store i64 {self.op(f'add i64 {value}, 1')}, ptr {digit}")
         self.put("br label %start")
-
-
-def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], count: bool) -> str:
-    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter).
-
-    ``count``: the counters are kept.
-    """
-    lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
-    for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
-        lines += [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}", f"  store i64 0, ptr %z{word}"]
-    predicates = list(predicates)
-    lines += _predicate_lines([p for p in predicates if p[1] != WHEN_STUCK], "p")
-    total = "0"
-    for n, (name, counter) in enumerate(actions):
-        lines += [
-            f"  %m{n} = mul i64 {total}, {words}", f"  %a{n} = getelementptr i64, ptr %out, i64 %m{n}",
-            f'  %n{n} = call i64 @"{name}"(ptr %state, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
-        ]  # fmt: skip
-        lines += [] if not count else [
-            f"  %c{n} = getelementptr i64, ptr %seen, i64 {counter}", f"  %v{n} = load i64, ptr %c{n}",
-            f"  %i{n} = add i64 %v{n}, %n{n}", f"  store i64 %i{n}, ptr %c{n}",
-        ]  # fmt: skip
-        total = f"%tot{n}"
-    lines += [f"  %none = icmp eq i64 {total}, 0", "  br i1 %none, label %stuck, label %done", "stuck:"]
-    lines += _predicate_lines([(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK], "e")
-    return "\n".join([*lines, "  br label %done", "done:", f"  ret i64 {total}", "}"])
-
-
-def _predicate_lines(predicates: list[tuple[str, int, int]], prefix: str) -> list[str]:
-    """Evaluate predicates and set their bits in the observed words."""
-    lines: list[str] = []
-    for n, (name, word, bit) in enumerate(predicates):
-        v = f"{prefix}{n}"
-        lines += [
-            f'  %{v} = call i64 @"{name}"(ptr %state, ptr %out, ptr %seen)', f"  %{v}.true = icmp ne i64 %{v}, 0",
-            f"  %{v}.bit = select i1 %{v}.true, i64 {1 << bit}, i64 0", f"  %{v}.old = load i64, ptr %z{word}",
-            f"  %{v}.new = or i64 %{v}.old, %{v}.bit", f"  store i64 %{v}.new, ptr %z{word}",
-        ]  # fmt: skip
-    return lines

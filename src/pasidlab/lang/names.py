@@ -6,18 +6,20 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.emit import fold
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.source import Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
 
 T = TypeVar("T")
 
-_BINARY = {
+_BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
-    ast.BitOr: operator.or_, ast.BitAnd: operator.and_, ast.BitXor: operator.xor, ast.FloorDiv: operator.floordiv,
+    ast.BitOr: operator.or_, ast.BitAnd: operator.and_, ast.BitXor: operator.xor, ast.FloorDiv: partial(fold, "div"),
 }  # fmt: skip
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.lang.flow import successors as flow_successors
-from pasidlab.lang.interpreter import Interpreter, param_values
+from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
 from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.layout import Layout
-from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText, expand_text
+from pasidlab.lang.llvm_expand import expand_text
+from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
 from pasidlab.lang.symmetry import Symmetry, canon_text
 
-SUCCESSORS_PER_CHOICE = 64
 PENDING_ELEMENT = 16
 """Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
 
@@ -99,7 +99,7 @@ class _Emitter:
                 actions.append((name, self.next_word))
                 self.counters.setdefault(action.name, []).append(self.next_word)
                 self.next_word += 1
-                self.bound += SUCCESSORS_PER_CHOICE if any(i.op == "choose" for i in action.code) else 1
+                self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
         watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
         ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
         watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
