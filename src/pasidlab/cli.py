@@ -15,6 +15,7 @@ HOLDS, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 _COMMANDS = {
     "check": "pasidlab.commands.check:check_command",
     "designs": "pasidlab.commands.check:designs_command",
+    "zoo": "pasidlab.zoo.command:zoo_command",
     "replay": "pasidlab.commands.replay:replay_command",
     "bench": "pasidlab.commands.bench:bench_command",
     "run": "pasidlab.live.command:run",
@@ -22,6 +23,7 @@ _COMMANDS = {
 _HELP = {
     "check": "Explore designs: a proof over the scope or a shortest counterexample.",
     "designs": "The designs of the debate.",
+    "zoo": "Historical bugs: each caught, each fix holds.",
     "replay": "Re-execute a saved counterexample step by step.",
     "bench": "Measure the engine beside its peers and the machine's limit.",
     "run": "Run a program that uses Intel DSA on a machine without it.",

@@ -164,8 +164,13 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
     known = [n for n, f in own.functions.items() if vocabulary().replacement(n, len(f.params))]
     if not known:
         names = ", ".join(sorted(n for n in partial if n)) or "no function of the model"
-        raise PasidlabError(f"{label} holds no whole function that is modelled; it changes lines of {names}", hint="--kernel TREE applies the patch to a source tree")
-    notes += [f"{name}() is changed, but only partly in the patch: the built-in one stays (--kernel TREE applies the patch)" for name in cut]
+        raise PasidlabError(
+            f"{label} holds no whole function that is modelled; it changes lines of {names}",
+            hint="--kernel TREE applies the patch to a source tree",
+        )
+    notes += [
+        f"{name}() is changed, but only partly in the patch: the built-in one stays (--kernel TREE applies the patch)" for name in cut
+    ]
     return Gathered(Path(label).name, base_of(own.functions), own, None, notes)
 
 

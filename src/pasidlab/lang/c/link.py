@@ -125,7 +125,9 @@ class Linker:
         known = sorted({*self.words.replacements, *(f for f in self.names.namespace.functions if not f.startswith("_"))})
         first = next(iter(self.program.functions.values()), None)
         if first is None:
-            return PasidlabError("there is no function definition here", hint=f"functions that can be replaced: {', '.join(sorted(self.words.replacements))}")
+            return PasidlabError(
+                "there is no function definition here", hint=f"functions that can be replaced: {', '.join(sorted(self.words.replacements))}"
+            )
         given = ", ".join(sorted(self.program.functions))
         return PasidlabError(f"nothing here replaces a kernel function: {given}", position=first.position, hint=nearest(first.name, known))
 

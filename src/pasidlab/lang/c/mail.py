@@ -15,7 +15,9 @@ _SERIES = re.compile(r"\[[^]]*PATCH[^]]*?(\d+)/(\d+)[^]]*\]", re.IGNORECASE)
 def looks_like_mail(text: str) -> bool:
     """Whether a text begins as a mail or a mailbox does."""
     head = text[:4000].lstrip()
-    return head.startswith("From ") or bool(re.match(r"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}", head) and re.search(r"(?mi)^(subject|from|date):", head))
+    return head.startswith("From ") or bool(
+        re.match(r"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}", head) and re.search(r"(?mi)^(subject|from|date):", head)
+    )
 
 
 def messages(data: bytes) -> list[bytes]:
@@ -44,7 +46,9 @@ def patches(data: bytes, name: str) -> list[Patch]:
         match = _SERIES.search(subject)
         found.append((int(match.group(1)) if match else number, patch))
     if not found:
-        raise PasidlabError(f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff")
+        raise PasidlabError(
+            f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff"
+        )
     return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
 
 

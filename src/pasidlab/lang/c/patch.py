@@ -82,7 +82,9 @@ def read_patch(lines: Sequence[tuple[int, str]], name: str) -> Patch:
         match = _HUNK.match(text)
         if match:
             if current is None:
-                raise PasidlabError("a hunk without the file it belongs to", position=Position(name, number), hint="the lines '---' and '+++' are missing")
+                raise PasidlabError(
+                    "a hunk without the file it belongs to", position=Position(name, number), hint="the lines '---' and '+++' are missing"
+                )
             i = _hunk(match, lines, i, current, patch)
             continue
         i += 1

@@ -172,7 +172,9 @@ def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mappin
         constants = {**unit.constants, **constants}
     wanted = {name: everything[name] for name in words.tree_functions if name in everything}
     if not wanted:
-        raise PasidlabError(f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood")
+        raise PasidlabError(
+            f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood"
+        )
     lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in words.tree_lines}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
     found = TreeProgram(tree, wanted, helpers, lines, constants, stubs or {})

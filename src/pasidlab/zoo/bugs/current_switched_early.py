@@ -1,0 +1,42 @@
+"""__switch_to(): FPU switching that goes by current reads the wrong task's flags if current is switched first."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import context, release
+from pasidlab.linux.fpu import switch_fpu_finish, switch_fpu_prepare
+from pasidlab.linux.sched import pick_next_task, set_current
+from pasidlab.machine.ambient import current, this_cpu
+
+
+@context("schedule")
+def schedule() -> None:
+    """test_thread_flag() asks the incoming task."""
+    prev = current
+    task = pick_next_task()
+    if task is not None:
+        this_cpu.loaded_mm = task.mm
+        task.cpu = this_cpu
+    set_current(task)
+    if prev is not None and (task is None or not task.need_fpu_load):
+        switch_fpu_prepare(prev)
+    if task is not None:
+        switch_fpu_finish(task)
+    if prev is not None:
+        release(prev)
+
+
+@context("schedule")
+def fixed_schedule() -> None:
+    """test_tsk_thread_flag() asks the outgoing task, whatever current is."""
+    prev = current
+    task = pick_next_task()
+    if task is not None:
+        this_cpu.loaded_mm = task.mm
+        task.cpu = this_cpu
+    set_current(task)
+    if prev is not None and not prev.need_fpu_load:
+        switch_fpu_prepare(prev)
+    if task is not None:
+        switch_fpu_finish(task)
+    if prev is not None:
+        release(prev)

@@ -1,0 +1,46 @@
+"""restore_fpregs_from_user(): a failing XRSTOR may have changed registers that pass for another task's copy."""
+
+from __future__ import annotations
+
+from pasidlab.linux.fpu import fpregs_deactivate, fpregs_lock, fpregs_mark_activate, fpregs_unlock, restore_fpregs_from_fpstate
+from pasidlab.linux.signal import BAD_FRAME, RESTORED, fault_in_user_page, xrstor_from_user_sigframe
+from pasidlab.machine.ambient import current
+from pasidlab.machine.cpu import XFEATURE_MASK_PASID
+
+
+def restore_fpregs_from_user() -> bool:
+    """The owner stays."""
+    while True:
+        fpregs_lock()
+        outcome = xrstor_from_user_sigframe()
+        if outcome != RESTORED:
+            fpregs_unlock()
+            if outcome == BAD_FRAME:
+                return False
+            fault_in_user_page()
+        else:
+            if current.need_fpu_load:
+                restore_fpregs_from_fpstate(current, XFEATURE_MASK_PASID)
+            fpregs_mark_activate()
+            fpregs_unlock()
+            return True
+
+
+def fixed_restore_fpregs_from_user() -> bool:
+    """The registers are nobody's copy any more."""
+    while True:
+        fpregs_lock()
+        outcome = xrstor_from_user_sigframe()
+        if outcome != RESTORED:
+            if current.need_fpu_load:
+                fpregs_deactivate(current)
+            fpregs_unlock()
+            if outcome == BAD_FRAME:
+                return False
+            fault_in_user_page()
+        else:
+            if current.need_fpu_load:
+                restore_fpregs_from_fpstate(current, XFEATURE_MASK_PASID)
+            fpregs_mark_activate()
+            fpregs_unlock()
+            return True

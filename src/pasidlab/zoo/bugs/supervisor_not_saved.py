@@ -1,0 +1,47 @@
+"""__fpu_restore_sig(), slow path: TIF_NEED_FPU_LOAD says that memory is the truth; then the registers must have been saved."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import event, maybe
+from pasidlab.linux.fpu import (
+    fpregs_deactivate,
+    fpregs_lock,
+    fpregs_mark_activate,
+    fpregs_unlock,
+    fpu_invalidate_fpregs_state,
+    restore_fpregs_from_fpstate,
+)
+from pasidlab.linux.signal import copy_uabi_to_xstate
+from pasidlab.machine.ambient import current
+from pasidlab.machine.cpu import XFEATURE_MASK_FPSTATE, xsaves
+
+
+def restore_slow_path() -> bool:
+    """The flag alone."""
+    fpregs_lock()
+    current.need_fpu_load = True
+    return finish_slow_path()
+
+
+def fixed_restore_slow_path() -> bool:
+    """Supervisor states are saved first."""
+    fpregs_lock()
+    if not current.need_fpu_load:
+        xsaves(current, XFEATURE_MASK_FPSTATE)
+        current.need_fpu_load = True
+    return finish_slow_path()
+
+
+def finish_slow_path() -> bool:
+    """The rest is the same."""
+    fpu_invalidate_fpregs_state(current)
+    fpregs_deactivate(current)
+    fpregs_unlock()
+    if event("fault") and maybe():
+        return False
+    copy_uabi_to_xstate(current, current.frame_user)
+    fpregs_lock()
+    restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
+    fpregs_mark_activate()
+    fpregs_unlock()
+    return True

@@ -1,0 +1,116 @@
+"""``pasidlab zoo``: the historical bugs and their verdicts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pasidlab.zoo.catalogue import CATALOGUE, Bug
+
+if TYPE_CHECKING:
+    from pasidlab.check.api import CheckResult
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found out about one bug: is it caught, and does its fixed twin hold?"""
+
+    bug: Bug
+    caught: CheckResult | None = None
+    repaired: CheckResult | None = None
+
+    @property
+    def steps(self) -> int | None:
+        """Length of the shortest counterexample for the property the bug breaks."""
+        found = self.caught.counterexamples if self.caught else ()
+        return next((len(c.steps) for c in found if c.property == self.bug.breaks), None)
+
+    @property
+    def as_expected(self) -> bool:
+        """The bug is caught and the fix holds; a bug outside the model asks nothing."""
+        return bool(self.bug.reason) or (self.steps is not None and self.repaired is not None and self.repaired.holds)
+
+
+def examine(bug: Bug, jobs: int | None = None) -> Row:
+    """Check a bug and its fixed twin in the bug's scope."""
+    from pasidlab.check.api import check
+    from pasidlab.zoo.specimen import buggy, fixed
+
+    if bug.reason:
+        return Row(bug)
+    return Row(bug, check(buggy(bug), bug.scope, jobs=jobs), check(fixed(bug), bug.scope, jobs=jobs))
+
+
+@click.command("zoo", epilog="Exit codes: 0 every bug caught and every fix holds, 1 otherwise, 2 bad input or usage.")
+@click.argument("name", required=False)
+@click.option("--jobs", type=click.IntRange(1), help="Threads (default: every CPU).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
+    """Historical bugs of FPU and PASID handling: each is caught, its fixed twin holds.
+
+    With a NAME: what the bug is, and its shortest counterexample.
+    """
+    from pasidlab.zoo.specimen import find
+
+    if name is not None:
+        row = examine(find(name), jobs)
+        click.echo(json.dumps(_document(row), indent=2) if as_json else _portrait(row))
+        return 0 if row.as_expected else 1
+    rows = []
+    if not as_json:
+        click.echo(HEADING)
+    for bug in CATALOGUE:
+        rows.append(examine(bug, jobs))
+        if not as_json:
+            click.echo(_line(rows[-1]))
+    if as_json:
+        click.echo(json.dumps({"zoo": [_document(row) for row in rows]}, indent=2))
+    else:
+        inside = [row for row in rows if not row.bug.reason]
+        good = sum(row.as_expected for row in inside)
+        click.echo(f"\n{good} of {len(inside)} bugs caught with a fix that holds; {len(rows) - len(inside)} outside the model")
+    return 0 if all(row.as_expected for row in rows) else 1
+
+
+HEADING = f"{'bug':<26}{'fixed by':<36}{'breaks':<14}{'caught':<12}fixed twin"
+
+
+def _line(row: Row) -> str:
+    bug = row.bug
+    if bug.reason:
+        return f"{bug.name:<26}{bug.fix:<36}{'-':<14}not expressed: {bug.reason}"
+    caught = f"{row.steps} steps" if row.steps is not None else "NOT CAUGHT"
+    assert row.repaired is not None
+    states = f"{row.repaired.verdict} ({row.repaired.states:,} states)"
+    return f"{bug.name:<26}{bug.fix:<36}{bug.breaks:<14}{caught:<12}{states}"
+
+
+def _portrait(row: Row) -> str:
+    from pasidlab.report.text import trace_text
+
+    bug = row.bug
+    blocks = [f"{bug.name}\n{'=' * len(bug.name)}", fill(bug.mechanism, 80), f"Fixed by: {bug.fix}"]
+    if bug.reason:
+        return "\n\n".join([*blocks, fill(f"Not expressed: {bug.reason}.", 80)])
+    assert row.caught is not None
+    blocks.append(f"Scope: {bug.scope}")
+    found = next((c for c in row.caught.counterexamples if c.property == bug.breaks), None)
+    if found is not None:
+        blocks.append(trace_text(found, bug.scope.cpus))
+    return "\n\n".join([*blocks, HEADING + "\n" + _line(row)])
+
+
+def _document(row: Row) -> dict[str, Any]:
+    bug = row.bug
+    document: dict[str, Any] = {"name": bug.name, "fix": bug.fix, "mechanism": bug.mechanism}
+    if bug.reason:
+        return {**document, "reason": bug.reason}
+    assert row.caught is not None and row.repaired is not None
+    return {
+        **document, "property": bug.breaks, "steps": row.steps, "file": bug.file, "verdict": row.caught.verdict,
+        "fixed": row.repaired.verdict, "states": row.caught.states, "fixed_states": row.repaired.states,
+    }  # fmt: skip
