@@ -1,0 +1,38 @@
+"""Recorded numbers of states and steps to break each promise: ``python tests/model/counts.py`` records them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pasidlab import designs
+from pasidlab.check.api import check
+from pasidlab.check.scope import Scope
+
+TABLE = Path(__file__).with_name("counts.json")
+
+
+def scope(events: str, *, cpus: int = 1, tasks: int = 1, mms: int = 1) -> Scope:
+    return Scope(cpus=cpus, tasks=tasks, mms=mms, pasids=mms, events=frozenset(events.split()))
+
+
+SCOPES = {
+    "interrupts": scope("preempt softirq hardirq idle"),
+    "signals": scope("preempt signal fault"),
+    "bind": scope("preempt ipi bind unbind exec exit device", mms=2),
+    "fork": scope("preempt fork exec", tasks=2, mms=2),
+    "kvm": scope("preempt migrate kvm", cpus=2),
+    "tracer": scope("preempt ptrace kthread", tasks=2),
+}
+
+
+def measured(design: str, name: str, **options: bool) -> dict[str, Any]:
+    found = check(designs.BUILT_IN[design], SCOPES[name], **options)
+    broken = {c.property: len(c.steps) for c in found.counterexamples}
+    return {"states": found.states, "transitions": found.transitions, "depth": found.depth, "broken": broken}
+
+
+if __name__ == "__main__":
+    table = {name: {design: measured(design, name) for design in designs.BUILT_IN} for name in SCOPES}
+    TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,49 @@
+"""Exact numbers: LazyReg, and every design in small scopes (``counts.py`` records them)."""
+
+import json
+from pathlib import Path
+
+import pytest
+from counts import SCOPES, TABLE, measured
+
+import pasidlab
+from pasidlab import designs
+from pasidlab.check.search import search
+from pasidlab.lang.ir import Property
+from pasidlab.lang.lower import build_model
+from pasidlab.lang.native import compile_model
+from pasidlab.lang.scope import Bounds
+
+LAZYREG = Path(pasidlab.__file__).parent / "examples" / "lazyreg.py"
+PROPERTIES = tuple(Property(name, name) for name in ("owner", "msrval", "coherent"))
+RECORDED = json.loads(TABLE.read_text(encoding="utf-8"))
+
+
+def lazyreg(tasks: int, *events: str):
+    bounds = Bounds({"cpus": 2, "tasks": tasks}, frozenset(events))
+    return search(compile_model(build_model("lazyreg", [LAZYREG], bounds, PROPERTIES)))
+
+
+def test_lazyreg():
+    two, three = lazyreg(2), lazyreg(3)
+    assert (two.states, two.violations, two.reason) == (39_886, {}, "complete")
+    assert (three.states, three.transitions, three.depth, three.violations) == (3_020_393, 12_993_552, 35, {})
+
+
+def test_lazyreg_with_its_bug():
+    assert {PROPERTIES[bit].name: v.steps for bit, v in lazyreg(3, "bug").violations.items()}["coherent"] == 12
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("design", designs.BUILT_IN)
+def test_designs(design, scope):
+    assert measured(design, scope) == RECORDED[scope][design]
+
+
+@pytest.mark.parametrize("design", ["early", "late-either"])
+@pytest.mark.parametrize("scope", ["interrupts", "signals", "bind", "kvm"])
+@pytest.mark.parametrize("reduction", ["merged", "symmetric"])
+def test_reductions_keep_the_verdicts(design, scope, reduction):
+    full = measured(design, scope, **{reduction: False})
+    assert set(full["broken"]) == set(RECORDED[scope][design]["broken"])
+    assert full["states"] >= RECORDED[scope][design]["states"]
