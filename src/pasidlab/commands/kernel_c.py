@@ -25,8 +25,13 @@ def is_c(name: str) -> bool:
 
 
 def open_design(
-    name: str, *, base: str | None = None, config: Iterable[str] = (), stubs: Iterable[str] = (),
-    kernel: str | None = None, quiet: bool = True
+    name: str,
+    *,
+    base: str | None = None,
+    config: Iterable[str] = (),
+    stubs: Iterable[str] = (),
+    kernel: str | None = None,
+    quiet: bool = True,
 ) -> Design:
     """The design of a name on the command line: built in, a Python file, or anything the C front end reads.
 

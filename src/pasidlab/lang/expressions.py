@@ -38,7 +38,7 @@ class Expressions:
         operand, domain = self.expression(node)
         return self.builder.unary("copy", (operand, domain), self.at(node)) if isinstance(operand, str) else (operand, domain)
 
-    def expression(self, node: ast.expr) -> Value:  # noqa: RET503 - reject() does not return
+    def expression(self, node: ast.expr) -> Value:
         """Compile an expression to a constant or a local."""
         constant = self.names.constant(node, self.file) if not isinstance(node, ast.Name) or node.id not in self.builder.locals else None
         if constant is not None:

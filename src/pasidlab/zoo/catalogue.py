@@ -77,7 +77,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "supervisor-not-saved", "98265c17efa9 (v5.8)",
-        "The slow path of sigreturn set TIF_NEED_FPU_LOAD without XSAVES. The supervisor states that were live are lost and a stale image is restored.",
+        "The slow path of sigreturn set TIF_NEED_FPU_LOAD without XSAVES. "
+        "The supervisor states that were live are lost and a stale image is restored.",
         "isolated", "supervisor_not_saved.py", events="preempt signal",
     ),
     Bug(
@@ -99,7 +100,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "cached-copy-survives", "not merged (2021-09)",
-        "The memory image was edited but last_cpu was not reset. Back on a CPU that still holds the old registers the task takes them for its copy.",
+        "The memory image was edited but last_cpu was not reset. "
+        "Back on a CPU that still holds the old registers the task takes them for its copy.",
         "served", "cached_copy_survives.c", "late-either", events="preempt migrate softirq",
     ),
     Bug(
@@ -115,7 +117,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "clone-foreign-registers", "mutant",
-        "fpu_clone() saves the registers although TIF_NEED_FPU_LOAD is set and another task's are loaded. The child starts with a stranger's state.",
+        "fpu_clone() saves the registers although TIF_NEED_FPU_LOAD is set and another task's are loaded. "
+        "The child starts with a stranger's state.",
         "preserved", "clone_foreign_registers.c", tasks=2, mms=1, events="preempt softirq clone",
     ),
     Bug(
@@ -146,7 +149,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "drain-under-spinlock", "c43e1ccdebf2 and its successor (v6.13)",
-        "The notifier's release drained page requests, which sleeps, under a spinlock. Now the entry is left non-present and unbinding drains.",
+        "The notifier's release drained page requests, which sleeps, under a spinlock. "
+        "Now the entry is left non-present and unbinding drains.",
         "sound_kernel", "drain_under_spinlock.py", mms=2, events="preempt bind exit device",
     ),
     Bug(
@@ -156,7 +160,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "open-error-path", "fixed in 6.12.117",
-        "On the error path of idxd_cdev_open() put_device() runs the release: drain, unbind, free. The function falls through and does it a second time.",
+        "On the error path of idxd_cdev_open() put_device() runs the release: drain, unbind, free. "
+        "The function falls through and does it a second time.",
         "sound_kernel", "open_error_path.py", mms=1, events="preempt bind unbind",
     ),
     Bug(
@@ -210,7 +215,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "clear-ipi-too-early", "dead code of v5.15",
-        "Unbinding sent the clearing IPI before mm->pasid was cleared. Every CPU read the old number again and kept it, valid, after it was freed.",
+        "Unbinding sent the clearing IPI before mm->pasid was cleared. "
+        "Every CPU read the old number again and kept it, valid, after it was freed.",
         "no_stale", "clear_ipi_too_early.c", "eager-ipi", events="preempt ipi bind unbind",
     ),
     Bug(
@@ -221,17 +227,20 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "activated-flag-inherited", "a3d29e8291b6 (v5.18)",
-        "A child that inherits pasid_activated but not the PASID cannot be fixed up: its first ENQCMD is fatal. Hence the reset in dup_task_struct().",
+        "A child that inherits pasid_activated but not the PASID cannot be fixed up: its first ENQCMD is fatal. "
+        "Hence the reset in dup_task_struct().",
         "served", "activated_flag_inherited.py", tasks=2, mms=1, events="preempt clone",
     ),
     Bug(
         "exec-keeps-registers", "mutant",
-        "exec empties the image but forgets last_cpu = -1, and the registers still pass for its copy. The new program runs on with the old PASID.",
+        "exec empties the image but forgets last_cpu = -1, and the registers still pass for its copy. "
+        "The new program runs on with the old PASID.",
         "refused", "exec_keeps_registers.c", "early-read", mms=2, events="preempt exec bind",
     ),
     Bug(
         "ptrace-keeps-copy", "mutant",
-        "A tracer replaces the image of a stopped task but forgets last_cpu = -1. The task comes back to its CPU and finds the old registers valid.",
+        "A tracer replaces the image of a stopped task but forgets last_cpu = -1. "
+        "The task comes back to its CPU and finds the old registers valid.",
         "preserved", "ptrace_keeps_copy.py", tasks=2, events="preempt ptrace",
     ),
 )  # fmt: skip

@@ -123,7 +123,7 @@ class Calls:
             return Place(nothing=True)
         (statement,) = self.template.expand(meaning.text, {"x": element})
         assert isinstance(statement, ast.Expr)
-        return Place(node=statement.value, view=meaning.view)
+        return Place(node=statement.value, view=meaning.view, element=element, store=self.vocabulary.stores.get(key, ""))
 
     def _pointed(self, node: Node) -> Place:
         inner = node
@@ -402,6 +402,8 @@ class Calls:
                 return self.template.bind((0, BOOL))
             return place.node
         value = self.value(node)
+        if argument.name == "c":
+            value = self.truth(value, self.at(node))
         return self.template.bind((value.operand, value.domain))
 
     def _possible(self, argument: Argument, node: Node) -> bool:
@@ -430,10 +432,11 @@ class Calls:
         values = [self.value(a) for a in arguments]
         if any(v.view == UNKNOWN for v in values):
             return POISON
+        cpu = Ref("Cpu", self.names.counts["Cpu"])
         given = [
-            as_domain((v.operand, v.domain), Ref("Cpu", self.names.counts["Cpu"])) if p.name in self.vocabulary.variables else (v.operand, v.domain)
+            as_domain((v.operand, v.domain), cpu) if p.name in self.vocabulary.variables else (v.operand, v.domain)
             for p, v in zip(function.params, values, strict=True)
-        ]  # fmt: skip
+        ]
         self.template.position = self.at(node)
         operand, domain = self.template.emit_call(self.template.c_functions[function.name], given)
         view = function.result.struct if function.result.struct in self.vocabulary.structs else ""

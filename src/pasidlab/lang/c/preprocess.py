@@ -256,7 +256,7 @@ class Preprocessor:
 
     def _substitute(self, macro: Macro, arguments: list[list[Token]], at: Token, hidden: frozenset[str], depth: int) -> list[Token]:
         assert macro.params is not None
-        given = dict(zip(macro.params, arguments, strict=True))
+        given = {name: _stripped(argument) for name, argument in zip(macro.params, arguments, strict=True)}
         body = [t for n, t in enumerate(macro.body) if not (t.kind == "space" and _beside_paste(macro.body, n))]
         out: list[Token] = []
         i = 0
@@ -290,6 +290,15 @@ class Preprocessor:
         return out
 
 
+def _stripped(tokens: list[Token]) -> list[Token]:
+    start, end = 0, len(tokens)
+    while start < end and tokens[start].kind in ("space", "newline"):
+        start += 1
+    while end > start and tokens[end - 1].kind in ("space", "newline"):
+        end -= 1
+    return tokens[start:end]
+
+
 def _beside_paste(body: Sequence[Token], n: int) -> bool:
     return (n + 1 < len(body) and body[n + 1].text == "##") or (n > 0 and body[n - 1].text == "##")
 
@@ -303,9 +312,9 @@ def _bracketed(tokens: Sequence[Token], i: int) -> tuple[bool, int, list[list[To
     depth, pieces = 0, [[]]  # type: tuple[int, list[list[Token]]]
     while i < len(tokens):
         text = tokens[i].text
-        if text in "([{" and tokens[i].kind == "punct":
+        if text == "(":
             depth += 1
-        elif text in ")]}" and tokens[i].kind == "punct":
+        elif text == ")":
             depth -= 1
             if depth == 0:
                 return True, i + 1, pieces

@@ -98,7 +98,10 @@ class TreeProgram:
 
     def _keep(self, linker: Linker, error: PasidlabError) -> bool:
         """Leave out the functions that cannot be compiled; False if there are none to blame."""
-        found = {name: f"it uses {what} '{used}' ({at})" for name, (used, what, at) in linker.unknowns.used_by.items()}
+        found = {
+            name: f"it calls {used}(): {self.kept[used]}" if used in self.kept else f"it uses {what} '{used}' ({at})"
+            for name, (used, what, at) in linker.unknowns.used_by.items()
+        }
         if not found and linker.failed:
             found = {linker.failed: str(error).split("\n")[0]}
         fresh = {name: why for name, why in found.items() if name not in self.kept}

@@ -99,6 +99,7 @@ class Vocabulary:
     values: dict[str, Meaning]
     structs: dict[str, str]
     members: dict[str, Meaning]
+    stores: dict[str, str]
     bits: dict[str, dict[str, str]]
     percpu: dict[str, Meaning]
     percpu_negated: dict[str, str]
@@ -188,7 +189,7 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(
         data["config"], data["features"], macros_of(data["macros"]["text"], str(path), data["config"]),
         {name: meaning(right) for name, right in data["values"].items()}, data["structs"],
-        {name: meaning(right) for name, right in data["members"].items()}, data["bits"],
+        {name: meaning(right) for name, right in data["members"].items()}, data["stores"], data["bits"],
         {name: meaning(right) for name, right in data["percpu"].items()}, data["percpu_negated"],
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls, data["ignored"],
         tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
