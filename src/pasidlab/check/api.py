@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pasidlab.check.model import design_model
+from pasidlab.check.model import design_model, exact
 from pasidlab.check.scope import DEFAULT_PARTS, Scope
 from pasidlab.check.trace import Counterexample, Replayer
 from pasidlab.designs import Design, find
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import Function
+from pasidlab.lang.ir import Function, Model
 from pasidlab.lang.names import nearest
 from pasidlab.linux.promises import PROPERTIES
 
 if TYPE_CHECKING:
     from pasidlab.check.result import Budget, Progress, SearchResult, StopReason
+    from pasidlab.lang.native import NativeModel
 
 Verdict = Literal["holds", "violated", "inconclusive"]
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
-OnPartProgress = Callable[[str, "Progress"], None]
+OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
+OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
 NAMES = tuple(p.name for p in PROPERTIES)
 STATES_AFTER_VIOLATION = 3_000_000
 
@@ -140,62 +145,125 @@ def check(
 
     Raises PasidlabError for bad input, and for a model error (a value outside its domain) with its place.
     """
-    design = find(design) if isinstance(design, str) else design
-    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
-    wanted = wanted_properties(properties)
-    results = []
-    for name, part in parts.items():
-        made = functions(part) if callable(functions) else dict(functions or {})
-        results.append(_explore(design, name, part, wanted, jobs, budget, progress, made, merged, symmetric))
-        if results[-1].reason == "interrupted":
-            break
+    (result,) = check_each(
+        [find(design) if isinstance(design, str) else design], scope, properties=properties, jobs=jobs, budget=budget,
+        progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, merged=merged, symmetric=symmetric,
+    )  # fmt: skip
+    return result
+
+
+def check_each(
+    designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
+    jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
+    merged: bool = True, symmetric: bool = True,
+) -> Iterator[CheckResult]:  # fmt: skip
+    """``check`` for several designs, in turn; an interrupted one is the last. While a model is explored the next one is compiled."""
     from pasidlab.check.coverage import unexecuted_lines
 
-    return CheckResult(design.name, tuple(results), unexecuted_lines(design, results))
+    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
+    run = _Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric)
+    with ThreadPoolExecutor(max_workers=1) as builder:
+        models = _ahead(builder, [partial(run.build, design, name, part) for design in designs for name, part in parts.items()])
+        for design in designs:
+            results: list[PartResult] = []
+            for _ in parts:
+                results.append(run.explore(next(models)))
+                if results[-1].reason == "interrupted":
+                    break
+            yield CheckResult(design.name, tuple(results), unexecuted_lines(design, results))
+            if results[-1].reason == "interrupted":
+                models.close()
+                return
 
 
-def _explore(
-    design: Design, name: str, scope: Scope, wanted: tuple[str, ...], jobs: int | None, budget: Budget | None,
-    progress: OnPartProgress | None, functions: dict[str, Function], merged: bool, symmetric: bool,
-) -> PartResult:  # fmt: skip
-    from pasidlab.check.coverage import covered_lines
-    from pasidlab.check.result import Budget
-    from pasidlab.check.search import search
-    from pasidlab.lang.native import compile_model
-
-    model = design_model(design, scope, merged=merged, functions=functions)
-    native = compile_model(model, symmetric=symmetric)
-    limits = budget or Budget()
-    if limits.after_violation is None and len(wanted) == len(NAMES):
-        limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
-    found = search(native, jobs=jobs, budget=limits, progress=(lambda p: progress(name, p)) if progress else None)
-    replayer = Replayer(Interpreter(model, symmetric=symmetric))
-    _raise_model_error(found, replayer)
-    broken = _counterexamples(found, replayer, wanted)
-    if broken and model.forget:
-        exact = Replayer(Interpreter(design_model(design, scope, merged=merged, abstract=False, functions=functions)))
-        broken = [exact.same_moves(c) or replace(c, exact=False) for c in broken]
-    if "served" in wanted and found.again and not any(c.property == "served" for c in broken):
-        broken += _liveness(design, scope, jobs, limits, functions, merged)
-    executed, present = covered_lines(native, found.counters)
-    return PartResult(
-        name, scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds,
-        found.bytes_per_state,
-        tuple(_property_result(name, found, native.properties, broken) for name in wanted), tuple(broken), executed, present,
-    )  # fmt: skip
+def _ahead(builder: ThreadPoolExecutor, builds: Sequence[Callable[[], _Built]]) -> Generator[_Built, None, None]:
+    """What each build gives, in turn, the one after it being under way."""
+    futures: deque[Future[_Built]] = deque()
+    try:
+        for build in builds:
+            futures.append(builder.submit(build))
+            if len(futures) > 1:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
-def _liveness(
-    design: Design, scope: Scope, jobs: int | None, budget: Budget, functions: dict[str, Function], merged: bool
-) -> list[Counterexample]:
-    """Repeated faults were seen: look for a fair cycle, in the graph of states themselves (not of classes)."""
-    from pasidlab.check.liveness import faults_for_ever
-    from pasidlab.check.search import search
-    from pasidlab.lang.native import compile_model
+@dataclass(frozen=True)
+class _Built:
+    """A model ready to be explored."""
 
-    model = design_model(design, scope, merged=merged, functions=functions)
-    found = search(compile_model(model), jobs=jobs, budget=budget)
-    return faults_for_ever(found, Replayer(Interpreter(model)), "served", scope.tasks)
+    design: Design
+    name: str
+    scope: Scope
+    model: Model
+    native: NativeModel
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What was asked of all explorations of one call."""
+
+    wanted: tuple[str, ...]
+    jobs: int | None
+    budget: Budget | None
+    progress: OnProgress | None
+    functions: Functions | None
+    merged: bool
+    symmetric: bool
+
+    def build(self, design: Design, name: str, scope: Scope) -> _Built:
+        """The model of a design in a scope, compiled."""
+        from pasidlab.lang.native import compile_model
+
+        made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
+        model = design_model(design, scope, merged=self.merged, functions=made)
+        return _Built(design, name, scope, model, compile_model(model, symmetric=self.symmetric))
+
+    def explore(self, built: _Built) -> PartResult:
+        """Explore one part and replay what it found."""
+        from pasidlab.check.coverage import covered_lines
+        from pasidlab.check.search import search
+
+        model, native = built.model, built.native
+        found = search(native, jobs=self.jobs, budget=self._limits(), progress=self._reporter(built))
+        replayer = Replayer(Interpreter(model, symmetric=self.symmetric))
+        _raise_model_error(found, replayer)
+        broken = _counterexamples(found, replayer, self.wanted)
+        if broken and model.forget:
+            remembers = Replayer(Interpreter(exact(model)))
+            broken = [remembers.same_moves(c) or replace(c, exact=False) for c in broken]
+        if "served" in self.wanted and found.again and not any(c.property == "served" for c in broken):
+            broken += self._liveness(built)
+        executed, present = covered_lines(native, found.counters)
+        return PartResult(
+            built.name, built.scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds,
+            found.bytes_per_state, tuple(_property_result(name, found, native.properties, broken) for name in self.wanted),
+            tuple(broken), executed, present,
+        )  # fmt: skip
+
+    def _limits(self) -> Budget:
+        from pasidlab.check.result import Budget
+
+        limits = self.budget or Budget()
+        if limits.after_violation is None and len(self.wanted) == len(NAMES):
+            limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
+        return limits
+
+    def _reporter(self, built: _Built) -> Callable[[Progress], None] | None:
+        report = self.progress
+        return (lambda now: report(built.design.name, built.name, now)) if report else None
+
+    def _liveness(self, built: _Built) -> list[Counterexample]:
+        """Repeated faults were seen: look for a fair cycle, in the graph of states themselves (not of classes)."""
+        from pasidlab.check.liveness import faults_for_ever
+        from pasidlab.check.search import search
+        from pasidlab.lang.native import compile_model
+
+        found = search(compile_model(built.model), jobs=self.jobs, budget=self._limits())
+        return faults_for_ever(found, Replayer(Interpreter(built.model)), "served", built.scope.tasks)
 
 
 def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:

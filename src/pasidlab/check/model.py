@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pasidlab
@@ -34,4 +35,10 @@ def design_model(
     """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all."""
     files = [*kernel_files(), design.path, *extra]
     made = functions or design.functions
-    return build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, abstract=abstract, functions=made)
+    model = build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, functions=made)
+    return model if abstract else exact(model)
+
+
+def exact(model: Model) -> Model:
+    """The same model, forgetting nothing."""
+    return replace(model, forget=None)

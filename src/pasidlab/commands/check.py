@@ -66,7 +66,7 @@ def check_command(
     Without a name every built-in design is explored and the verdict table printed. Without a scope each is explored in the default
     parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids, --events makes one scope of your own.
     """
-    from pasidlab.check.api import check, wanted_properties
+    from pasidlab.check.api import check_each, wanted_properties
     from pasidlab.check.result import Budget
     from pasidlab.commands.kernel_c import open_design
     from pasidlab.commands.progress import Progress
@@ -81,23 +81,19 @@ def check_command(
     ]
     scope = scope_from(cpus, tasks, mms, pasids, events)
     budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
-    results: list[CheckResult] = []
-    for design in chosen:
-        with Progress(design.name) as progress:
-            results.append(
-                check(
-                    design,
-                    scope,
-                    properties=properties,
-                    jobs=jobs,
-                    budget=budget,
-                    progress=progress.update,
-                    merged=not no_merge,
-                    symmetric=not no_symmetry,
-                )
+    with Progress() as progress:
+        results = list(
+            check_each(
+                chosen,
+                scope,
+                properties=properties,
+                jobs=jobs,
+                budget=budget,
+                progress=progress.update,
+                merged=not no_merge,
+                symmetric=not no_symmetry,
             )
-        if results[-1].parts[-1].reason == "interrupted":
-            break
+        )
     document = results_json(results, {d.name: d.origin or str(d.path) for d in chosen})
     if output:
         _write(output, document)

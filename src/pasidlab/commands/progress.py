@@ -17,8 +17,7 @@ QUIET_SECONDS = 2.0
 class Progress:
     """Shows a status line on stderr once an exploration has taken QUIET_SECONDS."""
 
-    def __init__(self, design: str) -> None:
-        self.design = design
+    def __init__(self) -> None:
         self.status: Status | None = None
 
     def __enter__(self) -> Progress:
@@ -28,12 +27,12 @@ class Progress:
         if self.status:
             self.status.stop()
 
-    def update(self, part: str, report: Report) -> None:
+    def update(self, design: str, part: str, report: Report) -> None:
         """One report of the engine."""
         if report.elapsed < QUIET_SECONDS or not sys.stderr.isatty():
             return
         text = (
-            f"{self.design}, {part}: {report.states:,} states, {report.rate / 1e6:.2f} M/s, depth {report.depth}, "
+            f"{design}, {part}: {report.states:,} states, {report.rate / 1e6:.2f} M/s, depth {report.depth}, "
             f"frontier {report.frontier:,}, {report.bytes / 1e9:.2f} GB, {report.elapsed:.0f} s{_estimate(report)}"
         )
         if self.status is None:

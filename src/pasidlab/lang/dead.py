@@ -38,7 +38,8 @@ def drop_dead_fields(fields: dict[str, Field], pieces: Sequence[Piece], keep: fr
             return fields
         fields = {path: f for path, f in fields.items() if path not in gone}
         for piece in pieces:
-            piece.code = simplify(_without(piece.code, gone), piece.roots)
+            if any(instr.field in gone for instr in piece.code):
+                piece.code = simplify(_without(piece.code, gone), piece.roots)
 
 
 def _without(code: Code, gone: dict[str, int]) -> Code:

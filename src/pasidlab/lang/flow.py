@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, TERMINATORS, Instr, Operand
+from pasidlab.lang.ir import BINARY, TERMINATORS, VALUES, Instr, Operand
 
 T = TypeVar("T")
 Code = list[Instr]
+FOLDABLE = BINARY | {"not", "branch"}
 
 
 def successors(code: Code) -> list[list[int]]:
@@ -76,8 +76,9 @@ def _single_constants(code: Code) -> dict[str, Operand]:
 def _propagate(code: Code) -> tuple[Code, bool]:
     known, result, changed = _single_constants(code), [], False
     for instr in code:
-        args = tuple(known.get(arg, arg) if kind in "ai" and isinstance(arg, str) else arg for kind, arg in instr.shaped())
-        new = instr if args == instr.args else replace(instr, args=args)
+        new = instr
+        if any(operand in known for operand in instr.operands()):
+            new = instr.with_args(*(known.get(a, a) if kind in "ai" and isinstance(a, str) else a for kind, a in instr.shaped()))
         new = _fold(new)
         changed |= new is not instr
         result.append(new)
@@ -85,16 +86,18 @@ def _propagate(code: Code) -> tuple[Code, bool]:
 
 
 def _fold(instr: Instr) -> Instr:
+    if instr.op not in FOLDABLE:
+        return instr
     operands = instr.operands()
     if instr.op in BINARY and all(isinstance(o, int) for o in operands):
         value = computed(instr.op, int(operands[0]), int(operands[1]))
-        return instr if value is None else replace(instr, op="copy", args=(instr.args[0], value))
+        return instr if value is None else instr.with_args(instr.args[0], value, op="copy")
     if instr.op == "not" and isinstance(operands[0], int):
-        return replace(instr, op="copy", args=(instr.args[0], int(not operands[0])))
+        return instr.with_args(instr.args[0], int(not operands[0]), op="copy")
     if instr.op == "branch" and isinstance(operands[0], int):
-        return replace(instr, op="jump", args=(instr.args[1 if operands[0] else 2],))
+        return instr.with_args(instr.args[1 if operands[0] else 2], op="jump")
     if instr.op == "branch" and instr.args[1] == instr.args[2]:
-        return replace(instr, op="jump", args=(instr.args[1],))
+        return instr.with_args(instr.args[1], op="jump")
     return instr
 
 
@@ -117,7 +120,7 @@ def _thread(code: Code, roots: set[str]) -> Code:
     for i, instr in enumerate(code):
         if instr.op in ("jump", "branch", "switch"):
             args = tuple(target.get(str(a), a) if kind == "l" else a for kind, a in instr.shaped())
-            instr = replace(instr, args=args) if args != instr.args else instr
+            instr = instr.with_args(*args) if args != instr.args else instr
         if instr.op == "jump":
             j = i + 1
             while j < len(code) and code[j].op == "label" and code[j].args[0] != instr.args[0]:
@@ -130,9 +133,12 @@ def _thread(code: Code, roots: set[str]) -> Code:
 
 
 def _drop_unused(code: Code) -> Code:
-    used = {operand for instr in code for operand in instr.operands() if isinstance(operand, str)}
-    pure = BINARY - {"div", "mod"} | {"copy", "not", "inv"}
-    return [instr for instr in code if not (instr.op in pure and instr.dst not in used)]
+    while True:
+        used = {operand for instr in code for operand in instr.operands()}
+        kept = [instr for instr in code if not (instr.op in VALUES and instr.args[0] not in used)]
+        if len(kept) == len(code):
+            return code
+        code = kept
 
 
 def liveness(code: Code) -> list[frozenset[str]]:

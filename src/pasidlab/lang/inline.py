@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import CPU, Function, Instr, Operand, Site
@@ -52,7 +51,7 @@ class Inliner:
             self.code.append(Instr("atomic", ("end",), here))
 
     def _instruction(self, instr: Instr, caller: Site | None, dst: str | None, end: str, active: tuple[str, ...]) -> None:
-        site = replace(instr.site, caller=caller)
+        site = Site(instr.site.function, instr.site.position, caller)
         if instr.op == "call":
             self.call(str(instr.args[1]), instr.args[2:], instr.dst, site, active)
         elif instr.op == "return":
@@ -60,7 +59,7 @@ class Inliner:
                 self.code.append(Instr("copy", (dst, instr.args[0]), site))
             self.code.append(Instr("jump", (end,), site))
         else:
-            self.code.append(replace(instr, site=site))
+            self.code.append(Instr(instr.op, instr.args, site, instr.text))
 
     def emit(self, op: str, *args: Operand, site: Site) -> None:
         """Append one instruction of the lowering's own."""

@@ -7,7 +7,8 @@ same operations; the interpreter and the native backend execute ``Action``s and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 
 from pasidlab.errors import Position
 from pasidlab.lang.types import Domain, Field
@@ -55,6 +56,24 @@ VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "shl", "shr
 BINARY = VALUES - {"copy", "not", "inv"} | {"div", "mod"}
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
 TERMINATORS = frozenset({"jump", "branch", "switch", "return", "end"})
+ASSIGNING = frozenset(op for op, shape in OPS.items() if shape.startswith("d"))
+
+
+@cache
+def _letters(op: str, count: int) -> tuple[str, ...]:
+    """The shape letter of each of an operation's ``count`` arguments."""
+    letters = OPS[op].split()
+    if letters and letters[-1].startswith("*"):
+        letters[-1:] = [letters[-1][1:]] * (count - len(letters) + 1)
+    if len(letters) != count:
+        raise ValueError(f"{op} does not take {count} arguments")
+    return tuple(letters)
+
+
+@cache
+def _places(op: str, count: int, kinds: str) -> tuple[int, ...]:
+    """Which of an operation's ``count`` arguments are of the kinds given."""
+    return tuple(n for n, letter in enumerate(_letters(op, count)) if letter in kinds)
 
 
 @dataclass(frozen=True)
@@ -85,22 +104,20 @@ class Instr:
     @property
     def dst(self) -> str | None:
         """The local this instruction assigns, if any."""
-        return str(self.args[0]) if OPS[self.op].startswith("d") else None
+        return str(self.args[0]) if self.op in ASSIGNING else None
 
     def operands(self) -> tuple[Operand, ...]:
         """The values read: constants and locals, in order."""
-        return tuple(arg for kind, arg in self.shaped() if kind in "ai")
+        args = self.args
+        return tuple([args[n] for n in _places(self.op, len(args), "ai")])
 
     def shaped(self) -> list[tuple[str, Operand]]:
         """Each argument with its shape letter."""
-        letters = OPS[self.op].split()
-        if letters and letters[-1].startswith("*"):
-            letters[-1:] = [letters[-1][1:]] * (len(self.args) - len(letters) + 1)
-        return list(zip(letters, self.args, strict=True))
+        return list(zip(_letters(self.op, len(self.args)), self.args, strict=True))
 
     def labels(self) -> tuple[str, ...]:
         """Labels this instruction may go to (or defines)."""
-        return tuple(str(arg) for kind, arg in self.shaped() if kind == "l")
+        return tuple([str(self.args[n]) for n in _places(self.op, len(self.args), "l")])
 
     @property
     def field(self) -> str | None:
@@ -109,12 +126,16 @@ class Instr:
 
     def renamed(self, names: dict[str, Operand], labels: dict[str, str]) -> Instr:
         """A copy with locals and labels replaced."""
-        mapping: dict[str, Mapping[str, Operand]] = {"d": names, "a": names, "i": names, "l": labels}
-        args: list[Operand] = []
-        for kind, arg in self.shaped():
-            table = mapping.get(kind)
-            args.append(table.get(arg, arg) if table is not None and isinstance(arg, str) else arg)
-        return replace(self, args=tuple(args))
+        args = list(self.args)
+        tables: tuple[tuple[str, Mapping[str, Operand]], ...] = (("dai", names), ("l", labels))
+        for kinds, table in tables:
+            for n in _places(self.op, len(args), kinds):
+                args[n] = table.get(args[n], args[n])  # type: ignore[arg-type]
+        return Instr(self.op, tuple(args), self.site, self.text)
+
+    def with_args(self, *args: Operand, op: str = "") -> Instr:
+        """A copy with other arguments, and perhaps another operation."""
+        return Instr(op or self.op, args, self.site, self.text)
 
 
 @dataclass(frozen=True)

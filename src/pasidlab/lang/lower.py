@@ -83,12 +83,12 @@ class Lowering:
     functions: Functions
     properties: tuple[Property, ...]
     merged: bool = True
-    abstract: bool = True
 
     def build(self) -> Model:
         """The lowered model."""
         entries = entries_of(self.names)
         self.entry_pc: dict[str, int] = {}
+        self.flat: dict[str, Code] = {}
         programs = self._programs(entries)
         if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
@@ -114,7 +114,7 @@ class Lowering:
                 for e, action in plain["never"] + plain["stuck"]
             ),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
-            plain["forget"][0][1] if plain["forget"] and self.abstract else None,
+            plain["forget"][0][1] if plain["forget"] else None,
             tuple(
                 s.name for s in self.names.namespace.structs.values()
                 if s.symmetric and not any(s.name in low.ordered for low in lowered)
@@ -128,6 +128,11 @@ class Lowering:
         return self.functions(name)
 
     def _flat(self, entry: Entry) -> Code:
+        if entry.function not in self.flat:
+            self.flat[entry.function] = self._flattened(entry)
+        return self.flat[entry.function]
+
+    def _flattened(self, entry: Entry) -> Code:
         inliner = _SleepingInliner(self._lookup)
         dst = "%truth" if entry.role in PREDICATES else None
         inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
@@ -328,7 +333,6 @@ def build_model(
     properties: tuple[Property, ...],
     *,
     merged: bool = True,
-    abstract: bool = True,
     functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name."""
@@ -340,7 +344,7 @@ def build_model(
             del space.functions[name_]
     names = Names(space, bounds)
     made = functions(names) if callable(functions) else functions
-    return Lowering(name, names, Functions(names, made), properties, merged, abstract).build()
+    return Lowering(name, names, Functions(names, made), properties, merged).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:
