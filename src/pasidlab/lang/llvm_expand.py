@@ -7,21 +7,27 @@ from collections.abc import Iterable
 from pasidlab.lang.llvm_text import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_BROKEN, WHEN_STUCK
 
 
-def expand_text(words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], count: bool) -> str:
-    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter).
+def expand_text(
+    words: int, actions: Iterable[tuple[str, int, int]], predicates: Iterable[tuple[str, int, int]], count: bool, cpus: int
+) -> str:
+    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter, CPU).
 
+    An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them.
     ``count``: the counters are kept.
     """
     lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
     for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
         lines += [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}", f"  store i64 0, ptr %z{word}"]
+    for cpu in range(2, cpus + 1):
+        lines += [f"  %state{cpu} = alloca [{words} x i64]", f'  call void @"first.{cpu}"(ptr %state, ptr %state{cpu})']
     predicates = list(predicates)
     lines += _predicate_lines([p for p in predicates if p[1] != WHEN_STUCK], "p")
     total = "0"
-    for n, (name, counter) in enumerate(actions):
+    for n, (name, counter, cpu) in enumerate(actions):
+        state = f"%state{cpu}" if cpu > 1 else "%state"
         lines += [
             f"  %m{n} = mul i64 {total}, {words}", f"  %a{n} = getelementptr i64, ptr %out, i64 %m{n}",
-            f'  %n{n} = call i64 @"{name}"(ptr %state, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
+            f'  %n{n} = call i64 @"{name}"(ptr {state}, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
         ]  # fmt: skip
         lines += [] if not count else [
             f"  %c{n} = getelementptr i64, ptr %seen, i64 {counter}", f"  %v{n} = load i64, ptr %c{n}",

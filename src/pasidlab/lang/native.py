@@ -16,10 +16,12 @@ from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.layout import Layout
 from pasidlab.lang.llvm_expand import expand_text
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
-from pasidlab.lang.symmetry import Symmetry, canon_text
+from pasidlab.lang.symmetry import Symmetry, canon_text, first_text
 
 PASSES = ("always_inliner", "sroa", "sccp", "simplify_cfg", "instruction_combine", "simplify_cfg", "dead_store_elimination")
 """LLVM passes in order. The standard pipelines take twice as long, and by inlining large actions make code half as fast."""
+
+CPU_STRUCT = "Cpu"
 
 PENDING_ELEMENT = 16
 """Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
@@ -92,14 +94,20 @@ class _Emitter:
         if self.symmetry.structs:
             parts.append(canon_text(self.symmetry))
             after.append("call void @canon(ptr SLOT)")
-        actions: list[tuple[str, int]] = []
+        one_cpu = CPU_STRUCT in self.symmetry.structs  # then the code for the first serves for the others
+        cpus = self.symmetry.counts[CPU_STRUCT] if one_cpu else 1
+        parts += [first_text(self.layout, CPU_STRUCT, cpu) for cpu in range(2, cpus + 1)]
+        actions: list[tuple[str, int, int]] = []
         predicates: list[tuple[str, int, int]] = []
         for number, action in enumerate(self.model.actions):
             cover = self._cover(action) if self.coverage else {}
             for params in param_values(action):
-                name = f"a{number}.{'.'.join(map(str, params))}"
-                parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after)).text())
-                actions.append((name, self.next_word))
+                cpu = params[0] if one_cpu and action.cpu_param else 1
+                own = (1, *params[1:]) if cpu > 1 else params
+                name = f"a{number}.{'.'.join(map(str, own))}"
+                if own == params:
+                    parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after)).text())
+                actions.append((name, self.next_word, cpu))
                 self.counters.setdefault(action.name, []).append(self.next_word)
                 self.next_word += 1
                 self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
@@ -113,7 +121,7 @@ class _Emitter:
                 predicates.append((name, word, bit))
                 if word == PENDING:
                     predicates.append((name, word, PENDING_ELEMENT + params[0]))
-        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, self.coverage)])
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, self.coverage, cpus)])
 
     def _cover(self, action: Action) -> dict[int, int]:
         """One observed word per basic block: instruction index -> word."""

@@ -101,6 +101,22 @@ def _renumber(word: str, low_bits: int, i: int, op: Callable[[str], str]) -> str
     return op(f"xor i64 {word}, {op(f'and i64 {shifted}, {low_bits}')}")
 
 
+def first_text(layout: Layout, struct: str, element: int) -> str:
+    """``void first.<element>(ptr state, ptr out)``: a member of the state's class in which the element has the number 1."""
+    fresh = iter(range(1 << 30))
+    lines = [f'define internal void @"first.{element}"(ptr noalias %state, ptr noalias %out) {{']
+    words: list[str] = []
+    for w in range(layout.words):
+        lines += [f"  %p{w} = getelementptr i64, ptr %state, i64 {w}", f"  %w{w} = load i64, ptr %p{w}"]
+        words.append(f"%w{w}")
+    for i in reversed(range(element - 1)):
+        more, words = transposition_text(layout, struct, i, words, fresh)
+        lines += more
+    for w in range(layout.words):
+        lines += [f"  %o{w} = getelementptr i64, ptr %out, i64 {w}", f"  store i64 {words[w]}, ptr %o{w}"]
+    return "\n".join([*lines, "  ret void", "}"])
+
+
 def canon_text(symmetry: Symmetry) -> str:
     """``void canon(ptr state)``: replaces a packed state by its canonical image, in place."""
     layout = symmetry.layout
