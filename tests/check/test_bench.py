@@ -26,7 +26,8 @@ def test_report_without_spin(monkeypatch):
     assert report["lazyreg"]["states"] == 39_886
     assert set(report["lazyreg"]["states_per_second"]) == set(report["hash_inserts_per_second"]) <= {"1", "2"}
     assert report["spin_bfs"] is report["spin_dfs"] is report["times_spin_bfs"] is None
-    assert all(share > 0 for share in report["share_of_hash_limit"].values())
+    for share in ("share_of_hash_limit", "share_of_limit_on_huge_pages"):
+        assert all(value > 0 for value in report[share].values())
 
 
 def test_the_limit_is_measured_with_any_number_of_threads():

@@ -1,7 +1,8 @@
 """Measures the search on LazyReg beside SPIN and beside this machine's limit, all in one run.
 
-The limit is how many random 64-bit keys a thread can insert into a hash set much larger than the caches: a search has
-to do at least that for every transition. Runs of the contenders alternate; every figure is a median.
+The limit is how many random 64-bit keys a thread can insert into a hash set much larger than the caches: a plain search
+has to do at least that for every transition. It is measured with ordinary pages, and with huge pages, as which the
+search keeps its own tables. Runs of the contenders alternate; every figure is a median.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ def insert_random(table: int, mask: int, first: int, count: int, keys: int) -> i
     return new
 
 
-def hash_inserts_per_second(jobs: int, slots_bits: int = _SLOTS_BITS) -> float:
-    """Insert random keys into 2**slots_bits slots, shared out to ``jobs`` threads, until they are half full."""
+def hash_inserts_per_second(jobs: int, slots_bits: int = _SLOTS_BITS, *, huge: bool = False) -> float:
+    """Insert random keys into 2**slots_bits slots, shared out to ``jobs`` threads, until they are half full; ``huge`` pages or ordinary ones."""
     per_thread = 1 << (slots_bits - (jobs - 1).bit_length())
     count = int(per_thread * _FILL)
-    tables, keys = [Block(per_thread * 8) for _ in range(jobs)], [Block(_BATCH * 8) for _ in range(jobs)]
+    tables, keys = [Block(per_thread * 8, huge=huge) for _ in range(jobs)], [Block(_BATCH * 8) for _ in range(jobs)]
     for table in tables:
         table.words.fill(0)  # have the pages ready: their first touch is not part of the limit
 
@@ -81,15 +82,15 @@ class Benchmark:
     result: SearchResult  # of the first search
     states_per_second: Counts
     hash_inserts_per_second: Counts
+    hash_inserts_on_huge_pages: Counts
     spin_bfs: SpinRun | None
     spin_dfs: SpinRun | None
     slots_bits: int
 
-    @property
-    def of_hash_limit(self) -> Counts:
+    def of_hash_limit(self, limit: Counts) -> Counts:
         """Transitions per second as a share of the random inserts per second of as many threads."""
         branching = self.result.transitions / self.result.states
-        return {j: rate * branching / self.hash_inserts_per_second[j] for j, rate in self.states_per_second.items()}
+        return {j: rate * branching / limit[j] for j, rate in self.states_per_second.items()}
 
     def of_spin(self, run: SpinRun | None) -> Counts | None:
         """States per second as a multiple of SPIN's."""
@@ -111,10 +112,12 @@ class Benchmark:
             "spin_bfs": _spin_json(self.spin_bfs),
             "spin_dfs": _spin_json(self.spin_dfs),
             "hash_inserts_per_second": _rounded(self.hash_inserts_per_second, 0),
+            "hash_inserts_on_huge_pages": _rounded(self.hash_inserts_on_huge_pages, 0),
             "hash_slots": 1 << self.slots_bits,
             "times_spin_bfs": _rounded(self.of_spin(self.spin_bfs)),
             "times_spin_dfs": _rounded(self.of_spin(self.spin_dfs)),
-            "share_of_hash_limit": _rounded(self.of_hash_limit),
+            "share_of_hash_limit": _rounded(self.of_hash_limit(self.hash_inserts_per_second)),
+            "share_of_limit_on_huge_pages": _rounded(self.of_hash_limit(self.hash_inserts_on_huge_pages)),
         }
 
 
@@ -146,6 +149,7 @@ def bench(
     jobs = tuple(j for j in jobs if j <= len(os.sched_getaffinity(0))) or (1,)
     rates: dict[int, list[float]] = {j: [] for j in jobs}
     inserts: dict[int, list[float]] = {j: [] for j in jobs}
+    huge: dict[int, list[float]] = {j: [] for j in jobs}
     spin: dict[str, list[SpinRun]] = {"bfs": [], "dfs": []}
     result = search(model, jobs=jobs[0])  # the first one also pays for loading code and for the first use of memory
     with tempfile.TemporaryDirectory() as folder:
@@ -154,12 +158,13 @@ def bench(
         for _ in range(repeats):
             for j in jobs:
                 inserts[j].append(hash_inserts_per_second(j, slots_bits))
+                huge[j].append(hash_inserts_per_second(j, slots_bits, huge=True))
                 rates[j].append(_states_per_second(model, j))
             for kind, verifier in verifiers.items():
                 if verifier is not None:
                     spin[kind].append(run_spin(verifier))
-    medians = [{j: median(each) for j, each in figures.items()} for figures in (rates, inserts)]
-    return Benchmark(result, medians[0], medians[1], _middle(spin["bfs"]), _middle(spin["dfs"]), slots_bits)
+    rate, limit, huge_limit = ({j: median(each) for j, each in figures.items()} for figures in (rates, inserts, huge))
+    return Benchmark(result, rate, limit, huge_limit, _middle(spin["bfs"]), _middle(spin["dfs"]), slots_bits)
 
 
 def _states_per_second(model: NativeModel, jobs: int) -> float:
