@@ -55,7 +55,10 @@ def insert_random(table: int, mask: int, first: int, count: int, keys: int) -> i
 
 
 def hash_inserts_per_second(jobs: int, slots_bits: int = _SLOTS_BITS, *, huge: bool = False) -> float:
-    """Insert random keys into 2**slots_bits slots, shared out to ``jobs`` threads, until they are half full; ``huge`` pages or ordinary ones."""
+    """Insert random keys into 2**slots_bits slots, shared out to ``jobs`` threads, until they are half full.
+
+    ``huge``: in huge pages, else in ordinary ones.
+    """
     per_thread = 1 << (slots_bits - (jobs - 1).bit_length())
     count = int(per_thread * _FILL)
     tables, keys = [Block(per_thread * 8, huge=huge) for _ in range(jobs)], [Block(_BATCH * 8) for _ in range(jobs)]
