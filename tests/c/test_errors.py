@@ -33,7 +33,7 @@ BAD = {
     "nothing replaces": ("static int foo(void)\n{\n\treturn 1;\n}\n", "fix.c:1:1: nothing here replaces a kernel function: foo"),
     "wrong arity": (
         "static bool try_fixup_enqcmd_gp(int x)\n{\n\treturn false;\n}\n",
-        "has 1 parameters, but is known as try_fixup_enqcmd_gp()",
+        "has 1 parameter, but is known as try_fixup_enqcmd_gp()",
     ),
     "arity of a call": ("static int f(int x) { return x; }\n" + FIX % "\tf();", "fix.c:4:2: f takes 1 arguments, 0 given"),
     "recursion": ("static int f(int x) { return f(x); }\n" + FIX % "\tf(1);", "fix.c:1:1: recursion: f -> f"),

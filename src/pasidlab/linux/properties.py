@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import index, never, pending, stuck
+from pasidlab.lang.declare import each, index, never, pending, stuck
 from pasidlab.linux.locks import locks
 from pasidlab.linux.task import TASK_DEAD, TASK_RUNNING, Mm, Task
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu
-from pasidlab.machine.iommu import PasidEntry
+from pasidlab.machine.iommu import PasidEntry, pasid_entry
 
 
 def in_user_mode(cpu: Cpu) -> bool:
@@ -66,8 +66,20 @@ def lost_registers(cpu: Cpu) -> bool:
 
 @never("no_leak", "nobody uses an address space any more, but its PASID or table entry is still there")
 def left_behind(mm: Mm, entry: PasidEntry) -> bool:
-    """A free mm has no PASID and no entry."""
-    return mm.mm_count == 0 and (mm.pasid != 0 or (entry.present and entry.mm is mm))
+    """A free mm has no entry, and its number is free, or by now somebody else's: the mm_struct may still say it (v6.3 to v6.7)."""
+    if mm.mm_count != 0:
+        return False
+    if mm.pasid != 0 and pasid_entry(mm.pasid).allocated and not somebody_has(mm.pasid):
+        return True
+    return entry.present and entry.mm is mm
+
+
+def somebody_has(pasid: int) -> bool:
+    """Whether the number belongs to an address space that is alive."""
+    for mm in each(Mm):
+        if mm.mm_count != 0 and mm.pasid == pasid:
+            return True
+    return False
 
 
 @never("no_stale", "a PASID that was freed is still in the PASID table or in the device")

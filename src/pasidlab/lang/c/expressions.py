@@ -157,6 +157,8 @@ class Expressions(Calls):
 
     def arithmetic(self, op: str, a: Value, b: Value, node: Node) -> Value:
         """A binary operation with C's wrapping of unsigned integers up to 32 bits."""
+        if op == "add" and (behind := self._behind(a, node)):
+            return Value(a.operand, a.domain, behind)
         if isinstance(a.domain, Ref) or isinstance(b.domain, Ref):
             self.refuse(
                 node, f"arithmetic on a pointer or a CPU number: '{plain(node)[:50]}'", "only comparison and -1 mean something there"
@@ -165,6 +167,15 @@ class Expressions(Calls):
             *self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), self.at(node)), "", max(a.unsigned, b.unsigned)
         )
         return self.wrapped(result, node) if op in _WRAPS else result
+
+    def _behind(self, pointer: Value, node: Node) -> str:
+        """The struct that ``(void *)p + sizeof(*p)`` points to, if the vocabulary knows what lies behind."""
+        size = node.child_by_field_name("right")
+        left = node.child_by_field_name("left")
+        if size is None or left is None or size.type != "sizeof_expression":
+            return ""
+        name = plain(left).rpartition(")")[2] or plain(left).strip("()")
+        return self.vocabulary.behind.get(pointer.view, "") if plain(size) == f"sizeof(*{name})" else ""
 
     def wrapped(self, value: Value, node: Node) -> Value:
         """The value modulo its width."""

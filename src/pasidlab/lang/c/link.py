@@ -138,12 +138,13 @@ class Linker:
             entry = self.words.replacement(name, len(function.params))
             if entry is None and name in self.words.replacements:
                 forms = ", ".join(f"{name}({', '.join(r.params)})" for r in self.words.replacements[name])
-                raise PasidlabError(f"{name} has {len(function.params)} parameters, but is known as {forms}", position=function.position)
+                self.failed = name
+                raise PasidlabError(f"{name} has {_parameters(function)}, but is known as {forms}", position=function.position)
             if entry is None and name in self.names.namespace.functions:
                 params = tuple(a.arg for a in self.names.namespace.functions[name].node.args.args)
                 if len(params) != len(function.params):
                     raise PasidlabError(
-                        f"{name} has {len(function.params)} parameters, the model's has {len(params)}", position=function.position
+                        f"{name} has {_parameters(function)}, the model's has {len(params)}", position=function.position
                     )
                 entry = Replacement(name, params, name, params)
             if entry is not None and entry.model in self.names.namespace.functions:
@@ -205,6 +206,10 @@ class Linker:
             raise
         self.active.pop()
         return self.compiled[ir_name]
+
+
+def _parameters(function: CFunction) -> str:
+    return f"{len(function.params)} parameter{'s' if len(function.params) != 1 else ''}"
 
 
 def link(program: Program, names: Names) -> dict[str, Function]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tree_sitter_c
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Node, Parser, Range
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.preprocess import Expanded
@@ -121,23 +122,59 @@ class Unit:
 
 
 def parse(expanded: Expanded) -> Unit:
-    """Parse a file. Errors outside function definitions are kept in ``first_error``; the caller decides how strict to be."""
-    tree = Parser(_LANGUAGE).parse(expanded.text.encode())
+    """Parse a file. Errors outside function definitions are kept in ``first_error``; the caller decides how strict to be.
+
+    What a macro nobody knows leaves behind may be no C, and make the parser lose what follows. So a file with an error is parsed once
+    more function by function, by the kernel's habit of braces at the left margin.
+    """
+    text = expanded.text.encode()
+    root = Parser(_LANGUAGE).parse(text).root_node
     functions: dict[str, CFunction] = {}
     constants: dict[str, int] = {}
-    work = [tree.root_node]
+    _definitions(root, expanded, functions, constants)
+    error = None
+    if root.has_error:
+        error = syntax_error(root, expanded)
+        alone: dict[str, CFunction] = {}
+        for place in _function_ranges(text):
+            _definitions(Parser(_LANGUAGE, included_ranges=[place]).parse(text).root_node, expanded, alone, {})
+        functions |= {n: f for n, f in alone.items() if n not in functions or functions[n].node.has_error}
+    return Unit(expanded, functions, constants, error)
+
+
+def _definitions(root: Node, unit: Expanded, functions: dict[str, CFunction], constants: dict[str, int]) -> None:
+    work = [root]
     while work:
         node = work.pop()
         if node.type == "function_definition":
-            function = _function(node, expanded)
+            function = _function(node, unit)
             if function:
                 functions[function.name] = function
         elif node.type == "enumerator_list":
             _enumerate(node, constants)
         elif node.type in ("translation_unit", "declaration", "type_definition", "enum_specifier", "linkage_specification", "ERROR"):
             work += node.named_children
-    error = syntax_error(tree.root_node, expanded) if tree.root_node.has_error else None
-    return Unit(expanded, functions, constants, error)
+
+
+def _function_ranges(text: bytes) -> Iterator[Range]:
+    """Where functions in kernel style stand: an opening and a closing brace at the left margin, and the lines right above."""
+    lines = text.split(b"\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    n = 0
+    while n < len(lines):
+        if lines[n].rstrip() != b"{":
+            n += 1
+            continue
+        first = n
+        while first > 0 and lines[first - 1].strip() and not lines[first - 1].rstrip().endswith((b";", b"}")):
+            first -= 1
+        last = next((k for k in range(n, len(lines)) if lines[k].startswith(b"}")), None)
+        if last is None:
+            return
+        yield Range((first, 0), (last, len(lines[last])), starts[first], starts[last] + len(lines[last]))
+        n = last + 1
 
 
 def _function(node: Node, unit: Expanded) -> CFunction | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source as texts
-from pasidlab.lang.c.link import Linker, Program, parse_source
+from pasidlab.lang.c.link import Linker, Program, configured, parse_source
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.tokens import Source, check_size
 from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
@@ -73,6 +74,7 @@ class TreeProgram:
     stubs: Mapping[str, Stub]
     rows: list[Provenance] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)  # functions that stay built in: why
+    disabled: str = ""  # where the tree compiles ENQCMD out
 
     @property
     def base(self) -> str:
@@ -82,7 +84,7 @@ class TreeProgram:
     @property
     def has_design(self) -> bool:
         """Whether the tree hands PASIDs to tasks at all."""
-        return any(name in self.wanted for name in vocabulary().tree_designs)
+        return not self.disabled and any(name in self.wanted for name in vocabulary().tree_designs)
 
     def program(self, names: Names) -> Program:
         """What can be compiled against a kernel; the rest is noted in ``kept``."""
@@ -128,10 +130,15 @@ class TreeProgram:
     def provenance(self) -> list[Provenance]:
         """A row for each function the model could take."""
         rows = []
-        for name in vocabulary().tree_functions:
+        words = vocabulary()
+        entries = [one for name, function in self.wanted.items() if (one := words.replacement(name, len(function.params)))]
+        taken = {one.model for one in entries} | {also.partition("(")[0] for one in entries for also in one.also}
+        for name in words.tree_functions:
             function = self.wanted.get(name)
             if function is None:
-                rows.append(Provenance(name, "", f"Linux {self.tree.version} has no function of this name"))
+                models = {one.model for one in words.replacements[name]}
+                if name not in words.tree_designs and not models <= taken:  # another version's name of a function that was found
+                    rows.append(Provenance(name, "", f"Linux {self.tree.version} has no function of this name"))
             elif name in self.kept:
                 rows.append(Provenance(name, "", self.kept[name]))
             else:
@@ -173,18 +180,37 @@ def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mappin
         unit = parse_source(source, config)
         everything = {**unit.functions, **everything}
         constants = {**unit.constants, **constants}
-    wanted = {name: everything[name] for name in words.tree_functions if name in everything}
+    disabled = _disabled(tree, config)
+    designs = frozenset(words.tree_designs) if disabled else frozenset()
+    wanted = {name: everything[name] for name in words.tree_functions if name in everything and name not in designs}
+    others = {m for n, f in wanted.items() if (r := words.replacement(n, len(f.params))) for m in (r.model,)}
+    wanted = {n: f for n, f in wanted.items() if words.replacement(n, len(f.params)) or words.replacements[n][0].model not in others}
     if not wanted:
         raise PasidlabError(
             f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood"
         )
     lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in words.tree_lines}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
-    found = TreeProgram(tree, wanted, helpers, lines, constants, stubs or {})
+    found = TreeProgram(tree, wanted, helpers, lines, constants, stubs or {}, disabled=disabled)
     found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
     if not found.has_design:
-        found.rows.append(Provenance("try_fixup_enqcmd_gp", "", "ENQCMD is disabled in this version: every fault is fatal"))
+        why = f"ENQCMD is compiled out ({disabled})" if disabled else f"Linux {tree.version} has nothing that hands a PASID to a task"
+        found.rows.append(Provenance("try_fixup_enqcmd_gp", "", f"{why}: every #GP of ENQCMD is fatal"))
     return found
+
+
+def _disabled(tree: Tree, config: Mapping[str, str] | None) -> str:
+    """Where the tree compiles the feature out, whatever the CPU has; empty if it does not."""
+    words = vocabulary().tree_disabled
+    source = tree.source(words["file"])
+    if source is None:
+        return ""
+    found = Preprocessor(source, {}, configured(config))
+    found.run()
+    macro = found.macros.get(words["macro"])
+    if macro is None or not any(token.text == words["feature"] for token in macro.body):
+        return ""
+    return str(source.position(macro.body[0].offset)).rpartition(":")[0]
 
 
 def _body_lines(source: Source, name: str) -> tuple[int, list[str]] | None:

@@ -114,7 +114,9 @@ class Vocabulary:
     tree_functions: tuple[str, ...]
     tree_designs: dict[str, str]
     tree_lines: tuple[TreeLines, ...]
+    tree_disabled: dict[str, str]
     tree_notes: tuple[Mapping[str, object], ...]
+    behind: dict[str, str]  # a pointer plus the size of what it points to leads to the struct behind it
 
     def is_ignored(self, name: str) -> bool:
         """Whether a call of this name means nothing."""
@@ -194,5 +196,5 @@ def vocabulary() -> Vocabulary:
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls, data["ignored"],
         tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
         tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"],
-        tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), tuple(data["tree"]["note"]),
+        tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
     )  # fmt: skip
