@@ -12,7 +12,8 @@ __all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Scope", 
 
 if TYPE_CHECKING:
     from pasidlab import designs
-    from pasidlab.check.api import CheckResult, check
+    from pasidlab.check.api import check
+    from pasidlab.check.findings import CheckResult
     from pasidlab.check.result import Budget
     from pasidlab.check.scope import Scope
     from pasidlab.check.trace import Counterexample
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Budget": "pasidlab.check.result",
-    "CheckResult": "pasidlab.check.api",
+    "CheckResult": "pasidlab.check.findings",
     "Counterexample": "pasidlab.check.trace",
     "PasidlabError": "pasidlab.errors",
     "Scope": "pasidlab.check.scope",

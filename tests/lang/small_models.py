@@ -58,7 +58,8 @@ def interpreted(interpreter: Interpreter, bits: dict[str, int], state: tuple[int
             again |= bits[name[6:]] if name.startswith("again:") else 0
             reached |= 0 if name.startswith("again:") else bits[name]
     successors = Counter(interpreter.canonical(o.state) for o in outcomes if o.state is not None)
-    return successors, broken, step, any(o.error for o in outcomes), reached, again
+    error = any(o.error for o in outcomes) or bool(interpreter.unanswered(unpacked))
+    return successors, broken, step, error, reached, again
 
 
 def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = False, stride: int = 1) -> int:

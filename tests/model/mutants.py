@@ -20,7 +20,6 @@ class Mutant:
     scope: Scope
     source: str
     design: str = "early"
-    exact: bool = False  # explored without forgetting: the forgotten contents are an error of the model before they are a verdict
 
     def text(self) -> str:
         """The design with the mistake."""
@@ -105,7 +104,7 @@ def kernel_fpu_begin() -> None:
         current.need_fpu_load = True
     cpu_invalidate_fpregs_state()
     use_kernel_fpu()
-''', exact=True),
+'''),
     Mutant("kernel_fpu_begin_without_need_load", "owned", SWITCH, '''
 def kernel_fpu_begin() -> None:
     """Saved, but nothing says that they must be loaded again."""
@@ -158,17 +157,17 @@ def flush_thread() -> None:
 def reset_header(task: Task) -> None:
     """XSTATE_BV keeps the PASID."""
     task.bv_user = False
-''', exact=True),
+'''),
     Mutant("switch_without_save", "preserved", SWITCH, '''
 def switch_fpu_prepare(prev: Task) -> None:
     """The image stays old."""
     if not is_kthread(prev):
         prev.last_cpu = this_cpu
-''', exact=True),
+'''),
     Mutant("switch_without_need_load", "owned", SWITCH, '''
 def switch_fpu_finish(task: Task) -> None:
     """TIF_NEED_FPU_LOAD stays clear."""
-''', exact=True),
+'''),
     Mutant("restore_without_owner", "sound_kernel", SWITCH, '''
 def fpregs_restore_userregs() -> None:
     """The registers are loaded, but the CPU does not know whose they are."""
@@ -199,7 +198,7 @@ def fpregs_restore_userregs() -> None:
     Mutant("restore_without_load", "preserved", SWITCH, '''
 def restore_fpregs_from_fpstate(task: Task, mask: int) -> None:
     """Nothing is loaded."""
-''', exact=True),
+'''),
     Mutant("valid_by_owner_alone", "preserved", SWITCH, '''
 def fpregs_state_valid(task: Task, cpu: Cpu) -> bool:
     """last_cpu is not asked: the task may have run elsewhere since."""
@@ -213,12 +212,12 @@ def fpregs_state_valid(task: Task, cpu: Cpu) -> bool:
     Mutant("return_without_restore", "owned", SWITCH, '''
 def switch_fpu_return() -> None:
     """To user mode with whatever the registers hold."""
-''', exact=True),
+'''),
     Mutant("irq_fpu_usable_of_v5_17", "preserved", scope("preempt hardirq signal"), '''
 def irq_fpu_usable() -> bool:
     """Before 59f5ede3bc0f: a hard interrupt did not ask whether it had come into fpregs_lock()."""
     return not this_cpu.in_kernel_fpu
-''', exact=True),
+'''),
     Mutant("irq_fpu_always_usable", "preserved", INTERRUPTS, '''
 def irq_fpu_usable() -> bool:
     """in_kernel_fpu is not asked."""
@@ -231,10 +230,24 @@ def fpregs_lock() -> None:
 
 def fpregs_unlock() -> None:
     """Likewise."""
-''', exact=True),
+'''),
     Mutant("fpregs_unlock_missing", "sound_kernel", FORK, '''
 def fpregs_unlock() -> None:
     """BH stays disabled."""
+'''),
+    Mutant("sigframe_without_restore", "preserved", scope("preempt migrate signal", cpus=2), '''
+def copy_fpstate_to_sigframe() -> None:
+    """TIF_NEED_FPU_LOAD is not asked: after a preemption the registers are somebody else's."""
+    fpregs_lock()
+    xsave_to_user_sigframe()
+    fpregs_unlock()
+'''),
+    Mutant("sigframe_of_old_image", "preserved", scope("preempt softirq signal"), '''
+def xsave_to_user_sigframe() -> None:
+    """The frame is copied from the image, which is old while the registers are the truth."""
+    frame_user = current.image_user if current.bv_user else INIT
+    check("preserved", frame_user == current.expected_user, "a signal frame is given registers the task did not have")
+    current.frame_user = frame_user
 '''),
     Mutant("sigreturn_fast_path_keeps_owner", "coherent", SIGNAL, '''
 def restore_fpregs_from_user() -> bool:
@@ -292,13 +305,13 @@ def fpu_clear_user_states() -> None:
     init_user_regs()
     fpregs_mark_activate()
     fpregs_unlock()
-''', exact=True),
+'''),
     Mutant("mark_activate_without_owner", "sound_kernel", SIGNAL, '''
 def fpregs_mark_activate() -> None:
     """The CPU does not know whose registers it holds."""
     current.last_cpu = this_cpu
     current.need_fpu_load = False
-''', exact=True),
+'''),
     Mutant("kvm_swap_without_save", "preserved", KVM, '''
 def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
     """What was live is lost."""
@@ -307,7 +320,7 @@ def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
     restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
     fpregs_mark_activate()
     fpregs_unlock()
-''', exact=True),
+'''),
     Mutant("kvm_swap_without_restore", "preserved", KVM, '''
 def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
     """The guest's registers stay."""
@@ -317,7 +330,7 @@ def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
     current.guest_fpstate = enter_guest
     fpregs_mark_activate()
     fpregs_unlock()
-''', exact=True),
+'''),
     Mutant("kvm_swap_without_mark", "coherent", KVM, '''
 def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
     """TIF_NEED_FPU_LOAD and the owner stay as they were."""

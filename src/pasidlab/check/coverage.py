@@ -11,7 +11,7 @@ from pasidlab.lang.llvm_text import COUNTERS
 from pasidlab.lang.native import NativeModel
 
 if TYPE_CHECKING:
-    from pasidlab.check.api import PartResult
+    from pasidlab.check.findings import PartResult
 
 Lines = frozenset[tuple[str, int]]
 
@@ -32,4 +32,5 @@ def unexecuted_lines(design: Design, parts: Sequence[PartResult]) -> tuple[tuple
     executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
     present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
     files = design.files or (str(design.path),)
-    return tuple((file, line, source_line(file, line)) for file, line in sorted(present - executed) if file in files)
+    texts = ((file, line, source_line(file, line)) for file, line in sorted(present - executed) if file in files)
+    return tuple(entry for entry in texts if not entry[2].startswith("def "))

@@ -35,7 +35,8 @@ def design_model(
     """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all."""
     files = [*kernel_files(), design.path, *extra]
     made = functions or design.functions
-    model = build_model(design.name, files, scope.compiler_bounds(), PROPERTIES, merged=merged, functions=made)
+    bounds = scope.compiler_bounds()
+    model = build_model(design.name, files, bounds, PROPERTIES, merged=merged, functions=made, whole=design.path)
     return model if abstract else exact(model)
 
 

@@ -84,7 +84,7 @@ class Scope:
             "pasids": self.pasids,
             "pasid_mask": (1 << (self.pasids + 1).bit_length()) - 1,
         }
-        return Bounds(sizes, self.events, {k: v for k, v in self.bounds.items() if k in self.events})
+        return Bounds(sizes, self.events, {k: v for k, v in self.bounds.items() if k in self.events}, frozenset(EVENTS))
 
     def __str__(self) -> str:
         events = ",".join(f"{e}:{self.bounds[e]}" if e in self.bounds else e for e in EVENTS if e in self.events)

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from pasidlab.lang.interpreter import Interpreter, Outcome
+from pasidlab.lang.interpreter import Failure, Interpreter, Outcome, Touch
 from pasidlab.lang.ir import Site
 from pasidlab.lang.layout import State
+from pasidlab.lang.lower import IN_USER_MODE
 from pasidlab.lang.source import REMEMBERED
 from pasidlab.lang.types import Domain, Field, Int, Mask, Ref
 
 Packed = tuple[int, ...]
+CONTEXTS = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}
+"""Action of a program -> the context it runs in; what else happens is an instruction of user mode or an event."""
 HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
+MOST_LAPS = 10
 SHORT = {"Task": "T", "Cpu": "CPU", "Mm": "mm", "PasidEntry": "PASID", "File": "file"}
 
 
@@ -28,13 +32,29 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A source line a step executed."""
+class Frame:
+    """Where execution stands in one function."""
 
     function: str
     file: str
     line: int
     source: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A source line a step executed, with the calls that led to it: the outermost function comes first."""
+
+    frames: tuple[Frame, ...]
+    loads: tuple[tuple[str, str], ...] = ()  # what it looked at, and what it saw
+    changes: tuple[Change, ...] = ()
+    stored: bool = False
+    failed: bool = False  # it asks for what does not hold
+
+    @property
+    def here(self) -> Frame:
+        """The line itself."""
+        return self.frames[-1]
 
 
 @dataclass(frozen=True)
@@ -50,11 +70,13 @@ class Step:
     state: State = field(repr=False)
     params: tuple[int, ...] = ()
     choices: tuple[int, ...] = ()  # what ``choose`` answered, in order
+    over: bool = False  # kernel code: it has come to its end
 
     @property
-    def main(self) -> Line | None:
+    def main(self) -> Frame | None:
         """The line that says best what the step does: the last one that stored something, else the first."""
-        return self.lines[-1] if self.lines else None
+        stored = [line for line in self.lines if line.stored]
+        return stored[-1].here if stored else self.lines[0].here if self.lines else None
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,7 @@ class Counterexample:
     broken_by_step: bool = False
     loop: int | None = None  # liveness: the last step leads back to the state after this many steps
     final: tuple[tuple[str, str], ...] = ()  # the state at the end: (field of element, value) where not the default
+    seen: tuple[tuple[str, str], ...] = ()  # what the broken promise looked at, and saw
     exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
 
 
@@ -84,13 +107,13 @@ class Replayer:
         state = found.steps[-1].state if found.steps else found.initial
         if by_step:
             return self._finished(self._broken_by_step(name, found.initial, list(found.steps), state))
-        sentence = next((text for prop, text, _ in self.interpreter.violations(state) if prop == name), None)
-        if sentence is None:
+        broken = next((predicate for predicate, _ in self.interpreter.broken(state) if predicate.property == name), None)
+        if broken is None:
             raise AssertionError(f"the interpreter does not find {name} violated at the end of the path")
-        return self._finished(replace(found, sentence=sentence))
+        return self._finished(replace(found, sentence=broken.sentence))
 
     def _finished(self, found: Counterexample) -> Counterexample:
-        """With the state at the end told in words."""
+        """With the state at the end told in words, and what the promise saw in it."""
         state = found.steps[-1].state if found.steps else found.initial
         told = []
         for f in self.interpreter.model.fields:
@@ -98,7 +121,23 @@ class Replayer:
             for i in range(f.count):
                 if not _bookkeeping(f.path) and state[start + i] != f.default:
                     told.append((f"{_element(f, i)}.{f.name}", show(f.domain, state[start + i])))
-        return replace(found, final=tuple(sorted(told, key=lambda t: t[0].split(".")[0])))
+        return replace(found, final=tuple(sorted(told, key=lambda t: t[0].split(".")[0])), seen=self._seen(found, state))
+
+    def _seen(self, found: Counterexample, state: State) -> tuple[tuple[str, str], ...]:
+        if found.broken_by_step:
+            lines = found.steps[-1].lines
+            failed = next((n for n, line in enumerate(lines) if line.failed), -1)
+            mine = [line for line in lines[: failed + 1] if line.here.function == lines[failed].here.function]
+            return tuple(dict.fromkeys(load for line in mine for load in line.loads))
+        for predicate, outcome in self.interpreter.broken(state):
+            if (predicate.property, predicate.sentence) == (found.property, found.sentence):
+                told = [self._told(touch) for touch in outcome.path if touch.op == "load" and not _bookkeeping(touch.field)]
+                return tuple(dict.fromkeys(told))
+        return ()
+
+    def _told(self, touch: Touch) -> tuple[str, str]:
+        f = self.names[touch.field]
+        return f"{_element(f, touch.element)}.{f.name}", show(f.domain, touch.new)
 
     def path(self, name: str, sentence: str, path: Sequence[Packed]) -> Counterexample:
         """The steps along a path of packed states, canonical or not; AssertionError where the interpreter cannot follow."""
@@ -124,11 +163,36 @@ class Replayer:
                     return Counterexample(name, failure.sentence, initial, (*steps, self.step(outcome, state)), broken_by_step=True)
         raise AssertionError(f"no step out of the last state breaks {name} in the interpreter")
 
-    def error(self, path: Sequence[Packed]) -> tuple[tuple[Step, ...], Outcome]:
-        """The steps to a state out of which a step ends in a model error, and that step."""
+    def errors(self, state: State) -> list[Failure]:
+        """Model errors in a state, then those of the steps out of it."""
+        return self.interpreter.unanswered(state) + [o.error for o in self.interpreter.successors(state) if o.error]
+
+    def error(self, path: Sequence[Packed]) -> tuple[tuple[Step, ...], Failure]:
+        """The steps along a path to a model error, and what it is."""
         found = self.path("", "", path)
-        state = found.steps[-1].state if found.steps else found.initial
-        return found.steps, next(o for o in self.interpreter.successors(state) if o.error)
+        return found.steps, self.errors(found.steps[-1].state if found.steps else found.initial)[0]
+
+    def same_error(self, steps: Sequence[Step], sentence: str) -> bool:
+        """Whether the moves lead to the same model error in this interpreter's model."""
+        for state in self.interpreter.initial_states():
+            made = self._moves(state, steps)
+            end = made[-1][1] if made else state
+            if len(made) == len(steps) and any(f.sentence == sentence for f in self.errors(end)):
+                return True
+        return False
+
+    def _moves(self, state: State, moves: Sequence[Step]) -> list[tuple[Outcome, State]]:
+        """What each move does, as far as they can be made, and the state after it."""
+        made: list[tuple[Outcome, State]] = []
+        for move in moves:
+            action = next((a for a in self.interpreter.model.actions if a.name == move.action), None)
+            outcomes = self.interpreter.run(action, move.params, state) if action else []
+            outcome = next((o for o in outcomes if o.choices == move.choices), None)
+            if outcome is None:
+                break
+            state = outcome.state or state
+            made.append((outcome, state))
+        return made
 
     def same_moves(self, abstract: Counterexample) -> Counterexample | None:
         """A counterexample's moves made in this interpreter's model; None if they do not lead to the violation here."""
@@ -139,29 +203,35 @@ class Replayer:
         return None
 
     def _moves_from(self, state: State, abstract: Counterexample) -> Counterexample | None:
-        initial, last = state, None
-        steps: list[Step] = []
-        for move in abstract.steps:
-            action = next((a for a in self.interpreter.model.actions if a.name == move.action), None)
-            outcomes = self.interpreter.run(action, move.params, state) if action else []
-            last = next((o for o in outcomes if o.choices == move.choices), None)
-            if last is None:
-                return None
-            steps.append(self.step(last, state))
-            state = last.state or state
-        if abstract.broken_by_step:
-            shown = last is not None and any(f.property == abstract.property for f in last.failures)
+        made = self._moves(state, abstract.steps)
+        if len(made) < len(abstract.steps):
+            return None
+        before = [state, *(after for _, after in made)]
+        if abstract.loop is not None:
+            shown = self._closes(before[-1], before[abstract.loop], abstract.steps[abstract.loop :])
+        elif abstract.broken_by_step:
+            shown = bool(made) and any(f.property == abstract.property for f in made[-1][0].failures)
         else:
-            shown = any(name == abstract.property for name, _, _ in self.interpreter.violations(state))
-        return self._finished(replace(abstract, initial=initial, steps=tuple(steps))) if shown else None
+            shown = any(predicate.property == abstract.property for predicate, _ in self.interpreter.broken(before[-1]))
+        steps = tuple(self.step(outcome, before[n]) for n, (outcome, _) in enumerate(made))
+        return self._finished(replace(abstract, initial=state, steps=steps)) if shown else None
+
+    def _closes(self, state: State, first: State, lap: Sequence[Step]) -> bool:
+        """Whether going round again and again comes back to a state: contents nobody may rely on may differ in the first laps."""
+        known = {first}
+        while state not in known:
+            known.add(state)
+            made = self._moves(state, lap)
+            if len(made) < len(lap) or len(known) > MOST_LAPS:
+                return False
+            state = made[-1][1]
+        return True
 
     def step(self, outcome: Outcome, before: State) -> Step:
         """What an outcome says to a reader."""
         action = next(a for a in self.interpreter.model.actions if a.name == outcome.action)
         cpu = outcome.params[0] - 1 if action.cpu_param else None
-        context = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}.get(action.name, "user")
-        if cpu is None or action.name in ("arrive_hardirq", "arrive_softirq", "arrive_ipi", "preempt", "block"):
-            context = "event"
+        context = CONTEXTS.get(action.name, "user" if any(i.dst == IN_USER_MODE for i in action.code) else "event")
         task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
         after = outcome.state or before
         return Step(
@@ -174,24 +244,41 @@ class Replayer:
             after,
             outcome.params,
             outcome.choices,
+            self._over(context, cpu, task, after),
         )
+
+    def _over(self, context: str, cpu: int | None, task: int, after: State) -> bool:
+        path, element = ("Task.pc", task) if context == "kernel" else (f"Cpu.{context}_pc", cpu)
+        return context in CONTEXTS.values() and path in self.names and self.value(after, path, element) == 0
 
     def value(self, state: State, path: str, element: int | None) -> int:
         """One field of one element in a state."""
         return state[self.interpreter.offsets[path] + (element or 0)]
 
     def lines(self, outcome: Outcome) -> tuple[Line, ...]:
-        """Source lines that touched state, each once: first those that only looked, then those that stored."""
-        seen: dict[tuple[str, int], Line] = {}
-        stored: dict[tuple[str, int], Line] = {}
-        for instr in outcome.path:
-            if instr.op not in ("load", "store", "choose") or instr.site.position.line == 0 or _bookkeeping(instr.field):
+        """The source lines that touched state, in the order of execution; a line that goes on touching it is one line."""
+        found: list[Line] = []
+        for touch in outcome.path:
+            position = touch.site.position
+            if position.line == 0 or position.file.endswith("lang/arrivals.py") or _bookkeeping(touch.field):
                 continue
-            if instr.site.position.file.endswith("lang/arrivals.py"):
-                continue
-            line = _line_of(instr.site)
-            (stored if instr.op == "store" else seen).setdefault((line.file, line.line), line)
-        return tuple(line for place, line in seen.items() if place not in stored) + tuple(stored.values())
+            line = self._line(touch)
+            if found and found[-1].frames == line.frames:
+                found[-1] = joined(found[-1], line)
+            else:
+                found.append(line)
+        return tuple(found)
+
+    def _line(self, touch: Touch) -> Line:
+        frames = _frames(touch.site)
+        if touch.op == "check":
+            return Line(frames, failed=True)
+        if touch.op == "load":
+            return Line(frames, (self._told(touch),))
+        f = self.names[touch.field]
+        name, new = self._told(touch)
+        change = (Change(name, show(f.domain, touch.old), new),) if touch.old != touch.new else ()
+        return Line(frames, (), change, stored=True)
 
     def changes(self, before: State, after: State) -> tuple[Change, ...]:
         """Fields whose value differs, but for the language's own."""
@@ -231,11 +318,21 @@ def _bookkeeping(path: str | None) -> bool:
     return name in HIDDEN or "local" in name
 
 
-def _line_of(site: Site) -> Line:
-    """The line to show for a site: out of one-line machine helpers up to the kernel code that called them."""
-    while "/machine/" in site.position.file and site.caller is not None:
-        site = site.caller
-    return Line(site.function, site.position.file, site.position.line, source_line(site.position.file, site.position.line))
+def joined(first: Line, then: Line) -> Line:
+    """A line executed on: what it looked at, and what it changed from first to last."""
+    changes = {c.name: c for c in first.changes}
+    for c in then.changes:
+        changes[c.name] = replace(changes.get(c.name, c), new=c.new)
+    loads = tuple(dict.fromkeys(first.loads + then.loads))
+    return Line(first.frames, loads, tuple(changes.values()), first.stored or then.stored, first.failed or then.failed)
+
+
+def _frames(site: Site) -> tuple[Frame, ...]:
+    """The calls that lead to a site, without the machine's instructions: the kernel code that executes them says it better."""
+    chain = [Frame(s.function, s.position.file, s.position.line, source_line(s.position.file, s.position.line)) for s in site.chain()]
+    while len(chain) > 1 and "/machine/" in chain[0].file:
+        del chain[0]
+    return tuple(reversed(chain))
 
 
 @cache

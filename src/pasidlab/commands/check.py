@@ -14,7 +14,7 @@ from pasidlab import designs
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.check.api import CheckResult
+    from pasidlab.check.findings import CheckResult
     from pasidlab.check.scope import Scope
 
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -55,11 +55,12 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
+@click.option("-v", "--verbose", is_flag=True, help="Traces with every line that was executed.")
 def check_command(
     names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...],
     cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
     properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
-    output: str | None, no_merge: bool, no_symmetry: bool, quiet: bool,
+    output: str | None, no_merge: bool, no_symmetry: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Explore designs exhaustively.
 
@@ -100,7 +101,7 @@ def check_command(
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(results, quiet, whole=len(names) > 0 or kernel is not None)
+        _print(results, quiet, verbose, whole=len(names) > 0 or kernel is not None)
     return exit_code(results)
 
 
@@ -131,16 +132,18 @@ def _write(output: str, document: object) -> None:
         raise PasidlabError(f"cannot write {output}: {error.strerror}") from None
 
 
-def _print(results: list[CheckResult], quiet: bool, whole: bool) -> None:
-    from pasidlab.report.text import result_text, trace_text, verdict_table
+def _print(results: list[CheckResult], quiet: bool, verbose: bool, whole: bool) -> None:
+    from pasidlab.report.text import result_text, verdict_table
+    from pasidlab.report.trace import trace_text
 
     if not quiet:
         for result in results:
             if whole:
-                click.echo(result_text(result) + "\n")
+                click.echo(result_text(result, verbose=verbose) + "\n")
             elif result.counterexamples:
                 first = result.counterexamples[0]
-                click.echo(f"{result.design}\n{'=' * len(result.design)}\n" + trace_text(first, result.scope_of(first).cpus) + "\n")
+                text = trace_text(first, result.scope_of(first).cpus, verbose=verbose)
+                click.echo(f"{result.design}\n{'=' * len(result.design)}\n{text}\n")
     click.echo(verdict_table(results))
     sys.stdout.flush()
 

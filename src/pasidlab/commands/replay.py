@@ -17,7 +17,8 @@ from pasidlab.lang.source import read_text
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--design", "only", metavar="NAME", help="Replay only this design's counterexamples.")
 @click.option("--property", "name", metavar="NAME", help="Replay only the counterexample of this property.")
-def replay_command(trace: Path, only: str | None, name: str | None) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="Show every line that was executed.")
+def replay_command(trace: Path, only: str | None, name: str | None, verbose: bool) -> int:
     """Re-execute the counterexamples that `pasidlab check -o FILE.json` saved.
 
     Every step is made again by the interpreter, from the design as it is now. Exit code 1: the violation shows again.
@@ -26,7 +27,7 @@ def replay_command(trace: Path, only: str | None, name: str | None) -> int:
     for result in _results(trace):
         for saved in result["counterexamples"]:
             if only in (None, result["design"]) and name in (None, saved["property"]):
-                _replay(trace, result, saved)
+                _replay(trace, result, saved, verbose)
                 found += 1
     if not found:
         raise PasidlabError(f"{trace} holds no counterexample to replay", hint="write one with: pasidlab check DESIGN -o FILE.json")
@@ -52,12 +53,12 @@ def _results(trace: Path) -> list[dict[str, Any]]:
     return list(results)
 
 
-def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any]) -> None:
+def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any], verbose: bool) -> None:
     from pasidlab.check.model import design_model
     from pasidlab.check.scope import Scope
     from pasidlab.check.trace import Counterexample, Replayer, Step
     from pasidlab.lang.interpreter import Interpreter
-    from pasidlab.report.text import trace_text
+    from pasidlab.report.trace import trace_text
 
     design = designs.BUILT_IN.get(result["design"]) or designs.find(result["file"])
     try:
@@ -83,4 +84,4 @@ def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any]) -> None:
             hint="the design has changed since, or the file is damaged: check the design again",
         )
     click.echo(f"{design.name}: every step made again by the interpreter\n")
-    click.echo(trace_text(replayed, scope.cpus) + "\n")
+    click.echo(trace_text(replayed, scope.cpus, verbose=verbose) + "\n")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, Action, Instr, Model, Operand, Site
+from pasidlab.lang.ir import BINARY, Action, Instr, Model, Operand, Predicate, Site
 from pasidlab.lang.layout import Layout, State
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.symmetry import Symmetry
@@ -29,6 +29,18 @@ class Failure:
     site: Site
 
 
+@dataclass(frozen=True)
+class Touch:
+    """One thing a step did to state, or asked of it: a load (``old`` is ``new``), a store, or a ``check`` that failed (no field)."""
+
+    op: str
+    site: Site
+    field: str = ""
+    element: int = 0  # from 0
+    old: int = 0
+    new: int = 0
+
+
 @dataclass
 class Outcome:
     """What one step did. ``state`` is None when the step ended in an error."""
@@ -38,8 +50,7 @@ class Outcome:
     state: State | None
     failures: list[Failure] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
-    stores: list[tuple[str, int, int, int, Site]] = field(default_factory=list)  # field, element, old, new
-    path: list[Instr] = field(default_factory=list)
+    path: list[Touch] = field(default_factory=list)  # in the order of execution
     result: int = 0
     choices: tuple[int, ...] = ()
 
@@ -103,14 +114,29 @@ class Interpreter:
 
     def violations(self, state: State) -> list[tuple[str, str, tuple[int, ...]]]:
         """State predicates that hold but must not: (property, sentence, parameters)."""
-        found = []
+        return [(predicate.property, predicate.sentence, outcome.params) for predicate, outcome in self.broken(state)]
+
+    def broken(self, state: State) -> Iterator[tuple[Predicate, Outcome]]:
+        """The predicates that hold but must not, and how that was found out."""
         for predicate in self.model.predicates:
-            if predicate.stuck and any(o.state is not None for o in self.successors(state)):
+            if predicate.stuck and self.successors(state):
                 continue
             for params in param_values(predicate.action):
-                if any(o.result for o in self.run(predicate.action, params, state)):
-                    found.append((predicate.property, predicate.sentence, params))
-        return found
+                if outcome := next((o for o in self.run(predicate.action, params, state) if o.result), None):
+                    yield predicate, outcome
+
+    def unanswered(self, state: State) -> list[Failure]:
+        """Model errors of predicates that cannot say yes or no in this state, because they follow NULL, say."""
+        found = [(p.action, p.stuck) for p in self.model.predicates] + [(action, False) for action in self.model.pending.values()]
+        stuck = not self.successors(state)
+        return [
+            replace(failure, property="")
+            for action, only_stuck in found
+            if stuck or not only_stuck
+            for params in param_values(action)
+            for outcome in self.run(action, params, state)
+            for failure in outcome.failures
+        ]
 
     def is_pending(self, name: str, state: State) -> bool:
         """Whether the liveness property waits for something in this state."""
@@ -126,12 +152,14 @@ class Interpreter:
             run = _Run(self, action, params, list(state), digits, limits)
             outcome = run.execute()
             if outcome and outcome.state is not None and sum(o.state is not None for o in outcomes) == MOST_OUTCOMES:
-                run.fail("", f"this step has more than {MOST_OUTCOMES} outcomes", outcome.path[-1].site)
+                run.fail("", f"this step has more than {MOST_OUTCOMES} outcomes", run.site)
                 outcome.state = None
             if outcome:
                 outcome.choices = tuple(digits[: run.used])
                 if outcome.state is not None and self.model.forget is not None and action is not self.model.forget:
-                    outcome.state = self.run(self.model.forget, (), outcome.state)[0].state
+                    forgotten = self.run(self.model.forget, (), outcome.state)[0]
+                    outcome.failures += [replace(failure, property="") for failure in forgotten.failures]
+                    outcome.state = forgotten.state or outcome.state
                 outcomes.append(outcome)
                 if outcome.error:
                     return outcomes
@@ -175,6 +203,7 @@ class _Run:
         self.locals: dict[str, int] = {name: value for (name, _), value in zip(action.params, params, strict=True)}
         self.outcome = Outcome(action.name, params, None)
         self.used = 0
+        self.site = action.code[0].site  # of the last instruction executed
         for f in owner.model.fields:
             if f.observer:
                 start = owner.offsets[f.path]
@@ -193,7 +222,7 @@ class _Run:
                 fuel -= instr.op == "label" and instr.args[0] in self.loops
                 if not fuel:
                     break
-                self.outcome.path.append(instr)
+                self.site = instr.site
                 if instr.op == "end":
                     self.outcome.state = tuple(self.state)
                     return self.outcome
@@ -212,6 +241,7 @@ class _Run:
     def fail(self, name: str, sentence: str, site: Site) -> None:
         """Record a failure."""
         self.outcome.failures.append(Failure(name, sentence, site))
+        self.outcome.path.append(Touch("check", site))
 
     def step(self, instr: Instr) -> str | None:
         """Execute one instruction; a label to go to, or None for the next."""
@@ -226,10 +256,13 @@ class _Run:
             case "inv":
                 self.locals[str(args[0])] = ~self.value(args[1])
             case "load":
-                at = self.address(str(args[1]), args[2], instr)
-                self.locals[str(args[0])] = self.state[at]
+                value = self.state[self.address(str(args[1]), args[2], instr)]
+                self.outcome.path.append(Touch("load", instr.site, str(args[1]), self.value(args[2]) - 1, value, value))
+                self.locals[str(args[0])] = value
             case "store":
                 self.store(instr)
+            case "deref":
+                self.follow(self.value(args[0]), int(args[1]), instr.text, instr.site)
             case "jump":
                 return str(args[0])
             case "branch":
@@ -262,14 +295,17 @@ class _Run:
         self.locals[str(instr.args[0])] = value
 
     def address(self, path: str, element: Operand, instr: Instr) -> int:
-        """Index into the state of a field's element; following NULL is the kernel's fault."""
+        """Index into the state of a field's element."""
         number = self.value(element)
-        f = self.owner.fields[path]
-        if not 1 <= number <= f.count:
-            what = f"NULL pointer dereference: {path} of nothing" if number == 0 else f"{path}: no element {number - 1}"
-            self.fail(SOUND if number == 0 else "", what, instr.site)
-            raise _Stop
+        self.follow(number, self.owner.fields[path].count, path, instr.site)
         return self.owner.offsets[path] + number - 1
+
+    def follow(self, number: int, count: int, path: str, site: Site) -> None:
+        """An element must be there to be accessed: following NULL is the kernel's fault, any other number the model's."""
+        if not 1 <= number <= count:
+            what = f"NULL pointer dereference: {path} of nothing" if number == 0 else f"{path}: no element {number - 1}"
+            self.fail(SOUND if number == 0 else "", what, site)
+            raise _Stop
 
     def store(self, instr: Instr) -> None:
         """A store; a value outside the field's domain ends the step in an error."""
@@ -279,7 +315,7 @@ class _Run:
         if not f.domain.contains(value):
             self.fail("", f"{value} stored to {path}, whose domain is {f.domain}", instr.site)
             raise _Stop
-        self.outcome.stores.append((str(path), self.value(element) - 1, self.state[at], value, instr.site))
+        self.outcome.path.append(Touch("store", instr.site, str(path), self.value(element) - 1, self.state[at], value))
         self.state[at] = value
 
     def choice(self, low: int, high: int, site: Site) -> int:

@@ -30,6 +30,7 @@ OPS: dict[str, str] = {
     # state
     "load": "d f i",
     "store": "f i a",  # an error if a is outside the field's domain
+    "deref": "i a",  # faults like an access to element i of a fields that is not in the state (the text names it)
     # control
     "label": "l",
     "jump": "l",

@@ -22,6 +22,7 @@ def expand_text(
         lines += [f"  %state{cpu} = alloca [{words} x i64]", f'  call void @"first.{cpu}"(ptr %state, ptr %state{cpu})']
     predicates = list(predicates)
     lines += _predicate_lines([p for p in predicates if p[1] != WHEN_STUCK], "p")
+    lines += [f"  %asked = load i64, ptr %z{ERROR}", f"  store i64 0, ptr %z{ERROR}"]
     total = "0"
     for n, (name, counter, cpu) in enumerate(actions):
         state = f"%state{cpu}" if cpu > 1 else "%state"
@@ -34,7 +35,11 @@ def expand_text(
             f"  %i{n} = add i64 %v{n}, %n{n}", f"  store i64 %i{n}, ptr %c{n}",
         ]  # fmt: skip
         total = f"%tot{n}"
-    lines += [f"  %none = icmp eq i64 {total}, 0", "  br i1 %none, label %stuck, label %done", "stuck:"]
+    lines += [  # a step that ends in an error, or follows NULL, is a step nevertheless
+        f"  %failed = load i64, ptr %z{ERROR}", "  %errors = or i64 %asked, %failed", f"  store i64 %errors, ptr %z{ERROR}",
+        f"  %step = load i64, ptr %z{STEP_BROKEN}", f"  %left = or i64 {total}, %failed", "  %any = or i64 %left, %step",
+        "  %none = icmp eq i64 %any, 0", "  br i1 %none, label %stuck, label %done", "stuck:",
+    ]  # fmt: skip
     lines += _predicate_lines([(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK], "e")
     return "\n".join([*lines, "  br label %done", "done:", f"  ret i64 {total}", "}"])
 

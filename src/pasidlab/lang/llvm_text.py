@@ -181,6 +181,8 @@ class ActionText:
             self._load(instr)
         elif op == "store":
             self._store(instr)
+        elif op == "deref":
+            self._exists(self.local(args[0]), args[0], int(args[1]))
         elif op in ("require", "wait"):
             self._require(self.op(f"icmp ne i64 {self.local(args[0])}, 0"), "next")
         elif op == "check":
@@ -238,17 +240,23 @@ class ActionText:
     def _shift(self, place: Place, element: Operand) -> str:
         """The bit position of an element; branches away when there is no such element."""
         value = self.local(element)
+        there = self._exists(value, element, place.field.count)
         if value.lstrip("-").isdigit():
-            if not 1 <= int(value) <= place.field.count:
-                self._require("false", "null" if value == "0" else "error")
-                return str(place.shift)
-            return str(place.shift + (int(value) - 1) * place.width)
-        if element != "%owner":
-            self._require(self.op(f"icmp ne i64 {value}, 0"), "null")
-            self._require(self.op(f"icmp ule i64 {value}, {place.field.count}"), "error")
+            return str(place.shift + (int(value) - 1) * place.width if there else place.shift)
         if place.field.count == 1:
             return str(place.shift)
         return self.op(f"add i64 {self.op(f'mul i64 {value}, {place.width}')}, {place.shift - place.width}")
+
+    def _exists(self, value: str, element: Operand, count: int) -> bool:
+        """Branch away unless there is an element of that number; False if there never is."""
+        if value.lstrip("-").isdigit():
+            if not 1 <= int(value) <= count:
+                self._require("false", "null" if value == "0" else "error")
+                return False
+        elif element != "%owner":
+            self._require(self.op(f"icmp ne i64 {value}, 0"), "null")
+            self._require(self.op(f"icmp ule i64 {value}, {count}"), "error")
+        return True
 
     def _load(self, instr: Instr) -> None:
         place = self.layout.places[str(instr.args[1])]
@@ -327,12 +335,13 @@ class ActionText:
         self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
         self._commit()
         self.block("null")
-        if not self.returns:  # a predicate about nothing is false
+        if self.returns or self.name == "forget":  # what is not a step of the kernel must not follow NULL at all
+            self._observe(ERROR, "1")
+        else:
             self._observe(STEP_BROKEN, str(1 << self.bits.get(SOUND, 62)))
         self._commit()
         self.block("error")
-        if not self.returns:
-            self._observe(ERROR, "1")
+        self._observe(ERROR, "1")
         self._commit("finish")
         self.block("next")
         if self.chooses:

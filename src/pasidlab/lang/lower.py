@@ -16,7 +16,7 @@ from pasidlab.lang.inline import LANGUAGE, Inliner
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
 from pasidlab.lang.merge import Traffic, Visibility
-from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.names import Names, nearest, no_strangers
 from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
@@ -24,6 +24,7 @@ from pasidlab.lang.roles import PREDICATES, entries_of, known_properties
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Field, Int
 
+IN_USER_MODE = "%user"  # set by the guard of what user mode executes
 ARRIVALS = Path(__file__).with_name("arrivals.py")
 ABOVE = {
     "task": ("hardirq", "softirq", "schedule"),
@@ -245,7 +246,7 @@ class Lowering:
         uses_cpu = entry.role == "user" or any(CPU in i.args for i in code)
         if entry.role == "user":
             guard = [*_guard("user"), _at("load", OWNER, "Cpu.current", CPU), _at("require", OWNER), _at("load", "%pc", "Task.pc", OWNER)]
-            guard += [_at("not", "%user", "%pc"), _at("require", "%user")]
+            guard += [_at("not", IN_USER_MODE, "%pc"), _at("require", IN_USER_MODE)]
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         guard += self._limit(entry.options.get("event", ""))
@@ -334,17 +335,29 @@ def build_model(
     *,
     merged: bool = True,
     functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
+    whole: Path | None = None,
 ) -> Model:
-    """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name."""
+    """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name.
+
+    Every function of the file ``whole`` must compile and have a part in the model, be it under events that are not in the bounds.
+    """
     space = source.collect([ARRIVALS])
     arrivals = list(space.functions)
-    source.collect(paths, space)
+    for path in paths:
+        before = frozenset(space.functions)
+        source.collect([path], space)
+        if path == whole:
+            no_strangers(path, before, space)
     if not _has_contexts(space):
         for name_ in arrivals:
             del space.functions[name_]
     names = Names(space, bounds)
     made = functions(names) if callable(functions) else functions
-    return Lowering(name, names, Functions(names, made), properties, merged).build()
+    compiled = Functions(names, made)
+    for function in space.functions.values():
+        if function.file == str(whole):
+            compiled(function.name)
+    return Lowering(name, names, compiled, properties, merged).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:

@@ -7,6 +7,7 @@ import difflib
 import operator
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
@@ -32,6 +33,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _at(node: ast.AST, file: str) -> Position:
     return Position(file, getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
+
+
+def no_strangers(path: Path, before: frozenset[str], namespace: Namespace) -> None:
+    """Raise PasidlabError at a function of a file that replaces none of those there were ``before``, has no role, and nobody calls."""
+    mine = [f for f in namespace.functions.values() if f.file == str(path)]
+    for function in mine:
+        others = (node for f in mine if f is not function for node in ast.walk(f.node))
+        called = any(isinstance(node, ast.Name) and node.id == function.name for node in others)
+        if not called and not function.node.decorator_list and function.name not in before:
+            raise PasidlabError(f"nothing calls {function.name}()", position=function.position, hint=nearest(function.name, before))
 
 
 class Names:
@@ -78,6 +89,13 @@ class Names:
                 )
             field = Field(name, item.target.id, domain, self.counts[name], default)
             self.fields[field.path] = field
+
+    def event(self, name: str, position: Position) -> bool:
+        """Whether an event happens in the scope; PasidlabError if there is no such event."""
+        known = self.bounds.known
+        if known is not None and name not in known:
+            raise PasidlabError(f"unknown event '{name}'", position=position, hint=nearest(name, known))
+        return name in self.bounds.events
 
     def constant(self, node: ast.expr, file: str) -> int | None:
         """The number an expression of constants stands for, or None if it is not one."""

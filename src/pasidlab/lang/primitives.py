@@ -70,7 +70,7 @@ def _index(x: Expressions, node: ast.Call) -> Value:
 
 
 def _event(x: Expressions, node: ast.Call) -> Value:
-    return int(_text(x, node, 0) in x.names.bounds.events), BOOL
+    return int(x.names.event(_text(x, node, 0), x.at(node))), BOOL
 
 
 def _require(x: Expressions, node: ast.Call) -> Value:

@@ -30,7 +30,7 @@ def entries_of(names: Names) -> list[Entry]:
             if role == "instruction":
                 continue
             texts, options = _written(function, role, decorator)
-            if options.get("event") and options["event"] not in names.bounds.events:
+            if options.get("event") and not names.event(options["event"], function.position):
                 continue
             _complete(function, role, texts, names)
             params = tuple((a.arg, names.annotation(a.annotation, function.file)) for a in function.node.args.args if a.annotation)

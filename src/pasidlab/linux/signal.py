@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import choose, enter, entry, event, instruction, maybe, pause, require, user
+from pasidlab.lang.declare import check, choose, enter, entry, event, instruction, maybe, pause, require, user
 from pasidlab.linux.exit import do_exit
 from pasidlab.linux.fpu import (
     fpregs_deactivate,
@@ -55,7 +55,8 @@ def copy_fpstate_to_sigframe() -> None:
 
 @instruction
 def xsave_to_user_sigframe() -> None:
-    """XSAVE with the user mask."""
+    """XSAVE with the user mask. What stands in the frame is what the program gets back: it must be the program's own."""
+    check("preserved", this_cpu.user_regs == current.expected_user, "a signal frame is given registers the task did not have")
     current.frame_user = this_cpu.user_regs
 
 

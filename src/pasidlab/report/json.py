@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pasidlab.check.api import CheckResult
+from pasidlab.check.findings import CheckResult
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Step
 
@@ -33,6 +33,7 @@ def _result(result: CheckResult, path: str) -> dict[str, Any]:
         ],
         "properties": [{"name": p.name, "holds": p.holds, "reached": p.reached, "steps": p.steps} for p in result.properties],
         "counterexamples": [_counterexample(c, result.scope_of(c)) for c in result.counterexamples],
+        "error": str(result.error) if result.error else None,
         "unexecuted": [{"file": f, "line": n, "source": text} for f, n, text in result.unexecuted],
     }  # fmt: skip
 
@@ -69,5 +70,8 @@ def _step(step: Step) -> dict[str, Any]:
         "line": main.line if main else None,
         "source": main.source if main else None,
         "action": step.action,
+        "lines": [
+            {"function": f.function, "file": f.file, "line": f.line, "source": f.source} for f in (line.here for line in step.lines)
+        ],
         "changes": {c.name: [c.old, c.new] for c in step.changes},
     }

@@ -11,7 +11,7 @@ ACTIONS = {
     "arrive_softirq": "<softirq>",
     "arrive_ipi": "<IPI arrives>",
     "preempt": "<preempted>",
-    "block": "<looks for work>",
+    "block": "<sleeps>",
     "open_device": "open(/dev/dsa/wq0.0), mmap()",
     "close_device": "munmap(), close()",
     "exec_program": "execve()",
@@ -35,22 +35,20 @@ ACTIONS = {
 
 def words_for(step: Step) -> str:
     """What a step is, in a few words; for kernel code the function."""
+    if step.action == "enqcmd":
+        return _enqcmd(step)
+    if step.action == "block" and step.task is None:
+        return "<idle looks for work>"
     if step.action in ACTIONS:
-        return _enqcmd(step) if step.action == "enqcmd" else ACTIONS[step.action]
-    if step.context == "schedule":
-        return _switch(step)
-    if step.main:
-        return f"{step.main.function}()"
-    return "..." if step.context == "kernel" else f"returns from the {step.context}"
+        return ACTIONS[step.action]
+    if step.context in ("schedule", "softirq", "hardirq"):
+        return f"returns from the {step.context}" if step.context != "schedule" else "schedule() is done"
+    return f"{step.main.function}()" if step.main else step.action if step.context != "kernel" else "goes on"
 
 
 def _enqcmd(step: Step) -> str:
     faulted = any(change.name.endswith(".irqs_off") for change in step.changes)
-    return "ENQCMD -> #GP" if faulted else "ENQCMD accepted"
-
-
-def _switch(step: Step) -> str:
-    for change in step.changes:
-        if change.name.endswith(".current"):
-            return f"schedule(): {'idle' if change.new == 'none' else change.new} is next"
-    return "schedule()" if step.lines else "schedule() is done"
+    if faulted:
+        return "ENQCMD -> #GP"
+    seen = {value for line in step.lines for name, value in line.loads if name.endswith(".msr_pasid")}
+    return f"ENQCMD with PASID {seen.pop().removeprefix('V|')}" if seen else "ENQCMD"

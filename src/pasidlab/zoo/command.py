@@ -12,7 +12,7 @@ import click
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 if TYPE_CHECKING:
-    from pasidlab.check.api import CheckResult
+    from pasidlab.check.findings import CheckResult
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _line(row: Row) -> str:
 
 
 def _portrait(row: Row) -> str:
-    from pasidlab.report.text import trace_text
+    from pasidlab.report.trace import trace_text
 
     bug = row.bug
     blocks = [f"{bug.name}\n{'=' * len(bug.name)}", fill(bug.mechanism, 80), f"Fixed by: {bug.fix}"]

@@ -1,0 +1,154 @@
+"""What a check found: verdicts and counterexamples, property by property, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pasidlab.check.scope import Scope
+from pasidlab.check.trace import Counterexample, Step
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.ir import Site
+from pasidlab.linux.promises import PROPERTIES
+
+if TYPE_CHECKING:
+    from pasidlab.check.result import StopReason
+
+Verdict = Literal["holds", "violated", "inconclusive"]
+NAMES = tuple(p.name for p in PROPERTIES)
+
+
+@dataclass(frozen=True)
+class PropertyResult:
+    """One property: does it hold, was it put to the test, and the length of the shortest counterexample."""
+
+    name: str
+    holds: bool | None  # None: not settled within what was explored
+    reached: bool  # False: it holds vacuously
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelError:
+    """A mistake in the design or the model, not a verdict: a value outside its domain, an endless step, a property that follows NULL."""
+
+    sentence: str
+    site: Site
+    way: tuple[Step, ...] = field(repr=False)  # to the state where it shows
+
+    @property
+    def steps(self) -> int:
+        """After how many steps it shows."""
+        return len(self.way)
+
+    def raised(self) -> PasidlabError:
+        """The error to end with."""
+        null = self.sentence.startswith("NULL pointer")
+        hint = "ask first: 'x is not None and ...'" if null else "correct the value, or widen the domain it is stored to"
+        return PasidlabError(str(self), position=self.site.position, hint=hint)
+
+    def __str__(self) -> str:
+        return f"{self.sentence}, in {self.site.function}() after {self.steps} step{'' if self.steps == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """The exploration of one scope."""
+
+    name: str
+    scope: Scope
+    reason: StopReason
+    states: int
+    transitions: int
+    depth: int
+    depth_completed: int
+    seconds: float
+    bytes_per_state: float
+    properties: tuple[PropertyResult, ...]
+    counterexamples: tuple[Counterexample, ...]
+    error: ModelError | None = None  # no counterexample is longer than the way to it
+    executed: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
+    present: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found, over all parts of its scope."""
+
+    design: str
+    parts: tuple[PartResult, ...]
+    unexecuted: tuple[tuple[str, int, str], ...] = ()  # lines of the design never executed: file, line, text
+
+    @property
+    def counterexamples(self) -> tuple[Counterexample, ...]:
+        """The shortest counterexample for each broken property, shortest first."""
+        best: dict[str, Counterexample] = {}
+        for found in (c for part in self.parts for c in part.counterexamples):
+            if found.property not in best or len(found.steps) < len(best[found.property].steps):
+                best[found.property] = found
+        return in_order(best.values())
+
+    @property
+    def properties(self) -> tuple[PropertyResult, ...]:
+        """Each property over all parts."""
+        return tuple(_joined([part.properties[i] for part in self.parts]) for i in range(len(self.parts[0].properties)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """``holds`` is a proof over every part; ``inconclusive`` means a budget ran out before anything was found."""
+        if self.counterexamples:
+            return "violated"
+        return "holds" if self.error is None and all(part.reason == "complete" for part in self.parts) else "inconclusive"
+
+    @property
+    def holds(self) -> bool:
+        """Proved over the scope."""
+        return self.verdict == "holds"
+
+    @property
+    def states(self) -> int:
+        """Distinct states of all parts."""
+        return sum(part.states for part in self.parts)
+
+    @property
+    def transitions(self) -> int:
+        """Steps of all parts."""
+        return sum(part.transitions for part in self.parts)
+
+    @property
+    def depth(self) -> int:
+        """Largest distance from an initial state."""
+        return max(part.depth for part in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent exploring."""
+        return sum(part.seconds for part in self.parts)
+
+    def counterexample(self, name: str) -> Counterexample:
+        """The counterexample for one property; KeyError if it is not violated."""
+        for found in self.counterexamples:
+            if found.property == name:
+                return found
+        raise KeyError(name)
+
+    @property
+    def error(self) -> ModelError | None:
+        """The model error that ended the check, if any: what it found before is true all the same."""
+        return next((part.error for part in self.parts if part.error), None)
+
+    def scope_of(self, counterexample: Counterexample) -> Scope:
+        """The scope of the part a counterexample was found in."""
+        return next(part.scope for part in self.parts if counterexample in part.counterexamples)
+
+
+def _joined(parts: list[PropertyResult]) -> PropertyResult:
+    steps = [p.steps for p in parts if p.steps is not None]
+    holds = False if steps else None if any(p.holds is None for p in parts) else True
+    return PropertyResult(parts[0].name, holds, any(p.reached for p in parts), min(steps, default=None))
+
+
+def in_order(found: Iterable[Counterexample]) -> tuple[Counterexample, ...]:
+    """Counterexamples, shortest first."""
+    return tuple(sorted(found, key=lambda c: (len(c.steps), NAMES.index(c.property))))
