@@ -162,6 +162,11 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
                 own = own.joined(program([piece.source], options.config, options.stubs, strict=False))
     cut = [name for name in partial if name and name in vocabulary().replacements and name not in own.functions]
     known = [n for n, f in own.functions.items() if vocabulary().replacement(n, len(f.params))]
+    short = next((error for one in found if (error := patch.cut_short(one)) is not None), None)
+    if short and not known:
+        raise short
+    if short:
+        notes.append(f"{short}; whole functions before that are taken")
     if not known:
         names = ", ".join(sorted(n for n in partial if n)) or "no function of the model"
         raise PasidlabError(

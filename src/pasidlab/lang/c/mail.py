@@ -7,8 +7,10 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.c.patch import Patch, looks_like_patch, read_patch
+from pasidlab.lang.c.patch import Patch, looks_like_fragment, looks_like_patch, read_patch
 
+_QUOTE = re.compile(r"^(> ?)+")
+_HEADER = re.compile(r"diff --git |--- (a/|/dev/null)|\+\+\+ (b/|/dev/null)|@@ -\d")
 _SERIES = re.compile(r"\[[^]]*PATCH[^]]*?(\d+)/(\d+)[^]]*\]", re.IGNORECASE)
 
 
@@ -36,7 +38,7 @@ def patches(data: bytes, name: str) -> list[Patch]:
         message = message_from_bytes(raw, policy=policy.default)
         assert isinstance(message, EmailMessage)
         text = _text(message)
-        if not looks_like_patch(text):
+        if not looks_like_patch(text) and not looks_like_fragment(text):
             continue
         subject = " ".join(str(message.get("subject", "")).split())
         label = name if len(seen) == 1 else f"{name}[{number + 1}]"
@@ -77,8 +79,19 @@ def _text(message: EmailMessage) -> str:
 
 
 def numbered(text: str) -> list[tuple[int, str]]:
-    """The lines of a text with their numbers; a diff quoted in a reply loses its marks."""
-    lines = text.split("\n")
-    if not any(line.startswith("@@ -") for line in lines):
-        lines = [re.sub(r"^(> ?)+", "", line) if line.startswith(">") else f"\x00{line}" for line in lines]
-    return [(n, line) for n, line in enumerate(lines, start=1) if not line.startswith("\x00")]
+    """The lines of a text with their numbers; of a diff quoted in a reply only the lines quoted as often as the diff itself, bare."""
+    lines = list(enumerate(text.split("\n"), start=1))
+    if any(line.startswith("@@ -") for _, line in lines):
+        return lines
+    diff = any(_HEADER.match(_QUOTE.sub("", line)) for _, line in lines)
+    depth = 0
+    found = []
+    for number, line in lines:
+        marks = _QUOTE.match(line)
+        bare = line[marks.end() :] if marks else line
+        here = marks.group().count(">") if marks else 0
+        if _HEADER.match(bare) if diff else bare.startswith("+"):
+            depth = here
+        if here == depth:
+            found.append((number, bare))
+    return found

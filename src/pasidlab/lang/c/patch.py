@@ -10,6 +10,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.tokens import Source
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+_NARROW = 60  # no mailer wraps lines shorter than this
 _FUZZ = 300  # lines a hunk may have moved
 
 
@@ -30,6 +31,7 @@ class Hunk:
     heading: str
     number: int
     lines: list[Line] = field(default_factory=list)
+    missing: int = 0  # lines cut off at its end
 
     @property
     def old(self) -> list[str]:
@@ -88,9 +90,24 @@ def read_patch(lines: Sequence[tuple[int, str]], name: str) -> Patch:
             i = _hunk(match, lines, i, current, patch)
             continue
         i += 1
-    if not any(f.hunks for f in patch.files):
+    if not any(f.hunks for f in patch.files) and not _fragment(lines, patch):
         raise PasidlabError(f"{name} holds no patch", hint="a unified diff has lines '--- a/file', '+++ b/file' and '@@ -1,2 +1,3 @@'")
     return patch
+
+
+def _fragment(lines: Sequence[tuple[int, str]], patch: Patch) -> bool:
+    """Added lines without the hunk they belong to, as replies quote them."""
+    added = [Line("+", text[1:], number) for number, text in lines if text.startswith("+") and not text.startswith("+++ ")]
+    if not any(line.text.startswith("{") for line in added):
+        return False
+    patch.files.append(FileChange("fragment.c", hunks=[Hunk(1, "", added[0].number, added)]))
+    patch.notes.append(f"{patch.name}:{added[0].number}: no hunk around these lines: those marked + are taken as they stand")
+    return True
+
+
+def looks_like_fragment(text: str) -> bool:
+    """Whether a text quotes added lines with a function among them."""
+    return any(re.match(r"(> ?)*\+\{\s*$", line) for line in text.splitlines())
 
 
 def _path(text: str) -> str:
@@ -110,27 +127,42 @@ def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: 
             i += 1
             continue
         if mark not in " +-" or (text.startswith("-- ") and old == 0):
-            if hunk.lines and not _HUNK.match(text) and not text.startswith(("diff ", "--- ")):
-                last = hunk.lines[-1]  # wrapped by a mailer
-                hunk.lines[-1] = Line(last.mark, f"{last.text} {text.strip()}", last.number)
-                i += 1
-                continue
-            break
+            if text.startswith("-- ") or not _wrapped(lines[i - 1][1], text):
+                break
+            if hunk.lines:  # before the first line it is what is left of the heading
+                last = hunk.lines[-1]
+                hunk.lines[-1] = Line(last.mark, f"{last.text.rstrip()} {text.strip()}", last.number)
+            i += 1
+            continue
         hunk.lines.append(Line(mark, text[1:], number))
         old, new = old - (mark != "+"), new - (mark != "-")
         i += 1
-    if old > 0 or new > 0:
-        raise PasidlabError(
-            f"this hunk of {into.path} is cut short: {max(old, new)} lines are missing", position=Position(patch.name, hunk.number)
-        )
+    hunk.missing = max(old, new)
     into.hunks.append(hunk)
     return i
+
+
+def _wrapped(line: str, following: str) -> bool:
+    """Whether a mailer has broken a line there: it was too long with the next word."""
+    return len(line) + len(following.split()[0]) > _NARROW and not _HUNK.match(following) and not following.startswith(("diff ", "--- "))
+
+
+def cut_short(patch: Patch) -> PasidlabError | None:
+    """An error for the first hunk that is not all there."""
+    for change in patch.files:
+        for hunk in change.hunks:
+            if hunk.missing:
+                lines = f"{hunk.missing} line{'s are' if hunk.missing != 1 else ' is'}"
+                return PasidlabError(f"this hunk of {change.path} is cut short: {lines} missing", position=Position(patch.name, hunk.number))
+    return None
 
 
 def apply(change: FileChange, source: Source, patch: Patch) -> Source:
     """The file with the hunks applied; PasidlabError naming the first hunk that does not fit."""
     lines = source.text.split("\n")
     shift = 0
+    if (error := cut_short(patch)) is not None:
+        raise error
     for hunk in change.hunks:
         old = [text.rstrip() for text in hunk.old]
         wanted = hunk.start - 1 + shift
