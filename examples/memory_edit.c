@@ -9,7 +9,7 @@ static void *begin_update_one_xsave_feature(struct task_struct *tsk, int xfeatur
 		save_fpregs_to_fpstate(fpu);
 
 	fpu->state.xsave.header.xfeatures |= XFEATURE_MASK_PASID;
-	return get_xsave_addr(&fpu->state.xsave, XFEATURE_PASID);
+	return __raw_xsave_addr(&fpu->state.xsave, XFEATURE_PASID);
 }
 
 static void finish_update_one_xsave_feature(struct task_struct *tsk)

@@ -8,7 +8,7 @@ neither may be changed alone; and an image may be edited only if every copy in s
 from __future__ import annotations
 
 from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock
+from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock, get_xsave_addr
 from pasidlab.linux.traps import gp_user_force_sig_segv
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
@@ -42,5 +42,6 @@ def fpu__pasid_write(pasid: int) -> None:
         wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
     else:
         current.bv_pasid = True
-        current.image_pasid = pasid | MSR_IA32_PASID_VALID
+        state = get_xsave_addr(current)
+        state.image_pasid = pasid | MSR_IA32_PASID_VALID
     fpregs_unlock()

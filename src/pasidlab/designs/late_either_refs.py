@@ -7,7 +7,7 @@ deactivate_mm(). The last one frees the number. Thomas Gleixner, 30 September: w
 from __future__ import annotations
 
 from pasidlab.lang.declare import entry, instruction, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock
+from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock, get_xsave_addr
 from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.linux.mm import mm_pasid_drop, mmdrop
 from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid, iommu_alloc_mm_data
@@ -46,7 +46,8 @@ def fpu__pasid_write(pasid: int) -> None:
         wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
     else:
         current.bv_pasid = True
-        current.image_pasid = pasid | MSR_IA32_PASID_VALID
+        state = get_xsave_addr(current)
+        state.image_pasid = pasid | MSR_IA32_PASID_VALID
     fpregs_unlock()
 
 

@@ -222,3 +222,8 @@ def init_user_regs() -> None:
 def fpu_idle_fpregs() -> None:
     """fpu_idle_fpregs(): with AMX in use idle gives the registers up."""
     this_cpu.fpregs_owner = NULL
+
+
+def get_xsave_addr(task: Task) -> Task:
+    """get_xsave_addr(xsave, XFEATURE_PASID): where the component lies in the image, NULL while XSTATE_BV says that it is INIT."""
+    return task if task.bv_pasid else NULL

@@ -152,8 +152,8 @@ def cut_short(patch: Patch) -> PasidlabError | None:
     for change in patch.files:
         for hunk in change.hunks:
             if hunk.missing:
-                lines = f"{hunk.missing} line{'s are' if hunk.missing != 1 else ' is'}"
-                return PasidlabError(f"this hunk of {change.path} is cut short: {lines} missing", position=Position(patch.name, hunk.number))
+                lines = f"{hunk.missing} line{'s are' if hunk.missing != 1 else ' is'} missing"
+                return PasidlabError(f"this hunk of {change.path} is cut short: {lines}", position=Position(patch.name, hunk.number))
     return None
 
 
