@@ -1,0 +1,51 @@
+"""Merging steps nobody can tell apart changes no verdict: random models with contexts, merged against unmerged."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from random_contexts import models
+from small_models import PROPERTIES
+
+from pasidlab.check.result import Budget
+from pasidlab.check.search import search
+from pasidlab.lang.lower import build_model
+from pasidlab.lang.native import compile_model
+from pasidlab.lang.scope import Bounds
+
+BUDGET = Budget(max_states=400_000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_of_their_own(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+def explored(path, events: str, merged: bool):
+    """States, and what can happen: properties broken, properties reached, model errors. None if it is too much to explore."""
+    bounds = Bounds({"cpus": 2, "tasks": 2}, frozenset(events.split()))
+    found = search(compile_model(build_model("model", [path], bounds, PROPERTIES, merged=merged)), budget=BUDGET)
+    if found.reason != "complete":
+        return None
+    return found.states, ({PROPERTIES[bit].name for bit in found.violations}, found.reached, found.error is None)
+
+
+def test_verdicts_are_the_same(tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "model.py"
+    compared = []
+
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(models())
+    def compare(model):
+        text, events = model
+        path.write_text(text, encoding="utf-8")
+        merged, unmerged = explored(path, events, True), explored(path, events, False)
+        if merged and unmerged:
+            assert merged[1] == unmerged[1], f"events {events}:\n{text}"
+            compared.append((merged[0] < unmerged[0], bool(merged[1][0]), merged[1][1] != 0))
+
+    compare()
+    assert len(compared) >= 20  # and not for want of anything happening:
+    smaller, broken, reached = (sum(column) for column in zip(*compared, strict=True))
+    assert smaller >= 15 and broken >= 3 and reached >= 3
