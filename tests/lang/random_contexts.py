@@ -75,7 +75,11 @@ def wrong_slot(cpu: Cpu) -> bool:
 PLACES = ["this_cpu.slot", "current.mine", "shared.n"]
 FLAGS = ["this_cpu.busy", "current.flag"]
 IN_INTERRUPTS = ["this_cpu.slot", "shared.n", "shared.n", "this_cpu.slot"]
-MASKS = [("local_irq_disable()", "local_irq_enable()"), ("preempt_disable()", "preempt_enable()"), ("local_bh_disable()", "local_bh_enable()")]
+MASKS = [
+    ("local_irq_disable()", "local_irq_enable()"),
+    ("preempt_disable()", "preempt_enable()"),
+    ("local_bh_disable()", "local_bh_enable()"),
+]
 
 
 def statements(places: list[str], flags: list[str]) -> st.SearchStrategy[list[str]]:
