@@ -15,7 +15,7 @@ HOLDS, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 _COMMANDS = {
     "check": "pasidlab.commands.check:check_command",
     "designs": "pasidlab.commands.check:designs_command",
-    "zoo": "pasidlab.zoo.command:zoo_command",
+    "zoo": "pasidlab.commands.zoo:zoo_command",
     "replay": "pasidlab.commands.replay:replay_command",
     "bench": "pasidlab.commands.bench:bench_command",
     "run": "pasidlab.live.command:run",
