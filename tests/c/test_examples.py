@@ -42,7 +42,7 @@ def test_counterexample_shows_c_lines() -> None:
     lines = [line for step in result.counterexample("coherent").steps for line in step.lines]
     mine = [line for line in lines if line.here.file.endswith("late_either.c")]
     assert any(line.here.source == "wrmsrl(MSR_IA32_PASID, pasid_state);" for line in mine)
-    assert {line.function for line in mine} >= {"fpu__pasid_write", "__fixup_pasid_exception"}
+    assert {line.here.function for line in mine} >= {"fpu__pasid_write", "__fixup_pasid_exception"}
 
 
 def test_base_goes_by_the_functions_defined() -> None:

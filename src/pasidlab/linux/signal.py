@@ -76,12 +76,12 @@ def rt_sigreturn() -> None:
 def sys_rt_sigreturn() -> None:
     """__fpu_restore_sig(): fast path from user memory, slow path through the kernel's image; either may fail on a bad frame."""
     restored = restore_fpregs_from_user() if choose(FAST_PATH, SLOW_PATH) == FAST_PATH else restore_slow_path()
-    if not restored:
+    if restored:
+        pop_frame()
+    else:
         fpu_clear_user_states()
-        current.expected_user = INIT
-        current.entitled = False
-        do_exit()
-    pop_frame()
+        lose_frame()
+        force_sig_segv()
 
 
 @instruction
@@ -92,6 +92,23 @@ def pop_frame() -> None:
     current.at_enqcmd = current.frame_at_enqcmd
     current.frame_at_enqcmd = False
     current.in_handler = False
+
+
+@instruction
+def lose_frame() -> None:
+    """signal_fault(): what the frame held is lost; user components are in INIT."""
+    current.expected_user = INIT
+    current.frame_user = INIT
+    current.frame_at_enqcmd = False
+    current.in_handler = False
+
+
+def force_sig_segv() -> None:
+    """force_sig(SIGSEGV): the task dies of it, or its handler for that is next."""
+    if maybe():
+        do_exit()
+    else:
+        arch_do_signal_or_restart()
 
 
 def restore_fpregs_from_user() -> bool:

@@ -66,8 +66,8 @@ CATALOGUE: tuple[Bug, ...] = (
     ),
     Bug(
         "partial-signal-restore", "efa165504943 (v5.13 or v5.14)",
-        "Early returns out of the signal restore left the FPU state half way. The SIGSEGV handler then runs on it.",
-        reason="a failed sigreturn ends the task in the model; there is no handler of SIGSEGV",
+        "Early returns out of a failing sigreturn left the FPU state half way. The frame of the SIGSEGV that follows is written from it.",
+        "preserved", "partial_signal_restore.py", cpus=1, events="preempt signal fault",
     ),
     Bug(
         "init-component-skipped", "510b80a6a0f1 (v5.13)",
