@@ -18,7 +18,7 @@ from pasidlab.lang.declare import (
     take,
     user,
 )
-from pasidlab.linux.exit import deactivate_mm
+from pasidlab.linux.exit import deactivate_mm, do_exit
 from pasidlab.linux.fpu import fpu_clone, fpu_flush_thread
 from pasidlab.linux.mm import mm_init, mmget, mmput
 from pasidlab.linux.sva import idxd_cdev_release, uninstall_file
@@ -142,10 +142,15 @@ def ret_from_fork() -> None:
 
 @entry("syscall")
 def sys_execve() -> None:
-    """begin_new_exec(): a new address space, then the registers are reset; in between the task runs with the old PASID."""
+    """begin_new_exec(): a new address space, then the registers are reset; in between the task runs with the old PASID.
+
+    What fails after exec_mmap(), unshare_sighand() say, is the end of the task.
+    """
     if current.file is not None and maybe():
         do_close_on_exec()
     if exec_mmap():
+        if maybe():
+            do_exit()
         flush_thread()
         new_program()
 
