@@ -143,10 +143,10 @@ class Expressions(Calls):
         operator = text_of(child(node, "operator"))
         left, right = child(node, "left"), child(node, "right")
         if operator in ("&&", "||"):
-            return self._logical("and" if operator == "&&" else "or", self.truth(self.value(left), self.at(left)), right, self.at(node))
+            return self._logical("and" if operator == "&&" else "or", self.truth(self.tested(left), self.at(left)), right, self.at(node))
         if operator == "&" and (masked := self._masked_bits(left, right)) is not None:
             return masked
-        a, b = self.value(left), self.value(right)
+        a, b = (self.tested(left), self.tested(right)) if operator in ("==", "!=") else (self.value(left), self.value(right))
         if UNKNOWN in (a.view, b.view):
             return POISON
         if operator in _COMPARE:
@@ -216,6 +216,17 @@ class Expressions(Calls):
             else self.arithmetic("and", self.load_bits(place, -1, left), mask, left)
         )
 
+    def tested(self, node: Node) -> Value:
+        """An expression whose truth is asked. Whether a pointer out of the model is NULL is a question for the user."""
+        value = self.value(node)
+        if value.domain != NULL or not value.view.startswith(OPAQUE) or value.view == OPAQUE:
+            return value
+        name = text_of(node)
+        if name in self.stubs:
+            return self.stubbed(self.stubs[name], self.at(node))
+        self.unknown(name, "pointer", node)
+        return POISON
+
     def truth(self, value: Value, at: Position) -> Value:
         """A value as 0 or 1."""
         if value.domain == BOOL or value.view == UNKNOWN:
@@ -225,11 +236,11 @@ class Expressions(Calls):
     def _logical(self, op: str, left: Value, node: Node, at: Position) -> Value:
         """``&&`` and ``||``: with jumps unless the right side has no effect and cannot fault."""
         if isinstance(left.operand, int) and left.view != UNKNOWN:
-            return self.truth(self.value(node), at) if bool(left.operand) == (op == "and") else left
+            return self.truth(self.tested(node), at) if bool(left.operand) == (op == "and") else left
         mark = len(self.builder.code)
         dst = self.builder.temp(BOOL)
         more, done = self.builder.label("more"), self.builder.label("join")
-        right = self.truth(self.value(node), at)
+        right = self.truth(self.tested(node), at)
         tail = self.builder.code[mark:]
         if isinstance(right.operand, int) and not tail:
             return left if bool(right.operand) == (op == "and") else Value(right.operand, BOOL)
@@ -256,7 +267,7 @@ class Expressions(Calls):
         if node.type == "unary_expression" and text_of(child(node, "operator")) == "!":
             known = self.condition(child(node, "argument"), no, yes)
             return None if known is None else not known
-        value = self.value(node)
+        value = self.tested(node)
         if value.view == UNKNOWN:
             self.builder.emit("choose", dst := self.builder.temp(BOOL), 0, 1, at=self.at(node))
             value = Value(dst, BOOL)
@@ -292,7 +303,7 @@ class Expressions(Calls):
 
     def _unary(self, node: Node) -> Value:
         operator = text_of(child(node, "operator"))
-        value = self.value(child(node, "argument"))
+        value = self.tested(child(node, "argument")) if operator == "!" else self.value(child(node, "argument"))
         if value.view == UNKNOWN:
             return POISON
         pair = value.operand, value.domain
