@@ -52,7 +52,7 @@ def examine(bug: Bug, jobs: int | None = None) -> Row:
 def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
     """Historical bugs of FPU and PASID handling: each is caught, its fixed twin holds.
 
-    With a NAME: what the bug is, and its shortest counterexample.
+    With a NAME: what the bug is, what its fix changes, and its shortest counterexample.
     """
     from pasidlab.zoo.specimen import find
 
@@ -76,27 +76,42 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
     return 0 if all(row.as_expected for row in rows) else 1
 
 
-HEADING = f"{'bug':<26}{'fixed by':<36}{'breaks':<14}{'caught':<12}fixed twin"
+NAME = max(len(bug.name) for bug in CATALOGUE) + 2
+FIX = max(len(bug.fix) for bug in CATALOGUE) + 2
+
+
+def _columns(name: str, fix: str, breaks: str, caught: str, twin: str) -> str:
+    return f"{name:<{NAME}}{fix:<{FIX}}{breaks:<14}{caught:<12}{twin}"
+
+
+HEADING = _columns("bug", "fixed by", "breaks", "caught", "fixed twin")
 
 
 def _line(row: Row) -> str:
     bug = row.bug
     if bug.reason:
-        return f"{bug.name:<26}{bug.fix:<36}{'-':<14}not expressed: {bug.reason}"
+        return f"{bug.name:<{NAME}}{bug.fix:<{FIX}}{'-':<14}not expressed: {bug.reason}"
     caught = f"{row.steps} steps" if row.steps is not None else "NOT CAUGHT"
     assert row.repaired is not None
-    states = f"{row.repaired.verdict} ({row.repaired.states:,} states)"
-    return f"{bug.name:<26}{bug.fix:<36}{bug.breaks:<14}{caught:<12}{states}"
+    return _columns(bug.name, bug.fix, bug.breaks, caught, f"{row.repaired.verdict} ({row.repaired.states:,} states)")
 
 
 def _portrait(row: Row) -> str:
     from pasidlab.report.trace import trace_text
+    from pasidlab.zoo.difference import difference
+    from pasidlab.zoo.specimen import FIXED_EAGER
 
     bug = row.bug
     blocks = [f"{bug.name}\n{'=' * len(bug.name)}", fill(bug.mechanism, 80), f"Fixed by: {bug.fix}"]
     if bug.reason:
         return "\n\n".join([*blocks, fill(f"Not expressed: {bug.reason}.", 80)])
     assert row.caught is not None
+    changes = difference(bug)
+    if changes:
+        blocks.append(f"What the fix changes ({bug.path.name}, in the kernel around '{bug.base}'):")
+        blocks.append("\n".join(f"    {line}".rstrip() for line in changes if not line.startswith("@@")))
+    else:
+        blocks.append(f"The bug is the design '{bug.base}'; '{FIXED_EAGER}' takes its place as the fixed twin.")
     blocks.append(f"Scope: {bug.scope}")
     found = next((c for c in row.caught.counterexamples if c.property == bug.breaks), None)
     if found is not None:
@@ -109,8 +124,11 @@ def _document(row: Row) -> dict[str, Any]:
     document: dict[str, Any] = {"name": bug.name, "fix": bug.fix, "mechanism": bug.mechanism}
     if bug.reason:
         return {**document, "reason": bug.reason}
+    from pasidlab.zoo.difference import difference
+
     assert row.caught is not None and row.repaired is not None
     return {
-        **document, "property": bug.breaks, "steps": row.steps, "file": bug.file, "verdict": row.caught.verdict,
-        "fixed": row.repaired.verdict, "states": row.caught.states, "fixed_states": row.repaired.states,
+        **document, "property": bug.breaks, "steps": row.steps, "base": bug.base, "file": bug.file, "diff": difference(bug),
+        "scope": str(bug.scope), "verdict": row.caught.verdict, "states": row.caught.states,
+        "fixed": row.repaired.verdict, "fixed_states": row.repaired.states,
     }  # fmt: skip

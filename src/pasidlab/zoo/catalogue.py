@@ -187,7 +187,7 @@ CATALOGUE: tuple[Bug, ...] = (
         reason="XFD and hotplug are not in the model",
     ),
     Bug(
-        "guest-xfd", "b45f72177594 (v7.0)",
+        "guest-xfd", "b45f72177594 (v6.19)",
         "A softirq saved a guest's state while XFD changed underneath it. XRSTORS in the host took #NM.",
         reason="XFD is not in the model",
     ),
@@ -232,10 +232,10 @@ CATALOGUE: tuple[Bug, ...] = (
         "served", "activated_flag_inherited.py", tasks=2, mms=1, events="preempt clone",
     ),
     Bug(
-        "exec-keeps-registers", "mutant",
-        "exec empties the image but forgets last_cpu = -1, and the registers still pass for its copy. "
-        "The new program runs on with the old PASID.",
-        "refused", "exec_keeps_registers.c", "early-read", mms=2, events="preempt exec bind",
+        "exec-keeps-registers", "1f69383b203e (v6.5)",
+        "exec emptied the image and gave up the registers of the CPU it ran on, but left last_cpu as it was. "
+        "Preempted on one CPU before that and back there after it, the new program runs on with the old registers and the old PASID.",
+        "refused", "exec_keeps_registers.c", "early-read", mms=2, events="preempt migrate exec bind",
     ),
     Bug(
         "ptrace-keeps-copy", "mutant",

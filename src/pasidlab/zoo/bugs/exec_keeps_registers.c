@@ -6,6 +6,8 @@ static void fpu_reset_fpregs(void)
 	fpregs_lock();
 #ifdef CONFIG_FIXED
 	__fpu_invalidate_fpregs_state(fpu);
+#else
+	fpu__drop(fpu);
 #endif
 	memcpy(&fpu->fpstate->regs, &init_fpstate.regs, sizeof(struct xstate_header));
 	set_thread_flag(TIF_NEED_FPU_LOAD);

@@ -1,0 +1,79 @@
+"""Every historical bug breaks the promise it is known for, in exactly so many steps; its fixed twin keeps them all."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+from verdicts import INSIDE, TABLE, measured
+
+from pasidlab.cli import _group
+from pasidlab.linux.promises import PROPERTIES
+from pasidlab.zoo.catalogue import BUGS, CATALOGUE
+from pasidlab.zoo.difference import difference
+
+RECORDED = json.loads(TABLE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_bug_is_caught_and_its_fix_holds(name: str) -> None:
+    found = measured(INSIDE[name])
+    assert found == RECORDED[name]
+    assert found["steps"] and found["fixed"] == "holds"
+
+
+def test_what_is_in_the_zoo() -> None:
+    assert len(INSIDE) >= 20 and set(INSIDE) == set(RECORDED)
+    assert len({bug.name for bug in CATALOGUE}) == len(CATALOGUE)
+    assert {bug.breaks for bug in INSIDE.values()} <= {p.name for p in PROPERTIES}
+    assert {path.name for path in BUGS.iterdir() if path.suffix in (".c", ".py")} == {bug.file for bug in CATALOGUE if bug.file}
+    for bug in CATALOGUE:
+        assert len(re.findall(r"[.]( |$)", bug.mechanism)) >= 1, bug.name
+        assert bug.reason or bug.file or bug.base == "eager-ipi", bug.name
+
+
+@pytest.mark.parametrize("name", [bug.name for bug in INSIDE.values() if bug.file])
+def test_fix_changes_something(name: str) -> None:
+    lines = difference(INSIDE[name])
+    assert any(line.startswith(("+", "-")) for line in lines)
+    assert not any("CONFIG_FIXED" in line or "fixed_" in line for line in lines)
+
+
+def run(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(_group, ["zoo", *words], standalone_mode=False)
+    assert done.exception is None, done.exception
+    return done.return_value, done.output
+
+
+def test_one_bug_in_full() -> None:
+    status, text = run("write-valid-copy")
+    assert status == 0
+    for part in (
+        "Fixed by: not merged (2021-09)", "write_valid_copy.c, in the kernel around 'late-either'", "served: shortest counterexample, 18 steps",
+        "write_valid_copy.c:", "VIOLATED served: ", "holds (1,132 states)",
+    ):  # fmt: skip
+        assert part in text, part
+    assert max(len(line) for line in text.splitlines()[:-2]) <= 80
+
+
+def test_one_bug_as_json() -> None:
+    status, text = run("valid-bit-missing", "--json")
+    found = json.loads(text)
+    assert status == 0
+    assert (found["steps"], found["verdict"], found["fixed"], found["property"]) == (7, "violated", "holds", "served")
+    assert any(line.startswith("+") for line in found["diff"])
+
+
+def test_bug_outside_the_model() -> None:
+    status, text = run("xfd-shadow")
+    assert status == 0
+    assert "Not expressed: XFD and hotplug are not in the model." in text
+
+
+def test_table_columns_do_not_run_into_each_other() -> None:
+    from pasidlab.zoo.command import FIX, HEADING, NAME
+
+    assert all(len(bug.name) < NAME - 1 and len(bug.fix) < FIX - 1 for bug in CATALOGUE)
+    assert HEADING.index("breaks") == NAME + FIX

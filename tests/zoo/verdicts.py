@@ -1,0 +1,23 @@
+"""Recorded numbers of the zoo: ``python tests/zoo/verdicts.py`` records them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pasidlab.zoo.catalogue import CATALOGUE, Bug
+from pasidlab.zoo.command import examine
+
+TABLE = Path(__file__).with_name("verdicts.json")
+INSIDE = {bug.name: bug for bug in CATALOGUE if not bug.reason}
+
+
+def measured(bug: Bug) -> dict[str, Any]:
+    row = examine(bug)
+    assert row.caught is not None and row.repaired is not None
+    return {"steps": row.steps, "states": row.caught.states, "fixed": row.repaired.verdict, "fixed_states": row.repaired.states}
+
+
+if __name__ == "__main__":
+    TABLE.write_text(json.dumps({name: measured(bug) for name, bug in INSIDE.items()}, indent=1) + "\n", encoding="utf-8")
