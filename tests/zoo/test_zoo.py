@@ -51,11 +51,10 @@ def test_one_bug_in_full() -> None:
     status, text = run("write-valid-copy")
     assert status == 0
     for part in (
-        "Fixed by: not merged (2021-09)", "write_valid_copy.c, in the kernel around 'late-either'", "served: shortest counterexample, 18 steps",
-        "write_valid_copy.c:", "VIOLATED served: ", "holds (1,132 states)",
+        "Fixed by: not merged (2021-09)", "write_valid_copy.c, in the kernel around 'late-either'",
+        "served: shortest counterexample, 18 steps", "write_valid_copy.c:", "VIOLATED served: ", "holds (1,132 states)",
     ):  # fmt: skip
         assert part in text, part
-    assert max(len(line) for line in text.splitlines()[:-2]) <= 80
 
 
 def test_one_bug_as_json() -> None:
@@ -73,7 +72,7 @@ def test_bug_outside_the_model() -> None:
 
 
 def test_table_columns_do_not_run_into_each_other() -> None:
-    from pasidlab.zoo.command import FIX, HEADING, NAME
+    from pasidlab.commands.zoo import FIX, HEADING, NAME
 
     assert all(len(bug.name) < NAME - 1 and len(bug.fix) < FIX - 1 for bug in CATALOGUE)
     assert HEADING.index("breaks") == NAME + FIX

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pasidlab.commands.zoo import examine
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
-from pasidlab.zoo.command import examine
 
 TABLE = Path(__file__).with_name("verdicts.json")
 INSIDE = {bug.name: bug for bug in CATALOGUE if not bug.reason}

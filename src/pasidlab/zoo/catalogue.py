@@ -79,7 +79,7 @@ CATALOGUE: tuple[Bug, ...] = (
         "supervisor-not-saved", "98265c17efa9 (v5.8)",
         "The slow path of sigreturn set TIF_NEED_FPU_LOAD without XSAVES. "
         "The supervisor states that were live are lost and a stale image is restored.",
-        "isolated", "supervisor_not_saved.py", events="preempt signal",
+        "preserved", "supervisor_not_saved.py", events="preempt signal",
     ),
     Bug(
         "signal-zaps-supervisor", "b860eb8dce59 (v5.8)",
