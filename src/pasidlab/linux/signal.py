@@ -104,11 +104,11 @@ def lose_frame() -> None:
 
 
 def force_sig_segv() -> None:
-    """force_sig(SIGSEGV): the task dies of it, or its handler for that is next."""
-    if maybe():
-        do_exit()
-    else:
+    """force_sig(SIGSEGV): its handler is next if the task has one and does not block the signal; else the task dies of it."""
+    if event("signal") and not current.in_handler and maybe():
         arch_do_signal_or_restart()
+    else:
+        do_exit()
 
 
 def restore_fpregs_from_user() -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import check, entry, event, exit_to_user, local_irq_disable, local_irq_enable, maybe, reached
-from pasidlab.linux.exit import do_exit
 from pasidlab.linux.fpu import fpregs_assert_state_consistent, switch_fpu_return
-from pasidlab.linux.signal import arch_do_signal_or_restart
+from pasidlab.linux.signal import arch_do_signal_or_restart, force_sig_segv
 from pasidlab.linux.task import Mm
 from pasidlab.machine.ambient import current
 
@@ -30,11 +29,11 @@ def exc_general_protection() -> None:
 
 
 def gp_user_force_sig_segv() -> None:
-    """gp_user_force_sig_segv(): nothing fixed the fault, the task gets SIGSEGV and dies of it."""
+    """gp_user_force_sig_segv(): nothing fixed the fault, the task gets SIGSEGV."""
     check("served", not current.entitled, "ENQCMD ends in SIGSEGV although the process is bound")
     if not current.entitled:
         reached("refused")
-    do_exit()
+    force_sig_segv()
 
 
 @exit_to_user
