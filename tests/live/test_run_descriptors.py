@@ -186,3 +186,50 @@ def test_large_moves_and_fills_stop_exactly_at_a_fault() -> None:
         "True",
         "0x1 True",
     ], done.err
+
+
+def test_large_compares_and_checksums_are_exact_to_the_byte() -> None:
+    done = run_python("""
+        import google_crc32c
+        size = 32 << 20
+        one = libc.mmap(0x5A0000000000, size, 3, 0x22, -1, 0)
+        two = libc.mmap(0x5B0000000000, size, 3, 0x22, -1, 0)
+        ctypes.memmove(one, os.urandom(1 << 20) * 32, size)
+        ctypes.memmove(two, one, size)
+        record = Buffer(32)
+        portal, _ = open_portal()
+        def run(op, first, second, length, tail=b""):
+            record.data.raw = bytes(32)
+            submit(portal, descriptor(op, record.address, first, second, length, tail=tail))
+            status = wait(record)
+            return hex(status), record.data.raw[1], *struct.unpack_from("<IQI", record.data.raw, 4)
+        crc = lambda at, length, seed=0: google_crc32c.extend(seed, ctypes.string_at(at, length))
+        print(run(5, one + 1, two + 1, size - 1)[:3])
+        ctypes.memset(two + size - 77, ctypes.string_at(one + size - 77, 1)[0] ^ 4, 1)
+        print(run(5, one, two, size)[:3] == ("0x1", 1, size - 77))
+        print(run(16, one + 3, 0, size - 7, struct.pack("<I", 5))[4] == crc(one + 3, size - 7, 5))
+        print(run(17, one, two + 4096, size - 4096)[4] == crc(one, size - 4096),
+              ctypes.string_at(one, size - 4096) == ctypes.string_at(two + 4096, size - 4096))
+        hole = two + size // 2
+        libc.munmap(hole, 4096)
+        ctypes.memmove(two, one, size // 2)
+        print(run(5, one + 9, two + 9, size - 9)[:4] == ("0x3", 0, size // 2 - 9, hole))
+        print(run(16, two + 5, 0, size - 5) == ("0x3", 0, size // 2 - 5, hole, crc(one + 5, size // 2 - 5)))
+        print(run(17, one, two, size) == ("0x83", 0, size // 2, hole, crc(one, size // 2)))
+        ctypes.memset(one, 0xAB, size)
+        pattern = 0xABABABABABABABAB
+        print(run(6, one + 1, pattern, size - 1)[:3])
+        ctypes.memset(one + size - 5000, 0xAA, 1)
+        print(run(6, one + 1, pattern, size - 1)[:3] == ("0x1", 1, size - 5001))
+    """)
+    assert done.out.split("\n")[:9] == [
+        "('0x1', 0, 0)",
+        "True",
+        "True",
+        "True True",
+        "True",
+        "True",
+        "True",
+        "('0x1', 0, 0)",
+        "True",
+    ], (done.out, done.err)

@@ -3,11 +3,12 @@
 import random
 import struct
 
+import google_crc32c
 import pytest
 from dsa_descriptors import RECORD, describe, record
 from dsa_memory import PAGE, FakeMemory, Region
 
-from pasidlab.machine.accelerator import GENCAP_1_0, Accelerator, Cap, Op, WqConfig
+from pasidlab.machine.accelerator import GENCAP_1_0, Accelerator, Cap, Op, WqConfig, abi
 from pasidlab.machine.accelerator.transfer import CHUNK
 
 A, B, C = 0x100000, 0x400000, 0x700000
@@ -245,7 +246,21 @@ def inside(memory, limit):
     def fill(destination, pattern, length):
         return memory.write(destination, (pattern * (length // 8 + 1))[: min(limit, length)])
 
-    memory.copy, memory.fill = copy, fill
+    def equal(first, second, length):
+        done = min(limit, length)
+        return done if memory.get(first, done) == memory.get(second, done) else 0
+
+    def equal_pattern(address, pattern, length):
+        done = min(limit, length)
+        return done if memory.get(address, done) == (pattern.to_bytes(8, "little") * (done // 8 + 1))[:done] else 0
+
+    def crc32c(address, length, register):
+        done = min(limit, length)
+        return done, google_crc32c.extend(register ^ 0xFFFFFFFF, memory.get(address, done)) ^ 0xFFFFFFFF
+
+    memory.copy, memory.fill, memory.equal, memory.equal_pattern, memory.crc32c = (
+        copy, fill, equal, equal_pattern, crc32c,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("limit", [0, 5, 0x12345, SIZE])
@@ -257,3 +272,27 @@ def test_bulk_work_inside_the_process_is_finished_by_the_device(memory, limit):
     outcome = device.execute(describe(Op.FILL, first=0x0102030405060708, second=C + 5, size=SIZE), memory, wq)
     assert (outcome.bytes_completed, outcome.fault_address) == (SIZE - 5, C + SIZE)
     assert memory.get(C + 5, SIZE - 5) == (struct.pack("<Q", 0x0102030405060708) * (SIZE // 8))[: SIZE - 5]
+
+
+@pytest.mark.parametrize("limit", [0, 5, 0x12345, SIZE])
+@pytest.mark.parametrize("flags", [0, abi.BYPASS_INVERSION])
+def test_compares_and_checksums_inside_the_process_give_what_the_device_gives(memory, limit, flags):
+    device, wq = Accelerator(), WqConfig()
+    memory.put(B, memory.get(A, SIZE))
+    memory.put(B + SIZE - 9, bytes([memory.get(B + SIZE - 9, 1)[0] ^ 1]))
+    descriptors = [
+        describe(Op.COMPARE, first=A, second=B, size=SIZE),
+        describe(Op.COMPARE, first=A, second=B, size=SIZE - 9),
+        describe(Op.COMPARE_PATTERN, first=A, second=0, size=SIZE),
+        describe(Op.CRC, flags=12 | flags, first=A, size=SIZE, seed=77),
+        describe(Op.COPY_CRC, flags=12 | flags, first=A, second=C, size=SIZE, seed=77),
+    ]
+
+    def results():
+        outcomes = [device.execute(one, memory, wq) for one in descriptors]
+        return [(o.status, o.result, o.bytes_completed, o.tail) for o in outcomes], memory.get(C, SIZE)
+
+    expected = results()
+    memory.put(C, bytes(SIZE))
+    inside(memory, limit)
+    assert results() == expected

@@ -104,7 +104,7 @@ def bulk(opcode: int) -> float:
     raw = descriptor(opcode, first, 0 if opcode == _CRC else b, _SIZE, place + 256)
     ctypes.memmove(place, raw, 64)
     native, device = [], []
-    for _ in range(4):
+    for _ in range(8):
         begin = time.perf_counter()
         here()
         middle = time.perf_counter()

@@ -1,30 +1,45 @@
-"""Large moves and fills at the speed of memory: the thread that submitted the descriptor carries them out itself,
-with REP MOVSB or
-REP STOSQ in a page of ours, while it is stopped at its ENQCMD. Page tables and protection are then the process's own
-by nature, and
-where the processor faults RCX tells exactly how far it came.
+"""Large operations at the speed of memory: the thread that submitted the descriptor carries them out itself, in a page
+of ours, while it is stopped at its ENQCMD. Page tables and protection are then the process's own by nature, and where
+the processor faults RCX tells how far it came. Only general registers are used, so none of the thread's others change.
 """
 
 from __future__ import annotations
 
-from signal import SIGBUS, SIGSEGV
+from functools import cache
+from signal import SIGBUS, SIGSEGV, SIGSTOP
 
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import PAGE, SYS_MMAP
 from pasidlab.live.memory import ProcessMemory
-from pasidlab.live.registers import EFLAGS, RAX, RCX, RDI, RIP, RSI, Registers
+from pasidlab.live.registers import EFLAGS, R8, R9, R10, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.state import Thread
+from pasidlab.machine.accelerator import BULK
+from pasidlab.machine.accelerator.checksums import crc32c_join
 
-BULK = 1 << 19  # bytes from which this pays
-_MOVE, _FILL, _PATTERN_16 = 3, 4, 1 << 18
-_CODE = bytes.fromhex(
-    "f3a4 0f05 cccccccc ccccccccccccccccf348ab 0f05 cccccc"
-)  # rep movsb; syscall ... rep stosq; syscall
-_MOVSB, _STOSQ = 0, 16
-_GETPID = 39  # never executed: the thread stops at its entry
+_LEAVE = "4989ca b827000000 0f05"  # mov %rcx,%r10; mov $getpid,%eax; syscall
+_MOVE = "f3a4" + _LEAVE  # rep movsb
+_FILL = "f348ab" + _LEAVE  # rep stosq
+_EQUAL = (  # 64 bytes a round: the halves of (%rsi) and (%rdi) by four words each, XORed and ORed together
+    "488b06 488b5608 4c8b4610 4c8b4e18 483307 48335708 4c334710 4c334f18 4809d0 4d09c8 4c09c0 7539"
+    "488b4620 488b5628 4c8b4630 4c8b4e38 48334720 48335728 4c334730 4c334f38 4809d0 4d09c8 4c09c0 750e"
+    "4883c640 4883c740 4883e940 759e" + _LEAVE  # on to the next, while RCX is not 0
+)
+_PATTERN = (  # cmp %rdx with the eight words at (%rsi)
+    "483b16 7534 483b5608 752e 483b5610 7528 483b5618 7522 483b5620 751c 483b5628 7516 483b5630 7510 483b5638 750a"
+    "4883c640 4883e940 75c7" + _LEAVE
+)
+_CRC = (  # crc32q of three places at once, (%rsi), (%rsi,%rdx) and (%rsi,%rdi): one alone waits for its own result
+    "f24c0f38f106 f24c0f38f10c16 f2480f38f11c3e 4883c608 4883e908 75e2" + _LEAVE
+)
+_PLACE = 256  # bytes for each of them
+_ALL = (_MOVE, _FILL, _EQUAL, _PATTERN, _CRC)
+_CODE = b"".join(bytes.fromhex(text).ljust(_PLACE, b"\xcc") for text in _ALL)
 _DIRECTION = 1 << 10
 _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
+_TOP = 1 << 47  # the end of user space
+_CRC_PIECE = 8 << 20  # bytes of each of the three strands: what is lost when one of them meets a fault
+_BATCH = 1
 
 
 class Borrower:
@@ -33,13 +48,42 @@ class Borrower:
     def __init__(self, injector: Injector) -> None:
         self.injector = injector
 
-    def move(self, thread: Thread, source: int, target: int, length: int) -> int:
-        """Bytes copied before the first fault."""
-        return length - self._run(thread, _MOVSB, target, source, length, 0)
+    def run(self, thread: Thread, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers."""
+        tid, page, saved = thread.tid, self._page(thread), Registers()
+        if not page:
+            return count, saved
+        ptrace.get_registers(tid, saved)
+        work = ptrace.copy_registers(saved)
+        for register, value in registers.items():
+            work[register] = value
+        work[RIP], work[RCX] = page + _PLACE * _ALL.index(code), count
+        work[EFLAGS] &= ~_DIRECTION
+        mask = ptrace.signal_mask(tid)
+        ptrace.set_signal_mask(tid, _U64 & ~(1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
+        ptrace.set_registers(tid, work)
+        left = self._to_the_end(tid, work)
+        ptrace.set_signal_mask(tid, mask)
+        ptrace.set_registers(tid, saved)
+        return left, work
 
-    def fill(self, thread: Thread, target: int, pattern: int, length: int) -> int:
-        """Bytes filled before the first fault; ``length`` is a multiple of 8."""
-        return length - 8 * self._run(thread, _STOSQ, target, 0, length // 8, pattern)
+    def _to_the_end(self, tid: int, work: RegisterArray) -> int:
+        """Signals that others send meanwhile are sent again afterwards."""
+        pending = []
+        while True:
+            ptrace.resume_to_syscall(tid)
+            stop, event = self.injector.wait(tid)
+            if not event and stop == ptrace.SYSCALL_STOP:
+                self.injector.run_to_exit(tid)  # the next stop must not be this call's exit
+                break
+            if not event and stop in (SIGSEGV, SIGBUS) and ptrace.signal_code(tid) > 0:
+                break
+            if not event and stop in (SIGSEGV, SIGBUS, SIGSTOP):
+                pending.append(stop)
+        ptrace.get_registers(tid, work)
+        for number in pending:
+            self.injector.send(tid, number)
+        return work[R10] if stop == ptrace.SYSCALL_STOP else work[RCX]
 
     def _page(self, thread: Thread) -> int:
         mm = thread.mm
@@ -51,83 +95,63 @@ class Borrower:
                 mm.code = at
         return mm.code
 
-    def _run(self, thread: Thread, at: int, target: int, source: int, count: int, value: int) -> int:
-        """What is left in RCX."""
-        tid, page = thread.tid, self._page(thread)
-        if not page:
-            return count
-        mask, saved = ptrace.signal_mask(tid), Registers()
-        ptrace.get_registers(tid, saved)
-        registers = ptrace.copy_registers(saved)
-        registers[RIP], registers[RDI], registers[RSI], registers[RCX] = page + at, target, source, count
-        registers[RAX] = value if at == _STOSQ else _GETPID
-        registers[EFLAGS] &= ~_DIRECTION
-        ptrace.set_signal_mask(tid, _U64 & ~(1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
-        ptrace.set_registers(tid, registers)
-        while True:
-            ptrace.resume_to_syscall(tid)
-            stop, event = self.injector.wait(tid)
-            if not event and stop in (ptrace.SYSCALL_STOP, SIGSEGV, SIGBUS):
-                break
-        ptrace.get_registers(tid, registers)
-        ptrace.set_signal_mask(tid, mask)
-        ptrace.set_registers(tid, saved)
-        return 0 if stop == ptrace.SYSCALL_STOP else registers[RCX]
-
 
 class BulkMemory:
-    """The process's memory for one large move or fill: what the thread has done is not done again.
+    """The memory of a process of which one thread is stopped: that thread can do large work for the device."""
 
-    The first access that the device makes after it has accepted the descriptor sets the thread to work.
-    """
-
-    def __init__(self, memory: ProcessMemory, thread: Thread, borrower: Borrower, descriptor: bytes) -> None:
-        self.memory, self.thread, self.borrower = memory, thread, borrower
-        self.source = int.from_bytes(descriptor[16:24], "little")
-        self.target = int.from_bytes(descriptor[24:32], "little")
-        self.size = int.from_bytes(descriptor[32:36], "little")
-        self.is_move, self.done = descriptor[7] == _MOVE, -1
+    def __init__(self, memory: ProcessMemory, thread: Thread, borrower: Borrower) -> None:
+        self.thread, self._run = thread, borrower.run
+        self.read_into, self.write = memory.read_into, memory.write
         self.present, self.write_record = memory.present, memory.write_record
 
     @staticmethod
     def pays(descriptor: bytes) -> bool:
-        """Whether this is a plain large move or fill whose buffers do not overlap."""
-        if descriptor[34] < BULK >> 16 and not descriptor[35]:  # the upper bytes of the size
-            return False
-        size = int.from_bytes(descriptor[32:36], "little")
-        if descriptor[7] not in (_MOVE, _FILL):
-            return False
-        source, target = int.from_bytes(descriptor[16:24], "little"), int.from_bytes(descriptor[24:32], "little")
-        if max(source * (descriptor[7] == _MOVE), target) + size >= 1 << 47:
-            return False
-        if descriptor[7] == _FILL:
-            return not int.from_bytes(descriptor[4:7], "little") & _PATTERN_16
-        return source + size <= target or target + size <= source
+        """Whether a descriptor, or a member of its batch, may be large enough."""
+        return descriptor[34] >= BULK >> 16 or descriptor[35] > 0 or descriptor[7] == _BATCH
 
-    def _start(self) -> None:
-        if self.done >= 0:
-            return
-        self.done = 0
-        if self.is_move:
-            self.done = self.borrower.move(self.thread, self.source, self.target, self.size)
-        else:
-            self.done = self.borrower.fill(self.thread, self.target, self.source, self.size & ~7)
+    def copy(self, target: int, source: int, length: int) -> int:
+        """As the accelerator's Memory; 0 where the regions overlap."""
+        if max(source, target) + length >= _TOP or (source < target + length and target < source + length):
+            return 0
+        return length - self._run(self.thread, _MOVE, length, {RDI: target, RSI: source})[0]
 
-    def _ready(self, base: int, address: int, length: int) -> int:
-        """Bytes at ``address`` that need no access any more."""
-        offset = address - base
-        return min(length, self.done - offset) if 0 <= offset < self.done else 0
+    def fill(self, target: int, pattern: bytes, length: int) -> int:
+        """As the accelerator's Memory; patterns of 8 bytes."""
+        if target + length >= _TOP or len(pattern) != 8:
+            return 0
+        value = int.from_bytes(pattern, "little")
+        return 8 * (length // 8 - self._run(self.thread, _FILL, length // 8, {RDI: target, RAX: value})[0])
 
-    def read_into(self, address: int, target: memoryview) -> int:
-        """As ProcessMemory, for what is left."""
-        if not self.is_move:
-            return self.memory.read_into(address, target)
-        self._start()
-        ready = self._ready(self.source, address, len(target))
-        return ready + (self.memory.read_into(address + ready, target[ready:]) if ready < len(target) else 0)
+    def equal(self, first: int, second: int, length: int) -> int:
+        """As the accelerator's Memory."""
+        if max(first, second) + length >= _TOP:
+            return 0
+        whole = length & ~63
+        return whole - self._run(self.thread, _EQUAL, whole, {RSI: first, RDI: second})[0]
 
-    def write(self, address: int, data: bytes | memoryview) -> int:
-        """As ProcessMemory, for what is left."""
-        self._start()
-        ready = self._ready(self.target, address, len(data))
-        return ready + (self.memory.write(address + ready, data[ready:]) if ready < len(data) else 0)
+    def equal_pattern(self, address: int, pattern: int, length: int) -> int:
+        """As the accelerator's Memory."""
+        if address + length >= _TOP:
+            return 0
+        whole = length & ~63
+        return whole - self._run(self.thread, _PATTERN, whole, {RSI: address, RDX: pattern})[0]
+
+    def crc32c(self, address: int, length: int, register: int) -> tuple[int, int]:
+        """As the accelerator's Memory: three strands at a time, joined afterwards."""
+        done = 0
+        while _has_crc32() and address + length < _TOP and length - done >= BULK:
+            strand = min(_CRC_PIECE, (length - done) // 3) & ~7
+            start = {RSI: address + done, RDX: strand, RDI: 2 * strand, R8: register, R9: 0, RBX: 0}
+            left, found = self._run(self.thread, _CRC, strand, start)
+            if left:
+                break
+            register = crc32c_join(crc32c_join(found[R8], found[R9], strand), found[RBX], strand)
+            done += 3 * strand
+        return done, register
+
+
+@cache
+def _has_crc32() -> bool:
+    """Whether the CPU has the CRC32 instruction (SSE4.2)."""
+    with open("/proc/cpuinfo") as file:
+        return next((" sse4_2 " in line for line in file if line.startswith("flags")), False)

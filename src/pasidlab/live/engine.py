@@ -86,7 +86,7 @@ class Engine:
             enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
             memory: Memory = mm.dma
             if self.borrow and via != "write" and BulkMemory.pays(descriptor):
-                memory = BulkMemory(mm.dma, thread, self.borrower, descriptor)
+                memory = BulkMemory(mm.dma, thread, self.borrower)
             answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin)
             if answer is Submission.ACCEPTED:
                 self.diagnosis.submitted(thread, label, via)

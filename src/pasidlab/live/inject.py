@@ -6,7 +6,7 @@ import os
 import signal
 
 from pasidlab.live import ptrace
-from pasidlab.live.libc import WALL
+from pasidlab.live.libc import SYS_TKILL, WALL, libc
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
 
 _ALL = (1 << 64) - 1
@@ -63,7 +63,11 @@ class Injector:
             if not event and stop != signal.SIGTRAP:
                 pending = stop
         if pending:
-            os.kill(tid, pending)
+            self.send(tid, pending)
+
+    def send(self, tid: int, number: int) -> None:
+        """A signal that came while the thread worked for us comes again."""
+        libc.syscall(SYS_TKILL, tid, number)
 
 
 def _signed(value: int) -> int:

@@ -20,9 +20,10 @@ from pasidlab.machine.accelerator.abi import (
 from pasidlab.machine.accelerator.device import Accelerator
 from pasidlab.machine.accelerator.legality import WqConfig
 from pasidlab.machine.accelerator.queue import Completion, Perturbation, Submission, WorkQueue
-from pasidlab.machine.accelerator.transfer import Memory, Outcome
+from pasidlab.machine.accelerator.transfer import BULK, Memory, Outcome
 
 __all__ = [
+    "BULK",
     "GENCAP_1_0",
     "OPERATIONS_1_0",
     "OPERATIONS_2_0",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pasidlab.machine.accelerator.transfer import Bytes
 
 T10_POLYNOMIAL = 0x18BB7  # DSA spec appendix B
+CRC32C_POLYNOMIAL = 0x1_1EDC_6F41  # RFC 3720, 12.1
 NVME_POLYNOMIAL = 0x1_AD93_D235_94C9_3659  # DSA spec appendix A, NVM Express CRC-64
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _REVERSE = np.frombuffer(_REVERSED, np.uint8)
@@ -33,10 +34,25 @@ def crc32c(data: Bytes, seed: int, bypass_inversion: bool, bypass_reflection: bo
     """
     if bypass_reflection:
         data = _REVERSE[data]
-    if bypass_inversion:
-        seed = reverse_bits(seed, 32) ^ 0xFFFFFFFF
-    value = int(google_crc32c.extend(seed, data))  # complements seed and result itself
-    return reverse_bits(value ^ 0xFFFFFFFF, 32) if bypass_inversion else value
+    register = seed_to_register(seed, bypass_inversion)
+    value = int(google_crc32c.extend(register ^ 0xFFFFFFFF, data))  # complements seed and result itself
+    return register_to_seed(value ^ 0xFFFFFFFF, bypass_inversion)
+
+
+def seed_to_register(seed: int, bypass_inversion: bool) -> int:
+    """What the CRC32 instruction (SDM volume 2) has in its destination when a CRC continues from ``seed``."""
+    return reverse_bits(seed, 32) if bypass_inversion else seed ^ 0xFFFFFFFF
+
+
+def register_to_seed(register: int, bypass_inversion: bool) -> int:
+    """The inverse of ``seed_to_register``."""
+    return reverse_bits(register, 32) if bypass_inversion else register ^ 0xFFFFFFFF
+
+
+def crc32c_join(left: int, right: int, length: int) -> int:
+    """The register after two pieces, from that after the left one and that of ``length`` bytes alone, begun with 0."""
+    shifted = _multiply(reverse_bits(left, 32), _power(8 * length, CRC32C_POLYNOMIAL, 32), CRC32C_POLYNOMIAL, 32)
+    return reverse_bits(shifted, 32) ^ right
 
 
 def _times_x(value: int, polynomial: int, width: int) -> int:

@@ -32,7 +32,8 @@ def _verdict(d: Descriptor, o: Outcome, difference: int) -> Outcome:
 
 def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     """Two regions; a difference before a fault is reported instead of the fault (DSA spec 8.3.6)."""
-    bench, done = m.bench, 0
+    bench, inside = m.bench, m.inside("equal", d.size)
+    done = inside(d.first, d.second, d.size) if inside else 0
     while done < d.size:
         length = min(CHUNK, d.size - done)
         one, two = m.read(d.first + done, bench.view_a[:length]), m.read(d.second + done, bench.view_b[:length])
@@ -49,7 +50,8 @@ def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
 
 def compare_pattern(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     """A region and an 8-byte pattern; the offset given is exact (DSA spec 8.3.7 allows less)."""
-    bench, done = m.bench, 0
+    bench, inside = m.bench, m.inside("equal_pattern", d.size)
+    done = inside(d.first, d.second, d.size) // 8 * 8 if inside else 0
     pattern = np.full(min(CHUNK, d.size + 7) // 8, d.second, np.uint64).view(np.uint8)
     while done < d.size:
         length = min(CHUNK, d.size - done)

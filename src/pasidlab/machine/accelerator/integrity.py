@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pasidlab.machine.accelerator import abi
 from pasidlab.machine.accelerator.abi import Descriptor, Op, Status
-from pasidlab.machine.accelerator.checksums import crc32c, crc64, guard_tags
+from pasidlab.machine.accelerator.checksums import crc32c, crc64, guard_tags, register_to_seed, seed_to_register
 from pasidlab.machine.accelerator.limits import DIF_SIZE, block_size
-from pasidlab.machine.accelerator.transfer import CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, Outcome
+from pasidlab.machine.accelerator.transfer import BULK, CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, Outcome
 
 _TAGS = struct.Struct("<IHH")  # reference tag, application tag mask, application tag
 DIF = np.dtype([("guard", ">u2"), ("application", ">u2"), ("reference", ">u4")])  # big-endian in memory, appendix B
@@ -29,7 +29,8 @@ def crc(d: Descriptor, m: Access, o: Outcome) -> Outcome:
         seed = int.from_bytes(m.bench.view_a[:width], "little")
     function = crc64 if width == 8 else crc32c
     inversion, reflection = bool(d.flags & abi.BYPASS_INVERSION), bool(d.flags & abi.BYPASS_DATA_REFLECTION)
-    copying, done, view = d.opcode == Op.COPY_CRC, 0, m.bench.view_a
+    copying, view = d.opcode == Op.COPY_CRC, m.bench.view_a
+    done, seed = (0, seed) if width == 8 or reflection else _inside(d, m, seed, inversion)
     while done < d.size:
         length = min(CHUNK, d.size - done)
         got = m.read(d.first + done, view[:length])
@@ -42,6 +43,20 @@ def crc(d: Descriptor, m: Access, o: Outcome) -> Outcome:
             break
     o.tail, o.moved = seed.to_bytes(width, "little"), done
     return o
+
+
+def _inside(d: Descriptor, m: Access, seed: int, inversion: bool) -> tuple[int, int]:
+    """What the process can do by itself of a CRC-32C, and of the copy: bytes done, seed of the rest."""
+    inside, copy = m.inside("crc32c", d.size), m.inside("copy", d.size)
+    if inside is None or (copy is None and d.opcode == Op.COPY_CRC):
+        return 0, seed
+    done, piece = 0, d.size
+    if copy and d.opcode == Op.COPY_CRC:
+        piece = copy(d.second, d.first, d.size)
+    if piece >= BULK:
+        done, register = inside(d.first, piece, seed_to_register(seed, inversion))
+        seed = register_to_seed(register, inversion)
+    return done, seed
 
 
 @dataclass

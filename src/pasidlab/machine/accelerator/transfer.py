@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from pasidlab.machine.accelerator.abi import WRITE_FAULT, Status
 Bytes = NDArray[np.uint8]
 CHUNK = 1 << 19  # bytes the device holds at once: bounded memory, and both buffers stay in the CPU's cache
 PAGE = 4096
-BULK = 1 << 16  # bytes from which a copy inside the process is worth its trouble
+BULK = 1 << 18  # bytes from which work inside the process is worth its trouble
 
 
 class Memory(Protocol):
@@ -29,9 +29,11 @@ class Memory(Protocol):
       translate the completion record before it starts;
     - ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data`` to ``addresses`` and tells how
       many bytes it wrote in all;
-    - ``copy(destination, source, length) -> int`` and ``fill(destination, pattern, length) -> int`` do inside the
-      process what would otherwise pass through the device's buffers, for ``BULK`` bytes and more; they go upwards and
-      tell how many bytes they did. Where that is fewer, the device goes on by itself and finds the fault.
+    - ``copy(destination, source, length) -> int``, ``fill(destination, pattern, length) -> int``,
+      ``equal(first, second, length) -> int``, ``equal_pattern(address, pattern, length) -> int`` and
+      ``crc32c(address, length, register) -> (int, int)`` do inside the process what would otherwise pass through the
+      device's buffers, for ``BULK`` bytes and more; they go upwards and tell how many bytes they did, or found equal,
+      and ``crc32c`` the register after them. Where that is fewer, the device goes on by itself and finds out why.
     """
 
     def read_into(self, address: int, buffer: memoryview, /) -> int:
@@ -124,8 +126,8 @@ class Access:
             data = data[: self.memory.present(address, len(data))]
         return self.memory.write(address, data) if len(data) else 0
 
-    def inside(self, name: str, size: int) -> Callable[..., int] | None:
-        """The process's own way to copy or fill ``size`` bytes, where there is one and it is worth it."""
+    def inside(self, name: str, size: int) -> Callable[..., Any] | None:
+        """The process's own way to treat ``size`` bytes, where there is one and it is worth it."""
         return getattr(self.memory, name, None) if size >= BULK and not self.strict else None
 
     def fault(self, o: Outcome, address: int, completed: int, operand: int, *, write: bool = False) -> Outcome:
