@@ -81,7 +81,7 @@ def gather(name: str, options: Options) -> Gathered:
     label = "<stdin>" if name == "-" else name
     check_size(len(data), label)
     text = _decoded(data, label)
-    if name == "-":
+    if name == "-" or not name.endswith((".c", ".h")):
         texts.REMEMBERED[label] = tuple(text.splitlines())
     if mail.looks_like_mail(text) and not name.endswith((".c", ".h")):
         return from_patches(mail.patches(data, label), label, options)
@@ -147,6 +147,8 @@ def from_tree(options: Options) -> Gathered:
 def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gathered:
     """A patch or a series: applied over a tree, or its whole functions over the built-in kernel."""
     notes = [note for one in found for note in one.notes]
+    for one in found:
+        _show_bare(one)
     if options.kernel is not None:
         return _over_tree(found, label, options, notes)
     own = Program({}, {}, options.stubs)
@@ -177,6 +179,15 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
         f"{name}() is changed, but only partly in the patch: the built-in one stays (--kernel TREE applies the patch)" for name in cut
     ]
     return Gathered(Path(label).name, base_of(own.functions), own, None, notes)
+
+
+def _show_bare(one: patch.Patch) -> None:
+    """Reports show the lines of a patch without its marks and the marks of a reply."""
+    lines = list(texts.REMEMBERED.get(one.name, ()))
+    for line in (line for change in one.files for hunk in change.hunks for line in hunk.lines):
+        if line.number <= len(lines):
+            lines[line.number - 1] = line.text
+    texts.REMEMBERED[one.name] = tuple(lines)
 
 
 def _over_tree(found: list[patch.Patch], label: str, options: Options, notes: list[str]) -> Gathered:

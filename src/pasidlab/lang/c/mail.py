@@ -22,29 +22,39 @@ def looks_like_mail(text: str) -> bool:
     )
 
 
-def messages(data: bytes) -> list[bytes]:
-    """The messages of a mailbox; a single mail is a mailbox of one."""
-    if not data.startswith(b"From "):
-        return [data]
-    parts = re.split(rb"(?m)^From [^\n]*\d\d:\d\d[^\n]*\n|\AFrom [^\n]*\n", data)
-    return [re.sub(rb"(?m)^>(>*From )", rb"\1", part) for part in parts if part.strip()]
+def messages(data: bytes) -> list[tuple[int, bytes]]:
+    """The messages of a mailbox, each with the number of its first line; a single mail is a mailbox of one."""
+    starts = [match.end() for match in re.finditer(rb"(?m)^From [^\n]*\d\d:\d\d[^\n]*\n|\AFrom [^\n]*\n", data)]
+    if not data.startswith(b"From ") or not starts:
+        return [(1, data)]
+    ends = [data.rfind(b"\nFrom ", 0, start - 1) + 1 or start for start in starts[1:]] + [len(data)]
+    return [
+        (data.count(b"\n", 0, start) + 1, re.sub(rb"(?m)^>(>*From )", rb"\1", data[start:end]))
+        for start, end in zip(starts, ends, strict=True)
+        if data[start:end].strip()
+    ]
 
 
 def patches(data: bytes, name: str) -> list[Patch]:
-    """The patches of a mail or mailbox, in the order of the series."""
+    """The patches of a mail or mailbox, in the order of the series. Lines are those of the file, unless a message is encoded."""
     found: list[tuple[int, Patch]] = []
     seen = messages(data)
-    for number, raw in enumerate(seen):
+    for number, (first, raw) in enumerate(seen):
         message = message_from_bytes(raw, policy=policy.default)
         assert isinstance(message, EmailMessage)
         text = _text(message)
         if not looks_like_patch(text) and not looks_like_fragment(text):
             continue
         subject = " ".join(str(message.get("subject", "")).split())
-        label = name if len(seen) == 1 else f"{name}[{number + 1}]"
-        patch = read_patch(numbered(text), label)
+        head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0].count(b"\n") + 2
+        if _is_plain(message):
+            label, shift = name, first - 1 + head
+            _remember(label, data.decode("utf-8", "replace"))
+        else:
+            label, shift = (f"{name} (decoded)" if len(seen) == 1 else f"{name}[{number + 1}] (decoded)"), 0
+            _remember(label, text)
+        patch = read_patch([(line + shift, content) for line, content in numbered(text)], label)
         patch.subject = subject
-        _remember(label, text)
         match = _SERIES.search(subject)
         found.append((int(match.group(1)) if match else number, patch))
     if not found:
@@ -52,6 +62,12 @@ def patches(data: bytes, name: str) -> list[Patch]:
             f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff"
         )
     return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
+
+
+def _is_plain(message: EmailMessage) -> bool:
+    """Whether the lines of the text are lines of the file."""
+    encoding = str(message.get("content-transfer-encoding", "7bit")).strip().lower()
+    return not message.is_multipart() and encoding in ("7bit", "8bit", "binary") and message.get_param("format") != "flowed"
 
 
 def _remember(label: str, text: str) -> None:

@@ -144,7 +144,8 @@ def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: 
 
 def _wrapped(line: str, following: str) -> bool:
     """Whether a mailer has broken a line there: it was too long with the next word."""
-    return len(line) + len(following.split()[0]) > _NARROW and not _HUNK.match(following) and not following.startswith(("diff ", "--- "))
+    word = "".join(following.split()[:1])
+    return len(line) + len(word) > _NARROW and not _HUNK.match(following) and not following.startswith(("diff ", "--- "))
 
 
 def cut_short(patch: Patch) -> PasidlabError | None:
