@@ -59,7 +59,7 @@ def test_the_tree_and_the_device_work_either_way(how: str) -> None:
         pytest.skip(done.err)
     device = "/sys/devices/pci0000:6a/0000:6a:01.0/dsa0"
     assert done.out.split("\n")[:5] == [
-        "['dsa0', 'wq0.0', 'wq0.1']",
+        "['dsa0', 'wq0.0', 'wq0.1', 'wq0.2', 'wq0.3', 'wq0.4', 'wq0.5', 'wq0.6', 'wq0.7']",
         f"{device}/wq0.0",
         "enabled 0x40915f0107 shared dsa0-wq1",
         "/dev/dsa/wq0.0 True True",

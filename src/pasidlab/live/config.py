@@ -13,6 +13,7 @@ from pasidlab.errors import PasidlabError, Position
 KINDS = ("dsa", "iax")
 MODES = ("shared", "dedicated")
 TYPES = ("user", "kernel", "none")
+STATES = ("enabled", "disabled")
 _WQ_NUMBERS = {"size", "threshold", "priority", "group_id", "max_batch_size", "max_transfer_size", "block_on_fault"}
 
 
@@ -32,6 +33,7 @@ class WqConfig:
     block_on_fault: int = 1
     max_batch_size: int = 1024
     max_transfer_size: int = 1 << 31
+    state: str = "enabled"
     attributes: dict[str, str] = field(default_factory=dict)  # sysfs files set by the user
 
     @property
@@ -106,11 +108,11 @@ def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, posi
     for key, value in values.items():
         if key in _WQ_NUMBERS:
             setattr(wq, key, _number(value, f"{where}: {key}", position))
-        elif key in ("mode", "type", "name"):
+        elif key in ("mode", "type", "name", "state"):
             setattr(wq, key, str(value))
         else:
             wq.attributes[key] = str(value)
-    for key, value, choices in (("mode", wq.mode, MODES), ("type", wq.type, TYPES)):
+    for key, value, choices in (("mode", wq.mode, MODES), ("type", wq.type, TYPES), ("state", wq.state, STATES)):
         if value not in choices:
             raise PasidlabError(f"{where}: {key} '{value}'", hint=f"one of {', '.join(choices)}", position=position)
     if not 1 <= wq.size <= 128 or not 0 <= wq.threshold <= wq.size:

@@ -11,6 +11,7 @@ from pasidlab.live.bulk import Borrower, BulkMemory
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
+from pasidlab.live.driver import op_bits
 from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.live.tree import WqNode
 from pasidlab.machine import accelerator
@@ -42,15 +43,17 @@ class Engine:
         self.deferred = bool(perturbation.delay or perturbation.reorder)
         self.borrower = borrower
         self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
+        self._lock, self._stopping, self._perturbation = lock, False, perturbation
+        self._models: dict[str, Accelerator] = {}
         self.queues: dict[str, WorkQueue] = {}
         self.failed: set[str] = set()  # queues whose device has a software error
         self.on_software_error: Callable[[], None] = lambda: None
         for device in devices:
-            model = Accelerator()
+            self._models[device.label] = Accelerator()
             for wq in device.wqs:
-                self.queues[wq.label] = WorkQueue(_limits(wq, device), model, perturbation)
+                if wq.state == "enabled":
+                    self.enable(wq, device)
         self._changed = threading.Condition(lock)
-        self._lock, self._stopping = lock, False
         self._pump = threading.Thread(target=self._run_pump, name="accelerator", daemon=True)
 
     def start(self) -> None:
@@ -65,6 +68,19 @@ class Engine:
             self._changed.notify()
         if self._pump.is_alive():
             self._pump.join()
+
+    def enable(self, wq: WqConfig, device: DeviceConfig) -> None:
+        """The queue accepts descriptors, as it is configured now."""
+        with self._lock:
+            model = self._models[device.label]
+            self.queues[wq.label] = WorkQueue(_limits(wq, device), model, self._perturbation)
+
+    def disable(self, wq: WqConfig) -> None:
+        """Drain WQ: what is outstanding completes; then the queue accepts no more."""
+        with self._lock:
+            for one in self.queues.pop(wq.label).drain():
+                if not one.memory.gone():  # type: ignore[attr-defined]
+                    self._finish(one)
 
     def submit(self, node: WqNode, pasid: int, descriptor: bytes, thread: Thread, via: str, ip: int) -> bool:
         """False: retry, which only ENQCMD can see."""
@@ -81,6 +97,9 @@ class Engine:
                 )
                 return False
             mm.dma.pid = thread.tid
+            if label not in self.queues:
+                self.diagnosis.dropped(thread, ip, f"{label}: the queue is disabled")
+                return False
             queue, now = self.queues[label], time.monotonic() if self.deferred else 0.0
             origin = _Origin(thread, ip, label, begin)
             enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
@@ -150,7 +169,8 @@ class Engine:
     def drain(self, node: WqNode, mm: Mm) -> None:
         """Perform at once what ``mm`` still has on the queue."""
         with self._lock:
-            outstanding = self.queues[node.wq.label].drain(mm)
+            queue = self.queues.get(node.wq.label)
+            outstanding = queue.drain(mm) if queue else []
             if outstanding and not mm.dma.gone():
                 for one in outstanding:
                     self._finish(one)
@@ -174,11 +194,13 @@ class Engine:
 
     def occupancy(self, label: str) -> int:
         """Descriptors accepted and not yet completed."""
-        return self.queues[label].occupancy
+        return self.queues[label].occupancy if label in self.queues else 0
 
 
 def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqConfig:
     operations = _IAX_OPERATIONS if device.kind == "iax" else accelerator.OPERATIONS_1_0
+    if "op_config" in wq.attributes:
+        operations &= op_bits(wq.attributes["op_config"])
     return accelerator.WqConfig(
         shared=wq.mode == "shared", size=wq.size, threshold=wq.threshold, block_on_fault=bool(wq.block_on_fault),
         max_batch_size=wq.max_batch_size, max_transfer_size=wq.max_transfer_size, operations=operations,

@@ -157,8 +157,8 @@ class FuseServer:
         )
         if node is None:
             raise OSError(errno.ENOENT, "")
-        lasting = 0 if isinstance(node, WqNode) else _FOREVER
-        return struct.pack("<4Q2I", self._number(node), 0, _FOREVER, lasting, 0, 0) + self._attributes(node)
+        lasting = 0 if isinstance(node, WqNode) or (isinstance(node, Link) and not node.lasting) else _FOREVER
+        return struct.pack("<4Q2I", self._number(node), 0, lasting, lasting, 0, 0) + self._attributes(node)
 
     def _getattr(self, number: int, tid: int, body: bytes) -> bytes:
         node = self.nodes[number]

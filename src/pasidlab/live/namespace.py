@@ -35,7 +35,7 @@ def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
     _new_namespaces(channel)
     mount("", "/", flags=MS_REC | MS_PRIVATE)
     fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    kept = _cover("/sys/bus", set(tree_tops["/sys/bus"]))
+    _cover("/sys/bus", set(tree_tops["/sys/bus"]))
     os.mkdir(_STAGE)
     options = f"fd={fuse},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()},allow_other"
     mount("pasidlab", _STAGE, "fuse", MS_NOSUID | MS_NODEV, options)
@@ -43,13 +43,10 @@ def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
     os.close(fuse)
     for directory, names in tree_tops.items():
         if directory != "/sys/bus":
-            kept = _cover(directory, set(names))
+            _cover(directory, set(names))
         for name in names:
-            if name == "char" and kept:
-                _merge_links(f"{directory}/{name}", f"{_STAGE}{directory}/{name}", kept)
-            else:
-                os.makedirs(f"{directory}/{name}", exist_ok=True)
-                mount(f"{_STAGE}{directory}/{name}", f"{directory}/{name}", flags=MS_BIND)
+            os.makedirs(f"{directory}/{name}", exist_ok=True)
+            mount(f"{_STAGE}{directory}/{name}", f"{directory}/{name}", flags=MS_BIND)
     umount(_STAGE)
     os.rmdir(_STAGE)
 
@@ -87,18 +84,10 @@ def _write(path: str, text: str) -> None:
         os.close(fd)
 
 
-def _cover(directory: str, added: set[str]) -> dict[str, str]:
-    """Put a tmpfs over ``directory`` that shows everything it had; entries to be added are left out.
-
-    The links that an added directory had are returned.
-    """
-    kept: dict[str, str] = {}
-    for name in added:
-        path = f"{directory}/{name}"
-        if os.path.isdir(path) and name == "char":
-            kept = {link: os.readlink(f"{path}/{link}") for link in os.listdir(path)}
+def _cover(directory: str, added: set[str]) -> None:
+    """Put a tmpfs over ``directory`` that shows everything it had; entries to be added are left out."""
     if all(os.path.isdir(f"{directory}/{name}") for name in added) and directory != "/sys/bus":
-        return kept
+        return
     old = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     entries = [(name, os.lstat(f"{directory}/{name}")) for name in os.listdir(directory) if name not in added]
     targets = {name: os.readlink(f"{directory}/{name}") for name, status in entries if stat.S_ISLNK(status.st_mode)}
@@ -114,13 +103,3 @@ def _cover(directory: str, added: set[str]) -> dict[str, str]:
             os.close(os.open(place, os.O_CREAT | os.O_WRONLY))
         mount(f"/proc/self/fd/{old}/{name}", place, flags=MS_BIND | MS_REC)
     os.close(old)
-    return kept
-
-
-def _merge_links(place: str, source: str, kept: dict[str, str]) -> None:
-    """A directory of links: those it had and those of the tree."""
-    links = kept | {name: os.readlink(f"{source}/{name}") for name in os.listdir(source)}
-    os.makedirs(place, exist_ok=True)
-    mount("tmpfs", place, "tmpfs", MS_NOSUID, "mode=755")
-    for name, target in links.items():
-        os.symlink(target, f"{place}/{name}")

@@ -8,6 +8,7 @@ The inotify(7) close event of a file that only one open(2) ever saw tells when i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import struct
@@ -77,7 +78,7 @@ class Redirector:
         elif isinstance(node, Link):
             os.symlink(node.target, place)
         else:
-            with open(place, "w") as file:
+            with open(place, "w") as file, contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
                 file.write(node.read() if isinstance(node, Attribute) else "")
         if isinstance(node, WqNode):
             self.nodes[path] = node

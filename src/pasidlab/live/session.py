@@ -17,6 +17,7 @@ from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, devices_from
 from pasidlab.live.diagnosis import Diagnosis
+from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
 from pasidlab.live.engine import Engine
 from pasidlab.live.fixup import DesignFixup
@@ -27,7 +28,7 @@ from pasidlab.live.portals import PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
 from pasidlab.live.tracer import Tracer
-from pasidlab.live.tree import Directory, build
+from pasidlab.live.tree import Directory, Tree, host_links, op_caps
 from pasidlab.machine.accelerator import Perturbation
 
 _DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
@@ -98,7 +99,8 @@ class Session:
         )
         self.engine.on_software_error = self.files.wake
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
-        self.tree = build(options.devices, self._counts)
+        driver = Driver(options.devices, self.engine, op_caps(safe=not options.deny_mmap))
+        self.tree = Tree(driver, self._counts).root
         self.isolation = ""
         self.redirector: Redirector | None = None
 
@@ -148,12 +150,17 @@ class Session:
         if self.engine.deferred:  # what is outstanding must not be written into the next program's memory
             rules += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
         if self.options.isolation != "redirect":
+            links = self.tree.at("/dev/char").entries
+            ours = dict(links)
+            links.update(host_links("/dev/char") | ours)  # the tree's directory hides the host's
             child = launch.spawn(path, command, tree_tops(self.tree), seccomp.program(rules))
             failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())
             if not failed:
                 self.isolation = "namespace"
                 return child
             child.abandon()
+            links.clear()
+            links.update(ours)
             if self.options.isolation == "namespace":
                 raise PasidlabError(f"no private namespaces here: {failed}", hint=_NAMESPACE_HINT)
         self.isolation = f"redirect ({failed})" if failed else "redirect"

@@ -5,19 +5,21 @@ Attributes after Documentation/ABI/stable/sysfs-driver-dma-idxd (v6.12) and driv
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pasidlab.live.config import DeviceConfig, WqConfig
+from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
+from pasidlab.machine.accelerator import OPERATIONS_1_0, Op
 
 PCI_ROOT = "/sys/devices/pci0000:6a"
 CDEV_MAJOR = 237
 # The capabilities of a first-generation Sapphire Rapids DSA: block on fault, overlapping copy, 2^31 bytes, 2^10 per
 # batch.
 GENCAP = {"dsa": "0x40915f0107", "iax": "0x71f10901f0105"}
-_OPCAP_DSA = (1 << 0 | 1 << 1 | 1 << 2) | 0x3F8 | 1 << 0x10 | 0x3F << 0x11 | 1 << 0x20
-_OPCAP_IAX = 1 << 0 | 1 << 2 | 0x7F << 0x42 | 0x7F << 0x4C | 0x7F << 0x50
+_OPCAP_IAX = 1 << 0 | 1 << 2 | 1 << 3 | 0x7F << 0x42 | 0x7F << 0x4C | 0x7F << 0x50
 
 
 @dataclass
@@ -30,9 +32,10 @@ class Attribute:
 
 @dataclass
 class Link:
-    """A symbolic link."""
+    """A symbolic link; ``lasting`` unless it comes and goes while the program runs."""
 
     target: str
+    lasting: bool = True
 
 
 @dataclass
@@ -62,14 +65,9 @@ class Directory:
 Node = Attribute | Link | WqNode | Directory
 
 
-def attribute(value: object, *, writable: bool = False) -> Attribute:
-    """A file that holds one value and a newline; if writable, what is written is read back."""
-    box = [str(value)]
-
-    def store(text: str) -> None:
-        box[0] = text.strip()
-
-    return Attribute(lambda: box[0] + "\n", store if writable else None)
+def attribute(value: object) -> Attribute:
+    """A file that holds one value and a newline."""
+    return Attribute(lambda: f"{value}\n")
 
 
 def op_mask(bits: int) -> str:
@@ -86,172 +84,193 @@ def here_numa_node() -> int:
     return next((int(name[4:]) for name in names if name.startswith("node") and name[4:].isdigit()), 0)
 
 
-WRITABLE = frozenset(
-    [
-        "cmd_status",
-        "read_buffer_limit",
-        "token_limit",
-        "event_log_size",
-        "group_id",
-        "size",
-        "priority",
-        "block_on_fault",
-        "mode",
-        "type",
-        "name",
-        "driver_name",
-        "threshold",
-        "max_batch_size",
-        "max_transfer_size",
-        "ats_disable",
-        "prs_disable",
-        "enqcmds_retries",
-        "op_config",
-        "traffic_class_a",
-        "traffic_class_b",
-        "read_buffers_reserved",
-        "read_buffers_allowed",
-        "use_read_buffer_limit",
-        "tokens_reserved",
-        "tokens_allowed",
-        "use_token_limit",
-        "desc_progress_limit",
-        "batch_progress_limit",
-    ]
-)
+def op_caps(*, safe: bool) -> dict[str, str]:
+    """Operations of each kind of device. Kernels that refuse mmap (INTEL-SA-01084) hide batch."""
+    dsa = OPERATIONS_1_0 if safe else OPERATIONS_1_0 & ~(1 << Op.BATCH)
+    return {"dsa": op_mask(dsa), "iax": op_mask(_OPCAP_IAX)}
 
 
 def _files(values: dict[str, object]) -> dict[str, Node]:
-    return {name: attribute(value, writable=name in WRITABLE) for name, value in values.items()}
+    return {name: attribute(value) for name, value in values.items()}
 
 
-def _device_files(device: DeviceConfig) -> dict[str, Node]:
-    iax = device.kind == "iax"
+def _device_files(device: Device, op_cap: str) -> dict[str, Node]:
+    config, iax = device.config, device.config.kind == "iax"
     values: dict[str, object] = {
         "version": "0x100",
-        "max_groups": 4,
-        "max_work_queues": 8,
-        "max_engines": 8 if iax else 4,
+        "max_groups": len(device.groups),
+        "max_work_queues": device.queues,
+        "max_engines": len(device.engines),
         "max_work_queues_size": 128,
         "numa_node": here_numa_node(),
         "ims_size": 2048,
         "max_batch_size": 1 if iax else 1024,
         "max_transfer_size": 1 << 31,
-        "gen_cap": GENCAP[device.kind],
+        "gen_cap": GENCAP[config.kind],
         "configurable": 1,
         "pasid_enabled": 1,
         "max_read_buffers": 96,
         "max_tokens": 96,
-        "read_buffer_limit": 0,
-        "token_limit": 0,
         "event_log_size": 0,
         "cdev_major": CDEV_MAJOR,
-        "state": "enabled",
-        "op_cap": op_mask(_OPCAP_IAX if iax else _OPCAP_DSA),
+        "op_cap": op_cap,
         "errors": "\n".join(["0x0000000000000000"] * 4),
-        "clients": 0,
     }
     if iax:
         values["iaa_cap"] = "0x0"
-    files = _files(values | dict(device.attributes))
-    files["cmd_status"] = Attribute(lambda: "0x0\n", lambda text: None)
+    files = _files(values | dict(config.attributes))
+    files["state"] = Attribute(lambda: "enabled\n" if device.enabled else "disabled\n")
+    files["cmd_status"] = Attribute(
+        lambda: f"{device.command_status:#x}\n", lambda text: setattr(device, "command_status", 0)
+    )
     return files
 
 
-def _wq_files(wq: WqConfig, device: DeviceConfig, minor: int) -> dict[str, Node]:
-    values: dict[str, object] = {
-        "group_id": wq.group_id,
-        "size": wq.size,
-        "priority": wq.priority,
-        "block_on_fault": wq.block_on_fault,
-        "mode": wq.mode,
-        "state": "enabled",
-        "cdev_minor": minor,
-        "type": wq.type,
-        "name": wq.name or f"{device.label}-wq{wq.index}",
-        "driver_name": "user",
-        "threshold": wq.threshold if wq.mode == "shared" else 0,
-        "max_batch_size": wq.max_batch_size,
-        "max_transfer_size": wq.max_transfer_size,
-        "ats_disable": 0,
-        "prs_disable": 0,
-        "clients": 0,
-        "occupancy": 0,
-        "enqcmds_retries": 64,
-        "op_config": op_mask((_OPCAP_IAX if device.kind == "iax" else _OPCAP_DSA) & ~2),
-    }
-    return _files(values | dict(wq.attributes))
+class Tree:
+    """The whole tree, from ``root``; files come and go as ``driver`` says.
+
+    ``counts`` tells (clients, occupancy) of a queue at the moment of reading.
+    """
+
+    def __init__(self, driver: Driver, counts: Callable[[WqConfig], tuple[int, int]]) -> None:
+        self.root, self.driver, self.counts = Directory(), driver, counts
+        self._bus = self.root.at("/sys/bus/dsa/devices")
+        self._minors: dict[int, WqConfig] = {}
+        driver.files = self
+        for name in DRIVERS:
+            bind, unbind = (self._action(act, name) for act in (driver.bind, driver.unbind))
+            self.root.at(f"/sys/bus/dsa/drivers/{name}").entries.update(bind=bind, unbind=unbind)
+        self.root.at("/sys/module/idxd/parameters").entries.update(sva=attribute("Y"), tc_override=attribute("N"))
+        module = self.root.at("/sys/module/idxd").entries
+        module.update(refcnt=attribute(len(driver.devices)), initstate=attribute("live"))
+        self.root.at("/dev/char")
+        for position, device in enumerate(driver.devices):
+            self._add_device(device, f"0000:6a:{position + 1:02x}.0")
+
+    @staticmethod
+    def _action(act: Callable[[str, str], None], driver: str) -> Attribute:
+        return Attribute(lambda: "", lambda text: act(driver, text))
+
+    def _add_device(self, device: Device, address: str) -> None:
+        config, driver = device.config, self.driver
+        self.root.at(f"/dev/{config.kind}")
+        home = self._home(config, address)
+        home.entries.update(_device_files(device, driver.op_caps[config.kind]))
+        limit = Attribute(
+            lambda: f"{device.read_buffer_limit}\n", lambda text: driver.store_read_buffer_limit(device, text)
+        )
+        home.entries.update(read_buffer_limit=limit, token_limit=limit)
+        if "clients" not in config.attributes:
+            home.entries["clients"] = Attribute(lambda: f"{sum(self.counts(wq)[0] for wq in config.wqs)}\n")
+        for group in range(len(device.groups)):
+            home.at(f"group{config.index}.{group}").entries.update(self._group_files(device, group))
+            self._link(home, f"group{config.index}.{group}")
+        for engine in range(len(device.engines)):
+            store = Attribute(
+                lambda e=engine: f"{device.engines[e]}\n",  # type: ignore[misc]
+                lambda text, e=engine: driver.store_engine(device, e, text),  # type: ignore[misc]
+            )
+            home.at(f"engine{config.index}.{engine}").entries["group_id"] = store
+            self._link(home, f"engine{config.index}.{engine}")
+        for wq in config.wqs:
+            home.at(wq.label).entries.update(self._wq_files(device, wq))
+            self._link(home, wq.label)
+            if wq.state == "enabled":
+                self.bound(config, wq, wq.attributes["driver_name"] if wq.type == "user" else "dmaengine")
+        if device.enabled:
+            self.bound(config, None, "idxd")
+
+    def _home(self, config: DeviceConfig, address: str) -> Directory:
+        self._bus.entries[config.label] = Link(f"../../../devices/pci0000:6a/{address}/{config.label}")
+        return self.root.at(f"{PCI_ROOT}/{address}/{config.label}")
+
+    def _directory(self, config: DeviceConfig, wq: WqConfig | None) -> Directory:
+        link = self._bus.entries[config.label]
+        assert isinstance(link, Link)
+        home = self.root.at("/sys/" + link.target.removeprefix("../../../"))
+        return home.at(wq.label) if wq else home
+
+    def _link(self, home: Directory, name: str) -> None:
+        label = name[len(name.rstrip("0123456789.")) :].partition(".")[0]
+        device = next(d.config.label for d in self.driver.devices if str(d.config.index) == label)
+        link = self._bus.entries[device]
+        assert isinstance(link, Link)
+        self._bus.entries[name] = Link(f"{link.target}/{name}")
+
+    def _group_files(self, device: Device, number: int) -> dict[str, Node]:
+        group, config = device.groups[number], device.config
+
+        def value(name: str) -> Attribute:
+            return Attribute(
+                lambda: f"{group[name]}\n", lambda text: self.driver.store_group(device, group, name, text)
+            )
+
+        files: dict[str, Node] = {name: value(name) for name in group}
+        files |= {name.replace("read_buffer", "token"): files[name] for name in group if "read_buffer" in name}
+        files["engines"] = _listing(
+            lambda: [f"engine{config.index}.{at}" for at, where in enumerate(device.engines) if where == number]
+        )
+        files["work_queues"] = _listing(lambda: [wq.label for wq in config.wqs if wq.group_id == number])
+        return files
+
+    def _wq_files(self, device: Device, wq: WqConfig) -> dict[str, Node]:
+        def value(name: str) -> Attribute:
+            if name in CONFIGURED:
+                return Attribute(lambda: f"{wq.attributes[name]}\n", lambda text: self._store(device, wq, name, text))
+            return Attribute(lambda: f"{getattr(wq, name)}\n", lambda text: self._store(device, wq, name, text))
+
+        names = ("group_id", "size", "priority", "block_on_fault", "mode", "type", "name", "threshold")
+        files: dict[str, Node] = {
+            name: value(name) for name in (*names, "max_batch_size", "max_transfer_size", *CONFIGURED)
+        }
+        files["state"] = Attribute(lambda: f"{wq.state}\n")
+        files["cdev_minor"] = Attribute(lambda: f"{self._minor(wq)}\n")
+        files["clients"] = Attribute(lambda: f"{self.counts(wq)[0]}\n")
+        files["occupancy"] = Attribute(lambda: f"{self.counts(wq)[1]}\n")
+        return files | _files({name: text for name, text in wq.attributes.items() if name not in CONFIGURED})
+
+    def _store(self, device: Device, wq: WqConfig, name: str, text: str) -> None:
+        self.driver.store_wq(device, wq, name, text)
+
+    def _minor(self, wq: WqConfig) -> int:
+        minor = next((number for number, one in self._minors.items() if one is wq), None)
+        if minor is None:
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        return minor
+
+    # As the driver says
+
+    def bound(self, device: DeviceConfig, wq: WqConfig | None, driver: str) -> None:
+        """The link to the driver, and for a user queue its character device (idxd_wq_add_cdev): the lowest free
+        minor number.
+        """
+        up = "../" * (5 if wq else 4)
+        self._directory(device, wq).entries["driver"] = Link(f"{up}bus/dsa/drivers/{driver}", lasting=False)
+        if wq and wq.type == "user":
+            minor = next(number for number in range(1 << 20) if number not in self._minors)
+            self._minors[minor] = wq
+            self.root.at(f"/dev/{device.kind}").entries[wq.label] = WqNode(wq, device)
+            link = Link(f"../{device.kind}/{wq.label}", lasting=False)
+            self.root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"] = link
+
+    def unbound(self, device: DeviceConfig, wq: WqConfig | None) -> None:
+        """They are gone."""
+        self._directory(device, wq).entries.pop("driver", None)
+        if wq and wq.type == "user":
+            minor = self._minor(wq)
+            del self._minors[minor], self.root.at(f"/dev/{device.kind}").entries[wq.label]
+            del self.root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"]
 
 
-def _group_files(device: DeviceConfig, group: int) -> dict[str, Node]:
-    wqs = " ".join(wq.label for wq in device.wqs if wq.group_id == group)
-    values: dict[str, object] = {
-        "engines": f"engine{device.index}.{group}",
-        "work_queues": wqs,
-        "read_buffers_reserved": 0,
-        "read_buffers_allowed": 96,
-        "use_read_buffer_limit": 0,
-        "tokens_reserved": 0,
-        "tokens_allowed": 96,
-        "use_token_limit": 0,
-        "traffic_class_a": 1,
-        "traffic_class_b": 1,
-        "desc_progress_limit": 0,
-        "batch_progress_limit": 0,
-    }
-    return _files(values)
+def host_links(directory: str) -> dict[str, Node]:
+    """The symbolic links that a directory of the host holds."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return {}
+    return {name: Link(os.readlink(path)) for name in names if os.path.islink(path := f"{directory}/{name}")}
 
 
-def build(devices: list[DeviceConfig], counts: Callable[[WqConfig], tuple[int, int]]) -> Directory:
-    """The whole tree. ``counts`` tells (clients, occupancy) of a queue at the moment of reading."""
-    root = Directory()
-    bus = root.at("/sys/bus/dsa/devices")
-    for driver in ("idxd", "user", "dmaengine"):
-        root.at(f"/sys/bus/dsa/drivers/{driver}").entries.update(bind=_sink(), unbind=_sink())
-    root.at("/sys/module/idxd/parameters").entries.update(sva=attribute("Y"), tc_override=attribute("N"))
-    root.at("/sys/module/idxd").entries.update(refcnt=attribute(len(devices)), initstate=attribute("live"))
-    root.at("/dev/char")
-    minor = 0
-    for position, device in enumerate(devices):
-        address = f"0000:6a:{position + 1:02x}.0"
-        relative = f"../../../devices/pci0000:6a/{address}/{device.label}"
-        home = root.at(f"{PCI_ROOT}/{address}/{device.label}")
-        home.entries.update(_device_files(device))
-        bus.entries[device.label] = Link(relative)
-        root.at(f"/dev/{device.kind}")
-        for group in range(4):
-            home.at(f"group{device.index}.{group}").entries.update(_group_files(device, group))
-            home.at(f"engine{device.index}.{group}").entries.update(_files({"group_id": group}))
-            for name in (f"group{device.index}.{group}", f"engine{device.index}.{group}"):
-                bus.entries[name] = Link(f"{relative}/{name}")
-        for wq in device.wqs:
-            _add_wq(root, home, wq, device, minor, counts)
-            bus.entries[wq.label] = Link(f"{relative}/{wq.label}")
-            minor += 1
-        if "clients" not in device.attributes:
-            home.entries["clients"] = Attribute(lambda d=device: f"{sum(counts(wq)[0] for wq in d.wqs)}\n")  # type: ignore[misc]
-    return root
-
-
-def _sink() -> Attribute:
-    return Attribute(lambda: "", lambda text: None)
-
-
-def _add_wq(
-    root: Directory,
-    home: Directory,
-    wq: WqConfig,
-    device: DeviceConfig,
-    minor: int,
-    counts: Callable[[WqConfig], tuple[int, int]],
-) -> None:
-    """The queue's sysfs directory, its device file and the /dev/char link."""
-    directory = home.at(wq.label)
-    directory.entries.update(_wq_files(wq, device, minor))
-    if "clients" not in wq.attributes:
-        directory.entries["clients"] = Attribute(lambda: f"{counts(wq)[0]}\n")
-    if "occupancy" not in wq.attributes:
-        directory.entries["occupancy"] = Attribute(lambda: f"{counts(wq)[1]}\n")
-    if wq.type == "user":
-        root.at(f"/dev/{device.kind}").entries[wq.label] = WqNode(wq, device)
-        root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"] = Link(f"../{device.kind}/{wq.label}")
+def _listing(names: Callable[[], list[str]]) -> Attribute:
+    """Names in one line; nothing at all where there are none."""
+    return Attribute(lambda: " ".join(found) + "\n" if (found := names()) else "")

@@ -175,8 +175,8 @@ class WorkQueue:
         """When the next completion is due; None while the queue is empty."""
         return self._pending[0].due if self._pending else None
 
-    def drain(self, client: object) -> list[Completion]:
-        """Take out everything of ``client``, in order, to be performed now: what closing the device waits for."""
+    def drain(self, client: object = None) -> list[Completion]:
+        """Take out everything of ``client``, or of all, in order, to be performed now: what closing waits for."""
         return self._take(client)
 
     def abort(self, client: object) -> int:
@@ -184,8 +184,8 @@ class WorkQueue:
         return len(self._take(client))
 
     def _take(self, client: object) -> list[Completion]:
-        taken = sorted(one for one in self._pending if one.client == client)
-        self._pending = [one for one in self._pending if one.client != client]
+        taken = sorted(one for one in self._pending if client is None or one.client == client)
+        self._pending = [one for one in self._pending if one not in taken]
         heapq.heapify(self._pending)
         return taken
 
