@@ -16,12 +16,13 @@ FIX = "static bool try_fixup_enqcmd_gp(void)\n{\n%s\n\treturn false;\n}\n"
 BAD = {
     "not C": ("def f(x):\n    return 'x\n", "fix.c:2:12: this character has no end on its line"),
     "prose": ("Hello world, this is a letter.\n", "fix.c:1:1: not valid C: cannot make sense of"),
-    "half a function": ("static bool try_fixup_enqcmd_gp(void)\n{\n\tif (current->mm) {\n", "fix.c:1:1: not valid C"),
+    "half a function": ("static bool try_fixup_enqcmd_gp(void)\n{\n\tif (current->mm) {\n", "fix.c:3:19: not valid C: this '{' is never closed"),
     "no function": ("int x;\n", "there is no function definition here"),
     "empty": ("   \n", "fix.c is empty"),
     "endless comment": ("/* ...\n", "fix.c:1:1: this comment never ends"),
     "endless string": ('char *s = "abc;\n', "fix.c:1:11: this string has no end on its line"),
     "stray character": (FIX % "\t§;", "fix.c:3:2: '§' is no part of C"),
+    "too many": ("".join(f"#define A{i} A{i + 1} + A{i + 1}\n" for i in range(30)) + FIX % "\treturn A0;", "expands without end"),
     "macro arguments": ("#define F(a, b) a\n" + FIX % "\tF(1);", "fix.c:4:2: macro F does not expand: it takes 2 arguments, 1 given"),
     "macro without end": ("#define F(a) a\n" + FIX % "\tF(1", "macro F does not expand: its arguments have no end"),
     "#if without #endif": ("#ifdef CONFIG_SMP\n" + FIX % "", "fix.c:1:2: this #if has no #endif"),
@@ -109,6 +110,12 @@ def test_options(options: dict[str, object], message: str, tmp_path: Path) -> No
     path.write_text(FIX % "", encoding="utf-8")
     with pytest.raises(PasidlabError, match=message.replace("(", r"\(")):
         open_design(str(path), **options)  # type: ignore[arg-type]
+
+
+def test_many_declarations_are_no_trouble(tmp_path: Path) -> None:
+    path = tmp_path / "fix.c"
+    path.write_text(FIX % "\n".join(f"\tint a{n} = {n};" for n in range(5000)), encoding="utf-8")
+    assert open_design(str(path)).name == "fix.c"
 
 
 def test_command_line_exits_with_2() -> None:

@@ -67,20 +67,21 @@ def check_command(
     Without a name every built-in design is explored and the verdict table printed. Without a scope each is explored in the default
     parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids, --events makes one scope of your own.
     """
-    from pasidlab.check.api import check_each, wanted_properties
-    from pasidlab.check.result import Budget
     from pasidlab.commands.kernel_c import open_design
-    from pasidlab.commands.progress import Progress
-    from pasidlab.report.json import results_json
 
     if output is not None and not output.endswith(".json"):
         raise PasidlabError(f"cannot write '{output}'", hint="the file name must end in .json")
-    wanted_properties(properties)
+    scope = scope_from(cpus, tasks, mms, pasids, events)
     chosen = [
         open_design(name, base=base, config=config, stubs=stub, kernel=kernel, quiet=quiet or as_json)
         for name in names or ([""] if kernel else designs.BUILT_IN)
     ]
-    scope = scope_from(cpus, tasks, mms, pasids, events)
+    from pasidlab.check.api import check_each, wanted_properties  # not before bad input has been told: it takes a second
+    from pasidlab.check.result import Budget
+    from pasidlab.commands.progress import Progress
+    from pasidlab.report.json import results_json
+
+    wanted_properties(properties)
     budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
     with Progress() as progress:
         results = list(

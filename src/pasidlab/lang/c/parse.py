@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -210,10 +211,28 @@ def syntax_error(node: Node, unit: Expanded) -> PasidlabError:
     """The first place in a tree that is not C."""
     found = _first_error(node)
     at = unit.position(found.start_byte)
+    if (open_ := _never_closed(unit.text)) is not None:
+        return PasidlabError(f"not valid C: this '{open_[1]}' is never closed", position=unit.position(open_[0]))
     if found.is_missing:
         return PasidlabError(f"not valid C: '{found.type}' is missing here", position=at)
     shown = " ".join(text_of(found).split())[:40]
     return PasidlabError(f"not valid C: cannot make sense of '{shown}'" if shown else "not valid C", position=at)
+
+
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+_SKIPPED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])+\'|[][(){}]')
+
+
+def _never_closed(text: str) -> tuple[int, str] | None:
+    """The last bracket that is open at the end of a text where all others match: its place in bytes, and which it is."""
+    stack: list[tuple[int, str]] = []
+    for match in _SKIPPED.finditer(text):
+        mark = match.group()
+        if mark in _PAIRS:
+            stack.append((match.start(), mark))
+        elif mark in _PAIRS.values() and (not stack or _PAIRS[stack.pop()[1]] != mark):
+            return None
+    return (len(text[: stack[-1][0]].encode()), stack[-1][1]) if stack else None
 
 
 def _first_error(node: Node) -> Node:

@@ -15,6 +15,7 @@ from pasidlab.lang.c.conditions import ENABLED, Condition, is_enabled
 from pasidlab.lang.c.tokens import Source, Token, tokens_of
 
 MAX_TOKENS = 1_000_000
+MAX_EXPANSION = 20_000  # tokens one macro leaves behind
 MAX_DEPTH = 60
 
 
@@ -222,7 +223,7 @@ class Preprocessor:
                 i = after
                 body = self._substitute(macro, arguments, token, hidden, depth)
             out += self.expand(body, hidden | {macro.name}, condition, depth + 1)
-            if len(out) > MAX_TOKENS:
+            if (depth and len(out) > MAX_EXPANSION) or len(out) > MAX_TOKENS:
                 raise PasidlabError(f"macro {macro.name} expands without end", position=self._at(token))
         return out
 

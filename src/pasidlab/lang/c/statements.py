@@ -22,6 +22,7 @@ class FunctionCompiler(Expressions):
 
     loops: list[tuple[str | None, str]]  # where continue and break go
     labels: dict[str, str]
+    declared: dict[str, int]  # how often each name was
     result: Domain | None = None
 
     def compile(self, name: str, params: list[Domain]) -> Function:
@@ -29,7 +30,7 @@ class FunctionCompiler(Expressions):
         function = self.function
         if function.body.has_error:
             raise syntax_error(function.body, function.unit)
-        self.loops, self.labels = [], {}
+        self.loops, self.labels, self.declared = [], {}, {}
         locals_ = []
         for parameter, domain in zip(function.params, params, strict=True):
             if not parameter.name:
@@ -67,7 +68,8 @@ class FunctionCompiler(Expressions):
             else ""
         )
         cpu = not type_.pointers and not view and self.vocabulary.variables.get(name) == "Cpu"
-        same = sum(1 for local in self.builder.locals if local.split("'")[0] == name)
+        same = self.declared.get(name, 0)
+        self.declared[name] = same + 1
         variable = Variable(name, type_, f"{name}'{same or ''}", view, cpu=cpu)
         self.variables[name] = variable
         return variable
