@@ -64,7 +64,7 @@ def check_each(
                     break
             if (error := results[-1].error) and not any(part.counterexamples for part in results):
                 raise error.raised()
-            yield CheckResult(design.name, tuple(results), unexecuted_lines(design, results))
+            yield CheckResult(design.name, tuple(results), unexecuted_lines(results))
             if results[-1].reason == "interrupted":
                 models.close()
                 return

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pasidlab.check.trace import source_line
-from pasidlab.designs import Design
 from pasidlab.lang.llvm_text import COUNTERS
 from pasidlab.lang.native import NativeModel
 
@@ -27,10 +26,9 @@ def covered_lines(native: NativeModel, counters: Sequence[int]) -> tuple[Lines, 
     return frozenset(executed), frozenset(present)
 
 
-def unexecuted_lines(design: Design, parts: Sequence[PartResult]) -> tuple[tuple[str, int, str], ...]:
-    """Lines of the design's file that stand in a model but were executed in none: (file, line, text)."""
+def unexecuted_lines(parts: Sequence[PartResult]) -> tuple[tuple[str, int, str], ...]:
+    """Lines of the design's files that stand in a model but were executed in none: (file, line, text)."""
     executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
     present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
-    files = design.files or (str(design.path),)
-    texts = ((file, line, source_line(file, line)) for file, line in sorted(present - executed) if file in files)
+    texts = ((file, line, source_line(file, line)) for file, line in sorted(present - executed))
     return tuple(entry for entry in texts if not entry[2].startswith("def "))

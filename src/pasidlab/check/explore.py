@@ -53,7 +53,7 @@ class Run:
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
         model = design_model(design, scope, merged=self.merged, functions=made)
-        return Built(design, name, scope, model, compile_model(model, symmetric=self.symmetric))
+        return Built(design, name, scope, model, compile_model(model, covered=design.sources, symmetric=self.symmetric))
 
     def explore(self, built: Built) -> PartResult:
         """Explore one part; once more without forgetting, for a while, if some of what is found shows only with contents forgotten."""
@@ -64,7 +64,7 @@ class Run:
             return part
         model, limits = exact(built.model), self._limits()
         most = min(limits.max_states or MOST_STATES_WITHOUT_FORGETTING, MOST_STATES_WITHOUT_FORGETTING)
-        remembers = replace(built, model=model, native=compile_model(model, symmetric=self.symmetric))
+        remembers = replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
         again, _ = self._explore(remembers, replace(limits, max_states=most))
         return again if again.reason == "complete" else _both(again, part)
 

@@ -32,6 +32,11 @@ class Design:
     """What the user named, if not ``path``."""
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The files its functions stand in."""
+        return self.files or (str(self.path),)
+
+    @property
     def history(self) -> str:
         """The docstring of the file: where the design comes from and what was said about it."""
         return ast.get_docstring(ast.parse(self.path.read_text(encoding="utf-8"))) or ""

@@ -8,12 +8,11 @@ from pasidlab.lang.llvm_text import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_BR
 
 
 def expand_text(
-    words: int, actions: Iterable[tuple[str, int, int]], predicates: Iterable[tuple[str, int, int]], count: bool, cpus: int
+    words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], cpus: int
 ) -> str:
-    """The function ``expand``: predicates (function, observed word, bit), then every action (function, counter, CPU).
+    """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU).
 
     An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them.
-    ``count``: the counters are kept.
     """
     lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
     for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
@@ -24,15 +23,11 @@ def expand_text(
     lines += _predicate_lines([p for p in predicates if p[1] != WHEN_STUCK], "p")
     lines += [f"  %asked = load i64, ptr %z{ERROR}", f"  store i64 0, ptr %z{ERROR}"]
     total = "0"
-    for n, (name, counter, cpu) in enumerate(actions):
+    for n, (name, cpu) in enumerate(actions):
         state = f"%state{cpu}" if cpu > 1 else "%state"
         lines += [
             f"  %m{n} = mul i64 {total}, {words}", f"  %a{n} = getelementptr i64, ptr %out, i64 %m{n}",
             f'  %n{n} = call i64 @"{name}"(ptr {state}, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
-        ]  # fmt: skip
-        lines += [] if not count else [
-            f"  %c{n} = getelementptr i64, ptr %seen, i64 {counter}", f"  %v{n} = load i64, ptr %c{n}",
-            f"  %i{n} = add i64 %v{n}, %n{n}", f"  store i64 %i{n}, ptr %c{n}",
         ]  # fmt: skip
         total = f"%tot{n}"
     lines += [  # a step that ends in an error, or follows NULL, is a step nevertheless

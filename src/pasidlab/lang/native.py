@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +38,6 @@ class NativeModel:
     expand_address: int
     observed_words: int
     properties: tuple[str, ...]  # bit i of every mask is property i
-    action_counters: dict[str, list[int]]  # words of `observed` that count an action's steps
     cover_lines: dict[int, frozenset[tuple[str, int]]]  # word of `observed` -> source lines it proves executed
     cached: bool
     keep_alive: list[object] = field(default_factory=list, repr=False)
@@ -48,12 +48,15 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
 
 
-def compile_model(model: Model, *, coverage: bool = True, symmetric: bool = False) -> NativeModel:
-    """Compile a model for this machine, or take it from the cache. ``symmetric``: successors are canonical under the model's symmetry."""
+def compile_model(model: Model, *, covered: Collection[str] = (), symmetric: bool = False) -> NativeModel:
+    """Compile a model for this machine, or take it from the cache.
+
+    ``covered``: files of which it is noted which lines are executed. ``symmetric``: successors are canonical under the model's symmetry.
+    """
     layout = Layout(model.fields)
     bits = {p.name: n for n, p in enumerate(model.properties)}
     interpreter = Interpreter(model, symmetric=symmetric)
-    emitter = _Emitter(model, layout, bits, coverage, interpreter.symmetry)
+    emitter = _Emitter(model, layout, bits, frozenset(covered), interpreter.symmetry)
     text = emitter.text()
     engine, cached = _compile(text)
     packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
@@ -66,7 +69,6 @@ def compile_model(model: Model, *, coverage: bool = True, symmetric: bool = Fals
         address,
         emitter.next_word,
         tuple(bits),
-        emitter.counters,
         emitter.cover_lines,
         cached,
         [engine],
@@ -76,12 +78,11 @@ def compile_model(model: Model, *, coverage: bool = True, symmetric: bool = Fals
 class _Emitter:
     """Collects the text of all actions, each specialised for its parameters."""
 
-    def __init__(self, model: Model, layout: Layout, bits: dict[str, int], coverage: bool, symmetry: Symmetry) -> None:
+    def __init__(self, model: Model, layout: Layout, bits: dict[str, int], covered: frozenset[str], symmetry: Symmetry) -> None:
         self.symmetry = symmetry
-        self.model, self.layout, self.bits, self.coverage = model, layout, bits, coverage
+        self.model, self.layout, self.bits, self.covered = model, layout, bits, covered
         self.next_word = COUNTERS
         self.bound = 0
-        self.counters: dict[str, list[int]] = {}
         self.cover_lines: dict[int, frozenset[tuple[str, int]]] = {}
 
     def text(self) -> str:
@@ -97,19 +98,17 @@ class _Emitter:
         one_cpu = CPU_STRUCT in self.symmetry.structs  # then the code for the first serves for the others
         cpus = self.symmetry.counts[CPU_STRUCT] if one_cpu else 1
         parts += [first_text(self.layout, CPU_STRUCT, cpu) for cpu in range(2, cpus + 1)]
-        actions: list[tuple[str, int, int]] = []
+        actions: list[tuple[str, int]] = []
         predicates: list[tuple[str, int, int]] = []
         for number, action in enumerate(self.model.actions):
-            cover = self._cover(action) if self.coverage else {}
+            cover = self._cover(action) if self.covered else {}
             for params in param_values(action):
                 cpu = params[0] if one_cpu and action.cpu_param else 1
                 own = (1, *params[1:]) if cpu > 1 else params
                 name = f"a{number}.{'.'.join(map(str, own))}"
                 if own == params:
                     parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after)).text())
-                actions.append((name, self.next_word, cpu))
-                self.counters.setdefault(action.name, []).append(self.next_word)
-                self.next_word += 1
+                actions.append((name, cpu))
                 self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
         watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
         ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
@@ -121,10 +120,10 @@ class _Emitter:
                 predicates.append((name, word, bit))
                 if word == PENDING:
                     predicates.append((name, word, PENDING_ELEMENT + params[0]))
-        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, self.coverage, cpus)])
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus)])
 
     def _cover(self, action: Action) -> dict[int, int]:
-        """One observed word per basic block: instruction index -> word."""
+        """One observed word per basic block with lines of interest: instruction index -> word."""
         code = list(action.code)
         after = flow_successors(code)
         leaders = {j for i, instr in enumerate(code) if instr.op in ("branch", "switch", "jump", "require") for j in after[i]} | {0}
@@ -137,10 +136,10 @@ class _Emitter:
                 if code[i].op in ("branch", "switch", "jump", "require", "end", "return") or i + 1 in leaders or i + 1 >= len(code):
                     break
                 i += 1
-            word = self.next_word
-            self.next_word += 1
-            cover[start] = word
-            self.cover_lines[word] = frozenset(lines)
+            mine = frozenset(line for line in lines if line[0] in self.covered)
+            if mine:
+                cover[start], self.cover_lines[self.next_word] = self.next_word, mine
+                self.next_word += 1
         return cover
 
 
