@@ -97,6 +97,11 @@ def check_command(
             )
         )
     document = results_json(results, {d.name: d.origin or str(d.path) for d in chosen})
+    for entry, design, name in zip(document["results"], chosen, names or [""] * len(chosen), strict=False):
+        if design.origin:
+            entry["opened"] = {"name": name, "base": base, "config": list(config), "stubs": list(stub), "kernel": kernel}
+            entry["base"], entry["notes"] = design.path.stem.replace("_", "-"), list(design.notes)
+            entry["provenance"] = [dict(zip(("function", "place", "why"), row, strict=True)) for row in design.provenance]
     if output:
         _write(output, document)
     if as_json:

@@ -52,7 +52,10 @@ def open_design(
     _try_once(found, around)
     if not quiet:
         click.echo(_about(found, around))
-    return replace(around, name=found.name, functions=found.functions, files=found.files, origin=name or str(kernel))
+    return replace(
+        around, name=found.name, functions=found.functions, files=found.files, origin=name or str(kernel), notes=tuple(found.notes),
+        provenance=tuple((row.function, row.place, row.why) for row in found.provenance()) if found.tree else (),
+    )  # fmt: skip
 
 
 def _try_once(found: Gathered, around: Design) -> None:

@@ -57,11 +57,13 @@ def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any], verbose:
     from pasidlab.check.model import design_model
     from pasidlab.check.scope import Scope
     from pasidlab.check.trace import Counterexample, Replayer, Step
+    from pasidlab.commands.kernel_c import open_design
     from pasidlab.lang.interpreter import Interpreter
     from pasidlab.report.trace import trace_text
 
-    design = designs.BUILT_IN.get(result["design"]) or designs.find(result["file"])
     try:
+        opened = result.get("opened")
+        design = open_design(**opened) if opened else designs.BUILT_IN.get(result["design"]) or designs.find(result["file"])
         s = saved["scope"]
         scope = Scope(s["cpus"], s["tasks"], s["mms"], s["pasids"], frozenset(s["events"]), dict(s["bounds"]))
         moves = tuple(Step(None, "", None, a, (), (), (), tuple(p), tuple(c)) for a, p, c in saved["moves"])
@@ -74,7 +76,7 @@ def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any], verbose:
             saved["loop"],
             exact=bool(saved["exact"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PasidlabError(f"{trace} is damaged: {type(error).__name__}: {error}", hint="check the design again") from None
     replayer = Replayer(Interpreter(design_model(design, scope, abstract=not asked.exact)))
     replayed = replayer.same_moves(asked)

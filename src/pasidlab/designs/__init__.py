@@ -30,6 +30,10 @@ class Design:
     """Where they stand; empty: in ``path``."""
     origin: str = ""
     """What the user named, if not ``path``."""
+    notes: tuple[str, ...] = ()
+    """What the reader of a verdict should know about how the functions were come by."""
+    provenance: tuple[tuple[str, str, str], ...] = ()
+    """Of a source tree: function, its place there (empty: built in), and why it stayed built in."""
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -1,0 +1,220 @@
+"""Source trees: what is taken from them and from where. Real ones are looked for in PASIDLAB_LINUX_TREES (a path list) and /usr/src."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pasidlab.check.api import check
+from pasidlab.check.scope import Scope
+from pasidlab.cli import _group
+from pasidlab.commands.kernel_c import open_design
+from pasidlab.errors import PasidlabError
+
+RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
+FIXUP = """static bool try_fixup_enqcmd_gp(void)
+{
+	if (!mm_valid_pasid(current->mm) || current->pasid_activated)
+		return false;
+	wrmsrq(MSR_IA32_PASID, mm_get_enqcmd_pasid(current->mm) | MSR_IA32_PASID_VALID);
+	current->pasid_activated = 1;
+	return true;
+}
+"""
+CORE = """static DEFINE_PER_CPU(bool, kernel_fpu_allowed);
+
+bool irq_fpu_usable(void)
+{
+	if (!this_cpu_read(kernel_fpu_allowed))
+		return false;
+	return !in_hardirq() || !softirq_count();
+}
+
+void kernel_fpu_begin_mask(unsigned int kfpu_mask)
+{
+	if (!irqs_disabled())
+		fpregs_lock();
+	WARN_ON_FPU(!irq_fpu_usable());
+	this_cpu_write(kernel_fpu_allowed, false);
+	if (!(current->flags & (PF_KTHREAD | PF_USER_WORKER)) && !test_thread_flag(TIF_NEED_FPU_LOAD)) {
+		set_thread_flag(TIF_NEED_FPU_LOAD);
+		save_fpregs_to_fpstate(x86_task_fpu(current));
+	}
+	__cpu_invalidate_fpregs_state();
+}
+
+void kernel_fpu_end(void)
+{
+	this_cpu_write(kernel_fpu_allowed, true);
+	if (!irqs_disabled())
+		fpregs_unlock();
+}
+
+int fpu_clone(struct task_struct *dst, u64 clone_flags, bool minimal, unsigned long ssp)
+{
+	struct fpu *dst_fpu = (void *)dst + sizeof(*dst);
+
+	dst_fpu->last_cpu = -1;
+	set_tsk_thread_flag(dst, TIF_NEED_FPU_LOAD);
+	fpregs_lock();
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		fpregs_restore_userregs();
+	save_fpregs_to_fpstate(dst_fpu);
+	fpregs_unlock();
+	dst_fpu->fpstate->regs.xsave.header.xfeatures &= ~XFEATURE_MASK_PASID;
+	return 0;
+}
+
+void fpu_sync_fpstate(struct fpu *fpu, int how)
+{
+}
+
+void fpregs_mark_activate(void)
+{
+	new_way_of_doing_it(current);
+}
+"""
+SCHED = """static inline void switch_fpu(struct task_struct *old, int cpu)
+{
+	if (!test_tsk_thread_flag(old, TIF_NEED_FPU_LOAD) && !(old->flags & (PF_KTHREAD | PF_USER_WORKER))) {
+		struct fpu *old_fpu = x86_task_fpu(old);
+
+		set_tsk_thread_flag(old, TIF_NEED_FPU_LOAD);
+		save_fpregs_to_fpstate(old_fpu);
+		old_fpu->last_cpu = cpu;
+	}
+}
+"""
+FORK = "static struct task_struct *dup_task_struct(struct task_struct *orig, int node)\n{\n\ttsk->pasid_activated = 0;\n\treturn tsk;\n}\n"
+FILES = {
+    "Makefile": "VERSION = 6\nPATCHLEVEL = 16\nSUBLEVEL = 2\n",
+    "arch/x86/kernel/traps.c": FIXUP,
+    "arch/x86/kernel/fpu/core.c": CORE,
+    "arch/x86/include/asm/fpu/sched.h": SCHED,
+    "kernel/fork.c": FORK,
+}
+
+
+def tree(folder: Path, **changes: str) -> str:
+    """A tree of a few files; ``changes`` by the last part of a file's name without its ending."""
+    for name, text in FILES.items():
+        path = folder / "linux" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(changes.pop(Path(name).stem, text), encoding="utf-8")
+    for name, text in changes.items():
+        path = folder / "linux" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(folder / "linux")
+
+
+def rows(kernel: str, **options: object) -> dict[str, tuple[str, str]]:
+    return {name: (place, why) for name, place, why in open_design("", kernel=kernel, **options).provenance}  # type: ignore[arg-type]
+
+
+def test_where_functions_come_from(tmp_path: Path) -> None:
+    found = rows(tree(tmp_path))
+    core = "arch/x86/kernel/fpu/core.c"
+    assert found["try_fixup_enqcmd_gp"] == ("arch/x86/kernel/traps.c:1", "")
+    assert found["switch_fpu"] == ("arch/x86/include/asm/fpu/sched.h:1", "")
+    assert found["kernel_fpu_begin_mask"] == (f"{core}:10", "")
+    assert found["fpu_clone"] == (f"{core}:30", "")
+    assert found["dup_task_struct (pasid lines)"] == ("kernel/fork.c:3", "")
+    assert not {"switch_fpu_prepare", "switch_fpu_finish", "fpu__copy", "update_pasid"} & set(found)
+
+
+def test_why_functions_stay_built_in(tmp_path: Path) -> None:
+    found = rows(tree(tmp_path))
+    core = "arch/x86/kernel/fpu/core.c"
+    assert found["fpregs_lock"] == ("", "Linux 6.16.2 has no function of this name")
+    assert found["fpregs_mark_activate"] == ("", f"it uses function 'new_way_of_doing_it' ({core}:51:2)")
+    assert found["fpu_sync_fpstate"] == ("", f"{core}:45:1: fpu_sync_fpstate has 2 parameters, but is known as fpu_sync_fpstate(fpu)")
+    assert found["mm_init (pasid lines)"] == ("", "no such line")
+
+
+def test_a_stub_brings_a_function_back(tmp_path: Path) -> None:
+    assert rows(tree(tmp_path), stubs=["new_way_of_doing_it=noop"])["fpregs_mark_activate"][0] == "arch/x86/kernel/fpu/core.c:49"
+
+
+def test_verdict_of_a_tree(tmp_path: Path) -> None:
+    assert check(open_design("", kernel=tree(tmp_path)), RACE).holds
+    broken = SCHED.replace("old_fpu->last_cpu = cpu;", "").replace("set_tsk", "clear_tsk")
+    kernel = tree(tmp_path / "broken", sched=broken)
+    assert check(open_design("", kernel=kernel), Scope(cpus=1, tasks=2, mms=2, pasids=2, events=RACE.events)).verdict == "violated"
+
+
+def test_a_flag_nobody_resets(tmp_path: Path) -> None:
+    scope = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "clone"]))
+    assert check(open_design("", kernel=tree(tmp_path)), scope).holds
+    forgetful = open_design("", kernel=tree(tmp_path / "b", fork=FORK.replace("\ttsk->pasid_activated = 0;\n", "")))
+    assert [c.property for c in check(forgetful, scope).counterexamples] == ["served"]
+
+
+def test_enqcmd_compiled_out(tmp_path: Path) -> None:
+    kernel = tree(tmp_path, **{"arch/x86/include/asm/disabled-features.h": "#define DISABLE_ENQCMD (1 << (X86_FEATURE_ENQCMD & 31))\n"})
+    assert rows(kernel)["try_fixup_enqcmd_gp"] == (
+        "", "ENQCMD is compiled out (arch/x86/include/asm/disabled-features.h:1): every #GP of ENQCMD is fatal",
+    )  # fmt: skip
+    assert [(c.property, len(c.steps)) for c in check(open_design("", kernel=kernel), RACE).counterexamples] == [("served", 2)]
+
+
+def test_lines_the_parser_loses_cost_one_function(tmp_path: Path) -> None:
+    kernel = tree(tmp_path, core=CORE.replace("bool irq_fpu_usable(void)\n{", "bool irq_fpu_usable(void)\n{\n\tSOME_MACRO(a b c) {{{ ;"))
+    found = rows(kernel)
+    assert found["kernel_fpu_end"][0] == "arch/x86/kernel/fpu/core.c:24"
+
+
+def test_json_names_the_places_and_replay_reads_it(tmp_path: Path) -> None:
+    kernel = tree(tmp_path, core=CORE.replace("\t__cpu_invalidate_fpregs_state();\n", ""))
+    saved = tmp_path / "found.json"
+    options = ["check", "--kernel", kernel, "--events", "preempt,softirq", "-o", str(saved), "--json"]
+    done = CliRunner().invoke(_group, options, standalone_mode=False)
+    (result,) = json.loads(saved.read_text())["results"]
+    assert (done.return_value, result["design"], result["base"], result["verdict"]) == (1, "linux-6.16.2", "early", "violated")
+    assert {"function": "switch_fpu", "place": "arch/x86/include/asm/fpu/sched.h:1", "why": ""} in result["provenance"]
+    again = CliRunner().invoke(_group, ["replay", str(saved)], standalone_mode=False)
+    assert again.return_value == 1
+    assert "linux-6.16.2: every step made again by the interpreter" in again.output
+
+
+@pytest.mark.parametrize("changes", [{"Makefile": "all:\n"}, {"Makefile": "VERSION = 6\n"}])
+def test_what_is_no_tree(changes: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match="is no Linux source tree"):
+        open_design("", kernel=tree(tmp_path, **changes))
+
+
+def test_a_tree_without_the_functions(tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match=r"\(Linux 2.6\) has none of the functions that are modelled"):
+        open_design("", kernel=tree(tmp_path, Makefile="VERSION = 2\nPATCHLEVEL = 6\n", traps="", core="", sched="", fork=""))
+
+
+def real_trees() -> list[str]:
+    named = [path for path in os.environ.get("PASIDLAB_LINUX_TREES", "").split(os.pathsep) if path]
+    return named or [str(path.parent) for path in Path("/usr/src").glob("linux-source-*/Makefile")]
+
+
+# What must come from every tree since v5.18; versions have other names for some.
+WANTED = [
+    "fpregs_lock", "fpregs_unlock", "fpregs_state_valid", "fpregs_activate", "fpregs_deactivate", "__cpu_invalidate_fpregs_state",
+    "__fpu_invalidate_fpregs_state", "fpregs_restore_userregs", "irq_fpu_usable", "kernel_fpu_begin_mask", "kernel_fpu_end", "fpu_clone",
+    "fpu_flush_thread", "fpu__drop", "fpu__clear_user_states", "try_fixup_enqcmd_gp", "exc_general_protection", "mm_pasid_drop",
+    "dup_task_struct (pasid lines)", "mm_init (pasid lines)", "__mmdrop (pasid lines)",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not real_trees(), reason="no Linux source tree in PASIDLAB_LINUX_TREES or /usr/src")
+@pytest.mark.parametrize("kernel", real_trees())
+def test_real_trees(kernel: str) -> None:
+    design = open_design("", kernel=kernel)
+    found = {name: place for name, place, _ in design.provenance}
+    if found.get("try_fixup_enqcmd_gp"):
+        assert [name for name in WANTED if not found.get(name)] == []
+        assert found.get("switch_fpu") or (found["switch_fpu_prepare"] and found["switch_fpu_finish"])
+        assert found.get("fpu_reset_fpregs") or found.get("fpu_reset_fpstate_regs")
+        assert check(design, Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))).holds
+    else:
+        assert check(design, RACE).counterexample("served") is not None
