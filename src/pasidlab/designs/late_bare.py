@@ -1,6 +1,6 @@
 """late-bare: Thomas Gleixner's first sketch, 29 September 2021: straight from user mode the registers are the truth, so test and write.
 
-But interrupts are already enabled there. Andy Lutomirski, pointing between the test and the write: "preemption or BH here: kaboom".
+But interrupts are already enabled there. Andy Lutomirski pointed between the test and the write: preemption and BH come in there.
 (The sketch also forgot the Valid bit; that bug is told on its own, here it is set.)
 """
 

@@ -1,7 +1,7 @@
 """late-either: the series "Re-enable ENQCMD and PASID MSR" of 20 September 2021 (patches 3 and 4 of 8).
 
 The handler runs after interrupts are enabled. Under fpregs_lock() it writes the MSR if the registers are live or merely hold a
-valid copy of the memory image, and the image otherwise. Andy Lutomirski, 23 September: "This is wrong." If both hold a copy,
+valid copy of the memory image, and the image otherwise. Andy Lutomirski objected on 23 September: if both hold a copy,
 neither may be changed alone; and an image may be edited only if every copy in some CPU's registers is given up.
 """
 
