@@ -74,6 +74,50 @@ def test_retries_delays_reordering_and_errors_are_reproducible() -> None:
     assert late.report["retries"] > 0, "eight descriptors fill the queue"
 
 
+EVERYTHING = """
+    portal, _ = open_portal()
+    source, target = Buffer(64), Buffer(64)
+    order = []
+    for size in (1, 2, 3, 4, 5):
+        records = [Buffer(32) for _ in range(12)]
+        for number, record in enumerate(records):
+            source.data[number] = number
+            raw = descriptor(FILL, record.address, number * 0x0101010101010101, target.address, 8 * size)
+            submit(portal, raw, tries=10**6)
+        statuses = [wait(record) for record in records]
+        print(statuses, bytes(target)[: 8 * size : 8].hex())  # the last fill of each round shows the order
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--retry", "0.3", "--seed", "5"),
+        ("--delay", "300"),
+        ("--reorder", "9", "--wq", "shared,size=64"),
+        ("--reorder", "9", "--delay", "200", "--wq", "shared,size=64"),
+        ("--error", "0x1c@3", "--error", "0x83@20"),
+        ("--chaos", "1"),
+        ("--design", "late-locked", "--chaos", "3", "--retry", "0.1", "--error", "3@7"),
+    ],
+)
+def test_the_same_seed_gives_the_same_run(options: tuple[str, ...], tmp_path: Path) -> None:
+    def once() -> tuple[str, object, object]:
+        file = tmp_path / "trace.json"
+        done = run_python(EVERYTHING, *options, "--trace", str(file))
+        report = done.report | {"threads": list(done.report["threads"].values())}
+        report["problems"] = [(p["kind"], p["count"]) for p in report["problems"]]
+        events = [e for e in json.loads(file.read_text())["traceEvents"] if e["ph"] == "X"]
+        lanes = {}
+        for event in events:
+            lanes.setdefault(event["tid"] == events[0]["tid"], []).append((event["name"], event["args"].get("status")))
+        return done.out, report, sorted(lanes.values())
+
+    first = once()
+    assert first[0].count("\n") == 5
+    assert first == once()
+
+
 def test_rejections_name_the_reason_the_instruction_and_the_counts() -> None:
     done = run_python("""
         portal, _ = open_portal()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from running import run_python
 
@@ -79,6 +83,43 @@ PROGRAM = """
         assert move(portal, source, target, 64) == 1
     print(bytes(target)[:1])
 """
+
+
+def fates(design: str, seed: int, order: list[int]) -> dict[str, list[int]]:
+    """The MSR each of four threads finds at each of its submissions, made in ``order``; -1 where it was refused."""
+    fixup = DesignFixup(design, seed)
+    process = Process(1, Mm.of(1))
+    process.mm.pasid = 3
+    threads = [Thread(tid, process) for tid in range(4)]
+    for thread in threads[1:]:
+        thread.child_of(threads[0])
+    fixup.bound(threads[0])
+    found: dict[str, list[int]] = {thread.lineage: [] for thread in threads}
+    for number in order:
+        thread = threads[number]
+        if -1 in found[thread.lineage]:
+            continue
+        msr = fixup.msr(thread)
+        while not msr & VALID and fixup.fixup(thread):
+            msr = fixup.msr(thread)
+        found[thread.lineage].append(msr if msr & VALID else -1)
+    return found
+
+
+@pytest.mark.parametrize("design", [*FAULTY, "early", "task-work"])
+def test_what_befalls_a_thread_does_not_depend_on_the_order_of_the_others(design: str) -> None:
+    one_by_one, in_turn = [n for n in range(4) for _ in range(20)], [n for _ in range(20) for n in (2, 0, 3, 1)]
+    for seed in range(10):
+        assert fates(design, seed, one_by_one) == fates(design, seed, in_turn)
+
+
+@pytest.mark.needs_run
+def test_the_demo_shows_one_design_serving_and_one_killing() -> None:
+    demo = Path(__file__).parents[2] / "examples" / "demo_run.py"
+    done = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("8 threads: 200 of 200 moves succeeded") == 1
+    assert "killed by SIGSEGV, design late-either" in done.stderr
 
 
 @pytest.mark.needs_run

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pasidlab.live.bulk import Borrower, BulkMemory
 from pasidlab.live.chrometrace import ChromeTrace
+from pasidlab.live.clock import Clock, ProgramClock, WallClock
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import op_bits
@@ -17,6 +17,7 @@ from pasidlab.live.tree import WqNode
 from pasidlab.machine import accelerator
 from pasidlab.machine.accelerator import Accelerator, Completion, Memory, Perturbation, Submission, WorkQueue
 
+_TICK = 5e-4  # seconds
 _IAX_OPERATIONS = 1 << 0 | 1 << 2 | 1 << 3  # what IAX shares with DSA: no-op, drain, memory move
 
 
@@ -40,6 +41,8 @@ class Engine:
         trace: ChromeTrace | None, lock: threading.RLock, borrower: Borrower,
     ) -> None:  # fmt: skip
         self.iommu, self.diagnosis, self.trace = iommu, diagnosis, trace
+        self.clock: Clock = ProgramClock() if perturbation.reorder else WallClock()
+        self.tick = _TICK if perturbation.reorder else None  # how often to look, where no clock can wake us
         self.deferred = bool(perturbation.delay or perturbation.reorder)
         self.borrower = borrower
         self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
@@ -100,13 +103,16 @@ class Engine:
             if label not in self.queues:
                 self.diagnosis.dropped(thread, ip, f"{label}: the queue is disabled")
                 return False
-            queue, now = self.queues[label], time.monotonic() if self.deferred else 0.0
+            queue, now = self.queues[label], 0.0
+            if self.deferred:
+                self.clock.watch(thread.process.pid)
+                now = self.clock.now()
             origin = _Origin(thread, ip, label, begin)
             enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
             memory: Memory = mm.dma
             if self.borrow and via != "write" and BulkMemory.pays(descriptor):
                 memory = BulkMemory(mm.dma, thread, self.borrower)
-            answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin)
+            answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin, submitter=thread.lineage)
             if answer is Submission.ACCEPTED:
                 self.diagnosis.submitted(thread, label, via)
                 if not self.deferred:
@@ -159,12 +165,12 @@ class Engine:
         """Performs what is due; sleeps until the next completion or submission."""
         with self._changed:
             while not self._stopping:
-                now = time.monotonic()
+                now = self.clock.now()
                 for queue in self.queues.values():
                     for one in queue.due(now):
                         self._finish(one)
                 due = [at for at in (queue.next_due() for queue in self.queues.values()) if at is not None]
-                self._changed.wait(max(0.0, min(due) - time.monotonic()) if due else None)
+                self._changed.wait((self.tick or max(0.0, min(due) - self.clock.now())) if due else None)
 
     def drain(self, node: WqNode, mm: Mm) -> None:
         """Perform at once what ``mm`` still has on the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
@@ -74,6 +75,8 @@ class DesignFixup:
         task = thread.task
         if task is None:
             task = thread.task = self.kernel.new_task(self._mm(thread.mm))
+            if self.chaos:
+                self.chaos.adopt(task, thread.lineage)
         if task.cpu is None or task.cpu.current is not task:
             self._switch_in(task)
         self.kernel.cpu = task.cpu
@@ -134,33 +137,52 @@ class DesignFixup:
         kernel.tasks.remove(task)
         if cpu.current is task:
             cpu.current = cpu.fpregs_owner = None
-        if not self.chaos and kernel.cpu is not cpu:
+        if self.chaos:
+            self.chaos.leave(task)
+        elif kernel.cpu is not cpu:
             kernel.cpus.remove(cpu)
 
 
 class Chaos:
-    """Preemptions, migrations and softirqs, drawn from a seed, wherever the model lets them happen; two CPUs and a
-    noisy neighbour.
+    """Preemptions, migrations and softirqs, drawn from a seed, wherever the model lets them happen.
+
+    Every task has two CPUs and a noisy neighbour of its own, and draws from a generator of its own, seeded by its place
+    among the program's tasks: what befalls it depends on what it does, never on how the host schedules the others.
     """
 
     RATE = 0.25  # chance of an event at each step boundary where one is possible
 
     def __init__(self, seed: int) -> None:
-        self.random, self.listening = Random(seed), False
+        self.seed, self.listening = seed, False
+        self._machines: dict[int, _Machine] = {}
 
     def settle(self, kernel: Kernel) -> None:
         """The machine is built."""
         self.kernel = kernel
-        kernel.new_cpu()
-        self.neighbour = kernel.new_task(kernel.new_mm())
+
+    def adopt(self, task: State, lineage: str) -> None:
+        """A new task gets its machine; the scheduler has put it on one of the two CPUs."""
+        kernel = self.kernel
+        machine = _Machine(Random(f"{self.seed} {lineage}"), [kernel.new_cpu(), kernel.new_cpu()])
+        machine.neighbour = kernel.new_task(kernel.new_mm())
+        self._machines[id(task)] = machine
+
+    def leave(self, task: State) -> None:
+        """The task is gone, and its machine with it."""
+        machine = self._machines.pop(id(task))
+        self.kernel.tasks.remove(machine.neighbour)
+        for cpu in machine.cpus:
+            if cpu is not self.kernel.cpu:
+                self.kernel.cpus.remove(cpu)
 
     def cpu_for(self, task: State) -> State:
         """Where the scheduler puts a task."""
-        return self.random.choice(self.kernel.cpus)
+        machine = self._machines[id(task)]
+        return machine.random.choice(machine.cpus)
 
     def in_user_mode(self, task: State) -> None:
         """Between two instructions of the program an interrupt may come."""
-        if self.random.random() < self.RATE:
+        if self._machines[id(task)].random.random() < self.RATE:
             self._preempt()
             self.kernel.to_user()
 
@@ -170,11 +192,13 @@ class Chaos:
             return
         self.listening = False
         cpu = self.kernel.cpu
-        if cpu.current is not None and not cpu.irqs_off and not cpu.softirq_count and self.random.random() < self.RATE:
-            if cpu.preempt_count or self.random.random() < 0.3:
-                self._softirq(cpu)
-            else:
-                self._preempt()
+        if cpu.current is not None and not cpu.irqs_off and not cpu.softirq_count:
+            random = self._machines[id(cpu.current)].random
+            if random.random() < self.RATE:
+                if cpu.preempt_count or random.random() < 0.3:
+                    self._softirq(cpu)
+                else:
+                    self._preempt()
         self.listening = True
 
     def _softirq(self, cpu: State) -> None:
@@ -186,8 +210,18 @@ class Chaos:
         """The task loses its CPU, to the neighbour or to idle, and goes on where the scheduler likes."""
         kernel = self.kernel
         cpu, task = kernel.cpu, kernel.cpu.current
-        if self.random.random() < 0.5 and self.neighbour.cpu in (None, cpu):
-            kernel.switch(cpu, self.neighbour)
+        machine = self._machines[id(task)]
+        if machine.random.random() < 0.5 and machine.neighbour.cpu in (None, cpu):
+            kernel.switch(cpu, machine.neighbour)
             kernel.to_user()
         kernel.switch(cpu, None)
-        kernel.switch(self.random.choice(kernel.cpus), task)
+        kernel.switch(machine.random.choice(machine.cpus), task)
+
+
+@dataclass
+class _Machine:
+    """What one task's chaos needs."""
+
+    random: Random
+    cpus: list[State]
+    neighbour: State = field(init=False)

@@ -97,6 +97,13 @@ class Thread:
     task: Any = None  # the design's view of this thread
     stat: int = -1  # descriptor of /proc/PID/task/TID/stat
     redeliver: tuple[int, bytes] | None = None  # signal, siginfo to put on the next stop
+    lineage: str = "0"  # which child of which child of the program's first thread: the same in every run
+    children: int = 0
+
+    def child_of(self, parent: Thread) -> None:
+        """Take the next place among the parent's children."""
+        parent.children += 1
+        self.lineage = f"{parent.lineage}.{parent.children}"
 
     @property
     def mm(self) -> Mm:

@@ -160,6 +160,8 @@ class Tracer:
 
     def _add(self, tid: int, process: Process, parent: Thread | None, *, same_mm: bool) -> None:
         thread = self.threads[tid] = Thread(tid, process)
+        if parent:
+            thread.child_of(parent)
         self.processes[process.pid] = process
         process.threads.add(tid)
         process.mm.threads.add(tid)

@@ -1,7 +1,8 @@
 """Work queues: acceptance, occupancy, and completions that a scheduler performs when they are due.
 
 Time is a number of seconds that the caller passes in; nothing here reads a clock. Every chance is drawn from generators
-seeded by ``Perturbation.seed``, one per purpose, so that the n-th submission meets the same fate in every run.
+seeded by ``Perturbation.seed``, one per purpose and submitter, so that a submitter's n-th submission meets the same fate
+in every run. The order of reordered completions is one of submissions, not of moments.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pasidlab.machine.accelerator.device import Accelerator
 from pasidlab.machine.accelerator.legality import WqConfig
 from pasidlab.machine.accelerator.transfer import Memory, Outcome
 
-REORDER_SPREAD = 1e-3  # seconds over which completions are scattered when no delay is given
+REORDER_SPREAD = 8  # submissions by which a reordered completion may come late
+QUIET = 2e-3  # seconds without a submission after which no later one is waited for
 
 
 class Submission(Enum):
@@ -70,9 +72,13 @@ class Perturbation:
 
 @dataclass(slots=True, eq=False)
 class Completion:
-    """An accepted descriptor, to be performed at ``due`` (seconds). ``label`` is whatever the submitter attached."""
+    """An accepted descriptor, to be performed from ``due`` (seconds) on, in the order of ``rank``.
+
+    A rank is a position among the submissions. ``label`` is whatever the submitter attached.
+    """
 
     due: float
+    rank: float
     number: int
     descriptor: bytes
     memory: Memory
@@ -95,7 +101,7 @@ class Completion:
         return operation_name(self.descriptor[7])
 
     def __lt__(self, other: Completion) -> bool:
-        return (self.due, self.number) < (other.due, other.number)
+        return (self.rank, self.number) < (other.rank, other.number)
 
 
 class WorkQueue:
@@ -108,7 +114,9 @@ class WorkQueue:
         self.overflowed = False  # SWERROR: a descriptor for a full dedicated queue (status 0x53)
         self._pending: list[Completion] = []
         seed = self.perturbation.seed
-        self._retry, self._delay, self._order = (Random(f"{seed} {purpose}") for purpose in ("retry", "delay", "order"))
+        self._retry: dict[str, Random] = {}
+        self._last = 0.0  # when something was last accepted
+        self._ranks, self._order = (Random(f"{seed} {purpose}") for purpose in ("rank", "order"))
         self._shuffle = self._order if self.perturbation.reorder else None
 
     @property
@@ -126,10 +134,12 @@ class WorkQueue:
         client: object = None,
         label: object = None,
         limited: bool = True,
+        submitter: str = "",
     ) -> Submission:
         """Offer 64 bytes by ENQCMD (``enqueue``) or MOVDIR64B, through a limited or an unlimited portal (DSA spec 5.3).
 
         ``client`` stands for the PASID: a drain on a shared queue waits for the descriptors of its own client.
+        ``submitter`` names whose submissions are counted for the chance of a retry.
         """
         wq = self.config
         if enqueue != wq.shared:
@@ -137,15 +147,22 @@ class WorkQueue:
         if wq.shared:
             room = wq.threshold or wq.size if limited else wq.size
             chance = self.perturbation.retry
-            if len(self._pending) >= room or (chance and self._retry.random() < chance):
+            if len(self._pending) >= room or (chance and self._unlucky(submitter, chance)):
                 return self._refuse(Submission.RETRY)
         elif len(self._pending) >= wq.size:
             self.overflowed = True
             return self._refuse(Submission.DROPPED)
         self.accepted += 1
-        due = self._due(descriptor, now, client)
-        heapq.heappush(self._pending, Completion(due, self.accepted, descriptor, memory, client, label, self._perform))
+        self._last = now
+        due, rank = now + self.perturbation.delay, self._rank(descriptor, client)
+        one = Completion(due, rank, self.accepted, descriptor, memory, client, label, self._perform)
+        heapq.heappush(self._pending, one)
         return Submission.ACCEPTED
+
+    def _unlucky(self, submitter: str, chance: float) -> bool:
+        if submitter not in self._retry:
+            self._retry[submitter] = Random(f"{self.perturbation.seed} retry {submitter}")
+        return self._retry[submitter].random() < chance
 
     def _refuse(self, answer: Submission) -> Submission:
         if answer is Submission.RETRY:
@@ -154,26 +171,29 @@ class WorkQueue:
             self.dropped += 1
         return answer
 
-    def _due(self, descriptor: bytes, now: float, client: object) -> float:
-        delay = self.perturbation.delay
+    def _rank(self, descriptor: bytes, client: object) -> float:
+        rank = float(self.accepted)
         if self.perturbation.reorder:
-            delay += self._delay.random() * (delay or REORDER_SPREAD)
-        due = now + delay
+            rank += self._ranks.random() * REORDER_SPREAD
         if descriptor[7] == Op.DRAIN:  # after every earlier one (DSA spec 3.12)
-            earlier = [one.due for one in self._pending if not self.config.shared or one.client == client]
-            due = max([due, *earlier])
-        return due
+            earlier = [one.rank for one in self._pending if not self.config.shared or one.client == client]
+            rank = max([rank, *earlier])
+        return rank
+
+    def _ready_at(self, one: Completion) -> float:
+        """When the first in order may be performed: a submission still to come might have to go before it."""
+        return one.due if one.rank < self.accepted + 1 else max(one.due, self._last + QUIET)
 
     def due(self, now: float) -> list[Completion]:
         """Take out what is to be performed by ``now``, in order. The caller performs each of them."""
         ready = []
-        while self._pending and self._pending[0].due <= now:
+        while self._pending and self._ready_at(self._pending[0]) <= now:
             ready.append(heapq.heappop(self._pending))
         return ready
 
     def next_due(self) -> float | None:
         """When the next completion is due; None while the queue is empty."""
-        return self._pending[0].due if self._pending else None
+        return self._ready_at(self._pending[0]) if self._pending else None
 
     def drain(self, client: object = None) -> list[Completion]:
         """Take out everything of ``client``, or of all, in order, to be performed now: what closing waits for."""

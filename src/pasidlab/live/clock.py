@@ -1,0 +1,82 @@
+"""The program's own time: what it has run for, and what it has slept. It stands still while the host runs something
+else, so that what is measured by it does not depend on how busy the host is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds that only grow."""
+
+    def now(self) -> float:
+        """The time."""
+
+    def watch(self, pid: int) -> None:
+        """This process counts from now on."""
+
+
+class WallClock:
+    """The host's time."""
+
+    def now(self) -> float:
+        """Seconds of CLOCK_MONOTONIC."""
+        return time.monotonic()
+
+    def watch(self, pid: int) -> None:
+        """Processes do not matter."""
+
+
+class ProgramClock:
+    """CPU time of the processes that submit, and the time during which all of them sleep."""
+
+    def __init__(self) -> None:
+        self._used: dict[int, float] = {}
+        self._total, self._asleep_since = 0.0, 0.0
+
+    def watch(self, pid: int) -> None:
+        """This process counts from now on."""
+        if pid not in self._used:
+            self._used[pid] = _cpu_time(pid) or 0.0
+
+    def now(self) -> float:
+        """Seconds. Time asleep counts if nothing has run since the last call."""
+        worked = 0.0
+        for pid, before in tuple(self._used.items()):
+            used = _cpu_time(pid)
+            if used is None:
+                del self._used[pid]
+                continue
+            worked += used - before
+            self._used[pid] = used
+        here = time.monotonic()
+        if worked or not all(_sleeps(pid) for pid in self._used):
+            self._asleep_since = 0.0
+        else:
+            worked = here - self._asleep_since if self._asleep_since else 0.0
+            self._asleep_since = here
+        self._total += worked
+        return self._total
+
+
+def _cpu_time(pid: int) -> float | None:
+    """Seconds, of a process by its number (clock_getcpuclockid(3)); None if it is gone."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return None
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether no thread runs, or would if the host or the tracer let it."""
+    try:
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{tid}/stat") as file:
+                if file.read().rpartition(") ")[2][0] not in "SZX":
+                    return False
+    except OSError:
+        return True
+    return True
