@@ -16,6 +16,8 @@ from pasidlab.live.symbols import Symbolizer
 from pasidlab.machine.accelerator.abi import operation_name, status_text
 from pasidlab.machine.accelerator.transfer import Outcome
 
+_MOST = 1000  # different problems told apart
+
 
 @dataclass
 class Problem:
@@ -92,10 +94,12 @@ class Diagnosis:
     def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:
         problem = self.problems.get((kind, what, ip))
         if problem is None:
-            if len(self.problems) >= 1000:
+            if len(self.problems) >= _MOST:
                 what = "further ones, each different"
+                problem = self.problems.get((kind, what, ip))
+        if problem is None:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
-            problem = self.problems.setdefault((kind, what, ip), Problem(kind, what, ip, place, thread.tid))
+            problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place, thread.tid)
         problem.count += 1
 
     @property
