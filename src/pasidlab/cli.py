@@ -47,7 +47,7 @@ class _Lazy(click.Group):
         from pasidlab.lang.names import nearest
 
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"unknown command '{args[0]}': {nearest(args[0], _COMMANDS)}", ctx)
+            raise PasidlabError(f"unknown command '{args[0]}'", hint=nearest(args[0], _COMMANDS))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -80,7 +80,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo(f"error: {error}", err=True)
         sys.exit(BAD_INPUT)
     except click.ClickException as error:
-        error.show()
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pasidlab"
+        click.echo(f"error: {error.format_message()}\n  hint: {command} --help", err=True)
         sys.exit(BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

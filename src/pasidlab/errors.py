@@ -1,4 +1,4 @@
-"""Errors meant for the person at the keyboard; everything else is a bug in pasidlab."""
+"""Errors meant for the person at the keyboard, and how they are worded; everything else is a bug in pasidlab."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ class PasidlabError(Exception):
     def __str__(self) -> str:
         place = f"{self.position}: " if self.position else ""
         return f"{place}{self.what}" + (f"\n  hint: {self.hint}" if self.hint else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -26,13 +26,14 @@ OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
 def check(
     design: Design | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (), jobs: int | None = None,
     budget: Budget | None = None, progress: OnPartProgress | None = None, functions: Functions | None = None, merged: bool = True,
-    symmetric: bool = True,
+    symmetric: bool = True, forgetting: bool = True,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
-    STATES_AFTER_VIOLATION states, unless the budget or ``properties`` ask for more.
+    STATES_AFTER_VIOLATION states, unless the budget or ``properties`` ask for more. ``merged``, ``symmetric`` and ``forgetting`` switch
+    the reductions off one by one: the verdict is the same, the states are more.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
@@ -40,6 +41,7 @@ def check(
     (result,) = check_each(
         [find(design) if isinstance(design, str) else design], scope, properties=properties, jobs=jobs, budget=budget,
         progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, merged=merged, symmetric=symmetric,
+        forgetting=forgetting,
     )  # fmt: skip
     return result
 
@@ -47,25 +49,32 @@ def check(
 def check_each(
     designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    merged: bool = True, symmetric: bool = True,
+    merged: bool = True, symmetric: bool = True, forgetting: bool = True,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in turn; an interrupted one is the last. While a model is explored the next one is compiled."""
     from pasidlab.check.coverage import unexecuted_lines
 
     parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
-    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric)
+    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting)
     with ThreadPoolExecutor(max_workers=1) as builder:
         models = _ahead(builder, [partial(run.build, design, name, part) for design in designs for name, part in parts.items()])
         for design in designs:
             results: list[PartResult] = []
-            for _ in parts:
-                results.append(run.explore(next(models)))
-                if results[-1].reason == "interrupted" or results[-1].error:
-                    break
+            interrupted = False
+            try:
+                for _ in parts:
+                    results.append(run.explore(next(models)))
+                    interrupted = results[-1].reason == "interrupted"
+                    if interrupted or results[-1].error:
+                        break
+            except KeyboardInterrupt:  # between two searches
+                if not results:
+                    raise
+                interrupted = True
             if (error := results[-1].error) and not any(part.counterexamples for part in results):
                 raise error.raised()
-            yield CheckResult(design.name, tuple(results), unexecuted_lines(results))
-            if results[-1].reason == "interrupted":
+            yield CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :])
+            if interrupted:
                 models.close()
                 return
             for _ in range(len(parts) - len(results)):  # those of this design that are left

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pasidlab.check.findings import NAMES, ModelError, PartResult, PropertyResult, in_order
-from pasidlab.check.model import design_model, exact
+from pasidlab.check.forgotten import LOOKED_AT, exact
+from pasidlab.check.model import design_model
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Replayer
 from pasidlab.designs import Design
+from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Function, Model
 
@@ -22,6 +24,7 @@ Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
 OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
 MOST_STATES_WITHOUT_FORGETTING = 20_000_000
+MOST_WORDS = 8  # of 64 bits in a packed state
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,27 @@ class Run:
     functions: Functions | None
     merged: bool
     symmetric: bool
+    forgetting: bool
 
     def build(self, design: Design, name: str, scope: Scope) -> Built:
         """The model of a design in a scope, compiled."""
         from pasidlab.lang.native import compile_model
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
-        model = design_model(design, scope, merged=self.merged, functions=made)
-        return Built(design, name, scope, model, compile_model(model, covered=design.sources, symmetric=self.symmetric))
+        model = design_model(design, scope, merged=self.merged, abstract=self.forgetting, functions=made)
+        native = compile_model(model, covered=design.sources, symmetric=self.symmetric)
+        if native.words > MOST_WORDS:
+            what = f"a state of {design.name} in this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most"
+            raise PasidlabError(what, hint="a smaller scope: fewer --tasks, --mms or events")
+        return Built(design, name, scope, model, native)
 
     def explore(self, built: Built) -> PartResult:
-        """Explore one part; once more without forgetting, for a while, if some of what is found shows only with contents forgotten."""
+        """Explore one part; once more without forgetting, for a while, if that alone can tell what holds.
+
+        Forgetting may not be relied on where code looks at forgotten contents (``forgotten``), and contents forgotten may break
+        another promise than the one that is broken without. So while nothing is broken all
+        promises hold; but if some are, nothing is said of the others, and what nobody asked for must not be all that is broken.
+        """
         from pasidlab.lang.native import compile_model
 
         part, doubtful = self._explore(built, self._limits())
@@ -75,21 +88,27 @@ class Run:
 
         model, native = built.model, built.native
         found = search(native, jobs=self.jobs, budget=limits, progress=self._reporter(built))
+        if found.reason == "max_memory" and found.depth_completed < 0:
+            first = counted(found.states, "state")
+            what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
+            raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         replayer = Replayer(Interpreter(model, symmetric=self.symmetric))
         error, broken = _model_error(found, replayer), _counterexamples(found, replayer)
         if "served" in self.wanted and found.again and not any(c.property == "served" for c in broken):
             broken += self._liveness(built, limits)
-        doubtful = False
+        doubtful = any(native.properties[bit] == LOOKED_AT.name for bit in found.violations)
         if model.forget and (error or broken):
             remembers = Replayer(Interpreter(exact(model)))
             broken = [remembers.same_moves(c) or replace(c, exact=False) for c in broken]
-            doubtful = not all(c.exact for c in broken) or (error is not None and not remembers.same_error(error.way, error.sentence))
-        broken = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
+            doubtful |= not all(c.exact for c in broken) or (error is not None and not remembers.same_error(error.way, error.sentence))
+        proved = found.reason == "complete" and error is None and not (model.forget and broken)  # forgetting may show as another promise
+        asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
+        doubtful |= bool(model.forget and broken and not asked_for)
         executed, present = covered_lines(native, found.counters)
         part = PartResult(
             built.name, built.scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds,
-            found.bytes_per_state, tuple(_property_result(name, found, native.properties, broken) for name in self.wanted),
-            in_order(broken), error, executed, present,
+            found.bytes_per_state, tuple(_property_result(name, found, asked_for, proved) for name in self.wanted),
+            in_order(asked_for), error, executed, present,
         )  # fmt: skip
         return part, doubtful
 
@@ -127,7 +146,7 @@ def _counterexamples(found: SearchResult, replayer: Replayer) -> list[Counterexa
     from pasidlab.check.graph import path_to
 
     result = []
-    for bit, violation in sorted(found.violations.items()):
+    for bit, violation in sorted((bit, v) for bit, v in found.violations.items() if bit < len(NAMES)):
         path = path_to(found, violation.state, violation.depth)
         result.append(replayer.counterexample(NAMES[bit], path, violation.by_step))
     return result
@@ -143,9 +162,8 @@ def _model_error(found: SearchResult, replayer: Replayer) -> ModelError | None:
     return ModelError(failure.sentence, failure.site, way)
 
 
-def _property_result(name: str, found: SearchResult, bits: tuple[str, ...], broken: list[Counterexample]) -> PropertyResult:
+def _property_result(name: str, found: SearchResult, broken: list[Counterexample], proved: bool) -> PropertyResult:
     mine = next((c for c in broken if c.property == name), None)
-    reached = bool(found.reached >> bits.index(name) & 1)
     if mine is not None:
         return PropertyResult(name, False, True, len(mine.steps))
-    return PropertyResult(name, True if found.reason == "complete" and found.error is None else None, reached)
+    return PropertyResult(name, True if proved else None, bool(found.reached >> NAMES.index(name) & 1))

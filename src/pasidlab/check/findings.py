@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Step
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.ir import Site
 from pasidlab.linux.promises import PROPERTIES
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 Verdict = Literal["holds", "violated", "inconclusive"]
 NAMES = tuple(p.name for p in PROPERTIES)
+
+
+HINTS = {
+    "NULL pointer": "ask first: 'x is not None and ...'",
+    "stored to": "correct the value, or widen the domain it is stored to",
+    "never ends": "let the loop end, or wait for what another step does with wait_until(condition)",
+    "no element": "correct the number, or test it first",
+}
+"""Words of a model error -> what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,11 @@ class ModelError:
 
     def raised(self) -> PasidlabError:
         """The error to end with."""
-        null = self.sentence.startswith("NULL pointer")
-        hint = "ask first: 'x is not None and ...'" if null else "correct the value, or widen the domain it is stored to"
+        hint = next((hint for part, hint in HINTS.items() if part in self.sentence), "")
         return PasidlabError(str(self), position=self.site.position, hint=hint)
 
     def __str__(self) -> str:
-        return f"{self.sentence}, in {self.site.function}() after {self.steps} step{'' if self.steps == 1 else 's'}"
+        return f"{self.sentence}, in {self.site.function}() after {counted(self.steps, 'step')}"
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class CheckResult:
     design: str
     parts: tuple[PartResult, ...]
     unexecuted: tuple[tuple[str, int, str], ...] = ()  # lines of the design never executed: file, line, text
+    missing: tuple[str, ...] = ()  # parts that were not explored: the check was interrupted, or ended in a model error
 
     @property
     def counterexamples(self) -> tuple[Counterexample, ...]:
@@ -92,14 +101,16 @@ class CheckResult:
     @property
     def properties(self) -> tuple[PropertyResult, ...]:
         """Each property over all parts."""
-        return tuple(_joined([part.properties[i] for part in self.parts]) for i in range(len(self.parts[0].properties)))
+        joined = tuple(_joined([part.properties[i] for part in self.parts]) for i in range(len(self.parts[0].properties)))
+        return tuple(replace(p, holds=None) if self.missing and p.holds else p for p in joined)
 
     @property
     def verdict(self) -> Verdict:
         """``holds`` is a proof over every part; ``inconclusive`` means a budget ran out before anything was found."""
         if self.counterexamples:
             return "violated"
-        return "holds" if self.error is None and all(part.reason == "complete" for part in self.parts) else "inconclusive"
+        whole = not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
+        return "holds" if whole else "inconclusive"
 
     @property
     def holds(self) -> bool:
@@ -137,6 +148,18 @@ class CheckResult:
     def error(self) -> ModelError | None:
         """The model error that ended the check, if any: what it found before is true all the same."""
         return next((part.error for part in self.parts if part.error), None)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from pasidlab.report.html import result_html  # the one way up: nothing below needs it
+
+        return result_html(self)
+
+    def __str__(self) -> str:
+        """What a failing assertion shows."""
+        from pasidlab.report.text import result_text
+
+        return result_text(self)
 
     def scope_of(self, counterexample: Counterexample) -> Scope:
         """The scope of the part a counterexample was found in."""

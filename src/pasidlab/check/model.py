@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pasidlab
+from pasidlab.check.forgotten import exact, watched
 from pasidlab.check.scope import Scope
 from pasidlab.designs import Design
 from pasidlab.lang.ir import Function, Model
@@ -37,9 +37,4 @@ def design_model(
     made = functions or design.functions
     bounds = scope.compiler_bounds()
     model = build_model(design.name, files, bounds, PROPERTIES, merged=merged, functions=made, whole=design.path)
-    return model if abstract else exact(model)
-
-
-def exact(model: Model) -> Model:
-    """The same model, forgetting nothing."""
-    return replace(model, forget=None)
+    return watched(model) if abstract else exact(model)

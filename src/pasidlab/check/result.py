@@ -70,6 +70,7 @@ class Progress:
     rate: float  # states found per second since the last report
     bytes: int
     elapsed: float  # seconds
+    levels: tuple[int, ...] = ()  # states of each level that is completely known
 
 
 OnProgress = Callable[[Progress], None]

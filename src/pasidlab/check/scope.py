@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.names import nearest
 from pasidlab.lang.scope import Bounds
 
@@ -88,7 +88,8 @@ class Scope:
 
     def __str__(self) -> str:
         events = ",".join(f"{e}:{self.bounds[e]}" if e in self.bounds else e for e in EVENTS if e in self.events)
-        return f"{self.cpus} CPUs, {self.tasks} tasks, {self.mms} mms, {self.pasids} PASIDs; {events or 'no events'}"
+        sizes = ((self.cpus, "CPU"), (self.tasks, "task"), (self.mms, "mm"), (self.pasids, "PASID"))
+        return f"{', '.join(counted(n, noun) for n, noun in sizes)}; {events or 'no events'}"
 
 
 def _part(tasks: int, mms: int, events: str) -> Scope:

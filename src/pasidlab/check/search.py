@@ -220,7 +220,9 @@ class _Search:
         if self.progress and now - self.reported >= _PROGRESS:
             rate = (states - self.reported_states) / (now - self.reported)
             self.reported, self.reported_states = now, states
-            self.progress(Progress(self.completed + 1, states, self.store.unexpanded, rate, self._bytes(), now - self.start))
+            ends = [0, *(int(ends.sum()) for ends in self.store.levels)]
+            levels = tuple(b - a for a, b in pairwise(ends))
+            self.progress(Progress(self.completed + 1, states, self.store.unexpanded, rate, self._bytes(), now - self.start, levels))
         if states >= min(MOST_STATES, states + 1 if limits.max_states is None else limits.max_states):
             return "max_states"
         if limits.timeout is not None and now - self.start >= limits.timeout:

@@ -263,6 +263,8 @@ class Replayer:
             if position.line == 0 or position.file.endswith("lang/arrivals.py") or _bookkeeping(touch.field):
                 continue
             line = self._line(touch)
+            if _is_header(line):
+                continue
             if found and found[-1].frames == line.frames:
                 found[-1] = joined(found[-1], line)
             else:
@@ -332,7 +334,13 @@ def _frames(site: Site) -> tuple[Frame, ...]:
     chain = [Frame(s.function, s.position.file, s.position.line, source_line(s.position.file, s.position.line)) for s in site.chain()]
     while len(chain) > 1 and "/machine/" in chain[0].file:
         del chain[0]
+    chain = [frame for n, frame in enumerate(chain) if n == 0 or frame.function != chain[n - 1].function]  # C: parameters made ready
     return tuple(reversed(chain))
+
+
+def _is_header(line: Line) -> bool:
+    """Whether a line is where its function is defined: its parameters are made ready there."""
+    return not line.stored and not line.failed and f"{line.here.function}(" in line.here.source.replace(" (", "(")
 
 
 @cache

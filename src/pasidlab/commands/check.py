@@ -54,13 +54,14 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("-o", "--output", metavar="FILE.json", help="Write JSON to a file, text to the terminal; replay reads it.")
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
+@click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
 @click.option("-v", "--verbose", is_flag=True, help="Traces with every line that was executed.")
 def check_command(
     names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...],
     cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
     properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
-    output: str | None, no_merge: bool, no_symmetry: bool, quiet: bool, verbose: bool,
+    output: str | None, no_merge: bool, no_symmetry: bool, no_forget: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Explore designs exhaustively.
 
@@ -83,19 +84,20 @@ def check_command(
 
     wanted_properties(properties)
     budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
+    results: list[CheckResult] = []
+    ended: BaseException | None = None
     with Progress() as progress:
-        results = list(
-            check_each(
-                chosen,
-                scope,
-                properties=properties,
-                jobs=jobs,
-                budget=budget,
-                progress=progress.update,
-                merged=not no_merge,
-                symmetric=not no_symmetry,
-            )
-        )
+        found = check_each(
+            chosen, scope, properties=properties, jobs=jobs, budget=budget, progress=progress.update, merged=not no_merge,
+            symmetric=not no_symmetry, forgetting=not no_forget,
+        )  # fmt: skip
+        try:
+            for result in found:
+                results.append(result)
+        except (KeyboardInterrupt, PasidlabError) as error:
+            ended = error
+    if ended and not results:
+        raise ended
     document = results_json(results, {d.name: d.origin or str(d.path) for d in chosen})
     for entry, design, name in zip(document["results"], chosen, names or [""] * len(chosen), strict=False):
         if design.origin:
@@ -108,7 +110,11 @@ def check_command(
         click.echo(json.dumps(document, indent=2))
     else:
         _print(results, quiet, verbose, whole=len(names) > 0 or kernel is not None)
-    return exit_code(results)
+    if missing := [design.name for design in chosen[len(results) :]]:
+        click.echo(f"not explored: {', '.join(missing)}", err=True)
+    if isinstance(ended, PasidlabError):
+        raise ended
+    return exit_code(results, complete=not missing)
 
 
 def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None) -> Scope | None:
@@ -125,10 +131,10 @@ def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int
     return replace(base.with_events(events.split(","))) if events is not None else base
 
 
-def exit_code(results: list[CheckResult]) -> int:
-    """1 if anything is violated, else 3 if anything is inconclusive, else 0."""
+def exit_code(results: list[CheckResult], complete: bool = True) -> int:
+    """1 if anything is violated, else 3 if anything is inconclusive or was not explored, else 0."""
     verdicts = {r.verdict for r in results}
-    return 1 if "violated" in verdicts else 3 if "inconclusive" in verdicts else 0
+    return 1 if "violated" in verdicts else 3 if "inconclusive" in verdicts or not complete else 0
 
 
 def _write(output: str, document: object) -> None:

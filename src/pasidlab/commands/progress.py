@@ -31,10 +31,7 @@ class Progress:
         """One report of the engine."""
         if report.elapsed < QUIET_SECONDS or not sys.stderr.isatty():
             return
-        text = (
-            f"{design}, {part}: {report.states:,} states, {report.rate / 1e6:.2f} M/s, depth {report.depth}, "
-            f"frontier {report.frontier:,}, {report.bytes / 1e9:.2f} GB, {report.elapsed:.0f} s{_estimate(report)}"
-        )
+        text = f"{design}, {part}: {progress_text(report)}"
         if self.status is None:
             from rich.console import Console
 
@@ -43,6 +40,27 @@ class Progress:
         self.status.update(text)
 
 
+def progress_text(report: Report) -> str:
+    """Where a search is, and a guess at what is left."""
+    return (
+        f"{report.states:,} states, {report.rate / 1e6:.2f} M/s, depth {report.depth}, frontier {report.frontier:,}, "
+        f"{report.bytes / 1e9:.2f} GB, {report.elapsed:.0f} s{_estimate(report)}"
+    )
+
+
 def _estimate(report: Report) -> str:
-    """What the level at hand still takes; how many levels follow nobody knows."""
-    return f", this level {report.frontier / report.rate:.0f} s more" if report.rate > 0 else ""
+    """The level at hand, and the levels after it as their trend has it."""
+    from pasidlab.check.estimate import remaining
+
+    left = remaining(report.levels)
+    if left is None or report.rate <= 0:
+        return "; no end in sight yet"
+    return f"; estimate: {left.levels} more levels, {_duration((report.frontier + left.states) / report.rate)}"
+
+
+def _duration(seconds: float) -> str:
+    """To one figure or two: it is a guess."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

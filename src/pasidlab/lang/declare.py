@@ -100,7 +100,7 @@ def forget(function: F) -> F:
 
 
 def never(name: str, sentence: str) -> Callable[[F], F]:
-    """A state predicate that must be false for every value of its parameters."""
+    """A state predicate that must be false for every value of its parameters. It may not follow NULL: ask first whether it is there."""
     return lambda function: function
 
 

@@ -33,6 +33,7 @@ def _result(result: CheckResult, path: str) -> dict[str, Any]:
         ],
         "properties": [{"name": p.name, "holds": p.holds, "reached": p.reached, "steps": p.steps} for p in result.properties],
         "counterexamples": [_counterexample(c, result.scope_of(c)) for c in result.counterexamples],
+        "missing": list(result.missing),
         "error": str(result.error) if result.error else None,
         "unexecuted": [{"file": f, "line": n, "source": text} for f, n, text in result.unexecuted],
     }  # fmt: skip

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pasidlab.check.findings import CheckResult
+from pasidlab.check.findings import CheckResult, PropertyResult
+from pasidlab.errors import counted
 from pasidlab.report.trace import WIDTH, trace_text
 
 MARKS = {"holds": "holds", "violated": "VIOLATED", "inconclusive": "inconclusive"}
@@ -45,17 +46,23 @@ def parts_text(result: CheckResult) -> str:
             f"  {part.name:<7} {part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3} {part.seconds:5.1f} s  {how}"
         )
         lines += textwrap.wrap(str(part.scope), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
+    lines += [f"  {name:<7} not explored" for name in result.missing]
     return "\n".join(lines)
 
 
 def properties_text(result: CheckResult) -> str:
     """Each property: holds or not, and whether anything put it to the test."""
-    lines = []
-    for p in result.properties:
-        verdict = "holds" if p.holds else "not settled" if p.holds is None else f"VIOLATED in {p.steps} steps"
-        witness = "put to the test" if p.reached else "never put to the test in this scope"
-        lines.append(f"  {p.name:<13} {verdict:<22} {witness}")
-    return "\n".join(lines)
+    return "\n".join(f"  {p.name:<13} {verdict_of(p):<22} {put_to_the_test(p)}" for p in result.properties)
+
+
+def verdict_of(p: PropertyResult) -> str:
+    """Holds, violated or not settled."""
+    return "holds" if p.holds else "not settled" if p.holds is None else f"VIOLATED in {counted(p.steps or 0, 'step')}"
+
+
+def put_to_the_test(p: PropertyResult) -> str:
+    """Whether a property that holds says anything."""
+    return "put to the test" if p.reached else "never put to the test in this scope"
 
 
 def definitions(title: str, entries: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pasidlab
 from pasidlab.check.trace import Counterexample, Frame, Line, Step, joined
+from pasidlab.errors import counted
 from pasidlab.report.leaves import is_leaf
 from pasidlab.report.words import words_for
 
@@ -25,6 +26,8 @@ SEPARATE = 2  # columns between columns
 AROUND = tuple(str(Path(pasidlab.__file__).parent / folder) + "/" for folder in ("linux", "machine", "lang"))
 """The kernel and the machine around a design."""
 MASKS = ("irqs_off", "preempt_count", "softirq_count")
+OWN = (*MASKS, "current")
+"""Fields of a CPU that cannot change under the code that looks at them."""
 NOBODY: Who = (None, None, "")
 ASIDE = (*MASKS, "at_enqcmd", "entitled", "had_pasid", "expected_user")
 """Fields whose changes the source line says already, or that only properties remember."""
@@ -56,12 +59,12 @@ def trace_text(found: Counterexample, cpus: int, *, verbose: bool = False) -> st
     page = _Page(acting, gutter, width)
     titles = (" " * SEPARATE).join(f"{f'CPU {c}':<{width}}" for c in acting)
     rules = (" " * SEPARATE).join("-" * width for _ in acting)
-    lines = [f"{found.property}: shortest counterexample, {len(found.steps)} steps", ""]
+    lines = [f"{found.property}: shortest counterexample, {counted(len(found.steps), 'step')}", ""]
     lines += [(" " * gutter + text).rstrip() for text in (titles, rules)]
     for row in rows:
         lines += page.lines(row)
     if told.left_out:
-        lines += ["", *textwrap.wrap(f"({_count(told.left_out, 'line')} that only look at what nobody else changes: --verbose)", WIDTH)]
+        lines += ["", *textwrap.wrap(f"({counted(told.left_out, 'line')} that only look at what nobody else changes: --verbose)", WIDTH)]
     if not found.exact:
         lines += ["", "(shows only if contents nobody may rely on are what no task put there)"]
     return "\n".join([*lines, "", *ending(found)])
@@ -165,7 +168,8 @@ class _Telling:
 
     def _contested(self, line: Line, mine: Who) -> bool:
         """Whether a line looks at what another thread of control changes."""
-        return any(self.changed_by.get(name, set()) - {mine} for name, _ in line.loads)
+        looked = (name for name, _ in line.loads if name.split(".")[1] not in OWN)
+        return any(self.changed_by.get(name, set()) - {mine} for name in looked)
 
     def _says_nothing(self, row: Row, following: list[Row]) -> bool:
         """Whether a row is a mere call of the function that the next one is in: its name will stand there."""
@@ -259,10 +263,6 @@ def _changes(row: Row) -> Iterator[Row]:
 def _numbers(steps: list[int]) -> str:
     """The steps a row stands for: 4, or 4-6."""
     return "" if not steps else str(steps[0]) if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 class _Code(textwrap.TextWrapper):

@@ -220,6 +220,12 @@ CATALOGUE: tuple[Bug, ...] = (
         "no_stale", "clear_ipi_too_early.c", "eager-ipi", events="preempt ipi bind unbind",
     ),
     Bug(
+        "dead-bytes-compared", "9bfecd058339 (v5.13)",
+        "update_pasid() of v5.10 set the PASID's bit in XSTATE_BV, then gave the registers up only if the bytes behind it differed. "
+        "Left over from an earlier bond they may be equal: the image has the PASID, the registers in INIT still pass for its copy.",
+        "coherent", "dead_bytes_compared.c", "eager-ipi", cpus=1, events="preempt bind unbind",
+    ),
+    Bug(
         "clone-keeps-last-cpu", "mutant",
         "fpu_clone() forgets last_cpu = -1, and struct fpu lies where a dead task's lay. "
         "The old owner pointer and the copied last_cpu make a stranger's registers pass for the child's.",

@@ -1,0 +1,95 @@
+"""What makes the search small changes no verdict: forgetting, threads; and the native engine explores what the interpreter does."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from counts import SCOPES, scope
+
+import pasidlab
+from pasidlab import designs
+from pasidlab.check.api import check
+from pasidlab.check.model import design_model
+from pasidlab.check.search import search
+from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.native import compile_model
+from pasidlab.linux.promises import PROPERTIES
+
+TINY = scope("preempt softirq")
+FORGOTTEN = {name: SCOPES[name] for name in ("interrupts", "signals", "bind", "kvm")}
+
+
+@pytest.mark.parametrize("where", FORGOTTEN)
+@pytest.mark.parametrize("name", designs.BUILT_IN)
+def test_forgetting_keeps_the_verdict(name, where):
+    with_it, without = check(name, FORGOTTEN[where]), check(name, FORGOTTEN[where], forgetting=False)
+    assert with_it.verdict == without.verdict
+    shortest = {c.property: len(c.steps) for c in without.counterexamples}
+    for found in with_it.counterexamples:
+        assert found.exact and len(found.steps) == shortest[found.property]
+    assert with_it.states <= without.states
+
+
+@pytest.mark.parametrize("name", designs.BUILT_IN)
+def test_the_interpreter_explores_the_same_states(name):
+    """All of a small scope, state by state: states, steps, levels, what is broken and what is reached."""
+    model = design_model(designs.BUILT_IN[name], TINY)
+    found = search(compile_model(model))
+    interpreter, bits = Interpreter(model), {p.name: 1 << n for n, p in enumerate(model.properties)}
+    level = {interpreter.layout.pack(s): s for s in interpreter.initial_states()}
+    known, sizes, steps, broken, reached = set(level), [len(level)], 0, 0, 0
+    while level:
+        following = {}
+        for state in level.values():
+            broken |= sum({bits[name] for name, _, _ in interpreter.violations(state)})
+            for outcome in interpreter.successors(state):
+                steps += outcome.state is not None
+                broken |= sum({bits[f.property] for f in outcome.failures})
+                reached |= sum({bits[r] for r in outcome.reached if r in bits})
+                if outcome.state is not None and (packed := interpreter.layout.pack(outcome.state)) not in known:
+                    known.add(packed)
+                    following[packed] = outcome.state
+        level = following
+        sizes += [len(level)] if level else []
+    assert (len(known), steps, tuple(sizes)) == (found.states, found.transitions, found.level_sizes)
+    assert (broken, reached) == (sum(1 << bit for bit in found.violations), found.reached)
+
+
+@pytest.mark.parametrize("name", designs.BUILT_IN)
+def test_threads_change_nothing(name):
+    one, two = (check(name, SCOPES["bind"], jobs=jobs) for jobs in (1, 2))
+    assert (one.states, one.transitions, one.depth, one.properties) == (two.states, two.transitions, two.depth, two.properties)
+    assert one.counterexamples == two.counterexamples
+    assert one.unexecuted == two.unexecuted
+
+
+def test_forgetting_hides_no_promise_somebody_asks_for_alone(tmp_path):
+    """The PASID is lost over a signal: with contents forgotten that shows as an ENQCMD for nobody, not as a loss."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "def fpu_clear_user_states() -> None:\n    fpregs_lock()\n    init_user_regs()\n    fpregs_mark_activate()\n    fpregs_unlock()\n"
+    )
+    signals = scope("preempt migrate softirq signal", cpus=2)
+    text = designs.BUILT_IN["early"].path.read_text() + "\n\n" + path.read_text()
+    path.write_text(text)
+    alone = check(str(path), signals, properties=["preserved"])
+    assert [(c.property, c.exact) for c in alone.counterexamples] == [("preserved", True)]
+    assert {c.property for c in check(str(path), signals).counterexamples} >= {"preserved", "served"}
+
+
+def test_every_promise_has_a_witness():
+    """Each property that a predicate or a check may find broken is somewhere noted as put to the test."""
+    asked, witnessed = set(), set()
+    for folder in ("machine", "linux", "designs"):
+        for path in (Path(pasidlab.__file__).parent / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args and isinstance(node.args[0], ast.Constant):
+                    if node.func.id in ("never", "stuck", "check", "pending"):
+                        asked.add(node.args[0].value)
+                    elif node.func.id == "reached":
+                        witnessed.add(node.args[0].value)
+    assert asked == witnessed == {p.name for p in PROPERTIES}
+
+
