@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from golden import ROOT, transcript
+from golden import ROOT, transcript, without_times
 
 from pasidlab import designs
 
@@ -26,10 +26,6 @@ def blocks() -> dict[str, list[str]]:
         if len(lines) > 1:
             found[lines[0].removeprefix(COMMAND)] = [line.removeprefix("    ") for line in lines[1:]]
     return found
-
-
-def without_times(text: str) -> str:
-    return re.sub(r"(?<=[ (])\d+\.\d(?= s |  )", lambda figure: "?" * len(figure[0]), text)
 
 
 def printed_now(shown: list[str], printed: str) -> list[str]:
@@ -92,7 +88,7 @@ def test_the_test_of_the_readme(tmp_path):
 def test_the_story_has_the_verdicts(table):
     """docs/debate.md: each design's verdict, in these words."""
     story = re.sub(r"\s+", " ", (ROOT / "docs" / "debate.md").read_text(encoding="utf-8"))
-    rows = {line.split()[0]: re.split(r"\d+\.\d  ", line)[1] for line in table.splitlines()[1:]}
+    rows = {line.split()[0]: re.split(r" \d+\.\d  ", line)[1] for line in table.splitlines()[1:]}
     assert list(rows) == list(designs.BUILT_IN)
     missing = [f"{name}: {broken}" for name, broken in rows.items() if _verdict(name, broken) not in story]
     assert missing == []
