@@ -147,6 +147,18 @@ def test_verdict_of_a_tree(tmp_path: Path) -> None:
     assert check(open_design("", kernel=kernel), Scope(cpus=1, tasks=2, mms=2, pasids=2, events=RACE.events)).verdict == "violated"
 
 
+def test_a_file_over_a_tree(tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / "examples" / "late_either.c"
+    design = open_design(str(file), kernel=tree(tmp_path))
+    found = {name: (place, why) for name, place, why in design.provenance}
+    assert found["try_fixup_enqcmd_gp"] == ("", "the file brings the functions of 'late-either'")
+    assert found["kernel_fpu_end"][0] == "arch/x86/kernel/fpu/core.c:23"
+    assert found["fpu__pasid_write"][0] == f"{file}:6"
+    assert [c.property for c in check(design, RACE).counterexamples] == ["coherent", "served"]
+    early = open_design(str(file.with_name("early.c")), kernel=tree(tmp_path))
+    assert {name: place for name, place, _ in early.provenance}["try_fixup_enqcmd_gp"].endswith("examples/early.c:6")
+
+
 def test_a_flag_nobody_resets(tmp_path: Path) -> None:
     scope = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "clone"]))
     assert check(open_design("", kernel=tree(tmp_path)), scope).holds

@@ -122,13 +122,20 @@ def from_c(text: str, label: str, options: Options) -> Gathered:
         raise PasidlabError(f"{label} is empty")
     own = program([Source(text, label)], options.config, options.stubs)
     found = _tree(options)
-    base = found.base if found else base_of(own.functions)
-    return Gathered(Path(label).name, base, own, found)
+    base = base_of(own.functions)
+    if found and base is None:
+        base = found.base
+    elif found and base != found.base:
+        found.give_way(str(base))
+    return Gathered(Path(label).name, base or DEFAULT_BASE, own, found)
 
 
-def base_of(functions: Mapping[str, CFunction]) -> str:
-    """The design whose kernel the functions belong in."""
-    return next((design for name, design in vocabulary().bases if name in functions), "early")
+DEFAULT_BASE = "early"  # the merged design
+
+
+def base_of(functions: Mapping[str, CFunction]) -> str | None:
+    """The design whose kernel the functions belong in; None if they only change the kernel around one."""
+    return next((design for name, design in vocabulary().bases if name in functions), None)
 
 
 def _tree(options: Options, changed: dict[str, Source] | None = None) -> tree.TreeProgram | None:
@@ -178,7 +185,7 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
     notes += [
         f"{name}() is changed, but only partly in the patch: the built-in one stays (--kernel TREE applies the patch)" for name in cut
     ]
-    return Gathered(Path(label).name, base_of(own.functions), own, None, notes)
+    return Gathered(Path(label).name, base_of(own.functions) or DEFAULT_BASE, own, None, notes)
 
 
 def _show_bare(one: patch.Patch) -> None:

@@ -129,6 +129,11 @@ class Linker:
                 "there is no function definition here", hint=f"functions that can be replaced: {', '.join(sorted(self.words.replacements))}"
             )
         given = ", ".join(sorted(self.program.functions))
+        if any(name in self.words.replacements for name in self.program.functions):
+            return PasidlabError(
+                f"the kernel around has nothing that these functions replace: {given}", position=first.position,
+                hint="leave --base out, or name the design they belong to",
+            )  # fmt: skip
         return PasidlabError(f"nothing here replaces a kernel function: {given}", position=first.position, hint=nearest(first.name, known))
 
     def adapters(self) -> dict[str, Replacement]:

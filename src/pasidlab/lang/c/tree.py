@@ -75,6 +75,7 @@ class TreeProgram:
     rows: list[Provenance] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)  # functions that stay built in: why
     disabled: str = ""  # where the tree compiles ENQCMD out
+    own_design: bool = True  # no file brings another
 
     @property
     def base(self) -> str:
@@ -85,6 +86,13 @@ class TreeProgram:
     def has_design(self) -> bool:
         """Whether the tree hands PASIDs to tasks at all."""
         return not self.disabled and any(name in self.wanted for name in vocabulary().tree_designs)
+
+    def give_way(self, design: str) -> None:
+        """Leave out what would handle the fault: a file brings a design of its own."""
+        for name in vocabulary().tree_handlers:
+            if self.wanted.pop(name, None):
+                self.rows.append(Provenance(name, "", f"the file brings the functions of '{design}'"))
+        self.own_design = False
 
     def program(self, names: Names) -> Program:
         """What can be compiled against a kernel; the rest is noted in ``kept``."""
@@ -123,7 +131,7 @@ class TreeProgram:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
             elif entry.missing:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
-        if not self.has_design:
+        if self.own_design and not self.has_design:
             bodies["try_fixup_enqcmd_gp"] = "False"
         return Program(functions, self.constants, self.stubs, bodies, helpers)
 
@@ -131,13 +139,14 @@ class TreeProgram:
         """A row for each function the model could take."""
         rows = []
         words = vocabulary()
+        told = {row.function for row in self.rows}
         entries = [one for name, function in self.wanted.items() if (one := words.replacement(name, len(function.params)))]
         taken = {one.model for one in entries} | {also.partition("(")[0] for one in entries for also in one.also}
         for name in words.tree_functions:
             function = self.wanted.get(name)
             if function is None:
-                models = {one.model for one in words.replacements[name]}
-                if name not in words.tree_designs and not models <= taken:  # another version's name of a function that was found
+                renamed = {one.model for one in words.replacements[name]} <= taken  # it goes by another version's name here
+                if not renamed and name not in words.tree_designs and name not in told:
                     rows.append(Provenance(name, "", f"Linux {self.tree.version} has no function of this name"))
             elif name in self.kept:
                 rows.append(Provenance(name, "", self.kept[name]))

@@ -113,6 +113,7 @@ class Vocabulary:
     tree_files: tuple[str, ...]
     tree_functions: tuple[str, ...]
     tree_designs: dict[str, str]
+    tree_handlers: tuple[str, ...]
     tree_lines: tuple[TreeLines, ...]
     tree_disabled: dict[str, str]
     tree_notes: tuple[Mapping[str, object], ...]
@@ -195,6 +196,6 @@ def vocabulary() -> Vocabulary:
         {name: meaning(right) for name, right in data["percpu"].items()}, data["percpu_negated"],
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls, data["ignored"],
         tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
-        tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"],
+        tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
         tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
     )  # fmt: skip
