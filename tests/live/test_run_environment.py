@@ -125,11 +125,26 @@ def test_bad_options_are_one_message(options: tuple[str, ...], words: str) -> No
 
 
 def test_malformed_toml(tmp_path: Path) -> None:
-    for text in ("[[device", "x = 1", '[[device]]\nname = "dsa0"\nwq = 3', "\xff"):
+    queue = '[[device]]\n[[device.wq]]\nmode = "shared"\n'
+    for text, words in {
+        "[[device\n": "1:9: this is not TOML: Expected ']]'",
+        "x = 1": "1: expected [[device]] tables",
+        "device = [1]": "1: expected [[device]] tables",
+        '[[device]]\nname = "dsa0"\nwq = 3': "3: dsa0: wq must be [[device.wq]] tables",
+        "\xff": "is not UTF-8",
+        '[[device]]\nname = "gpu0"': "no such device 'gpu0'",
+        '[[device]]\nmax_groups = "many"': "2: dsa0: max_groups = 'many' is not a number",
+        queue + "size = 200": "4: dsa0: size = 200 is out of range",
+        queue + "size = [1]": "4: dsa0: size = '[1]' is not a number",
+        queue + "size = 8\nthreshold = 9": "5: dsa0: threshold 9 of a queue of size 8",
+        queue + "group_id = 4": "4: wq0.0: dsa0 has 4 groups",
+        queue + 'op_config = "zz"': "4: dsa0: op_config 'zz' is no mask",
+        queue + 'type = "kernel "': "4: dsa0: type 'kernel '",
+    }.items():
         file = tmp_path / "bad.toml"
         file.write_bytes(text.encode("latin-1"))
         done = run("/bin/true", options=("--devices", str(file)))
-        assert done.code == 2 and "Traceback" not in done.err, done.err
+        assert done.code == 2 and words in done.err and "Traceback" not in done.err, (text, done.err)
 
 
 def elf(machine: int = 62, bits: int = 2, code: bytes = b"") -> bytes:
@@ -186,6 +201,53 @@ def test_a_static_non_pie_program_without_libc(tmp_path: Path) -> None:
     done = run(program(tmp_path / "static", elf(code=bytes(code))))
     assert done.code == 0, done.err
     assert done.report["queues"] == {"wq0.0": 1}
+
+
+FORBID = """
+import ctypes, struct, sys
+numbers = [int(number) for number in sys.argv.pop(1).split(",")]
+code = struct.pack("<HBBI", 0x20, 0, 0, 0)  # the number of the system call
+for number in numbers:
+    code += struct.pack("<HBBI", 0x15, 0, 1, number) + struct.pack("<HBBI", 6, 0, 0, 0x50001)  # EPERM
+code += struct.pack("<HBBI", 6, 0, 0, 0x7FFF0000)
+libc, buffer = ctypes.CDLL(None), ctypes.create_string_buffer(code, len(code))
+head = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer)), 16)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(head)), 0, 0) == 0
+"""
+
+
+def forbidding(numbers: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """pasidlab run where these system calls fail with EPERM, as a container's seccomp profile makes them."""
+    command = [sys.executable, "-c", FORBID + RUN, numbers, "--json", "-", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+
+
+PTRACE, UNSHARE, MOUNT, READV, PIDFD_GETFD = "101", "272", "165", "310", "438"
+
+
+def test_where_ptrace_is_forbidden_the_message_says_what_to_do() -> None:
+    for calls, words in ((PTRACE, "ptrace is forbidden here: Operation not permitted"), (READV, "process_vm_readv(2)")):
+        done = forbidding(calls, "--", "/bin/true")
+        assert done.returncode == 2 and words in done.stderr and "--cap-add SYS_PTRACE" in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("calls", [UNSHARE, MOUNT])
+def test_where_namespaces_are_forbidden_paths_are_redirected(calls: str) -> None:
+    script = "from dsa_client import *; print(move(open_portal()[0], Buffer(64), Buffer(64), 64))"
+    done = forbidding(calls, "--", sys.executable, "-c", script)
+    assert done.returncode == 0 and done.stdout.startswith("1\n"), done.stderr
+    assert json.loads(done.stdout[2:])["isolation"].startswith("redirect (")
+    done = forbidding(calls, "--isolation", "namespace", "--", "/bin/true")
+    assert done.returncode == 2 and "no private namespaces here: " in done.stderr, done.stderr
+    assert "--isolation redirect" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_pidfd_getfd_the_open_file_is_known_by_name() -> None:
+    script = "from dsa_client import *; print(move(open_portal()[0], Buffer(64), Buffer(64), 64))"
+    done = forbidding(PIDFD_GETFD, "--", sys.executable, "-c", script)
+    assert done.returncode == 0 and done.stdout.startswith("1\n"), done.stderr
 
 
 def test_a_traced_pasidlab_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,23 @@ from typing import Any
 from pasidlab.errors import PasidlabError, Position
 
 KINDS = ("dsa", "iax")
-MODES = ("shared", "dedicated")
-TYPES = ("user", "kernel", "none")
-STATES = ("enabled", "disabled")
-_WQ_NUMBERS = {"size", "threshold", "priority", "group_id", "max_batch_size", "max_transfer_size", "block_on_fault"}
+_EXAMPLE = "see docs/dsa-programmers.md for an example"
+_WQ_WORDS = {
+    "mode": ("shared", "dedicated"),
+    "type": ("user", "kernel", "none"),
+    "state": ("enabled", "disabled"),
+}
+_WQ_NUMBERS = {  # from, to
+    "size": (1, 128), "threshold": (0, 128), "priority": (0, 15), "group_id": (0, 63), "block_on_fault": (0, 1),
+    "max_batch_size": (1, 1 << 15), "max_transfer_size": (1, 1 << 31),
+}  # fmt: skip
+_DEVICE_NUMBERS = {
+    "max_groups": (1, 64), "max_engines": (1, 64), "max_work_queues": (1, 64), "max_work_queues_size": (1, 1 << 15),
+    "max_batch_size": (1, 1 << 15), "max_transfer_size": (1, 1 << 31), "max_read_buffers": (0, 1 << 15),
+    "configurable": (0, 1),
+}  # fmt: skip
+_MASK = re.compile(r"[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8}){0,7}")
+_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
 @dataclass
@@ -103,60 +117,104 @@ def _device(label: str, where: str) -> DeviceConfig:
     return DeviceConfig(int(number), kind)
 
 
-def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, position: Position | None) -> None:
+def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, text: Text | None) -> None:
     wq = WqConfig(device=device.index, index=len(device.wqs), name=f"{device.label}-wq{len(device.wqs)}")
     for key, value in values.items():
+        position = text.position(key, value) if text else None
         if key in _WQ_NUMBERS:
-            setattr(wq, key, _number(value, f"{where}: {key}", position))
-        elif key in ("mode", "type", "name", "state"):
+            setattr(wq, key, _number(value, f"{where}: {key}", _WQ_NUMBERS[key], position))
+        elif key in _WQ_WORDS:
+            if str(value) not in _WQ_WORDS[key]:
+                hint = f"one of {', '.join(_WQ_WORDS[key])}"
+                raise PasidlabError(f"{where}: {key} '{value}'", hint=hint, position=position)
             setattr(wq, key, str(value))
+        elif key == "name":
+            wq.name = str(value)
+        elif key == "op_config" and not _MASK.fullmatch(str(value)):
+            hint = "up to eight 32-bit hexadecimal words, commas between them, as sysfs shows them"
+            raise PasidlabError(f"{where}: op_config '{value}' is no mask of operations", hint=hint, position=position)
         else:
             wq.attributes[key] = str(value)
-    for key, value, choices in (("mode", wq.mode, MODES), ("type", wq.type, TYPES), ("state", wq.state, STATES)):
-        if value not in choices:
-            raise PasidlabError(f"{where}: {key} '{value}'", hint=f"one of {', '.join(choices)}", position=position)
-    if not 1 <= wq.size <= 128 or not 0 <= wq.threshold <= wq.size:
-        raise PasidlabError(
-            f"{where}: size {wq.size}, threshold {wq.threshold}",
-            position=position,
-            hint="1 <= size <= 128, threshold <= size",
-        )
+    if wq.threshold > wq.size:
+        position = text.position("threshold", wq.threshold) if text else None
+        what = f"{where}: threshold {wq.threshold} of a queue of size {wq.size}"
+        raise PasidlabError(what, position=position, hint="threshold <= size")
     device.wqs.append(wq)
 
 
-def _number(value: object, where: str, position: Position | None) -> int:
+def _number(value: object, where: str, allowed: tuple[int, int], position: Position | None) -> int:
     try:
-        return int(str(value), 0)
+        number = int(str(value), 0)
     except ValueError:
         raise PasidlabError(f"{where} = '{value}' is not a number", position=position) from None
+    if not allowed[0] <= number <= allowed[1]:
+        hint = f"{allowed[0]} to {allowed[1]}"
+        raise PasidlabError(f"{where} = {value} is out of range", hint=hint, position=position)
+    return number
+
+
+@dataclass(frozen=True)
+class Text:
+    """A TOML file, to point into."""
+
+    file: str
+    lines: list[str]
+
+    def position(self, key: str, value: object = "") -> Position:
+        """The first line that gives ``key`` this value, or names it at all."""
+        named = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
+        found = [number for number, line in enumerate(self.lines, 1) if named.match(line)]
+        exact = [number for number in found if str(value) in self.lines[number - 1].partition("=")[2]]
+        return Position(self.file, ([*exact, *found] or [1])[0])
+
+
+def _parse(file: str) -> tuple[dict[str, Any], Text]:
+    content = ""
+    try:
+        content = Path(file).read_bytes().decode()
+        return tomllib.loads(content), Text(file, content.split("\n"))
+    except OSError as error:
+        raise PasidlabError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PasidlabError(f"{file} is not TOML: it is not UTF-8 text", hint=_EXAMPLE) from None
+    except tomllib.TOMLDecodeError as error:
+        what, place = str(error), _PLACE.search(str(error))
+        position = Position(file, int(place[1]), int(place[2])) if place else Position(file, content.count("\n") + 1)
+        raise PasidlabError(f"this is not TOML: {what.partition(' (at ')[0]}", position=position, hint=_EXAMPLE) from None
 
 
 def _from_toml(file: str) -> list[DeviceConfig]:
     """``[[device]]`` tables, each with ``name``, ``wq`` tables, and any sysfs attribute."""
-    try:
-        table = tomllib.loads(Path(file).read_text())
-    except OSError as error:
-        raise PasidlabError(f"cannot read {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PasidlabError(f"{file} is not TOML: {error}", hint="see docs/dsa-programmers.md for an example") from None
-    position = Position(file, 1)
+    table, text = _parse(file)
     entries = table.get("device")
-    if not isinstance(entries, list) or set(table) != {"device"}:
-        raise PasidlabError(
-            "expected [[device]] tables and nothing else",
-            position=position,
-            hint="see docs/dsa-programmers.md for an example",
-        )
+    if not isinstance(entries, list) or set(table) != {"device"} or not all(isinstance(one, dict) for one in entries):
+        what = "expected [[device]] tables and nothing else"
+        raise PasidlabError(what, position=Position(file, 1), hint=_EXAMPLE)
     devices: list[DeviceConfig] = []
     for entry in entries:
+        position = text.position("name", entry.get("name", ""))
         device = _device(str(entry.get("name", f"dsa{len(devices)}")), file)
         if any(d.index == device.index for d in devices):
             raise PasidlabError(f"two devices have the number {device.index}", position=position)
         wqs = entry.get("wq", [])
         if not isinstance(wqs, list) or not all(isinstance(wq, dict) for wq in wqs):
-            raise PasidlabError(f"{device.label}: wq must be [[device.wq]] tables", position=position)
+            raise PasidlabError(f"{device.label}: wq must be [[device.wq]] tables", position=text.position("wq"))
         for wq in wqs:
-            _append_wq(device, wq, device.label, position)
+            _append_wq(device, wq, device.label, text)
         device.attributes = {key: str(value) for key, value in entry.items() if key not in ("name", "wq")}
+        _check_device(device, text)
         devices.append(device)
     return devices
+
+
+def _check_device(device: DeviceConfig, text: Text) -> None:
+    for key, value in device.attributes.items():
+        if key in _DEVICE_NUMBERS:
+            _number(value, f"{device.label}: {key}", _DEVICE_NUMBERS[key], text.position(key, value))
+    groups = int(device.attributes.get("max_groups", "4"), 0)
+    for wq in device.wqs:
+        if wq.group_id >= groups:
+            position = text.position("group_id", wq.group_id)
+            raise PasidlabError(f"{wq.label}: {device.label} has {groups} groups, from 0", position=position)
+        if device.attributes.get("state") == "disabled":
+            wq.state = "disabled"

@@ -93,10 +93,9 @@ class Diagnosis:
 
     def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:
         problem = self.problems.get((kind, what, ip))
-        if problem is None:
-            if len(self.problems) >= _MOST:
-                what = "further ones, each different"
-                problem = self.problems.get((kind, what, ip))
+        if problem is None and len(self.problems) >= _MOST:
+            what = "further ones, each different"
+            problem = self.problems.get((kind, what, ip))
         if problem is None:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
             problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place, thread.tid)

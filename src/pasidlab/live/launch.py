@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import namespace, ptrace, seccomp
+from pasidlab.live.libc import Iovec, process_vm_readv
 
 _X86_64 = 62  # e_machine, elf.h
 _MACHINES = {3: "32-bit x86", 40: "32-bit ARM", 183: "AArch64", 243: "RISC-V", 21: "PowerPC", 22: "s390"}
@@ -135,7 +137,23 @@ def attach(child: Child) -> None:
     except OSError as error:
         child.abandon()
         raise PasidlabError(f"ptrace is forbidden here: {error.strerror}", hint=_ptrace_hint()) from None
+    if process_vm_readv(child.pid, *_probe_at(), 0) != 1:  # fork gave the child the same byte at the same place
+        child.abandon()
+        raise PasidlabError(
+            "process_vm_readv(2) is forbidden here: the device could not reach the program's memory",
+            hint="in a container: --cap-add SYS_PTRACE, or a seccomp profile that permits process_vm_readv and "
+            "process_vm_writev",
+        )
     child.channel.sendall(b"G")
+
+
+_probe = ctypes.create_string_buffer(b"x", 2)
+_probe_iovs = (Iovec * 2)(Iovec(ctypes.addressof(_probe) + 1, 1), Iovec(ctypes.addressof(_probe), 1))
+
+
+def _probe_at() -> tuple[int, int, int, int]:
+    at = ctypes.addressof(_probe_iovs)
+    return at, 1, at + ctypes.sizeof(Iovec), 1
 
 
 def exec_error(child: Child) -> str:
