@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from pasidlab.errors import PasidlabError, Position
@@ -75,15 +73,10 @@ def collect(paths: Iterable[Path], into: Namespace | None = None) -> Namespace:
     return namespace
 
 
-@lru_cache(maxsize=256)
-def _parsed(text: str, file: str) -> ast.Module:
-    return ast.parse(text, file)
-
-
 def collect_text(text: str, file: str, namespace: Namespace) -> None:
     """Add the declarations of one file's text."""
     try:
-        tree = _parsed(text, file)
+        tree = ast.parse(text, file)
     except SyntaxError as error:
         place = Position(file, error.lineno or 1, error.offset or 1)
         raise PasidlabError(f"not valid Python: {error.msg}", position=place) from None
@@ -94,7 +87,6 @@ def collect_text(text: str, file: str, namespace: Namespace) -> None:
         if isinstance(node, ast.FunctionDef):
             replaced = namespace.functions.get(node.name)
             if replaced and not node.decorator_list:
-                node = copy(node)  # of a tree that others read too
                 node.decorator_list = replaced.node.decorator_list  # a replacement keeps the role of what it replaces
             namespace.functions[node.name] = SourceFunction(node.name, node, file)
         elif isinstance(node, ast.ClassDef):
