@@ -50,4 +50,4 @@ def run(*command: str, options: tuple[str, ...] = (), timeout: float = 60, env: 
 def run_python(script: str, *options: str, arguments: tuple[str, ...] = (), timeout: float = 60) -> Run:
     """A Python program that starts with everything of ``dsa_client`` imported."""
     source = "from dsa_client import *\n" + textwrap.dedent(script)
-    return run(sys.executable, "-c", source, *arguments, options=options, timeout=timeout)
+    return run(sys.executable, "-u", "-c", source, *arguments, options=options, timeout=timeout)
