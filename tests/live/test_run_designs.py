@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from running import run_python
 
+from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
 from pasidlab.live.fixup import VALID, DesignFixup
 from pasidlab.live.state import Mm, Process, Thread
@@ -53,6 +54,19 @@ def test_faulty_designs_lose_a_pasid_under_some_chaos(design: str) -> None:
     fates = [lives(design, seed) for seed in range(20)]
     assert not all(fates)
     assert fates == [lives(design, seed) for seed in range(20)], "the same seed, the same fate"
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+C_DESIGNS = sorted(EXAMPLES.glob("*.c"), key=lambda path: path.name)
+C_DESIGNS = [path for path in C_DESIGNS if path.stem.replace("_", "-") in BUILT_IN]
+
+
+@pytest.mark.parametrize("path", C_DESIGNS, ids=lambda path: path.name)
+def test_designs_in_c_fare_as_their_python_forms(path: Path) -> None:
+    name = path.stem.replace("_", "-")
+    assert lives(str(path), None)
+    if name != "eager-ipi":
+        assert all(lives(str(path), seed) for seed in range(12)) == (name in SOUND)
 
 
 def test_a_process_without_pasid_is_refused_and_a_child_starts_anew() -> None:

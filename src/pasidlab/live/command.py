@@ -33,7 +33,9 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
     "--design",
     default="early",
     show_default=True,
-    help="The #GP fix-up that gives threads their PASID (see: pasidlab designs).",
+    metavar="NAME|FILE",
+    help="The #GP fix-up that gives threads their PASID: a built-in design (see: pasidlab designs), a Python or C file, a "
+    "patch or a mail.",
 )
 @click.option(
     "--chaos", type=int, metavar="SEED", help="Inject preemptions and migrations between the steps of the fix-up."

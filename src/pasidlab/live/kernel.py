@@ -9,15 +9,17 @@ Where they say ``current`` and ``this_cpu``, the object of that moment is looked
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pasidlab.linux
 import pasidlab.machine
-from pasidlab.errors import PasidlabError, Position
+from pasidlab.designs import Design
 from pasidlab.lang import arrivals, declare
 from pasidlab.lang.source import collect
+from pasidlab.live import cdesign
 
 _AMBIENT = {"current": "_current", "this_cpu": "_this_cpu"}
 _STRUCTS = ("Task", "Cpu", "Mm")
@@ -75,26 +77,21 @@ class _Ambients(ast.NodeTransformer):
 class Kernel:
     """One linked kernel with its CPUs and tasks. ``cpu`` is the one that executes."""
 
-    def __init__(self, design: Path, *, interrupted: Callable[[], None] | None = None) -> None:
-        if design.suffix != ".py":
-            raise PasidlabError(
-                "only designs in Python can run programs",
-                position=Position(str(design), 1),
-                hint="give the design as restricted Python",
-            )
+    def __init__(self, design: Design, *, interrupted: Callable[[], None] | None = None) -> None:
         folders = [Path(next(iter(package.__path__))) for package in (pasidlab.machine, pasidlab.linux)]
         sources = [Path(arrivals.__file__), *(path for folder in folders for path in sorted(folder.glob("*.py")))]
         sources = [path for path in sources if path.name not in ("__init__.py", "ambient.py")]
-        self._namespace = collect([*sources, design])
+        self._namespace = collect([*sources, design.path])
         self._interrupted = interrupted or (lambda: None)
-        self._atomic = 0  # inside one instruction of the machine: no step boundary
+        self.atomic = 0  # inside one instruction of the machine: no step boundary
         self.cpus: list[State] = []
         self.tasks: list[State] = []
         self.broken: list[str] = []  # promises of the design that did not hold
         self.functions: dict[str, Any] = self._primitives()
         self._link()
+        cdesign.link(self, design)
         self._fields = {name: self._defaults(name) for name in _STRUCTS}
-        self._watched = _watched(self._boundary)
+        self._watched = _watched(self.boundary)
         self.watching = interrupted is not None
         self.cpu = self.new_cpu()
 
@@ -109,20 +106,22 @@ class Kernel:
                     self.functions.pop(name, None)
         for name, function in self._namespace.functions.items():
             roles = {getattr(d, "id", "") for d in function.node.decorator_list}
-            module = ast.Module([_Ambients().visit(function.node)], [])
+            module = ast.Module([_Ambients().visit(copy.deepcopy(function.node))], [])
             exec(compile(ast.fix_missing_locations(module), function.file, "exec"), self.functions)
             if "instruction" in roles:
-                self.functions[name] = self._as_one_step(self.functions[name])
+                self.functions[name] = self.as_one_step(self.functions[name])
         self.functions["gp_user_force_sig_segv"] = _raise_sigsegv
 
-    def _as_one_step(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def as_one_step(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function`` as one instruction of the machine."""
+
         def step(*arguments: Any) -> Any:
-            self._boundary()
-            self._atomic += 1
+            self.boundary()
+            self.atomic += 1
             try:
                 return function(*arguments)
             finally:
-                self._atomic -= 1
+                self.atomic -= 1
 
         return step
 
@@ -189,11 +188,11 @@ class Kernel:
 
     def _set(self, field: str, value: bool) -> None:
         setattr(self.cpu, field, value)
-        self._boundary()
+        self.boundary()
 
     def _add(self, field: str, number: int) -> None:
         setattr(self.cpu, field, getattr(self.cpu, field) + number)
-        self._boundary()
+        self.boundary()
 
     def _check(self, name: str, condition: bool, sentence: str = "") -> None:
         if not condition and sentence not in self.broken:
@@ -206,16 +205,16 @@ class Kernel:
     def _each(self, struct: str) -> Iterator[State]:
         return iter({"Cpu": self.cpus, "Task": self.tasks, "Mm": []}[struct])
 
-    def _boundary(self) -> None:
+    def boundary(self) -> None:
         """Between two accesses to state that others can see."""
-        if not self._atomic:
+        if not self.atomic:
             self._interrupted()
 
     # What happens to a CPU
 
     def switch(self, cpu: State, task: State | None) -> None:
         """__schedule() on ``cpu``: the task there is switched out, ``task`` in. Afterwards that CPU executes."""
-        self._atomic += 1
+        self.atomic += 1
         before, self.cpu = cpu.current, cpu
         if before is not None and not before.need_fpu_load:
             self.functions["switch_fpu_prepare"](before)
@@ -223,7 +222,7 @@ class Kernel:
         if task is not None:
             task.cpu, cpu.loaded_mm = cpu, task.mm
             self.functions["switch_fpu_finish"](task)
-        self._atomic -= 1
+        self.atomic -= 1
 
     def to_user(self) -> None:
         """exit_to_user_mode_prepare() for the task of the executing CPU; interrupts are then on, as in user mode."""
