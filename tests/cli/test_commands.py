@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+
+from pasidlab.designs import BUILT_IN
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--tasks", "1", "--mms", "1", "--events", "preempt,migrate,softirq"]
@@ -87,3 +92,97 @@ def test_python_api() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "True\n", done.stderr
+
+
+def test_ctrl_c_keeps_what_was_found() -> None:
+    events = "preempt,migrate,fork,clone,exit"
+    large = [sys.executable, "-m", "pasidlab.cli", "check", "early-read", "--tasks", "3", "--mms", "3", "--events", events]
+    subprocess.run([*large, "--max-states", "1000"], capture_output=True, timeout=200)  # compiled from here on
+    running = subprocess.Popen(large, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (3, "")
+    assert re.search(r"^early-read: inconclusive$", out, re.MULTILINE)
+    assert re.search(r"stopped \(interrupted\); complete to depth \d+$", out, re.MULTILINE)
+
+
+def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
+    from pasidlab.check.explore import Run
+    from pasidlab.cli import main
+
+    explore, seen = Run.explore, []
+
+    def once(run, built):
+        seen.append(built.design.name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return explore(run, built)
+
+    monkeypatch.setattr(Run, "explore", once)
+    with pytest.raises(SystemExit) as end:
+        main(["check", "early", "early-read", "task-work", "-q", *SMALL])
+    out, err = capsys.readouterr()
+    assert end.value.code == 3 and "\nearly             holds " in out
+    assert err == "not explored: early-read, task-work\n"
+
+
+def test_a_mistake_in_the_second_design_loses_nothing(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("def try_fixup_enqcmd_gp() -> bool:\n    current.mm.pasid = 9\n    return True\n")
+    done = pasidlab("check", "late-either", str(wrong), "-q", *SMALL)
+    assert done.returncode == 2 and "coherent (11), served (17)" in done.stdout
+    assert "9 stored to Mm.pasid" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "value", "reason"), [
+    ("--timeout", "0.2", "timeout"), ("--max-states", "20K", "max_states"), ("--max-memory", "12M", "max_memory"),
+])  # fmt: skip
+def test_budgets_end_inconclusive(option: str, value: str, reason: str) -> None:
+    done = pasidlab("check", "early-read", "--tasks", "2", "--jobs", "1", option, value)
+    assert done.returncode == 3
+    assert re.search(rf"stopped \({reason}\); complete to depth \d+", done.stdout)
+
+
+@pytest.mark.parametrize("command", ["designs", "check late-either --tasks 1 --mms 1 --events preempt,softirq", "zoo --help"])
+def test_a_reader_that_goes_away(command: str) -> None:
+    words = " ".join(["exec", sys.executable, "-u", "-m", "pasidlab.cli", command])
+    done = subprocess.run(["bash", "-c", f"({words}) | head -n 1"], capture_output=True, text=True, cwd=ROOT, timeout=100)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+def test_no_colours_and_no_progress_but_on_a_terminal() -> None:
+    done = pasidlab("check", "early-read", "--timeout", "5", "-q")
+    assert "\x1b" not in done.stdout + done.stderr and done.stderr == ""
+
+
+def test_results_in_notebooks_and_assertions() -> None:
+    from pasidlab import Scope, check, designs
+
+    result = check(designs.late_either, Scope(tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"})))
+    html = result._repr_html_()
+    ElementTree.fromstring(html.replace("<details open>", "<details>"))
+    assert "VIOLATED</b>" in html and "coherent: 12 steps" in html and "T0 ENQCMD -&gt; #GP" in html
+    assert str(result).startswith("late-either: VIOLATED") and "coherent: shortest counterexample, 12 steps" in str(result)
+
+
+def test_every_line_is_in_the_json(tmp_path: Path) -> None:
+    saved = tmp_path / "found.json"
+    pasidlab("check", "late-either", *SMALL, "-q", "-o", str(saved))
+    trace = json.loads(saved.read_text())["results"][0]["counterexamples"][0]["trace"]
+    shown = pasidlab("replay", str(saved), "--property", "coherent", "--verbose").stdout
+    for step in trace:
+        for line in step["lines"]:
+            assert {"function", "file", "line", "source"} == line.keys()
+    assert "prev = current" in shown and "that only look at" not in shown
+    assert any(line["source"] == "prev = current" for step in trace for line in step["lines"])
+
+
+def test_every_counterexample_replays(tmp_path: Path) -> None:
+    """Of all designs, the one for ever and one in C among them."""
+    saved = tmp_path / "found.json"
+    found = pasidlab("check", *BUILT_IN, "examples/mydesign.py", "-q", "-o", str(saved), *SMALL)
+    assert found.returncode == 1
+    count = sum(len(r["counterexamples"]) for r in json.loads(saved.read_text())["results"])
+    done = pasidlab("replay", str(saved))
+    assert done.returncode == 1 and done.stdout.count("every step made again by the interpreter") == count == 7

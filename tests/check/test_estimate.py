@@ -1,0 +1,36 @@
+"""What is left of an exploration, as the progress line tells it."""
+
+import numpy as np
+import pytest
+
+from pasidlab.check.estimate import remaining
+from pasidlab.check.result import Progress
+from pasidlab.commands.progress import progress_text
+
+HILL = [round(1_000_000 * float(np.exp(-(((n - 30) / 9) ** 2)))) for n in range(61)]  # states of each level
+
+
+@pytest.mark.parametrize("done", [12, 20, 30, 40, 50])
+def test_a_hill_is_foreseen(done):
+    left = remaining(HILL[:done])
+    assert left is not None
+    assert left.states == pytest.approx(sum(HILL[done:]), rel=0.15)
+    assert abs(left.levels - sum(size > 0 for size in HILL[done:])) <= 4
+
+
+@pytest.mark.parametrize("levels", [[1], [2**n for n in range(20)], [5] * 20, [], HILL[:7]])
+def test_no_end_in_sight(levels):
+    assert remaining(levels) is None
+
+
+def test_the_line():
+    report = Progress(40, sum(HILL[:40]), 100_000, 2e6, 3_000_000_000, 12.3, tuple(HILL[:40]))
+    text = progress_text(report)
+    assert text.startswith("14,874,572 states, 2.00 M/s, depth 40, frontier 100,000, 3.00 GB, 12 s; estimate: ")
+    assert text.endswith(" more levels, 1 s")
+    assert progress_text(Progress(3, 90, 50, 0.0, 10**9, 2.5, (1, 2))).endswith("; no end in sight yet")
+
+
+def test_long_ones_are_told_in_minutes_hours_and_days():
+    ends = [progress_text(Progress(30, 1, 0, rate, 0, 3, tuple(HILL[:30]))).rsplit(", ", 1)[1] for rate in (1e6, 1e5, 1e3, 10)]
+    assert ends == ["8 s", "85 s", "2 h", "10 days"]
