@@ -65,5 +65,11 @@ class Unknowns:
 
 
 def _closest(name: str, names: list[str]) -> str:
-    hint = nearest(name, names)
-    return f" ({hint})" if hint.startswith("did you mean") else ""
+    """What a name may have been meant to be; of a struct, the members that mean something."""
+    struct, dot, _ = name.partition(".")
+    alike = [known for known in names if ("." in known) == bool(dot)]
+    hint = nearest(name, alike)
+    if hint.startswith("did you mean"):
+        return f" ({hint})"
+    members = [known.removeprefix(f"{struct}.") for known in alike if dot and known.startswith(f"{struct}.")]
+    return f" (of {struct} the model knows {', '.join(members)})" if members else ""

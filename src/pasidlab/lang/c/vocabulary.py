@@ -129,7 +129,8 @@ class Vocabulary:
 
     def names(self) -> set[str]:
         """Every name that means something, for hints."""
-        return {*self.calls, *self.values, *self.percpu, *self.access, *self.replacements, *(i for i in self.ignored if "*" not in i)}
+        words = {*self.calls, *self.values, *self.percpu, *self.access, *self.replacements, *self.members, *self.bits}
+        return words | {name for name in self.ignored if "*" not in name}
 
 
 def split_arguments(text: str) -> list[str]:
