@@ -27,6 +27,12 @@ def test_every_form_gives_the_same_verdict(name: str, tmp_path: Path) -> None:
     assert outcome(path) == outcome(EXAMPLES / "late_either.c") == ("violated", 2080, [("coherent", 12), ("served", 18)])
 
 
+def test_from_python(tmp_path: Path) -> None:
+    path = tmp_path / "plain.eml"
+    path.write_bytes(forms(late_either())["plain.eml"])
+    assert check(str(path), RACE).states == check(str(EXAMPLES / "late_either.c"), RACE).states == 2080
+
+
 def test_lines_of_a_counterexample_are_lines_of_the_mail(tmp_path: Path) -> None:
     path = tmp_path / "quoted.eml"
     path.write_bytes(forms(late_either())["quoted.eml"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from pasidlab import designs
+from pasidlab.designs.kernel_c import design_of, gathered, is_c
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
     from pasidlab.designs import Design
     from pasidlab.lang.c.gather import Gathered
-
-SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
-
-
-def is_c(name: str) -> bool:
-    """Whether a name on the command line is for the C front end."""
-    return name == "-" or name.endswith(SUFFIXES)
-
 
 def open_design(
     name: str,
@@ -42,20 +34,11 @@ def open_design(
         if base or config or stubs or kernel:
             raise PasidlabError(f"--base, --config, --stub and --kernel are for C files, patches and trees; {name} is none")
         return designs.find(name)
-    from pasidlab.lang.c.gather import from_tree, gather, read_options
-
-    options = read_options(config, stubs, kernel)
-    found = gather(name, options) if name else from_tree(options)
-    around = designs.find(base or found.base)
-    if base and base not in designs.BUILT_IN and not base.endswith(".py"):
-        raise PasidlabError(f"--base {base} is no design")
+    found, around = gathered(name, base, config, stubs, kernel)
     _try_once(found, around)
     if not quiet:
         click.echo(_about(found, around))
-    return replace(
-        around, name=found.name, functions=found.functions, files=found.files, origin=name or str(kernel), notes=tuple(found.notes),
-        provenance=tuple((row.function, row.place, row.why) for row in found.provenance()) if found.tree else (),
-    )  # fmt: skip
+    return design_of(found, around, name or str(kernel))
 
 
 def _try_once(found: Gathered, around: Design) -> None:

@@ -55,9 +55,13 @@ BUILT_IN: dict[str, Design] = {name: Design(name, _HERE / f"{name.replace('-', '
 
 
 def find(name: str) -> Design:
-    """The built-in design of that name, or the file of that name; PasidlabError if there is neither."""
+    """The built-in design of that name, or that of a file: Python, C, a patch or a mail. PasidlabError if there is neither."""
     if name in BUILT_IN:
         return BUILT_IN[name]
+    from pasidlab.designs.kernel_c import design_of, gathered, is_c
+
+    if is_c(name):
+        return design_of(*gathered(name), name)
     path = Path(name)
     if path.suffix == ".py" or path.exists():
         return Design(path.stem, path)

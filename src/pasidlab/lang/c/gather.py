@@ -20,8 +20,6 @@ from pasidlab.lang.c.vocabulary import vocabulary
 from pasidlab.lang.ir import Function
 from pasidlab.lang.names import Names
 
-SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
-
 
 @dataclass(frozen=True)
 class Options:
