@@ -145,8 +145,9 @@ class TreeProgram:
         for name in words.tree_functions:
             function = self.wanted.get(name)
             if function is None:
-                renamed = {one.model for one in words.replacements[name]} <= taken  # it goes by another version's name here
-                if not renamed and name not in words.tree_designs and name not in told:
+                models = {one.model for one in words.replacements[name]}  # they may go by another version's name here
+                if not models <= taken and name not in words.tree_designs and name not in told:
+                    taken |= models
                     rows.append(Provenance(name, "", f"Linux {self.tree.version} has no function of this name"))
             elif name in self.kept:
                 rows.append(Provenance(name, "", self.kept[name]))
