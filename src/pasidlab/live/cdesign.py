@@ -10,13 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pasidlab import designs
-from pasidlab.check.model import kernel_files
 from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import CPU, Function, Instr
-from pasidlab.lang.lower import ARRIVALS
 from pasidlab.lang.names import Names
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Ref
@@ -45,6 +43,9 @@ def link(kernel: Kernel, design: Design) -> None:
     """Put the design's ready-made functions in place of the kernel's."""
     if design.functions is None:
         return
+    from pasidlab.check.model import kernel_files
+    from pasidlab.lang.lower import ARRIVALS
+
     sizes = {"cpus": 1, "tasks": 1, "mms": 1, "pasids": 1, "pasid_mask": (1 << 20) - 1}
     names = Names(source.collect([ARRIVALS, *kernel_files(), design.path]), Bounds(sizes))
     for name, function in design.functions(names).items():

@@ -15,7 +15,7 @@ Examples:
   pasidlab run -- ./my_dsa_program --size 1M
   pasidlab run --wq shared,size=16,threshold=4 --wq dedicated,device=dsa1 -- ./prog
   pasidlab run --retry 0.1 --seed 7 --faults strict -- ./prog     the paths nobody could test
-  pasidlab run --design late-either --chaos 3 -- ./prog           a design that loses PASIDs
+  pasidlab run --design late-either --chaos 1 -- ./prog           a design that loses PASIDs
   pasidlab run --trace out.json -- ./prog                         open out.json in ui.perfetto.dev
 
 The exit status is the program's, or 128 + signal; 2 means that pasidlab could not run it.
