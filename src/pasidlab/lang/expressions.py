@@ -8,7 +8,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.emit import Builder, wrapped
 from pasidlab.lang.ir import CPU, VALUES, Operand
 from pasidlab.lang.names import Names, nearest
-from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join
+from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join, kind
 
 Value = tuple[Operand, Domain]
 
@@ -243,7 +243,7 @@ class Expressions:
         for parameter, (_, domain) in zip(parameters, arguments, strict=True):
             wanted = self.names.annotation(parameter.annotation, self.file) if parameter.annotation else ANY
             if isinstance(wanted, Ref) != isinstance(domain, Ref) or (isinstance(wanted, Ref) and join(wanted, domain) is None):
-                raise self.fail(node, f"{name}: parameter '{parameter.arg}' is {wanted}, {domain} given")
+                raise self.fail(node, f"{name}: parameter '{parameter.arg}' is {kind(wanted)}, {kind(domain)} given")
         result = self.results.get(name)
         if want and result is None:
             raise self.fail(node, f"{name} returns nothing", "give it a return type, or do not use its value")

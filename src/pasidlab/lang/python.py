@@ -11,7 +11,7 @@ from pasidlab.lang.expressions import Expressions
 from pasidlab.lang.ir import Function, Operand
 from pasidlab.lang.names import Names
 from pasidlab.lang.source import SourceFunction
-from pasidlab.lang.types import ANY, BOOL, Domain, Int, Ref, join
+from pasidlab.lang.types import ANY, BOOL, Domain, Int, Ref, join, kind
 
 INSTEAD = {
     "Try": "model a fault with maybe() and an if; there are no exceptions",
@@ -147,7 +147,7 @@ class FunctionCompiler(Expressions):
             element, struct = self.element(target.value)
             field = self.field(target, struct)
             if not _fits(field.domain, domain, value):
-                reject(target, self.file, f"{field.path} holds {field.domain}, not {domain}")
+                reject(target, self.file, f"{field.path} holds {kind(field.domain)}, not {kind(domain)}")
             self.builder.emit("store", field.path, element, value, at=at)
             return
         reject(
@@ -234,7 +234,7 @@ class FunctionCompiler(Expressions):
             )
         operand, domain = self.expression(node.value)
         if not _fits(self.declared, domain, operand):
-            reject(node, self.file, f"{self.source.name} declares {self.declared} but returns {domain}")
+            reject(node, self.file, f"{self.source.name} declares {kind(self.declared)} but returns {kind(domain)}")
         self.result = join(self.result, domain)
         self.builder.emit("return", operand, at=at)
 

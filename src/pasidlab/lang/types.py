@@ -131,6 +131,13 @@ def join(a: Domain | None, b: Domain) -> Domain | None:
     return Int(min(a.low, b.low), max(a.high, b.high))
 
 
+def kind(domain: Domain) -> str:
+    """What a value of the domain is, to a reader: a struct's name, ``None`` or a number."""
+    if isinstance(domain, Ref):
+        return domain.struct or "None"
+    return "bool" if domain == BOOL else "a number"
+
+
 def mask_of(domain: Domain) -> int:
     """Every bit a value of the domain may have; -1 when it may be negative or unbounded."""
     if isinstance(domain, Mask):
