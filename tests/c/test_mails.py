@@ -103,7 +103,7 @@ def test_a_patch_is_applied_over_a_tree(tmp_path: Path) -> None:
 def test_a_patch_that_does_not_apply(tmp_path: Path) -> None:
     text = diff(late_either()).replace(" \treturn true;", " \treturn maybe;")
     message = raised(tmp_path, text, "fix.patch", kernel=str(tree(tmp_path)))
-    assert message.startswith("fix.patch:5: the patch does not apply to arch/x86/kernel/traps.c at line 560: 'return maybe;'")
+    assert message.startswith("fix.patch:5: the patch does not apply to arch/x86/kernel/traps.c at line 560: 'return maybe;' is expected, ")
     text = diff(late_either(), "arch/x86/kernel/cpu/intel.c")
     message = raised(tmp_path, text, "b.patch", kernel=str(tmp_path / "linux"))
     assert message == "the patch changes arch/x86/kernel/cpu/intel.c, which linux does not have"

@@ -169,9 +169,9 @@ def apply(change: FileChange, source: Source, patch: Patch) -> Source:
         wanted = hunk.start - 1 + shift
         place = _find([line.rstrip() for line in lines], old, wanted)
         if place is None:
-            text = next((one.text.strip() for one in hunk.lines if one.mark != "+"), "")
+            expected, there = _mismatch(lines, old, wanted)
             raise PasidlabError(
-                f"the patch does not apply to {change.path} at line {hunk.start}: '{text[:50]}' and what follows is not there",
+                f"the patch does not apply to {change.path} at line {hunk.start}: '{expected}' is expected, there is '{there}'",
                 position=Position(patch.name, hunk.number), hint="give the tree the patch was made for, or leave --kernel out",
             )  # fmt: skip
         new = [one.text for one in hunk.new]
@@ -186,6 +186,19 @@ def _find(lines: list[str], old: list[str], wanted: int) -> int | None:
             if place >= 0 and lines[place : place + len(old)] == old:
                 return place
     return None
+
+
+def _mismatch(lines: list[str], old: list[str], wanted: int) -> tuple[str, str]:
+    """Where the lines fit best near their place: the first one that differs, and what stands there."""
+    places = range(max(0, wanted - _FUZZ), min(len(lines), wanted + _FUZZ) + 1)
+
+    def fitting(place: int) -> int:
+        return next((n for n, text in enumerate(old) if place + n >= len(lines) or lines[place + n].rstrip() != text), len(old))
+
+    best = max(places, key=lambda place: (fitting(place), -abs(place - wanted)), default=0)
+    n = min(fitting(best), len(old) - 1) if old else 0
+    there = lines[best + n].strip() if best + n < len(lines) else "the end of the file"
+    return (old[n].strip()[:50] if old else ""), there[:50]
 
 
 @dataclass(frozen=True)
