@@ -136,6 +136,25 @@ def test_rejections_name_the_reason_the_instruction_and_the_counts() -> None:
     assert address in done.err and problem["what"] in done.err
 
 
+def test_what_iax_devices_do_not_do_here_is_said() -> None:
+    done = run_python(
+        """
+        portal, _ = open_portal("/dev/iax/wq1.0")
+        record, source = Buffer(64), Buffer(128)
+        for op in (0x43, NOOP):
+            record.data.raw = bytes(64)
+            submit(portal, descriptor(op, record.address))
+            print(hex(wait(record)))
+        print(move(portal, source, Buffer(128), 128))
+        """,
+        "--wq",
+        "shared,device=iax1",
+    )
+    assert done.out == "0x10\n0x1\n1\n", done.err
+    (problem,) = done.report["problems"]
+    assert problem["what"].endswith("of IAX only no-op, drain and memory move are carried out here")
+
+
 def test_the_trace_has_a_lane_per_thread_and_queue(tmp_path: Path) -> None:
     file = tmp_path / "trace.json"
     run_python(

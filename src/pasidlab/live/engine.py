@@ -15,7 +15,15 @@ from pasidlab.live.driver import op_bits
 from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.live.tree import WqNode
 from pasidlab.machine import accelerator
-from pasidlab.machine.accelerator import Accelerator, Completion, Memory, Perturbation, Submission, WorkQueue
+from pasidlab.machine.accelerator import (
+    Accelerator,
+    Completion,
+    Memory,
+    Perturbation,
+    Status,
+    Submission,
+    WorkQueue,
+)
 
 _TICK = 5e-4  # seconds
 _IAX_OPERATIONS = 1 << 0 | 1 << 2 | 1 << 3  # what IAX shares with DSA: no-op, drain, memory move
@@ -47,12 +55,14 @@ class Engine:
         self.borrower = borrower
         self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
         self._lock, self._stopping, self._perturbation = lock, False, perturbation
+        self._iax: set[str] = set()
         self._models: dict[str, Accelerator] = {}
         self.queues: dict[str, WorkQueue] = {}
         self.failed: set[str] = set()  # queues whose device has a software error
         self.on_software_error: Callable[[], None] = lambda: None
         for device in devices:
             self._models[device.label] = Accelerator()
+            self._iax |= {wq.label for wq in device.wqs if device.kind == "iax"}
             for wq in device.wqs:
                 if wq.state == "enabled":
                     self.enable(wq, device)
@@ -148,6 +158,8 @@ class Engine:
         origin = one.label
         assert isinstance(origin, _Origin)
         outcome = one.perform()
+        if outcome.status == Status.BAD_OPERATION and origin.queue in self._iax:
+            outcome.reason += "; of IAX only no-op, drain and memory move are carried out here"
         self.diagnosis.completed(origin.thread, origin.ip, origin.queue, outcome)
         if outcome.software_error:
             self._software_error(origin.queue)
