@@ -19,7 +19,8 @@ from pasidlab.machine.accelerator.checksums import crc32c_join
 
 _LEAVE = "4989ca b827000000 0f05"  # mov %rcx,%r10; mov $getpid,%eax; syscall
 _MOVE = "f3a4" + _LEAVE  # rep movsb
-_FILL = "f348ab" + _LEAVE  # rep stosq
+_FILL = "f3aa" + _LEAVE  # rep stosb
+_FILL_WORDS = "f348ab" + _LEAVE  # rep stosq
 _EQUAL = (  # 64 bytes a round: the halves of (%rsi) and (%rdi) by four words each, XORed and ORed together
     "488b06 488b5608 4c8b4610 4c8b4e18 483307 48335708 4c334710 4c334f18 4809d0 4d09c8 4c09c0 7539"
     "488b4620 488b5628 4c8b4630 4c8b4e38 48334720 48335728 4c334730 4c334f38 4809d0 4d09c8 4c09c0 750e"
@@ -33,7 +34,7 @@ _CRC = (  # crc32q of three places at once, (%rsi), (%rsi,%rdx) and (%rsi,%rdi):
     "f24c0f38f106 f24c0f38f10c16 f2480f38f11c3e 4883c608 4883e908 75e2" + _LEAVE
 )
 _PLACE = 256  # bytes for each of them
-_ALL = (_MOVE, _FILL, _EQUAL, _PATTERN, _CRC)
+_ALL = (_MOVE, _FILL, _FILL_WORDS, _EQUAL, _PATTERN, _CRC)
 _CODE = b"".join(bytes.fromhex(text).ljust(_PLACE, b"\xcc") for text in _ALL)
 _DIRECTION = 1 << 10
 _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
@@ -120,7 +121,10 @@ class BulkMemory:
         if target + length >= _TOP or len(pattern) != 8:
             return 0
         value = int.from_bytes(pattern, "little")
-        return 8 * (length // 8 - self._run(self.thread, _FILL, length // 8, {RDI: target, RAX: value})[0])
+        if pattern == pattern[:1] * 8:
+            return length - self._run(self.thread, _FILL, length, {RDI: target, RAX: value})[0]
+        words = length // 8
+        return 8 * (words - self._run(self.thread, _FILL_WORDS, words, {RDI: target, RAX: value})[0])
 
     def equal(self, first: int, second: int, length: int) -> int:
         """As the accelerator's Memory."""

@@ -15,7 +15,7 @@ from pasidlab.machine.accelerator.abi import WRITE_FAULT, Status
 Bytes = NDArray[np.uint8]
 CHUNK = 1 << 19  # bytes the device holds at once: bounded memory, and both buffers stay in the CPU's cache
 PAGE = 4096
-BULK = 1 << 18  # bytes from which work inside the process is worth its trouble
+BULK = 1 << 19  # bytes from which work inside the process is worth its trouble
 
 
 class Memory(Protocol):
