@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SCOPES = {
     "bonds": Scope(tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "migrate", "softirq", "bind", "unbind", "exit", "ipi"])),
     "traps": Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq", "hardirq", "signal", "fault", "idle", "kvm"])),
-    "family": Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "exec"])),
+    "family": Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork"])),
     "race": Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "softirq"])),
 }
 
