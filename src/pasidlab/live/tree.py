@@ -164,17 +164,17 @@ class Tree:
             home.entries["clients"] = Attribute(lambda: f"{sum(self.counts(wq)[0] for wq in config.wqs)}\n")
         for group in range(len(device.groups)):
             home.at(f"group{config.index}.{group}").entries.update(self._group_files(device, group))
-            self._link(home, f"group{config.index}.{group}")
+            self._link(config, f"group{config.index}.{group}")
         for engine in range(len(device.engines)):
             store = Attribute(
                 lambda e=engine: f"{device.engines[e]}\n",  # type: ignore[misc]
                 lambda text, e=engine: driver.store_engine(device, e, text),  # type: ignore[misc]
             )
             home.at(f"engine{config.index}.{engine}").entries["group_id"] = store
-            self._link(home, f"engine{config.index}.{engine}")
+            self._link(config, f"engine{config.index}.{engine}")
         for wq in config.wqs:
             home.at(wq.label).entries.update(self._wq_files(device, wq))
-            self._link(home, wq.label)
+            self._link(config, wq.label)
             if wq.state == "enabled":
                 self.bound(config, wq, wq.attributes["driver_name"] if wq.type == "user" else "dmaengine")
         if device.enabled:
@@ -190,10 +190,8 @@ class Tree:
         home = self.root.at("/sys/" + link.target.removeprefix("../../../"))
         return home.at(wq.label) if wq else home
 
-    def _link(self, home: Directory, name: str) -> None:
-        label = name[len(name.rstrip("0123456789.")) :].partition(".")[0]
-        device = next(d.config.label for d in self.driver.devices if str(d.config.index) == label)
-        link = self._bus.entries[device]
+    def _link(self, config: DeviceConfig, name: str) -> None:
+        link = self._bus.entries[config.label]
         assert isinstance(link, Link)
         self._bus.entries[name] = Link(f"{link.target}/{name}")
 
