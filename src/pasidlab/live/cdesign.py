@@ -6,10 +6,8 @@ A reference is the object itself; NULL is None, and 0 where C compares with it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pasidlab import designs
 from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
@@ -22,21 +20,10 @@ from pasidlab.lang.types import Ref
 if TYPE_CHECKING:
     from pasidlab.live.kernel import Kernel
 
-SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
 _MASKS = {
     "irqs_off": "local_irq_disable", "irqs_on": "local_irq_enable", "preempt_off": "preempt_disable",
     "preempt_on": "preempt_enable", "bh_off": "local_bh_disable", "bh_on": "local_bh_enable",
 }  # fmt: skip
-
-
-def open_design(name: str) -> Design:
-    """The design of that name: built in, a Python file, or a file that the C front end reads."""
-    if not name.endswith(SUFFIXES):
-        return designs.find(name)
-    from pasidlab.lang.c.gather import gather, read_options
-
-    found = gather(name, read_options((), (), None))
-    return replace(designs.find(found.base), name=found.name, functions=found.functions, files=found.files, origin=name)
 
 
 def link(kernel: Kernel, design: Design) -> None:

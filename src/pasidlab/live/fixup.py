@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from pasidlab.live.cdesign import open_design
+from pasidlab import designs
 from pasidlab.live.kernel import Kernel, SigSegv, State
 from pasidlab.live.state import Mm, Thread
 
@@ -44,7 +44,7 @@ class DesignFixup:
     def __init__(self, design: str, chaos: int | None = None) -> None:
         self.chaos = Chaos(chaos) if chaos is not None else None
         interrupted = self.chaos.between_steps if self.chaos else None
-        self.kernel = Kernel(open_design(design), interrupted=interrupted)
+        self.kernel = Kernel(designs.find(design), interrupted=interrupted)
         if self.chaos:
             self.chaos.settle(self.kernel)
 
