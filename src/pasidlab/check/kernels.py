@@ -160,19 +160,31 @@ def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, o
     """
     stride = words * 8
     offsets[:] = 0
-    for i in range(count):
-        p = shift_right(hash_state(states + i * stride, words), _TOP)
-        store8(numbers + i, p)
-        offsets[p] += 1
+    if words == 1:
+        for i in range(count):
+            p = shift_right(hash_state(states + i * 8, 1), _TOP)
+            store8(numbers + i, p)
+            offsets[p] += 1
+    else:
+        for i in range(count):
+            p = shift_right(hash_state(states + i * stride, words), _TOP)
+            store8(numbers + i, p)
+            offsets[p] += 1
     total = count
     for p in range(PARTITIONS, -1, -1):
         total -= offsets[p]
         offsets[p] = total
     # now offsets[p] is where partition p begins; placing its states moves it on to where it ends
-    for i in range(count):
-        p = load8(numbers + i)
-        copy_state(out + offsets[p] * stride, states + i * stride, words)
-        offsets[p] += 1
+    if words == 1:
+        for i in range(count):
+            p = load8(numbers + i)
+            store64(out + offsets[p] * 8, load64(states + i * 8))
+            offsets[p] += 1
+    else:
+        for i in range(count):
+            p = load8(numbers + i)
+            copy_state(out + offsets[p] * stride, states + i * stride, words)
+            offsets[p] += 1
     for p in range(PARTITIONS, 0, -1):
         offsets[p] = offsets[p - 1]
     offsets[0] = 0
@@ -203,10 +215,16 @@ def probe(words: int, log: int, table: int, lines: int, state: int, h: int) -> i
 @compiled("void(int64, int64, int64, int64, int64, int64)")
 def fetch(words: int, table: int, lines: int, batch: int, size: int, hashes: int) -> None:
     """Hash a batch of states and have the lines where they belong brought into the cache."""
-    for k in range(size):
-        h = hash_state(batch + k * words * 8, words)
-        store64(hashes + 8 * k, h)
-        prefetch(table + line_of(h, lines) * LINE)
+    if words == 1:
+        for k in range(size):
+            h = hash_state(batch + k * 8, 1)
+            store64(hashes + 8 * k, h)
+            prefetch(table + line_of(h, lines) * LINE)
+    else:
+        for k in range(size):
+            h = hash_state(batch + k * words * 8, words)
+            store64(hashes + 8 * k, h)
+            prefetch(table + line_of(h, lines) * LINE)
 
 
 @compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
