@@ -19,7 +19,7 @@ from pasidlab.lang.llvm_expand import expand_text
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
 from pasidlab.lang.symmetry import Symmetry, canon_text, first_text
 
-PASSES = ("always_inliner", "sroa", "sccp", "simplify_cfg", "instruction_combine", "simplify_cfg", "dead_store_elimination")
+PASSES = ("always_inliner", "sroa", "sccp", "simplify_cfg", "instruction_combine", "new_gvn", "dead_store_elimination", "simplify_cfg")
 """LLVM passes in order. The standard pipelines take twice as long, and by inlining large actions make code half as fast."""
 
 CPU_STRUCT = "Cpu"
