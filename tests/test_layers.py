@@ -8,7 +8,7 @@ import pytest
 import pasidlab
 
 SOURCES = Path(pasidlab.__file__).parent
-ORDER = ["errors", "lang", "machine", "linux", "designs", "check", "zoo live", "report", "commands", "cli"]
+ORDER = ["errors", "output", "lang", "machine", "linux", "designs", "check", "zoo live", "report", "commands", "cli"]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 BESIDE = {"__init__", "examples"}  # the public names, and models in the language
 SHOW = {f"check/findings.py imports pasidlab.report.{how}" for how in ("html", "text")}  # a result shows itself in notebooks and assertions

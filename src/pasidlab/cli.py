@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -50,6 +51,11 @@ class _Lazy(click.Group):
             raise PasidlabError(f"unknown command '{args[0]}'", hint=nearest(args[0], _COMMANDS))
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        result = super().invoke(ctx)
+        sys.stdout.flush()  # here, where click still deals with a reader that went away
+        return result
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_HELP.items()))
@@ -61,7 +67,7 @@ class _Lazy(click.Group):
 )
 @click.version_option(__version__)
 def _group() -> None:
-    """Explore, run and observe how Linux hands a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate).
+    """Explore how Linux may hand a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate), and run programs that use it.
 
     \b
       pasidlab check                         every design of the debate, explored exhaustively
@@ -71,10 +77,18 @@ def _group() -> None:
     """
 
 
+def _invoke(arguments: list[str] | None) -> Any:
+    """What the command returns. A reader that goes away ends it, click says so by SystemExit(1): that is no verdict."""
+    try:
+        return _group.main(arguments, prog_name="pasidlab", standalone_mode=False)
+    except SystemExit:
+        return 128 + signal.SIGPIPE
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     try:
-        status: Any = _group.main(arguments, prog_name="pasidlab", standalone_mode=False)
+        status: Any = _invoke(arguments)
         sys.exit(status if isinstance(status, int) else 0)
     except PasidlabError as error:
         click.echo(f"error: {error}", err=True)
@@ -86,9 +100,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(INCONCLUSIVE)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(HOLDS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -121,10 +122,22 @@ def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(Run, "explore", once)
     with pytest.raises(SystemExit) as end:
-        main(["check", "early", "early-read", "task-work", "-q", *SMALL])
+        main(["check", "early", "early-read", "task-work", "-q", "--jobs", "1", *SMALL])
     out, err = capsys.readouterr()
     assert end.value.code == 3 and "\nearly             holds " in out
     assert err == "not explored: early-read, task-work\n"
+
+
+def test_ctrl_c_side_by_side_keeps_what_each_found() -> None:
+    large = [sys.executable, "-m", "pasidlab.cli", "check", "early-read", "task-work", "early", "--jobs", "2", "--tasks", "3"]
+    large += ["--mms", "3", "--events", "preempt,migrate,fork,clone,exit"]
+    subprocess.run([*large, "--max-states", "1000"], capture_output=True, timeout=200)  # compiled from here on
+    running = subprocess.Popen([*large, "-q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(8)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (3, "not explored: early\n")
+    assert re.findall(r"^(\S+) +inconclusive", out, re.MULTILINE) == ["early-read", "task-work"]
 
 
 def test_a_mistake_in_the_second_design_loses_nothing(tmp_path: Path) -> None:
@@ -149,6 +162,24 @@ def test_a_reader_that_goes_away(command: str) -> None:
     words = " ".join(["exec", sys.executable, "-u", "-m", "pasidlab.cli", command])
     done = subprocess.run(["bash", "-c", f"({words}) | head -n 1"], capture_output=True, text=True, cwd=ROOT, timeout=100)
     assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["designs", "check early --tasks 1 --mms 1 --events preempt", "--help"])
+def test_without_a_reader_there_is_no_verdict(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "pasidlab.cli", *command.split()]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=100)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("command", ["check early -o {}/x.json", "run --json {}/x.json -- true", "run --trace {}/x -- true"])
+def test_files_that_cannot_be_written_are_told_before_the_work(tmp_path: Path, command: str) -> None:
+    start = time.perf_counter()
+    done = pasidlab(*command.format(tmp_path / "none").split())
+    assert time.perf_counter() - start < 5 and (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: cannot write {tmp_path}/none/x") and len(done.stderr.splitlines()) <= 2
 
 
 def test_no_colours_and_no_progress_but_on_a_terminal() -> None:

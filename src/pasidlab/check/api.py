@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pasidlab.check.explore import Built, Functions, OnProgress, Run
 from pasidlab.check.findings import NAMES, CheckResult, PartResult, PropertyResult
+from pasidlab.check.processes import Report, available_cpus, side_by_side
 from pasidlab.check.scope import DEFAULT_PARTS, Scope
 from pasidlab.designs import Design, find
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest
 
 if TYPE_CHECKING:
-    from pasidlab.check.result import Budget, Progress
+    from pasidlab.check.result import Budget, Flag, Progress
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
 
@@ -51,49 +54,68 @@ def check_each(
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
     merged: bool = True, symmetric: bool = True, forgetting: bool = True,
 ) -> Iterator[CheckResult]:  # fmt: skip
-    """``check`` for several designs, in turn; an interrupted one is the last. While a model is explored the next one is compiled."""
+    """``check`` for several designs, each as soon as it is known and those before it are; interrupted ones are the last.
+
+    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory.
+    """
+    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
+    jobs = jobs or available_cpus()
+    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting)
+    at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))
+    if at_once > 1:
+        shared = replace(run, jobs=jobs // at_once)
+        yield from side_by_side([partial(_side, shared, design, parts) for design in designs], at_once, progress)
+        return
+    for design in designs:
+        result = _check(run, design, parts)
+        yield result
+        if result.interrupted:
+            return
+
+
+def _side(run: Run, design: Design, parts: Mapping[str, Scope], report: Report, interrupted: Flag) -> CheckResult | None:
+    try:
+        return _check(replace(run, progress=run.progress and report, interrupted=interrupted), design, parts)
+    except KeyboardInterrupt:
+        return None
+
+
+def _check(run: Run, design: Design, parts: Mapping[str, Scope]) -> CheckResult:
+    """Explore the parts in turn. Raises KeyboardInterrupt if none was begun."""
     from pasidlab.check.coverage import unexecuted_lines
 
-    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
-    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting)
-    with ThreadPoolExecutor(max_workers=1) as builder:
-        models = _ahead(builder, [partial(run.build, design, name, part) for design in designs for name, part in parts.items()])
-        for design in designs:
-            results: list[PartResult] = []
-            interrupted = False
-            try:
-                for _ in parts:
-                    results.append(run.explore(next(models)))
-                    interrupted = results[-1].reason == "interrupted"
-                    if interrupted or results[-1].error:
-                        break
-            except KeyboardInterrupt:  # between two searches
-                if not results:
-                    raise
-                interrupted = True
-            if (error := results[-1].error) and not any(part.counterexamples for part in results):
-                raise error.raised()
-            yield CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :])
-            if interrupted:
-                models.close()
-                return
-            for _ in range(len(parts) - len(results)):  # those of this design that are left
-                next(models)
+    builds = [partial(run.build, design, name, part) for name, part in parts.items()]
+    results: list[PartResult] = []
+    with closing(_ahead(builds) if run.jobs > 1 else (build() for build in builds)) as models:
+        try:
+            for built in models:
+                if run.interrupted and run.interrupted.is_set():
+                    raise KeyboardInterrupt
+                results.append(run.explore(built))
+                if results[-1].reason == "interrupted" or results[-1].error:
+                    break
+        except KeyboardInterrupt:  # between two searches
+            if not results:
+                raise
+    if (error := results[-1].error) and not any(part.counterexamples for part in results):
+        raise error.raised()
+    return CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :])
 
 
-def _ahead(builder: ThreadPoolExecutor, builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None]:
+def _ahead(builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None]:
     """What each build gives, in turn, the one after it being under way."""
-    futures: deque[Future[Built]] = deque()
-    try:
-        for build in builds:
-            futures.append(builder.submit(build))
-            if len(futures) > 1:
+    with ThreadPoolExecutor(max_workers=1) as builder:
+        futures: deque[Future[Built]] = deque()
+        try:
+            for build in builds:
+                futures.append(builder.submit(build))
+                if len(futures) > 1:
+                    yield futures.popleft().result()
+            while futures:
                 yield futures.popleft().result()
-        while futures:
-            yield futures.popleft().result()
-    finally:
-        for future in futures:
-            future.cancel()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Function, Model
 
 if TYPE_CHECKING:
-    from pasidlab.check.result import Budget, Progress, SearchResult
+    from pasidlab.check.result import Budget, Flag, Progress, SearchResult
     from pasidlab.lang.native import NativeModel
 
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
@@ -43,13 +43,14 @@ class Run:
     """What was asked of all explorations of one call."""
 
     wanted: tuple[str, ...]
-    jobs: int | None
+    jobs: int
     budget: Budget | None
     progress: OnProgress | None
     functions: Functions | None
     merged: bool
     symmetric: bool
     forgetting: bool
+    interrupted: Flag | None = None  # None: Ctrl-C itself
 
     def build(self, design: Design, name: str, scope: Scope) -> Built:
         """The model of a design in a scope, compiled."""
@@ -87,7 +88,7 @@ class Run:
         from pasidlab.check.search import search
 
         model, native = built.model, built.native
-        found = search(native, jobs=self.jobs, budget=limits, progress=self._reporter(built))
+        found = search(native, jobs=self.jobs, budget=limits, progress=self._reporter(built), interrupted=self.interrupted)
         if found.reason == "max_memory" and found.depth_completed < 0:
             first = counted(found.states, "state")
             what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
@@ -130,7 +131,7 @@ class Run:
         from pasidlab.check.search import search
         from pasidlab.lang.native import compile_model
 
-        found = search(compile_model(built.model), jobs=self.jobs, budget=limits)
+        found = search(compile_model(built.model), jobs=self.jobs, budget=limits, interrupted=self.interrupted)
         return faults_for_ever(found, Replayer(Interpreter(built.model)), "served", built.scope.tasks)
 
 

@@ -113,6 +113,11 @@ class CheckResult:
         return "holds" if whole else "inconclusive"
 
     @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.parts[-1].reason == "interrupted" or (bool(self.missing) and self.error is None)
+
+    @property
     def holds(self) -> bool:
         """Proved over the scope."""
         return self.verdict == "holds"

@@ -15,6 +15,13 @@ Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
 StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted"]
 
 
+class Flag(Protocol):
+    """Something that Ctrl-C sets."""
+
+    def is_set(self) -> bool:
+        """Whether it did."""
+
+
 class NativeModel(Protocol):
     """A model compiled to a successor function.
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from pasidlab.check import kernels as k
 from pasidlab.check.native import Block, Words
-from pasidlab.check.result import Budget, NativeModel, OnProgress, Progress, SearchResult, StopReason
+from pasidlab.check.result import Budget, Flag, NativeModel, OnProgress, Progress, SearchResult, StopReason
 from pasidlab.check.store import MOST_STATES, Store
 from pasidlab.check.verdicts import Verdicts
 
@@ -41,21 +41,22 @@ def search(
     budget: Budget | None = None,
     progress: OnProgress | None = None,
     stop_on: int = 0,
+    interrupted: Flag | None = None,
 ) -> SearchResult:
     """Explore every state of ``model`` within ``budget``.
 
     ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
-    properties: the search ends with the level that violates one of them. Ctrl-C ends it after the running round, with
-    what was found.
+    properties: the search ends with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a
+    flag, ends it after the running round, with what was found.
     """
     if not 1 <= model.words <= 8 or model.initial.shape[1:] != (model.words,) or model.observed_words < 8:
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
     if jobs is None:
         jobs = len(os.sched_getaffinity(0))
     running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), progress, stop_on)
-    with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, _interrupts() as interrupted:
+    with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, _interrupts(interrupted) as stop:
         try:
-            reason = running.explore(pool, interrupted)
+            reason = running.explore(pool, stop)
         except KeyboardInterrupt:  # not ours: raised by the progress callback
             reason = "interrupted"
         except MemoryError:
@@ -64,11 +65,11 @@ def search(
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, in place of the exception it would raise in the middle of something."""
+def _interrupts(flag: Flag | None) -> Iterator[Flag]:
+    """The flag, or else an event that Ctrl-C sets, in place of the exception it would raise in the middle of something."""
     event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
+    if flag is not None or threading.current_thread() is not threading.main_thread():
+        yield flag or event
         return
     before = signal.signal(signal.SIGINT, lambda _number, _frame: event.set())
     try:
@@ -119,7 +120,7 @@ class _Search:
         self.sources: Words = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
         self.offsets: Words = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
 
-    def explore(self, pool: ThreadPoolExecutor, interrupted: threading.Event) -> StopReason:
+    def explore(self, pool: ThreadPoolExecutor, interrupted: Flag) -> StopReason:
         """Run to the end or to a reason to stop."""
         self._insert_initial()
         while self.store.open_level():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pasidlab import designs
 from pasidlab.errors import PasidlabError
+from pasidlab.output import must_be_writable, write_json
 
 if TYPE_CHECKING:
     from pasidlab.check.findings import CheckResult
@@ -46,7 +46,7 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
 @click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
 @click.option("--property", "properties", multiple=True, metavar="NAME", help="Judge this property only; may be repeated.")
-@click.option("--jobs", type=click.IntRange(1), help="Threads (default: every CPU).")
+@click.option("--jobs", type=click.IntRange(1), help="CPUs to use (default: all).")
 @click.option("--max-states", metavar="N", help="Give up after this many states (K, M, G).")
 @click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part).")
@@ -70,8 +70,10 @@ def check_command(
     """
     from pasidlab.commands.kernel_c import open_design
 
-    if output is not None and not output.endswith(".json"):
-        raise PasidlabError(f"cannot write '{output}'", hint="the file name must end in .json")
+    if output is not None:
+        if not output.endswith(".json"):
+            raise PasidlabError(f"cannot write '{output}'", hint="the file name must end in .json")
+        must_be_writable(output)
     scope = scope_from(cpus, tasks, mms, pasids, events)
     chosen = [
         open_design(name, base=base, config=config, stubs=stub, kernel=kernel, quiet=quiet or as_json)
@@ -81,6 +83,7 @@ def check_command(
     from pasidlab.check.result import Budget
     from pasidlab.commands.progress import Progress
     from pasidlab.report.json import results_json
+    from pasidlab.report.text import verdict_table
 
     wanted_properties(properties)
     budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
@@ -94,6 +97,9 @@ def check_command(
         try:
             for result in found:
                 results.append(result)
+                progress.stop(result.design)
+                if not (as_json or quiet):
+                    _print(result, verbose, whole=bool(names or kernel))
         except (KeyboardInterrupt, PasidlabError) as error:
             ended = error
     if ended and not results:
@@ -105,11 +111,11 @@ def check_command(
             entry["base"], entry["notes"] = design.path.stem.replace("_", "-"), list(design.notes)
             entry["provenance"] = [dict(zip(("function", "place", "why"), row, strict=True)) for row in design.provenance]
     if output:
-        _write(output, document)
+        write_json(output, document)
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(results, quiet, verbose, whole=len(names) > 0 or kernel is not None)
+        click.echo(verdict_table(results))
     if missing := [design.name for design in chosen[len(results) :]]:
         click.echo(f"not explored: {', '.join(missing)}", err=True)
     if isinstance(ended, PasidlabError):
@@ -137,26 +143,17 @@ def exit_code(results: list[CheckResult], complete: bool = True) -> int:
     return 1 if "violated" in verdicts else 3 if "inconclusive" in verdicts or not complete else 0
 
 
-def _write(output: str, document: object) -> None:
-    try:
-        Path(output).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise PasidlabError(f"cannot write {output}: {error.strerror}") from None
-
-
-def _print(results: list[CheckResult], quiet: bool, verbose: bool, whole: bool) -> None:
-    from pasidlab.report.text import result_text, verdict_table
+def _print(result: CheckResult, verbose: bool, whole: bool) -> None:
+    """One design, as soon as it is explored: all about it, or its first counterexample."""
+    from pasidlab.report.text import result_text
     from pasidlab.report.trace import trace_text
 
-    if not quiet:
-        for result in results:
-            if whole:
-                click.echo(result_text(result, verbose=verbose) + "\n")
-            elif result.counterexamples:
-                first = result.counterexamples[0]
-                text = trace_text(first, result.scope_of(first).cpus, verbose=verbose)
-                click.echo(f"{result.design}\n{'=' * len(result.design)}\n{text}\n")
-    click.echo(verdict_table(results))
+    if whole:
+        click.echo(result_text(result, verbose=verbose) + "\n")
+    elif result.counterexamples:
+        first = result.counterexamples[0]
+        text = trace_text(first, result.scope_of(first).cpus, verbose=verbose)
+        click.echo(f"{result.design}\n{'=' * len(result.design)}\n{text}\n")
     sys.stdout.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,29 +16,40 @@ QUIET_SECONDS = 2.0
 
 
 class Progress:
-    """Shows a status line on stderr once an exploration has taken QUIET_SECONDS."""
+    """Status lines on stderr, one for each design whose exploration has taken QUIET_SECONDS."""
 
     def __init__(self) -> None:
         self.status: Status | None = None
+        self.lines: dict[str, str] = {}
+        self.lock = Lock()  # reports of other processes come in a thread of their own
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        if self.status:
-            self.status.stop()
+        self.stop()
+
+    def stop(self, design: str = "") -> None:
+        """Take the lines away, before something else is printed; the next report brings them back, but not that of ``design``."""
+        with self.lock:
+            self.lines.pop(design, None)
+            if self.status:
+                self.status.stop()
+                self.status = None
 
     def update(self, design: str, part: str, report: Report) -> None:
         """One report of the engine."""
         if report.elapsed < QUIET_SECONDS or not sys.stderr.isatty():
             return
-        text = f"{design}, {part}: {progress_text(report)}"
-        if self.status is None:
-            from rich.console import Console
+        with self.lock:
+            self.lines[design] = f"{design}, {part}: {progress_text(report)}"
+            text = "\n".join(self.lines.values())
+            if self.status is None:
+                from rich.console import Console
 
-            self.status = Console(stderr=True).status(text)
-            self.status.start()
-        self.status.update(text)
+                self.status = Console(stderr=True).status(text)
+                self.status.start()
+            self.status.update(text)
 
 
 def progress_text(report: Report) -> str:

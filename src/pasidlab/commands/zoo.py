@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 if TYPE_CHECKING:
     from pasidlab.check.findings import CheckResult
+    from pasidlab.check.processes import Report
+    from pasidlab.check.result import Flag
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ def examine(bug: Bug, jobs: int | None = None) -> Row:
     return Row(bug, check(buggy(bug), bug.scope, jobs=jobs), check(fixed(bug), bug.scope, jobs=jobs))
 
 
+def _side(bug: Bug, _report: Report, interrupted: Flag) -> Row | None:
+    return None if interrupted.is_set() else examine(bug, 1)
+
+
 @click.command("zoo", epilog="Exit codes: 0 every bug caught and every fix holds, 1 otherwise, 2 bad input or usage.")
 @click.argument("name", required=False)
-@click.option("--jobs", type=click.IntRange(1), help="Threads (default: every CPU).")
+@click.option("--jobs", type=click.IntRange(1), help="CPUs to use (default: all).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
     """Historical bugs of FPU and PASID handling: each is caught, its fixed twin holds.
@@ -60,13 +67,17 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
         row = examine(find(name), jobs)
         click.echo(json.dumps(_document(row), indent=2) if as_json else _portrait(row))
         return 0 if row.as_expected else 1
+    from pasidlab.check.processes import available_cpus, side_by_side
+
     rows = []
     if not as_json:
         click.echo(HEADING)
-    for bug in CATALOGUE:
-        rows.append(examine(bug, jobs))
+    for row in side_by_side([partial(_side, bug) for bug in CATALOGUE], jobs or available_cpus()):
+        rows.append(row)
         if not as_json:
-            click.echo(_line(rows[-1]))
+            click.echo(_line(row))
+    if len(rows) < len(CATALOGUE):
+        raise KeyboardInterrupt
     if as_json:
         click.echo(json.dumps({"zoo": [_document(row) for row in rows]}, indent=2))
     else:

@@ -7,6 +7,8 @@ import sys
 
 import click
 
+from pasidlab.output import must_be_writable, write_json
+
 _EPILOG = """
 Examples:
 
@@ -74,23 +76,23 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
 @click.option("--json", "json_file", metavar="FILE", help="Write the summary as JSON (- for stdout).")
 @click.option("--trace", metavar="FILE", help="Write a Perfetto/Chrome trace: a lane per thread and per queue.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
-def run(command: tuple[str, ...], summary: str, json_file: str | None, **chosen: object) -> None:
+def run(command: tuple[str, ...], summary: str, json_file: str | None, **chosen: object) -> int:
     """Run a program that uses Intel DSA on a machine without it.
 
-    ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children,
-    descriptors are
-    carried out on the program's own memory. The program is not changed and everything else runs at native speed.
+    ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children, descriptors are carried
+    out on the program's own memory. The program is not changed and everything else runs at native speed.
     """
     from pasidlab.live.session import Session, options_from
 
+    if json_file and json_file != "-":
+        must_be_writable(json_file)
     session = Session(options_from(chosen))
     status = session.run(list(command))
     report = session.report(status)
     if json_file == "-":
         print(json.dumps(report, indent=2))
     elif json_file:
-        with open(json_file, "w") as file:
-            json.dump(report, file, indent=2)
+        write_json(json_file, report)
     if summary == "text":
         print(session.summary(status), file=sys.stderr)
-    sys.exit(status)
+    return status

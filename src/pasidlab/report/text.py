@@ -15,10 +15,11 @@ MARKS = {"holds": "holds", "violated": "VIOLATED", "inconclusive": "inconclusive
 
 def verdict_table(results: Sequence[CheckResult]) -> str:
     """One line per design."""
-    lines = [f"{'design':<18}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  broken (steps of the shortest counterexample)"]
+    name = max([16, *(len(r.design) for r in results)]) + 2
+    lines = [f"{'design':<{name}}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  broken (steps of the shortest counterexample)"]
     for r in results:
         broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in r.counterexamples)
-        lines.append(f"{r.design:<18}{MARKS[r.verdict]:<13}{r.states:>13,}{r.depth:>6}{r.seconds:>7.1f}  {broken or '-'}")
+        lines.append(f"{r.design:<{name}}{MARKS[r.verdict]:<13}{r.states:>13,}{r.depth:>6}{r.seconds:>7.1f}  {broken or '-'}")
     return "\n".join(lines)
 
 
