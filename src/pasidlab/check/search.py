@@ -27,7 +27,7 @@ from pasidlab.check.result import Budget, Flag, NativeModel, OnProgress, Progres
 from pasidlab.check.store import MOST_STATES, Store
 from pasidlab.check.verdicts import Verdicts
 
-_ROUND = 1 / 4  # successors of a round per state stored: large enough to reuse cache lines, small against the store
+_ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store
 _LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
