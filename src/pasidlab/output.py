@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -20,9 +19,9 @@ def must_be_writable(path: str) -> None:
         raise PasidlabError(f"cannot write {path}: permission denied")
 
 
-def write_json(path: str, document: object) -> None:
-    """Write a document. Raises PasidlabError if the file cannot be written."""
+def write(path: str, text: str) -> None:
+    """Write a file, UTF-8. Raises PasidlabError if it cannot be written."""
     try:
-        Path(path).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise PasidlabError(f"cannot write {path}: {error.strerror}") from None

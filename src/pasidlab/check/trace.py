@@ -351,7 +351,12 @@ def _text_of(file: str) -> tuple[str, ...]:
         return ()
 
 
+def source_text(file: str) -> tuple[str, ...]:
+    """The lines of a source file, or of what was read as one from a mail or a patch; none if it cannot be read."""
+    return REMEMBERED.get(file) or _text_of(file)
+
+
 def source_line(file: str, line: int) -> str:
     """The text of a source line, without its indentation; empty if it cannot be read."""
-    text = REMEMBERED.get(file) or _text_of(file)
+    text = source_text(file)
     return text[line - 1].strip() if 0 < line <= len(text) else ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pasidlab import designs
 from pasidlab.errors import PasidlabError
-from pasidlab.output import must_be_writable, write_json
+from pasidlab.output import must_be_writable, write
 
 if TYPE_CHECKING:
     from pasidlab.check.findings import CheckResult
@@ -51,7 +52,9 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-o", "--output", metavar="FILE.json", help="Write JSON to a file, text to the terminal; replay reads it.")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="FILE",
+              help="Also write the results: a page to step through (.html), JSON for replay (.json), SARIF for code review (.sarif), "
+                   "JUnit for CI (.xml); may be repeated.")  # fmt: skip
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
@@ -61,18 +64,19 @@ def check_command(
     names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...],
     cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
     properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
-    output: str | None, no_merge: bool, no_symmetry: bool, no_forget: bool, quiet: bool, verbose: bool,
+    outputs: tuple[str, ...], no_merge: bool, no_symmetry: bool, no_forget: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Explore designs exhaustively.
 
     Without a name every built-in design is explored and the verdict table printed. Without a scope each is explored in the default
     parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids, --events makes one scope of your own.
     """
+    from pasidlab.commands.formats import FORMATS
     from pasidlab.commands.kernel_c import open_design
 
-    if output is not None:
-        if not output.endswith(".json"):
-            raise PasidlabError(f"cannot write '{output}'", hint="the file name must end in .json")
+    for output in outputs:
+        if Path(output).suffix not in FORMATS:
+            raise PasidlabError(f"cannot write '{output}'", hint=f"the file name must end in {', '.join(FORMATS)}")
         must_be_writable(output)
     scope = scope_from(cpus, tasks, mms, pasids, events)
     chosen = [
@@ -110,8 +114,8 @@ def check_command(
             entry["opened"] = {"name": name, "base": base, "config": list(config), "stubs": list(stub), "kernel": kernel}
             entry["base"], entry["notes"] = design.path.stem.replace("_", "-"), list(design.notes)
             entry["provenance"] = [dict(zip(("function", "place", "why"), row, strict=True)) for row in design.provenance]
-    if output:
-        write_json(output, document)
+    for output in outputs:
+        write(output, FORMATS[Path(output).suffix](results, document))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pasidlab.output import must_be_writable, write_json
+from pasidlab.output import must_be_writable, write
 
 _EPILOG = """
 Examples:
@@ -92,7 +92,7 @@ def run(command: tuple[str, ...], summary: str, json_file: str | None, **chosen:
     if json_file == "-":
         print(json.dumps(report, indent=2))
     elif json_file:
-        write_json(json_file, report)
+        write(json_file, json.dumps(report, indent=2) + "\n")
     if summary == "text":
         print(session.summary(status), file=sys.stderr)
     return status

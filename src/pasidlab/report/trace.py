@@ -51,10 +51,10 @@ class Row:
 
 def trace_text(found: Counterexample, cpus: int, *, verbose: bool = False) -> str:
     """The trace of a counterexample and the sentence it ends with; a column for each CPU that takes part."""
-    acting = sorted({step.cpu for step in found.steps if step.cpu is not None}) or list(range(cpus))
-    told = _Telling(found, verbose)
+    acting = columns(found, cpus)
+    told = Telling(found, verbose)
     rows = list(told.rows())
-    gutter = max((len(_numbers(row.steps)) for row in rows), default=0) + 1
+    gutter = max((len(numbers(row.steps)) for row in rows), default=0) + 1
     width = (WIDTH - gutter - SEPARATE * (len(acting) - 1)) // len(acting)
     page = _Page(acting, gutter, width)
     titles = (" " * SEPARATE).join(f"{f'CPU {c}':<{width}}" for c in acting)
@@ -70,14 +70,24 @@ def trace_text(found: Counterexample, cpus: int, *, verbose: bool = False) -> st
     return "\n".join([*lines, "", *ending(found)])
 
 
+def columns(found: Counterexample, cpus: int) -> list[int]:
+    """The CPUs that take part."""
+    return sorted({step.cpu for step in found.steps if step.cpu is not None}) or list(range(cpus))
+
+
 def ending(found: Counterexample) -> list[str]:
     """The sentence that is violated, what it saw, and the rest of the state."""
     lines = textwrap.wrap(f"VIOLATED {found.property}: {found.sentence}.", WIDTH)
-    looked = [(name, value) for name, value in found.seen if name.split(".")[1] not in MASKS and not name.endswith("_pc")]
+    looked = looked_at(found)
     if looked:
         lines += ["", "It looked at", *_grouped(looked)]
     rest = [entry for entry in found.final if entry not in looked]
     return [*lines, "", "The rest of the state, where it is not 0 or none" if looked else "The state", *_grouped(rest)]
+
+
+def looked_at(found: Counterexample) -> list[tuple[str, str]]:
+    """What the broken promise looked at, and saw; not where execution stands."""
+    return [(name, value) for name, value in found.seen if name.split(".")[1] not in MASKS and not name.endswith("_pc")]
 
 
 def _grouped(entries: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -91,7 +101,7 @@ def _grouped(entries: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
 
 
-class _Telling:
+class Telling:
     """What to tell of a counterexample, row by row."""
 
     def __init__(self, found: Counterexample, verbose: bool) -> None:
@@ -260,7 +270,7 @@ def _changes(row: Row) -> Iterator[Row]:
         yield Row(row.who, "-> " + ", ".join(f"{c.name}={c.new}" for c in told), row.depth + 2)
 
 
-def _numbers(steps: list[int]) -> str:
+def numbers(steps: list[int]) -> str:
     """The steps a row stands for: 4, or 4-6."""
     return "" if not steps else str(steps[0]) if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"
 
@@ -290,7 +300,7 @@ class _Page:
         left = (self.width + SEPARATE) * self.acting.index(row.cpu) if row.cpu is not None else 0
         texts = list(self._wrapped(row, depth, width))
         for n, text in enumerate(texts):
-            yield (f"{_numbers(row.steps) if n == 0 else '':<{self.gutter}}" + " " * left + text).rstrip()
+            yield (f"{numbers(row.steps) if n == 0 else '':<{self.gutter}}" + " " * left + text).rstrip()
 
     def _wrapped(self, row: Row, depth: int, width: int) -> Iterator[str]:
         place = self._place(row, width)
