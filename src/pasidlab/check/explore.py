@@ -77,7 +77,7 @@ class Run:
         if not doubtful:
             return part
         model, limits = exact(built.model), self._limits()
-        most = min(limits.max_states or MOST_STATES_WITHOUT_FORGETTING, MOST_STATES_WITHOUT_FORGETTING)
+        most = limits.max_states or MOST_STATES_WITHOUT_FORGETTING
         remembers = replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
         again, _ = self._explore(remembers, replace(limits, max_states=most))
         return again if again.reason == "complete" else _both(again, part)

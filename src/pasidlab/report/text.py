@@ -53,7 +53,12 @@ def parts_text(result: CheckResult) -> str:
 
 def properties_text(result: CheckResult) -> str:
     """Each property: holds or not, and whether anything put it to the test."""
-    return "\n".join(f"  {p.name:<13} {verdict_of(p):<22} {put_to_the_test(p)}" for p in result.properties)
+    lines = [f"  {p.name:<13} {verdict_of(p):<22} {put_to_the_test(p)}" for p in result.properties]
+    if result.counterexamples and any(p.holds is None for p in result.properties):
+        lines.append("  Not settled, as something else is broken: --property NAME asks for one alone.")
+    elif any(part.reason == "max_states" for part in result.parts):
+        lines.append("  Not settled: --max-states explores more.")
+    return "\n".join(lines)
 
 
 def verdict_of(p: PropertyResult) -> str:
