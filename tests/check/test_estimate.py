@@ -1,10 +1,14 @@
 """What is left of an exploration, as the progress line tells it."""
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
 from pasidlab.check.estimate import remaining
 from pasidlab.check.result import Progress
+from pasidlab.commands import progress
 from pasidlab.commands.progress import progress_text
 
 HILL = [round(1_000_000 * float(np.exp(-(((n - 30) / 9) ** 2)))) for n in range(61)]  # states of each level
@@ -34,3 +38,23 @@ def test_the_line():
 def test_long_ones_are_told_in_minutes_hours_and_days():
     ends = [progress_text(Progress(30, 1, 0, rate, 0, 3, tuple(HILL[:30]))).rsplit(", ", 1)[1] for rate in (1e6, 1e5, 1e3, 10)]
     assert ends == ["8 s", "85 s", "2 h", "10 days"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_for_each_design_being_explored(monkeypatch) -> None:
+    screen, report = Terminal(), Progress(3, 90, 50, 0.0, 10**9, 2.5, (1, 2))
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress.Progress() as shown:
+        shown.update("early", "race", report)
+        assert shown.lines == {}, "nothing in the first two seconds"
+        shown.start -= progress.QUIET_SECONDS
+        shown.update("early", "race", report)
+        shown.update("task-work", "bind", report)
+        assert [line.partition(":")[0] for line in shown.lines.values()] == ["early, race", "task-work, bind"]
+        shown.stop("early")
+        assert list(shown.lines) == ["task-work"]
+    assert "task-work, bind" in screen.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,11 +17,12 @@ QUIET_SECONDS = 2.0
 
 
 class Progress:
-    """Status lines on stderr, one for each design whose exploration has taken QUIET_SECONDS."""
+    """Status lines on stderr, one for each design being explored, once that has taken QUIET_SECONDS."""
 
     def __init__(self) -> None:
         self.status: Status | None = None
         self.lines: dict[str, str] = {}
+        self.start = time.monotonic()
         self.lock = Lock()  # reports of other processes come in a thread of their own
 
     def __enter__(self) -> Progress:
@@ -39,7 +41,7 @@ class Progress:
 
     def update(self, design: str, part: str, report: Report) -> None:
         """One report of the engine."""
-        if report.elapsed < QUIET_SECONDS or not sys.stderr.isatty():
+        if time.monotonic() - self.start < QUIET_SECONDS or not sys.stderr.isatty():
             return
         with self.lock:
             self.lines[design] = f"{design}, {part}: {progress_text(report)}"
