@@ -14,7 +14,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup
-	-$(BIN)/pasidlab check
+	$(BIN)/pasidlab check || test $$? -eq 1  # 1: some designs are violated, which is what they show
 	$(BIN)/python examples/demo_run.py
 
 test: setup
