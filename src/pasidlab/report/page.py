@@ -35,8 +35,9 @@ def results_page(results: Sequence[CheckResult]) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Code that may be broken after dots and brackets."""
-    return Markup("<wbr>").join(re.split(r"(?<=[.(])(?=\w)", text))
+    """Code that may be broken after dots, brackets and arrows, but not inside an arrow."""
+    pieces = re.split(r"(?<=[.(])(?=\w)|(?<=->)(?=\w)", text)
+    return Markup("<wbr>").join(Markup('<span class="arrow">-&gt;</span>').join(piece.split("->")) for piece in pieces)
 
 
 def _trace(found: Counterexample, cpus: int) -> dict[str, Any]:
