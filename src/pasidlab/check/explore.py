@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
 OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
-MOST_STATES_WITHOUT_FORGETTING = 20_000_000
+MOST_STATES_WITHOUT_FORGETTING = 20_000_000  # where forgetting leaves the verdict in doubt ...
+MOST_STATES_TO_SETTLE = 5_000_000  # ... and where it only leaves the other promises open
 MOST_WORDS = 8  # of 64 bits in a packed state
 
 
@@ -68,19 +69,26 @@ class Run:
         """Explore one part; once more without forgetting, for a while, if that alone can tell what holds.
 
         Forgetting may not be relied on where code looks at forgotten contents (``forgotten``), and contents forgotten may break
-        another promise than the one that is broken without. So while nothing is broken all
-        promises hold; but if some are, nothing is said of the others, and what nobody asked for must not be all that is broken.
+        another promise than the one that is broken without. So while nothing is broken all promises hold; but if some are, nothing
+        is said of the others until they are settled without, and what nobody asked for must not be all that is broken.
         """
+        limits = self._limits()
+        part, doubtful = self._explore(built, limits)
+        if doubtful:
+            again = self._without_forgetting(built, replace(limits, max_states=limits.max_states or MOST_STATES_WITHOUT_FORGETTING))
+            return again if again.reason == "complete" else _both(again, part)
+        if part.reason == "complete" and part.error is None and any(p.holds is None for p in part.properties):
+            most = limits.max_states or MOST_STATES_TO_SETTLE
+            again = self._without_forgetting(built, replace(limits, max_states=most, after_violation=None))
+            return again if again.reason == "complete" else part
+        return part
+
+    def _without_forgetting(self, built: Built, limits: Budget) -> PartResult:
         from pasidlab.lang.native import compile_model
 
-        part, doubtful = self._explore(built, self._limits())
-        if not doubtful:
-            return part
-        model, limits = exact(built.model), self._limits()
-        most = limits.max_states or MOST_STATES_WITHOUT_FORGETTING
-        remembers = replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
-        again, _ = self._explore(remembers, replace(limits, max_states=most))
-        return again if again.reason == "complete" else _both(again, part)
+        model = exact(built.model)
+        native = compile_model(model, covered=built.design.sources, symmetric=self.symmetric)
+        return self._explore(replace(built, model=model, native=native), limits)[0]
 
     def _explore(self, built: Built, limits: Budget) -> tuple[PartResult, bool]:
         """Explore one part and replay what it found; and whether some of that does not show without forgetting."""

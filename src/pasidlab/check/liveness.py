@@ -68,7 +68,7 @@ def _lasso(found: SearchResult, replayer: Replayer, graph: Subgraph, members: Nu
     path: list[Packed] = [*path_to(found, source), target, *around[1:]]
     loop = len(path) - 1 - len(around)
     whole = replayer.path(name, SENTENCE, path)
-    return Counterexample(name, SENTENCE, whole.initial, whole.steps, loop=loop)
+    return replayer.finished(Counterexample(name, SENTENCE, whole.initial, whole.steps, loop=loop))
 
 
 def _repeated_faults(replayer: Replayer, packed: set[Packed], name: str, element: int) -> tuple[list[tuple[Packed, Packed]], bool]:

@@ -106,13 +106,13 @@ class Replayer:
         found = self.path(name, "", path)
         state = found.steps[-1].state if found.steps else found.initial
         if by_step:
-            return self._finished(self._broken_by_step(name, found.initial, list(found.steps), state))
+            return self.finished(self._broken_by_step(name, found.initial, list(found.steps), state))
         broken = next((predicate for predicate, _ in self.interpreter.broken(state) if predicate.property == name), None)
         if broken is None:
             raise AssertionError(f"the interpreter does not find {name} violated at the end of the path")
-        return self._finished(replace(found, sentence=broken.sentence))
+        return self.finished(replace(found, sentence=broken.sentence))
 
-    def _finished(self, found: Counterexample) -> Counterexample:
+    def finished(self, found: Counterexample) -> Counterexample:
         """With the state at the end told in words, and what the promise saw in it."""
         state = found.steps[-1].state if found.steps else found.initial
         told = []
@@ -214,7 +214,7 @@ class Replayer:
         else:
             shown = any(predicate.property == abstract.property for predicate, _ in self.interpreter.broken(before[-1]))
         steps = tuple(self.step(outcome, before[n]) for n, (outcome, _) in enumerate(made))
-        return self._finished(replace(abstract, initial=state, steps=steps)) if shown else None
+        return self.finished(replace(abstract, initial=state, steps=steps)) if shown else None
 
     def _closes(self, state: State, first: State, lap: Sequence[Step]) -> bool:
         """Whether going round again and again comes back to a state: contents nobody may rely on may differ in the first laps."""
