@@ -86,9 +86,9 @@ def _finite(name: str, domain: Domain | None, site: Site) -> Domain:
         return domain
     if isinstance(domain, Int) and domain != ANY and domain.bits <= LARGEST_SLOT_BITS:
         return domain
-    shown = name.split(".")[0]
+    shown = name.split(".")[0].split("'")[0]  # not which of several of that name it is
     raise PasidlabError(
         f"local '{shown}' must survive a step boundary in {site.function} but has no small domain",
         position=site.position,
-        hint=f"annotate it where it is assigned: {shown}: Annotated[int, Range(low, high)] = ...",
+        hint=f"say what it can be, in Python '{shown}: Annotated[int, Range(low, high)] = ...', in C 'u8 {shown}'",
     )

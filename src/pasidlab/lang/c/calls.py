@@ -25,7 +25,10 @@ class Calls(Places):
             raise PasidlabError(
                 f"'{plain(target)[:40]}': calls through pointers are outside the C that can be checked", position=self.at(node)
             )
-        name, arguments = text_of(target), [n for n in child(node, "arguments").named_children if n.type != "comment"]
+        return self.called(text_of(target), arguments_of(node), node)
+
+    def called(self, name: str, arguments: list[Node], node: Node) -> Value:
+        """A call of that name, at that place."""
         if name in self.stubs:
             for argument in arguments:
                 self.value(argument)
@@ -37,7 +40,7 @@ class Calls(Places):
                 matched = self._match(pattern, arguments, meaning)
                 if matched is not None:
                     return self._feature(arguments[0]) if meaning.text == "%feature" else self.by_meaning(meaning, matched, self.at(node))
-        place = self._percpu_place(node)
+        place = self._percpu_place(node) if name in self.vocabulary.access else None
         if place is not None:
             return self._access_percpu(place, self.vocabulary.access[name], arguments, node)
         if self.vocabulary.is_ignored(name):
@@ -157,6 +160,11 @@ class Calls(Places):
         text = ast.Call(ast.Name(target), bound, [])
         operand, domain = self.template.call(text, want=self.template.results.get(target) is not None)
         return Value(operand, domain)
+
+
+def arguments_of(call: Node) -> list[Node]:
+    """What a call passes on."""
+    return [n for n in child(call, "arguments").named_children if n.type != "comment"]
 
 
 def _variadic(pattern: Pattern, arguments: list[Node]) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.calls import arguments_of
 from pasidlab.lang.c.expressions import LITERALS, Expressions
 from pasidlab.lang.c.parse import CType, base_type, child, declared, syntax_error, text_of
 from pasidlab.lang.c.values import NO_VALUE, OPAQUE, UNKNOWN, Place, Value, Variable
@@ -20,7 +21,8 @@ _SIMPLE = {"<": 0, "<=": 1, "!=": 0}
 class FunctionCompiler(Expressions):
     """Compiles one C function."""
 
-    loops: list[tuple[str | None, str]]  # where continue and break go
+    loops: list[tuple[str | None, str, int]]  # where continue and break go, and how many guards are outside
+    guards: list[tuple[str, list[Node], Node]]  # what is called at the end of the scopes around: function, arguments, place
     labels: dict[str, str]
     declared: dict[str, int]  # how often each name was
     result: Domain | None = None
@@ -30,7 +32,7 @@ class FunctionCompiler(Expressions):
         function = self.function
         if function.body.has_error:
             raise syntax_error(function.body, function.unit)
-        self.loops, self.labels, self.declared = [], {}, {}
+        self.loops, self.guards, self.labels, self.declared = [], [], {}, {}
         locals_ = []
         for parameter, domain in zip(function.params, params, strict=True):
             if not parameter.name:
@@ -81,9 +83,17 @@ class FunctionCompiler(Expressions):
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
-        outer = dict(self.variables)
+        outer, guards = dict(self.variables), len(self.guards)
         yield
+        if not self.unreachable:
+            self._release(guards)
+        del self.guards[guards:]
         self.variables = outer
+
+    def _release(self, outside: int) -> None:
+        """Leave the scopes of all guards but the first ``outside``."""
+        for name, arguments, node in reversed(self.guards[outside:]):
+            self.called(name, arguments, node)
 
     def statement(self, node: Node) -> None:
         """Compile a statement, unless nothing leads to it."""
@@ -105,8 +115,20 @@ class FunctionCompiler(Expressions):
 
     def _expression_statement(self, node: Node) -> None:
         for item in node.named_children:
-            if item.type != "comment":
+            if item.type == "call_expression" and text_of(child(item, "function")).startswith("guard("):
+                self._guard(item)
+            elif item.type != "comment":
                 self.value(item)
+
+    def _guard(self, node: Node) -> None:
+        """``guard(name)(arguments);`` of linux/cleanup.h."""
+        (name, *_) = [text_of(n) for n in arguments_of(child(node, "function"))] or [""]
+        if name not in self.vocabulary.guards:
+            known = ", ".join(self.vocabulary.guards)
+            self.refuse(node, f"guard({name}) is none the model knows", f"{known}; or call the functions at both ends of the scope")
+        take, give = self.vocabulary.guards[name]
+        self.called(take, arguments_of(node), node)
+        self.guards.append((give, arguments_of(node), node))
 
     def statement_expression(self, node: Node) -> Value:
         """``({ ... })``: its value is that of the last statement."""
@@ -219,7 +241,7 @@ class FunctionCompiler(Expressions):
             self.builder.place(done, at)
 
     def _looped(self, body: Node, again: str, done: str) -> None:
-        self.loops.append((again, done))
+        self.loops.append((again, done, len(self.guards)))
         self.statement(body)
         self.loops.pop()
 
@@ -250,12 +272,15 @@ class FunctionCompiler(Expressions):
     def _break_statement(self, node: Node) -> None:
         if not self.loops:
             self.refuse(node, "break outside a loop")
-        self.builder.emit("jump", self.loops[-1][1], at=self.at(node))
+        _, done, guards = self.loops[-1]
+        self._release(guards)
+        self.builder.emit("jump", done, at=self.at(node))
 
     def _continue_statement(self, node: Node) -> None:
-        target = next((again for again, _ in reversed(self.loops) if again), None)
+        target, guards = next(((again, guards) for again, _, guards in reversed(self.loops) if again), (None, 0))
         if target is None:
             self.refuse(node, "continue outside a loop")
+        self._release(guards)
         self.builder.emit("jump", target, at=self.at(node))
 
     def _label(self, name: str) -> str:
@@ -264,6 +289,8 @@ class FunctionCompiler(Expressions):
         return self.labels[name]
 
     def _goto_statement(self, node: Node) -> None:
+        if self.guards:
+            self.refuse(node, "goto in the scope of a guard", "return, or call the functions at both ends of the scope")
         self.builder.emit("jump", self._label(text_of(child(node, "label"))), at=self.at(node))
 
     def _labeled_statement(self, node: Node) -> None:
@@ -288,7 +315,7 @@ class FunctionCompiler(Expressions):
             self.builder.branch(same.operand, label, following, self.at(case))
             self.builder.place(following, self.at(case))
         self.builder.emit("jump", default, at=at)
-        self.loops.append((None, done))
+        self.loops.append((None, done, len(self.guards)))
         with self._scope():
             for case, label in zip(cases, labels, strict=True):
                 self.builder.place(label, self.at(case))
@@ -304,12 +331,10 @@ class FunctionCompiler(Expressions):
     def _return_statement(self, node: Node) -> None:
         at = self.at(node)
         given = [n for n in node.named_children if n.type != "comment"]
-        if not given:
-            self.builder.emit("return", 0, at=at)
-            return
-        value = self.value(given[0])
+        value = self.value(given[0]) if given else NO_VALUE
+        self._release(0)
         type_ = self.function.result
-        if type_.void and not type_.pointers:
+        if not given or (type_.void and not type_.pointers):
             self.builder.emit("return", 0, at=at)
             return
         if value.view == UNKNOWN:

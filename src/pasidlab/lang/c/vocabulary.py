@@ -105,6 +105,7 @@ class Vocabulary:
     percpu_negated: dict[str, str]
     access: dict[str, str]  # this_cpu_read -> read ...
     calls: dict[str, list[tuple[Pattern, Meaning]]]
+    guards: dict[str, tuple[str, str]]  # what is called at both ends of its scope
     ignored: dict[str, str]
     assembler: tuple[str, ...]
     variables: dict[str, str]
@@ -195,7 +196,8 @@ def vocabulary() -> Vocabulary:
         {name: meaning(right) for name, right in data["values"].items()}, data["structs"],
         {name: meaning(right) for name, right in data["members"].items()}, data["stores"], data["bits"],
         {name: meaning(right) for name, right in data["percpu"].items()}, data["percpu_negated"],
-        {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls, data["ignored"],
+        {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls,
+        {name: (take, give) for name, (take, give) in data["guards"].items()}, data["ignored"],
         tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
         tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
         tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
