@@ -65,11 +65,20 @@ def test_threads_change_nothing(name):
     assert one.unexecuted == two.unexecuted
 
 
+def test_merging_knows_what_unbalanced_masks_leave_possible(tmp_path):
+    """fpregs_unlock() before fpregs_lock(): nothing is masked between them, and the count that is left over is no protection."""
+    path, text = tmp_path / "mine.py", designs.BUILT_IN["late-exclusive"].path.read_text(encoding="utf-8")
+    swapped = text.replace("fpregs_lock()", "%").replace("fpregs_unlock()", "fpregs_lock()").replace("%", "fpregs_unlock()")
+    path.write_text(swapped, encoding="utf-8")
+    broken = [{c.property for c in check(str(path), SCOPES["interrupts"], merged=merged).counterexamples} for merged in (True, False)]
+    assert broken == [{"sound_kernel", "served", "coherent"}] * 2
+
+
 def test_forgetting_hides_no_promise_somebody_asks_for_alone(tmp_path):
     """The PASID is lost over a signal: with contents forgotten that shows as an ENQCMD for nobody, not as a loss."""
     path = tmp_path / "mine.py"
     path.write_text(
-        "def fpu_clear_user_states() -> None:\n    fpregs_lock()\n    init_user_regs()\n    fpregs_mark_activate()\n    fpregs_unlock()\n"
+        "def fpu__clear_user_states() -> None:\n    fpregs_lock()\n    init_user_regs()\n    fpregs_mark_activate()\n    fpregs_unlock()\n"
     )
     signals = scope("preempt migrate softirq signal", cpus=2)
     text = designs.BUILT_IN["early"].path.read_text() + "\n\n" + path.read_text()

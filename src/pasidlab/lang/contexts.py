@@ -50,10 +50,11 @@ def masked(instr: Instr, masks: Masks) -> Masks:
     change = str(instr.args[0])
     if change.startswith("irqs"):
         return replace(masks, irqs_off=change == "irqs_off")
-    step = 1 if change.endswith("off") else -1
-    if change.startswith("preempt"):
-        return replace(masks, preempt=None if masks.preempt is None else masks.preempt + step)
-    return replace(masks, bh=None if masks.bh is None else masks.bh + step)
+    field = change.split("_")[0]
+    count = masks.preempt if field == "preempt" else masks.bh
+    if count is not None:  # enabled more often than disabled is a violation, and changes nothing
+        count = count + 1 if change.endswith("off") else max(count - 1, 0)
+    return replace(masks, preempt=count) if field == "preempt" else replace(masks, bh=count)
 
 
 def _same_or_unknown(a: Masks, b: Masks) -> Masks:
