@@ -46,7 +46,7 @@ static void iommu_sva_bind_device(struct mm_struct *mm)
 {
 	mutex_lock(&pasid_mutex);
 	if (mm->pasid == PASID_DISABLED) {
-		u32 pasid = alloc_pasid(mm);
+		u32 pasid = iommu_alloc_global_pasid();
 
 		attach_device_pasid(mm, pasid);
 		WRITE_ONCE(mm->pasid, pasid);

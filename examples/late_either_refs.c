@@ -26,6 +26,7 @@ static void fpu__pasid_write(u32 pasid)
 
 static void __one_step iommu_pasid_get_task_ref(void)
 {
+	WARN_ON_ONCE(!refcount_read(&current->mm->pasid_refs));
 	refcount_inc(&current->mm->pasid_refs);
 	current->holds_pasid_ref = 1;
 }

@@ -102,7 +102,7 @@ def kernel_fpu_begin() -> None:
     this_cpu.in_kernel_fpu = True
     if not is_kthread(current) and not test_need_fpu_load(current):
         current.need_fpu_load = True
-    cpu_invalidate_fpregs_state()
+    __cpu_invalidate_fpregs_state()
     use_kernel_fpu()
 '''),
     Mutant("kernel_fpu_begin_without_need_load", "owned", SWITCH, '''
@@ -113,7 +113,7 @@ def kernel_fpu_begin() -> None:
     this_cpu.in_kernel_fpu = True
     if not is_kthread(current) and not test_need_fpu_load(current):
         save_fpregs_to_fpstate(current)
-    cpu_invalidate_fpregs_state()
+    __cpu_invalidate_fpregs_state()
     use_kernel_fpu()
 '''),
     Mutant("kernel_fpu_begin_without_flag", "sound_kernel", INTERRUPTS, '''
@@ -124,7 +124,7 @@ def kernel_fpu_begin() -> None:
     if not is_kthread(current) and not test_need_fpu_load(current):
         current.need_fpu_load = True
         save_fpregs_to_fpstate(current)
-    cpu_invalidate_fpregs_state()
+    __cpu_invalidate_fpregs_state()
     use_kernel_fpu()
 '''),
     Mutant("kernel_fpu_end_without_preempt_enable", "sound_kernel", replace(SWITCH, bounds={"softirq": 3}), '''
@@ -145,7 +145,7 @@ def fpu_reset_fpregs() -> None:
 def fpu_reset_fpregs() -> None:
     """The image of the old program stays."""
     fpregs_lock()
-    fpu_invalidate_fpregs_state(current)
+    __fpu_invalidate_fpregs_state(current)
     current.need_fpu_load = True
     fpregs_unlock()
 '''),
@@ -299,7 +299,7 @@ def init_user_regs() -> None:
     this_cpu.msr_pasid = 0
 '''),
     Mutant("clear_user_states_without_restore_of_pasid", "preserved", SIGNAL, '''
-def fpu_clear_user_states() -> None:
+def fpu__clear_user_states() -> None:
     """Supervisor components stay whatever the registers hold."""
     fpregs_lock()
     init_user_regs()
@@ -399,6 +399,29 @@ def dup_mm() -> Mm | None:
         mm.pasid = current.mm.pasid
         mm.portal = current.mm.portal
     return mm
+'''),
+    Mutant("unbind_keeps_the_mm", "no_leak", BIND, '''
+def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
+    """mmdrop() is missing: nobody uses the mm any more, but it never ends."""
+    mutex_lock_sva()
+    pasid_unbound(mm)
+    if detach_device_pasid(pasid):
+        intel_iommu_drain_pasid_prq(pasid)
+    mutex_unlock_sva()
+'''),
+    Mutant("exit_keeps_the_mm", "no_leak", BIND, '''
+def exit_mm() -> None:
+    """mmput() is missing."""
+    deactivate_mm(current.mm)
+    current.mm = NULL
+'''),
+    Mutant("tear_down_without_flush", "no_stale", BIND, '''
+def intel_pasid_tear_down_entry(pasid: int, fault_ignore: bool) -> None:
+    """The PASID cache and the IOTLB keep what they hold."""
+    entry = pasid_entry(pasid)
+    entry.present = False
+    entry.mm = NULL
+    entry.fault_disabled = fault_ignore
 '''),
     Mutant("sva_lock_not_released", "sound_kernel", BIND, '''
 def mutex_unlock_sva() -> None:

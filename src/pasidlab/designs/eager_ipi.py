@@ -17,7 +17,7 @@ from pasidlab.lang.declare import (
     preempt_enable,
     wait_until,
 )
-from pasidlab.linux.fpu import fpu_invalidate_fpregs_state, test_need_fpu_load
+from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state, test_need_fpu_load
 from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.linux.mm import mmdrop
 from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid
@@ -25,7 +25,7 @@ from pasidlab.linux.task import Mm, Task
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu, wrmsr_pasid
 from pasidlab.machine.device import intel_iommu_drain_pasid_prq
-from pasidlab.machine.iommu import PASIDS, pasid_entry
+from pasidlab.machine.iommu import iommu_alloc_global_pasid, iommu_free_global_pasid
 
 
 def update_pasid() -> None:
@@ -52,7 +52,7 @@ def edit_image(task: Task, value: int) -> None:
     """get_xsave_addr() after setting XSTATE_BV; last_cpu is reset if the value changes."""
     task.bv_pasid = True
     if task.image_pasid != value:
-        fpu_invalidate_fpregs_state(task)
+        __fpu_invalidate_fpregs_state(task)
         task.image_pasid = value
 
 
@@ -99,21 +99,11 @@ def all_ipis_done() -> bool:
     return True
 
 
-@instruction
-def alloc_pasid(mm: Mm) -> int:
-    """intel_svm_alloc_pasid(): the mm does not show it yet."""
-    for pasid in range(1, PASIDS + 1):
-        if not pasid_entry(pasid).allocated:
-            pasid_entry(pasid).allocated = True
-            return pasid
-    return 0
-
-
 def iommu_sva_bind_device(mm: Mm) -> None:
-    """intel_svm_bind_mm(): the table entry first, then load_pasid()."""
+    """intel_svm_bind_mm(): the number (ioasid_alloc()), the table entry, and only then mm->pasid and load_pasid()."""
     mutex_lock_sva()
     if mm.pasid == 0:
-        pasid = alloc_pasid(mm)
+        pasid = iommu_alloc_global_pasid()
         attach_device_pasid(mm, pasid)
         mm.pasid = pasid
         load_pasid(mm)
@@ -129,7 +119,7 @@ def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:
         intel_iommu_drain_pasid_prq(pasid)
         unpublish(mm)
         load_pasid(mm)
-        pasid_entry(pasid).allocated = False
+        iommu_free_global_pasid(pasid)
         mmdrop(mm)
     mutex_unlock_sva()
 

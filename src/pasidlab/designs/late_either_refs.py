@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pasidlab.lang.declare import entry, instruction, local_irq_enable
 from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock, get_xsave_addr
-from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
+from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva, warn_on_once
 from pasidlab.linux.mm import mm_pasid_drop, mmdrop
 from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid, iommu_alloc_mm_data
 from pasidlab.linux.task import Mm
@@ -53,7 +53,8 @@ def fpu__pasid_write(pasid: int) -> None:
 
 @instruction
 def iommu_pasid_get_task_ref() -> None:
-    """The task holds one reference of its mm's PASID."""
+    """The task holds one reference of its mm's PASID. refcount_inc() from 0 warns."""
+    warn_on_once(current.mm.pasid_refs == 0)
     current.mm.pasid_refs += 1
     current.holds_pasid_ref = True
 

@@ -7,7 +7,7 @@ memory and invalidate any preserved copies (by zapping last_cpu)."
 from __future__ import annotations
 
 from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_unlock, fpu_invalidate_fpregs_state, get_xsave_addr
+from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, get_xsave_addr
 from pasidlab.linux.traps import gp_user_force_sig_segv
 from pasidlab.machine.ambient import current
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
@@ -43,5 +43,5 @@ def fpu__pasid_write(pasid: int) -> None:
         current.bv_pasid = True
         state = get_xsave_addr(current)
         state.image_pasid = pasid | MSR_IA32_PASID_VALID
-        fpu_invalidate_fpregs_state(current)
+        __fpu_invalidate_fpregs_state(current)
     fpregs_unlock()

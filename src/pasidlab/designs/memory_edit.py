@@ -6,7 +6,7 @@ Under fpregs_lock(): save the registers if they are live, edit the image, set TI
 from __future__ import annotations
 
 from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_unlock, fpu_invalidate_fpregs_state, save_fpregs_to_fpstate
+from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, save_fpregs_to_fpstate
 from pasidlab.linux.traps import gp_user_force_sig_segv, mm_valid_pasid
 from pasidlab.machine.ambient import current
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID
@@ -45,5 +45,5 @@ def begin_update_one_xsave_feature() -> None:
 def finish_update_one_xsave_feature() -> None:
     """The registers will be loaded from it."""
     current.need_fpu_load = True
-    fpu_invalidate_fpregs_state(current)
+    __fpu_invalidate_fpregs_state(current)
     fpregs_unlock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import NULL, enter, entry, instruction, require, unreachable, user, wait_until
-from pasidlab.linux.fpu import fpu_drop
+from pasidlab.linux.fpu import fpu__drop
 from pasidlab.linux.mm import mmput
 from pasidlab.linux.sva import drop_file, idxd_cdev_release
 from pasidlab.linux.task import TASK_DEAD, Mm
@@ -65,7 +65,7 @@ def exit_files() -> None:
 
 def exit_thread() -> None:
     """exit_thread(): drops the FPU registers."""
-    fpu_drop()
+    fpu__drop()
 
 
 def do_task_dead() -> None:

@@ -56,13 +56,13 @@ def fpregs_deactivate(task: Task) -> None:
     this_cpu.fpregs_owner = NULL
 
 
-def cpu_invalidate_fpregs_state() -> None:
-    """__cpu_invalidate_fpregs_state(): the registers hold nobody's copy."""
+def __cpu_invalidate_fpregs_state() -> None:
+    """The registers hold nobody's copy."""
     this_cpu.fpregs_owner = NULL
 
 
-def fpu_invalidate_fpregs_state(task: Task) -> None:
-    """__fpu_invalidate_fpregs_state(): no CPU holds a copy of this task's image."""
+def __fpu_invalidate_fpregs_state(task: Task) -> None:
+    """No CPU holds a copy of this task's image."""
     task.last_cpu = NULL
 
 
@@ -136,7 +136,7 @@ def kernel_fpu_begin() -> None:
     if not is_kthread(current) and not test_need_fpu_load(current):
         current.need_fpu_load = True
         save_fpregs_to_fpstate(current)
-    cpu_invalidate_fpregs_state()
+    __cpu_invalidate_fpregs_state()
     use_kernel_fpu()
 
 
@@ -153,6 +153,13 @@ def kernel_fpu_end() -> None:
     preempt_enable()
 
 
+def fpregs_lock_and_load() -> None:
+    """fpregs_lock_and_load() since v6.6 (user shadow stacks): the registers are the truth, and stay so until fpregs_unlock()."""
+    fpregs_lock()
+    if test_need_fpu_load(current):
+        fpregs_restore_userregs()
+
+
 def fpu_sync_fpstate() -> None:
     """fpu_sync_fpstate(): the image of current is brought up to date; the registers stay the truth."""
     fpregs_lock()
@@ -161,10 +168,15 @@ def fpu_sync_fpstate() -> None:
     fpregs_unlock()
 
 
+def fpstate_reset(task: Task) -> None:
+    """fpstate_reset(): back to the fpstate inside struct fpu, with default sizes and features."""
+    task.guest_fpstate = False
+
+
 def fpu_clone(child: Task) -> None:
     """fpu_clone(), v6.12: the child gets the parent's registers, without the PASID (dc7507ddce59)."""
     child.last_cpu = NULL
-    child.guest_fpstate = False
+    fpstate_reset(child)
     child.need_fpu_load = True
     fpregs_lock()
     if current.need_fpu_load:
@@ -177,7 +189,7 @@ def fpu_clone(child: Task) -> None:
 def fpu_reset_fpregs() -> None:
     """fpu_reset_fpregs(): the image becomes init_fpstate (legacy area and header only), the registers nobody's copy."""
     fpregs_lock()
-    fpu_invalidate_fpregs_state(current)
+    __fpu_invalidate_fpregs_state(current)
     reset_header(current)
     current.need_fpu_load = True
     fpregs_unlock()
@@ -192,19 +204,19 @@ def reset_header(task: Task) -> None:
 
 def fpu_flush_thread() -> None:
     """fpu_flush_thread(): exec."""
-    current.guest_fpstate = False
+    fpstate_reset(current)
     fpu_reset_fpregs()
 
 
-def fpu_drop() -> None:
-    """fpu__drop(): exit of current."""
+def fpu__drop() -> None:
+    """Exit of current."""
     preempt_disable()
     fpregs_deactivate(current)
     preempt_enable()
 
 
-def fpu_clear_user_states() -> None:
-    """fpu__clear_user_states(): user components to INIT, PASID kept; for a signal handler, and after a failed restore."""
+def fpu__clear_user_states() -> None:
+    """User components to INIT, PASID kept; for a signal handler, and after a failed restore."""
     fpregs_lock()
     if not fpregs_state_valid(current, this_cpu):
         restore_fpregs_from_fpstate(current, XFEATURE_MASK_PASID)

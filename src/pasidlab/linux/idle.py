@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import NULL, require, rule
+from pasidlab.linux.mm import mmget, mmput
 from pasidlab.linux.task import Mm
 from pasidlab.machine.ambient import current, this_cpu
 
@@ -20,15 +21,15 @@ def kthread_use_mm(mm: Mm) -> None:
     """A kernel thread on this CPU borrows an address space (mmget)."""
     require(current is None and this_cpu.schedule_pc == 0 and this_cpu.softirq_pc == 0 and this_cpu.hardirq_pc == 0)
     require(this_cpu.kthread_mm is None and mm.mm_users != 0)
-    mm.mm_users += 1
+    mmget(mm)
     this_cpu.kthread_mm = mm
     this_cpu.loaded_mm = mm
 
 
 @rule(event="kthread")
 def kthread_unuse_mm() -> None:
-    """And gives it back; it is not the last user, whose mmput() would have to sleep."""
+    """And gives it back: mmput(), perhaps as the last user, in one step."""
     require(current is None and this_cpu.kthread_mm is not None)
-    require(this_cpu.kthread_mm.mm_users > 1)
-    this_cpu.kthread_mm.mm_users -= 1
+    mm = this_cpu.kthread_mm
     this_cpu.kthread_mm = NULL
+    mmput(mm)

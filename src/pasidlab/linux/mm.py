@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import each, instruction, pick, reached, require
+from pasidlab.lang.declare import each, instruction, pick, require
 from pasidlab.linux.task import Mm
-from pasidlab.machine.iommu import intel_pasid_tear_down_entry, pasid_entry
+from pasidlab.machine.iommu import intel_pasid_tear_down_entry, iommu_free_global_pasid, pasid_entry
 
 
 def mm_is_free() -> bool:
@@ -69,15 +69,14 @@ def intel_mm_release(mm: Mm) -> None:
 @instruction
 def mmdrop(mm: Mm) -> None:
     """mmdrop(): the last reference runs __mmdrop(), and that mm_pasid_drop() (2667ed10d9f0)."""
-    if mm.mm_count == 1 and mm.pasid != 0:
-        reached("no_leak")
+    if mm.mm_count == 1:
         mm_pasid_drop(mm)
     mm.mm_count -= 1
 
 
 @instruction
 def mm_pasid_drop(mm: Mm) -> None:
-    """mm_pasid_drop(): the number is free for the next process."""
-    reached("no_stale")
-    pasid_entry(mm.pasid).allocated = False
-    mm.pasid = 0
+    """mm_pasid_drop(): the mm gives its PASID back, if it has one."""
+    if mm.pasid != 0:
+        iommu_free_global_pasid(mm.pasid)
+        mm.pasid = 0

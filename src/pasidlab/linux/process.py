@@ -43,8 +43,16 @@ def clone_thread() -> None:
 @user(event="exec")
 def exec_program() -> None:
     """execve(2); de_thread() has already killed the other threads."""
-    require(not current.at_enqcmd and not current.in_handler and current.mm.mm_users == 1)
+    require(not current.at_enqcmd and not current.in_handler and is_last_thread())
     enter(sys_execve)
+
+
+def is_last_thread() -> bool:
+    """No other task runs in this address space. (A kernel thread may have borrowed it.)"""
+    for task in each(Task):
+        if task is not current and task.mm is current.mm:
+            return False
+    return True
 
 
 @entry("syscall")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pasidlab.lang.arrivals import EXIT_TO_USER
 from pasidlab.lang.declare import each, index, never, pending, stuck
 from pasidlab.linux.locks import locks
-from pasidlab.linux.task import TASK_DEAD, TASK_RUNNING, Mm, Task
+from pasidlab.linux.task import TASK_DEAD, TASK_RUNNING, File, Mm, Task
 from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu
 from pasidlab.machine.iommu import PasidEntry, pasid_entry
 
@@ -64,28 +65,49 @@ def lost_registers(cpu: Cpu) -> bool:
     )
 
 
-@never("no_leak", "nobody uses an address space any more, but its PASID or table entry is still there")
-def left_behind(mm: Mm, entry: PasidEntry) -> bool:
-    """A free mm has no entry, and its number is free, or by now somebody else's: the mm_struct may still say it (v6.3 to v6.7)."""
-    if mm.mm_count != 0:
+@never("no_leak", "nobody uses an address space any more, but it still has its PASID")
+def number_left_behind(mm: Mm) -> bool:
+    """Its number is free, or by now somebody else's: a free mm_struct may still say it (v6.3 to v6.7)."""
+    if mm.pasid == 0 or not pasid_entry(mm.pasid).allocated or somebody_uses(mm) or somebody_in_kernel():
         return False
-    if mm.pasid != 0 and pasid_entry(mm.pasid).allocated and not somebody_has(mm.pasid):
-        return True
-    return entry.present and entry.mm is mm
+    for other in each(Mm):
+        if other.pasid == mm.pasid and somebody_uses(other):
+            return False
+    return True
 
 
-def somebody_has(pasid: int) -> bool:
-    """Whether the number belongs to an address space that is alive."""
-    for mm in each(Mm):
-        if mm.mm_count != 0 and mm.pasid == pasid:
+@never("no_leak", "nobody uses an address space any more, but its table entry is still there")
+def entry_left_behind(entry: PasidEntry) -> bool:
+    """The IOMMU would translate through the page tables of nobody."""
+    return entry.present and not somebody_in_kernel() and not somebody_uses(entry.mm)
+
+
+def somebody_uses(mm: Mm | None) -> bool:
+    """A task runs in it, a kernel thread has borrowed it, or a device is open on its behalf: whatever its counters say."""
+    for task in each(Task):
+        if task.mm is mm:
+            return True
+    for cpu in each(Cpu):
+        if cpu.kthread_mm is mm:
+            return True
+    for file in each(File):
+        if file.mm is mm:
             return True
     return False
 
 
-@never("no_stale", "a PASID that was freed is still in the PASID table or in the device")
+def somebody_in_kernel() -> bool:
+    """A task is half way through something that may give up its last use: it is neither dead nor at the gate to user mode."""
+    for task in each(Task):
+        if task.pc > EXIT_TO_USER and (task.state != TASK_DEAD or task.on_cpu):
+            return True
+    return False
+
+
+@never("no_stale", "a PASID that was freed is still in the PASID table, in the IOMMU or in the device")
 def freed_but_in_use(entry: PasidEntry) -> bool:
-    """A free number is nowhere."""
-    return not entry.allocated and (entry.present or entry.in_flight)
+    """A free number is nowhere: not in the table nor cached from it, nor in a descriptor or page request under way."""
+    return not entry.allocated and (entry.present or entry.cached or entry.in_flight or entry.page_request)
 
 
 @never("no_stale", "a PASID that was freed is still in the MSR of a CPU in user mode")

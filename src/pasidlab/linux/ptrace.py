@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import choose, each, enter, entry, instruction, pick, release, require, take, user, wait_until
-from pasidlab.linux.fpu import fpu_invalidate_fpregs_state
+from pasidlab.lang.declare import check, choose, each, enter, entry, instruction, pick, release, require, take, user, wait_until
+from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state
 from pasidlab.linux.signal import copy_uabi_to_xstate
 from pasidlab.linux.task import TASK_RUNNING, TASK_TRACED, Task
 from pasidlab.machine.ambient import current
@@ -12,8 +12,7 @@ from pasidlab.machine.cpu import INIT, USER_DATA
 
 @user(event="ptrace")
 def stop_for_tracer() -> None:
-    """The task meets a breakpoint."""
-    require(not current.at_enqcmd)
+    """A tracer stops the task, wherever it is (PTRACE_INTERRUPT)."""
     enter(ptrace_stop)
 
 
@@ -26,17 +25,18 @@ def ptrace_stop() -> None:
 
 @user(event="ptrace")
 def ptrace_setregset() -> None:
-    """PTRACE_SETREGSET and PTRACE_CONT by another task."""
+    """PTRACE_GETREGSET, PTRACE_SETREGSET and PTRACE_CONT by another task."""
     require(not current.at_enqcmd)
     enter(sys_ptrace)
 
 
 @entry("syscall")
 def sys_ptrace() -> None:
-    """ptrace_freeze_traced(), wait_task_inactive(), xstateregs_set(), and the target goes on."""
+    """ptrace_freeze_traced(), wait_task_inactive(), xstateregs_get(), xstateregs_set(), and the target goes on."""
     if not somebody_is_traced():
         return
     target = freeze_traced()
+    xstateregs_get(target)
     fpu_force_restore(target)
     set_user_components(target, choose(INIT, USER_DATA))
     unfreeze_traced(target)
@@ -59,9 +59,16 @@ def freeze_traced() -> Task:
     return target
 
 
+@instruction
+def xstateregs_get(target: Task) -> None:
+    """copy_xstate_to_uabi_buf() of the image; sync_fpstate() has nothing to do, the target is not current."""
+    shown = target.image_user if target.bv_user else INIT
+    check("preserved", shown == target.expected_user, "a tracer is shown registers the task did not have")
+
+
 def fpu_force_restore(target: Task) -> None:
     """fpu_force_restore(): the image will be loaded whatever some CPU still holds."""
-    fpu_invalidate_fpregs_state(target)
+    __fpu_invalidate_fpregs_state(target)
 
 
 @instruction

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pasidlab.lang.declare import check, choose, enter, entry, event, instruction, maybe, pause, require, user
 from pasidlab.linux.exit import do_exit
 from pasidlab.linux.fpu import (
+    __fpu_invalidate_fpregs_state,
     fpregs_deactivate,
     fpregs_lock,
     fpregs_mark_activate,
     fpregs_restore_userregs,
     fpregs_unlock,
-    fpu_clear_user_states,
-    fpu_invalidate_fpregs_state,
+    fpu__clear_user_states,
     restore_fpregs_from_fpstate,
 )
 from pasidlab.linux.task import Task
@@ -26,7 +26,7 @@ def arch_do_signal_or_restart() -> None:
     """handle_signal(): the frame is written, then the handler starts with user components in INIT."""
     copy_fpstate_to_sigframe()
     push_frame()
-    fpu_clear_user_states()
+    fpu__clear_user_states()
     current.expected_user = INIT
 
 
@@ -79,7 +79,7 @@ def sys_rt_sigreturn() -> None:
     if restored:
         pop_frame()
     else:
-        fpu_clear_user_states()
+        fpu__clear_user_states()
         lose_frame()
         force_sig_segv()
 
@@ -153,7 +153,7 @@ def restore_slow_path() -> bool:
     if not current.need_fpu_load:
         xsaves(current, XFEATURE_MASK_FPSTATE)
         current.need_fpu_load = True
-    fpu_invalidate_fpregs_state(current)
+    __fpu_invalidate_fpregs_state(current)
     fpregs_deactivate(current)
     fpregs_unlock()
     if event("fault") and maybe():

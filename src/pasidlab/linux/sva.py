@@ -5,23 +5,18 @@ The mm owns its PASID for life (701fac40384f): unbinding tears the table entry d
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import NULL, each, enter, entry, instruction, require, unreachable, user
+from pasidlab.lang.declare import NULL, each, enter, entry, instruction, require, user
 from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.linux.mm import mmdrop, mmgrab
 from pasidlab.linux.task import TASK_DEAD, File, Mm, Task
 from pasidlab.machine.ambient import current
 from pasidlab.machine.device import idxd_device_drain_pasid, intel_iommu_drain_pasid_prq
-from pasidlab.machine.iommu import PASIDS, intel_pasid_setup_first_level, intel_pasid_tear_down_entry, pasid_entry
-
-
-@instruction
-def iommu_alloc_global_pasid() -> int:
-    """ida_alloc_range(&iommu_global_pasid_ida): the lowest free number."""
-    for pasid in range(1, PASIDS + 1):
-        if not pasid_entry(pasid).allocated:
-            pasid_entry(pasid).allocated = True
-            return pasid
-    unreachable()
+from pasidlab.machine.iommu import (
+    intel_pasid_setup_first_level,
+    intel_pasid_tear_down_entry,
+    iommu_alloc_global_pasid,
+    pasid_entry,
+)
 
 
 @instruction
@@ -91,14 +86,17 @@ def new_file() -> File | None:
 
 
 @instruction
-def install_file(file: File) -> None:
-    """fd_install() and mmap(): all threads of the process have the file and its portal."""
+def install_file(file: File) -> bool:
+    """fd_install() and mmap(): all threads of the process have the file and its portal. False: another thread was first."""
     file.pasid = current.mm.pasid
+    if current.file is not None:
+        return False
     for task in each(Task):
         if task.mm is current.mm and task.state != TASK_DEAD:
             task.file = file
             file.refs += 1
     current.mm.portal = True
+    return True
 
 
 @user(event="bind")
@@ -110,14 +108,15 @@ def open_device() -> None:
 
 @entry("syscall")
 def idxd_cdev_open() -> None:
-    """idxd_cdev_open(), then idxd_cdev_mmap(). A second thread that opens at the same time gives up."""
+    """idxd_cdev_open(), then idxd_cdev_mmap(). A process keeps one file: a thread that comes second closes its own again."""
     if current.file is not None or current.mm.portal:
         return
     file = new_file()
     if file is None:
         return
     iommu_sva_bind_device(current.mm)
-    install_file(file)
+    if not install_file(file):
+        idxd_cdev_release(file)
 
 
 @user(event="unbind")
@@ -137,7 +136,10 @@ def sys_close() -> None:
 
 @instruction
 def uninstall_file() -> File | None:
-    """The file leaves the process's file table; who takes the last reference gets it."""
+    """The file leaves the process's file table, its portal the address space; who takes the last reference gets it.
+
+    From here on no thread of the process may expect its ENQCMD to get through.
+    """
     file = current.file
     if file is None:
         return None
@@ -145,6 +147,7 @@ def uninstall_file() -> File | None:
         if task.file is file and task.mm is current.mm:
             task.file = NULL
             file.refs -= 1
+            task.entitled = False
     if current.mm is file.mm:
         current.mm.portal = False
     return file if file.refs == 0 else None

@@ -120,6 +120,8 @@ def enqcmd() -> None:
     if (this_cpu.msr_pasid & MSR_IA32_PASID_VALID) == 0:
         if current.at_enqcmd and current.entitled:
             repeated("served")
+        if current.mm.pasid == 0:
+            reached("refused")
         current.at_enqcmd = True
         current.entitled = current.mm.portal
         enter(exc_general_protection)

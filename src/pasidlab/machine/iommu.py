@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pasidlab.lang.declare import NULL, Range, at, instruction, size, struct
+from pasidlab.lang.declare import NULL, Range, at, instruction, reached, size, struct, unreachable
 
 if TYPE_CHECKING:
     from pasidlab.linux.task import Mm
@@ -32,6 +32,24 @@ class PasidEntry:
 def pasid_entry(pasid: int) -> PasidEntry:
     """The entry of a PASID (from 1)."""
     return at(PasidEntry, pasid - 1)
+
+
+@instruction
+def iommu_alloc_global_pasid() -> int:
+    """ida_alloc_range(&iommu_global_pasid_ida) (v6.12 drivers/iommu/iommu.c): the lowest free number."""
+    for pasid in range(1, PASIDS + 1):
+        if not pasid_entry(pasid).allocated:
+            pasid_entry(pasid).allocated = True
+            return pasid
+    unreachable()
+
+
+@instruction
+def iommu_free_global_pasid(pasid: int) -> None:
+    """ida_free(): the number is free for the next process."""
+    reached("no_leak")
+    reached("no_stale")
+    pasid_entry(pasid).allocated = False
 
 
 @instruction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import enter, entry, local_irq_disable, local_irq_enable, require, user
-from pasidlab.linux.fpu import cpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, save_fpregs_to_fpstate, use_kernel_fpu
+from pasidlab.linux.fpu import __cpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, save_fpregs_to_fpstate, use_kernel_fpu
 from pasidlab.machine.ambient import current, this_cpu
 
 
@@ -40,7 +40,7 @@ def kernel_fpu_begin_locked() -> None:
     if not current.need_fpu_load:
         current.need_fpu_load = True
         save_fpregs_to_fpstate(current)
-    cpu_invalidate_fpregs_state()
+    __cpu_invalidate_fpregs_state()
     use_kernel_fpu()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import choose
-from pasidlab.linux.fpu import fpu_clear_user_states
+from pasidlab.linux.fpu import fpu__clear_user_states
 from pasidlab.linux.signal import (
     FAST_PATH,
     SLOW_PATH,
@@ -31,6 +31,6 @@ def fixed_sys_rt_sigreturn() -> None:
     if restored:
         pop_frame()
     else:
-        fpu_clear_user_states()
+        fpu__clear_user_states()
         lose_frame()
         force_sig_segv()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.linux.fpu import fpu_invalidate_fpregs_state
+from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state
 from pasidlab.linux.task import Task
 
 
@@ -12,4 +12,4 @@ def fpu_force_restore(target: Task) -> None:
 
 def fixed_fpu_force_restore(target: Task) -> None:
     """last_cpu is reset."""
-    fpu_invalidate_fpregs_state(target)
+    __fpu_invalidate_fpregs_state(target)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pasidlab.lang.declare import event, maybe
 from pasidlab.linux.fpu import (
+    __fpu_invalidate_fpregs_state,
     fpregs_deactivate,
     fpregs_lock,
     fpregs_mark_activate,
     fpregs_unlock,
-    fpu_invalidate_fpregs_state,
     restore_fpregs_from_fpstate,
 )
 from pasidlab.linux.signal import copy_uabi_to_xstate
@@ -34,7 +34,7 @@ def fixed_restore_slow_path() -> bool:
 
 def finish_slow_path() -> bool:
     """The rest is the same."""
-    fpu_invalidate_fpregs_state(current)
+    __fpu_invalidate_fpregs_state(current)
     fpregs_deactivate(current)
     fpregs_unlock()
     if event("fault") and maybe():
