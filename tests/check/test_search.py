@@ -101,6 +101,13 @@ def test_max_memory_is_never_exceeded(most):
     assert result.peak_bytes <= most
 
 
+def test_the_end_of_the_machines_memory_is_an_end(monkeypatch):
+    left = iter([1 << 40] * 20)
+    monkeypatch.setattr("pasidlab.check.search.available_memory", lambda: next(left, 0))
+    result = search(lazyreg(3))
+    assert result.reason == "max_memory" and 0 < result.depth_completed < 35
+
+
 def test_timeout():
     result = search(lazyreg(3), budget=Budget(timeout=0.0))
     assert (result.reason, result.states, result.depth_completed) == ("timeout", 1, -1)

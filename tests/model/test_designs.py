@@ -85,7 +85,7 @@ def test_native_code_agrees_with_the_interpreter(name: str) -> None:
 def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
     scope = DEFAULT_PARTS["life"]
     broken = check("early", scope)
-    assert {c.property: len(c.steps) for c in broken.counterexamples} == {"served": 61}
+    assert {c.property: len(c.steps) for c in broken.counterexamples} == {"served": 62}
     trace = broken.counterexample("served").steps
     assert [s.action for s in trace if s.context == "user"] == ["open_device", "enqcmd", "enqcmd", "exec_program", "open_device", "enqcmd"]
     mended = tmp_path / "mended.py"
@@ -125,6 +125,24 @@ def test_a_bounded_event_happens_that_often() -> None:
     assert check("early", DEFAULT_PARTS["life"].with_events(["+exec:1"])).verdict == "violated"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["preempt:256"], "preempt:256 is more than 255\n  hint: without a count preempt may happen for ever"),
+        ([" "], "--events names no event"),
+        (["preempt", "exek"], "unknown event 'exek'\n  hint: did you mean 'exec'?"),
+    ],
+)
+def test_events_that_cannot_be(words: list[str], message: str) -> None:
+    with pytest.raises(PasidlabError) as error:
+        SMALL.with_events(words)
+    assert message in str(error.value)
+
+
+def test_all_events_may_be_bounded_at_once() -> None:
+    assert SMALL.with_events(["all:2"]).bounds == dict.fromkeys(EVENTS, 2)
+
+
 def test_a_budget_ends_inconclusive() -> None:
     from pasidlab.check.result import Budget
 
@@ -146,6 +164,12 @@ FIXUP = "def try_fixup_enqcmd_gp() -> bool:\n"
         (FIXUP + "    while True:\n        pass\n    return True\n", "this step never ends"),
         (FIXUP + "    current.mm.pasid = 9\n    return True\n", "9 stored to Mm.pasid, whose domain is 0..1"),
         (FIXUP + "    return try_fixup_enqcmd_gp()\n", "recursion"),
+        (FIXUP + "    wrmsr_pasid(1 << 40)\n    return True\n", "bad.py:2:5: 1099511627776 stored to Cpu.msr_pasid"),
+        ("def try_fixup_enqcmd_gp() -> None:\n    pass\n", "bad.py:1:1: try_fixup_enqcmd_gp returns nothing where "),
+        ("def mmput() -> None:\n    pass\n", "bad.py:1:1: mmput takes 0 arguments, 1 given where "),
+        ("try_fixup_enqcmd_gp = lambda: True\n", "bad.py:1:1: a lambda is not part of the language\n  hint: write def try_"),
+        ("async def try_fixup_enqcmd_gp() -> bool:\n    return True\n", "bad.py:1:1: 'async def try_fixup_enqcmd_gp() -> bool:' at module"),
+        ("", "bad.py replaces nothing\n  hint: define a kernel function in it"),
     ],
 )
 def test_bad_designs_are_errors_at_their_place(tmp_path: Path, text: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,7 @@ class Run:
             what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         replayer = Replayer(Interpreter(model, symmetric=self.symmetric))
-        error, broken = _model_error(found, replayer), _counterexamples(found, replayer)
+        error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer)
         if "served" in self.wanted and found.again and not any(c.property == "served" for c in broken):
             broken += self._liveness(built, limits)
         doubtful = any(native.properties[bit] == LOOKED_AT.name for bit in found.violations)
@@ -161,14 +161,15 @@ def _counterexamples(found: SearchResult, replayer: Replayer) -> list[Counterexa
     return result
 
 
-def _model_error(found: SearchResult, replayer: Replayer) -> ModelError | None:
-    """The model error nearest to the beginning."""
+def _model_error(found: SearchResult, replayer: Replayer, sources: Sequence[str]) -> ModelError | None:
+    """The model error nearest to the beginning, at the line of the design that leads there."""
     from pasidlab.check.graph import path_to
 
     if found.error is None:
         return None
     way, failure = replayer.error(path_to(found, found.error.state, found.error.depth))
-    return ModelError(failure.sentence, failure.site, way)
+    site = next((s for s in failure.site.chain() if s.position.file in sources), failure.site)
+    return ModelError(failure.sentence, site, way)
 
 
 def _property_result(name: str, found: SearchResult, broken: list[Counterexample], proved: bool) -> PropertyResult:

@@ -32,6 +32,7 @@ EVENTS: dict[str, str] = {
 }
 """Every event and what it is."""
 
+MOST_COUNTED = 255  # each count left is a state of its own
 DEFAULT_EVENTS = frozenset({"preempt", "migrate", "softirq", "ipi", "exec", "exit", "bind", "unbind", "device"})
 LIMITS = {"cpus": (1, 3), "tasks": (1, 3), "mms": (1, 3), "pasids": (1, 3)}
 
@@ -60,6 +61,8 @@ class Scope:
     def with_events(self, words: Iterable[str]) -> Scope:
         """Events as the command line gives them: ``a,b`` means just these, ``+a`` and ``-a`` change the set, ``a:1`` bounds, ``all``."""
         words = [word.strip() for word in words if word.strip()]
+        if not words:
+            raise PasidlabError("--events names no event", hint=f"known: {', '.join(EVENTS)}, all")
         events = set(self.events) if all(word[0] in "+-" for word in words) else set()
         bounds = dict(self.bounds)
         for word in words:
@@ -72,7 +75,9 @@ class Scope:
             chosen = set(EVENTS) if name == "all" else {name}
             events = events - chosen if sign == "-" else events | chosen
             if count is not None:
-                bounds[name] = int(count)
+                if int(count) > MOST_COUNTED:
+                    raise PasidlabError(f"{name}:{count} is more than {MOST_COUNTED}", hint=f"without a count {name} may happen for ever")
+                bounds |= dict.fromkeys(chosen, int(count))
         return replace(self, events=frozenset(events), bounds=bounds)
 
     def compiler_bounds(self) -> Bounds:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
 _PROGRESS = 0.5  # seconds between reports
+_LEFT_TO_OTHERS = 1 << 28  # bytes of the machine's memory no search takes
 
 
 def search(
@@ -62,6 +64,15 @@ def search(
         except MemoryError:
             reason = "max_memory"
     return running.result(reason)
+
+
+def available_memory() -> int:
+    """Bytes the machine can give without swapping (MemAvailable, proc(5)); where it does not say, as if there were no end."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 1 << 62
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 1 << 62)
 
 
 @contextmanager
@@ -238,11 +249,12 @@ class _Search:
         return self.store.bytes(incoming) + groups + workers
 
     def _room(self) -> bool:
-        """Whether the round's successors fit into the memory budget even if all are new."""
-        if self.budget.max_memory is None:
-            return True
+        """Whether the round's successors fit into the memory budget, or into what the machine has left, even if all are new."""
         incoming = (self.offsets[:, 1:] - self.offsets[:, :-1]).sum(axis=0)
-        return self._bytes(incoming) <= self.budget.max_memory
+        needed = self._bytes(incoming)
+        if self.budget.max_memory is None:
+            return needed - self._bytes() + _LEFT_TO_OTHERS <= available_memory()
+        return needed <= self.budget.max_memory
 
     def _account(self) -> None:
         """Note the memory of the round that ends, including blocks that were there twice while they grew."""

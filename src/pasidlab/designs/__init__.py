@@ -63,7 +63,7 @@ def find(name: str) -> Design:
     if is_c(name):
         return design_of(*gathered(name), name)
     path = Path(name)
-    if path.suffix == ".py" or path.exists():
+    if name and (path.suffix == ".py" or path.exists()):
         return Design(path.stem, path)
     raise PasidlabError(f"unknown design '{name}'", hint=nearest(name, BUILT_IN))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from pasidlab.errors import PasidlabError, Position
+from pasidlab.errors import PasidlabError, Position, counted
 from pasidlab.lang.emit import Builder, wrapped
 from pasidlab.lang.ir import CPU, VALUES, Operand
 from pasidlab.lang.names import Names, nearest
@@ -32,6 +32,13 @@ class Expressions:
     def fail(self, node: ast.AST, what: str, hint: str = "") -> PasidlabError:
         """An error at a node."""
         return PasidlabError(what, position=self.at(node), hint=hint)
+
+    def _misfit(self, node: ast.Call, name: str, what: str, hint: str = "") -> PasidlabError:
+        """A call and a function that do not fit: at the call, or at the function if it stands in a later file and has replaced another."""
+        called, files = self.names.namespace.functions[name], list(self.names.namespace.files)
+        if called.file in files and files.index(called.file) > files.index(self.file):
+            return PasidlabError(f"{what} where {self.at(node)} calls it", position=called.position, hint=hint)
+        return self.fail(node, what, hint)
 
     def settled(self, node: ast.expr) -> Value:
         """An expression whose value later assignments cannot change."""
@@ -238,7 +245,8 @@ class Expressions:
     def _call_function(self, node: ast.Call, name: str, want: bool) -> Value:
         parameters = self.names.namespace.functions[name].node.args.args
         if len(parameters) != len(node.args):
-            raise self.fail(node, f"{name} takes {len(parameters)} arguments, {len(node.args)} given")
+            what = f"{name} takes {counted(len(parameters), 'argument')}, {len(node.args)} given"
+            raise self._misfit(node, name, what)
         arguments = [self.expression(argument) for argument in node.args]
         for parameter, (_, domain) in zip(parameters, arguments, strict=True):
             wanted = self.names.annotation(parameter.annotation, self.file) if parameter.annotation else ANY
@@ -246,7 +254,7 @@ class Expressions:
                 raise self.fail(node, f"{name}: parameter '{parameter.arg}' is {kind(wanted)}, {kind(domain)} given")
         result = self.results.get(name)
         if want and result is None:
-            raise self.fail(node, f"{name} returns nothing", "give it a return type, or do not use its value")
+            raise self._misfit(node, name, f"{name} returns nothing", "give it a return type, or do not use its value")
         dst = self.builder.temp(result or BOOL)
         self.builder.emit("call", dst, name, *[operand for operand, _ in arguments], at=self.at(node))
         return dst, result or BOOL

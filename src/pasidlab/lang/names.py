@@ -36,8 +36,13 @@ def _at(node: ast.AST, file: str) -> Position:
 
 
 def no_strangers(path: Path, before: frozenset[str], namespace: Namespace) -> None:
-    """Raise PasidlabError at a function of a file that replaces none of those there were ``before``, has no role, and nobody calls."""
+    """Raise PasidlabError at a function of a file that replaces none of those there were ``before``, has no role, and nobody calls.
+
+    And for a file that declares nothing at all.
+    """
     mine = [f for f in namespace.functions.values() if f.file == str(path)]
+    if not mine and not any(file == str(path) for _, file in namespace.values.values()):
+        raise PasidlabError(f"{path} replaces nothing", hint="define a kernel function in it, try_fixup_enqcmd_gp() for example")
     for function in mine:
         others = (node for f in mine if f is not function for node in ast.walk(f.node))
         called = any(isinstance(node, ast.Name) and node.id == function.name for node in others)

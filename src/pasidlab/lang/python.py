@@ -27,6 +27,8 @@ INSTEAD = {
     "Raise": "use check(property, False, sentence) or require(False)",
     "Yield": "use choose(low, high) for several outcomes",
     "Await": "use wait_until(condition)",
+    "Constant": "the language knows whole numbers, True, False and None",
+    "NamedExpr": "assign in a statement of its own",
     "Global": "state lives in struct fields",
     "Nonlocal": "state lives in struct fields",
     "FunctionDef": "define functions at module level",
@@ -44,10 +46,14 @@ def reject(node: ast.AST, file: str, what: str = "", hint: str = "") -> NoReturn
     kind = type(node).__name__
     position = Position(file, getattr(node, "lineno", 0), getattr(node, "col_offset", 0) + 1)
     raise PasidlabError(
-        what or f"'{ast.unparse(node).splitlines()[0][:60]}' ({kind}) is not part of the language",
+        what or f"{_quoted(ast.unparse(node).splitlines()[0][:60])} ({kind}) is not part of the language",
         position=position,
         hint=hint or INSTEAD.get(kind, ""),
     )
+
+
+def _quoted(text: str) -> str:
+    return text if text[0] in "\"'" else f"'{text}'"
 
 
 class FunctionCompiler(Expressions):

@@ -92,12 +92,16 @@ def collect_text(text: str, file: str, namespace: Namespace) -> None:
         elif isinstance(node, ast.ClassDef):
             _collect_class(node, file, namespace)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            if isinstance(node.value, ast.Lambda):
+                place = Position(file, node.lineno, node.col_offset + 1)
+                raise PasidlabError("a lambda is not part of the language", position=place, hint=f"write def {node.targets[0].id}(...)")
             namespace.values[node.targets[0].id] = (node.value, file)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             namespace.values[node.target.id] = (node.value, file)
         elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.If):
+            shown = ast.unparse(node).splitlines()[0][:60]
             raise PasidlabError(
-                f"a {type(node).__name__} at module level is not part of the language",
+                f"'{shown}' at module level is not part of the language",
                 position=Position(file, node.lineno, node.col_offset + 1),
                 hint="a model file holds imports, constants, structs and functions",
             )
