@@ -12,13 +12,18 @@ from pasidlab.lang.ir import Site
 from pasidlab.lang.layout import State
 from pasidlab.lang.lower import IN_USER_MODE
 from pasidlab.lang.source import REMEMBERED
-from pasidlab.lang.types import Domain, Field, Int, Mask, Ref
+from pasidlab.lang.types import Field, Mask, Ref
 
 Packed = tuple[int, ...]
 CONTEXTS = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}
 """Action of a program -> the context it runs in; what else happens is an instruction of user mode or an event."""
 HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
 MOST_LAPS = 10
+NAMED = {
+    **dict.fromkeys(("user_regs", "image_user", "guest_user", "frame_user", "expected_user"), ("init", "user", "kernel")),
+    "state": ("dead", "running", "traced"),
+}
+"""Values that are names in the model: xstate contents (machine/cpu.py), task states (linux/task.py)."""
 SHORT = {"Task": "T", "Cpu": "CPU", "Mm": "mm", "PasidEntry": "PASID", "File": "file"}
 
 
@@ -120,7 +125,7 @@ class Replayer:
             start = self.interpreter.offsets[f.path]
             for i in range(f.count):
                 if not _bookkeeping(f.path) and state[start + i] != f.default:
-                    told.append((f"{_element(f, i)}.{f.name}", show(f.domain, state[start + i])))
+                    told.append((f"{_element(f, i)}.{f.name}", show(f, state[start + i])))
         return replace(found, final=tuple(sorted(told, key=lambda t: t[0].split(".")[0])), seen=self._seen(found, state))
 
     def _seen(self, found: Counterexample, state: State) -> tuple[tuple[str, str], ...]:
@@ -137,7 +142,7 @@ class Replayer:
 
     def _told(self, touch: Touch) -> tuple[str, str]:
         f = self.names[touch.field]
-        return f"{_element(f, touch.element)}.{f.name}", show(f.domain, touch.new)
+        return f"{_element(f, touch.element)}.{f.name}", show(f, touch.new)
 
     def path(self, name: str, sentence: str, path: Sequence[Packed]) -> Counterexample:
         """The steps along a path of packed states, canonical or not; AssertionError where the interpreter cannot follow."""
@@ -279,7 +284,7 @@ class Replayer:
             return Line(frames, (self._told(touch),))
         f = self.names[touch.field]
         name, new = self._told(touch)
-        change = (Change(name, show(f.domain, touch.old), new),) if touch.old != touch.new else ()
+        change = (Change(name, show(f, touch.old), new),) if touch.old != touch.new else ()
         return Line(frames, (), change, stored=True)
 
     def changes(self, before: State, after: State) -> tuple[Change, ...]:
@@ -292,7 +297,7 @@ class Replayer:
             for i in range(f.count):
                 old, new = before[start + i], after[start + i]
                 if old != new:
-                    found.append(Change(f"{_element(f, i)}.{f.name}", show(f.domain, old), show(f.domain, new)))
+                    found.append(Change(f"{_element(f, i)}.{f.name}", show(f, old), show(f, new)))
         return tuple(found)
 
 
@@ -302,16 +307,14 @@ def _element(f: Field, i: int) -> str:
     return short if f.count == 1 and f.struct not in SHORT else f"{short}{i + (f.struct == 'PasidEntry')}"
 
 
-def show(domain: Domain, value: int) -> str:
-    """A value as a reader knows it: None, T0, CPU1; a register with its Valid bit as V|1."""
-    if isinstance(domain, Ref):
-        short = SHORT.get(domain.struct, domain.struct)
-        return "none" if value == 0 else f"{short}{value - 1 + (domain.struct == 'PasidEntry')}"
-    if isinstance(domain, Mask) and value >> 31:
+def show(f: Field, value: int) -> str:
+    """A value as a reader knows it: none, T0, CPU1; a register with its Valid bit as V|1; contents by whose they are."""
+    if isinstance(f.domain, Ref):
+        short = SHORT.get(f.domain.struct, f.domain.struct)
+        return "none" if value == 0 else f"{short}{value - 1 + (f.domain.struct == 'PasidEntry')}"
+    if isinstance(f.domain, Mask) and value >> 31:
         return f"V|{value & 0xFFFFF}"
-    if isinstance(domain, Int) and (domain.low, domain.high) == (0, 1):
-        return str(value)
-    return str(value)
+    return NAMED[f.name][value] if f.name in NAMED else str(value)
 
 
 def _bookkeeping(path: str | None) -> bool:

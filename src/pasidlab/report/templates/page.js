@@ -36,7 +36,7 @@ function showState(panel, trace, before, after) {
     const values = element("dd");
     for (const [name, what] of fields) {
       const [old, value] = [trace.states[before][name], trace.states[after][name]];
-      const shown = element("span", value === "0" || value === "none" ? "idle" : "", `${what}=${value}`);
+      const shown = element("span", ["0", "none", "init"].includes(value) ? "idle" : "", `${what}=${value}`);
       if (old !== value) shown.className = "changed";
       if (old !== value) shown.title = `was ${old}`;
       if (ended && trace.looked.includes(name)) shown.classList.add("looked");
