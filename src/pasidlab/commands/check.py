@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,8 @@ def check_command(
         if Path(output).suffix not in FORMATS:
             raise PasidlabError(f"cannot write '{output}'", hint=f"the file name must end in {', '.join(FORMATS)}")
         must_be_writable(output)
+    if timeout is not None and isnan(timeout):
+        raise PasidlabError("--timeout nan is not a number of seconds")
     scope = scope_from(cpus, tasks, mms, pasids, events)
     chosen = [
         open_design(name, base=base, config=config, stubs=stub, kernel=kernel, quiet=quiet or as_json)
