@@ -169,6 +169,7 @@ FIXUP = "def try_fixup_enqcmd_gp() -> bool:\n"
         ("def mmput() -> None:\n    pass\n", "bad.py:1:1: mmput takes 0 arguments, 1 given where "),
         ("try_fixup_enqcmd_gp = lambda: True\n", "bad.py:1:1: a lambda is not part of the language\n  hint: write def try_"),
         ("async def try_fixup_enqcmd_gp() -> bool:\n    return True\n", "bad.py:1:1: 'async def try_fixup_enqcmd_gp() -> bool:' at module"),
+        ("from pasidlab.linux.fpu import fpregs_lok\n" + FIXUP + "    return True\n", "bad.py:1:32: pasidlab.linux.fpu has no 'fpregs_lo"),
         ("", "bad.py replaces nothing\n  hint: define a kernel function in it"),
     ],
 )

@@ -16,7 +16,7 @@ from pasidlab.lang.inline import LANGUAGE, Inliner
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
 from pasidlab.lang.merge import Traffic, Visibility
-from pasidlab.lang.names import Names, nearest, no_strangers
+from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
 from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
@@ -348,6 +348,7 @@ def build_model(
         source.collect([path], space)
         if path == whole:
             no_strangers(path, before, space)
+            imports_exist(path, space)
     if not _has_contexts(space):
         for name_ in arrivals:
             del space.functions[name_]

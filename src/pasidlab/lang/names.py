@@ -50,6 +50,18 @@ def no_strangers(path: Path, before: frozenset[str], namespace: Namespace) -> No
             raise PasidlabError(f"nothing calls {function.name}()", position=function.position, hint=nearest(function.name, before))
 
 
+def imports_exist(path: Path, namespace: Namespace) -> None:
+    """Raise PasidlabError where a file imports from a file of the model what that does not declare."""
+    known = {*namespace.functions, *namespace.structs, *namespace.bases, *namespace.values}
+    for node in ast.walk(ast.parse("\n".join(namespace.files[str(path)]))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            tail = f"/{node.module.replace('.', '/')}.py"
+            for alias in node.names if any(file.endswith(tail) for file in namespace.files) else ():
+                if alias.name != "*" and alias.name not in known:
+                    what = f"{node.module} has no '{alias.name}'"
+                    raise PasidlabError(what, position=_at(alias, str(path)), hint=nearest(alias.name, known))
+
+
 class Names:
     """Names of one namespace under given bounds."""
 
