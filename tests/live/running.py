@@ -14,13 +14,8 @@ from typing import Any
 HERE = Path(__file__).parent
 RUN = """
 import sys
-from pasidlab.errors import PasidlabError
-from pasidlab.live.command import run
-try:
-    run()
-except PasidlabError as error:
-    print(f"pasidlab: {error}", file=sys.stderr)
-    sys.exit(2)
+from pasidlab.cli import main
+main(["run", *sys.argv[1:]])
 """
 
 

@@ -144,3 +144,39 @@ def test_a_full_dedicated_queue_loses_descriptors_silently() -> None:
     )
     assert done.report["submissions"] == 4, done.err
     assert sum(p["count"] for p in done.report["problems"] if "full (4 descriptors)" in p["what"]) == 6
+
+
+@pytest.mark.parametrize("how", ["namespace", "redirect"])
+def test_protection_of_the_portal(how: str) -> None:
+    """do_mmap() and mprotect(2) know how the file was opened; a portal that may not be written faults."""
+    done = run_python(
+        """
+        raw = descriptor(NOOP)
+        def mapped(flags, prot, kind, at=None):
+            fd = os.open("/dev/dsa/wq0.0", flags)
+            return libc.mmap(at, 4096, prot, kind, fd, 0)
+        def faults(portal):  # the child has a PASID and portals of its own
+            return died(lambda: submit(portal(), raw, tries=2))
+        bad = 2**64 - 1
+        print(mapped(os.O_RDONLY, 2, mmap.MAP_SHARED) == bad, ctypes.get_errno())
+        print(mapped(os.O_WRONLY, 2, mmap.MAP_SHARED) == bad, ctypes.get_errno())
+        print(faults(lambda: mapped(os.O_RDWR, 1, mmap.MAP_SHARED)))
+        print(submit(mapped(os.O_RDWR, 3, mmap.MAP_PRIVATE), raw, tries=2))
+        print(submit(mapped(os.O_RDWR, 3, mmap.MAP_SHARED | 0x10, 0x5B0000000000), raw, tries=2))
+        protect = lambda portal, prot: libc.mprotect(ctypes.c_void_p(portal), 4096, prot)
+        def protected():
+            portal = mapped(os.O_RDWR, 3, mmap.MAP_SHARED)
+            protect(portal, 1)
+            return portal
+        print(faults(protected))
+        portal = protected()
+        print(protect(portal, 3), submit(portal, raw, tries=2))
+        portal = mapped(os.O_RDONLY, 1, mmap.MAP_SHARED)
+        print(protect(portal, 3), ctypes.get_errno())
+        """,
+        "--isolation",
+        how,
+    )
+    if how == "namespace" and "no private namespaces here" in done.err:
+        pytest.skip(done.err)
+    assert done.out.split("\n") == ["True 13", "True 13", "11", "0", "0", "11", "0 0", "-1 13", ""], done.err

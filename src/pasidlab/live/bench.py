@@ -1,6 +1,4 @@
-"""``pasidlab bench run``: how fast programs run, measured on this machine, against the limits the design sets
-itself.
-"""
+"""``pasidlab bench run``: how fast programs run, measured on this machine, against the limits the design sets itself."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from dataclasses import asdict, dataclass
 import click
 
 _PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
-_RUN = [sys.executable, "-c", "from pasidlab.live.command import run; run()", "--summary", "none", "--"]
+_RUN = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,4 @@
-"""The rules of the work queue's character device, after drivers/dma/idxd/cdev.c (v6.12): open, mmap, write, poll,
-close.
-"""
+"""The rules of the work queue's character device, after drivers/dma/idxd/cdev.c (v6.12)."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ class Queues(Protocol):
 
 
 class CharacterDevices:
-    """All open device files. Called from the FUSE thread and the tracer; ``lock`` is held by both around shared
-    state.
-    """
+    """All open device files. Called from the FUSE thread and the tracer; both hold ``lock`` around shared state."""
 
     def __init__(
         self, threads: dict[int, Thread], iommu: Iommu, queues: Queues, lock: threading.RLock,
@@ -64,7 +60,7 @@ class CharacterDevices:
                 raise OSError(errno.EBUSY, "")
             self.iommu.bind(mm)
             self.bound(thread)
-            file = OpenFile(next(self._numbers), node, mm, tid)
+            file = OpenFile(next(self._numbers), node, mm, tid, flags)
             self.handles[file.handle] = file
             return file.handle
 

@@ -51,6 +51,11 @@ class Instruction:
         """Linear address of the 64-byte destination: always segment ES, base 0."""
         return registers[self.register] & self.address_mask
 
+    def monitored(self, registers: RegisterArray) -> int:
+        """Linear address of the operand of UMONITOR."""
+        base = registers[self.segment] if self.segment >= 0 else 0
+        return base + (registers[self.register] & self.address_mask) & _U64
+
     def source(self, registers: RegisterArray) -> int:
         """Linear address of the 64-byte source."""
         address = self.displacement

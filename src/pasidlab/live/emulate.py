@@ -1,5 +1,6 @@
-"""Carries out ENQCMD, ENQCMDS, MOVDIR64B and the wait instructions for a thread stopped at one. SDM volume 2, each
-instruction's page.
+"""Carries out ENQCMD, ENQCMDS, MOVDIR64B and the wait instructions for a thread stopped at one.
+
+SDM volume 2, each instruction's page.
 """
 
 from __future__ import annotations
@@ -19,25 +20,40 @@ from pasidlab.live.maps import mapping_at
 from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, Registers
 from pasidlab.live.state import Iommu, Portal, Thread
 
+GENERAL_PROTECTION, PAGE_FAULT = 13, 14  # vectors, SDM volume 3, table 6-1
+_PF_USER = 4  # with bit 0 for a page that was present and bit 1 for a write: error code of #PF
+_USER_TOP = (1 << 47) - 1  # kernel addresses show as present whatever they are: set_signal_archinfo(), fault.c
 _FIXUPS = 64
 """A design whose fix-up says 'try again' this often in a row without a valid MSR faults for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault(Exception):
-    """The instruction faults: #GP is SIGSEGV with SI_KERNEL and address 0, #PF SIGSEGV with the address
-    (arch/x86/mm/fault.c).
+    """The instruction faults: the program gets SIGSEGV with ``code`` and ``address`` (arch/x86/mm/fault.c).
+
+    ``trap`` is the vector and ``error`` the error code that the signal frame shows (SDM volume 3, 6.15).
     """
 
     code: int
     address: int
     reason: str
+    trap: int
+    error: int = 0
     signal: int = SIGSEGV
 
 
 def general_protection(reason: str) -> Fault:
-    """#GP(0), seen by the program."""
-    return Fault(ptrace.SI_KERNEL, 0, reason)
+    """#GP(0): SI_KERNEL and no address."""
+    return Fault(ptrace.SI_KERNEL, 0, reason, GENERAL_PROTECTION)
+
+
+def page_fault(thread: Thread, address: int, reason: str, *, write: bool = False) -> Fault:
+    """#PF in user mode at ``address``."""
+    mapping = mapping_at(thread.tid, address)
+    readable = mapping is not None and mapping.permissions[0] == "r"
+    present = address > _USER_TOP or (readable and thread.mm.memory.present(address, 1) == 1)
+    code = ptrace.SEGV_ACCERR if mapping else ptrace.SEGV_MAPERR
+    return Fault(code, address, reason, PAGE_FAULT, _PF_USER | write << 1 | present)
 
 
 class Events(Protocol):
@@ -123,9 +139,7 @@ class Emulator:
         command = self._source(thread, instruction, source)
         if command[:4] != b"\0\0\0\0":
             raise general_protection("bits 31:0 of the descriptor are not zero: the CPU puts the PASID there")
-        portal = thread.mm.portals.get(destination & ~0xFFF)
-        if portal is not None and not portal.watched:
-            portal = self._still_there(thread, destination & ~0xFFF)
+        portal = self._portal(thread, destination)
         accepted = False
         if portal is None:
             self._ordinary(thread, destination, "ENQCMD")
@@ -155,24 +169,26 @@ class Emulator:
         destination = instruction.destination(self.registers)
         _check_destination(destination)
         command = self._source(thread, instruction, source)
-        portal = thread.mm.portals.get(destination & ~0xFFF)
-        if portal is not None and not portal.watched:
-            portal = self._still_there(thread, destination & ~0xFFF)
+        portal = self._portal(thread, destination)
         if portal is None:
             self._ordinary(thread, destination, "MOVDIR64B")
             if thread.mm.memory.write(destination, command) < 64:
-                raise Fault(ptrace.SEGV_ACCERR, destination, "the destination is not writable")
+                raise page_fault(thread, destination, "the destination is not writable", write=True)
         else:
             self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", self.ip)
 
-    def _still_there(self, thread: Thread, page: int) -> Portal | None:
-        """A portal that the program placed where the filter does not watch: look whether it was unmapped. Slow, and
-        rare.
-        """
-        mapping = mapping_at(thread.tid, page)
-        if mapping is None or "/wq" not in mapping.path:
-            thread.mm.portals.pop(page, None)
-        return thread.mm.portals.get(page)
+    def _portal(self, thread: Thread, destination: int) -> Portal | None:
+        """The portal at this address, if it may be written."""
+        page = destination & ~0xFFF
+        portal = thread.mm.portals.get(page)
+        if portal is None or (portal.watched and portal.writable):
+            return portal
+        if not portal.watched:  # nobody tells when it is unmapped: look. Slow, and rare
+            mapping = mapping_at(thread.tid, page)
+            if mapping is None or mapping.path != portal.path:
+                del thread.mm.portals[page]
+                return None
+        return portal if portal.writable else None
 
     def _source(self, thread: Thread, instruction: Instruction, source: bytes | None) -> bytes:
         if source is not None and len(source) == 64:
@@ -181,27 +197,27 @@ class Emulator:
         address = start + (len(source) if source else 0)
         if not _canonical(address):
             raise general_protection("the source address is not canonical")
-        code = ptrace.SEGV_ACCERR if mapping_at(thread.tid, address) else ptrace.SEGV_MAPERR
-        raise Fault(code, address, f"the descriptor at {start:#x} cannot be read")
+        raise page_fault(thread, address, f"the descriptor at {start:#x} cannot be read")
 
     def _ordinary(self, thread: Thread, destination: int, name: str) -> None:
         """The destination is no portal: fine in ordinary writable memory, a page fault elsewhere."""
         mapping = mapping_at(thread.tid, destination)
         if mapping is None:
-            raise Fault(ptrace.SEGV_MAPERR, destination, f"{name} to an address where nothing is mapped")
+            raise page_fault(thread, destination, f"{name} to an address where nothing is mapped", write=True)
         if mapping.permissions[1] != "w":
-            raise Fault(
-                ptrace.SEGV_ACCERR,
-                destination,
-                f"{name} to memory that is not writable ({mapping.path or 'anonymous'})",
-            )
+            where = mapping.path or "anonymous"
+            raise page_fault(thread, destination, f"{name} to memory that is not writable ({where})", write=True)
         if name == "ENQCMD":
-            self.events.dropped(
-                thread, self.ip, "ENQCMD to ordinary memory: never accepted, the program is told to retry"
-            )
+            reason = "ENQCMD to ordinary memory: never accepted, the program is told to retry"
+            self.events.dropped(thread, self.ip, reason)
 
     def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
-        """Arms an address: nothing to do, as UMWAIT may return at any time."""
+        """Arms an address: faults as a load of one byte; nothing else to do, as UMWAIT may return at any time."""
+        address = instruction.monitored(self.registers)
+        if not _canonical(address):
+            raise general_protection("the monitored address is not canonical")
+        if not thread.mm.memory.read(address, 1):
+            raise page_fault(thread, address, "the monitored address cannot be read")
 
     def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
         if self.registers[instruction.register] & 0xFFFFFFFE:

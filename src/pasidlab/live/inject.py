@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_TKILL, WALL, libc
@@ -13,20 +14,24 @@ _ALL = (1 << 64) - 1
 
 
 class Injector:
-    """System calls in the program's name. ``deferred`` collects the wait statuses of threads that died under our
-    hands.
-    """
+    """System calls in the program's name. ``deferred`` holds the wait statuses that are still to be looked at."""
 
     def __init__(self) -> None:
-        self.deferred: list[tuple[int, int]] = []
+        self.deferred: deque[tuple[int, int]] = deque()
 
     def wait(self, tid: int) -> tuple[int, int]:
-        """(stop signal, event) of this thread's next stop."""
-        _, status = os.waitpid(tid, WALL)
-        if not os.WIFSTOPPED(status):
-            self.deferred.append((tid, status))
-            raise ptrace.Gone(tid)
-        return status >> 8 & 0xFF, status >> 16
+        """(stop signal, event) of this thread's next stop.
+
+        Others are waited for as well: the death of a thread group's leader is not told before that of the others
+        (delay_group_leader(), kernel/exit.c).
+        """
+        while True:
+            found, status = os.waitpid(-1, WALL)
+            if found == tid and os.WIFSTOPPED(status):
+                return status >> 8 & 0xFF, status >> 16
+            self.deferred.append((found, status))
+            if found == tid:
+                raise ptrace.Gone(tid)
 
     def run_to_exit(self, tid: int) -> int:
         """From a seccomp stop: let the system call happen; its result."""

@@ -1,24 +1,26 @@
 """mmap of a device file, and what later happens to the mapping.
 
-The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU, and is not
-inherited by a forked
-child, as VM_DONTCOPY in idxd_cdev_mmap() has it. It lies in the window that the seccomp filter watches.
+The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU, and is not inherited
+by a forked child, as VM_DONTCOPY in idxd_cdev_mmap() has it. It lies in the window that the seccomp filter watches.
+What protection the program asked for is remembered: without PROT_WRITE a submission faults.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP
+from pasidlab.live.maps import mapping_at
 from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Mm, OpenFile, Portal, Thread
 
-_PROT_RW, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED = 3, 0x22, 0x10
+_PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED = 2, 3, 1, 0x22, 0x10
 _MAP_POPULATE, _MAP_LOCKED, _MADV_DONTFORK = 0x8000, 0x2000, 10
 _PAGES = 1 << 20
 _U64 = (1 << 64) - 1
@@ -49,11 +51,23 @@ class PortalMapper:
         elif number in (SYS_MMAP, SYS_MUNMAP, SYS_MREMAP):
             self._changed(thread, number, touched)
         else:
-            answer(thread, registers, 0)  # mprotect: the portal stays inaccessible whatever the program asks for
+            answer(thread, registers, self._protect(thread.mm, touched, bool(registers[RDX] & _PROT_WRITE)))
 
     @staticmethod
-    def _place(mm: Mm, address: int, file: OpenFile) -> None:
-        mm.portals[address] = Portal(file, address >> 32 == WINDOW >> 32)
+    def _protect(mm: Mm, pages: list[int], writable: bool) -> int:
+        """mprotect: the portal stays inaccessible, but what the program wants is remembered."""
+        portals = [mm.portals[page] for page in pages]
+        if writable and any(portal.file.read_only for portal in portals):
+            return -errno.EACCES  # VM_MAYWRITE is clear (mm/mprotect.c)
+        for portal in portals:
+            portal.writable = writable
+        return 0
+
+    @staticmethod
+    def _place(thread: Thread, address: int, file: OpenFile, writable: bool) -> None:
+        portal = thread.mm.portals[address] = Portal(file, writable, address >> 32 == WINDOW >> 32)
+        if not portal.watched and (mapping := mapping_at(thread.tid, address)):
+            portal.path = mapping.path
 
     def _changed(self, thread: Thread, number: int, touched: list[int]) -> None:
         result = self.injector.run_to_exit(thread.tid)
@@ -62,12 +76,15 @@ class PortalMapper:
                 for page in touched:
                     portal = thread.mm.portals.pop(page, None)
                     if portal and number == SYS_MREMAP:
-                        self._place(thread.mm, result + page - touched[0], portal.file)
+                        self._place(thread, result + page - touched[0], portal.file, portal.writable)
         ptrace.resume(thread.tid)
 
     def _map(self, thread: Thread, registers: RegisterArray, file: OpenFile) -> None:
         mm = thread.mm
+        writable = bool(registers[RDX] & _PROT_WRITE)
         error = self.files.mmap_error(file, mm, registers[RSI])
+        if writable and file.read_only and registers[R10] & _MAP_SHARED:
+            error = errno.EACCES  # do_mmap(), before the driver is asked
         if error:
             answer(thread, registers, -error)
             return
@@ -82,7 +99,7 @@ class PortalMapper:
         ptrace.set_registers(thread.tid, registers)
         if not -PAGE < address < 0:
             with self.files.lock:
-                self._place(mm, address, file)
+                self._place(thread, address, file, writable)
             mm.syscall_at = registers[RIP] - 2
             self.injector.call(thread.tid, mm.syscall_at, SYS_MADVISE, address, PAGE, _MADV_DONTFORK)
             self._prepare(thread)

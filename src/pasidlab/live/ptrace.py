@@ -10,7 +10,7 @@ from pasidlab.live.libc import check, libc
 from pasidlab.live.registers import RegisterArray, Registers
 
 # linux/ptrace.h
-_PEEKDATA, _POKEDATA, _CONT, _GETREGS, _SETREGS, _SYSCALL = 2, 5, 7, 12, 13, 24
+_POKEDATA, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4208
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
 
@@ -72,6 +72,11 @@ def set_registers_at(tid: int, place: int) -> None:
 def resume_to_syscall(tid: int, signal: int = 0) -> None:
     """Let the thread run to the next entry to or exit from a system call."""
     _do(_SYSCALL, tid, None, signal)
+
+
+def step(tid: int, signal: int) -> None:
+    """Deliver ``signal``: the thread stops with SIGTRAP where its handler begins (signal_setup_done())."""
+    _do(_SINGLESTEP, tid, None, signal)
 
 
 def listen(tid: int) -> None:
@@ -137,8 +142,6 @@ def set_signal_mask(tid: int, mask: int) -> None:
 
 
 def poke(tid: int, address: int, data: bytes) -> None:
-    """Write ``data`` (a multiple of 8 bytes) even where the program itself may not write: for code, never for a
-    device.
-    """
+    """Write ``data`` (a multiple of 8 bytes) where the program itself may not: for code, never for a device."""
     for offset in range(0, len(data), 8):
         _do(_POKEDATA, tid, address + offset, int.from_bytes(data[offset : offset + 8], "little"))

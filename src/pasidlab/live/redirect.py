@@ -29,7 +29,7 @@ _WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
 # System call number -> position of the path; the ones that take a directory descriptor have it just before.
 _PATHS = {2: 0, 4: 0, 6: 0, 21: 0, 80: 0, 89: 0, 257: 1, 262: 1, 267: 1, 269: 1, 332: 1, 437: 1, 439: 1}
 _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
-_OPENAT2 = 437
+_OPENAT2 = 437  # its flags are the first field of a struct open_how
 _IN_CLOSE = 0x18
 _PREFIX = "pasidlab-"
 _LONGEST = 512
@@ -108,7 +108,7 @@ class Redirector:
             node = self.nodes.get(_resolved(target, self.root))
             if node:
                 try:
-                    file = self.files.handles[self.files.open(thread.tid, node, 0)]
+                    file = self.files.handles[self.files.open(thread.tid, node, _flags(thread, registers, number))]
                 except OSError as error:
                     answer(thread, registers, -(error.errno or 5))
                     return
@@ -133,7 +133,7 @@ class Redirector:
                 base = os.readlink(f"/proc/{thread.tid}/fd/{directory & 0xFFFFFFFF}")
             except OSError:
                 return None
-            path = os.path.join(base.removeprefix(self.root), path) if base.startswith(self.root) else base
+            path = os.path.join(base.removeprefix(self.root), path)
         path = os.path.normpath(path)
         ours = any(path == top or path.startswith(top + "/") for top in self.tops)
         return self.root + path if ours else None
@@ -185,6 +185,12 @@ class Redirector:
             answer(thread, registers, self.files.write(thread.tid, file.handle, data))
         except OSError as error:
             answer(thread, registers, -(error.errno or 5))
+
+
+def _flags(thread: Thread, registers: RegisterArray, number: int) -> int:
+    """The flags of an open."""
+    value = registers[ARGUMENTS[_OPENS[number]]]
+    return int.from_bytes(thread.mm.memory.read(value, 8), "little") if number == _OPENAT2 else int(value)
 
 
 def _resolved(target: str, root: str) -> str:

@@ -1,9 +1,7 @@
-"""The seccomp filter of the program: only the few system calls that matter stop in the tracer, everything else runs
-natively.
+"""The seccomp filter of the program: only the few system calls that matter stop in the tracer.
 
-Portals are placed in a reserved 4 GiB window of the address space, so that the filter can tell by the address alone
-which
-munmap, mremap and mprotect concern one.
+Everything else runs natively. Portals are placed in a reserved 4 GiB window of the address space, so that the filter
+can tell by the address alone which munmap, mremap and mprotect concern one.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import ctypes
 import struct
 
 from pasidlab.live.libc import (
+    PAGE,
     SYS_MMAP,
     SYS_MPROTECT,
     SYS_MREMAP,
@@ -26,7 +25,8 @@ WINDOW = 0x7ED5_0000_0000
 """Where portals go: high enough for sanitizers' application range, below where libraries usually are."""
 
 _LOAD, _RETURN = 0x20, 0x06  # linux/bpf_common.h
-_JUMPS = {"==": 0x15, ">": 0x25, "has": 0x45, "lacks": 0x45}  # JEQ, JGT, JSET
+_JUMPS = {"==": 0x15, ">": 0x25, "<=": 0x25, "has": 0x45, "lacks": 0x45}  # JEQ, JGT, JSET
+_NEGATED = ("<=", "lacks")
 _ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000  # SECCOMP_RET_*
 _ARCH_X86_64 = 0xC000003E
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
@@ -54,6 +54,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     in_window: Condition = [(high(0), "==", WINDOW >> 32)]
     found: list[Rule] = [
         (SYS_MMAP, [(low(3), "has", _MAP_SHARED_BIT), (low(3), "lacks", _MAP_ANONYMOUS)]),
+        (SYS_MMAP, [(high(1), "==", 0), (low(1), "<=", PAGE), (low(3), "lacks", _MAP_ANONYMOUS)]),  # MAP_PRIVATE
         (SYS_MMAP, in_window),
     ]
     found += [(number, in_window) for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT)]
@@ -74,7 +75,7 @@ def program(found: list[Rule]) -> bytes:
         block = b""
         for offset, comparison, value in reversed(condition):
             left = len(block) // 8 + 1  # to skip when it fails: the rest of the block and the return
-            skips = (left, 0) if comparison == "lacks" else (0, left)
+            skips = (left, 0) if comparison in _NEGATED else (0, left)
             block = _instruction(load, 0, 0, offset) + _instruction(_JUMPS[comparison], *skips, value) + block
         block += _instruction(_RETURN, 0, 0, _TRACE)
         code += _instruction(load, 0, 0, _NR) + _instruction(equal, 0, len(block) // 8, number) + block

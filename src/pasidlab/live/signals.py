@@ -1,37 +1,37 @@
-"""Keeps the program's SIGILL (and, on hosts that have some of the instructions, SIGSEGV and SIGBUS) state as it left
-it.
+"""Keeps the program's SIGILL, SIGSEGV and SIGBUS state as the program left it.
 
 An exception's signal cannot be blocked or ignored: the kernel then resets the handler to SIG_DFL and unblocks the
-signal before
-the tracer sees it (force_sig_info_to_task, kernel/signal.c). Whether that happened shows in the handler, provided it
-was not
-SIG_DFL to begin with; so a marker handler stands in for SIG_DFL and SIG_IGN from the first portal on.
+signal before the tracer sees it (force_sig_info_to_task, kernel/signal.c). Whether that happened shows in the handler,
+provided it was not SIG_DFL to begin with; so a marker handler stands in for SIG_DFL and SIG_IGN from the first portal on.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from signal import SIGBUS, SIGILL, SIGSEGV
+from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
-from pasidlab.live.state import SignalState, Thread
+from pasidlab.live.state import SignalState, Thread, TrapFrame
 
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
 _DFL, _IGN = 0, 1
 _SA_RESTORER = 0x04000000
+# err, trapno and cr2 in struct ucontext (asm/ucontext.h, asm/sigcontext.h)
+_UC_ERROR, _UC_TRAP, _UC_CR2 = 192, 200, 216
 # Positions in /proc/PID/stat, counted from the end: it has had 52 fields since Linux 3.5 (fs/proc/array.c).
 _IGNORED, _CAUGHT, _CPU = -20, -19, -14
 
 
 TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
-"""What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal. CPUID is
-not asked:
-under a hypervisor it may hide MOVDIR64B while the CPU still executes it."""
+"""What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal.
+
+CPUID is not asked: under a hypervisor it may hide MOVDIR64B while the CPU still executes it.
+"""
 
 
 class SignalKeeper:
@@ -42,9 +42,7 @@ class SignalKeeper:
         self.placement = Placement()
 
     def arm(self, thread: Thread) -> None:
-        """At a system call exit of a process with a scratch page: learn its handlers, put markers where there is
-        none.
-        """
+        """At a system call exit of a process with a scratch page: learn its handlers, put markers where there are none."""
         state, mm = thread.process.signals, thread.mm
         if state.armed:
             return
@@ -70,9 +68,7 @@ class SignalKeeper:
         self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8)
 
     def was_blocked(self, thread: Thread, signal: int) -> bool:
-        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, about 4 us; it also
-        tells the CPU.
-        """
+        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, which also tells the CPU."""
         if not thread.process.signals.armed:
             return False
         if thread.stat < 0:
@@ -147,14 +143,32 @@ class SignalKeeper:
                 return
         ptrace.resume(thread.tid, signal)
 
-    def again(self, thread: Thread, signal: int, info: bytes) -> None:
-        """Bring about a new signal stop, whose siginfo is then replaced by ``info``."""
-        thread.redeliver = (signal, info)
+    def again(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None = None) -> None:
+        """Bring about a new signal stop, which is then for ``hand_over``."""
+        thread.redeliver = (signal, info, trap)
         ptrace.resume(thread.tid, signal)
 
-    def force(self, thread: Thread, signal: int, code: int, address: int, *, injected: bool) -> None:
+    def hand_over(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None) -> None:
+        """At the signal stop of ``signal``: deliver it with this siginfo, and a frame that tells of ``trap``."""
+        ptrace.set_signal_info(thread.tid, info)
+        if trap is None:
+            ptrace.resume(thread.tid, signal)
+            return
+        ptrace.step(thread.tid, signal)
+        stop, event = self.injector.wait(thread.tid)
+        if stop != SIGTRAP or event:  # no room for the frame: the kernel's own SIGSEGV
+            self.injector.deferred.append((thread.tid, event << 16 | stop << 8 | 0x7F))
+            return
+        registers, memory = Registers(), thread.mm.memory
+        ptrace.get_registers(thread.tid, registers)
+        context = registers[RDX]
+        memory.write(context + _UC_ERROR, struct.pack("<QQ", trap.error, trap.vector))
+        if trap.address is not None:
+            memory.write(context + _UC_CR2, struct.pack("<Q", trap.address))
+        ptrace.resume(thread.tid)
+
+    def force(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame, *, injected: bool) -> None:
         """As force_sig_fault(): a fault the program's instruction raised. A blocked or ignored signal kills."""
-        info = ptrace.fault_info(signal, code, address)
         mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
         if mask & bit or self._without_handler(thread, signal):
             if thread.mm.scratch:
@@ -164,10 +178,9 @@ class SignalKeeper:
             injected = True
             ptrace.set_signal_mask(thread.tid, mask & ~bit)
         if injected:
-            self.again(thread, signal, info)
+            self.again(thread, signal, info, trap)
         else:
-            ptrace.set_signal_info(thread.tid, info)
-            ptrace.resume(thread.tid, signal)
+            self.hand_over(thread, signal, info, trap)
 
     def _without_handler(self, thread: Thread, signal: int) -> bool:
         """Whether our marker must go before delivery, or the program ignores the signal."""

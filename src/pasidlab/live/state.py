@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.tree import WqNode
@@ -27,9 +28,7 @@ class Mm:
 
     @classmethod
     def of(cls, pid: int, parent: Mm | None = None) -> Mm:
-        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our scratch page
-        came along.
-        """
+        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our scratch page."""
         mm = cls(ProcessMemory(pid), ProcessMemory(pid))
         if parent:
             mm.syscall_at, mm.scratch, mm.code = parent.syscall_at, parent.scratch, parent.code
@@ -51,14 +50,25 @@ class OpenFile:
     node: WqNode
     mm: Mm
     tid: int
+    flags: int = os.O_RDWR  # of open(2)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading alone."""
+        return self.flags & os.O_ACCMODE == os.O_RDONLY
 
 
 @dataclass(eq=False)
 class Portal:
-    """One mapped page through which descriptors reach a queue. Outside the window nobody tells when it is unmapped."""
+    """One mapped page through which descriptors reach a queue, as long as it is ``writable``.
+
+    Outside the window it is not ``watched``: nobody tells when it is unmapped, but /proc/PID/maps shows another ``path``.
+    """
 
     file: OpenFile
+    writable: bool = True
     watched: bool = True
+    path: str = ""
 
 
 @dataclass(eq=False)
@@ -66,8 +76,7 @@ class SignalState:
     """What the program believes of its handlers for the signals we use (struct k_sigaction, 32 bytes each).
 
     While ``armed`` the kernel never has SIG_DFL or SIG_IGN for these: a marker stands in, so that the reset a forced
-    signal
-    makes when the signal is blocked (force_sig_info_to_task, kernel/signal.c) can be seen.
+    signal makes when the signal is blocked (force_sig_info_to_task, kernel/signal.c) can be seen.
     """
 
     armed: bool = False
@@ -76,6 +85,14 @@ class SignalState:
     def copy(self) -> SignalState:
         """For a forked child."""
         return SignalState(self.armed, dict(self.actions))
+
+
+class TrapFrame(NamedTuple):
+    """What a handler finds in its ucontext about the exception; ``address`` is CR2, None to leave it."""
+
+    vector: int
+    error: int
+    address: int | None
 
 
 @dataclass(eq=False)
@@ -96,7 +113,7 @@ class Thread:
     process: Process
     task: Any = None  # the design's view of this thread
     stat: int = -1  # descriptor of /proc/PID/task/TID/stat
-    redeliver: tuple[int, bytes] | None = None  # signal, siginfo to put on the next stop
+    redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
     lineage: str = "0"  # which child of which child of the program's first thread: the same in every run
     children: int = 0
 
@@ -136,9 +153,7 @@ class Iommu:
                 self._drop(mm)
 
     def exit(self, mm: Mm) -> None:
-        """The last user of the address space is gone: the table entry goes now, the number with the last bond
-        (__mmdrop).
-        """
+        """Its last user is gone: the table entry goes now, the number with the last bond (__mmdrop)."""
         if self.table.get(mm.pasid) is mm:
             del self.table[mm.pasid]
         if mm.bonds == 0:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pasidlab.live import ptrace
-from pasidlab.live.emulate import Emulator, Fault
+from pasidlab.live.emulate import PAGE_FAULT, Emulator, Fault
 from pasidlab.live.fixup import Fixup
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import (
@@ -26,7 +26,7 @@ from pasidlab.live.libc import (
 )
 from pasidlab.live.registers import ORIG_RAX, RDI, RegisterArray, Registers
 from pasidlab.live.signals import SignalKeeper
-from pasidlab.live.state import Mm, Process, Thread
+from pasidlab.live.state import Mm, Process, Thread, TrapFrame
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
@@ -74,7 +74,7 @@ class Tracer:
         deferred = self.injector.deferred
         while self.threads:
             try:
-                tid, status = deferred.pop() if deferred else os.waitpid(-1, WALL)
+                tid, status = deferred.popleft() if deferred else os.waitpid(-1, WALL)
                 if status & 0xFF == 0x7F:
                     self._stopped(tid, status >> 8 & 0xFF, status >> 16)
                     continue
@@ -128,9 +128,8 @@ class Tracer:
 
     def _signal(self, thread: Thread, stop: int) -> None:
         if thread.redeliver and thread.redeliver[0] == stop:
-            info, thread.redeliver = thread.redeliver[1], None
-            ptrace.set_signal_info(thread.tid, info)
-            ptrace.resume(thread.tid, stop)
+            (_, info, trap), thread.redeliver = thread.redeliver, None
+            self.keeper.hand_over(thread, stop, info, trap)
         elif stop not in self.keeper.signals:
             ptrace.resume(thread.tid, 0 if stop == ptrace.SYSCALL_STOP else stop)
         else:
@@ -150,7 +149,9 @@ class Tracer:
             blocked = self.keeper.was_blocked(thread, stop)
             if blocked:
                 self.keeper.restore(thread, stop)
-            self.keeper.force(thread, fault.signal, fault.code, fault.address, injected=blocked)
+            info = ptrace.fault_info(fault.signal, fault.code, fault.address)
+            trap = TrapFrame(fault.trap, fault.error, fault.address if fault.trap == PAGE_FAULT else None)
+            self.keeper.force(thread, fault.signal, info, trap, injected=blocked)
             return
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
