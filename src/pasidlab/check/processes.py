@@ -42,11 +42,12 @@ def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | Non
     interrupted, reports = context.Event(), context.SimpleQueue()
     report = reports.put if on_report else _nobody_listens
     with ProcessPoolExecutor(at_once, context, _begin, (tasks, report, interrupted)) as pool:
-        futures: list[Future[T | None]] = [pool.submit(_do, number) for number in range(len(tasks))]
+        futures: list[Future[T | None]] = []
         listener = threading.Thread(target=_listen, args=(reports, on_report), daemon=True)
-        listener.start()
         came = 0
-        try:
+        try:  # from here on Ctrl-C may come: those that run must hear of it
+            futures += [pool.submit(_do, number) for number in range(len(tasks))]
+            listener.start()
             for future in futures:
                 result = _wait(future, futures, interrupted)
                 if result is None:
@@ -58,7 +59,8 @@ def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | Non
             for future in futures:
                 future.cancel()
             reports.put(None)
-            listener.join()
+            if listener.ident is not None:
+                listener.join()
         if not came:
             raise KeyboardInterrupt
 
