@@ -45,9 +45,13 @@ def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | Non
         futures: list[Future[T | None]] = []
         listener = threading.Thread(target=_listen, args=(reports, on_report), daemon=True)
         came = 0
-        try:  # from here on Ctrl-C may come: those that run must hear of it
-            futures += [pool.submit(_do, number) for number in range(len(tasks))]
-            listener.start()
+        try:
+            try:
+                for number in range(len(tasks)):
+                    futures.append(pool.submit(_do, number))
+                listener.start()  # not before the processes are forked
+            except KeyboardInterrupt:
+                _stop(futures, interrupted)
             for future in futures:
                 result = _wait(future, futures, interrupted)
                 if result is None:
@@ -55,9 +59,7 @@ def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | Non
                 came += 1
                 yield result
         finally:
-            interrupted.set()
-            for future in futures:
-                future.cancel()
+            _stop(futures, interrupted)
             reports.put(None)
             if listener.ident is not None:
                 listener.join()
@@ -71,14 +73,19 @@ def _wait(future: Future[T | None], futures: Sequence[Future[T | None]], interru
     except KeyboardInterrupt:
         if interrupted.is_set():  # a second time: it is meant
             raise
-        interrupted.set()
-        for other in futures:
-            other.cancel()
+        _stop(futures, interrupted)
         return _wait(future, futures, interrupted)
     except CancelledError:
         return None
     except BrokenProcessPool:
         raise PasidlabError("a process was killed, perhaps because memory ran out", hint="--jobs 1 explores one design at a time") from None
+
+
+def _stop(futures: Sequence[Future[T | None]], interrupted: Any) -> None:
+    """Those that run end early, no other begins."""
+    interrupted.set()
+    for future in futures:
+        future.cancel()
 
 
 def _listen(reports: Any, on_report: Report | None) -> None:
