@@ -87,12 +87,12 @@ def run(command: tuple[str, ...], summary: str, json_file: str | None, **chosen:
     if json_file and json_file != "-":
         must_be_writable(json_file)
     session = Session(options_from(chosen))
-    status = session.run(list(command))
-    report = session.report(status)
+    ending = session.run(list(command))
+    report = session.report(ending)
     if json_file == "-":
         print(json.dumps(report, indent=2))
     elif json_file:
         write(json_file, json.dumps(report, indent=2) + "\n")
     if summary == "text":
-        print(session.summary(status), file=sys.stderr)
-    return status
+        print(session.summary(ending), file=sys.stderr)
+    return ending.code

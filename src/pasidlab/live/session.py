@@ -19,6 +19,7 @@ from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, device
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
+from pasidlab.live.ending import Ending, signal_name
 from pasidlab.live.engine import Engine
 from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
@@ -110,8 +111,8 @@ class Session:
             clients = sum(file.node.wq is wq for file in self.files.handles.values())
             return clients, self.engine.occupancy(wq.label)
 
-    def run(self, command: list[str]) -> int:
-        """The program's exit status, or 128 + the signal that killed it."""
+    def run(self, command: list[str]) -> Ending:
+        """Run the program to its end. PasidlabError if it cannot be started."""
         path = launch.find_program(command[0])
         child = self._spawn(path, command)
         launch.attach(child)
@@ -135,7 +136,7 @@ class Session:
         error = launch.exec_error(child)
         if error:
             raise PasidlabError(f"cannot execute {error}")
-        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return Ending(status)
 
     def _clean_up(self) -> None:
         self.engine.stop()
@@ -197,18 +198,18 @@ class Session:
         finally:
             os.close(duplicate)
 
-    def report(self, status: int) -> dict[str, Any]:
-        """The summary as plain data."""
-        run = {"exit": status, "design": self.options.design, "chaos": self.options.chaos, "isolation": self.isolation}
-        return run | {"design_broken": self.fixup.broken} | self.diagnosis.as_json()
+    def report(self, ending: Ending) -> dict[str, Any]:
+        """The summary as plain data. ``signal`` is None for a program that exited by itself."""
+        killed_by = signal_name(ending.signal) if ending.signal else None
+        run = {"exit": ending.code, "signal": killed_by, "design": self.options.design, "chaos": self.options.chaos}
+        return run | {"isolation": self.isolation, "design_broken": self.fixup.broken} | self.diagnosis.as_json()
 
-    def summary(self, status: int) -> str:
+    def summary(self, ending: Ending) -> str:
         """The summary for people."""
-        how = f"killed by {signal.Signals(status - 128).name}" if status > 128 else f"exit status {status}"
         broken = "".join(f"\n  design: {sentence}" for sentence in self.fixup.broken)
-        if status == 128 + signal.SIGSEGV and self.diagnosis.fixups_refused:
+        if ending.signal == signal.SIGSEGV and self.diagnosis.fixups_refused:
             broken += "\n  a thread had no PASID, or the design left it without one: see the fault above"
-        return f"pasidlab run: {how}, design {self.options.design}; {self.diagnosis.as_text()}{broken}"
+        return f"pasidlab run: {ending.words}, design {self.options.design}; {self.diagnosis.as_text()}{broken}"
 
 
 def tree_tops(tree: Directory) -> dict[str, list[str]]:

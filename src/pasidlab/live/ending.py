@@ -1,0 +1,39 @@
+"""How a program ended. The wait status alone tells a signal from an exit status of 129 and more."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ending:
+    """``wait_status`` as wait(2) gives it for the program's first process."""
+
+    wait_status: int
+
+    @property
+    def signal(self) -> int:
+        """The number of the signal that killed the program, 0 if it exited by itself."""
+        return os.WTERMSIG(self.wait_status) if os.WIFSIGNALED(self.wait_status) else 0
+
+    @property
+    def code(self) -> int:
+        """The exit status that a shell reports: the program's own, or 128 + the signal."""
+        return 128 + self.signal if self.signal else os.WEXITSTATUS(self.wait_status)
+
+    @property
+    def words(self) -> str:
+        """For the summary."""
+        return f"killed by {signal_name(self.signal)}" if self.signal else f"exit status {self.code}"
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal; Python knows only the ends of the real-time range (signal(7))."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # 32 and 33 are the C library's own
