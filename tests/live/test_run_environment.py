@@ -218,7 +218,7 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.c_void_p(cty
 
 def forbidding(numbers: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """pasidlab run where these system calls fail with EPERM, as a container's seccomp profile makes them."""
-    command = [sys.executable, "-c", FORBID + RUN, numbers, "--json", "-", *arguments]
+    command = [sys.executable, "-c", FORBID + RUN, numbers, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
 
@@ -234,11 +234,12 @@ def test_where_ptrace_is_forbidden_the_message_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("calls", [UNSHARE, MOUNT])
-def test_where_namespaces_are_forbidden_paths_are_redirected(calls: str) -> None:
+def test_where_namespaces_are_forbidden_paths_are_redirected(calls: str, tmp_path: Path) -> None:
     script = "from dsa_client import *; print(move(open_portal()[0], Buffer(64), Buffer(64), 64))"
-    done = forbidding(calls, "--", sys.executable, "-c", script)
-    assert done.returncode == 0 and done.stdout.startswith("1\n"), done.stderr
-    assert json.loads(done.stdout[2:])["isolation"].startswith("redirect (")
+    report = tmp_path / "report.json"
+    done = forbidding(calls, "--json", str(report), "--", sys.executable, "-c", script)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    assert json.loads(report.read_text())["isolation"].startswith("redirect (")
     done = forbidding(calls, "--isolation", "namespace", "--", "/bin/true")
     assert done.returncode == 2 and "no private namespaces here: " in done.stderr, done.stderr
     assert "--isolation redirect" in done.stderr and "Traceback" not in done.stderr
@@ -261,25 +262,19 @@ def test_a_traced_pasidlab_says_so(tmp_path: Path) -> None:
 def test_an_ordinary_user_without_fuse_gets_redirection() -> None:
     if os.getuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("needs root and setpriv to become an ordinary user")
-    command = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        sys.executable,
-        "-c",
-        RUN,
-        "--json",
-        "-",
-        "--",
-        "/bin/true",
-    ]
+    reader, writer = os.pipe()
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    command = [*user, sys.executable, "-c", RUN, "--json", f"/dev/fd/{writer}", "--", "/bin/true"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "HOME": "/tmp"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment, check=False, pass_fds=(writer,)
+    )
+    os.close(writer)
     if "Permission denied" in done.stderr and "python" in done.stderr:
         pytest.skip("an ordinary user cannot read this Python")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["isolation"].split()[0] in ("redirect", "namespace")
+    with open(reader) as file:
+        assert json.load(file)["isolation"].split()[0] in ("redirect", "namespace")
 
 
 def test_accel_config_lists_the_devices() -> None:

@@ -7,6 +7,7 @@ import time
 from typing import IO
 
 from pasidlab.errors import PasidlabError
+from pasidlab.live.outputs import opened
 
 _DEVICES = 0  # the process id under which queues are shown
 
@@ -16,7 +17,7 @@ class ChromeTrace:
 
     def __init__(self, path: str) -> None:
         try:
-            self._file: IO[str] = open(path, "w")  # noqa: SIM115 - closed by close()
+            self._file: IO[str] = opened(path)
         except OSError as error:
             raise PasidlabError(f"cannot write {path}: {error.strerror}") from None
         self._file.write('{"displayTimeUnit":"ns","traceEvents":[\n')

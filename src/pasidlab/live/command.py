@@ -7,8 +7,6 @@ import sys
 
 import click
 
-from pasidlab.output import must_be_writable, write
-
 _EPILOG = """
 Examples:
 
@@ -73,26 +71,29 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
     show_default=True,
     help="What to print on stderr at the end.",
 )
-@click.option("--json", "json_file", metavar="FILE", help="Write the summary as JSON (- for stdout).")
+@click.option("--json", "json_file", metavar="FILE", help="Write the summary as JSON; standard output is the program's.")
 @click.option("--trace", metavar="FILE", help="Write a Perfetto/Chrome trace: a lane per thread and per queue.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
-def run(command: tuple[str, ...], summary: str, json_file: str | None, **chosen: object) -> int:
+def run(
+    command: tuple[str, ...], summary: str, json_file: str | None, trace: str | None, **chosen: object
+) -> int:
     """Run a program that uses Intel DSA on a machine without it.
 
     ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children, descriptors are carried
     out on the program's own memory. The program is not changed and everything else runs at native speed.
     """
+    from pasidlab.live.outputs import must_be_our_own, must_differ, write
     from pasidlab.live.session import Session, options_from
 
-    if json_file and json_file != "-":
-        must_be_writable(json_file)
-    session = Session(options_from(chosen))
+    files = {"--json": json_file, "--trace": trace}
+    for option, path in files.items():
+        if path:
+            must_be_our_own(option, path)
+    must_differ(files)
+    session = Session(options_from(chosen, trace))
     ending = session.run(list(command))
-    report = session.report(ending)
-    if json_file == "-":
-        print(json.dumps(report, indent=2))
-    elif json_file:
-        write(json_file, json.dumps(report, indent=2) + "\n")
+    if json_file:
+        write(json_file, json.dumps(session.report(ending), indent=2) + "\n")
     if summary == "text":
         print(session.summary(ending), file=sys.stderr)
     return ending.code

@@ -17,13 +17,17 @@ from pasidlab.machine.accelerator.abi import operation_name, status_text
 from pasidlab.machine.accelerator.transfer import Outcome
 
 _MOST = 1000  # different problems told apart
+_ONE_TRACER = (
+    "asked for ptrace(2): Operation not permitted. A program has one tracer, and here it is pasidlab. This summary names "
+    "the instruction of every fault, --trace FILE shows every submission; gdb and strace run without pasidlab"
+)
 
 
 @dataclass
 class Problem:
     """One kind of thing that went wrong at one instruction."""
 
-    kind: str  # rejected, page fault, fault, dropped, retry
+    kind: str  # rejected, page fault, fault, dropped, design, tracer
     what: str
     address: int  # of the program's instruction; 0 for write(2)
     place: str  # symbol and file
@@ -65,6 +69,10 @@ class Diagnosis:
     def dropped(self, thread: Thread, ip: int, reason: str) -> None:
         """A store reached no queue."""
         self._note("dropped", reason, thread, ip)
+
+    def second_tracer(self, thread: Thread, ip: int) -> None:
+        """A debugger inside the run asked for ptrace(2), and was refused."""
+        self._note("tracer", f"{_name(thread)} {_ONE_TRACER}", thread, ip)
 
     # The engine's events
 
@@ -166,6 +174,15 @@ class Diagnosis:
         if len(self.problems) > 20:
             lines.append(f"  ... and {len(self.problems) - 20} more, see --json")
         return "\n".join(lines)
+
+
+def _name(thread: Thread) -> str:
+    """What ps shows for the thread (/proc/PID/comm)."""
+    try:
+        with open(f"/proc/{thread.tid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return "the program"
 
 
 def _status(byte: int) -> str:

@@ -68,6 +68,9 @@ class Events(Protocol):
     def dropped(self, thread: Thread, ip: int, reason: str) -> None:
         """A store did not reach a queue."""
 
+    def second_tracer(self, thread: Thread, ip: int) -> None:
+        """A debugger inside the run asked for ptrace(2), and was refused."""
+
 
 class Emulator:
     """One instruction at a time. The buffers are shared: only the tracer thread uses them."""

@@ -16,10 +16,12 @@ from pasidlab.live.libc import (
     SYS_MREMAP,
     SYS_MUNMAP,
     SYS_PKEY_MPROTECT,
+    SYS_PTRACE,
     SYS_RT_SIGACTION,
     check,
     libc,
 )  # fmt: skip
+from pasidlab.live.ptrace import ATTACH, SEIZE, TRACEME
 
 WINDOW = 0x7ED5_0000_0000
 """Where portals go: high enough for sanitizers' application range, below where libraries usually are."""
@@ -58,6 +60,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
         (SYS_MMAP, in_window),
     ]
     found += [(number, in_window) for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT)]
+    found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]
 
 

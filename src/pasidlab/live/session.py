@@ -53,7 +53,7 @@ class Options:
     trace: str | None = None
 
 
-def options_from(chosen: Mapping[str, Any]) -> Options:
+def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
     """The command line's values, checked."""
     reorder, seed = chosen["reorder"], chosen["seed"]
     perturbation = Perturbation(
@@ -71,7 +71,7 @@ def options_from(chosen: Mapping[str, Any]) -> Options:
         perturbation,
         chosen["deny_mmap"],
         chosen["isolation"],
-        chosen["trace"],
+        trace,
     )
 
 

@@ -20,11 +20,12 @@ from pasidlab.live.libc import (
     SYS_EXECVE,
     SYS_EXECVEAT,
     SYS_FORK,
+    SYS_PTRACE,
     SYS_RT_SIGACTION,
     SYS_VFORK,
     WALL,
 )
-from pasidlab.live.registers import ORIG_RAX, RDI, RegisterArray, Registers
+from pasidlab.live.registers import ORIG_RAX, RDI, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Mm, Process, Thread, TrapFrame
 
@@ -123,8 +124,16 @@ class Tracer:
         elif registers[ORIG_RAX] in (SYS_EXECVE, SYS_EXECVEAT):
             self.before_exec(thread.mm)
             ptrace.resume(thread.tid)
+        elif registers[ORIG_RAX] == SYS_PTRACE:
+            self._wants_to_trace(thread, registers)
         else:
             self.calls.on_call(thread, registers)
+
+    def _wants_to_trace(self, thread: Thread, registers: RegisterArray) -> None:
+        """PTRACE_TRACEME, PTRACE_ATTACH or PTRACE_SEIZE: of what we trace already, the kernel refuses it (EPERM)."""
+        if registers[RDI] == ptrace.TRACEME or registers[RSI] in self.threads:
+            self.emulator.events.second_tracer(thread, registers[RIP])
+        ptrace.resume(thread.tid)
 
     def _signal(self, thread: Thread, stop: int) -> None:
         if thread.redeliver and thread.redeliver[0] == stop:

@@ -1,0 +1,68 @@
+"""Where ``pasidlab run`` puts its own data: a file or a descriptor that the program does not write to as well."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import IO
+
+from pasidlab.errors import PasidlabError
+from pasidlab.output import must_be_writable
+
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_STREAMS = {1: "standard output", 2: "standard error"}
+
+
+def must_be_our_own(option: str, path: str) -> None:
+    """Raises PasidlabError if ``path`` cannot be written, or is where the program's own output goes.
+
+    A descriptor (/dev/fd/3) is kept from the program: its reader sees the end of the data when pasidlab ends.
+    """
+    hint = f"{option} FILE, or a descriptor of its own: {option} /dev/fd/3 3>FILE"
+    if path == "-":
+        raise PasidlabError(f"{option} -: standard output is the program's", hint=hint)
+    descriptor = _DESCRIPTOR.fullmatch(path)
+    if descriptor and not os.path.exists(path):
+        raise PasidlabError(f"{option} {path}: descriptor {descriptor[1]} is not open", hint=hint)
+    for number, name in _STREAMS.items():
+        if _is_same(path, number):
+            raise PasidlabError(f"{option} {path}: that is {name}, which is the program's", hint=hint)
+    if descriptor:
+        os.set_inheritable(int(descriptor[1]), False)
+    else:
+        must_be_writable(path)
+
+
+def must_differ(files: dict[str, str | None]) -> None:
+    """Raises PasidlabError if two options (with their files, None where not given) name the same file."""
+    seen: dict[str, str] = {}
+    for option, path in files.items():
+        if path is None or path == os.devnull:
+            continue
+        other = seen.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise PasidlabError(f"{other} and {option} both write {path}", hint="give each a file of its own")
+
+
+def opened(path: str) -> IO[str]:
+    """The file, or the descriptor itself (opening /dev/fd/3 anew may be forbidden), for writing. OSError if it fails."""
+    descriptor = _DESCRIPTOR.fullmatch(path)
+    return open(os.dup(int(descriptor[1])) if descriptor else path, "w", encoding="utf-8")
+
+
+def write(path: str, text: str) -> None:
+    """Write ``text``. Raises PasidlabError if that fails."""
+    try:
+        with opened(path) as file:
+            file.write(text)
+    except OSError as error:
+        raise PasidlabError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _is_same(path: str, number: int) -> bool:
+    """Whether ``path`` is what the descriptor leads to. /dev/null swallows both."""
+    try:
+        here, there = os.stat(path), os.fstat(number)
+    except OSError:
+        return False
+    return os.path.samestat(here, there) and not os.path.samestat(here, os.stat(os.devnull))
