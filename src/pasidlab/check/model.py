@@ -28,13 +28,19 @@ def design_model(
     scope: Scope,
     *,
     merged: bool = True,
+    optimised: bool = True,
     abstract: bool = True,
     functions: dict[str, Function] | None = None,
     extra: Sequence[Path] = (),
 ) -> Model:
-    """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all."""
+    """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all.
+
+    Unless ``optimised``, nothing is simplified, merged or left out of the state.
+    """
     files = [*kernel_files(), design.path, *extra]
     made = functions or design.functions
     bounds = scope.compiler_bounds()
-    model = build_model(design.name, files, bounds, PROPERTIES, merged=merged, functions=made, whole=design.path)
+    model = build_model(
+        design.name, files, bounds, PROPERTIES, merged=merged, optimised=optimised, functions=made, whole=design.path
+    )  # fmt: skip
     return watched(model) if abstract else exact(model)

@@ -46,11 +46,15 @@ def simplify(code: Code, roots: set[str]) -> Code:
         size = len(code)
         code, changed = _propagate(code)
         code = _thread(code, roots)
-        starts = [i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)]
-        alive = reachable(code, starts)
-        code = [instr for instr, keep in zip(code, alive, strict=True) if keep]
-        code = _drop_unused(code)
+        code = _drop_unused(without_unreachable(code, roots))
     return code
+
+
+def without_unreachable(code: Code, roots: set[str]) -> Code:
+    """The instructions that control can reach from the first one and from the labels ``roots``, whatever the values."""
+    starts = [i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)]
+    alive = reachable(code, starts)
+    return [instr for instr, keep in zip(code, alive, strict=True) if keep]
 
 
 def _single_constants(code: Code) -> dict[str, Operand]:

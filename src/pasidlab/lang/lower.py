@@ -11,7 +11,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.contexts import AT_ENTRY, Masks
 from pasidlab.lang.dead import drop_dead_fields
-from pasidlab.lang.flow import Code, simplify
+from pasidlab.lang.flow import Code, simplify, without_unreachable
 from pasidlab.lang.inline import LANGUAGE, Inliner
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
@@ -77,13 +77,14 @@ class Behaviour:
 
 @dataclass
 class Lowering:
-    """The work of building one model."""
+    """The work of building one model. Unless ``optimised``, code and fields are kept as the functions have them, unmerged."""
 
     name: str
     names: Names
     functions: Functions
     properties: tuple[Property, ...]
     merged: bool = True
+    optimised: bool = True
 
     def build(self) -> Model:
         """The lowered model."""
@@ -96,8 +97,10 @@ class Lowering:
         pieces = [
             Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "stuck", "pending", "initial", "forget")
         ]
-        self.fields = drop_dead_fields(dict(self.names.fields), [*programs, *pieces])
-        visibility = Visibility(self._traffic(programs, pieces), self.merged)
+        self.fields = dict(self.names.fields)
+        if self.optimised:
+            self.fields = drop_dead_fields(self.fields, [*programs, *pieces])
+        visibility = Visibility(self._traffic(programs, pieces), self.merged and self.optimised)
         lowered = [self._lower(program, visibility) for program in programs]
         self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
         rules = [self._rule(b) for b in pieces if b.entry.role in ("rule", "user")]
@@ -141,7 +144,11 @@ class Lowering:
             inliner.emit("return", dst, site=LANGUAGE)
         else:
             inliner.emit("end", site=LANGUAGE)
-        return simplify(inliner.code, set())
+        return self._tidied(inliner.code)
+
+    def _tidied(self, code: Code) -> Code:
+        """Code of one step, simplified or as it stands."""
+        return simplify(code, set()) if self.optimised else without_unreachable(code, set())
 
     def _programs(self, behaviours: list[Entry]) -> list[Program]:
         starts = self._entered_from_somewhere(behaviours)
@@ -160,7 +167,10 @@ class Lowering:
                 handlers.sort(key=lambda e: e.options["kind"] != kind)
                 programs.append(self._context_program(kind, handlers))
         for program in programs:
-            program.clean()
+            if self.optimised:
+                program.clean()
+            else:
+                program.code = without_unreachable(program.code, program.roots)
         return programs
 
     def _entered_from_somewhere(self, behaviours: list[Entry]) -> list[Entry]:
@@ -251,7 +261,7 @@ class Lowering:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         guard += self._limit(entry.options.get("event", ""))
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
-        return Action(entry.name, params, tuple(simplify(body, set())), cpu_param=uses_cpu)
+        return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu)
 
     def _limit(self, event: str) -> Code:
         """Counts down how often a bounded event may still happen."""
@@ -334,11 +344,13 @@ def build_model(
     properties: tuple[Property, ...],
     *,
     merged: bool = True,
+    optimised: bool = True,
     functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
     whole: Path | None = None,
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name.
 
+    Unless ``optimised``, the lowered code is what the functions say, line by line: nothing is simplified, merged or left out.
     Every function of the file ``whole`` must compile and have a part in the model, be it under events that are not in the bounds.
     """
     space = source.collect([ARRIVALS])
@@ -358,7 +370,7 @@ def build_model(
     for function in space.functions.values():
         if function.file == str(whole):
             compiled(function.name)
-    return Lowering(name, names, compiled, properties, merged).build()
+    return Lowering(name, names, compiled, properties, merged, optimised).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:
