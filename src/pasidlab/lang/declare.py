@@ -174,6 +174,11 @@ def check(name: str, condition: bool, sentence: str = "") -> None:
         raise PropertyViolated(f"{name}: {sentence}")
 
 
+def crash(sentence: str) -> NoReturn:
+    """The kernel ends here, as at BUG(): ``sound_kernel`` is broken, and nothing follows."""
+    raise PropertyViolated(f"sound_kernel: {sentence}")
+
+
 def reached(name: str) -> None:
     """A witness that the property was put to the test."""
 

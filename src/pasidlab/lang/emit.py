@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.ir import BINARY, Instr, Operand, Site
+from pasidlab.lang.ir import BINARY, DIVISIONS, SHIFTS, TRUTHS, Instr, Operand, Site
 from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, Ref, join, mask_of
 
 _LIMIT = 1 << 64
@@ -40,6 +40,18 @@ def fold(op: str, a: int, b: int) -> int:
             return int(a < b)
         case "le":
             return int(a <= b)
+        case "udiv":
+            return a % _LIMIT // (b % _LIMIT)
+        case "umod":
+            return a % _LIMIT % (b % _LIMIT)
+        case "ushr":
+            return a % _LIMIT >> b
+        case "ult":
+            return int(a % _LIMIT < b % _LIMIT)
+        case "ule":
+            return int(a % _LIMIT <= b % _LIMIT)
+        case "sext":
+            return (a + (1 << b - 1)) % (1 << b) - (1 << b - 1)
     raise AssertionError(op)  # fmt: skip
 
 
@@ -50,14 +62,14 @@ def wrapped(value: int) -> int:
 
 def computed(op: str, a: int, b: int) -> int | None:
     """The value of a binary operation, the definition both engines follow; None where it has none."""
-    if (op in ("div", "mod") and b == 0) or (op in ("shl", "shr") and not 0 <= b < 64):
+    if (op in DIVISIONS and b == 0) or (op in SHIFTS and not 0 <= b < 64) or (op == "sext" and not 1 <= b <= 64):
         return None
     return wrapped(fold(op, a, b))
 
 
 def result_domain(op: str, a: Domain, b: Domain) -> Domain:
     """A domain that holds every result of the operation."""
-    if op in ("eq", "ne", "lt", "le"):
+    if op in TRUTHS:
         return BOOL
     if op in ("and", "or", "xor"):
         masks = mask_of(a), mask_of(b)
@@ -70,11 +82,38 @@ def result_domain(op: str, a: Domain, b: Domain) -> Domain:
         corners = [fold(op, x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
         if max(map(abs, corners)) < _LIMIT >> 2:
             return Int(min(corners), max(corners))
-    if op == "mod" and isinstance(b, Int) and b.low > 0 and isinstance(a, Int) and a.low >= 0:
-        return Int(0, b.high - 1)
-    if op in ("div", "shr") and isinstance(a, Int) and a.low >= 0:
-        return Int(0, a.high)
-    return ANY
+    if op == "sext":
+        return _sign_extended(a, b)
+    return _divided(op, a, b)
+
+
+def _sign_extended(a: Domain, bits: Domain) -> Domain:
+    if not isinstance(bits, Int) or bits.low != bits.high or not 1 <= bits.low <= 64:
+        return ANY
+    half = 1 << bits.low - 1
+    low, high = bounds(a)
+    return a if -half <= low and high < half else Int(-half, half - 1)
+
+
+def _divided(op: str, a: Domain, b: Domain) -> Domain:
+    """Of quotients, remainders and shifts to the right, those of numbers that are not negative."""
+    (low, high), (least, most) = bounds(a), bounds(b)
+    if op == "ushr" and least > 0:
+        return Int(0, (_LIMIT - 1 if low < 0 else high) >> min(least, 63))
+    if low < 0 or least < 0:
+        return ANY
+    if op in ("mod", "umod"):
+        return Int(0, max(min(high, most - 1), 0))
+    return Int(0, high) if op in ("div", "udiv", "shr", "ushr") else ANY
+
+
+def bounds(domain: Domain) -> tuple[int, int]:
+    """The least and the greatest value of a domain."""
+    if isinstance(domain, Int):
+        return domain.low, domain.high
+    if isinstance(domain, Mask):
+        return 0, domain.mask
+    return (0, domain.count) if isinstance(domain, Ref) else (ANY.low, ANY.high)
 
 
 class Builder:
@@ -109,10 +148,10 @@ class Builder:
     def binary(self, op: str, a: tuple[Operand, Domain], b: tuple[Operand, Domain], at: Position) -> tuple[Operand, Domain]:
         """A binary operation; constants are folded."""
         assert op in BINARY
-        if op in ("div", "mod") and b[0] == 0:
+        if op in DIVISIONS and b[0] == 0:
             raise PasidlabError("division by zero", position=at)
         if isinstance(a[0], int) and isinstance(b[0], int) and (value := computed(op, a[0], b[0])) is not None:
-            return value, BOOL if op in ("eq", "ne", "lt", "le") else Int(value, value)
+            return value, BOOL if op in TRUTHS else Int(value, value)
         domain = result_domain(op, a[1], b[1])
         dst = self.temp(domain)
         self.emit(op, dst, a[0], b[0], at=at)

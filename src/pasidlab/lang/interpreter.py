@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, Action, Instr, Model, Operand, Predicate, Site
+from pasidlab.lang.ir import BINARY, DIVISIONS, Action, Instr, Model, Operand, Predicate, Site
 from pasidlab.lang.layout import Layout, State
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.symmetry import Symmetry
@@ -277,6 +277,9 @@ class _Run:
             case "check":
                 if not self.value(args[1]):
                     self.fail(str(args[0]), instr.text, instr.site)
+            case "crash":
+                self.fail(SOUND, instr.text, instr.site)
+                raise _Stop
             case "reach":
                 self.outcome.reached.add(str(args[0]))
             case op if op in BINARY:
@@ -290,7 +293,7 @@ class _Run:
         a, b = self.value(instr.args[1]), self.value(instr.args[2])
         value = computed(instr.op, a, b)
         if value is None:
-            self.fail("", "division by zero" if instr.op in ("div", "mod") else f"shift by {b}", instr.site)
+            self.fail("", "division by zero" if instr.op in DIVISIONS else f"shift by {b}", instr.site)
             raise _Stop
         self.locals[str(instr.args[0])] = value
 

@@ -25,6 +25,9 @@ OPS: dict[str, str] = {
     "add": "d a a", "sub": "d a a", "mul": "d a a", "div": "d a a", "mod": "d a a",  # div, mod: C truncation; by 0 is an error
     "and": "d a a", "or": "d a a", "xor": "d a a", "shl": "d a a", "shr": "d a a",
     "eq": "d a a", "ne": "d a a", "lt": "d a a", "le": "d a a",
+    # the same bits read without a sign, as C's unsigned long: division, shift to the right, comparison
+    "udiv": "d a a", "umod": "d a a", "ushr": "d a a", "ult": "d a a", "ule": "d a a",
+    "sext": "d a a",  # the lowest b bits of a, 1 to 64, read with a sign
     "not": "d a",  # 1 if a is 0, else 0
     "inv": "d a",  # all 64 bits inverted
     # state
@@ -50,13 +53,17 @@ OPS: dict[str, str] = {
     "take": "d a",  # a task no CPU has: this step cannot be taken unless it is free; then it is this context's own
     "release": "i",  # a taken task is free again
     "pause": "",  # a step boundary whatever the merging
+    "crash": "",  # the kernel ends here: sound_kernel is violated, and no state follows
     "end": "",  # this step is complete
 }  # fmt: skip
 
-VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "shl", "shr", "eq", "ne", "lt", "le", "not", "inv"})
-BINARY = VALUES - {"copy", "not", "inv"} | {"div", "mod"}
+TRUTHS = frozenset({"eq", "ne", "lt", "le", "ult", "ule"})  # 0 or 1
+DIVISIONS = frozenset({"div", "mod", "udiv", "umod"})  # an error by 0
+SHIFTS = frozenset({"shl", "shr", "ushr"})  # an error by less than 0 or more than 63
+VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "sext", "not", "inv"}) | TRUTHS | SHIFTS
+BINARY = VALUES - {"copy", "not", "inv"} | DIVISIONS
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
-TERMINATORS = frozenset({"jump", "branch", "switch", "return", "end"})
+TERMINATORS = frozenset({"jump", "branch", "switch", "return", "crash", "end"})
 ASSIGNING = frozenset(op for op, shape in OPS.items() if shape.startswith("d"))
 
 

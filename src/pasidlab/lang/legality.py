@@ -48,6 +48,10 @@ def _cpu_not_assigned(instr: Instr, facts: Facts) -> bool:
     return instr.dst != CPU
 
 
+def _width_constant(instr: Instr, facts: Facts) -> bool:
+    return instr.op != "sext" or (isinstance(instr.args[2], int) and 1 <= instr.args[2] <= 64)
+
+
 RULES: tuple[tuple[str, Callable[[Instr, Facts], bool]], ...] = (
     ("arguments must have the shape the operation table gives", _shape),
     ("every local read must be declared", _arguments_known),
@@ -55,6 +59,7 @@ RULES: tuple[tuple[str, Callable[[Instr, Facts], bool]], ...] = (
     ("the field must be declared", _field_known),
     ("the function called must exist", _callee_known),
     ("the executing CPU cannot be assigned", _cpu_not_assigned),
+    ("the width of sext is a number from 1 to 64", _width_constant),
 )
 
 

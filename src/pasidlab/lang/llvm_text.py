@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
-from pasidlab.lang.ir import Action, Instr, Operand
+from pasidlab.lang.ir import DIVISIONS, SHIFTS, TERMINATORS, Action, Instr, Operand
 from pasidlab.lang.layout import Layout, Place
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.types import Field, Int, Mask
@@ -19,8 +19,11 @@ ARITHMETIC = {
     "xor": "xor",
     "shl": "shl",
     "shr": "ashr",
+    "udiv": "udiv",
+    "umod": "urem",
+    "ushr": "lshr",
 }
-COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle"}
+COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "ult": "ult", "ule": "ule"}
 SMALL = 80
 """Instructions below which an action is worth repeating at its call."""
 
@@ -150,7 +153,7 @@ class ActionText:
                     self._burn()
             else:
                 self._instruction(instr)
-                open_block = instr.op not in ("jump", "branch", "switch", "end", "return")
+                open_block = instr.op not in TERMINATORS
             if number in self.cover and open_block:
                 self.put(f"store i64 1, ptr {self.op(f'getelementptr i64, ptr %seen, i64 {self.cover[number]}')}")
 
@@ -173,6 +176,9 @@ class ActionText:
             self.set(str(args[0]), self.op(f"zext i1 {test} to i64"))
         elif op == "not":
             self.set(str(args[0]), self.op(f"zext i1 {self.op(f'icmp eq i64 {self.local(args[1])}, 0')} to i64"))
+        elif op == "sext":
+            left = 64 - int(args[2])
+            self.set(str(args[0]), self.do("ashr", self.do("shl", self.local(args[1]), left), left))
         elif op == "inv":
             self.set(str(args[0]), self.op(f"xor i64 {self.local(args[1])}, -1"))
         elif op == "copy":
@@ -206,6 +212,8 @@ class ActionText:
             self.put(f'switch i64 {self.local(args[0])}, label %"L.{args[1]}" [ {cases} ]')
         elif op == "choose":
             self._choose(instr)
+        elif op == "crash":
+            self.put("br label %null")
         elif op == "end":
             self.put("br label %done")
         elif op == "return":
@@ -221,9 +229,9 @@ class ActionText:
 
     def _arithmetic(self, instr: Instr) -> None:
         a, b = self.local(instr.args[1]), self.local(instr.args[2])
-        if instr.op in ("div", "mod"):
+        if instr.op in DIVISIONS:
             self._require(self.op(f"icmp ne i64 {b}, 0"), "error")
-        elif instr.op in ("shl", "shr") and not (b.isdigit() and int(b) < 64):
+        elif instr.op in SHIFTS and not (b.isdigit() and int(b) < 64):
             self._require(self.op(f"icmp ult i64 {b}, 64"), "error")
         if instr.op in ("div", "mod") and not b.isdigit():
             self._divide_by_any(instr, a, b)

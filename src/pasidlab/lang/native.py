@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pasidlab.lang.flow import successors as flow_successors
 from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
-from pasidlab.lang.ir import Action, Model
+from pasidlab.lang.ir import TERMINATORS, Action, Model
 from pasidlab.lang.layout import Layout
 from pasidlab.lang.llvm_expand import expand_text
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
@@ -133,7 +133,7 @@ class _Emitter:
             i = start
             while True:
                 lines.update((s.position.file, s.position.line) for s in code[i].site.chain())
-                if code[i].op in ("branch", "switch", "jump", "require", "end", "return") or i + 1 in leaders or i + 1 >= len(code):
+                if code[i].op in TERMINATORS or code[i].op == "require" or i + 1 in leaders or i + 1 >= len(code):
                     break
                 i += 1
             mine = frozenset(line for line in lines if line[0] in self.covered)

@@ -112,6 +112,12 @@ def _check(x: Expressions, node: ast.Call) -> Value:
     return NOTHING
 
 
+def _crash(x: Expressions, node: ast.Call) -> Value:
+    x.builder.emit("crash", at=x.at(node), text=_text(x, node, 0))
+    x.builder.place(x.builder.label("after"), x.at(node))
+    return NOTHING
+
+
 def _reached(x: Expressions, node: ast.Call) -> Value:
     x.builder.emit("reach", _text(x, node, 0), at=x.at(node))
     return NOTHING
@@ -173,6 +179,7 @@ def _pause(x: Expressions, node: ast.Call) -> Value:
 PRIMITIVES: dict[str, tuple[Callable[[Expressions, ast.Call], Value], int, int]] = {
     "choose": (_choose, 2, 2), "maybe": (_maybe, 0, 0), "pick": (_pick, 1, 1), "at": (_at, 2, 2), "index": (_index, 1, 1),
     "event": (_event, 1, 1), "require": (_require, 1, 1), "wait_until": (_wait_until, 1, 2), "check": (_check, 2, 3),
+    "crash": (_crash, 1, 1),
     "reached": (_reached, 1, 1), "repeated": (_repeated, 1, 1), "enter": (_enter, 1, 1), "start": (_enter, 2, 2),
     "unreachable": (_unreachable, 0, 0), "pause": (_pause, 0, 0), "sleeping": (_sleeping, 1, 1), "take": (_take, 1, 1),
     "release": (_release, 1, 1),

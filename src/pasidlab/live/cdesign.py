@@ -100,6 +100,8 @@ class _Executor:
                 kernel.functions[_MASKS[str(args[0])]]()
             case "check":
                 kernel.functions["check"](str(args[0]), values[0], instr.text)
+            case "crash":
+                raise PasidlabError(instr.text, position=instr.site.position)
             case "wait":
                 kernel.functions["wait_until"](values[0], str(args[1]))
             case "enter":

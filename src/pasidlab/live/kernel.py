@@ -12,11 +12,12 @@ import ast
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pasidlab.linux
 import pasidlab.machine
 from pasidlab.designs import Design
+from pasidlab.errors import PasidlabError
 from pasidlab.lang import arrivals, declare
 from pasidlab.lang.source import collect
 from pasidlab.live import cdesign
@@ -138,6 +139,7 @@ class Kernel:
             "local_bh_disable": lambda: self._add("softirq_count", 1),
             "local_bh_enable": lambda: self._add("softirq_count", -1),
             "check": self._check,
+            "crash": _crash,
             "reached": lambda name: None,
             "repeated": lambda name: None,
             "wait_until": self._wait_until,
@@ -245,3 +247,7 @@ class Kernel:
 
 def _raise_sigsegv() -> None:
     raise SigSegv
+
+
+def _crash(sentence: str) -> NoReturn:
+    raise PasidlabError(sentence)
