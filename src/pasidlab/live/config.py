@@ -29,6 +29,8 @@ _DEVICE_NUMBERS = {
 }  # fmt: skip
 _MASK = re.compile(r"[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8}){0,7}")
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_MOST_DEVICES = 256
 
 
 @dataclass
@@ -110,10 +112,24 @@ def add_wq(devices: list[DeviceConfig], option: str) -> None:
     _append_wq(device, values, f"--wq {option}", None)
 
 
-def _device(label: str, where: str) -> DeviceConfig:
-    kind, number = label.rstrip("0123456789"), label[len(label.rstrip("0123456789")) :]
-    if kind not in KINDS or not number:
-        raise PasidlabError(f"{where}: no such device '{label}'", hint="dsa0, dsa1 ... or iax0, iax1 ...")
+def file_name(text: str, where: str, position: Position | None = None) -> str:
+    """``text``, fit to be the name of a file in the device tree. PasidlabError for anything else.
+
+    Every name from an option or a device file that becomes part of a path passes through here.
+    """
+    if not _FILE_NAME.fullmatch(text):
+        hint = "letters, digits and underscores, at most 64: it becomes the name of a file"
+        raise PasidlabError(f"{where}: {text[:80]!r} cannot be a name in sysfs", hint=hint, position=position)
+    return text
+
+
+def _device(label: str, where: str, position: Position | None = None) -> DeviceConfig:
+    name = file_name(label, where, position)
+    kind = name.rstrip("0123456789")
+    number = name.removeprefix(kind)
+    if kind not in KINDS or not number or len(number) > 3 or int(number) >= _MOST_DEVICES:
+        hint = f"dsa0, dsa1 ... or iax0, iax1 ... up to {_MOST_DEVICES - 1}"
+        raise PasidlabError(f"{where}: no such device '{label}'", hint=hint, position=position)
     return DeviceConfig(int(number), kind)
 
 
@@ -133,8 +149,10 @@ def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, text
         elif key == "op_config" and not _MASK.fullmatch(str(value)):
             hint = "up to eight 32-bit hexadecimal words, commas between them, as sysfs shows them"
             raise PasidlabError(f"{where}: op_config '{value}' is no mask of operations", hint=hint, position=position)
+        elif key == "driver_name":  # a link leads to the driver
+            wq.attributes[key] = file_name(str(value), f"{where}: {key}", position)
         else:
-            wq.attributes[key] = str(value)
+            wq.attributes[file_name(key, where, position)] = str(value)
     if wq.threshold > wq.size:
         position = text.position("threshold", wq.threshold) if text else None
         what = f"{where}: threshold {wq.threshold} of a queue of size {wq.size}"
@@ -177,7 +195,9 @@ def _parse(file: str) -> tuple[dict[str, Any], Text]:
         raise PasidlabError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise PasidlabError(f"{file} is not TOML: it is not UTF-8 text", hint=_EXAMPLE) from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise PasidlabError(f"{file} is nested too deeply", hint=_EXAMPLE) from None
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         what, place = str(error), _PLACE.search(str(error))
         position = Position(file, int(place[1]), int(place[2])) if place else Position(file, content.count("\n") + 1)
         raise PasidlabError(f"this is not TOML: {what.partition(' (at ')[0]}", position=position, hint=_EXAMPLE) from None
@@ -193,7 +213,7 @@ def _from_toml(file: str) -> list[DeviceConfig]:
     devices: list[DeviceConfig] = []
     for entry in entries:
         position = text.position("name", entry.get("name", ""))
-        device = _device(str(entry.get("name", f"dsa{len(devices)}")), file)
+        device = _device(str(entry.get("name", f"dsa{len(devices)}")), file, position)
         if any(d.index == device.index for d in devices):
             raise PasidlabError(f"two devices have the number {device.index}", position=position)
         wqs = entry.get("wq", [])
@@ -201,7 +221,9 @@ def _from_toml(file: str) -> list[DeviceConfig]:
             raise PasidlabError(f"{device.label}: wq must be [[device.wq]] tables", position=text.position("wq"))
         for wq in wqs:
             _append_wq(device, wq, device.label, text)
-        device.attributes = {key: str(value) for key, value in entry.items() if key not in ("name", "wq")}
+        given = {key: value for key, value in entry.items() if key not in ("name", "wq")}
+        names = {key: file_name(key, device.label, text.position(key, value)) for key, value in given.items()}
+        device.attributes = {names[key]: str(value) for key, value in given.items()}
         _check_device(device, text)
         devices.append(device)
     return devices

@@ -13,7 +13,7 @@ from pasidlab.live.decode import Instruction
 from pasidlab.live.emulate import Fault
 from pasidlab.live.state import Thread
 from pasidlab.live.symbols import Symbolizer
-from pasidlab.machine.accelerator.abi import operation_name, status_text
+from pasidlab.machine.accelerator.abi import FAULTS, operation_name, status_text
 from pasidlab.machine.accelerator.transfer import Outcome
 
 _MOST = 1000  # different problems told apart
@@ -93,7 +93,7 @@ class Diagnosis:
         for member in outcome.members:
             self.completed(thread, ip, queue, member)
         if outcome.reason and not outcome.ok:
-            kind = "page fault" if outcome.fault_address else "rejected"
+            kind = "page fault" if outcome.status in FAULTS else "rejected"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
             operation, status = operation_name(outcome.opcode), _status(outcome.status_byte)
             what = f"{queue}: {operation}, status {status}: {outcome.reason}{unseen}"

@@ -26,6 +26,7 @@ _DEVICE_DISABLED, _NO_DRIVER_NAME = 0x80000020, 0x80200000
 _DEFAULT_SIZE, _DEFAULT_TRANSFER, _DEFAULT_BATCH, _DEFAULT_RETRIES, _MOST_RETRIES = 16, 2 << 20, 32, 32, 64  # idxd.h
 _MOST_PRIORITY, _LONGEST_NAME, _LONGEST_DRIVER_NAME = 15, 1024, 128
 _OPERATIONS = 256
+_MOST_DIGITS = 20  # of a 64-bit number
 
 
 class Queues(Protocol):
@@ -80,13 +81,15 @@ def _require(condition: bool, code: int) -> None:
 
 
 def _number(text: str, *, any_base: bool = False) -> int:
-    """kstrtol(), kstrtoul(): decimal, or any base by prefix, and at most one newline."""
+    """kstrtol(), kstrtoul(): decimal, or any base by prefix, and at most one newline. ERANGE beyond 64 bits."""
     text = text.removesuffix("\n")
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    if any_base and re.fullmatch(r"0[xX][0-9a-fA-F]+", text):
-        return int(text, 16)
-    _fail(errno.EINVAL)
+    found = re.fullmatch(r"([+-]?)0*([0-9]+)", text) or re.fullmatch(r"()0[xX]0*([0-9a-fA-F]+)", text)
+    if found is None or (not any_base and "x" in text.lower()):
+        _fail(errno.EINVAL)
+    _require(len(found[2]) <= _MOST_DIGITS, errno.ERANGE)
+    value = int(found[1] + found[2], 16 if "x" in text.lower() else 10)
+    _require(-(1 << 63) <= value < 1 << 64, errno.ERANGE)
+    return value
 
 
 def _positive(text: str) -> int:

@@ -9,11 +9,13 @@ The inotify(7) close event of a file that only one open(2) ever saw tells when i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import struct
 import tempfile
 import threading
+from typing import IO
 
 from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
@@ -31,7 +33,7 @@ _PATHS = {2: 0, 4: 0, 6: 0, 21: 0, 80: 0, 89: 0, 257: 1, 262: 1, 267: 1, 269: 1,
 _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
 _OPENAT2 = 437  # its flags are the first field of a struct open_how
 _IN_CLOSE = 0x18
-_PREFIX = "pasidlab-"
+_PREFIX = "pasidlab-run-"
 _LONGEST = 512
 
 
@@ -41,7 +43,7 @@ class Redirector:
     def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector) -> None:
         self.tree, self.files, self.injector = tree, files, injector
         _sweep()
-        self.root = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+        self.root, self._lock = _own_directory()
         self.opens = os.path.join(self.root, "open")
         os.mkdir(self.opens)
         self.nodes: dict[str, WqNode] = {}
@@ -68,6 +70,7 @@ class Redirector:
     def close(self) -> None:
         """Remove the directory."""
         shutil.rmtree(self.root, ignore_errors=True)
+        os.close(self._lock)
 
     def _lay_out(self, node: Node, path: str) -> None:
         place = self.root + path
@@ -78,7 +81,7 @@ class Redirector:
         elif isinstance(node, Link):
             os.symlink(node.target, place)
         else:
-            with open(place, "w") as file, contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
+            with _new_file(place) as file, contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
                 file.write(node.read() if isinstance(node, Attribute) else "")
         if isinstance(node, WqNode):
             self.nodes[path] = node
@@ -141,8 +144,7 @@ class Redirector:
     def _backing(self, file: OpenFile) -> str:
         """An empty file that stands for this one open file."""
         place = os.path.join(self.opens, str(file.handle))
-        with open(place, "w"):
-            pass
+        _new_file(place).close()
         watch = check(libc.inotify_add_watch(self._notify, os.fsencode(place), _IN_CLOSE), "inotify_add_watch")
         self._watched[watch] = file.handle
         return place
@@ -198,14 +200,36 @@ def _resolved(target: str, root: str) -> str:
     return os.path.realpath(target).removeprefix(os.path.realpath(root))
 
 
+def _new_file(place: str) -> IO[str]:
+    """An empty file, made here and now: never one that exists, never where a link leads."""
+    return open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "w")
+
+
+def _own_directory() -> tuple[str, int]:
+    """A new directory, and a descriptor of it that holds its lock for as long as this run lives."""
+    while True:
+        path = tempfile.mkdtemp(prefix=_PREFIX)
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.path.exists(path):
+            return path, held
+        os.close(held)  # another run swept it before it was locked
+
+
 def _sweep() -> None:
-    """Remove what runs that were killed have left."""
+    """Remove what runs that were killed have left: directories whose lock nobody holds, here or in another container."""
     for name in os.listdir(tempfile.gettempdir()):
-        owner = name.removeprefix(_PREFIX).split("-")[0]
         path = os.path.join(tempfile.gettempdir(), name)
-        if name.startswith(_PREFIX) and owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
-            try:
-                if os.lstat(path).st_uid == os.getuid():
-                    shutil.rmtree(path, ignore_errors=True)
-            except OSError:
-                continue
+        if name.startswith(_PREFIX):
+            with contextlib.suppress(OSError):  # another user's, or gone
+                _sweep_one(path)
+
+
+def _sweep_one(path: str) -> None:
+    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(held).st_uid == os.geteuid():
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(held)

@@ -1,0 +1,121 @@
+"""Names and numbers from strangers: options, device files, sysfs; and the directory of a redirected run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from running import RUN, run, run_python
+
+from pasidlab.errors import PasidlabError
+from pasidlab.live.config import devices_from, file_name
+
+pytestmark = pytest.mark.needs_run
+
+WRONG = ("..", ".", "", "a/b", "../x", "/etc/x", "a b", "a\n", "x\0", "é", "a.b", "n" * 65, "-")
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_name_that_is_no_file_name_is_refused_wherever_it_stands(name: str, tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match="cannot be a name in sysfs"):
+        file_name(name, "here")
+    for option in (f"shared,{name}=hello", f"shared,driver_name={name}", f"shared,device={name}"):
+        if name == "a\n":
+            continue  # blanks around words of an option do not count
+        with pytest.raises(PasidlabError):
+            devices_from((option,), None)
+    quoted = name.replace("\n", "\\n").replace("\0", "\\u0000")
+    file = tmp_path / "devices.toml"
+    for text in (
+        f'[[device]]\nname = "{quoted}"\n',
+        f'[[device]]\n"{quoted}" = 1\n',
+        f'[[device]]\n[[device.wq]]\n"{quoted}" = "x"\n',
+        f'[[device]]\n[[device.wq]]\ndriver_name = "{quoted}"\n',
+    ):
+        file.write_text(text)
+        with pytest.raises(PasidlabError):
+            devices_from((), str(file))
+
+
+def test_a_name_that_is_one_becomes_a_file() -> None:
+    assert file_name("Numa_node9", "here") == "Numa_node9"
+    (device,) = devices_from(("shared,Numa_node9=hello",), None)
+    assert device.wqs[0].attributes == {"Numa_node9": "hello"}
+
+
+def test_nothing_is_written_outside_the_run_s_own_directory(tmp_path: Path) -> None:
+    target = tmp_path / "never"
+    for depth in range(1, 14, 3):
+        option = f"shared,{'../' * depth}{str(target).lstrip('/')}=hello"
+        done = run("/bin/true", options=("--isolation", "redirect", "--wq", option))
+        assert done.code == 2 and "cannot be a name" in done.err
+    assert not target.exists()
+
+
+def test_numbers_of_thousands_of_digits_are_out_of_range(tmp_path: Path) -> None:
+    file = tmp_path / "devices.toml"
+    for text in (f"[[device]]\nmax_groups = {'1' * 5000}\n", "[[device]]\nx = " + "[" * 20000 + "]" * 20000 + "\n"):
+        file.write_text(text)
+        with pytest.raises(PasidlabError):
+            devices_from((), str(file))
+    with pytest.raises(PasidlabError):
+        devices_from((f"shared,size={'1' * 5000}",), None)
+    done = run_python("""
+        for digits in ("1" * 5000, "-" + "9" * 5000, "0x" + "f" * 5000, "18446744073709551616", "0" * 4000 + "3", "٣"):
+            for file in ("wq0.2/group_id", "wq0.2/max_transfer_size", "engine0.0/group_id"):
+                fd = os.open("/sys/bus/dsa/devices/" + file, os.O_WRONLY)
+                try:
+                    os.write(fd, digits.encode())
+                    print("0", end=" ")
+                except OSError as error:
+                    print(error.errno, end=" ")
+        """)
+    assert done.out.split() == ["34"] * 3 + ["34"] * 3 + ["22", "34", "22"] + ["34"] * 3 + ["0", "0", "0"] + ["22"] * 3, done
+    assert "Traceback" not in done.err
+
+
+def test_a_fault_at_address_0_is_a_page_fault_in_the_summary() -> None:
+    done = run_python("""
+        record = Buffer(32)
+        submit(open_portal()[0], descriptor(MOVE, record.address, 0, record.address, 64))
+        """)
+    assert [problem["kind"] for problem in done.report["problems"]] == ["page fault"], done
+
+
+def test_a_run_sweeps_what_a_killed_one_left_and_nothing_that_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tempfile.mkdtemp(prefix="pasidlab-run-")
+    alive = tempfile.mkdtemp(prefix="pasidlab-run-")
+    held = os.open(alive, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        assert run("/bin/true", options=("--isolation", "redirect")).code == 0
+        assert not os.path.exists(left) and os.path.exists(alive)
+    finally:
+        os.close(held)
+
+
+def test_a_run_that_sees_none_of_our_processes_leaves_our_directory_alone() -> None:
+    """As in another container with the same /tmp."""
+    options = ["--isolation", "redirect", "--summary", "none"]
+    first = subprocess.Popen(
+        [sys.executable, "-c", RUN, *options, "--", "sh", "-c", "echo up; read x; cat /sys/bus/dsa/devices/wq0.0/mode"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert first.stdout is not None and first.stdout.readline() == "up\n"
+    apart = ["unshare", "-pf", "--mount-proc"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        apart = ["unshare", "-Urpf", "--mount-proc"]
+    second = subprocess.run([*apart, sys.executable, "-c", RUN, *options, "--", "/bin/true"], capture_output=True, text=True)
+    out, _ = first.communicate("go\n", timeout=30)
+    assert out == "shared\n", second.stderr
+    if "unshare" not in second.stderr:
+        assert second.returncode == 0, second.stderr
