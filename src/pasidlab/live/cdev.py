@@ -42,7 +42,7 @@ class CharacterDevices:
         self.safe = safe  # user_submission_safe; false: mmap is refused, INTEL-SA-01084
         self.handles: dict[int, OpenFile] = {}
         self.identified: OpenFile | None = None
-        self.waiting: list[Callable[[], None]] = []
+        self.waiting: list[tuple[WqNode, Callable[[], None]]] = []
         self._numbers = itertools.count(1)
 
     def _mm(self, tid: int) -> Mm | None:
@@ -108,14 +108,17 @@ class CharacterDevices:
                 return select.POLLNVAL
             if self.queues.software_error(file.node):
                 return _EVENTS
-            self.waiting.append(wake)
+            self.waiting.append((file.node, wake))
             return 0
 
-    def wake(self) -> None:
-        """A software error was recorded: those who poll look again."""
+    def wake(self, node: WqNode) -> None:
+        """A software error was recorded for this queue: those who poll it look again (its err_queue)."""
         waiting, self.waiting = self.waiting, []
-        for wake in waiting:
-            wake()
+        for other, wake in waiting:
+            if other is node:
+                wake()
+            else:
+                self.waiting.append((other, wake))
 
     def flush(self, tid: int, handle: int) -> None:
         """close(2) in the address space that opened the file waits for its descriptors."""

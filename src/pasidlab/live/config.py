@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.live.capabilities import Capabilities, mask_bits, mask_text, operations_of
 
 KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
@@ -25,9 +26,11 @@ _WQ_NUMBERS = {  # from, to
 _DEVICE_NUMBERS = {
     "max_groups": (1, 64), "max_engines": (1, 64), "max_work_queues": (1, 64), "max_work_queues_size": (1, 1 << 15),
     "max_batch_size": (1, 1 << 15), "max_transfer_size": (1, 1 << 31), "max_read_buffers": (0, 1 << 15),
-    "configurable": (0, 1),
+    "configurable": (0, 1), "pasid_enabled": (0, 1), "numa_node": (-1, 1023), "version": (0x100, 0x2FF),
+    "gen_cap": (0, (1 << 64) - 1), "iaa_cap": (0, (1 << 64) - 1), "event_log_size": (0, 1 << 15),
 }  # fmt: skip
-_MASK = re.compile(r"[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8}){0,7}")
+_REPORTED = ("errors", "cmd_status")
+"""Attributes of a device that tell what happened: no file can say."""
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MOST_DEVICES = 256
@@ -77,6 +80,11 @@ class DeviceConfig:
         """The kernel's name."""
         return f"{self.kind}{self.index}"
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Its registers, as ``attributes`` has them."""
+        return Capabilities.of(self.kind, self.attributes)
+
 
 def default_devices() -> list[DeviceConfig]:
     """One DSA device with one shared and one dedicated work queue of type user."""
@@ -110,6 +118,7 @@ def add_wq(devices: list[DeviceConfig], option: str) -> None:
         device = _device(label, f"--wq {option}")
         devices.append(device)
     _append_wq(device, values, f"--wq {option}", None)
+    _check_wq(device, device.wqs[-1], values, None)
 
 
 def file_name(text: str, where: str, position: Position | None = None) -> str:
@@ -146,9 +155,9 @@ def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, text
             setattr(wq, key, str(value))
         elif key == "name":
             wq.name = str(value)
-        elif key == "op_config" and not _MASK.fullmatch(str(value)):
-            hint = "up to eight 32-bit hexadecimal words, commas between them, as sysfs shows them"
-            raise PasidlabError(f"{where}: op_config '{value}' is no mask of operations", hint=hint, position=position)
+        elif key == "op_config":
+            _mask(value, f"{where}: {key}", position)
+            wq.attributes[key] = str(value)
         elif key == "driver_name":  # a link leads to the driver
             wq.attributes[key] = file_name(str(value), f"{where}: {key}", position)
         else:
@@ -169,6 +178,14 @@ def _number(value: object, where: str, allowed: tuple[int, int], position: Posit
         hint = f"{allowed[0]} to {allowed[1]}"
         raise PasidlabError(f"{where} = {value} is out of range", hint=hint, position=position)
     return number
+
+
+def _mask(value: object, where: str, position: Position | None) -> int:
+    try:
+        return mask_bits(str(value))
+    except (ValueError, OverflowError):
+        hint = "up to eight 32-bit hexadecimal words, commas between them, as sysfs shows them"
+        raise PasidlabError(f"{where} '{value}' is no mask of operations", hint=hint, position=position) from None
 
 
 @dataclass(frozen=True)
@@ -225,18 +242,55 @@ def _from_toml(file: str) -> list[DeviceConfig]:
         names = {key: file_name(key, device.label, text.position(key, value)) for key, value in given.items()}
         device.attributes = {names[key]: str(value) for key, value in given.items()}
         _check_device(device, text)
+        for wq, said in zip(device.wqs, wqs, strict=True):
+            _check_wq(device, wq, said, text)
         devices.append(device)
     return devices
 
 
 def _check_device(device: DeviceConfig, text: Text) -> None:
     for key, value in device.attributes.items():
+        position = text.position(key, value)
         if key in _DEVICE_NUMBERS:
-            _number(value, f"{device.label}: {key}", _DEVICE_NUMBERS[key], text.position(key, value))
+            _number(value, f"{device.label}: {key}", _DEVICE_NUMBERS[key], position)
+        elif key in _REPORTED:
+            raise PasidlabError(f"{device.label}: {key} tells what happened, it cannot be set", position=position)
+        elif key == "op_cap":
+            _check_operations(device, _mask(value, f"{device.label}: {key}", position), position)
+
+
+def _check_operations(device: DeviceConfig, asked: int, position: Position) -> None:
+    """The operations of ``op_cap`` must be ones that are carried out."""
+    known = operations_of(device.kind)
+    if asked & ~known:
+        what = f"{device.label}: op_cap names operations that are not carried out: {_codes(asked & ~known)}"
+        raise PasidlabError(what, position=position, hint=f"at most {mask_text(known).lstrip('0,')}")
+
+
+def _check_wq(device: DeviceConfig, wq: WqConfig, given: Mapping[str, Any], text: Text | None) -> None:
+    """What one table, or one option, says of a queue, held against its device."""
+
+    def wrong(key: str, what: str, hint: str = "") -> PasidlabError:
+        position = text.position(key, given.get(key, "")) if text else None
+        return PasidlabError(f"{wq.label}: {what}", position=position, hint=hint)
+
     groups = int(device.attributes.get("max_groups", "4"), 0)
-    for wq in device.wqs:
-        if wq.group_id >= groups:
-            position = text.position("group_id", wq.group_id)
-            raise PasidlabError(f"{wq.label}: {device.label} has {groups} groups, from 0", position=position)
-        if device.attributes.get("state") == "disabled":
-            wq.state = "disabled"
+    if wq.group_id >= groups:
+        raise wrong("group_id", f"{device.label} has {groups} groups, from 0")
+    for key in ("max_transfer_size", "max_batch_size"):
+        most = int(device.attributes.get(key, str(getattr(device.capabilities, key))), 0)
+        if key in given and getattr(wq, key) > most:
+            raise wrong(key, f"{key} {given[key]}: {device.label} has {most}")
+        setattr(wq, key, min(getattr(wq, key), most))
+    extra = mask_bits(wq.attributes.get("op_config", "0")) & ~device.capabilities.operations
+    if extra:
+        raise wrong("op_config", f"op_config has operations that op_cap lacks: {_codes(extra)}")
+    if wq.type == "user" and not device.capabilities.pasid and given.get("state") == "enabled":
+        hint = "idxd_user_drv_probe() refuses it: EOPNOTSUPP, command status 0x80110000"
+        raise wrong("state", "a user queue cannot be enabled with pasid_enabled = 0", hint)
+    if device.attributes.get("state") == "disabled":
+        wq.state = "disabled"
+
+
+def _codes(operations: int) -> str:
+    return ", ".join(f"{code:#04x}" for code in range(256) if operations >> code & 1)

@@ -14,18 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
+from pasidlab.live.capabilities import mask_bits, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
+from pasidlab.machine.accelerator import Op
 
 DRIVERS = ("idxd", "user", "dmaengine")
 CONFIGURED = frozenset(("driver_name", "ats_disable", "prs_disable", "enqcmds_retries", "op_config"))
 """Attributes of a queue that are kept as text; the others are fields of ``WqConfig``."""
 
 # enum idxd_scmd_stat, include/uapi/linux/idxd.h
-_NO_GROUP, _NO_NAME, _NO_THRESHOLD, _NONE_CONFIGURED = 0x80030000, 0x80040000, 0x80060000, 0x800D0000
-_DEVICE_DISABLED, _NO_DRIVER_NAME = 0x80000020, 0x80200000
+_NO_GROUP, _NO_NAME, _NO_SVM, _NO_THRESHOLD = 0x80030000, 0x80040000, 0x80050000, 0x80060000
+_NO_SHARED, _NONE_CONFIGURED, _NO_IOMMU, _NO_DRIVER_NAME = 0x800C0000, 0x800D0000, 0x80110000, 0x80200000
 _DEFAULT_SIZE, _DEFAULT_TRANSFER, _DEFAULT_BATCH, _DEFAULT_RETRIES, _MOST_RETRIES = 16, 2 << 20, 32, 32, 64  # idxd.h
 _MOST_PRIORITY, _LONGEST_NAME, _LONGEST_DRIVER_NAME = 15, 1024, 128
-_OPERATIONS = 256
 _MOST_DIGITS = 20  # of a 64-bit number
 
 
@@ -64,6 +65,11 @@ class Device:
         """A capability: what the user set for the attribute, or the default."""
         text = self.config.attributes.get(name)
         return default if text is None else _number(text, any_base=True)
+
+    @property
+    def configurable(self) -> bool:
+        """Whether groups and queues can be configured (IDXD_FLAG_CONFIGURABLE)."""
+        return self.limit("configurable", int(self.config.capabilities.configurable)) == 1
 
     @property
     def queues(self) -> int:
@@ -117,23 +123,30 @@ def _boolean(text: str) -> int:
 
 
 def op_bits(mask: str) -> int:
-    """The number behind comma-separated 32-bit hexadecimal words, most significant first (bitmap_parse)."""
-    words = mask.strip().split(",")
-    _require(all(re.fullmatch(r"[0-9a-fA-F]{1,8}", word) for word in words), errno.EINVAL)
-    value = 0
-    for word in words:
-        value = value << 32 | int(word, 16)
-    _require(value >> _OPERATIONS == 0, errno.EOVERFLOW)
-    return value
+    """bitmap_parse(), with the kernel's errors."""
+    try:
+        return mask_bits(mask)
+    except ValueError:
+        _fail(errno.EINVAL)
+    except OverflowError:
+        _fail(errno.EOVERFLOW)
 
 
 class Driver:
-    """All devices. ``files`` is set by the tree that shows them."""
+    """All devices. ``files`` is set by the tree that shows them.
 
-    def __init__(self, devices: list[DeviceConfig], queues: Queues, op_caps: dict[str, str]) -> None:
-        self.queues, self.op_caps = queues, op_caps
+    Kernels that refuse mmap (INTEL-SA-01084) are not ``safe``: they show no batch operation (op_cap_show_common()).
+    """
+
+    def __init__(self, devices: list[DeviceConfig], queues: Queues, *, safe: bool = True) -> None:
+        self.queues, self.safe = queues, safe
         self.files: Files
         self.devices = [self._device(config) for config in devices]
+
+    def op_cap(self, config: DeviceConfig) -> str:
+        """The operations of a device, as sysfs shows them."""
+        hidden = 0 if self.safe else 1 << Op.BATCH
+        return mask_text(config.capabilities.operations & ~hidden)
 
     def _device(self, config: DeviceConfig) -> Device:
         device = Device(config, enabled=config.attributes.get("state", "enabled") == "enabled")
@@ -151,11 +164,26 @@ class Driver:
             wq = WqConfig(config.index, index, size=0, group_id=-1)
             self._clear(device, wq)
             config.wqs.append(wq)
+        if not config.capabilities.pasid:
+            self._disable_without_pasid(device)
+        for wq in config.wqs:
+            if wq.state == "enabled":
+                self.queues.enable(wq, config)
         return device
+
+    @staticmethod
+    def _disable_without_pasid(device: Device) -> None:
+        """What enabling has come to on a machine without PASIDs: see ``_configure`` and ``_probe``."""
+        shared = any(wq.group_id >= 0 and wq.mode == "shared" for wq in device.config.wqs)
+        for wq in device.config.wqs:
+            if shared or (wq.type == "user" and wq.state == "enabled"):
+                wq.state = "disabled"
+                device.command_status = _NO_SHARED if shared else _NO_IOMMU
+        device.enabled = device.enabled and not shared
 
     def _texts(self, config: DeviceConfig) -> dict[str, str]:
         retries = str(_DEFAULT_RETRIES)
-        return {"ats_disable": "0", "prs_disable": "0", "enqcmds_retries": retries, "op_config": self.op_caps[config.kind]}
+        return {"ats_disable": "0", "prs_disable": "0", "enqcmds_retries": retries, "op_config": self.op_cap(config)}
 
     def _clear(self, device: Device, wq: WqConfig) -> None:
         """idxd_wq_disable_cleanup(): size, group and driver name stay."""
@@ -181,10 +209,10 @@ class Driver:
         checks: dict[str, Callable[[Device, WqConfig, str], object]] = {
             "group_id": self._group_id, "size": self._size, "priority": self._priority,
             "block_on_fault": self._block_on_fault, "threshold": self._threshold, "mode": self._mode, "type": self._type,
-            "max_transfer_size": lambda d, w, t: self._most(d, t, name, 1 << 31),
-            "max_batch_size": lambda d, w, t: self._most(d, t, name, 1024),
+            "max_transfer_size": lambda d, w, t: self._most(d, t, name),
+            "max_batch_size": lambda d, w, t: self._most(d, t, name),
         }  # fmt: skip
-        _require(device.limit("configurable", 1) == 1 or name in ("type", "name", "driver_name"), errno.EPERM)
+        _require(device.configurable or name in ("type", "name", "driver_name"), errno.EPERM)
         if name != "size":
             _require(wq.state == "disabled", errno.ENXIO if name in ("block_on_fault", "threshold") else errno.EPERM)
         if name in checks:
@@ -200,7 +228,7 @@ class Driver:
             _require(0 < len(text) <= _LONGEST_DRIVER_NAME, errno.EINVAL)
             return text.strip()
         if name == "op_config":
-            _require(not op_bits(text) & ~op_bits(self.op_caps[device.config.kind]), errno.EINVAL)
+            _require(not op_bits(text) & ~device.config.capabilities.operations, errno.EINVAL)
             return text.strip()
         value = _boolean(text)
         if name == "prs_disable" and value:
@@ -248,9 +276,9 @@ class Driver:
             wq.name = ""
         return word
 
-    def _most(self, device: Device, text: str, name: str, default: int) -> int:
+    def _most(self, device: Device, text: str, name: str) -> int:
         value = _power(text)
-        _require(value <= device.limit(name, default), errno.EINVAL)
+        _require(value <= device.limit(name, getattr(device.config.capabilities, name)), errno.EINVAL)
         return value
 
     # Attributes of groups, engines and devices
@@ -263,7 +291,7 @@ class Driver:
         else:
             buffers = name.startswith(("read_buffers", "use_read_buffer"))
             _require(not buffers or device.config.kind == "dsa", errno.EOPNOTSUPP)
-            _require(device.limit("configurable", 1) == 1 and not device.enabled, errno.EPERM)
+            _require(device.configurable and not device.enabled, errno.EPERM)
             _require(buffers, errno.EPERM)  # traffic classes: only with tc_override on these versions
             _require(name != "use_read_buffer_limit" or device.read_buffer_limit > 0, errno.EPERM)
             total = device.limit("max_read_buffers", 96)
@@ -275,14 +303,14 @@ class Driver:
     def store_engine(self, device: Device, engine: int, text: str) -> None:
         """engine_group_id_store()."""
         value = _number(text)
-        _require(device.limit("configurable", 1) == 1, errno.EPERM)
+        _require(device.configurable, errno.EPERM)
         _require(-1 <= value < len(device.groups), errno.EINVAL)
         device.engines[engine] = value
 
     def store_read_buffer_limit(self, device: Device, text: str) -> None:
         """read_buffer_limit_store()."""
         value = _number(text)
-        _require(not device.enabled and device.limit("configurable", 1) == 1, errno.EPERM)
+        _require(not device.enabled and device.configurable, errno.EPERM)
         _require(0 <= value <= device.limit("max_read_buffers", 96), errno.EINVAL)
         device.read_buffer_limit = value
 
@@ -317,21 +345,33 @@ class Driver:
 
     def _configure(self, device: Device) -> None:
         """idxd_device_config()."""
-        if all(wq.group_id < 0 for wq in device.config.wqs):
+        configured = [wq for wq in device.config.wqs if wq.group_id >= 0]
+        if any(wq.mode == "shared" and not self._shared_supported(device, wq) for wq in configured):
+            self._refuse(device, _NO_SHARED, errno.ENXIO)
+        if not configured:
             self._refuse(device, _NONE_CONFIGURED, errno.ENXIO)
         _require(any(group >= 0 for group in device.engines), errno.ENXIO)
+
+    @staticmethod
+    def _shared_supported(device: Device, wq: WqConfig) -> bool:
+        """wq_shared_supported(): a queue of type none has no PASID either."""
+        return device.config.capabilities.pasid and wq.type in ("user", "kernel")
 
     def _probe(self, device: Device, wq: WqConfig, driver: str) -> None:
         """idxd_user_drv_probe() or idxd_dmaengine_drv_probe(), and idxd_drv_enable_wq()."""
         _require(device.enabled, errno.ENXIO)
         if not wq.attributes["driver_name"].startswith(driver):  # idxd_wq_driver_name_match()
             self._refuse(device, _NO_DRIVER_NAME, errno.ENODEV)
+        if driver == "user" and not device.config.capabilities.pasid:
+            self._refuse(device, _NO_IOMMU, errno.EOPNOTSUPP)
         wq.type = "user" if driver == "user" else "kernel"
         try:
             if wq.group_id < 0:
                 self._refuse(device, _NO_GROUP, errno.ENXIO)
             if not wq.name:
                 self._refuse(device, _NO_NAME, errno.ENXIO)
+            if wq.mode == "shared" and not self._shared_supported(device, wq):
+                self._refuse(device, _NO_SVM, errno.ENXIO)
             if wq.mode == "shared" and not wq.threshold:
                 self._refuse(device, _NO_THRESHOLD, errno.ENXIO)
             self._configure(device)

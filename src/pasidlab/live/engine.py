@@ -23,10 +23,10 @@ from pasidlab.machine.accelerator import (
     Status,
     Submission,
     WorkQueue,
+    swerror,
 )
 
 _TICK = 5e-4  # seconds
-_IAX_OPERATIONS = 1 << 0 | 1 << 2 | 1 << 3  # what IAX shares with DSA: no-op, drain, memory move
 
 
 @dataclass(slots=True)
@@ -35,8 +35,14 @@ class _Origin:
 
     thread: Thread
     ip: int
-    queue: str
+    node: WqNode
+    pasid: int
     begin: float  # microseconds, of the trace
+
+    @property
+    def queue(self) -> str:
+        """The queue's name."""
+        return self.node.wq.label
 
 
 class Engine:
@@ -55,17 +61,12 @@ class Engine:
         self.borrower = borrower
         self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
         self._lock, self._stopping, self._perturbation = lock, False, perturbation
-        self._iax: set[str] = set()
         self._models: dict[str, Accelerator] = {}
         self.queues: dict[str, WorkQueue] = {}
-        self.failed: set[str] = set()  # queues whose device has a software error
-        self.on_software_error: Callable[[], None] = lambda: None
+        self.software_errors: dict[str, int] = {}  # SWERROR as the driver last read it (irq.c), by device; 0 or absent: none
+        self.on_software_error: Callable[[WqNode], None] = lambda node: None
         for device in devices:
-            self._models[device.label] = Accelerator()
-            self._iax |= {wq.label for wq in device.wqs if device.kind == "iax"}
-            for wq in device.wqs:
-                if wq.state == "enabled":
-                    self.enable(wq, device)
+            self._models[device.label] = Accelerator(device.capabilities.gencap)
         self._changed = threading.Condition(lock)
         self._pump = threading.Thread(target=self._run_pump, name="accelerator", daemon=True)
 
@@ -117,7 +118,7 @@ class Engine:
             if self.deferred:
                 self.clock.watch(thread.process.pid)
                 now = self.clock.now()
-            origin = _Origin(thread, ip, label, begin)
+            origin = _Origin(thread, ip, node, pasid, begin)
             enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
             memory: Memory = mm.dma
             if self.borrow and via != "write" and BulkMemory.pays(descriptor):
@@ -141,7 +142,7 @@ class Engine:
     def _not_accepted(self, answer: Submission, node: WqNode, thread: Thread, ip: int) -> None:
         label, wq = node.wq.label, node.wq
         if answer is Submission.DROPPED:
-            self._software_error(label)
+            self._software_error(node, swerror.lost(wq.index, 0 if wq.mode == "shared" else Status.QUEUE_OVERFLOW))
             why = (
                 "MOVDIR64B to a shared queue: use ENQCMD"
                 if wq.mode == "shared"
@@ -149,7 +150,7 @@ class Engine:
             )
             self.diagnosis.dropped(thread, ip, f"{label}: {why}; the descriptor is lost")
         elif wq.mode == "dedicated":
-            self._software_error(label)
+            self._software_error(node, swerror.lost(wq.index, 0))
             self.diagnosis.dropped(thread, ip, f"{label}: ENQCMD to a dedicated queue is never accepted: use MOVDIR64B")
         else:
             self.diagnosis.retried(thread, ip, label)
@@ -158,20 +159,21 @@ class Engine:
         origin = one.label
         assert isinstance(origin, _Origin)
         outcome = one.perform()
-        if outcome.status == Status.BAD_OPERATION and origin.queue in self._iax:
+        if outcome.status == Status.BAD_OPERATION and origin.node.device.kind == "iax":
             outcome.reason += "; of IAX only no-op, drain and memory move are carried out here"
         self.diagnosis.completed(origin.thread, origin.ip, origin.queue, outcome)
-        if outcome.software_error:
-            self._software_error(origin.queue)
+        for register in swerror.unreported(outcome, origin.node.wq.index, origin.pasid):
+            self._software_error(origin.node, register)
         if self.trace:
             end = self.trace.now()
             self.trace.on_queue(
                 origin.queue, outcome.operation, origin.begin, end, status=hex(outcome.status_byte), bytes=outcome.moved
             )
 
-    def _software_error(self, label: str) -> None:
-        self.failed.add(label)
-        self.on_software_error()
+    def _software_error(self, node: WqNode, register: int) -> None:
+        """idxd_misc_thread(), irq.c: the driver keeps the register and wakes who polls the queue."""
+        self.software_errors[node.device.label] = register
+        self.on_software_error(node)
 
     def _run_pump(self) -> None:
         """Performs what is due; sleeps until the next completion or submission."""
@@ -207,8 +209,8 @@ class Engine:
                 queue.abort(mm)
 
     def software_error(self, node: WqNode) -> bool:
-        """Whether the queue's device has recorded an error it could not report otherwise."""
-        return node.wq.label in self.failed
+        """Whether the queue's device has recorded an error it could not report otherwise (idxd_cdev_poll())."""
+        return node.device.label in self.software_errors
 
     def occupancy(self, label: str) -> int:
         """Descriptors accepted and not yet completed."""
@@ -216,7 +218,7 @@ class Engine:
 
 
 def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqConfig:
-    operations = _IAX_OPERATIONS if device.kind == "iax" else accelerator.OPERATIONS_1_0
+    operations = device.capabilities.operations
     if "op_config" in wq.attributes:
         operations &= op_bits(wq.attributes["op_config"])
     return accelerator.WqConfig(

@@ -29,7 +29,7 @@ from pasidlab.live.portals import PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
 from pasidlab.live.tracer import Tracer
-from pasidlab.live.tree import Directory, Tree, host_links, op_caps
+from pasidlab.live.tree import Directory, Tree, host_links
 from pasidlab.machine.accelerator import Perturbation
 
 _DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
@@ -100,8 +100,8 @@ class Session:
         )
         self.engine.on_software_error = self.files.wake
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
-        driver = Driver(options.devices, self.engine, op_caps(safe=not options.deny_mmap))
-        self.tree = Tree(driver, self._counts).root
+        driver = Driver(options.devices, self.engine, safe=not options.deny_mmap)
+        self.tree = Tree(driver, self._counts, self.engine.software_errors).root
         self.isolation = ""
         self.redirector: Redirector | None = None
 

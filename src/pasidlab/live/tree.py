@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pasidlab.live.capabilities import VERSION_2, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
-from pasidlab.machine.accelerator import OPERATIONS_1_0, Op
 
 PCI_ROOT = "/sys/devices/pci0000:6a"
 CDEV_MAJOR = 237
-# The capabilities of a first-generation Sapphire Rapids DSA: block on fault, overlapping copy, 2^31 bytes, 2^10 per
-# batch.
-GENCAP = {"dsa": "0x40915f0107", "iax": "0x71f10901f0105"}
-_OPCAP_IAX = 1 << 0 | 1 << 2 | 1 << 3 | 0x7F << 0x42 | 0x7F << 0x4C | 0x7F << 0x50
+_BUFFERS = ("read_buffer", "token")  # an attribute with one of these in its name is about read buffers
+_CANONICAL = ("version", "gen_cap", "iaa_cap", "pasid_enabled")  # shown as the driver prints them, however a file writes them
+_WQ_FIELDS = ("group_id", "size", "priority", "block_on_fault", "mode", "type", "name", "threshold")
 
 
 @dataclass
@@ -70,11 +69,6 @@ def attribute(value: object) -> Attribute:
     return Attribute(lambda: f"{value}\n")
 
 
-def op_mask(bits: int) -> str:
-    """A 256-bit mask as sysfs prints it: eight comma-separated 32-bit words, most significant first."""
-    return ",".join(f"{bits >> shift & 0xFFFFFFFF:08x}" for shift in range(224, -1, -32))
-
-
 def here_numa_node() -> int:
     """The NUMA node of the CPU we run on: programs compare it with TSC_AUX."""
     try:
@@ -84,41 +78,33 @@ def here_numa_node() -> int:
     return next((int(name[4:]) for name in names if name.startswith("node") and name[4:].isdigit()), 0)
 
 
-def op_caps(*, safe: bool) -> dict[str, str]:
-    """Operations of each kind of device. Kernels that refuse mmap (INTEL-SA-01084) hide batch."""
-    dsa = OPERATIONS_1_0 if safe else OPERATIONS_1_0 & ~(1 << Op.BATCH)
-    return {"dsa": op_mask(dsa), "iax": op_mask(_OPCAP_IAX)}
-
-
 def _files(values: dict[str, object]) -> dict[str, Node]:
     return {name: attribute(value) for name, value in values.items()}
 
 
 def _device_files(device: Device, op_cap: str) -> dict[str, Node]:
-    config, iax = device.config, device.config.kind == "iax"
+    config, can = device.config, device.config.capabilities
     values: dict[str, object] = {
-        "version": "0x100",
+        "version": f"{can.version:#x}",
         "max_groups": len(device.groups),
         "max_work_queues": device.queues,
         "max_engines": len(device.engines),
         "max_work_queues_size": 128,
         "numa_node": here_numa_node(),
-        "ims_size": 2048,
-        "max_batch_size": 1 if iax else 1024,
-        "max_transfer_size": 1 << 31,
-        "gen_cap": GENCAP[config.kind],
-        "configurable": 1,
-        "pasid_enabled": 1,
+        "max_batch_size": can.max_batch_size,
+        "max_transfer_size": can.max_transfer_size,
+        "gen_cap": f"{can.gencap:#x}",
+        "configurable": int(can.configurable),
+        "pasid_enabled": int(can.pasid),
         "max_read_buffers": 96,
         "max_tokens": 96,
         "event_log_size": 0,
         "cdev_major": CDEV_MAJOR,
-        "op_cap": op_cap,
-        "errors": "\n".join(["0x0000000000000000"] * 4),
+        "iaa_cap": f"{can.iaa_cap:#x}",
     }
-    if iax:
-        values["iaa_cap"] = "0x0"
-    files = _files(values | dict(config.attributes))
+    visible = {name: value for name, value in values.items() if _shown(name, config)}
+    files = _files(visible | config.attributes | {name: values[name] for name in _CANONICAL if name in visible})
+    files["op_cap"] = attribute(op_cap)
     files["state"] = Attribute(lambda: "enabled\n" if device.enabled else "disabled\n")
     files["cmd_status"] = Attribute(
         lambda: f"{device.command_status:#x}\n", lambda text: setattr(device, "command_status", 0)
@@ -126,14 +112,27 @@ def _device_files(device: Device, op_cap: str) -> dict[str, Node]:
     return files
 
 
+def _shown(name: str, device: DeviceConfig) -> bool:
+    """The rules of idxd_device_attr_visible(), idxd_group_attr_visible() and idxd_wq_attr_visible(), sysfs.c."""
+    iax = device.kind == "iax"
+    if name == "iaa_cap":
+        return iax and device.capabilities.version >= VERSION_2
+    if name == "event_log_size":
+        return device.capabilities.event_log
+    return not (iax and (name == "max_batch_size" or any(word in name for word in _BUFFERS)))
+
+
 class Tree:
     """The whole tree, from ``root``; files come and go as ``driver`` says.
 
-    ``counts`` tells (clients, occupancy) of a queue at the moment of reading.
+    ``counts`` tells (clients, occupancy) of a queue at the moment of reading, ``software_errors`` the register of a
+    device that has recorded one.
     """
 
-    def __init__(self, driver: Driver, counts: Callable[[WqConfig], tuple[int, int]]) -> None:
-        self.root, self.driver, self.counts = Directory(), driver, counts
+    def __init__(
+        self, driver: Driver, counts: Callable[[WqConfig], tuple[int, int]], software_errors: Mapping[str, int]
+    ) -> None:
+        self.root, self.driver, self.counts, self._errors = Directory(), driver, counts, software_errors
         self._bus = self.root.at("/sys/bus/dsa/devices")
         self._minors: dict[int, WqConfig] = {}
         driver.files = self
@@ -155,11 +154,13 @@ class Tree:
         config, driver = device.config, self.driver
         self.root.at(f"/dev/{config.kind}")
         home = self._home(config, address)
-        home.entries.update(_device_files(device, driver.op_caps[config.kind]))
+        home.entries.update(_device_files(device, driver.op_cap(config)))
+        home.entries["errors"] = Attribute(lambda: f"{mask_text(self._errors.get(config.label, 0))}\n")
         limit = Attribute(
             lambda: f"{device.read_buffer_limit}\n", lambda text: driver.store_read_buffer_limit(device, text)
         )
-        home.entries.update(read_buffer_limit=limit, token_limit=limit)
+        if _shown("read_buffer_limit", config):
+            home.entries.update(read_buffer_limit=limit, token_limit=limit)
         if "clients" not in config.attributes:
             home.entries["clients"] = Attribute(lambda: f"{sum(self.counts(wq)[0] for wq in config.wqs)}\n")
         for group in range(len(device.groups)):
@@ -209,7 +210,7 @@ class Tree:
             lambda: [f"engine{config.index}.{at}" for at, where in enumerate(device.engines) if where == number]
         )
         files["work_queues"] = _listing(lambda: [wq.label for wq in config.wqs if wq.group_id == number])
-        return files
+        return {name: file for name, file in files.items() if _shown(name, config)}
 
     def _wq_files(self, device: Device, wq: WqConfig) -> dict[str, Node]:
         def value(name: str) -> Attribute:
@@ -217,10 +218,8 @@ class Tree:
                 return Attribute(lambda: f"{wq.attributes[name]}\n", lambda text: self._store(device, wq, name, text))
             return Attribute(lambda: f"{getattr(wq, name)}\n", lambda text: self._store(device, wq, name, text))
 
-        names = ("group_id", "size", "priority", "block_on_fault", "mode", "type", "name", "threshold")
-        files: dict[str, Node] = {
-            name: value(name) for name in (*names, "max_batch_size", "max_transfer_size", *CONFIGURED)
-        }
+        names = (*_WQ_FIELDS, "max_batch_size", "max_transfer_size", *CONFIGURED)
+        files: dict[str, Node] = {name: value(name) for name in names if _shown(name, device.config)}
         files["state"] = Attribute(lambda: f"{wq.state}\n")
         files["cdev_minor"] = Attribute(lambda: f"{self._minor(wq)}\n")
         files["clients"] = Attribute(lambda: f"{self.counts(wq)[0]}\n")

@@ -2,7 +2,7 @@
 
 In order: ``abi`` what both sides agree on; ``legality`` and ``limits`` what a descriptor may say; ``transfer`` the
 device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity`` the operations; ``device`` one at a
-time; ``queue`` many of them, with faults and delays on demand.
+time; ``queue`` many of them, with faults and delays on demand; ``swerror`` what no record shows.
 """
 
 from pasidlab.machine.accelerator.abi import (
