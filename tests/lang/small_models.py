@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pasidlab.check.result import Budget
+from pasidlab.check.search import search
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Model, Property
 from pasidlab.lang.llvm_text import AGAIN, ERROR, REACHED, STATE_BROKEN, STEP_BROKEN
@@ -24,6 +26,22 @@ def build(folder: Path, text: str, *, events: str = "", limits: dict[str, int] |
     path.write_text(text, encoding="utf-8")
     bounds = Bounds({"n": 2}, frozenset(events.split()), limits or {})
     return build_model("model", [path], bounds, PROPERTIES, merged=merged)
+
+
+def broken(folder: Path, text: str, events: str) -> set[str]:
+    """The properties that a model with contexts breaks; merged and unmerged, interpreted and compiled, it breaks the same."""
+    verdicts = []
+    for merged in (True, False):
+        path = folder / "model.py"
+        path.write_text(text, encoding="utf-8")
+        bounds = Bounds({"cpus": 2, "tasks": 2}, frozenset(events.split()))
+        model = build_model("model", [path], bounds, PROPERTIES, merged=merged)
+        assert_engines_agree(model, 40, stride=7)
+        found = search(compile_model(model), budget=Budget(max_states=1_000_000))
+        assert (found.reason, found.error) == ("complete", None)
+        verdicts.append({PROPERTIES[bit].name for bit in found.violations})
+    assert verdicts[0] == verdicts[1]
+    return verdicts[0]
 
 
 class Native:

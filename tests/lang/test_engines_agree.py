@@ -103,11 +103,43 @@ def test_properties_broken_by_a_step_do_not_end_it(tmp_path):
     assert outcome(tmp_path, body) == ([("p", "first"), ("q", "second")], 4)
 
 
-def test_what_is_reached_before_the_step_turns_out_disabled_does_not_count(tmp_path):
-    text = HEAD + "@rule()\ndef f() -> None:\n    reached('p')\n    check('q', False, 'x')\n    require(False)\n"
-    native = Native(build(tmp_path, text + KEEP))
+@pytest.mark.parametrize("end", ["require(False)", "unreachable()", "wait_until(top.n == 5, 'spin')", "top.n = choose(2, 1)"])
+def test_a_check_that_failed_counts_though_the_step_cannot_be_completed(tmp_path, end):
+    text = HEAD + f"@rule()\ndef f() -> None:\n    reached('p')\n    check('q', top.n == 1, 'x')\n    {end}\n    check('p', False, 'y')\n"
+    model = build(tmp_path, text + KEEP)
+    assert_engines_agree(model)
+    native, broken = Native(model), set()
+    for words in native.model.initial.tolist():
+        successors, state, step, error, reached, _ = native.step(tuple(words))
+        broken.add(step)
+        assert (successors, state, error, reached) == ({}, 0, False, 0)
+    assert broken == {0, BITS["q"]}
+
+
+def test_a_step_that_reached_something_and_cannot_be_completed_is_none(tmp_path):
+    native = Native(build(tmp_path, HEAD + "@rule()\ndef f() -> None:\n    reached('p')\n    require(False)\n" + KEEP))
     for words in native.model.initial.tolist():
         assert native.step(tuple(words)) == ({}, 0, 0, False, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "broken"),
+    [
+        ("return pick(Box).n == 2", True),
+        ("b = pick(Box)\n    return b.n == 2 and maybe()", True),
+        ("return choose(0, 3) == 3 and top.n == 0", True),
+        ("require(maybe())\n    return choose(0, 1) == 1", True),
+        ("return choose(0, 3) > 3", False),
+        ("return choose(1, 0) == 1 or True", False),
+    ],
+)
+def test_a_predicate_is_true_if_some_choice_makes_it_so(tmp_path, body, broken):
+    text = HEAD + f"@never('p', 'x')\ndef bad() -> bool:\n    {body}\n@rule()\ndef f() -> None:\n    at(Box, 1).n = 2\n" + KEEP
+    model = build(tmp_path, text)
+    assert assert_engines_agree(model) > 1
+    native = Native(model)
+    seen = {native.step(state)[1] for words in native.model.initial.tolist() for state in [tuple(words), *native.step(tuple(words))[0]]}
+    assert (BITS["p"] in seen) == broken
 
 
 def test_repeated_and_pending(tmp_path):

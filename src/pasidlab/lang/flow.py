@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from pasidlab.lang.copies import propagated
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, TERMINATORS, VALUES, Instr, Operand
+from pasidlab.lang.ir import BINARY, TERMINATORS, VALUES, Instr
 
 T = TypeVar("T")
 Code = list[Instr]
@@ -37,14 +38,14 @@ def reachable(code: Code, roots: list[int]) -> list[bool]:
 
 
 def simplify(code: Code, roots: set[str]) -> Code:
-    """Propagate constants and copies of single assignments, fold branches, thread jumps, drop what is unreachable or unused.
+    """Propagate constants and copies, fold branches, thread jumps, drop what is unreachable or unused.
 
     ``roots`` are labels that must stay: entry points beside the first instruction.
     """
     size, changed = -1, True
     while size != len(code) or changed:
         size = len(code)
-        code, changed = _propagate(code)
+        code, changed = propagated(code, roots, _fold)
         code = _thread(code, roots)
         code = _drop_unused(without_unreachable(code, roots))
     return code
@@ -55,38 +56,6 @@ def without_unreachable(code: Code, roots: set[str]) -> Code:
     starts = [i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)]
     alive = reachable(code, starts)
     return [instr for instr, keep in zip(code, alive, strict=True) if keep]
-
-
-def _single_constants(code: Code) -> dict[str, Operand]:
-    """Locals assigned exactly once, by a constant copy; or by a copy of a local that is itself assigned once."""
-    count: dict[str, int] = {}
-    for instr in code:
-        if instr.dst:
-            count[instr.dst] = count.get(instr.dst, 0) + 1
-    known: dict[str, Operand] = {}
-    for instr in code:
-        if instr.op == "copy" and count[str(instr.args[0])] == 1:
-            source = instr.args[1]
-            if isinstance(source, int) or source.startswith("%cpu") or count.get(source, 0) == 1:
-                known[str(instr.args[0])] = source
-    for name in known:
-        seen = {name}
-        while isinstance(target := known[name], str) and target in known and target not in seen:
-            seen.add(target)
-            known[name] = known[target]
-    return known
-
-
-def _propagate(code: Code) -> tuple[Code, bool]:
-    known, result, changed = _single_constants(code), [], False
-    for instr in code:
-        new = instr
-        if any(operand in known for operand in instr.operands()):
-            new = instr.with_args(*(known.get(a, a) if kind in "ai" and isinstance(a, str) else a for kind, a in instr.shaped()))
-        new = _fold(new)
-        changed |= new is not instr
-        result.append(new)
-    return result, changed
 
 
 def _fold(instr: Instr) -> Instr:
@@ -136,10 +105,17 @@ def _thread(code: Code, roots: set[str]) -> Code:
     return [instr for instr in out if instr.op != "label" or instr.args[0] in used]
 
 
+def _pure(instr: Instr) -> bool:
+    """Whether nothing but a value comes of an instruction: it can always be left out where nobody reads that."""
+    if instr.op in ("shl", "shr"):
+        return isinstance(instr.args[2], int) and 0 <= instr.args[2] < 64
+    return instr.op in VALUES
+
+
 def _drop_unused(code: Code) -> Code:
     while True:
         used = {operand for instr in code for operand in instr.operands()}
-        kept = [instr for instr in code if not (instr.op in VALUES and instr.args[0] not in used)]
+        kept = [instr for instr in code if not (_pure(instr) and (instr.args[0] not in used or instr.args[:1] == instr.args[1:]))]
         if len(kept) == len(code):
             return code
         code = kept

@@ -43,7 +43,7 @@ class Touch:
 
 @dataclass
 class Outcome:
-    """What one step did. ``state`` is None when the step ended in an error."""
+    """What one step did. ``state`` is None when the step ended in an error, or broke a property and then could not be completed."""
 
     action: str
     params: tuple[int, ...]
@@ -232,8 +232,9 @@ class _Run:
                 target = self.step(instr)
                 i = self.labels[target] if target else i + 1
             self.fail("", "this step never ends (an infinite loop without access to shared state)", code[i].site)
-        except _Disabled:
-            return None
+        except _Disabled:  # a check that failed on the way was executed nevertheless
+            self.outcome.reached.clear()
+            return self.outcome if self.outcome.failures else None
         except _Stop:
             return self.outcome
         return self.outcome

@@ -52,7 +52,7 @@ OPS: dict[str, str] = {
     "mask": "n",  # irqs_off irqs_on preempt_off preempt_on bh_off bh_on: what may interrupt this CPU; counted but for irqs
     "take": "d a",  # a task no CPU has: this step cannot be taken unless it is free; then it is this context's own
     "release": "i",  # a taken task is free again
-    "pause": "",  # a step boundary whatever the merging
+    "pause": "",  # a step boundary whatever the merging; with the text "sleep" a task standing here has given up its CPU
     "crash": "",  # the kernel ends here: sound_kernel is violated, and no state follows
     "end": "",  # this step is complete
 }  # fmt: skip
@@ -107,7 +107,7 @@ class Instr:
     op: str
     args: tuple[Operand, ...]
     site: Site
-    text: str = ""  # check: the sentence shown when it fails
+    text: str = ""  # check: the sentence shown when it fails; deref: the field; pause: "sleep" where a task sleeps
 
     @property
     def dst(self) -> str | None:

@@ -190,7 +190,7 @@ class ActionText:
         elif op == "deref":
             self._exists(self.local(args[0]), args[0], int(args[1]))
         elif op in ("require", "wait"):
-            self._require(self.op(f"icmp ne i64 {self.local(args[0])}, 0"), "next")
+            self._require(self.op(f"icmp ne i64 {self.local(args[0])}, 0"), "disabled")
         elif op == "check":
             self._flag("broken", self.bits[str(args[0])], self.op(f"icmp eq i64 {self.local(args[1])}, 0"))
         elif op == "reach":
@@ -217,7 +217,8 @@ class ActionText:
         elif op == "end":
             self.put("br label %done")
         elif op == "return":
-            self.put(f"ret i64 {self.local(args[0])}")
+            self.put(f"store i64 {self.do('or', self.get('%count'), self.local(args[0]))}, ptr %count")  # true for some choice
+            self.put("br label %next")
         elif op not in ("pause", "atomic"):
             raise AssertionError(op)
 
@@ -308,7 +309,7 @@ class ActionText:
 
     def _choose(self, instr: Instr) -> None:
         low, high = self.local(instr.args[1]), self.local(instr.args[2])
-        self._require(self.op(f"icmp sle i64 {low}, {high}"), "next")
+        self._require(self.op(f"icmp sle i64 {low}, {high}"), "disabled")
         used, depth = self.get("%used"), self.get("%depth")
         self._require(self.op(f"icmp ult i64 {used}, {CHOICE_DEPTH}"), "error")
         digit = self.op(f"getelementptr i64, ptr %digits, i64 {used}")
@@ -351,13 +352,17 @@ class ActionText:
         self.block("error")
         self._observe(ERROR, "1")
         self._commit("finish")
+        self.block("disabled")  # a check that failed on the way was executed nevertheless
+        if "broken" in self.flags:
+            self._observe(STEP_BROKEN, self.get("%broken"))
+        self.put("br label %next")
         self.block("next")
         if self.chooses:
             self._advance()
         else:
             self.put("br label %finish")
         self.block("finish")
-        self.put("ret i64 0" if self.returns else f"ret i64 {self.get('%count')}")
+        self.put(f"ret i64 {self.get('%count')}")
 
     def _commit(self, then: str = "next") -> None:
         for word, slot in ((STEP_BROKEN, "broken"), (REACHED, "reached"), (AGAIN, "again")):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
-from pasidlab.lang.contexts import AT_ENTRY, Masks
+from pasidlab.lang.contexts import AT_ENTRY
 from pasidlab.lang.dead import drop_dead_fields
 from pasidlab.lang.flow import Code, simplify, without_unreachable
+from pasidlab.lang.here import executing_cpu
 from pasidlab.lang.inline import LANGUAGE, Inliner
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
@@ -20,7 +21,7 @@ from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
 from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
-from pasidlab.lang.roles import PREDICATES, entries_of, known_properties
+from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Field, Int
 
@@ -33,6 +34,8 @@ ABOVE = {
     "softirq": ("hardirq",),
     "hardirq": (),
 }
+ENTERED_AS = {"schedule": ("schedule",), "softirq": ("softirq",), "hardirq": ("hardirq", "ipi")}
+"""The kinds of arrival that begin the program of a context; the order is that of the entry numbers in ``arrivals``."""
 RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
 
 
@@ -89,6 +92,7 @@ class Lowering:
     def build(self) -> Model:
         """The lowered model."""
         entries = entries_of(self.names)
+        one_of_each(entries, self.names)
         self.entry_pc: dict[str, int] = {}
         self.flat: dict[str, Code] = {}
         programs = self._programs(entries)
@@ -97,6 +101,7 @@ class Lowering:
         pieces = [
             Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "stuck", "pending", "initial", "forget")
         ]
+        no_choice((b.entry, b.code) for b in pieces if b.entry.role == "forget")
         self.fields = dict(self.names.fields)
         if self.optimised:
             self.fields = drop_dead_fields(self.fields, [*programs, *pieces])
@@ -148,7 +153,10 @@ class Lowering:
 
     def _tidied(self, code: Code) -> Code:
         """Code of one step, simplified or as it stands."""
-        return simplify(code, set()) if self.optimised else without_unreachable(code, set())
+        if not self.optimised:
+            return without_unreachable(code, set())
+        code = simplify(code, set())
+        return simplify(executing_cpu(code, [0], [False] * len(code)), set())  # nobody moves within a step
 
     def _programs(self, behaviours: list[Entry]) -> list[Program]:
         starts = self._entered_from_somewhere(behaviours)
@@ -157,15 +165,12 @@ class Lowering:
         if starts:
             self.entry_pc |= {e.function: number for number, e in enumerate(starts, start=2)}
             programs.append(self._task_program(starts, exits[0] if exits else None))
-        for kind in ("schedule", "softirq", "hardirq"):
-            handlers = [
-                e
-                for e in behaviours
-                if e.role == "context" and (e.options["kind"] == kind or (kind == "hardirq" and e.options["kind"] == "ipi"))
-            ]
-            if handlers:
-                handlers.sort(key=lambda e: e.options["kind"] != kind)
-                programs.append(self._context_program(kind, handlers))
+        handlers = [e for e in behaviours if e.role == "context"]
+        arrivals = {e.function for e in behaviours if e.role == "rule"}
+        for context, kinds in ENTERED_AS.items():
+            mine = {kind: [e for e in handlers if e.options["kind"] == kind] for kind in kinds}
+            if any(mine.values()) or not arrivals.isdisjoint(f"arrive_{kind}" for kind in kinds):
+                programs.append(self._context_program(context, mine))
         for program in programs:
             if self.optimised:
                 program.clean()
@@ -202,25 +207,26 @@ class Lowering:
         inliner.emit("end", site=LANGUAGE)
         return Program("task", inliner.code, inliner.locals, labels, masks, "Task", "local")
 
-    def _context_program(self, kind: str, handlers: list[Entry]) -> Program:
+    def _context_program(self, context: str, handlers: dict[str, list[Entry]]) -> Program:
+        """One entry for each kind of arrival; it begins with any of that kind's handlers."""
         inliner = _SleepingInliner(self._lookup)
-        labels: list[str] = []
-        masks: list[Masks] = []
-        if kind == "hardirq" and handlers[0].options["kind"] == "ipi":
-            labels.append("entry.nothing")
-            masks.append(AT_ENTRY["hardirq"])
-            inliner.emit("label", "entry.nothing", site=LANGUAGE)
-            inliner.emit("jump", "leave", site=LANGUAGE)
-        for entry in handlers:
-            labels.append(f"entry.{entry.function}")
-            masks.append(AT_ENTRY[entry.options["kind"]])
-            inliner.emit("label", labels[-1], site=LANGUAGE)
-            inliner.call(entry.function, (), None, None)
-            inliner.emit("jump", "leave", site=LANGUAGE)
+        for kind, mine in handlers.items():
+            inliner.emit("label", f"entry.{kind}", site=LANGUAGE)
+            labels = [f"handler.{entry.function}" for entry in mine]
+            if len(mine) > 1:
+                inliner.emit("choose", f"%which.{kind}", 0, len(mine) - 1, site=LANGUAGE)
+                inliner.emit("switch", f"%which.{kind}", *labels, site=LANGUAGE)
+            for entry, label in zip(mine, labels, strict=True):
+                inliner.emit("label", label, site=LANGUAGE)
+                inliner.call(entry.function, (), None, None)
+                inliner.emit("jump", "leave", site=LANGUAGE)
+            if not mine:
+                inliner.emit("jump", "leave", site=LANGUAGE)
         inliner.emit("label", "leave", site=LANGUAGE)
-        inliner.call(RETURN[kind], (), None, None)
+        inliner.call(RETURN[context], (), None, None)
         inliner.emit("end", site=LANGUAGE)
-        return Program(kind, inliner.code, inliner.locals, labels, masks, "Cpu", kind + "_local")
+        entries, masks = [f"entry.{kind}" for kind in handlers], [AT_ENTRY[kind] for kind in handlers]
+        return Program(context, inliner.code, inliner.locals, entries, masks, "Cpu", context + "_local")
 
     def _traffic(self, programs: list[Program], behaviours: list[Behaviour]) -> Traffic:
         traffic = Traffic()

@@ -12,6 +12,7 @@ from pasidlab.lang.types import BOOL, Int, Ref
 NOTHING: Value = (0, BOOL)
 SOUND = "sound_kernel"  # the property the language itself may find broken
 SLEEPING = "%sleeping"
+SLEEP, SPIN = "sleep", "spin"  # how a task waits; a ``pause`` with the text SLEEP is where one gives up its CPU
 
 
 def _text(x: Expressions, node: ast.Call, number: int, default: str | None = None) -> str:
@@ -86,11 +87,11 @@ def _unreachable(x: Expressions, node: ast.Call) -> Value:
 def _wait_until(x: Expressions, node: ast.Call) -> Value:
     from pasidlab.lang.python import reject
 
-    how = _text(x, node, 1, "sleep")
-    if how not in ("sleep", "spin"):
+    how = _text(x, node, 1, SLEEP)
+    if how not in (SLEEP, SPIN):
         reject(node, x.file, f"wait_until: '{how}'", "'sleep' or 'spin'")
     at = x.at(node)
-    if how == "sleep":
+    if how == SLEEP:
         for mask, atomic in (
             ("irqs_off", "interrupts disabled"),
             ("preempt_count", "preemption disabled"),
@@ -99,9 +100,11 @@ def _wait_until(x: Expressions, node: ast.Call) -> Value:
             x.builder.emit("load", loaded := x.builder.temp(BOOL), f"Cpu.{mask}", CPU, at=at)
             x.builder.emit("not", free := x.builder.temp(BOOL), loaded, at=at)
             x.builder.emit("check", SOUND, free, at=at, text=f"sleeps in atomic context: {atomic}")
-    x.builder.emit("pause", at=at)
+    x.builder.emit("pause", at=at, text=SLEEP if how == SLEEP else "")
+    x.builder.emit("atomic", "begin", at=at)  # the condition is looked at as a whole: it holds, or the task goes on waiting
     operand, _ = x.expression(node.args[0])
-    x.builder.emit("wait", operand, how, at=x.at(node))
+    x.builder.emit("wait", operand, how, at=at)
+    x.builder.emit("atomic", "end", at=at)
     return NOTHING
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pasidlab.lang.contexts import MASK_FIELDS, Masks, mask_states
 from pasidlab.lang.flow import Code, forward, simplify
 from pasidlab.lang.frames import Frame, allocate
+from pasidlab.lang.here import executing_cpu
 from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.ir import CPU, Action, Instr, Operand, Site
 from pasidlab.lang.merge import Visibility, access_of, relation_of_locals
-from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.primitives import SLEEP, SOUND
 from pasidlab.lang.types import Domain, Field, Ref
 
 FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
@@ -39,8 +40,21 @@ class Program:
         return set(self.entries)
 
     def clean(self) -> None:
-        """Drop what cannot be reached or is not used."""
-        self.code = simplify(self.code, self.roots)
+        """Drop what cannot be reached or is not used; say where a local is the executing CPU."""
+        code = simplify(self.code, self.roots)
+        self.code = code
+        self.code = simplify(executing_cpu(code, self.starts(), self._moves()), self.roots)
+
+    def _moves(self) -> list[bool]:
+        """Before which instructions the context may be taken to another CPU: only a task is, where nothing forbids preemption."""
+        if self.context != "task":
+            return [False] * len(self.code)
+        starts = self.starts()
+        masks, atomic = mask_states(self.code, starts), _atomic_depth(self.code, list(starts))
+        return [
+            (not depth or instr.op == "pause") and state is not None and state.preemption_possible
+            for instr, state, depth in zip(self.code, masks, atomic, strict=True)
+        ]
 
     def starts(self) -> dict[int, Masks]:
         """Masks at the index of each entry label."""
@@ -134,7 +148,7 @@ def _starts_with_pause(code: Code, begin: int) -> bool:
 
 
 def _insert(code: Code, wanted: list[bool], program: Program) -> Code:
-    """Boundaries where wanted, except where nothing has been accessed since the last one on any path."""
+    """Boundaries where wanted, except where nothing has been accessed since the last one on any path; a sleep stands by itself."""
 
     def step(pair: Instr, dirty: bool) -> bool:
         return False if pair.op == "pause" else dirty or pair.op in ("load", "store", "mask", "enter", "wait", "take", "release")
@@ -146,7 +160,7 @@ def _insert(code: Code, wanted: list[bool], program: Program) -> Code:
         with_all.append(instr)
     moved = replace(program, code=with_all)
     dirty = forward(with_all, dict.fromkeys(moved.starts(), False), step, lambda a, b: a or b)
-    return [instr for instr, d in zip(with_all, dirty, strict=True) if instr.op != "pause" or d]
+    return [instr for instr, d in zip(with_all, dirty, strict=True) if instr.op != "pause" or d or instr.text == SLEEP]
 
 
 def owned_task(instr: Instr) -> Code:
@@ -229,7 +243,6 @@ class _Assembler:
         for name in live:
             slot = self.frame.slot_of[name]
             self._emit("load", name, f"{self.program.struct}.{self.program.prefix}{slot}", OWNER, site=instr.site)
-        wait = next((i for i in self.code[index + 1 : index + 40] if i.op in ("wait", "store", "end", "pause")), None)
-        if wait is not None and wait.op == "wait" and wait.args[1] == "sleep":
+        if instr.text == SLEEP:
             self.sleeping.append(pc)
         self.sites.append(instr.site)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.contexts import AT_ENTRY
-from pasidlab.lang.ir import Action, Entry, Property
+from pasidlab.lang.ir import Action, Entry, Instr, Property
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.source import SourceFunction
 
@@ -16,6 +16,7 @@ PREDICATES = ("never", "stuck", "pending")
 TEXTS = {"never": 2, "stuck": 2, "pending": 1, "entry": 1, "context": 1}
 """How many texts a role's decorator takes; the others take none."""
 KINDS = {"entry": ("syscall", "exception", "fork"), "context": tuple(k for k in AT_ENTRY if k in ("schedule", "softirq", "hardirq", "ipi"))}
+SINGLE = ("exit_to_user", "initial", "forget")
 NEED_CPU = ("user", "entry", "context", "exit_to_user")
 PARAMETER_BITS = 12
 
@@ -39,6 +40,27 @@ def entries_of(names: Names) -> list[Entry]:
             options |= {"kind": texts[0] if texts else "", "sentence": texts[1] if len(texts) > 1 else ""}
             found.append(Entry(role, function.name, function.name, params, options))
     return found
+
+
+def one_of_each(entries: Iterable[Entry], names: Names) -> None:
+    """Raise PasidlabError at a second function of a role that only one can have. Interrupts may have several handlers: any may run."""
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        kind = entry.options["kind"]
+        if entry.role in SINGLE or (entry.role, kind) == ("context", "schedule"):
+            first = found.setdefault((entry.role, kind), entry)
+            if first is not entry:
+                what = f"@{entry.role} of {entry.function}: {first.function}() is that already"
+                raise _wrong(names.namespace.functions[entry.function], what, f"name it {first.function} to replace that, or call it there")
+
+
+def no_choice(behaviours: Iterable[tuple[Entry, Iterable[Instr]]]) -> None:
+    """Raise PasidlabError where a function that must always have one outcome chooses, or may have none."""
+    for entry, code in behaviours:
+        for instr in code:
+            if instr.op in ("choose", "require", "wait", "take"):
+                what = f"@{entry.role} of {entry.function} must have one outcome in every state"
+                raise PasidlabError(what, position=instr.site.position, hint="use if instead of require; choose nothing in it")
 
 
 def _wrong(function: SourceFunction, what: str, hint: str = "") -> PasidlabError:
