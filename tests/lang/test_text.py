@@ -99,7 +99,7 @@ def test_a_model(tmp_path):
     assert '  check p %2.2 ; "it is \\"full\\""  ; grow:11 < f:17' in text
     assert text.endswith(
         'never q "two is company" action two (box:ref(Box 2))\n'
-        "  copy box.1 box  ; two:20\n  load %1.1 Box.n box.1  ; two:21\n  eq %2.1 %1.1 2  ; two:21\n  return %2.1  ; context:0\nend\n"
+        "  load %1.1 Box.n box  ; two:21\n  eq %2.1 %1.1 2  ; two:21\n  return %2.1  ; context:0\nend\n"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pasidlab.lang.copies import propagated
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, TERMINATORS, VALUES, Instr
+from pasidlab.lang.ir import BINARY, SHIFTS, TERMINATORS, VALUES, Instr
 
 T = TypeVar("T")
 Code = list[Instr]
@@ -107,7 +107,7 @@ def _thread(code: Code, roots: set[str]) -> Code:
 
 def _pure(instr: Instr) -> bool:
     """Whether nothing but a value comes of an instruction: it can always be left out where nobody reads that."""
-    if instr.op in ("shl", "shr"):
+    if instr.op in SHIFTS:
         return isinstance(instr.args[2], int) and 0 <= instr.args[2] < 64
     return instr.op in VALUES
 
