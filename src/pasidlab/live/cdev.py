@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pasidlab.live.libc import PAGE
+from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
-from pasidlab.live.tree import WqNode
 
 _BATCH = 1
 _RETRIES = 64  # wq enqcmds_retries, the driver's default

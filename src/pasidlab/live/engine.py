@@ -12,8 +12,8 @@ from pasidlab.live.clock import Clock, ProgramClock, WallClock
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import op_bits
+from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, Thread
-from pasidlab.live.tree import WqNode
 from pasidlab.machine import accelerator
 from pasidlab.machine.accelerator import (
     Accelerator,

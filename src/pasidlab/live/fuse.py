@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
-from pasidlab.live.tree import Attribute, Directory, Link, Node, WqNode
+from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
 
 _LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = (
     1,
@@ -144,6 +144,8 @@ class FuseServer:
             mode, size = stat.S_IFLNK | 0o777, len(node.target)
         elif isinstance(node, Attribute):
             mode, size = stat.S_IFREG | (0o644 if node.write else 0o444), 4096
+        elif isinstance(node, Binary):
+            mode, size = stat.S_IFREG | 0o644, len(node.data)
         elif isinstance(node, WqNode):
             mode = stat.S_IFREG | 0o666
         return _ATTR.pack(self._number(node), size, 0, 0, 0, 0, 0, 0, 0, mode, 1, os.getuid(), os.getgid(), 0, 4096, 0)
@@ -182,6 +184,8 @@ class FuseServer:
     def _read(self, number: int, tid: int, body: bytes) -> bytes:
         _, offset, size = struct.unpack_from("<QQI", body)
         node = self.nodes[number]
+        if isinstance(node, Binary):
+            return node.read(offset, size)
         if not isinstance(node, Attribute):
             raise OSError(errno.EINVAL, "")
         return node.read().encode()[offset : offset + size]
@@ -202,10 +206,12 @@ class FuseServer:
         return out
 
     def _write(self, number: int, tid: int, body: bytes) -> bytes:
-        handle, _, size = struct.unpack_from("<QQI", body)
+        handle, offset, size = struct.unpack_from("<QQI", body)
         data, node = body[40 : 40 + size], self.nodes[number]
         if isinstance(node, WqNode):
             size = self.files.write(tid, handle, data)
+        elif isinstance(node, Binary):
+            node.write(offset, data)
         elif isinstance(node, Attribute) and node.write:
             node.write(data.decode(errors="replace"))
         else:

@@ -42,10 +42,12 @@ def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
     socket.send_fds(channel, [b"F"], [fuse])  # not before: until it is mounted there is nothing to read
     os.close(fuse)
     for directory, names in tree_tops.items():
+        os.makedirs(directory, exist_ok=True)
         if directory != "/sys/bus":
             _cover(directory, set(names))
         for name in names:
-            os.makedirs(f"{directory}/{name}", exist_ok=True)
+            if not os.path.exists(f"{directory}/{name}"):
+                os.mkdir(f"{directory}/{name}")
             mount(f"{_STAGE}{directory}/{name}", f"{directory}/{name}", flags=MS_BIND)
     umount(_STAGE)
     os.rmdir(_STAGE)
@@ -86,7 +88,7 @@ def _write(path: str, text: str) -> None:
 
 def _cover(directory: str, added: set[str]) -> None:
     """Put a tmpfs over ``directory`` that shows everything it had; entries to be added are left out."""
-    if all(os.path.isdir(f"{directory}/{name}") for name in added) and directory != "/sys/bus":
+    if all(os.path.exists(f"{directory}/{name}") for name in added) and directory != "/sys/bus":
         return
     old = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     entries = [(name, os.lstat(f"{directory}/{name}")) for name in os.listdir(directory) if name not in added]

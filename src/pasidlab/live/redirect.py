@@ -21,11 +21,12 @@ from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import check, libc
+from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
+from pasidlab.live.places import tops
 from pasidlab.live.portals import PortalMapper, answer
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RSP, RegisterArray
 from pasidlab.live.seccomp import Rule, low
 from pasidlab.live.state import OpenFile, Thread
-from pasidlab.live.tree import Attribute, Directory, Link, Node, WqNode
 
 _WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
 # System call number -> position of the path; the ones that take a directory descriptor have it just before.
@@ -48,12 +49,7 @@ class Redirector:
         os.mkdir(self.opens)
         self.nodes: dict[str, WqNode] = {}
         self._lay_out(tree, "")
-        self.tops = tuple(
-            f"{parent}/{name}"
-            for parent in ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
-            for name in tree.at(parent).entries
-            if name != "char"
-        ) + tuple(f"/dev/char/{name}" for name in tree.at("/dev/char").entries)
+        self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
         self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
         self._watched: dict[int, int] = {}  # inotify watch -> handle
         self.mapper: PortalMapper | None = None
@@ -80,6 +76,9 @@ class Redirector:
                 self._lay_out(entry, f"{path}/{name}")
         elif isinstance(node, Link):
             os.symlink(node.target, place)
+        elif isinstance(node, Binary):
+            with _new_file(place) as file:
+                os.write(file.fileno(), node.data)
         else:
             with _new_file(place) as file, contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
                 file.write(node.read() if isinstance(node, Attribute) else "")

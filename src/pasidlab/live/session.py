@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from pasidlab.errors import PasidlabError
-from pasidlab.live import launch, seccomp, signals
+from pasidlab.live import launch, places, seccomp, signals
 from pasidlab.live.bulk import Borrower
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
@@ -25,11 +25,12 @@ from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import SYS_EXECVE, SYS_EXECVEAT, descriptor_of
+from pasidlab.live.places import HostLinks
 from pasidlab.live.portals import PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
 from pasidlab.live.tracer import Tracer
-from pasidlab.live.tree import Directory, Tree, host_links
+from pasidlab.live.tree import Tree
 from pasidlab.machine.accelerator import Perturbation
 
 _DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
@@ -37,7 +38,6 @@ _NAMESPACE_HINT = (
     "allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0; in a container "
     "--cap-add SYS_ADMIN --device /dev/fuse), or use --isolation redirect"
 )
-_PARENTS = ("/sys/bus", "/sys/module", "/sys/devices", "/dev")
 
 
 @dataclass
@@ -151,20 +151,18 @@ class Session:
         if self.engine.deferred:  # what is outstanding must not be written into the next program's memory
             rules += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
         if self.options.isolation != "redirect":
-            links = self.tree.at("/dev/char").entries
-            ours = dict(links)
-            links.update(host_links("/dev/char") | ours)  # the tree's directory hides the host's
-            child = launch.spawn(path, command, tree_tops(self.tree), seccomp.program(rules))
+            links = HostLinks(self.tree, absolute=False)
+            child = launch.spawn(path, command, places.tops(self.tree), seccomp.program(rules))
             failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())
             if not failed:
                 self.isolation = "namespace"
                 return child
             child.abandon()
-            links.clear()
-            links.update(ours)
+            links.remove()
             if self.options.isolation == "namespace":
                 raise PasidlabError(f"no private namespaces here: {failed}", hint=_NAMESPACE_HINT)
         self.isolation = f"redirect ({failed})" if failed else "redirect"
+        HostLinks(self.tree, absolute=True)
         self.redirector = Redirector(self.tree, self.files, self.injector)
         child = launch.spawn(path, command, None, seccomp.program(rules + self.redirector.rules()))
         launch.prepare(child, lambda fd: None)
@@ -210,11 +208,6 @@ class Session:
         if ending.signal == signal.SIGSEGV and self.diagnosis.fixups_refused:
             broken += "\n  a thread had no PASID, or the design left it without one: see the fault above"
         return f"pasidlab run: {ending.words}, design {self.options.design}; {self.diagnosis.as_text()}{broken}"
-
-
-def tree_tops(tree: Directory) -> dict[str, list[str]]:
-    """For each directory of the host that gets new entries, their names."""
-    return {parent: list(tree.at(parent).entries) for parent in _PARENTS}
 
 
 def _pass_signals_on(pid: int) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pasidlab.live.memory import ProcessMemory
-from pasidlab.live.tree import WqNode
+from pasidlab.live.nodes import WqNode
 
 
 @dataclass(eq=False)

@@ -8,65 +8,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from pasidlab.live.capabilities import VERSION_2, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
+from pasidlab.live.nodes import Attribute, Directory, Link, Node, WqNode, attribute
+from pasidlab.live.pci import Function, driver_files, functions
 
-PCI_ROOT = "/sys/devices/pci0000:6a"
 CDEV_MAJOR = 237
 _BUFFERS = ("read_buffer", "token")  # an attribute with one of these in its name is about read buffers
 _CANONICAL = ("version", "gen_cap", "iaa_cap", "pasid_enabled")  # shown as the driver prints them, however a file writes them
 _WQ_FIELDS = ("group_id", "size", "priority", "block_on_fault", "mode", "type", "name", "threshold")
-
-
-@dataclass
-class Attribute:
-    """A sysfs file: text made when it is read, and what a write does (None: EACCES)."""
-
-    read: Callable[[], str]
-    write: Callable[[str], None] | None = None
-
-
-@dataclass
-class Link:
-    """A symbolic link; ``lasting`` unless it comes and goes while the program runs."""
-
-    target: str
-    lasting: bool = True
-
-
-@dataclass
-class WqNode:
-    """The character device of one work queue."""
-
-    wq: WqConfig
-    device: DeviceConfig
-
-
-@dataclass
-class Directory:
-    """A directory; the tree's root stands for /."""
-
-    entries: dict[str, Node] = field(default_factory=dict)
-
-    def at(self, path: str) -> Directory:
-        """The directory at ``path`` below this one, made where it is missing."""
-        here = self
-        for part in path.strip("/").split("/"):
-            entry = here.entries.setdefault(part, Directory())
-            assert isinstance(entry, Directory)
-            here = entry
-        return here
-
-
-Node = Attribute | Link | WqNode | Directory
-
-
-def attribute(value: object) -> Attribute:
-    """A file that holds one value and a newline."""
-    return Attribute(lambda: f"{value}\n")
 
 
 def here_numa_node() -> int:
@@ -143,17 +95,20 @@ class Tree:
         module = self.root.at("/sys/module/idxd").entries
         module.update(refcnt=attribute(len(driver.devices)), initstate=attribute("live"))
         self.root.at("/dev/char")
-        for position, device in enumerate(driver.devices):
-            self._add_device(device, f"0000:6a:{position + 1:02x}.0")
+        found = list(functions(device.config for device in driver.devices))
+        for device, function in zip(driver.devices, found, strict=True):
+            self._add_device(device, function)
+        self.root.at("/sys/bus/pci/drivers/idxd").entries.update(driver_files(found))
+        self.root.at("/sys/module/idxd/drivers").entries["pci:idxd"] = Link("../../../bus/pci/drivers/idxd")
 
     @staticmethod
     def _action(act: Callable[[str, str], None], driver: str) -> Attribute:
         return Attribute(lambda: "", lambda text: act(driver, text))
 
-    def _add_device(self, device: Device, address: str) -> None:
+    def _add_device(self, device: Device, function: Function) -> None:
         config, driver = device.config, self.driver
         self.root.at(f"/dev/{config.kind}")
-        home = self._home(config, address)
+        home = self._home(config, function)
         home.entries.update(_device_files(device, driver.op_cap(config)))
         home.entries["errors"] = Attribute(lambda: f"{mask_text(self._errors.get(config.label, 0))}\n")
         limit = Attribute(
@@ -181,9 +136,14 @@ class Tree:
         if device.enabled:
             self.bound(config, None, "idxd")
 
-    def _home(self, config: DeviceConfig, address: str) -> Directory:
-        self._bus.entries[config.label] = Link(f"../../../devices/pci0000:6a/{address}/{config.label}")
-        return self.root.at(f"{PCI_ROOT}/{address}/{config.label}")
+    def _home(self, config: DeviceConfig, function: Function) -> Directory:
+        """The device's directory, inside that of its PCI function."""
+        link = Link(f"../../../devices/{function.path}")
+        self.root.at("/sys/bus/pci/devices").entries[function.address] = link
+        self._bus.entries[config.label] = Link(f"{link.target}/{config.label}")
+        parent = self.root.at(f"/sys/devices/{function.path}")
+        parent.entries.update(function.files(config.attributes.get("numa_node", str(here_numa_node()))))
+        return parent.at(config.label)
 
     def _directory(self, config: DeviceConfig, wq: WqConfig | None) -> Directory:
         link = self._bus.entries[config.label]
@@ -257,15 +217,6 @@ class Tree:
             minor = self._minor(wq)
             del self._minors[minor], self.root.at(f"/dev/{device.kind}").entries[wq.label]
             del self.root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"]
-
-
-def host_links(directory: str) -> dict[str, Node]:
-    """The symbolic links that a directory of the host holds."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return {}
-    return {name: Link(os.readlink(path)) for name in names if os.path.islink(path := f"{directory}/{name}")}
 
 
 def _listing(names: Callable[[], list[str]]) -> Attribute:

@@ -1,0 +1,73 @@
+"""What the device tree is made of: files, links, device nodes and directories, apart from how a program comes to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pasidlab.live.config import DeviceConfig, WqConfig
+
+
+@dataclass
+class Attribute:
+    """A sysfs file: text made when it is read, and what a write does (None: EACCES)."""
+
+    read: Callable[[], str]
+    write: Callable[[str], None] | None = None
+
+
+@dataclass
+class Link:
+    """A symbolic link; ``lasting`` unless it comes and goes while the program runs."""
+
+    target: str
+    lasting: bool = True
+
+
+@dataclass
+class WqNode:
+    """The character device of one work queue."""
+
+    wq: WqConfig
+    device: DeviceConfig
+
+
+@dataclass
+class Directory:
+    """A directory; the tree's root stands for /."""
+
+    entries: dict[str, Node] = field(default_factory=dict)
+
+    def at(self, path: str) -> Directory:
+        """The directory at ``path`` below this one, made where it is missing."""
+        here = self
+        for part in path.strip("/").split("/"):
+            entry = here.entries.setdefault(part, Directory())
+            assert isinstance(entry, Directory)
+            here = entry
+        return here
+
+
+@dataclass
+class Binary:
+    """A file of fixed size at any offset. A write changes the bits that ``writable`` has; the others stay."""
+
+    data: bytearray
+    writable: bytes
+
+    def read(self, offset: int, size: int) -> bytes:
+        """What lies there, less at the end of the file."""
+        return bytes(self.data[offset : offset + size])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Past the end nothing is kept."""
+        for at, value in enumerate(data[: max(0, len(self.data) - offset)], offset):
+            self.data[at] = self.data[at] & ~self.writable[at] | value & self.writable[at]
+
+
+Node = Attribute | Binary | Link | WqNode | Directory
+
+
+def attribute(value: object) -> Attribute:
+    """A file that holds one value and a newline."""
+    return Attribute(lambda: f"{value}\n")
