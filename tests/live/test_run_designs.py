@@ -12,6 +12,7 @@ from running import run_python
 from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
 from pasidlab.live.fixup import VALID, DesignFixup
+from pasidlab.live.loop import Loop
 from pasidlab.live.state import Mm, Process, Thread
 
 SOUND = ("late-exclusive", "late-locked", "memory-edit", "early", "early-read", "task-work")
@@ -21,7 +22,7 @@ FAULTY = ("late-either", "late-either-refs", "late-bare")
 def lives(design: str, chaos: int | None, submissions: int = 60) -> bool:
     """A thread binds and submits, and so does a second one; false once the design has no PASID for one of them."""
     fixup = DesignFixup(design, chaos)
-    process = Process(1, Mm.of(1))
+    process = Process(1, Mm(1, Loop()))
     process.mm.pasid = 3
     threads = [Thread(tid, process) for tid in (1, 2)]
     fixup.thread_started(threads[0], None, same_mm=False)
@@ -71,13 +72,13 @@ def test_designs_in_c_fare_as_their_python_forms(path: Path) -> None:
 
 def test_a_process_without_pasid_is_refused_and_a_child_starts_anew() -> None:
     fixup = DesignFixup("early")
-    parent = Thread(1, Process(1, Mm.of(1)))
+    parent = Thread(1, Process(1, Mm(1, Loop())))
     fixup.thread_started(parent, None, same_mm=False)
     assert not fixup.fixup(parent)
     parent.mm.pasid = 1
     assert fixup.fixup(parent) and fixup.msr(parent) == 1 | VALID
     assert not fixup.fixup(parent)
-    child = Thread(2, Process(2, Mm.of(2)))
+    child = Thread(2, Process(2, Mm(2, Loop())))
     fixup.thread_started(child, parent, same_mm=False)
     assert fixup.msr(child) == 0
     fixup.executed(parent)
@@ -102,7 +103,7 @@ PROGRAM = """
 def fates(design: str, seed: int, order: list[int]) -> dict[str, list[int]]:
     """The MSR each of four threads finds at each of its submissions, made in ``order``; -1 where it was refused."""
     fixup = DesignFixup(design, seed)
-    process = Process(1, Mm.of(1))
+    process = Process(1, Mm(1, Loop()))
     process.mm.pasid = 3
     threads = [Thread(tid, process) for tid in range(4)]
     for thread in threads[1:]:

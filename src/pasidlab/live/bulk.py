@@ -6,18 +6,19 @@ the processor faults RCX tells how far it came. Only general registers are used,
 from __future__ import annotations
 
 from functools import cache
-from signal import SIGBUS, SIGSEGV, SIGSTOP
+from signal import SIGBUS, SIGSEGV
 
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
+from pasidlab.live.jobs import Job, SlicedMemory
 from pasidlab.live.libc import PAGE, SYS_MMAP
-from pasidlab.live.memory import ProcessMemory
-from pasidlab.live.registers import EFLAGS, R8, R9, R10, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.ptrace import GROUP_STOPS
+from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.state import Thread
 from pasidlab.machine.accelerator import BULK
 from pasidlab.machine.accelerator.checksums import crc32c_join
 
-_LEAVE = "4989ca b827000000 0f05"  # mov %rcx,%r10; mov $getpid,%eax; syscall
+_LEAVE = "f4"  # hlt: #GP in user mode, so that a fault and the end look alike, and no system call is needed
 _MOVE = "f3a4" + _LEAVE  # rep movsb
 _FILL = "f3aa" + _LEAVE  # rep stosb
 _FILL_WORDS = "f348ab" + _LEAVE  # rep stosq
@@ -40,18 +41,18 @@ _DIRECTION = 1 << 10
 _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
 _TOP = 1 << 47  # the end of user space
 _CRC_PIECE = 8 << 20  # bytes of each of the three strands: what is lost when one of them meets a fault
-_BATCH = 1
 
 
 class Borrower:
-    """Lets stopped threads work for the device."""
+    """Lets stopped threads work for the device. Everything else goes on meanwhile."""
 
     def __init__(self, injector: Injector) -> None:
-        self.injector = injector
+        self.injector, self.loop = injector, injector.loop
 
-    def run(self, thread: Thread, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+    def run(self, job: Job, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
         """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers."""
-        tid, page, saved = thread.tid, self._page(thread), Registers()
+        thread, saved = job.thread, Registers()
+        tid, page = thread.tid, 0 if job.detached else self.page(thread)
         if not page:
             return count, saved
         ptrace.get_registers(tid, saved)
@@ -60,61 +61,79 @@ class Borrower:
             work[register] = value
         work[RIP], work[RCX] = page + _PLACE * _ALL.index(code), count
         work[EFLAGS] &= ~_DIRECTION
-        mask = ptrace.signal_mask(tid)
+        job.mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, _U64 & ~(1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
         ptrace.set_registers(tid, work)
-        left = self._to_the_end(tid, work)
-        ptrace.set_signal_mask(tid, mask)
-        ptrace.set_registers(tid, saved)
-        return left, work
-
-    def _to_the_end(self, tid: int, work: RegisterArray) -> int:
-        """Signals that others send meanwhile are sent again afterwards."""
-        pending = []
-        while True:
-            ptrace.resume_to_syscall(tid)
-            stop, event = self.injector.wait(tid)
-            if not event and stop == ptrace.SYSCALL_STOP:
-                self.injector.run_to_exit(tid)  # the next stop must not be this call's exit
-                break
-            if not event and stop in (SIGSEGV, SIGBUS) and ptrace.signal_code(tid) > 0:
-                break
-            if not event and stop in (SIGSEGV, SIGBUS, SIGSTOP):
-                pending.append(stop)
+        job.borrowed = True
+        self._to_the_end(job)
+        job.borrowed = False
         ptrace.get_registers(tid, work)
-        for number in pending:
-            self.injector.send(tid, number)
-        return work[R10] if stop == ptrace.SYSCALL_STOP else work[RCX]
+        ptrace.set_signal_mask(tid, job.mask)
+        ptrace.set_registers(tid, saved)
+        return work[RCX], work
 
-    def _page(self, thread: Thread) -> int:
+    def _to_the_end(self, job: Job) -> None:
+        """Until the code is through, meets a fault, or the job gives the thread back.
+
+        SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it.
+        """
+        thread = job.thread
+        tid, number = thread.tid, 0
+        while True:
+            ptrace.resume(tid, number)
+            stop, event = self.loop.wait(tid)
+            while event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
+                ptrace.listen(tid)
+                stop, event = self.loop.wait(tid)
+            number = 0
+            if event == ptrace.EVENT_STOP and job.detached:
+                return
+            if not event and stop in (SIGSEGV, SIGBUS):
+                if ptrace.signal_code(tid) > 0:
+                    return
+                thread.kept.append((stop, ptrace.signal_info(tid)))
+            elif not event:
+                number = stop  # SIGSTOP, which cannot be blocked
+
+    def page(self, thread: Thread) -> int:
+        """Where our instructions are in the thread's memory; 0 if they cannot be there.
+
+        Without our markers as handlers the SIGSEGV at their end could change what the program has set (``signals``).
+        """
         mm = thread.mm
-        if not mm.code and mm.syscall_at:
-            call = self.injector.call
-            at = call(thread.tid, mm.syscall_at, SYS_MMAP, 0, PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64, 0)
-            if at > 0:
-                ptrace.poke(thread.tid, at, _CODE)
-                mm.code = at
+        if not thread.process.signals.armed:
+            return 0
+        if not mm.code and not thread.process.filtered:
+            with mm.ours:
+                if not mm.code:
+                    self._make_page(thread)
         return mm.code
 
+    def _make_page(self, thread: Thread) -> None:
+        at = self.injector.call(
+            thread, thread.mm.syscall_at, SYS_MMAP, 0, PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64, 0
+        )
+        if at > 0:
+            ptrace.poke(thread.tid, at, _CODE)
+            thread.mm.code = at
 
-class BulkMemory:
+
+class BulkMemory(SlicedMemory):
     """The memory of a process of which one thread is stopped: that thread can do large work for the device."""
 
-    def __init__(self, memory: ProcessMemory, thread: Thread, borrower: Borrower) -> None:
-        self.thread, self._run = thread, borrower.run
-        self.read_into, self.write = memory.read_into, memory.write
-        self.present, self.write_record = memory.present, memory.write_record
+    def __init__(self, job: Job, borrower: Borrower) -> None:
+        super().__init__(job, borrower.loop)
+        self._borrower = borrower
 
-    @staticmethod
-    def pays(descriptor: bytes) -> bool:
-        """Whether a descriptor, or a member of its batch, may be large enough."""
-        return descriptor[34] >= BULK >> 16 or descriptor[35] > 0 or descriptor[7] == _BATCH
+    def _run(self, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+        self.turn(0)
+        return self._borrower.run(self.job, code, count, registers)
 
     def copy(self, target: int, source: int, length: int) -> int:
         """As the accelerator's Memory; 0 where the regions overlap."""
         if max(source, target) + length >= _TOP or (source < target + length and target < source + length):
             return 0
-        return length - self._run(self.thread, _MOVE, length, {RDI: target, RSI: source})[0]
+        return length - self._run(_MOVE, length, {RDI: target, RSI: source})[0]
 
     def fill(self, target: int, pattern: bytes, length: int) -> int:
         """As the accelerator's Memory; patterns of 8 bytes."""
@@ -122,23 +141,23 @@ class BulkMemory:
             return 0
         value = int.from_bytes(pattern, "little")
         if pattern == pattern[:1] * 8:
-            return length - self._run(self.thread, _FILL, length, {RDI: target, RAX: value})[0]
+            return length - self._run(_FILL, length, {RDI: target, RAX: value})[0]
         words = length // 8
-        return 8 * (words - self._run(self.thread, _FILL_WORDS, words, {RDI: target, RAX: value})[0])
+        return 8 * (words - self._run(_FILL_WORDS, words, {RDI: target, RAX: value})[0])
 
     def equal(self, first: int, second: int, length: int) -> int:
         """As the accelerator's Memory."""
         if max(first, second) + length >= _TOP:
             return 0
         whole = length & ~63
-        return whole - self._run(self.thread, _EQUAL, whole, {RSI: first, RDI: second})[0]
+        return whole - self._run(_EQUAL, whole, {RSI: first, RDI: second})[0]
 
     def equal_pattern(self, address: int, pattern: int, length: int) -> int:
         """As the accelerator's Memory."""
         if address + length >= _TOP:
             return 0
         whole = length & ~63
-        return whole - self._run(self.thread, _PATTERN, whole, {RSI: address, RDX: pattern})[0]
+        return whole - self._run(_PATTERN, whole, {RSI: address, RDX: pattern})[0]
 
     def crc32c(self, address: int, length: int, register: int) -> tuple[int, int]:
         """As the accelerator's Memory: three strands at a time, joined afterwards."""
@@ -146,7 +165,7 @@ class BulkMemory:
         while _has_crc32() and address + length < _TOP and length - done >= BULK:
             strand = min(_CRC_PIECE, (length - done) // 3) & ~7
             start = {RSI: address + done, RDX: strand, RDI: 2 * strand, R8: register, R9: 0, RBX: 0}
-            left, found = self._run(self.thread, _CRC, strand, start)
+            left, found = self._run(_CRC, strand, start)
             if left:
                 break
             register = crc32c_join(crc32c_join(found[R8], found[R9], strand), found[RBX], strand)

@@ -82,16 +82,19 @@ def run(
     ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children, descriptors are carried
     out on the program's own memory. The program is not changed and everything else runs at native speed.
     """
-    from pasidlab.live.outputs import must_be_our_own, must_differ, write
-    from pasidlab.live.session import Session, options_from
+    from pasidlab.live.guard import blocked_signals
 
-    files = {"--json": json_file, "--trace": trace}
-    for option, path in files.items():
-        if path:
-            must_be_our_own(option, path)
-    must_differ(files)
-    session = Session(options_from(chosen, trace))
-    ending = session.run(list(command))
+    with blocked_signals() as before:  # and then what starts threads: numpy does
+        from pasidlab.live.outputs import must_be_our_own, must_differ, write
+        from pasidlab.live.session import Session, options_from
+
+        files = {"--json": json_file, "--trace": trace}
+        for option, path in files.items():
+            if path:
+                must_be_our_own(option, path)
+        must_differ(files)
+        session = Session(options_from(chosen, trace))
+        ending = session.run(list(command), before)
     if json_file:
         write(json_file, json.dumps(session.report(ending), indent=2) + "\n")
     if summary == "text":

@@ -72,14 +72,21 @@ class Events(Protocol):
         """A debugger inside the run asked for ptrace(2), and was refused."""
 
 
+class Frame:
+    """A thread stopped at one of our instructions: its registers."""
+
+    def __init__(self) -> None:
+        self.registers = Registers()
+        self.at = ctypes.addressof(self.registers)
+        self.ip = 0
+
+
 class Emulator:
-    """One instruction at a time. The buffers are shared: only the tracer thread uses them."""
+    """One instruction at a time. A submission may wait, and then others go on: each has a frame to itself."""
 
     def __init__(self, fixup: Fixup, queues: Queues, iommu: Iommu, events: Events) -> None:
         self.fixup, self.queues, self.iommu, self.events = fixup, queues, iommu, events
-        self.registers = Registers()
-        self._registers_at = ctypes.addressof(self.registers)
-        self.ip = 0
+        self._frames: list[Frame] = []  # free ones
         self._cache: dict[int, tuple[bytes, Instruction]] = {}
         self._buffer = ctypes.create_string_buffer(MAX_LENGTH + 64)
         self._view = memoryview(self._buffer).cast("B")
@@ -87,16 +94,23 @@ class Emulator:
         self._remote = (Iovec * 2)()
         self._code_iov, self._source_iov = self._remote[0], self._remote[1]
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
-        self._kinds: dict[Kind, Callable[[Thread, Instruction, bytes | None], None]] = {
+        self._kinds: dict[Kind, Callable[[Thread, Instruction, bytes | None, Frame], None]] = {
             Kind.ENQCMD: self._enqcmd, Kind.ENQCMDS: self._enqcmds, Kind.MOVDIR64B: self._movdir64b,
             Kind.UMONITOR: self._umonitor, Kind.UMWAIT: self._wait, Kind.TPAUSE: self._wait,
         }  # fmt: skip
 
     def step(self, thread: Thread) -> bool:
         """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault."""
-        registers = self.registers
-        ptrace.get_registers_at(thread.tid, self._registers_at)
-        ip = self.ip = registers[RIP]
+        frame = self._frames.pop() if self._frames else Frame()
+        try:
+            ptrace.get_registers_at(thread.tid, frame.at)
+            return self._step(thread, frame)
+        finally:
+            self._frames.append(frame)
+
+    def _step(self, thread: Thread, frame: Frame) -> bool:
+        registers = frame.registers
+        ip = frame.ip = registers[RIP]
         cached = self._cache.get(ip)
         source = None
         if cached is not None:
@@ -110,12 +124,12 @@ class Emulator:
             source = self._read_known(thread.tid, ip, cached[0], instruction.source(registers))
         instruction = cached[1]
         try:
-            self._kinds[instruction.kind](thread, instruction, source)
+            self._kinds[instruction.kind](thread, instruction, source, frame)
         except Fault as fault:
             self.events.fault(thread, ip, instruction, fault)
             raise
         registers[RIP] = ip + instruction.length
-        ptrace.set_registers_at(thread.tid, self._registers_at)
+        ptrace.set_registers_at(thread.tid, frame.at)
         return True
 
     def _read_known(self, tid: int, ip: int, code: bytes, source: int) -> bytes | None:
@@ -132,53 +146,53 @@ class Emulator:
             return None
         return bytes(self._view[length:count])
 
-    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
-        registers = self.registers
+    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+        registers = frame.registers
         destination = instruction.destination(registers)
         _check_destination(destination)
         msr = self.fixup.msr(thread)
         if not msr & VALID:
-            msr = self._populate(thread)
-        command = self._source(thread, instruction, source)
+            msr = self._populate(thread, frame)
+        command = self._source(thread, instruction, source, frame)
         if command[:4] != b"\0\0\0\0":
             raise general_protection("bits 31:0 of the descriptor are not zero: the CPU puts the PASID there")
         portal = self._portal(thread, destination)
         accepted = False
         if portal is None:
-            self._ordinary(thread, destination, "ENQCMD")
+            self._ordinary(thread, destination, "ENQCMD", frame)
         else:
             pasid = msr & 0xFFFFF
             accepted = self.queues.submit(
-                portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", self.ip
+                portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", frame.ip
             )
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
 
-    def _populate(self, thread: Thread) -> int:
+    def _populate(self, thread: Thread, frame: Frame) -> int:
         """The #GP for an invalid MSR, and the design's answer to it, until the MSR is valid."""
         for _ in range(_FIXUPS):
             again = self.fixup.fixup(thread)
             msr = self.fixup.msr(thread)
-            self.events.fixup_done(thread, self.ip, again, bool(msr & VALID))
+            self.events.fixup_done(thread, frame.ip, again, bool(msr & VALID))
             if not again:
                 raise general_protection("IA32_PASID is not valid and the #GP handler had no PASID to give this thread")
             if msr & VALID:
                 return msr
         raise general_protection("the #GP handler asked again and again for another try without a valid IA32_PASID")
 
-    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
         raise general_protection("ENQCMDS is for the kernel only (CPL 0)")
 
-    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
-        destination = instruction.destination(self.registers)
+    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+        destination = instruction.destination(frame.registers)
         _check_destination(destination)
-        command = self._source(thread, instruction, source)
+        command = self._source(thread, instruction, source, frame)
         portal = self._portal(thread, destination)
         if portal is None:
-            self._ordinary(thread, destination, "MOVDIR64B")
+            self._ordinary(thread, destination, "MOVDIR64B", frame)
             if thread.mm.memory.write(destination, command) < 64:
                 raise page_fault(thread, destination, "the destination is not writable", write=True)
         else:
-            self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", self.ip)
+            self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", frame.ip)
 
     def _portal(self, thread: Thread, destination: int) -> Portal | None:
         """The portal at this address, if it may be written."""
@@ -189,20 +203,20 @@ class Emulator:
         if not portal.watched:  # nobody tells when it is unmapped: look. Slow, and rare
             mapping = mapping_at(thread.tid, page)
             if mapping is None or mapping.path != portal.path:
-                del thread.mm.portals[page]
+                thread.mm.drop_portal(page)
                 return None
         return portal if portal.writable else None
 
-    def _source(self, thread: Thread, instruction: Instruction, source: bytes | None) -> bytes:
+    def _source(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> bytes:
         if source is not None and len(source) == 64:
             return source
-        start = instruction.source(self.registers)
+        start = instruction.source(frame.registers)
         address = start + (len(source) if source else 0)
         if not _canonical(address):
             raise general_protection("the source address is not canonical")
         raise page_fault(thread, address, f"the descriptor at {start:#x} cannot be read")
 
-    def _ordinary(self, thread: Thread, destination: int, name: str) -> None:
+    def _ordinary(self, thread: Thread, destination: int, name: str, frame: Frame) -> None:
         """The destination is no portal: fine in ordinary writable memory, a page fault elsewhere."""
         mapping = mapping_at(thread.tid, destination)
         if mapping is None:
@@ -212,20 +226,20 @@ class Emulator:
             raise page_fault(thread, destination, f"{name} to memory that is not writable ({where})", write=True)
         if name == "ENQCMD":
             reason = "ENQCMD to ordinary memory: never accepted, the program is told to retry"
-            self.events.dropped(thread, self.ip, reason)
+            self.events.dropped(thread, frame.ip, reason)
 
-    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
+    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
         """Arms an address: faults as a load of one byte; nothing else to do, as UMWAIT may return at any time."""
-        address = instruction.monitored(self.registers)
+        address = instruction.monitored(frame.registers)
         if not _canonical(address):
             raise general_protection("the monitored address is not canonical")
         if not thread.mm.memory.read(address, 1):
             raise page_fault(thread, address, "the monitored address cannot be read")
 
-    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None) -> None:
-        if self.registers[instruction.register] & 0xFFFFFFFE:
+    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+        if frame.registers[instruction.register] & 0xFFFFFFFE:
             raise general_protection("reserved bits of the control operand are set")
-        self.registers[EFLAGS] &= ~STATUS_FLAGS
+        frame.registers[EFLAGS] &= ~STATUS_FLAGS
 
 
 def _canonical(address: int) -> bool:

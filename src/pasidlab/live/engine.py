@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import threading
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from greenlet import getcurrent
+
+from pasidlab.live import ptrace
 from pasidlab.live.bulk import Borrower, BulkMemory
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.clock import Clock, ProgramClock, WallClock
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import op_bits
+from pasidlab.live.jobs import Aborted, Job, SlicedMemory, takes_long
+from pasidlab.live.loop import Gate, Timer
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.machine import accelerator
@@ -27,13 +32,15 @@ from pasidlab.machine.accelerator import (
 )
 
 _TICK = 5e-4  # seconds
+_PATIENCE = 0.05  # seconds between two looks at a thread that waits for its descriptor
+_PF_EXITING = 4  # include/linux/sched.h
 
 
 @dataclass(slots=True)
 class _Origin:
     """Where a descriptor came from: kept until it completes."""
 
-    thread: Thread
+    job: Job
     ip: int
     node: WqNode
     pasid: int
@@ -46,98 +53,112 @@ class _Origin:
 
 
 class Engine:
-    """The queues of all devices. Every method holds ``lock``; completions that are not due at once are pumped by a
-    thread.
-    """
+    """The queues of all devices. Only the thread that runs ``loop`` may use it."""
 
     def __init__(
         self, devices: list[DeviceConfig], perturbation: Perturbation, iommu: Iommu, diagnosis: Diagnosis,
-        trace: ChromeTrace | None, lock: threading.RLock, borrower: Borrower,
+        trace: ChromeTrace | None, borrower: Borrower,
     ) -> None:  # fmt: skip
         self.iommu, self.diagnosis, self.trace = iommu, diagnosis, trace
         self.clock: Clock = ProgramClock() if perturbation.reorder else WallClock()
         self.tick = _TICK if perturbation.reorder else None  # how often to look, where no clock can wake us
         self.deferred = bool(perturbation.delay or perturbation.reorder)
-        self.borrower = borrower
+        self.borrower, self.loop = borrower, borrower.loop
         self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
-        self._lock, self._stopping, self._perturbation = lock, False, perturbation
+        self._perturbation = perturbation
         self._models: dict[str, Accelerator] = {}
         self.queues: dict[str, WorkQueue] = {}
         self.software_errors: dict[str, int] = {}  # SWERROR as the driver last read it (irq.c), by device; 0 or absent: none
         self.on_software_error: Callable[[WqNode], None] = lambda node: None
+        self._jobs: set[Job] = set()  # those that have begun
+        self._job_over = Gate(self.loop)
+        self._timer: Timer | None = None
+        self._held: list[Completion] = []  # due, but their address space may be about to end by execve(2)
         for device in devices:
             self._models[device.label] = Accelerator(device.capabilities.gencap)
-        self._changed = threading.Condition(lock)
-        self._pump = threading.Thread(target=self._run_pump, name="accelerator", daemon=True)
-
-    def start(self) -> None:
-        """After the fork: threads may exist now."""
-        if self.deferred:
-            self._pump.start()
-
-    def stop(self) -> None:
-        """End the pump; what is still outstanding is forgotten."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._pump.is_alive():
-            self._pump.join()
 
     def enable(self, wq: WqConfig, device: DeviceConfig) -> None:
         """The queue accepts descriptors, as it is configured now."""
-        with self._lock:
-            model = self._models[device.label]
-            self.queues[wq.label] = WorkQueue(_limits(wq, device), model, self._perturbation)
+        model = self._models[device.label]
+        self.queues[wq.label] = WorkQueue(_limits(wq, device), model, self._perturbation)
 
     def disable(self, wq: WqConfig) -> None:
         """Drain WQ: what is outstanding completes; then the queue accepts no more."""
-        with self._lock:
-            for one in self.queues.pop(wq.label).drain():
-                if not one.memory.gone():  # type: ignore[attr-defined]
-                    self._finish(one)
+        queue = self.queues.pop(wq.label)
+        for one in queue.drain():
+            self._carry_out(queue, one)
 
     def submit(self, node: WqNode, pasid: int, descriptor: bytes, thread: Thread, via: str, ip: int) -> bool:
-        """False: retry, which only ENQCMD can see."""
-        label = node.wq.label
-        with self._lock:
-            begin = self.trace.now() if self.trace else 0.0
-            mm = self.iommu.table.get(pasid)
-            if mm is None:
-                self.diagnosis.dropped(thread, ip, f"{label}: PASID {pasid} has no entry in the PASID table")
-                return False
-            if mm is not thread.mm:
-                self.diagnosis.dropped(
-                    thread, ip, f"{label}: the CPU sent PASID {pasid}, which is another process's: isolation is broken"
-                )
-                return False
-            mm.dma.pid = thread.tid
-            if label not in self.queues:
-                self.diagnosis.dropped(thread, ip, f"{label}: the queue is disabled")
-                return False
-            queue, now = self.queues[label], 0.0
+        """False: retry, which only ENQCMD can see. A submission other than write(2) returns when its descriptor is done,
+        or when the thread has something else to do.
+        """
+        label, mm = node.wq.label, self.iommu.table.get(pasid)
+        begin = self.trace.now() if self.trace else 0.0
+        wrong = self._unreachable(label, pasid, thread)
+        if wrong or mm is None:
+            self.diagnosis.dropped(thread, ip, f"{label}: {wrong}")
+            return False
+        mm.dma.pid = thread.tid
+        queue, now = self.queues[label], 0.0
+        if self.deferred:
+            self.clock.watch(thread.process.pid)
+            now = self.clock.now()
+        job = Job(thread, mm)
+        enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
+        memory, origin = self._memory(descriptor, job, via), _Origin(job, ip, node, pasid, begin)
+        answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin, submitter=thread.lineage)
+        if answer is Submission.ACCEPTED:
+            self.diagnosis.submitted(thread, label, via)
             if self.deferred:
-                self.clock.watch(thread.process.pid)
-                now = self.clock.now()
-            origin = _Origin(thread, ip, node, pasid, begin)
-            enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
-            memory: Memory = mm.dma
-            if self.borrow and via != "write" and BulkMemory.pays(descriptor):
-                memory = BulkMemory(mm.dma, thread, self.borrower)
-            answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin, submitter=thread.lineage)
-            if answer is Submission.ACCEPTED:
-                self.diagnosis.submitted(thread, label, via)
-                if not self.deferred:
-                    for one in queue.due(now):
-                        self._finish(one)
-                else:
-                    self._changed.notify()
+                self._schedule()
             else:
-                self._not_accepted(answer, node, thread, ip)
-            if self.trace:
-                self.trace.on_thread(
-                    thread.process.pid, thread.tid, f"{via} {answer.value}", begin, self.trace.now(), ip=hex(ip)
-                )
-            return answer is Submission.ACCEPTED
+                for one in queue.due(now):
+                    self._carry_out(queue, one)
+                if not job.done and via != "write":
+                    self._attend(job)
+        else:
+            self._not_accepted(answer, node, thread, ip)
+        if self.trace:
+            end = self.trace.now()
+            self.trace.on_thread(thread.process.pid, thread.tid, f"{via} {answer.value}", begin, end, ip=hex(ip))
+        return answer is Submission.ACCEPTED
+
+    def _unreachable(self, label: str, pasid: int, thread: Thread) -> str:
+        mm = self.iommu.table.get(pasid)
+        if mm is None:
+            return f"PASID {pasid} has no entry in the PASID table"
+        if mm is not thread.mm:
+            return f"the CPU sent PASID {pasid}, which is another process's: isolation is broken"
+        return "" if label in self.queues else "the queue is disabled"
+
+    def _memory(self, descriptor: bytes, job: Job, via: str) -> Memory:
+        if not takes_long(descriptor):
+            return job.mm.dma
+        if self.borrow and via != "write":
+            return BulkMemory(job, self.borrower)
+        return SlicedMemory(job, self.loop)
+
+    def _attend(self, job: Job) -> None:
+        """Wait with the thread for its descriptor."""
+        job.waiter = getcurrent()
+        self.loop.after(_PATIENCE, lambda: self._look_at(job))
+        try:
+            self.loop.park(job.thread.tid)
+        finally:
+            job.waiter = None
+
+    def _look_at(self, job: Job) -> None:
+        """Whether the thread is wanted elsewhere by now: then it goes on, and the device works without it."""
+        if job.waiter is None:
+            return
+        if not job.wanted():
+            self.loop.after(_PATIENCE, lambda: self._look_at(job))
+            return
+        job.detached = True
+        if job.borrowed:
+            ptrace.interrupt(job.thread.tid)
+        else:
+            job.let_go(self.loop)
 
     def _not_accepted(self, answer: Submission, node: WqNode, thread: Thread, ip: int) -> None:
         label, wq = node.wq.label, node.wq
@@ -155,13 +176,42 @@ class Engine:
         else:
             self.diagnosis.retried(thread, ip, label)
 
-    def _finish(self, one: Completion) -> None:
+    def _carry_out(self, queue: WorkQueue, one: Completion) -> None:
         origin = one.label
         assert isinstance(origin, _Origin)
+        if origin.job.mm.execs and one.memory is origin.job.mm.dma:
+            self._held.append(one)
+        elif takes_long(one.descriptor):
+            self.loop.spawn(self._work_on, queue, one, origin)
+        else:
+            self._finish(one, origin)
+
+    def _work_on(self, queue: WorkQueue, one: Completion, origin: _Origin) -> None:
+        """A descriptor that takes long: a handler of its own carries it out."""
+        job = origin.job
+        while queue.must_wait(one):
+            self._job_over.wait()
+        queue.begin(one)
+        self._jobs.add(job)
+        try:
+            if not job.mm.dma.gone():
+                self._finish(one, origin)
+        except Aborted:
+            return
+        finally:
+            queue.end(one)
+            self._jobs.discard(job)
+            job.done = True
+            job.let_go(self.loop)
+            self._job_over.open()
+
+    def _finish(self, one: Completion, origin: _Origin) -> None:
+        thread = origin.job.thread
         outcome = one.perform()
+        origin.job.done = True
         if outcome.status == Status.BAD_OPERATION and origin.node.device.kind == "iax":
             outcome.reason += "; of IAX only no-op, drain and memory move are carried out here"
-        self.diagnosis.completed(origin.thread, origin.ip, origin.queue, outcome)
+        self.diagnosis.completed(thread, origin.ip, origin.queue, outcome)
         for register in swerror.unreported(outcome, origin.node.wq.index, origin.pasid):
             self._software_error(origin.node, register)
         if self.trace:
@@ -175,38 +225,54 @@ class Engine:
         self.software_errors[node.device.label] = register
         self.on_software_error(node)
 
-    def _run_pump(self) -> None:
-        """Performs what is due; sleeps until the next completion or submission."""
-        with self._changed:
-            while not self._stopping:
-                now = self.clock.now()
-                for queue in self.queues.values():
-                    for one in queue.due(now):
-                        self._finish(one)
-                due = [at for at in (queue.next_due() for queue in self.queues.values()) if at is not None]
-                self._changed.wait((self.tick or max(0.0, min(due) - self.clock.now())) if due else None)
+    def _schedule(self) -> None:
+        """See to it that what is due next is carried out in time."""
+        due = [at for at in (queue.next_due() for queue in self.queues.values()) if at is not None]
+        if due and self._timer is None:
+            wait = self.tick or max(0.0, min(due) - self.clock.now())
+            self._timer = self.loop.after(wait, self._pump)
 
-    def drain(self, node: WqNode, mm: Mm) -> None:
-        """Perform at once what ``mm`` still has on the queue."""
-        with self._lock:
-            queue = self.queues.get(node.wq.label)
-            outstanding = queue.drain(mm) if queue else []
-            if outstanding and not mm.dma.gone():
-                for one in outstanding:
-                    self._finish(one)
+    def _pump(self) -> None:
+        self._timer = None
+        now = self.clock.now()
+        for queue in tuple(self.queues.values()):
+            for one in queue.due(now):
+                self._carry_out(queue, one)
+        self._schedule()
 
-    def drain_all(self, mm: Mm) -> None:
-        """The same on all queues: before the address space goes away with exec(2)."""
-        with self._lock:
-            for queue in self.queues.values():
-                for one in queue.drain(mm):
-                    self._finish(one)
+    def drain(self, node: WqNode, mm: Mm, tid: int) -> None:
+        """Return when nothing of ``mm`` is outstanding on the queue, or when ``tid``, which waits, must die (0: nobody
+        waits).
+        """
+        queue = self.queues.get(node.wq.label)
+        if queue is None:
+            return
+        for one in queue.drain(mm):
+            if not mm.dma.gone():
+                self._carry_out(queue, one)
+        while queue.busy(mm) and not _must_die(tid):
+            self.loop.after(_PATIENCE, self._job_over.open)
+            self._job_over.wait()
+
+    def exec_failed(self, mm: Mm) -> None:
+        """``mm`` lives on: what was held for it completes now."""
+        mm.exec_ends()
+        if not mm.execs:
+            held = [one for one in self._held if one.client is mm]
+            self._held = [one for one in self._held if one.client is not mm]
+            for one in held:
+                origin = one.label
+                assert isinstance(origin, _Origin)
+                self._finish(one, origin)
 
     def abort(self, mm: Mm) -> None:
         """Forget what ``mm`` has outstanding: its memory is gone."""
-        with self._lock:
-            for queue in self.queues.values():
-                queue.abort(mm)
+        for queue in self.queues.values():
+            queue.abort(mm)
+        self._held = [one for one in self._held if one.client is not mm]
+        for job in self._jobs:
+            job.aborted |= job.mm is mm
+        mm.exec_over.open()
 
     def software_error(self, node: WqNode) -> bool:
         """Whether the queue's device has recorded an error it could not report otherwise (idxd_cdev_poll())."""
@@ -215,6 +281,18 @@ class Engine:
     def occupancy(self, label: str) -> int:
         """Descriptors accepted and not yet completed."""
         return self.queues[label].occupancy if label in self.queues else 0
+
+
+def _must_die(tid: int) -> bool:
+    """Whether a thread is exiting, or has been sent SIGKILL, as all threads are when one of them exits for all."""
+    try:
+        with open(f"/proc/{tid}/stat") as file:
+            flags = int(file.read().rpartition(") ")[2].split()[6])
+        with open(f"/proc/{tid}/status") as file:
+            pending = next(line for line in file if line.startswith("SigPnd"))
+    except OSError:
+        return True
+    return bool(flags & _PF_EXITING or int(pending.split()[1], 16) >> (signal.SIGKILL - 1) & 1)
 
 
 def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqConfig:

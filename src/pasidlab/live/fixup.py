@@ -89,14 +89,14 @@ class DesignFixup:
             return
         self._run(thread)
         thread.task.mm = thread.task.cpu.loaded_mm = self._mm(thread.mm)
-        self.kernel.functions["flush_thread"]()
+        self.kernel.call("flush_thread")
         self.kernel.to_user()
 
     def bound(self, thread: Thread) -> None:
         """The end of iommu_sva_bind_device(), and the way back from open(2)."""
         self._run(thread)
         push = (
-            "load_pasid" if "load_pasid" in self.kernel.functions else "pasid_bound"
+            "load_pasid" if self.kernel.has("load_pasid") else "pasid_bound"
         )  # v5.10's bind calls the former itself
         self._in_kernel(push, self._mm(thread.mm))
 
@@ -119,7 +119,7 @@ class DesignFixup:
             self.chaos.listening = True
         answered = True
         try:
-            self.kernel.functions[function](*arguments)
+            self.kernel.call(function, *arguments)
         except SigSegv:
             answered = False
         self.kernel.run_ipis()
@@ -203,7 +203,7 @@ class Chaos:
 
     def _softirq(self, cpu: State) -> None:
         cpu.softirq_count += 1
-        self.kernel.functions["softirq_uses_fpu"]()
+        self.kernel.call("softirq_uses_fpu")
         cpu.softirq_count -= 1
 
     def _preempt(self) -> None:

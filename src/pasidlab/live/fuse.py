@@ -13,8 +13,10 @@ import struct
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
+from pasidlab.errors import PasidlabError
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
 
 _LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = (
@@ -41,6 +43,7 @@ _FSYNC, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _INTERRUPT, _DESTROY, _P
     40,
     42,
 )
+_ACTS = frozenset({_OPEN, _WRITE, _RELEASE, _FLUSH, _POLL})
 _NO_REPLY = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
 _IN = struct.Struct("<IIQQIIIHH")
 _ATTR = struct.Struct("<6Q10I")
@@ -49,6 +52,10 @@ _MAX_WRITE = 1 << 17
 _INIT_FLAGS = 1 | 1 << 3 | 1 << 5 | 1 << 18  # ASYNC_READ, ATOMIC_O_TRUNC, BIG_WRITES, PARALLEL_DIROPS
 _FOPEN_DIRECT_IO = 1
 _NOTIFY_POLL = 1
+
+
+Handler = Callable[[int, int, bytes], bytes]
+"""Answers a request: (node, thread that asks, what follows the header) -> what follows the reply's."""
 
 
 class DeviceFiles(Protocol):
@@ -69,18 +76,20 @@ class DeviceFiles(Protocol):
     def release(self, handle: int) -> None:
         """The last descriptor and mapping are gone."""
 
-    def identify(self, handle: int) -> None:
-        """Answer to fsync(2): tells the tracer which open file a descriptor stands for."""
-
 
 class FuseServer:
-    """Serves ``root`` on the /dev/fuse descriptor ``fd`` from its own thread until the file system is unmounted."""
+    """Serves ``root`` on the /dev/fuse descriptor ``fd`` from its own thread until the file system is unmounted.
 
-    def __init__(self, fd: int, root: Directory, files: DeviceFiles) -> None:
-        self.fd, self.files, self.tracer = fd, files, threading.get_native_id()
+    That thread answers what only looks. What acts, on a device file or by writing to sysfs, is ``post``ed: the thread of
+    the tracer does it and replies. So the server never waits, neither for the tracer nor for the program.
+    """
+
+    def __init__(self, fd: int, root: Directory, files: DeviceFiles, post: Callable[[Callable[[], None]], None]) -> None:
+        self.fd, self.files, self.post, self.tracer = fd, files, post, threading.get_native_id()
+        self.identified = 0  # the handle that the tracer's last fsync(2) reached
         self.nodes: dict[int, Node] = {1: root}
         self.numbers: dict[int, int] = {id(root): 1}
-        self.handlers: dict[int, Callable[[int, int, bytes], bytes]] = {
+        self.handlers: dict[int, Handler] = {
             _INIT: self._init, _LOOKUP: self._lookup, _GETATTR: self._getattr, _SETATTR: self._getattr,
             _READLINK: self._readlink, _OPEN: self._open, _OPENDIR: lambda n, t, b: bytes(16), _READ: self._read,
             _READDIR: self._readdir, _WRITE: self._write, _RELEASE: self._release, _RELEASEDIR: lambda n, t, b: b"",
@@ -104,19 +113,31 @@ class FuseServer:
             length, opcode, unique, number, _, _, tid, _, _ = _IN.unpack_from(request)
             if opcode in _NO_REPLY:
                 continue
-            code, body = 0, b""
             handler = self.handlers.get(opcode)
-            try:
-                if handler is None:
-                    code = -errno.ENOSYS
-                else:
-                    body = handler(number, tid, request[_IN.size : length])
-            except OSError as error:
-                code = -(error.errno or errno.EIO)
-            except Exception:  # a bug of ours must not leave the program waiting for ever
-                traceback.print_exc()
-                code = -errno.EIO
-            self._reply(code, unique, body)
+            work = partial(self._answer, handler, unique, number, tid, request[_IN.size : length])
+            if tid == self.tracer and opcode in _ACTS:
+                self._reply(-errno.EACCES if opcode == _OPEN else 0, unique, b"")  # only to close what it looked at
+            elif opcode in _ACTS and (opcode == _WRITE or isinstance(self.nodes.get(number), WqNode)):
+                self.post(work)
+            else:
+                work()
+
+    def _answer(self, handler: Handler | None, unique: int, number: int, tid: int, body: bytes) -> None:
+        code, answer = 0, b""
+        try:
+            if handler is None:
+                code = -errno.ENOSYS
+            else:
+                answer = handler(number, tid, body)
+        except OSError as error:
+            code = -(error.errno or errno.EIO)
+        except PasidlabError:
+            self._reply(-errno.EIO, unique, b"")
+            raise
+        except Exception:  # a bug of ours must not leave the program waiting for ever
+            traceback.print_exc()
+            code = -errno.EIO
+        self._reply(code, unique, answer)
 
     def _reply(self, code: int, unique: int, body: bytes) -> None:
         try:
@@ -237,7 +258,7 @@ class FuseServer:
         handle = self._wq_handle(number, body)
         if handle is None or tid != self.tracer:
             raise OSError(errno.EINVAL, "")  # as the real device: it has no fsync operation
-        self.files.identify(handle)
+        self.identified = handle
         return b""
 
     def _poll(self, number: int, tid: int, body: bytes) -> bytes:

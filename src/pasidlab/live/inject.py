@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import signal
-from collections import deque
 
 from pasidlab.live import ptrace
-from pasidlab.live.libc import SYS_TKILL, WALL, libc
+from pasidlab.live.libc import SYS_TGKILL, libc
+from pasidlab.live.loop import Loop
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
+from pasidlab.live.state import Thread
 
 _ALL = (1 << 64) - 1
+SYSCALL = b"\x0f\x05"
+"""The instruction."""
+_FORCED = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGSYS, signal.SIGFPE)
 
 
 class Injector:
-    """System calls in the program's name. ``deferred`` holds the wait statuses that are still to be looked at."""
+    """System calls in the program's name. Whoever asks for one gives way until it is done."""
 
-    def __init__(self) -> None:
-        self.deferred: deque[tuple[int, int]] = deque()
-
-    def wait(self, tid: int) -> tuple[int, int]:
-        """(stop signal, event) of this thread's next stop.
-
-        Others are waited for as well: the death of a thread group's leader is not told before that of the others
-        (delay_group_leader(), kernel/exit.c).
-        """
-        while True:
-            found, status = os.waitpid(-1, WALL)
-            if found == tid and os.WIFSTOPPED(status):
-                return status >> 8 & 0xFF, status >> 16
-            self.deferred.append((found, status))
-            if found == tid:
-                raise ptrace.Gone(tid)
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
 
     def run_to_exit(self, tid: int) -> int:
         """From a seccomp stop: let the system call happen; its result."""
@@ -40,9 +30,17 @@ class Injector:
         ptrace.get_registers(tid, registers)
         return _signed(registers[RAX])
 
-    def call(self, tid: int, at: int, number: int, *arguments: int) -> int:
-        """The result of system call ``number``, executed by the syscall instruction at address ``at``."""
-        saved, mask = Registers(), ptrace.signal_mask(tid)
+    def call(self, thread: Thread, at: int, number: int, *arguments: int) -> int:
+        """The result of system call ``number``, executed by the syscall instruction at address ``at``.
+
+        -EPERM where a filter of the program's own might kill it, -EFAULT where the instruction is gone.
+        """
+        if thread.process.filtered:
+            return -errno.EPERM
+        if thread.mm.memory.read(at, 2) != SYSCALL:
+            return -errno.EFAULT
+        tid, saved = thread.tid, Registers()
+        mask = ptrace.signal_mask(tid)
         ptrace.get_registers(tid, saved)
         registers = ptrace.copy_registers(saved)
         registers[RIP], registers[RAX], registers[ORIG_RAX] = at, number, _ALL
@@ -50,29 +48,40 @@ class Injector:
             registers[index] = value & _ALL
         ptrace.set_signal_mask(tid, _ALL)
         ptrace.set_registers(tid, registers)
-        self._to_syscall_stop(tid)  # entry
-        self._to_syscall_stop(tid)  # exit
+        done = self._to_syscall_stop(tid, thread) and self._to_syscall_stop(tid, thread)  # its entry, its exit
         ptrace.get_registers(tid, registers)
         saved[ORIG_RAX] = _ALL  # nothing of ours is to be restarted
         ptrace.set_registers(tid, saved)
         ptrace.set_signal_mask(tid, mask)
-        return _signed(registers[RAX])
+        if thread.missed_stop:
+            ptrace.interrupt(tid)
+        return _signed(registers[RAX]) if done else -errno.EFAULT
 
-    def _to_syscall_stop(self, tid: int) -> None:
-        pending = 0
+    def _to_syscall_stop(self, tid: int, thread: Thread | None = None) -> bool:
+        """False if our own instruction faulted instead.
+
+        All that can be blocked is. A SIGSTOP takes effect at once; the thread goes on working for us, and joins the
+        others in their group stop afterwards (ptrace(2), "Group-stop"). Every stop in between makes the kernel forget
+        PTRACE_INTERRUPT (ptrace_stop(), kernel/signal.c), so that has to be last.
+        """
+        number = 0
         while True:
-            ptrace.resume_to_syscall(tid)
-            stop, event = self.wait(tid)
-            if stop == ptrace.SYSCALL_STOP and not event:
-                break
-            if not event and stop != signal.SIGTRAP:
-                pending = stop
-        if pending:
-            self.send(tid, pending)
+            ptrace.resume_to_syscall(tid, number)
+            stop, event = self.loop.wait(tid)
+            number = 0
+            if event == ptrace.EVENT_STOP and thread is not None:
+                thread.missed_stop |= stop != signal.SIGTRAP
+            elif not event and stop == ptrace.SYSCALL_STOP:
+                return True
+            elif not event and stop in _FORCED and ptrace.signal_code(tid) > 0:
+                return False
+            elif not event and stop == signal.SIGSTOP:
+                number = stop
 
-    def send(self, tid: int, number: int) -> None:
-        """A signal that came while the thread worked for us comes again."""
-        libc.syscall(SYS_TKILL, tid, number)
+    @staticmethod
+    def send(thread: Thread, number: int) -> None:
+        """A signal for this thread: its stop is then for whoever knows why."""
+        libc.syscall(SYS_TGKILL, thread.process.pid, thread.tid, number)
 
 
 def _signed(value: int) -> int:

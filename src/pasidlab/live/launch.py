@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import namespace, ptrace, seccomp
+from pasidlab.live.guard import Before
 from pasidlab.live.libc import Iovec, process_vm_readv
 
 _X86_64 = 62  # e_machine, elf.h
@@ -80,20 +81,28 @@ class Child:
         os.waitpid(self.pid, 0)
 
 
-def spawn(path: str, arguments: list[str], tops: dict[str, list[str]] | None, filter_code: bytes) -> Child:
+@dataclass(frozen=True)
+class Program:
+    """What the child becomes, under which filter, and what it finds restored."""
+
+    path: str
+    arguments: list[str]
+    filter_code: bytes
+    before: Before
+
+
+def spawn(program: Program, tops: dict[str, list[str]] | None) -> Child:
     """Fork. With ``tops`` the child makes its namespaces first. It execs the program when it is told ``G``."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _become(path, arguments, tops, filter_code, theirs)
+        _become(program, tops, theirs)
     theirs.close()
     return Child(pid, ours)
 
 
-def _become(
-    path: str, arguments: list[str], tops: dict[str, list[str]] | None, code: bytes, channel: socket.socket
-) -> NoReturn:
+def _become(program: Program, tops: dict[str, list[str]] | None, channel: socket.socket) -> NoReturn:
     """In the child. Messages: U write my id maps, F here is /dev/fuse, R ready, E failed (text follows)."""
     try:
         if tops is not None:
@@ -102,10 +111,11 @@ def _become(
         if channel.recv(1) == b"G":
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
-            seccomp.install(code)
-            os.execve(path, arguments, os.environ)
+            program.before.restore()
+            seccomp.install(program.filter_code)
+            os.execve(program.path, program.arguments, os.environ)
     except OSError as error:
-        channel.sendall(b"E" + f"{error.filename or path}: {error.strerror or error}".encode())
+        channel.sendall(b"E" + f"{error.filename or program.path}: {error.strerror or error}".encode())
     finally:
         os._exit(127)
 

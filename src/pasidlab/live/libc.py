@@ -12,15 +12,16 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 # sched.h, sys/mount.h
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
-CLONE_VM, CLONE_THREAD, CLONE_SIGHAND = 0x100, 0x10000, 0x800
+CLONE_VM, CLONE_UNTRACED = 0x100, 0x800000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 
 # System call numbers, arch/x86/entry/syscalls/syscall_64.tbl
 SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_RT_SIGACTION = 9, 10, 11, 13
 SYS_MREMAP, SYS_MADVISE, SYS_CLONE, SYS_FORK, SYS_VFORK = 25, 28, 56, 57, 58
-SYS_EXECVE, SYS_EXECVEAT, SYS_PTRACE, SYS_TKILL = 59, 322, 101, 200
+SYS_EXECVE, SYS_EXECVEAT, SYS_PTRACE, SYS_TGKILL = 59, 322, 101, 234
 SYS_PKEY_MPROTECT, SYS_CLONE3, SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 329, 435, 434, 438
+SYS_IOCTL, SYS_PRCTL, SYS_MOUNT, SYS_KCMP, SYS_SECCOMP, SYS_USERFAULTFD, SYS_FSMOUNT = 16, 157, 165, 312, 317, 323, 432
 
 PAGE = 4096
 WALL = 0x40000000  # __WALL: threads as well as processes
@@ -34,6 +35,7 @@ class Iovec(ctypes.Structure):
 
 _void, _long, _ulong, _int, _text = ctypes.c_void_p, ctypes.c_long, ctypes.c_ulong, ctypes.c_int, ctypes.c_char_p
 libc.ptrace.argtypes, libc.ptrace.restype = [_long, _long, _void, _void], _long
+libc.process_vm_readv.argtypes, libc.process_vm_readv.restype = [_long, _void, _ulong, _void, _ulong, _ulong], ctypes.c_ssize_t
 quick = ctypes.CDLL(None)  # does not keep errno: for what is called very often
 quick.process_vm_readv.argtypes = quick.process_vm_writev.argtypes = [_long, _void, _ulong, _void, _ulong, _ulong]
 quick.process_vm_readv.restype = quick.process_vm_writev.restype = ctypes.c_ssize_t

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+from collections.abc import Set
 
 import numpy as np
 
-from pasidlab.live.libc import PAGE, Iovec, process_vm_readv, process_vm_writev
+from pasidlab.live.libc import PAGE, Iovec, libc, process_vm_readv, process_vm_writev
 
-_PRESENT = 1 << 63  # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
+_NOBODY = frozenset[int]()
 
 _byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
 
@@ -17,12 +19,12 @@ _byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
 class ProcessMemory:
     """Reads and writes through the page tables of ``pid``, with the protection the process itself has.
 
-    process_vm_readv(2) and process_vm_writev(2) stop exactly at the first byte that cannot be accessed.
+    process_vm_readv(2) and process_vm_writev(2) stop exactly at the first byte that cannot be accessed. ``threads`` are
+    all that share the memory: where ``pid`` is dead, another of them stands in.
     """
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._pagemap = -1
+    def __init__(self, pid: int, threads: Set[int] = _NOBODY) -> None:
+        self.pid, self._threads = pid, threads
         self._local, self._remote = Iovec(), Iovec()
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
 
@@ -62,57 +64,63 @@ class ProcessMemory:
         held.raw = record
         remote[0].base, remote[0].length = address + 1, len(record) - 1
         remote[1].base, remote[1].length = address, 1
-        return max(0, int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0)))
+        done = int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0))
+        if done < 0 and self._elsewhere():
+            done = int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0))
+        return max(0, done)
 
     def _transfer(self, call: ctypes._NamedFuncPointer, here: int, there: int, length: int) -> int:
         local, remote = self._local, self._remote
         if there + length > 1 << 63:
             length = max(0, (1 << 63) - there)
-        local.base, local.length, remote.base, remote.length = here, length, there, length
-        done = int(call(self.pid, self._local_at, 1, self._remote_at, 1, 0))
-        if done < 0:
-            return 0
+        done = 0
         while done < length:  # the kernel may stop short of a fault: only a transfer of nothing is one
-            local.base, local.length, remote.base, remote.length = (
-                here + done,
-                length - done,
-                there + done,
-                length - done,
-            )
+            local.base, local.length, remote.base, remote.length = here + done, length - done, there + done, length - done
             more = int(call(self.pid, self._local_at, 1, self._remote_at, 1, 0))
+            if more < 0 and self._elsewhere():
+                continue
             if more <= 0:
                 break
             done += more
         return done
 
+    def _elsewhere(self) -> bool:
+        """After a failure: whether it was because ``pid`` is dead, and another thread has been found."""
+        probe = (Iovec * 2)(Iovec(ctypes.addressof(self._record), 1), Iovec(0, 1))
+        at = ctypes.addressof(probe)
+        if libc.process_vm_readv(self.pid, at, 1, at + ctypes.sizeof(Iovec), 1, 0) > 0 or ctypes.get_errno() != errno.ESRCH:
+            return False  # EFAULT: nothing is mapped at 0, but there is a memory
+        before, self.pid = self.pid, next((tid for tid in self._threads if not _without_memory(tid)), self.pid)
+        return self.pid != before
+
     def present(self, address: int, length: int) -> int:
         """Bytes from ``address`` until the first page that is not in memory (pagemap bit 63), at most ``length``."""
-        first, last = address // PAGE, (address + length - 1) // PAGE
         if length <= 0:
             return 0
-        if self._pagemap < 0:
-            self._pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        page = first
-        while page <= last:
-            entries = os.pread(self._pagemap, 8 * min(last - page + 1, 65536), 8 * page)
-            for offset in range(0, len(entries), 8):
-                if not entries[offset + 7] & 0x80:
-                    return max(0, (page + offset // 8) * PAGE - address)
-            if not entries:
-                return max(0, page * PAGE - address)
-            page += len(entries) // 8
+        page, last = address // PAGE, (address + length - 1) // PAGE
+        try:
+            pagemap = open(f"/proc/{self.pid}/pagemap", "rb", buffering=0)  # noqa: SIM115 - closed below
+        except FileNotFoundError:
+            return 0
+        with pagemap:
+            while page <= last:
+                entries = os.pread(pagemap.fileno(), 8 * min(last - page + 1, 65536), 8 * page)
+                for offset in range(0, len(entries), 8):
+                    if not entries[offset + 7] & 0x80:
+                        return max(0, (page + offset // 8) * PAGE - address)
+                if not entries:
+                    return max(0, page * PAGE - address)
+                page += len(entries) // 8
         return length
 
     def gone(self) -> bool:
         """Whether the process has given its memory up: it exits, or is a zombie."""
-        try:
-            with open(f"/proc/{self.pid}/statm") as file:
-                return file.read().startswith("0 ")
-        except OSError:
-            return True
+        return _without_memory(self.pid) and all(_without_memory(tid) for tid in self._threads)
 
-    def close(self) -> None:
-        """Give up the pagemap descriptor."""
-        if self._pagemap >= 0:
-            os.close(self._pagemap)
-            self._pagemap = -1
+
+def _without_memory(tid: int) -> bool:
+    try:
+        with open(f"/proc/{tid}/statm") as file:
+            return file.read().startswith("0 ")
+    except OSError:
+        return True

@@ -47,6 +47,13 @@ class Directory:
             here = entry
         return here
 
+    def find(self, path: str) -> Node | None:
+        """What is at ``path`` below this directory; links are not followed."""
+        here: Node | None = self
+        for part in path.strip("/").split("/"):
+            here = here.entries.get(part) if isinstance(here, Directory) else None
+        return here
+
 
 @dataclass
 class Binary:

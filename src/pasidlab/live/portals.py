@@ -8,44 +8,52 @@ What protection the program asked for is remembered: without PROT_WRITE a submis
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from typing import Protocol
 
 from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
-from pasidlab.live.inject import Injector
+from pasidlab.live.inject import SYSCALL, Injector
 from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP
 from pasidlab.live.maps import mapping_at
+from pasidlab.live.nodes import Attribute, Binary
 from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
-from pasidlab.live.seccomp import WINDOW
+from pasidlab.live.seccomp import PORTALS, WINDOW
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Mm, OpenFile, Portal, Thread
 
-_PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED = 2, 3, 1, 0x22, 0x10
+_PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_PRIVATE_ANONYMOUS = 2, 3, 1, 0x10, 0x20, 0x22
 _MAP_POPULATE, _MAP_LOCKED, _MADV_DONTFORK = 0x8000, 0x2000, 10
-_PAGES = 1 << 20
+_PAGES = (1 << 32) - (PORTALS - WINDOW) >> 12
 _U64 = (1 << 64) - 1
 
-Identify = Callable[[Thread, int], OpenFile | None]
-"""Which open device file a descriptor number of the thread stands for."""
+
+class Finder(Protocol):
+    """Knows the files of the device tree by the program's descriptors."""
+
+    def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
+        """What a descriptor number of the thread stands for; None if it is not ours."""
+
 
 
 class PortalMapper:
     """Answers the traced memory system calls at their seccomp stops."""
 
-    def __init__(self, files: CharacterDevices, identify: Identify, injector: Injector, keeper: SignalKeeper) -> None:
-        self.files, self.identify, self.injector, self.keeper = files, identify, injector, keeper
+    def __init__(self, files: CharacterDevices, found: Finder, injector: Injector, keeper: SignalKeeper) -> None:
+        self.files, self.found, self.injector, self.keeper = files, found, injector, keeper
 
     def on_call(self, thread: Thread, registers: RegisterArray) -> None:
         """At a seccomp stop of mmap, munmap, mremap or mprotect."""
         number = registers[ORIG_RAX]
-        if number == SYS_MMAP:
+        if number == SYS_MMAP and not registers[R10] & _MAP_ANONYMOUS:
             descriptor = registers[R8] & 0xFFFFFFFF
-            file = self.identify(thread, descriptor) if descriptor < 1 << 31 else None
-            if file:
+            file = self.found.open_file(thread, descriptor) if descriptor < 1 << 31 else None
+            if isinstance(file, OpenFile):
                 self._map(thread, registers, file)
                 return
-        first, length = registers[RDI], registers[RSI]
-        touched = [page for page in thread.mm.portals if first <= page < first + length]
+            if isinstance(file, Attribute | Binary):  # kernfs_fop_mmap() without an mmap operation, as sysfs has it
+                answer(thread, registers, -errno.ENODEV)
+                return
+        touched = thread.mm.portals_in(registers[RDI], registers[RSI])
         if not touched or (number == SYS_MMAP and not registers[R10] & _MAP_FIXED):
             ptrace.resume(thread.tid)
         elif number in (SYS_MMAP, SYS_MUNMAP, SYS_MREMAP):
@@ -65,18 +73,18 @@ class PortalMapper:
 
     @staticmethod
     def _place(thread: Thread, address: int, file: OpenFile, writable: bool) -> None:
-        portal = thread.mm.portals[address] = Portal(file, writable, address >> 32 == WINDOW >> 32)
+        portal = Portal(file, writable, address >> 32 == WINDOW >> 32)
+        thread.mm.add_portal(address, portal)
         if not portal.watched and (mapping := mapping_at(thread.tid, address)):
             portal.path = mapping.path
 
     def _changed(self, thread: Thread, number: int, touched: list[int]) -> None:
         result = self.injector.run_to_exit(thread.tid)
         if not -PAGE < result < 0:
-            with self.files.lock:
-                for page in touched:
-                    portal = thread.mm.portals.pop(page, None)
-                    if portal and number == SYS_MREMAP:
-                        self._place(thread, result + page - touched[0], portal.file, portal.writable)
+            for page in touched:
+                portal = thread.mm.drop_portal(page)
+                if portal and number == SYS_MREMAP:
+                    self._place(thread, result + page - touched[0], portal.file, portal.writable)
         ptrace.resume(thread.tid)
 
     def _map(self, thread: Thread, registers: RegisterArray, file: OpenFile) -> None:
@@ -98,29 +106,27 @@ class PortalMapper:
         registers[RAX], registers[ORIG_RAX] = address & _U64, _U64
         ptrace.set_registers(thread.tid, registers)
         if not -PAGE < address < 0:
-            with self.files.lock:
-                self._place(thread, address, file, writable)
-            mm.syscall_at = registers[RIP] - 2
-            self.injector.call(thread.tid, mm.syscall_at, SYS_MADVISE, address, PAGE, _MADV_DONTFORK)
+            self._place(thread, address, file, writable)
+            mm.syscall_at = registers[RIP] - len(SYSCALL)
+            self.injector.call(thread, mm.syscall_at, SYS_MADVISE, address, PAGE, _MADV_DONTFORK)
             self._prepare(thread)
         ptrace.resume(thread.tid)
 
     def _prepare(self, thread: Thread) -> None:
         """The first portal of an address space: a scratch page, then the signal markers."""
         mm = thread.mm
-        if not mm.scratch:
-            at = self.injector.call(
-                thread.tid, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0
-            )
-            if at < 0:
-                return
-            mm.scratch = at
+        with mm.ours:
+            if not mm.scratch:
+                at = self.injector.call(
+                    thread, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0
+                )
+                mm.scratch = max(at, 0)
         self.keeper.arm(thread)
 
     def _free_page(self, mm: Mm) -> int:
         for _ in range(_PAGES):
-            page = WINDOW + mm.window_next * PAGE
-            mm.window_next = mm.window_next % (_PAGES - 1) + 1
+            page = PORTALS + mm.window_next * PAGE
+            mm.window_next = (mm.window_next + 1) % _PAGES
             if page not in mm.portals:
                 return page
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from typing import Any
 
 from pasidlab.live.libc import check, libc
@@ -11,7 +12,7 @@ from pasidlab.live.registers import RegisterArray, Registers
 
 # linux/ptrace.h
 _POKEDATA, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 7, 9, 12, 13, 24
-_GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4208
+_GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
 
@@ -19,6 +20,9 @@ EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 1,
 SYSCALL_STOP = 5 | 0x80
 OPTIONS = 1 | 2 | 4 | 8 | 16 | 0x80 | 0x100000
 """TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP, EXITKILL."""
+
+GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""At an EVENT_STOP: the whole thread group is stopped by this signal."""
 
 SIGINFO_SIZE = 128
 SI_KERNEL = 0x80
@@ -83,6 +87,11 @@ def step(tid: int, signal: int) -> None:
 def listen(tid: int) -> None:
     """Leave the thread in its group stop, and hear of SIGCONT."""
     _do(_LISTEN, tid, None, None)
+
+
+def interrupt(tid: int) -> None:
+    """The thread, stopped or not, comes to an EVENT_STOP; that tells whether its group is stopped."""
+    _do(_INTERRUPT, tid, None, None)
 
 
 def get_registers(tid: int, registers: RegisterArray) -> None:

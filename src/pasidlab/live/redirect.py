@@ -15,6 +15,7 @@ import shutil
 import struct
 import tempfile
 import threading
+from functools import partial
 from typing import IO
 
 from pasidlab.live import ptrace
@@ -162,23 +163,28 @@ class Redirector:
             while at < len(events):
                 watch, mask, _, length = struct.unpack_from("<iIII", events, at)
                 at += 16 + length
-                handle = self._watched.pop(watch, 0) if mask & _IN_CLOSE else 0
-                if handle in self.files.handles:
-                    self.files.release(handle)
+                if mask & _IN_CLOSE:
+                    self.injector.loop.post(partial(self._closed, watch))
 
-    def identify(self, thread: Thread, number: int) -> OpenFile | None:
-        """The open file behind a descriptor: its name tells."""
+    def _closed(self, watch: int) -> None:
+        handle = self._watched.pop(watch, 0)
+        if handle in self.files.handles:
+            self.files.release(handle)
+
+    def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
+        """As Finder: the file's name tells."""
         try:
             path = os.readlink(f"/proc/{thread.tid}/fd/{number}")
         except OSError:
             return None
-        if not path.startswith(self.opens):
-            return None
-        return self.files.handles.get(int(os.path.basename(path).split(" ")[0]))
+        if path.startswith(self.opens + "/"):
+            return self.files.handles.get(int(os.path.basename(path).split(" ")[0]))
+        node = self.tree.find(path.removeprefix(self.root)) if path.startswith(self.root + "/") else None
+        return node if isinstance(node, Attribute | Binary) else None
 
     def _write(self, thread: Thread, registers: RegisterArray) -> None:
-        file = self.identify(thread, registers[ARGUMENTS[0]] & 0xFFFFFFFF)
-        if file is None:
+        file = self.open_file(thread, registers[ARGUMENTS[0]] & 0xFFFFFFFF)
+        if not isinstance(file, OpenFile):
             ptrace.resume(thread.tid)
             return
         data = thread.mm.memory.read(registers[ARGUMENTS[1]], registers[ARGUMENTS[2]])

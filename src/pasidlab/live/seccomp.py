@@ -10,29 +10,37 @@ import ctypes
 import struct
 
 from pasidlab.live.libc import (
-    PAGE,
+    CLONE_UNTRACED,
+    SYS_CLONE,
+    SYS_EXECVE,
+    SYS_EXECVEAT,
     SYS_MMAP,
     SYS_MPROTECT,
     SYS_MREMAP,
     SYS_MUNMAP,
     SYS_PKEY_MPROTECT,
+    SYS_PRCTL,
     SYS_PTRACE,
     SYS_RT_SIGACTION,
+    SYS_SECCOMP,
     check,
     libc,
 )  # fmt: skip
 from pasidlab.live.ptrace import ATTACH, SEIZE, TRACEME
 
 WINDOW = 0x7ED5_0000_0000
-"""Where portals go: high enough for sanitizers' application range, below where libraries usually are."""
+"""Where our pages go: high enough for sanitizers' application range, below where libraries usually are."""
+PORTALS = WINDOW + (1 << 31)
+"""Where portals go, to the end of the window."""
 
 _LOAD, _RETURN = 0x20, 0x06  # linux/bpf_common.h
 _JUMPS = {"==": 0x15, ">": 0x25, "<=": 0x25, "has": 0x45, "lacks": 0x45}  # JEQ, JGT, JSET
 _NEGATED = ("<=", "lacks")
-_ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000  # SECCOMP_RET_*
+OURS = 0x5A51  # SECCOMP_RET_DATA: tells our filter's stops from those of a filter of the program's own
+_ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000 | OURS  # SECCOMP_RET_*
 _ARCH_X86_64 = 0xC000003E
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
-_MAP_SHARED_BIT, _MAP_ANONYMOUS = 1, 0x20
+_MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
 
 Condition = list[tuple[int, str, int]]
 """All must hold: (offset in seccomp_data, comparison, value)."""
@@ -52,14 +60,19 @@ def high(argument: int) -> int:
 
 
 def rules(signals: tuple[int, ...]) -> list[Rule]:
-    """What must be known in any case. ``signals``: those whose handler matters."""
+    """What must be known in any case. ``signals``: those whose handler matters.
+
+    No portal lies in the first half of the window: what begins below the window and touches one is 2 GiB long or more.
+    """
     in_window: Condition = [(high(0), "==", WINDOW >> 32)]
-    found: list[Rule] = [
-        (SYS_MMAP, [(low(3), "has", _MAP_SHARED_BIT), (low(3), "lacks", _MAP_ANONYMOUS)]),
-        (SYS_MMAP, [(high(1), "==", 0), (low(1), "<=", PAGE), (low(3), "lacks", _MAP_ANONYMOUS)]),  # MAP_PRIVATE
-        (SYS_MMAP, in_window),
-    ]
-    found += [(number, in_window) for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT)]
+    huge: list[Condition] = [[(high(1), ">", 0)], [(low(1), "has", 1 << 31)]]
+    found: list[Rule] = [(SYS_MMAP, [(low(3), "lacks", _MAP_ANONYMOUS)]), (SYS_MMAP, in_window)]
+    found += [(SYS_MMAP, [(low(3), "has", _MAP_FIXED), *condition]) for condition in huge]
+    for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT):
+        found += [(number, condition) for condition in (in_window, *huge)]
+    found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
+    found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
+    found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)])]
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 from pasidlab.errors import PasidlabError
-from pasidlab.live import launch, places, seccomp, signals
+from pasidlab.live import guard, launch, places, seccomp, signals
 from pasidlab.live.bulk import Borrower
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
@@ -21,19 +18,19 @@ from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
 from pasidlab.live.ending import Ending, signal_name
 from pasidlab.live.engine import Engine
+from pasidlab.live.finder import NamedFiles
 from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
-from pasidlab.live.libc import SYS_EXECVE, SYS_EXECVEAT, descriptor_of
+from pasidlab.live.loop import Loop
 from pasidlab.live.places import HostLinks
-from pasidlab.live.portals import PortalMapper
+from pasidlab.live.portals import Finder, PortalMapper
 from pasidlab.live.redirect import Redirector
-from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
-from pasidlab.live.tracer import Tracer
+from pasidlab.live.state import Iommu, Thread
+from pasidlab.live.tracer import Parts, Tracer
 from pasidlab.live.tree import Tree
 from pasidlab.machine.accelerator import Perturbation
 
-_DEVICE_DIRECTORIES = ("/dev/dsa/", "/dev/iax/")
 _NAMESPACE_HINT = (
     "allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0; in a container "
     "--cap-add SYS_ADMIN --device /dev/fuse), or use --isolation redirect"
@@ -81,22 +78,17 @@ class Session:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.threads: dict[int, Thread] = {}
-        self.iommu, self.lock, self.injector = Iommu(), threading.RLock(), Injector()
+        self.loop, self.iommu = Loop(guard.SIGNALS), Iommu()
+        self.injector = Injector(self.loop)
+        self.borrower = Borrower(self.injector)
         self.diagnosis = Diagnosis()
         self.trace = ChromeTrace(options.trace) if options.trace else None
         self.engine = Engine(
-            options.devices,
-            options.perturbation,
-            self.iommu,
-            self.diagnosis,
-            self.trace,
-            self.lock,
-            Borrower(self.injector),
+            options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.borrower
         )
         self.fixup = DesignFixup(options.design, options.chaos)
-        bound = self.fixup.bound
         self.files = CharacterDevices(
-            self.threads, self.iommu, self.engine, self.lock, bound, safe=not options.deny_mmap
+            self.threads, self.iommu, self.engine, self.fixup.bound, safe=not options.deny_mmap
         )
         self.engine.on_software_error = self.files.wake
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
@@ -104,56 +96,59 @@ class Session:
         self.tree = Tree(driver, self._counts, self.engine.software_errors).root
         self.isolation = ""
         self.redirector: Redirector | None = None
+        self.server: FuseServer | None = None
 
     def _counts(self, wq: WqConfig) -> tuple[int, int]:
         """Clients and descriptors outstanding, for sysfs."""
-        with self.lock:
-            clients = sum(file.node.wq is wq for file in self.files.handles.values())
-            return clients, self.engine.occupancy(wq.label)
+        return self.files.clients[wq.label], self.engine.occupancy(wq.label)
 
-    def run(self, command: list[str]) -> Ending:
-        """Run the program to its end. PasidlabError if it cannot be started."""
+    def run(self, command: list[str], before: guard.Before) -> Ending:
+        """Run the program to its end, under ``blocked_signals``. PasidlabError if it cannot be started."""
         path = launch.find_program(command[0])
-        child = self._spawn(path, command)
+        child = self._spawn(path, command, before)
         launch.attach(child)
-        emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis)
-        identify = self.redirector.identify if self.redirector else self._identify
-        mapper = PortalMapper(self.files, identify, self.injector, self.keeper)
-        if self.redirector:
-            self.redirector.mapper = mapper
-        calls = self.redirector or mapper
-        tracer = Tracer(self.threads, emulator, self.fixup, self.injector, self.keeper, calls, self.lock, self._mm_gone)
-        tracer.before_exec = self.engine.drain_all
+        tracer = self._tracer()
         tracer.add_program(child.pid)
-        self.engine.start()
-        restore = _pass_signals_on(child.pid)
+        overseer = guard.Overseer(self.loop, tracer, child.pid)
         try:
-            status = tracer.run(child.pid)
+            status = tracer.run()
         finally:
+            overseer.close()
             tracer.kill()
-            restore()
             self._clean_up()
         error = launch.exec_error(child)
         if error:
             raise PasidlabError(f"cannot execute {error}")
         return Ending(status)
 
+    def _tracer(self) -> Tracer:
+        emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis)
+        finder: Finder = self.redirector or NamedFiles(self.tree, self.files, self.server)
+        mapper = PortalMapper(self.files, finder, self.injector, self.keeper)
+        if self.redirector:
+            self.redirector.mapper = mapper
+        calls = self.redirector or mapper
+        parts = Parts(emulator, self.fixup, self.injector, self.keeper, self.borrower, calls, self.engine)
+        return Tracer(self.threads, self.iommu, parts)
+
     def _clean_up(self) -> None:
-        self.engine.stop()
         if self.redirector:
             self.redirector.close()
         if self.trace:
             self.trace.close()
 
-    def _spawn(self, path: str, command: list[str]) -> launch.Child:
+    def _serve(self, fd: int) -> None:
+        self.server = FuseServer(fd, self.tree, self.files, self.loop.post)
+        self.server.start()
+
+    def _spawn(self, path: str, command: list[str], before: guard.Before) -> launch.Child:
         """The child, with the device tree in place: in namespaces of its own, or by redirection."""
         rules, failed = seccomp.rules(self.keeper.signals), ""
-        if self.engine.deferred:  # what is outstanding must not be written into the next program's memory
-            rules += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
         if self.options.isolation != "redirect":
             links = HostLinks(self.tree, absolute=False)
-            child = launch.spawn(path, command, places.tops(self.tree), seccomp.program(rules))
-            failed = launch.prepare(child, lambda fd: FuseServer(fd, self.tree, self.files).start())
+            program = launch.Program(path, command, seccomp.program(rules), before)
+            child = launch.spawn(program, places.tops(self.tree))
+            failed = launch.prepare(child, self._serve)
             if not failed:
                 self.isolation = "namespace"
                 return child
@@ -164,37 +159,11 @@ class Session:
         self.isolation = f"redirect ({failed})" if failed else "redirect"
         HostLinks(self.tree, absolute=True)
         self.redirector = Redirector(self.tree, self.files, self.injector)
-        child = launch.spawn(path, command, None, seccomp.program(rules + self.redirector.rules()))
+        program = launch.Program(path, command, seccomp.program(rules + self.redirector.rules()), before)
+        child = launch.spawn(program, None)
         launch.prepare(child, lambda fd: None)
         self.redirector.start()
         return child
-
-    def _mm_gone(self, mm: Mm) -> None:
-        with self.lock:
-            self.engine.abort(mm)
-            self.iommu.exit(mm)
-
-    def _identify(self, thread: Thread, number: int) -> OpenFile | None:
-        """By name first; then fsync(2) on a duplicate of the descriptor tells which open file it is."""
-        try:
-            path = os.readlink(f"/proc/{thread.tid}/fd/{number}")
-        except OSError:
-            return None
-        if not path.startswith(_DEVICE_DIRECTORIES):
-            return None
-        try:
-            duplicate = descriptor_of(thread.process.pid, number)
-        except OSError:  # forbidden by a container's seccomp profile: the process's latest open file of that name
-            mine = [file for file in self.files.handles.values() if file.mm is thread.mm]
-            return next((file for file in reversed(mine) if path.endswith("/" + file.node.wq.label)), None)
-        try:
-            self.files.identified = None
-            os.fsync(duplicate)
-            return self.files.identified
-        except OSError:
-            return None
-        finally:
-            os.close(duplicate)
 
     def report(self, ending: Ending) -> dict[str, Any]:
         """The summary as plain data. ``signal`` is None for a program that exited by itself."""
@@ -210,25 +179,3 @@ class Session:
         return f"pasidlab run: {ending.words}, design {self.options.design}; {self.diagnosis.as_text()}{broken}"
 
 
-def _pass_signals_on(pid: int) -> Any:
-    """Keyboard signals reach the program by themselves; what is sent to us alone is passed on. Returns the undo."""
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    before = {
-        number: signal.signal(number, forward)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-    }
-    before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    return restore

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import OrderedDict
 from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
@@ -38,20 +39,23 @@ class SignalKeeper:
     """Arms processes, sees resets, undoes them, and delivers the program's own signals."""
 
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
-        self.injector, self.signals = injector, signals
-        self.placement = Placement()
+        self.injector, self.loop, self.signals = injector, injector.loop, signals
+        self.placement, self._stats = Placement(), _Stats()
 
     def arm(self, thread: Thread) -> None:
         """At a system call exit of a process with a scratch page: learn its handlers, put markers where there are none."""
         state, mm = thread.process.signals, thread.mm
-        if state.armed:
-            return
-        for signal in self.signals:
-            self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, 0, mm.scratch, 8)
-            state.actions[signal] = mm.memory.read(mm.scratch, _SIZE)
-            if _handler(state.actions[signal]) in (_DFL, _IGN):
-                self._set(thread, signal, self._marker(thread, state.actions[signal]))
-        state.armed = True
+        with mm.ours:
+            if state.armed or not mm.scratch:
+                return
+            for signal in self.signals:
+                if self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, 0, mm.scratch, 8):
+                    return  # no call can be injected here
+                state.actions[signal] = mm.memory.read(mm.scratch, _SIZE)
+            for signal in self.signals:
+                if _handler(state.actions[signal]) in (_DFL, _IGN):
+                    self._set(thread, signal, self._marker(thread, state.actions[signal]))
+            state.armed = True
 
     def _marker(self, thread: Thread, action: bytes) -> bytes:
         """The program's action with our handler in place of SIG_DFL or SIG_IGN; it never runs."""
@@ -62,18 +66,39 @@ class SignalKeeper:
         action = thread.process.signals.actions[signal]
         return self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action
 
-    def _set(self, thread: Thread, signal: int, action: bytes) -> None:
+    def _set(self, thread: Thread, signal: int, action: bytes) -> bool:
+        """rt_sigaction; whether it could be injected."""
         mm = thread.mm
-        mm.memory.write(mm.scratch, action)
-        self.injector.call(thread.tid, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8)
+        with mm.ours:
+            mm.memory.write(mm.scratch, action)
+            return self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8) == 0
+
+    def _reset(self, thread: Thread, signal: int) -> None:
+        """SIG_DFL, so that the next ``signal`` is the thread's last."""
+        mm = thread.mm
+        if not (self._set(thread, signal, bytes(_SIZE)) if mm.scratch else self._set_without_scratch(thread, signal, _DFL)):
+            self._reset_by_fault(thread, signal)
+
+    def _reset_by_fault(self, thread: Thread, signal: int) -> None:
+        """Where no call can be injected the kernel does it: a fault whose signal is blocked (force_sig_info_to_task)."""
+        tid, registers, mask = thread.tid, Registers(), ptrace.signal_mask(thread.tid)
+        ptrace.get_registers(tid, registers)
+        elsewhere = ptrace.copy_registers(registers)
+        elsewhere[RIP] = thread.mm.scratch  # not executable, or not even mapped: SIGSEGV
+        ptrace.set_registers(tid, elsewhere)
+        ptrace.set_signal_mask(tid, mask | 1 << SIGSEGV - 1)
+        stop = event = 0
+        while stop != SIGSEGV or event:
+            ptrace.resume(tid, 0 if event else stop)
+            stop, event = self.loop.wait(tid)
+        ptrace.set_registers(tid, registers)
+        ptrace.set_signal_mask(tid, mask)
 
     def was_blocked(self, thread: Thread, signal: int) -> bool:
         """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, which also tells the CPU."""
         if not thread.process.signals.armed:
             return False
-        if thread.stat < 0:
-            thread.stat = os.open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        text = os.pread(thread.stat, 1024, 0)
+        text = self._stats.read(thread)
         fields = text.rsplit(b" ", -_CAUGHT)
         self.placement.seen(thread.tid, fields[_CPU])
         caught = int(fields[1])
@@ -92,20 +117,21 @@ class SignalKeeper:
         if not state.armed or signal not in self.signals:
             ptrace.resume(thread.tid)
             return
-        before, action = state.actions[signal], mm.memory.read(wanted, _SIZE) if wanted else b""
-        if len(action) == _SIZE and _handler(action) in (_DFL, _IGN):
-            mm.memory.write(mm.scratch, self._marker(thread, action))
-            changed = ptrace.copy_registers(registers)
-            changed[RSI] = mm.scratch
-            ptrace.set_registers(thread.tid, changed)
-        failed = self.injector.run_to_exit(thread.tid)
-        registers[RAX] = failed & (1 << 64) - 1
-        ptrace.set_registers(thread.tid, registers)
-        if not failed:
-            if result:
-                mm.memory.write(result, before)
-            if len(action) == _SIZE:
-                state.actions[signal] = action
+        with mm.ours:
+            before, action = state.actions[signal], mm.memory.read(wanted, _SIZE) if wanted else b""
+            if len(action) == _SIZE and _handler(action) in (_DFL, _IGN):
+                mm.memory.write(mm.scratch, self._marker(thread, action))
+                changed = ptrace.copy_registers(registers)
+                changed[RSI] = mm.scratch
+                ptrace.set_registers(thread.tid, changed)
+            failed = self.injector.run_to_exit(thread.tid)
+            registers[RAX] = failed & (1 << 64) - 1
+            ptrace.set_registers(thread.tid, registers)
+            if not failed:
+                if result:
+                    mm.memory.write(result, before)
+                if len(action) == _SIZE:
+                    state.actions[signal] = action
         ptrace.resume(thread.tid)
 
     def executed(self, thread: Thread, before: SignalState) -> None:
@@ -117,16 +143,20 @@ class SignalKeeper:
         for signal in ignored:
             self._set_without_scratch(thread, signal, _IGN)
 
-    def _set_without_scratch(self, thread: Thread, signal: int, handler: int) -> None:
-        """SIG_DFL or SIG_IGN in a process that has no page of ours: through its stack and a borrowed instruction."""
+    def _set_without_scratch(self, thread: Thread, signal: int, handler: int) -> bool:
+        """SIG_DFL or SIG_IGN in a process that has no page of ours: through its stack and a borrowed instruction.
+
+        Whether it could be injected.
+        """
         registers, memory = Registers(), thread.mm.memory
         ptrace.get_registers(thread.tid, registers)
         at, place = registers[RIP], registers[RSP] - 512
         kept = memory.read(at, 8)
         ptrace.poke(thread.tid, at, b"\x0f\x05" + kept[2:])
         memory.write(place, handler.to_bytes(_SIZE, "little"))
-        self.injector.call(thread.tid, at, SYS_RT_SIGACTION, signal, place, 0, 8)
+        done = self.injector.call(thread, at, SYS_RT_SIGACTION, signal, place, 0, 8)
         ptrace.poke(thread.tid, at, kept)
+        return done == 0
 
     def deliver(self, thread: Thread, signal: int, info: bytes) -> None:
         """Let the program have ``signal`` with ``info`` at this signal stop, as if it had never been traced."""
@@ -138,7 +168,7 @@ class SignalKeeper:
                 ptrace.resume(thread.tid)
                 return
             if handler in (_DFL, _IGN) and not blocked:
-                self._set(thread, signal, bytes(_SIZE))
+                self._reset(thread, signal)
                 self.again(thread, signal, info)
                 return
         ptrace.resume(thread.tid, signal)
@@ -155,9 +185,9 @@ class SignalKeeper:
             ptrace.resume(thread.tid, signal)
             return
         ptrace.step(thread.tid, signal)
-        stop, event = self.injector.wait(thread.tid)
+        stop, event = self.loop.wait(thread.tid)
         if stop != SIGTRAP or event:  # no room for the frame: the kernel's own SIGSEGV
-            self.injector.deferred.append((thread.tid, event << 16 | stop << 8 | 0x7F))
+            self.loop.put_back(thread.tid, stop, event)
             return
         registers, memory = Registers(), thread.mm.memory
         ptrace.get_registers(thread.tid, registers)
@@ -165,16 +195,15 @@ class SignalKeeper:
         memory.write(context + _UC_ERROR, struct.pack("<QQ", trap.error, trap.vector))
         if trap.address is not None:
             memory.write(context + _UC_CR2, struct.pack("<Q", trap.address))
+        if thread.missed_stop:
+            ptrace.interrupt(thread.tid)
         ptrace.resume(thread.tid)
 
     def force(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame, *, injected: bool) -> None:
         """As force_sig_fault(): a fault the program's instruction raised. A blocked or ignored signal kills."""
         mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
         if mask & bit or self._without_handler(thread, signal):
-            if thread.mm.scratch:
-                self._set(thread, signal, bytes(_SIZE))
-            else:
-                self._set_without_scratch(thread, signal, _DFL)
+            self._reset(thread, signal)
             injected = True
             ptrace.set_signal_mask(thread.tid, mask & ~bit)
         if injected:
@@ -190,6 +219,38 @@ class SignalKeeper:
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
         return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
+
+
+class _Stats:
+    """Open /proc/PID/task/TID/stat files of the threads that were asked for last: as many as that, however many there are."""
+
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[int, tuple[Thread, int]] = OrderedDict()  # by thread id
+
+    def read(self, thread: Thread) -> bytes:
+        """The text of the thread's file."""
+        owner, fd = self._files.get(thread.tid, (None, -1))
+        if owner is not thread:
+            fd = self._open(thread, fd)
+        self._files.move_to_end(thread.tid)
+        try:
+            return os.pread(fd, 1024, 0)
+        except ProcessLookupError:
+            raise ptrace.Gone(thread.tid) from None
+
+    def _open(self, thread: Thread, before: int) -> int:
+        try:
+            fd = os.open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ptrace.Gone(thread.tid) from None
+        if before < 0 and len(self._files) >= self.MOST:
+            before = self._files.popitem(last=False)[1][1]
+        if before >= 0:
+            os.close(before)
+        self._files[thread.tid] = thread, fd
+        return fd
 
 
 def _handler(action: bytes) -> int:

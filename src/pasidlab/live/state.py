@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pasidlab.live.libc import PAGE
+from pasidlab.live.loop import Gate, Loop, Mutex
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
 
 
-@dataclass(eq=False)
 class Mm:
-    """An address space (struct mm_struct). It keeps its PASID for life once it has one (v5.18, 701fac40384f)."""
+    """An address space (struct mm_struct). It keeps its PASID for life once it has one (v5.18, 701fac40384f).
 
-    memory: ProcessMemory  # for the tracer thread
-    dma: ProcessMemory  # for the device, under the lock
-    pasid: int = 0  # 0: none
-    threads: set[int] = field(default_factory=set)
-    portals: dict[int, Portal] = field(default_factory=dict)  # by page address
-    model: Any = None  # the design's view of this address space
-    bonds: int = 0  # open device files: iommu_sva_bind_device minus iommu_sva_unbind_device
-    syscall_at: int = 0  # address of a syscall instruction, for injection
-    scratch: int = 0  # a page of ours in the window, read and write
-    code: int = 0  # a page of ours with instructions for bulk work
-    window_next: int = 1  # page of the window to try next for a portal; the first is the scratch page
+    ``memory`` is for the program's own instructions and calls, ``dma`` for the device.
+    """
 
-    @classmethod
-    def of(cls, pid: int, parent: Mm | None = None) -> Mm:
-        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our scratch page."""
-        mm = cls(ProcessMemory(pid), ProcessMemory(pid))
-        if parent:
-            mm.syscall_at, mm.scratch, mm.code = parent.syscall_at, parent.scratch, parent.code
-        return mm
+    def __init__(self, pid: int, loop: Loop, parent: Mm | None = None) -> None:
+        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
+        self.threads: set[int] = set()
+        self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads)
+        self.pasid = 0  # 0: none
+        self.portals: dict[int, Portal] = {}  # by page address
+        self.model: Any = None  # the design's view of this address space
+        self.bonds = 0  # open device files: iommu_sva_bind_device minus iommu_sva_unbind_device
+        self.syscall_at: int = parent.syscall_at if parent else 0  # address of a syscall instruction, for injection
+        self.scratch: int = parent.scratch if parent else 0  # a page of ours in the window, read and write
+        self.code: int = parent.code if parent else 0  # a page of ours with instructions for bulk work
+        self.window_next = 0  # page of the window to try next for a portal
+        self.ours = Mutex(loop)  # held by the handler that uses the scratch page
+        self.execs = 0  # execve(2) calls in progress that may end it: no completion is written meanwhile
+        self.exec_over = Gate(loop)
+
+    def add_portal(self, page: int, portal: Portal) -> None:
+        """The program has mapped one."""
+        self.portals[page] = portal
+        portal.file.pages.add(page)
+
+    def drop_portal(self, page: int) -> Portal | None:
+        """It is unmapped; None if there was none."""
+        portal = self.portals.pop(page, None)
+        if portal:
+            portal.file.pages.discard(page)
+        return portal
+
+    def portals_in(self, first: int, length: int) -> list[int]:
+        """The pages of portals from address ``first`` on, in ``length`` bytes."""
+        if length >> 12 < len(self.portals):
+            return [page for page in range(first & -PAGE, first + length, PAGE) if page in self.portals]
+        return sorted(page for page in self.portals if first <= page < first + length)
 
     def left_by(self, tid: int) -> None:
         """A thread is gone: reach the memory through another."""
@@ -40,6 +59,12 @@ class Mm:
         for memory in (self.memory, self.dma):
             if memory.pid == tid and self.threads:
                 memory.pid = next(iter(self.threads))
+
+    def exec_ends(self) -> None:
+        """One of the execve(2) calls has failed, or its thread has gone elsewhere."""
+        self.execs -= 1
+        if not self.execs:
+            self.exec_over.open()
 
 
 @dataclass(eq=False)
@@ -51,6 +76,7 @@ class OpenFile:
     mm: Mm
     tid: int
     flags: int = os.O_RDWR  # of open(2)
+    pages: set[int] = field(default_factory=set)  # where it has portals
 
     @property
     def read_only(self) -> bool:
@@ -103,6 +129,7 @@ class Process:
     mm: Mm
     signals: SignalState = field(default_factory=SignalState)
     threads: set[int] = field(default_factory=set)
+    filtered: bool = False  # it may have a seccomp filter of its own: nothing can be injected
 
 
 @dataclass(eq=False)
@@ -112,7 +139,10 @@ class Thread:
     tid: int
     process: Process
     task: Any = None  # the design's view of this thread
-    stat: int = -1  # descriptor of /proc/PID/task/TID/stat
+    kept: deque[tuple[int, bytes]] = field(default_factory=deque)  # signals that came while it worked for us, with siginfo
+    announced: tuple[int, bytes] | None = None  # the one of them that has been sent again
+    missed_stop: bool = False  # it worked for us while its group was stopped
+    in_exec: bool = False
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
     lineage: str = "0"  # which child of which child of the program's first thread: the same in every run
     children: int = 0
@@ -163,4 +193,3 @@ class Iommu:
         """mm_pasid_drop(): the number is free."""
         self.used.discard(mm.pasid)
         mm.pasid = 0
-        mm.dma.close()

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
-import threading
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from pasidlab.live import ptrace
+from pasidlab.live import ptrace, seccomp
+from pasidlab.live.bulk import Borrower
 from pasidlab.live.emulate import PAGE_FAULT, Emulator, Fault
 from pasidlab.live.fixup import Fixup
-from pasidlab.live.inject import Injector
+from pasidlab.live.inject import SYSCALL, Injector
+from pasidlab.live.kinship import kinship
 from pasidlab.live.libc import (
-    CLONE_THREAD,
-    CLONE_VM,
+    CLONE_UNTRACED,
     SYS_CLONE,
-    SYS_CLONE3,
     SYS_EXECVE,
     SYS_EXECVEAT,
-    SYS_FORK,
+    SYS_PRCTL,
     SYS_PTRACE,
     SYS_RT_SIGACTION,
-    SYS_VFORK,
-    WALL,
+    SYS_SECCOMP,
 )
-from pasidlab.live.registers import ORIG_RAX, RDI, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.portals import answer
+from pasidlab.live.registers import ORIG_RAX, RAX, RDI, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.signals import SignalKeeper
-from pasidlab.live.state import Mm, Process, Thread, TrapFrame
+from pasidlab.live.state import Iommu, Mm, Process, Thread, TrapFrame
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
-_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _ILL_ILLOPN = 2
+_NONE = (1 << 64) - 1  # as the number of a system call: none
 
 
 class SyscallHandler(Protocol):
@@ -41,93 +42,155 @@ class SyscallHandler(Protocol):
         """``registers`` are those of the stop."""
 
 
-class Tracer:
-    """Owns all tracees. Runs in the thread that seized the program."""
+class Device(Protocol):
+    """What must hear of address spaces that may end, and that have."""
 
-    def __init__(
-        self,
-        threads: dict[int, Thread],
-        emulator: Emulator,
-        fixup: Fixup,
-        injector: Injector,
-        keeper: SignalKeeper,
-        calls: SyscallHandler,
-        lock: threading.RLock,
-        mm_gone: Callable[[Mm], None],
-    ) -> None:
-        self.threads, self.emulator, self.fixup = threads, emulator, fixup
-        self.injector, self.keeper, self.calls, self.lock, self.mm_gone = injector, keeper, calls, lock, mm_gone
-        self.before_exec: Callable[[Mm], None] = lambda mm: None  # when execve is traced
+    def exec_failed(self, mm: Mm) -> None:
+        """``mm.execs`` can be one less."""
+
+    def abort(self, mm: Mm) -> None:
+        """``mm`` is gone."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the tracer puts to work."""
+
+    emulator: Emulator
+    fixup: Fixup
+    injector: Injector
+    keeper: SignalKeeper
+    borrower: Borrower
+    calls: SyscallHandler
+    device: Device
+
+
+class Tracer:
+    """Owns all tracees. Every method but ``run`` is a handler of the loop, or part of one."""
+
+    def __init__(self, threads: dict[int, Thread], iommu: Iommu, parts: Parts) -> None:
+        self.threads, self.iommu = threads, iommu
+        self.emulator, self.fixup, self.injector, self.keeper = parts.emulator, parts.fixup, parts.injector, parts.keeper
+        self.borrower, self.calls, self.device = parts.borrower, parts.calls, parts.device
+        self.loop = parts.injector.loop
         self.processes: dict[int, Process] = {}
-        self.unborn: set[int] = set()  # stopped, but the event that says whose child it is has not come yet
-        self.registers = Registers()
+        self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
+        self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
 
     def add_program(self, pid: int) -> None:
         """The program's first thread, just seized."""
-        self._add(pid, Process(pid, Mm.of(pid)), None, same_mm=False)
+        self.leader = pid
+        self._add(pid, Process(pid, Mm(pid, self.loop)), None, same_mm=False)
 
-    def run(self, leader: int) -> int:
+    def run(self) -> int:
         """Until the program and all its descendants are gone; the leader's wait status.
 
         When the leader is killed by a signal, what is left of the program is killed too.
         """
-        status, result = 0, 0
-        deferred = self.injector.deferred
-        while self.threads:
-            try:
-                tid, status = deferred.popleft() if deferred else os.waitpid(-1, WALL)
-                if status & 0xFF == 0x7F:
-                    self._stopped(tid, status >> 8 & 0xFF, status >> 16)
-                    continue
-            except ptrace.Gone:
-                continue
-            except ChildProcessError:
-                break
-            self._ended(tid)
-            if tid == leader:
-                result = status
-                if os.WIFSIGNALED(status):
-                    self.kill()
-        return result
+        self.loop.run(self._handle, lambda: bool(self.threads))
+        return max(self.status, 0)
+
+    def send(self, number: int) -> None:
+        """A signal for what is left of the program when its leader is gone."""
+        for process in {thread.process for thread in self.threads.values()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
 
     def kill(self) -> None:
         """SIGKILL for everything that is left."""
-        for process in {thread.process for thread in self.threads.values()}:
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        self.send(signal.SIGKILL)
+
+    def _handle(self, tid: int, status: int) -> None:
+        if status & 0xFF == 0x7F:
+            self._stopped(tid, status >> 8 & 0xFF, status >> 16)
+            return
+        self._ended(tid)
+        if tid == self.leader:
+            self.status = status
+            if os.WIFSIGNALED(status):
+                self.kill()
 
     def _stopped(self, tid: int, stop: int, event: int) -> None:
         thread = self.threads.get(tid)
         if thread is None:
-            self.unborn.add(tid)
+            self.unborn[tid] = stop, event
         elif not event:
             self._signal(thread, stop)
         elif event == ptrace.EVENT_SECCOMP:
             self._seccomp(thread)
         elif event in _BIRTHS:
-            self._born(thread, ptrace.event_message(tid))
+            self._born(thread, ptrace.event_message(tid), event)
             ptrace.resume(tid)
         elif event == ptrace.EVENT_EXEC:
             self._executed(tid, ptrace.event_message(tid))
-        elif event == ptrace.EVENT_STOP and stop in _STOPS:
+        elif event == ptrace.EVENT_STOP and stop in ptrace.GROUP_STOPS:
+            thread.missed_stop = False
             ptrace.listen(tid)
         else:
-            ptrace.resume(tid)
+            thread.missed_stop = False
+            self._go_on(thread)
+
+    def _go_on(self, thread: Thread) -> None:
+        """Resume at a stop that is not a signal's."""
+        self._announce(thread)
+        ptrace.resume(thread.tid)
+
+    def _announce(self, thread: Thread) -> None:
+        """A signal that came while the thread worked for the device comes again, one after the other."""
+        if thread.kept and thread.announced is None:
+            thread.announced = thread.kept.popleft()
+            self.injector.send(thread, thread.announced[0])
+
+    # System calls
 
     def _seccomp(self, thread: Thread) -> None:
-        registers = self.registers
+        registers = Registers()
         ptrace.get_registers(thread.tid, registers)
-        if registers[ORIG_RAX] == SYS_RT_SIGACTION:
+        number = registers[ORIG_RAX]
+        if ptrace.event_message(thread.tid) != seccomp.OURS:
+            answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
+        elif number == SYS_RT_SIGACTION:
             self.keeper.on_sigaction(thread, registers)
-        elif registers[ORIG_RAX] in (SYS_EXECVE, SYS_EXECVEAT):
-            self.before_exec(thread.mm)
+        elif number in (SYS_EXECVE, SYS_EXECVEAT):
+            self._begins_exec(thread)
+        elif number in (SYS_SECCOMP, SYS_PRCTL):
+            self._wants_filter(thread, registers)
+        elif number == SYS_CLONE:
+            registers[RDI] &= ~CLONE_UNTRACED
+            ptrace.set_registers(thread.tid, registers)
             ptrace.resume(thread.tid)
-        elif registers[ORIG_RAX] == SYS_PTRACE:
+        elif number == SYS_PTRACE:
             self._wants_to_trace(thread, registers)
         else:
             self.calls.on_call(thread, registers)
+
+    def _begins_exec(self, thread: Thread) -> None:
+        """From here to the event, or to the exit from a call that failed, no completion is written: the thread id may
+        stand for another address space at any moment.
+        """
+        thread.in_exec = True
+        thread.mm.execs += 1
+        ptrace.resume_to_syscall(thread.tid)
+
+    def _exec_over(self, thread: Thread) -> None:
+        if thread.in_exec:
+            thread.in_exec = False
+            self.device.exec_failed(thread.mm)
+
+    def _wants_filter(self, thread: Thread, registers: RegisterArray) -> None:
+        """A seccomp filter of the program's own: what has to be injected is injected now, and the call made again."""
+        process = thread.process
+        if thread.mm.portals and not process.filtered:
+            again = ptrace.copy_registers(registers)
+            again[RIP], again[RAX] = registers[RIP] - len(SYSCALL), registers[ORIG_RAX]
+            registers[ORIG_RAX] = again[ORIG_RAX] = _NONE
+            ptrace.set_registers(thread.tid, registers)
+            self.injector.run_to_exit(thread.tid)
+            ptrace.set_registers(thread.tid, again)
+            self.keeper.arm(thread)
+            self.borrower.page(thread)
+        process.filtered = True
+        self._go_on(thread)
 
     def _wants_to_trace(self, thread: Thread, registers: RegisterArray) -> None:
         """PTRACE_TRACEME, PTRACE_ATTACH or PTRACE_SEIZE: of what we trace already, the kernel refuses it (EPERM)."""
@@ -139,8 +202,16 @@ class Tracer:
         if thread.redeliver and thread.redeliver[0] == stop:
             (_, info, trap), thread.redeliver = thread.redeliver, None
             self.keeper.hand_over(thread, stop, info, trap)
+        elif thread.announced and thread.announced[0] == stop and ptrace.signal_code(thread.tid) <= 0:
+            (_, info), thread.announced = thread.announced, None
+            self._announce(thread)
+            ptrace.set_signal_info(thread.tid, info)
+            self.keeper.deliver(thread, stop, info)
+        elif stop == ptrace.SYSCALL_STOP:
+            self._exec_over(thread)
+            self._go_on(thread)
         elif stop not in self.keeper.signals:
-            ptrace.resume(thread.tid, 0 if stop == ptrace.SYSCALL_STOP else stop)
+            ptrace.resume(thread.tid, stop)
         else:
             self._trap(thread, stop)
 
@@ -150,6 +221,8 @@ class Tracer:
         if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
             self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
+        while thread.mm.execs:
+            thread.mm.exec_over.wait()
         try:
             if not self.emulator.step(thread):
                 self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
@@ -164,6 +237,7 @@ class Tracer:
             return
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
+        self._announce(thread)
         self.keeper.placement.resume(thread.tid)
 
     # Tasks come and go
@@ -177,30 +251,15 @@ class Tracer:
         process.mm.threads.add(tid)
         self.fixup.thread_started(thread, parent, same_mm=same_mm)
         if tid in self.unborn:
-            self.unborn.discard(tid)
-            ptrace.resume(tid)
+            self.loop.put_back(tid, *self.unborn.pop(tid))
 
-    def _born(self, parent: Thread, child: int) -> None:
-        flags = self._clone_flags(parent)
+    def _born(self, parent: Thread, child: int, event: int) -> None:
+        kin = kinship(parent, child, event)
         process = parent.process
-        if not flags & CLONE_THREAD:
-            mm = parent.mm if flags & CLONE_VM else Mm.of(child, parent.mm)
-            process = Process(child, mm, parent.process.signals.copy())
-        try:
-            self._add(child, process, parent, same_mm=bool(flags & CLONE_VM))
-        except ptrace.Gone:
-            return
-
-    def _clone_flags(self, parent: Thread) -> int:
-        """The flags of the clone, clone3, fork or vfork that the parent is in."""
-        registers = self.registers
-        ptrace.get_registers(parent.tid, registers)
-        number = registers[ORIG_RAX]
-        if number == SYS_CLONE:
-            return int(registers[RDI])
-        if number == SYS_CLONE3:
-            return int.from_bytes(parent.mm.memory.read(registers[RDI], 8), "little")
-        return CLONE_VM if number == SYS_VFORK else 0 if number == SYS_FORK else CLONE_VM
+        if not kin.same_process:
+            mm = parent.mm if kin.same_mm else Mm(child, self.loop, parent.mm)
+            process = Process(child, mm, parent.process.signals.copy(), filtered=parent.process.filtered)
+        self._add(child, process, parent, same_mm=kin.same_mm)
 
     def _executed(self, pid: int, former: int) -> None:
         """exec: a new address space; the thread that called it becomes the leader, the others are gone."""
@@ -208,10 +267,14 @@ class Tracer:
         if former != pid:
             self._ended(pid)
         old = thread.process
+        thread.in_exec, held = False, thread.mm
         self._leave(thread)
-        process = Process(pid, Mm.of(pid))
+        if held.threads:
+            self.device.exec_failed(held)  # it was shared with another process, which goes on
+        process = Process(pid, Mm(pid, self.loop), filtered=old.filtered)
         self.processes[pid] = process
         thread.tid, thread.process = pid, process
+        thread.kept.clear()
         process.threads.add(pid)
         process.mm.threads.add(pid)
         self.threads[pid] = thread
@@ -222,20 +285,18 @@ class Tracer:
     def _leave(self, thread: Thread) -> None:
         process, mm = thread.process, thread.mm
         process.threads.discard(thread.tid)
-        with self.lock:
-            mm.left_by(thread.tid)
-        if thread.stat >= 0:
-            os.close(thread.stat)
-            thread.stat = -1
+        mm.left_by(thread.tid)
         if not process.threads:
             self.processes.pop(process.pid, None)
         if not mm.threads:
-            self.mm_gone(mm)
+            self.device.abort(mm)
+            self.iommu.exit(mm)
 
     def _ended(self, tid: int) -> None:
-        self.unborn.discard(tid)
+        self.unborn.pop(tid, None)
         thread = self.threads.pop(tid, None)
         if thread is not None:
+            self._exec_over(thread)
             self._leave(thread)
             self.fixup.thread_ended(thread)
         for orphan in tuple(self.unborn):
@@ -252,7 +313,4 @@ class Tracer:
         known = self.processes.get(group)
         if known is None and father in self.processes:
             return  # the father lives: its event will come
-        try:
-            self._add(tid, known or Process(group, Mm.of(tid)), None, same_mm=known is not None)
-        except ptrace.Gone:
-            return
+        self._add(tid, known or Process(group, Mm(tid, self.loop)), None, same_mm=known is not None)

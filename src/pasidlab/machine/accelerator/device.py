@@ -40,12 +40,13 @@ _MISALIGNED = RECORD_SIZE - 1
 class Accelerator:
     """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2).
 
-    It keeps nothing between two descriptors but its buffers, so it must not be used by two threads at once.
+    It keeps nothing between two descriptors but its buffers. Descriptors may be carried out interleaved (memory that waits
+    lets others go on), but not by two threads at once.
     """
 
     def __init__(self, gencap: int = abi.GENCAP_1_0) -> None:
         self.gencap = gencap
-        self._bench = Bench()
+        self._benches: list[Bench] = []  # those that nobody works on
         self._checkers: dict[WqConfig, Checker] = {}
 
     def execute(
@@ -64,8 +65,15 @@ class Accelerator:
         elif d.opcode == _BATCH:
             self._batch(d, memory, wq, strict_faults, rng, o)
         else:
-            OPERATIONS[d.opcode](d, Access(memory, strict_faults, bool(d.flags & _BLOCK), self.gencap, self._bench), o)
+            self._operate(d, memory, strict_faults, o)
         return _complete(d, memory, o)
+
+    def _operate(self, d: Descriptor, memory: Memory, strict: bool, o: Outcome) -> None:
+        bench = self._benches.pop() if self._benches else Bench()
+        try:
+            OPERATIONS[d.opcode](d, Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, bench), o)
+        finally:
+            self._benches.append(bench)
 
     def fail(self, descriptor: bytes, memory: Memory, status: int) -> Outcome:
         """Complete ``descriptor`` with ``status`` and nothing done, like a device that met it at the first byte."""
@@ -142,9 +150,7 @@ class Accelerator:
             if wrong:
                 _reject(member, wrong)
             else:
-                OPERATIONS[d.opcode](
-                    d, Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, self._bench), member
-                )
+                self._operate(d, memory, strict, member)
             o.members.append(_complete(d, memory, member))
             failed |= member.status != Status.SUCCESS
         return failed

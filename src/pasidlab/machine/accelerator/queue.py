@@ -113,6 +113,7 @@ class WorkQueue:
         self.accepted = self.retries = self.dropped = 0
         self.overflowed = False  # SWERROR: a descriptor for a full dedicated queue (status 0x53)
         self._pending: list[Completion] = []
+        self._begun: set[Completion] = set()  # taken out, and still being performed
         seed = self.perturbation.seed
         self._retry: dict[str, Random] = {}
         self._last = 0.0  # when something was last accepted
@@ -122,7 +123,7 @@ class WorkQueue:
     @property
     def occupancy(self) -> int:
         """Descriptors accepted and not yet performed."""
-        return len(self._pending)
+        return len(self._pending) + len(self._begun)
 
     def submit(
         self,
@@ -147,9 +148,9 @@ class WorkQueue:
         if wq.shared:
             room = wq.threshold or wq.size if limited else wq.size
             chance = self.perturbation.retry
-            if len(self._pending) >= room or (chance and self._unlucky(submitter, chance)):
+            if self.occupancy >= room or (chance and self._unlucky(submitter, chance)):
                 return self._refuse(Submission.RETRY)
-        elif len(self._pending) >= wq.size:
+        elif self.occupancy >= wq.size:
             self.overflowed = True
             return self._refuse(Submission.DROPPED)
         self.accepted += 1
@@ -190,6 +191,22 @@ class WorkQueue:
         while self._pending and self._ready_at(self._pending[0]) <= now:
             ready.append(heapq.heappop(self._pending))
         return ready
+
+    def begin(self, one: Completion) -> None:
+        """What was taken out will take its time: it occupies the queue until ``end``."""
+        self._begun.add(one)
+
+    def end(self, one: Completion) -> None:
+        """Whether or not it was performed, it is over."""
+        self._begun.discard(one)
+
+    def busy(self, client: object = None) -> bool:
+        """Whether descriptors of ``client``, or of anybody, have begun and not ended."""
+        return any(client is None or one.client == client for one in self._begun)
+
+    def must_wait(self, one: Completion) -> bool:
+        """A drain waits for the earlier descriptors of its client, or of all on a dedicated queue (DSA spec 3.12)."""
+        return one.descriptor[7] == Op.DRAIN and self.busy(one.client if self.config.shared else None)
 
     def next_due(self) -> float | None:
         """When the next completion is due; None while the queue is empty."""

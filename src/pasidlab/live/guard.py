@@ -1,0 +1,112 @@
+"""Signals that reach pasidlab itself, and what is done if it can no longer answer them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pasidlab.live.loop import Loop
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
+SIGNALS = (*_PASSED_ON, *_KEYBOARD)
+_ENDING = (signal.SIGTERM, signal.SIGHUP, *_KEYBOARD)
+_GRACE = 1.0  # seconds that what is left has for ending by itself
+_LOOK = 0.4  # seconds between two looks of the watchdog; a signal that two of them find is not being answered
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the program is to find as if pasidlab had not been there: blocked signals, and the limit on descriptors."""
+
+    mask: frozenset[int]
+    descriptors: tuple[int, int]
+
+    def restore(self) -> None:
+        """In the child, before exec."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.descriptors)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+
+@contextlib.contextmanager
+def blocked_signals() -> Iterator[Before]:
+    """From here on the loop takes the signals, one by one; threads that are made now must not. And as many descriptors as
+    the host allows are ours.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGURG, *SIGNALS})
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    handler = signal.getsignal(signal.SIGCHLD)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it was ignored, no stop would be told
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors[1], descriptors[1]))
+    try:
+        yield Before(frozenset(mask), descriptors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGCHLD, handler)
+        while signal.sigtimedwait({signal.SIGCHLD, signal.SIGURG, *SIGNALS}, 0):
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class Traced(Protocol):
+    """The program, as the tracer knows it."""
+
+    status: int  # the wait status of its first process, negative while that lives
+
+    def send(self, number: int) -> None:
+        """A signal for all that is left."""
+
+    def kill(self) -> None:
+        """SIGKILL for all that is left."""
+
+
+class Overseer:
+    """Passes signals on: to the program while it lives, then to what is left of it.
+
+    Keyboard signals reach the program by themselves. A pidfd stands for its first process, whose number may be another
+    program's as soon as it is gone.
+    """
+
+    def __init__(self, loop: Loop, traced: Traced, leader: int) -> None:
+        self._loop, self._traced = loop, traced
+        self._pidfd = os.pidfd_open(leader)
+        self._over = threading.Event()
+        loop.on_signal = self._on_signal
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def close(self) -> None:
+        """The program is gone."""
+        self._over.set()
+        os.close(self._pidfd)
+
+    def _on_signal(self, number: int) -> None:
+        if self._traced.status < 0:
+            if number in _PASSED_ON:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, number)
+        else:
+            self._traced.send(number)
+            if number in _ENDING:
+                self._loop.after(_GRACE, self._traced.kill)
+
+    def _watch(self) -> None:
+        """If a system call of ours hangs (a network file system, say), signals still end the run: all dies with us."""
+        ignored: set[int] = set()
+        while not self._over.wait(_LOOK):
+            pending = signal.sigpending() & set(_ENDING)
+            stuck = pending & ignored
+            if stuck and not self._over.is_set():
+                number = min(stuck)
+                name = signal.Signals(number).name
+                with contextlib.suppress(OSError):
+                    os.write(2, f"pasidlab run: {name}: ended while a system call of its own hung\n".encode())
+                os._exit(128 + number)
+            ignored = {int(one) for one in pending}

@@ -1,0 +1,98 @@
+"""Descriptors that may take long: they are carried out in slices, so that everything else has its turn in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenlet import greenlet
+
+from pasidlab.live.libc import PAGE
+from pasidlab.live.loop import Loop
+from pasidlab.live.state import Mm, Thread
+from pasidlab.machine.accelerator import BULK
+from pasidlab.machine.accelerator.abi import Op
+
+_SLICE = 8 << 20  # bytes; an access counts as a page more
+_ENDLESS = frozenset((Op.BATCH, Op.DRAIN))  # how long they take does not show in their size
+
+
+class Aborted(Exception):
+    """The address space is gone, or will be another's: nothing more may be written."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A descriptor being carried out. ``thread`` submitted it, and waits while it is not ``detached``."""
+
+    thread: Thread
+    mm: Mm
+    mask: int = 0  # the thread's blocked signals, while it is ``borrowed``
+    borrowed: bool = False
+    detached: bool = False
+    aborted: bool = False
+    done: bool = False
+    waiter: greenlet | None = None
+
+    def let_go(self, loop: Loop) -> None:
+        """The thread need not wait any longer."""
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            loop.resume(waiter, tid=self.thread.tid)
+
+    def wanted(self) -> bool:
+        """Whether a signal waits for the thread: on hardware it would take it now, the device working on."""
+        fields = {}
+        try:
+            with open(f"/proc/{self.thread.tid}/status") as file:
+                fields = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd")))
+        except OSError:
+            return True
+        pending = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
+        return bool(pending & ~(self.mask if self.borrowed else int(fields["SigBlk"], 16)))
+
+
+def takes_long(descriptor: bytes) -> bool:
+    """Whether a descriptor, or a member of its batch, may be large, or may have to wait for others."""
+    return descriptor[34] >= BULK >> 16 or descriptor[35] > 0 or descriptor[7] in _ENDLESS
+
+
+class SlicedMemory:
+    """The memory of a job. Every access may let others have their turn first; raises Aborted once the job must stop."""
+
+    def __init__(self, job: Job, loop: Loop) -> None:
+        self.job, self._loop, self._credit = job, loop, _SLICE
+        self._dma = job.mm.dma
+
+    def turn(self, size: int) -> None:
+        """Before an access to ``size`` bytes."""
+        job = self.job
+        self._credit -= size + PAGE
+        if self._credit < 0:
+            self._credit = _SLICE
+            self._loop.breathe()
+        if job.detached:
+            job.let_go(self._loop)
+        while job.mm.execs and not job.aborted:
+            job.mm.exec_over.wait()
+        if job.aborted:
+            raise Aborted
+
+    def read_into(self, address: int, target: memoryview) -> int:
+        """As the accelerator's Memory."""
+        self.turn(len(target))
+        return self._dma.read_into(address, target)
+
+    def write(self, address: int, data: bytes | memoryview) -> int:
+        """As the accelerator's Memory."""
+        self.turn(len(data))
+        return self._dma.write(address, data)
+
+    def present(self, address: int, length: int) -> int:
+        """As the accelerator's Memory."""
+        self.turn(length)
+        return self._dma.present(address, length)
+
+    def write_record(self, address: int, record: bytes) -> int:
+        """As the accelerator's Memory."""
+        self.turn(len(record))
+        return self._dma.write_record(address, record)

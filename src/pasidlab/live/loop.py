@@ -1,0 +1,254 @@
+"""The one thread that acts: it waits for the program's threads, and hands each stop to a handler.
+
+A handler that has to wait, for the next stop of its thread, for another handler or for memory that the program serves
+itself, gives way (a greenlet), and everything else goes on. So nobody ever waits for the program with anything held.
+Other threads of pasidlab only ``post`` what is to be done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from pasidlab.live import ptrace
+from pasidlab.live.libc import WALL
+
+_WAKE = signal.SIGURG  # ignored by default, so that one too many does no harm
+_BATCH = 64  # wait statuses looked at before everything else gets its turn
+_LOOK = 0.05  # seconds after which signals are asked for however busy the program is
+_LEAKY = 0.01  # seconds between two looks where another thread may swallow SIGCHLD
+
+Status = Callable[[int, int], None]
+"""What is done about the wait status of a thread: (its id, the status)."""
+
+
+class Timer:
+    """A function to be called later, unless it is cancelled."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """It is not to be called any more."""
+        self.cancelled = True
+
+
+class Loop:
+    """Runs handlers, one at a time, in the thread that calls ``run``."""
+
+    def __init__(self, signals: Iterable[int] = ()) -> None:
+        self.on_signal: Callable[[int], None] = lambda number: None
+        self._signals = {signal.SIGCHLD, _WAKE, *signals}
+        self._hub = getcurrent()
+        self._thread = threading.get_ident()
+        self._idle: list[greenlet] = []
+        self._ready: deque[tuple[greenlet, Any]] = deque()
+        self._waiting: dict[int, greenlet] = {}  # by the thread whose next stop is awaited
+        self._parked: dict[int, greenlet] = {}  # by the thread whose handler waits for something else
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+        self._put_back: deque[tuple[int, int]] = deque()
+        self._longest: float | None = None
+        self._childless = False
+        self._looked = 0.0  # when signals were last asked for
+
+    # For the thread that runs it
+
+    def run(self, handle: Status, alive: Callable[[], bool]) -> None:
+        """Until ``alive`` says no: every wait status goes to ``handle``, or to the handler that waits for it.
+
+        The signals must be blocked in this thread.
+        """
+        self._hub, self._thread = getcurrent(), threading.get_ident()
+        self._longest = None if _blocked_everywhere(signal.SIGCHLD) else _LEAKY
+        while alive() and not self._childless:
+            for _ in range(len(self._ready)):
+                handler, value = self._ready.popleft()
+                handler.switch(value)
+            while self._inbox:
+                self._start(self._inbox.popleft())
+            if self._timers:
+                self._run_timers()
+            if not self._collect(handle) and not self._ready and not self._inbox:
+                self._sleep(self._longest)
+            elif time.monotonic() > self._looked + _LOOK:
+                self._sleep(0)
+
+    def _collect(self, handle: Status) -> bool:
+        """Deal with the wait statuses that are there; whether there were any."""
+        for count in range(_BATCH):
+            if self._put_back:
+                tid, status = self._put_back.popleft()
+            else:
+                try:
+                    tid, status = os.waitpid(-1, WALL | os.WNOHANG)
+                except ChildProcessError:
+                    self._childless = True
+                    return count > 0
+                if not tid:
+                    return count > 0
+            handler = self._waiting.pop(tid, None)
+            if status & 0xFF != 0x7F:
+                self._died(tid, handler)
+            elif handler is not None:
+                if status >> 16 != ptrace.EVENT_EXEC:
+                    handler.switch((status >> 8 & 0xFF, status >> 16))
+                    continue
+                handler.throw(ptrace.Gone(tid))  # the leader died, another thread has its number now
+            self._start(handle, tid, status)
+        return True
+
+    def _died(self, tid: int, handler: greenlet | None) -> None:
+        if handler is not None:
+            handler.throw(ptrace.Gone(tid))
+        parked = self._parked.pop(tid, None)  # unless the former has let it go
+        if parked is not None:
+            parked.throw(ptrace.Gone(tid))
+
+    def _sleep(self, timeout: float | None) -> None:
+        """Until a signal or the next timer, and no longer than ``timeout`` seconds."""
+        if self._timers:
+            left = max(0.0, self._timers[0][0] - time.monotonic())
+            timeout = left if timeout is None else min(left, timeout)
+        if timeout is None:
+            number = signal.sigwait(self._signals)
+        else:
+            info = signal.sigtimedwait(self._signals, timeout)
+            number = info.si_signo if info else signal.SIGCHLD
+        self._looked = time.monotonic()
+        if number not in (signal.SIGCHLD, _WAKE):
+            self._start(self.on_signal, number)
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if not timer.cancelled:
+                self._start(timer.function)
+
+    def _start(self, function: Callable[..., None], *arguments: Any) -> None:
+        worker = self._idle.pop() if self._idle else greenlet(self._work, self._hub)
+        worker.switch((function, arguments))
+
+    def _work(self, job: tuple[Callable[..., None], tuple[Any, ...]]) -> None:
+        while True:
+            function, arguments = job
+            with contextlib.suppress(ptrace.Gone):  # its death is told by a wait status of its own
+                function(*arguments)
+            self._idle.append(getcurrent())
+            job = self._hub.switch()
+
+    # For handlers
+
+    def wait(self, tid: int) -> tuple[int, int]:
+        """(stop signal, event) of this thread's next stop. Raises Gone if it dies instead."""
+        self._waiting[tid] = getcurrent()
+        stop: tuple[int, int] = self._hub.switch()
+        return stop
+
+    def put_back(self, tid: int, stop: int, event: int) -> None:
+        """This stop is to be handled as if nobody had waited for it."""
+        self._put_back.append((tid, event << 16 | stop << 8 | 0x7F))
+
+    def park(self, tid: int = 0) -> Any:
+        """Wait until ``resume``; what was given there. Raises Gone if thread ``tid`` dies first."""
+        if tid:
+            self._parked[tid] = getcurrent()
+        return self._hub.switch()
+
+    def resume(self, handler: greenlet, value: Any = None, tid: int = 0) -> None:
+        """Let a parked handler go on, soon."""
+        if tid:
+            self._parked.pop(tid, None)
+        self._ready.append((handler, value))
+
+    def breathe(self) -> None:
+        """Let everything else have its turn."""
+        self.resume(getcurrent())
+        self._hub.switch()
+
+    def spawn(self, function: Callable[..., None], *arguments: Any) -> None:
+        """A handler more, soon."""
+        worker = self._idle.pop() if self._idle else greenlet(self._work, self._hub)
+        self._ready.append((worker, (function, arguments)))
+
+    def after(self, seconds: float, function: Callable[[], None]) -> Timer:
+        """Call ``function`` in a handler of its own, that much later."""
+        timer = Timer(function)
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), timer))
+        return timer
+
+    # For other threads
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Call ``function`` in a handler of its own, soon."""
+        self._inbox.append(function)
+        if threading.get_ident() != self._thread:
+            signal.pthread_kill(self._thread, _WAKE)
+
+
+class Gate:
+    """Handlers wait in front of it until it opens."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._waiting: list[greenlet] = []
+
+    def wait(self) -> None:
+        """Until the next ``open``."""
+        self._waiting.append(getcurrent())
+        self._loop.park()
+
+    def open(self) -> None:
+        """All who wait go on."""
+        waiting, self._waiting = self._waiting, []
+        for handler in waiting:
+            self._loop.resume(handler)
+
+
+class Mutex:
+    """Held by one handler at a time, which may take it again."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._holder: greenlet | None = None
+        self._depth = 0
+        self._waiting: deque[greenlet] = deque()
+
+    def __enter__(self) -> None:
+        me = getcurrent()
+        while self._holder not in (None, me):
+            self._waiting.append(me)
+            self._loop.park()
+        self._holder = me
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._holder = None
+            if self._waiting:
+                self._loop.resume(self._waiting.popleft())
+
+
+def _blocked_everywhere(number: int) -> bool:
+    """Whether no thread of ours would take this signal behind our back."""
+    for tid in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{tid}/status") as file:
+            blocked = next(line for line in file if line.startswith("SigBlk"))
+        if not int(blocked.split()[1], 16) >> (number - 1) & 1:
+            return False
+    return True
