@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
 
 from pasidlab import __version__
+from pasidlab.commands.streams import (
+    complain,
+    flush_output,
+    give_up_what_is_left,
+    hold_places,
+    io_failure,
+    must_have_output,
+    name_output,
+)
 from pasidlab.errors import PasidlabError
 
 HOLDS, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
+NO_READER = 128 + signal.SIGPIPE
 
 _COMMANDS = {
     "check": "pasidlab.commands.check:check_command",
     "designs": "pasidlab.commands.check:designs_command",
     "zoo": "pasidlab.commands.zoo:zoo_command",
     "replay": "pasidlab.commands.replay:replay_command",
+    "schema": "pasidlab.commands.schema:schema_command",
     "bench": "pasidlab.commands.bench:bench_command",
     "run": "pasidlab.live.command:run",
 }
 _HELP = {
     "check": "Explore designs: a proof over the scope or a shortest counterexample.",
     "designs": "The designs of the debate.",
-    "zoo": "Historical bugs: each caught, each fix holds.",
+    "zoo": "Bugs of the past: each caught, each fix holds.",
     "replay": "Re-execute a saved counterexample step by step.",
+    "schema": "Print the JSON Schema of what --json prints.",
     "bench": "Measure the engine beside its peers and the machine's limit.",
     "run": "Run a program that uses Intel DSA on a machine without it.",
+}
+
+_EXAMPLES = {
+    "pasidlab check": "every design of the debate, explored exhaustively",
+    "pasidlab check early late-either": "two of them, with their counterexamples",
+    "pasidlab check mydesign.py": "your own: functions that replace kernel functions by name",
+    "pasidlab run -- ./my_dsa_program": "ENQCMD on a machine without the hardware",
 }
 
 
@@ -56,6 +76,11 @@ class _Lazy(click.Group):
         sys.stdout.flush()  # here, where click still deals with a reader that went away
         return result
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        with formatter.section("For example"):
+            formatter.write_dl(list(_EXAMPLES.items()), col_max=min(40, formatter.width // 2))
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_HELP.items()))
@@ -63,43 +88,71 @@ class _Lazy(click.Group):
 
 @click.group(
     cls=_Lazy,
-    epilog="Exit codes: 0 holds, 1 violated, 2 bad input or usage, 3 inconclusive (a budget ran out, or Ctrl-C).",
+    invoke_without_command=True,
+    epilog="Exit codes: 0 holds, 1 violated, 2 bad input, usage or I/O, 3 inconclusive (a budget ran out, or Ctrl-C).",
 )
 @click.version_option(__version__)
-def _group() -> None:
-    """Explore how Linux may hand a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate), and run programs that use it.
-
-    \b
-      pasidlab check                         every design of the debate, explored exhaustively
-      pasidlab check early late-either       two of them
-      pasidlab check mydesign.py             your own: functions that replace kernel functions by name
-      pasidlab run -- ./my_dsa_program       ENQCMD on a machine without the hardware
-    """
+@click.pass_context
+def _group(ctx: click.Context) -> None:
+    """Explore how Linux may hand a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate), and run programs that use it."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def _invoke(arguments: list[str] | None) -> Any:
-    """What the command returns. A reader that goes away ends it, click says so by SystemExit(1): that is no verdict."""
+def _invoke(arguments: list[str]) -> int:
+    """The exit code of the command. A reader that goes away ends it, click says so by SystemExit(1): that is no verdict."""
+    from pasidlab.report.look import PAGE, look_of
+
+    look = look_of(sys.stdout)
+    width = look.page if look.terminal and look.page < PAGE else None
+    colour = None if look.colour else False
     try:
-        return _group.main(arguments, prog_name="pasidlab", standalone_mode=False)
+        status: Any = _group.main(
+            arguments, prog_name="pasidlab", standalone_mode=False, obj=("pasidlab", *arguments), color=colour, terminal_width=width
+        )
     except SystemExit:
-        return 128 + signal.SIGPIPE
+        return NO_READER
+    return status if isinstance(status, int) else HOLDS
+
+
+def _status(arguments: list[str]) -> int:
+    """The exit code of the command; whatever ends it early is told on standard error."""
+    try:
+        must_have_output()
+        name_output()
+        return _invoke(arguments)
+    except PasidlabError as error:
+        complain(f"error: {error}")
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pasidlab"
+        complain(f"error: {error.format_message()}\n  hint: {command} --help")
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return INCONCLUSIVE
+    except OSError as error:
+        complain(f"error: {io_failure(error)}")
+    except MemoryError:
+        complain("error: memory ran out\n  hint: a smaller scope, --max-memory, or --jobs 1")
+    except Exception:
+        complain(f"{traceback.format_exc()}error: a bug in pasidlab, no verdict")
+    return BAD_INPUT
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit."""
+    """Run the command line and exit. What could not be printed is no verdict either."""
+    hold_places()
+    status = _status(sys.argv[1:] if arguments is None else arguments)
     try:
-        status: Any = _invoke(arguments)
-        sys.exit(status if isinstance(status, int) else 0)
-    except PasidlabError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(BAD_INPUT)
-    except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pasidlab"
-        click.echo(f"error: {error.format_message()}\n  hint: {command} --help", err=True)
-        sys.exit(BAD_INPUT)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(INCONCLUSIVE)
+        flush_output()
+    except BrokenPipeError:
+        status = NO_READER
+    except OSError as error:
+        if status != BAD_INPUT:
+            complain(f"error: {io_failure(error)}")
+        status = BAD_INPUT
+    finally:
+        give_up_what_is_left()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_json_has_the_documented_shape() -> None:
     assert [(r["design"], r["verdict"]) for r in results] == [("early", "holds"), ("late-either", "violated")]
     for result in results:
         assert {"design", "scope", "verdict", "states", "transitions", "depth", "seconds", "properties", "counterexamples"} <= result.keys()
-        assert [sorted(p) for p in result["properties"]] == [["holds", "name", "reached", "steps"]] * 9
+        assert [sorted(p) for p in result["properties"]] == [["holds", "name", "reached", "steps", "why"]] * 9
     trace = results[1]["counterexamples"][0]["trace"]
     assert len(trace) == 11
     assert {"cpu", "context", "task", "function", "file", "line", "source", "changes"} <= trace[0].keys()

@@ -1,37 +1,45 @@
-"""What ``check -o`` writes: a page that needs nothing but itself, SARIF, JUnit. They say what the results say."""
+"""What ``check -o`` writes: the page needs nothing but itself and says what the results say."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import pytest
+from markupsafe import escape
 
-from pasidlab import designs
+from pasidlab import __version__, designs
 from pasidlab.check.api import check_each
 from pasidlab.check.scope import Scope
 from pasidlab.cli import main
-from pasidlab.report.junit import results_junit
+from pasidlab.linux.promises import PROPERTIES
+from pasidlab.report.account import Account, Checked
 from pasidlab.report.page import results_page
-from pasidlab.report.sarif import results_sarif
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CALM = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+
+
+def account_of(*chosen, **more):
+    results = check_each(chosen, SMALL, jobs=1, **more)
+    checked = tuple(Checked(design, result) for design, result in zip(chosen, results, strict=True))
+    return Account(checked, command=("pasidlab", "check", "a b.c"))
 
 
 @pytest.fixture(scope="module")
-def results():
-    return list(check_each([designs.late_either, designs.early], SMALL, jobs=1))
+def account():
+    return account_of(designs.late_either, designs.early)
 
 
 @pytest.fixture(scope="module")
-def page(results):
-    return results_page(results)
+def results(account):
+    return account.results
+
+
+@pytest.fixture(scope="module")
+def page(account):
+    return results_page(account)
 
 
 def data_of(page: str):
@@ -59,70 +67,56 @@ def test_the_page_is_whole_and_needs_nothing_else(page, results) -> None:
     parser = Balanced()
     parser.feed(page)
     assert parser.open == [] and parser.rows == sum(len(t["rows"]) for t in data_of(page)["traces"]) > 40
-    assert not re.search(r'(src|href)="(?!#)', page) and "url(" not in page
+    assert not re.search(r'(src|href)="(?!#)', page) and not re.search(r"url\((?!#)", page) and str(designs.early.path.parent) not in page
     assert page.count('class="trace"') == sum(len(r.counterexamples) for r in results) == 2
     assert re.search(r"late-either: <span class=.violated.>VIOLATED", page) and "early: <span" in page
 
 
+def test_the_page_says_what_made_it_and_what_properties_mean(page) -> None:
+    assert f"Made by <code>pasidlab check &#39;a b.c&#39;</code>, pasidlab {__version__}" in page
+    assert all(page.count(str(escape(p.sentence))) >= 2 for p in PROPERTIES)
+
+
+def states_of(trace):
+    states = [trace["initial"]]
+    for step in trace["steps"]:
+        assert all(states[-1][name] == old for name, old, _ in step["changes"])
+        states.append(states[-1] | {name: now for name, _, now in step["changes"]})
+    return states
+
+
 def test_the_page_follows_the_state(page, results) -> None:
     found, trace = results[0].counterexample("coherent"), data_of(page)["traces"][0]
-    assert len(trace["states"]) == len(found.steps) + 1
-    for n, step in enumerate(found.steps):
-        assert {c.name: (trace["states"][n][c.name], trace["states"][n + 1][c.name]) for c in step.changes} == {
-            c.name: (c.old, c.new) for c in step.changes
-        }
-    assert dict(found.final).items() <= trace["states"][-1].items()
-    assert set(trace["looked"]) <= trace["states"][-1].keys()
+    states = states_of(trace)
+    assert len(states) == len(found.steps) + 1
+    assert dict(found.final).items() <= states[-1].items() and set(trace["looked"]) <= states[-1].keys()
     numbered = [steps for steps in trace["rows"] if steps]
     assert numbered[0][0] == 1 and numbered[-1][1] == len(found.steps)
 
 
 def test_the_page_has_the_source_of_every_place(page) -> None:
     data = data_of(page)
-    places = [place for trace in data["places"] for place in trace if place]
+    places = [place for trace in data["traces"] for place in trace["places"] if place]
     assert places and all(data["sources"][file][line - 1].strip() for file, line in places)
+    assert data["unexecuted"] and all(data["sources"][file][line - 1] for file, line in data["unexecuted"] if file in data["sources"])
+
+
+def test_names_for_links_are_unlike_each_other(account) -> None:
+    entry = account.checked[0]
+    odd = replace(entry, result=replace(entry.result, design='a<b>"&c'))
+    page = results_page(replace(account, checked=(entry, entry, odd)))
+    names = re.findall(r' id="([^"]+)"', page)
+    assert len(names) == len(set(names)) and {"late-either-coherent", "late-either-2-coherent", "a-b-c-coherent"} <= set(names)
+    Balanced().feed(page)
 
 
 def test_text_from_a_design_cannot_leave_its_place(tmp_path) -> None:
     path = tmp_path / "a<b>&.py"
     text = '    """</script><script>alert(1)</script>"""\n    current.has_valid_pasid = True\n    return False\n'
     path.write_text(f"from pasidlab.machine.ambient import current\n\n\ndef try_fixup_enqcmd_gp() -> bool:\n{text}")
-    page = results_page(list(check_each([designs.find(str(path))], SMALL, jobs=1)))
+    page = results_page(account_of(designs.find(str(path))))
     assert "alert(1)" in page and "<script>alert" not in page and "a&lt;b&gt;&amp;.py" in page
     Balanced().feed(page)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine")
-def test_the_page_in_a_browser(page, tmp_path) -> None:
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    words = [CHROMIUM, *CALM.split(), f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{tmp_path}/page.html"]
-    shown = subprocess.run(words, capture_output=True, text=True, timeout=120).stdout
-    assert "State after step 11" in shown and "State after step 17" in shown
-    assert re.search(r'<span class="changed looked"[^>]*>msr_pasid=V\|1</span>', shown)
-    assert re.search(r'<span class="here"><span class="number"> +34  </span> *current\.has_valid_pasid = True</span>', shown)
-
-
-def test_sarif(results) -> None:
-    (run,) = results_sarif(results)["runs"]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [p.name for p in results[0].properties]
-    assert [(r["ruleId"], r["locations"][0]["physicalLocation"]["region"]["startLine"]) for r in run["results"]] == [
-        ("coherent", 34), ("served", 31),
-    ]  # fmt: skip
-    assert all(r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].endswith("designs/late_either.py") for r in run["results"])
-    flow = run["results"][0]["codeFlows"][0]["threadFlows"][0]["locations"]
-    assert [step["executionOrder"] for step in flow] == list(range(1, 12))
-    assert flow[0]["location"]["message"]["text"].startswith("CPU 0: T0 ENQCMD -> #GP")
-    assert run["invocations"] == [{"executionSuccessful": True}]
-
-
-def test_junit(results) -> None:
-    broken, holds = ElementTree.fromstring(results_junit(results))
-    assert (broken.get("name"), broken.get("tests"), broken.get("failures"), broken.get("skipped")) == ("late-either", "9", "2", "0")
-    assert (holds.get("name"), holds.get("failures"), holds.get("skipped")) == ("early", "0", "0")
-    failures = {case.get("name"): case.find("failure") for case in broken if case.find("failure") is not None}
-    assert failures.keys() == {"coherent", "served"}
-    assert "wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)" in failures["coherent"].text
-    assert [case.findtext("system-out") for case in holds if case.get("name") == "refused"] == ["never put to the test in this scope"]
 
 
 def test_all_of_them_at_once(tmp_path, capsys) -> None:

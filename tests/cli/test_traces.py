@@ -9,7 +9,8 @@ import pytest
 
 from pasidlab.check.api import check
 from pasidlab.check.scope import Scope
-from pasidlab.report.trace import WIDTH, trace_text
+from pasidlab.report.look import PAGE
+from pasidlab.report.trace import trace_text
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 
@@ -24,7 +25,7 @@ def served():
 def test_a_column_for_each_cpu(served, cpus, verbose):
     spread = replace(served, steps=tuple(replace(step, cpu=n // 3 % cpus) for n, step in enumerate(served.steps)))
     text = trace_text(spread, cpus, verbose=verbose)
-    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= PAGE
     assert re.findall(r"CPU \d", text.splitlines()[2]) == [f"CPU {n}" for n in range(cpus)]
 
 

@@ -41,7 +41,7 @@ def compiled(signature: str) -> Callable[[Function], Function]:
     def wrap(function: Function) -> Function:
         try:
             return cast(Function, njit(signature, cache=True, **_OPTIONS)(function))
-        except RuntimeError:  # "cannot cache function": neither the package nor the user's cache directory is writable
+        except (RuntimeError, OSError):  # "cannot cache function": no folder is writable; or the disk is full
             return cast(Function, njit(signature, **_OPTIONS)(function))
 
     return wrap

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import isnan
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pasidlab import designs
 from pasidlab.errors import PasidlabError
-from pasidlab.output import must_be_writable, write
 
 if TYPE_CHECKING:
-    from pasidlab.check.findings import CheckResult
+    from pasidlab.check.result import Budget
     from pasidlab.check.scope import Scope
+    from pasidlab.commands.printing import Printer
+    from pasidlab.designs import Design
+    from pasidlab.report.account import Account, Checked
 
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -36,7 +38,61 @@ def number(text: str | None, option: str) -> int | None:
     return value
 
 
-@click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input or usage, 3 inconclusive.")
+@dataclass(frozen=True)
+class Asked:
+    """The options of ``check``."""
+
+    names: tuple[str, ...]
+    kernel: str | None
+    base: str | None
+    config: tuple[str, ...]
+    stub: tuple[str, ...]
+    cpus: int | None
+    tasks: int | None
+    mms: int | None
+    pasids: int | None
+    events: str | None
+    properties: tuple[str, ...]
+    jobs: int | None
+    max_states: str | None
+    max_memory: str | None
+    timeout: float | None
+    as_json: bool
+    outputs: tuple[str, ...]
+    no_merge: bool
+    no_symmetry: bool
+    no_forget: bool
+    quiet: bool
+    verbose: bool
+
+    def opening(self, name: str) -> dict[str, Any]:
+        """What opens the design of a name again."""
+        return {"name": name, "base": self.base, "config": list(self.config), "stubs": list(self.stub), "kernel": self.kernel}
+
+    def budget(self) -> Budget:
+        """When to give up."""
+        from pasidlab.check.result import Budget
+
+        if self.timeout is not None and isnan(self.timeout):
+            raise PasidlabError("--timeout nan is not a number of seconds")
+        return Budget(number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout)
+
+    def scope(self) -> Scope | None:
+        """The scope the options ask for; None if they ask for none."""
+        from pasidlab.check.scope import Scope
+
+        if all(option is None for option in (self.cpus, self.tasks, self.mms, self.pasids, self.events)):
+            return None
+        usual = Scope()
+        mms = self.mms if self.mms is not None else usual.mms
+        base = Scope(
+            cpus=self.cpus if self.cpus is not None else usual.cpus, tasks=self.tasks if self.tasks is not None else usual.tasks, mms=mms,
+            pasids=self.pasids if self.pasids is not None else max(mms, 1),
+        )  # fmt: skip
+        return replace(base.with_events(self.events.split(","))) if self.events is not None else base
+
+
+@click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input, usage or I/O, 3 inconclusive.")
 @click.argument("names", nargs=-1, metavar="[DESIGN | FILE.py | FILE.c | FILE.patch | FILE.mbox | -]...")
 @click.option("--kernel", metavar="TREE", help="Take the kernel around it from a Linux source tree; alone: check the tree's own design.")
 @click.option("--base", metavar="DESIGN", help="The design a C file or patch changes (default: by the functions it defines).")
@@ -52,7 +108,7 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--max-states", metavar="N", help="Give up after this many states (K, M, G).")
 @click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema`).")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE",
               help="Also write the results: a page to step through (.html), JSON for replay (.json), SARIF for code review (.sarif), "
                    "JUnit for CI (.xml); may be repeated.")  # fmt: skip
@@ -60,128 +116,108 @@ def number(text: str | None, option: str) -> int | None:
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
-@click.option("-v", "--verbose", is_flag=True, help="Traces with every line that was executed.")
-def check_command(
-    names: tuple[str, ...], kernel: str | None, base: str | None, config: tuple[str, ...], stub: tuple[str, ...],
-    cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
-    properties: tuple[str, ...], jobs: int | None, max_states: str | None, max_memory: str | None, timeout: float | None, as_json: bool,
-    outputs: tuple[str, ...], no_merge: bool, no_symmetry: bool, no_forget: bool, quiet: bool, verbose: bool,
-) -> int:  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Traces of all designs, with every line that was executed.")
+def check_command(**options: Any) -> int:
     """Explore designs exhaustively.
 
-    Without a name every built-in design is explored and the verdict table printed. Without a scope each is explored in the default
-    parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids, --events makes one scope of your own.
+    Without a name every built-in design is explored and the verdict table printed; for designs that are named, all about them comes
+    first. Without a scope each is explored in the default parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids,
+    --events makes one scope of your own.
     """
-    from pasidlab.commands.formats import FORMATS
-    from pasidlab.commands.kernel_c import open_design
+    from pasidlab.commands.formats import must_be_known, write_all
 
-    for output in outputs:
-        if Path(output).suffix not in FORMATS:
-            raise PasidlabError(f"cannot write '{output}'", hint=f"the file name must end in {', '.join(FORMATS)}")
-        must_be_writable(output)
-    if timeout is not None and isnan(timeout):
-        raise PasidlabError("--timeout nan is not a number of seconds")
-    scope = scope_from(cpus, tasks, mms, pasids, events)
-    chosen = [
-        open_design(name, base=base, config=config, stubs=stub, kernel=kernel, quiet=quiet or as_json)
-        for name in names or ([""] if kernel else designs.BUILT_IN)
-    ]
-    from pasidlab.check.api import check_each, wanted_properties  # not before bad input has been told: it takes a second
-    from pasidlab.check.result import Budget
-    from pasidlab.commands.progress import Progress
-    from pasidlab.report.json import results_json
-    from pasidlab.report.text import verdict_table
+    asked = Asked(**options)
+    must_be_known(asked.outputs)
+    scope, budget = asked.scope(), asked.budget()
+    chosen = _chosen(asked)
+    from pasidlab.check.api import wanted_properties  # not before bad input has been told: it takes a second
+    from pasidlab.commands.printing import printer
+    from pasidlab.report.look import look_of
 
-    wanted_properties(properties)
-    budget = Budget(number(max_states, "--max-states"), number(max_memory, "--max-memory"), timeout)
-    results: list[CheckResult] = []
+    wanted_properties(asked.properties)
+    printing = printer(asked, [design.name for design, _ in chosen], look_of(sys.stdout))
+    checked: list[Checked] = []
     ended: BaseException | None = None
-    with Progress() as progress:
-        found = check_each(
-            chosen, scope, properties=properties, jobs=jobs, budget=budget, progress=progress.update, merged=not no_merge,
-            symmetric=not no_symmetry, forgetting=not no_forget,
-        )  # fmt: skip
-        try:
-            for result in found:
-                results.append(result)
-                progress.stop(result.design)
-                if not (as_json or quiet):
-                    _print(result, verbose, whole=bool(names or kernel))
-        except (KeyboardInterrupt, PasidlabError) as error:
-            ended = error
-    if ended and not results:
+    try:
+        for entry in _explored(asked, chosen, scope, budget, printing):
+            checked.append(entry)
+    except (KeyboardInterrupt, PasidlabError) as error:
+        ended = error
+    if ended and not checked:
         raise ended
-    document = results_json(results, {d.name: d.origin or str(d.path) for d in chosen})
-    for entry, design, name in zip(document["results"], chosen, names or [""] * len(chosen), strict=False):
-        if design.origin:
-            entry["opened"] = {"name": name, "base": base, "config": list(config), "stubs": list(stub), "kernel": kernel}
-            entry["base"], entry["notes"] = design.path.stem.replace("_", "-"), list(design.notes)
-            entry["provenance"] = [dict(zip(("function", "place", "why"), row, strict=True)) for row in design.provenance]
-    for output in outputs:
-        write(output, FORMATS[Path(output).suffix](results, document))
-    if as_json:
-        click.echo(json.dumps(document, indent=2))
-    else:
-        click.echo(verdict_table(results))
-    if missing := [design.name for design in chosen[len(results) :]]:
-        click.echo(f"not explored: {', '.join(missing)}", err=True)
+    account = _account(asked, checked, [design.name for design, _ in chosen[len(checked) :]], ended)
+    write_all(asked.outputs, account)
+    printing.end(account)
+    if account.missing:
+        click.echo(f"not explored: {', '.join(account.missing)}", err=True)
     if isinstance(ended, PasidlabError):
         raise ended
-    return exit_code(results, complete=not missing)
+    return account.exit_code
 
 
-def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None) -> Scope | None:
-    """The scope the options ask for; None if they ask for none."""
-    from pasidlab.check.scope import Scope
+def _chosen(asked: Asked) -> list[tuple[Design, str]]:
+    """Each design once, however often it is named, and the name it was opened by."""
+    from pasidlab.commands.kernel_c import open_design
 
-    if all(option is None for option in (cpus, tasks, mms, pasids, events)):
-        return None
-    mms = mms if mms is not None else Scope().mms
-    base = Scope(
-        cpus=cpus if cpus is not None else Scope().cpus, tasks=tasks if tasks is not None else Scope().tasks, mms=mms,
-        pasids=pasids if pasids is not None else max(mms, 1),
-    )  # fmt: skip
-    return replace(base.with_events(events.split(","))) if events is not None else base
+    chosen: dict[Design, str] = {}
+    for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
+        quiet = asked.quiet or asked.as_json
+        design = open_design(name, base=asked.base, config=asked.config, stubs=asked.stub, kernel=asked.kernel, quiet=quiet)
+        chosen.setdefault(design, name)
+    return list(chosen.items())
 
 
-def exit_code(results: list[CheckResult], complete: bool = True) -> int:
-    """1 if anything is violated, else 3 if anything is inconclusive or was not explored, else 0."""
-    verdicts = {r.verdict for r in results}
-    return 1 if "violated" in verdicts else 3 if "inconclusive" in verdicts or not complete else 0
+def _explored(
+    asked: Asked, chosen: Sequence[tuple[Design, str]], scope: Scope | None, budget: Budget, printing: Printer
+) -> Iterator[Checked]:
+    """Each design explored, and told as soon as it is."""
+    from pasidlab.check.api import check_each
+    from pasidlab.commands.progress import Progress
+    from pasidlab.report.account import Checked
+
+    with Progress() as progress:
+        found = check_each(
+            [design for design, _ in chosen], scope, properties=asked.properties, jobs=asked.jobs, budget=budget,
+            progress=progress.update, merged=not asked.no_merge, symmetric=not asked.no_symmetry, forgetting=not asked.no_forget,
+        )  # fmt: skip
+        for (design, name), result in zip(chosen, found, strict=False):
+            yield Checked(design, result, asked.opening(name) if design.origin else None)
+            progress.stop(result.design)
+            printing.result(result)
+            sys.stdout.flush()
 
 
-def _print(result: CheckResult, verbose: bool, whole: bool) -> None:
-    """One design, as soon as it is explored: all about it, or its first counterexample."""
-    from pasidlab.report.text import result_text
-    from pasidlab.report.trace import trace_text
+def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], ended: BaseException | None) -> Account:
+    from pasidlab.report.account import Account
 
-    if whole:
-        click.echo(result_text(result, verbose=verbose) + "\n")
-    elif result.counterexamples:
-        first = result.counterexamples[0]
-        text = trace_text(first, result.scope_of(first).cpus, verbose=verbose)
-        click.echo(f"{result.design}\n{'=' * len(result.design)}\n{text}\n")
-    sys.stdout.flush()
+    said = str(ended) if isinstance(ended, PasidlabError) else "interrupted" if ended else ""
+    return Account(tuple(checked), tuple(missing), said, click.get_current_context().obj or (), asked.kernel)
 
 
 @click.command("designs")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema designs`).")
 def designs_command(as_json: bool) -> None:
     """The designs of the debate, the parts every check explores by default, events and properties."""
     from pasidlab.check.scope import DEFAULT_PARTS, EVENTS
     from pasidlab.linux.promises import PROPERTIES
+    from pasidlab.report.account import Account
+    from pasidlab.report.json import heading, named
+    from pasidlab.report.look import look_of
     from pasidlab.report.text import definitions
 
     if as_json:
+        account = Account(())
         document = {
-            "designs": [{"name": d.name, "idea": d.idea, "file": str(d.path)} for d in designs.BUILT_IN.values()],
+            **heading("designs", click.get_current_context().obj or ()),
+            "designs": [{"name": d.name, "idea": d.idea, "file": named(account, str(d.path))} for d in designs.BUILT_IN.values()],
             "parts": {name: str(scope) for name, scope in DEFAULT_PARTS.items()},
             "events": EVENTS,
             "properties": {p.name: p.sentence for p in PROPERTIES},
         }
         click.echo(json.dumps(document, indent=2))
         return
-    click.echo(definitions("Designs", {d.name: d.idea for d in designs.BUILT_IN.values()}))
-    click.echo(definitions("Parts explored when no scope is given", {name: str(scope) for name, scope in DEFAULT_PARTS.items()}))
-    click.echo(definitions("Events", EVENTS))
-    click.echo(definitions("Properties", {p.name: p.sentence for p in PROPERTIES}))
+    look = look_of(sys.stdout)
+    click.echo(definitions("Designs", {d.name: d.idea for d in designs.BUILT_IN.values()}, look))
+    click.echo(definitions("Parts explored when no scope is given", {name: str(scope) for name, scope in DEFAULT_PARTS.items()}, look))
+    click.echo(definitions("Events", EVENTS, look))
+    click.echo(definitions("Properties", {p.name: p.sentence for p in PROPERTIES}, look))

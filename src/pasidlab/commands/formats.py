@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pasidlab.errors import PasidlabError
+from pasidlab.output import must_be_writable, write
+
 if TYPE_CHECKING:
-    from pasidlab.check.findings import CheckResult
+    from pasidlab.report.account import Account
 
 
-def _json(_results: list[CheckResult], document: object) -> str:
-    return json.dumps(document, indent=1) + "\n"
+def _json(account: Account) -> str:
+    from pasidlab.report.json import results_json
+
+    return json.dumps(results_json(account), indent=1) + "\n"
 
 
-def _html(results: list[CheckResult], _document: object) -> str:
+def _html(account: Account) -> str:
     from pasidlab.report.page import results_page
 
-    return results_page(results)
+    return results_page(account)
 
 
-def _sarif(results: list[CheckResult], _document: object) -> str:
+def _sarif(account: Account) -> str:
     from pasidlab.report.sarif import results_sarif
 
-    return json.dumps(results_sarif(results), indent=1) + "\n"
+    return json.dumps(results_sarif(account), indent=1) + "\n"
 
 
-def _junit(results: list[CheckResult], _document: object) -> str:
+def _junit(account: Account) -> str:
     from pasidlab.report.junit import results_junit
 
-    return results_junit(results)
+    return results_junit(account)
 
 
-FORMATS = {".html": _html, ".json": _json, ".sarif": _sarif, ".xml": _junit}
+FORMATS: dict[str, Callable[[Account], str]] = {".html": _html, ".json": _json, ".sarif": _sarif, ".xml": _junit}
 """Suffix of a file to write -> its text."""
+
+
+def must_be_known(files: Sequence[str]) -> None:
+    """Raises PasidlabError for a file whose suffix is none of FORMATS, or that cannot be written."""
+    for file in files:
+        if Path(file).suffix not in FORMATS:
+            raise PasidlabError(f"cannot write '{file}'", hint=f"the file name must end in {', '.join(FORMATS)}")
+        must_be_writable(file)
+
+
+def write_all(files: Sequence[str], account: Account) -> None:
+    """Write each file. All texts are made before the first is written."""
+    for file, text in [(file, FORMATS[Path(file).suffix](account)) for file in files]:
+        write(file, text)

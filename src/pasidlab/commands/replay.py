@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pasidlab import designs
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.source import read_text
+
+if TYPE_CHECKING:
+    from pasidlab.check.scope import Scope
+    from pasidlab.check.trace import Counterexample
+    from pasidlab.commands.saved import Document, Saved
+    from pasidlab.designs import Design
 
 
-@click.command("replay")
+@click.command("replay", epilog="Exit codes: 1 every violation shows again, 2 it does not, or bad input, usage or I/O.")
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--design", "only", metavar="NAME", help="Replay only this design's counterexamples.")
 @click.option("--property", "name", metavar="NAME", help="Replay only the counterexample of this property.")
@@ -23,67 +28,59 @@ def replay_command(trace: Path, only: str | None, name: str | None, verbose: boo
 
     Every step is made again by the interpreter, from the design as it is now. Exit code 1: the violation shows again.
     """
-    found = 0
-    for result in _results(trace):
-        for saved in result["counterexamples"]:
-            if only in (None, result["design"]) and name in (None, saved["property"]):
-                _replay(trace, result, saved, verbose)
-                found += 1
-    if not found:
-        raise PasidlabError(f"{trace} holds no counterexample to replay", hint="write one with: pasidlab check DESIGN -o FILE.json")
+    from pasidlab.commands.saved import HINT, read
+    from pasidlab.report.look import look_of
+    from pasidlab.report.trace import trace_text
+
+    document = read(trace)
+    every = [(saved, *found) for saved in document.results for found in saved.counterexamples]
+    chosen = [(s, c, scope) for s, c, scope in every if only in (None, s.design) and name in (None, c.property)]
+    if not every:
+        raise PasidlabError(f"{trace} holds no counterexample to replay", hint=HINT)
+    if not chosen:
+        have = ", ".join(f"{saved.design}: {found.property}" for saved, found, _ in every)
+        raise PasidlabError(f"{trace} holds no such counterexample", hint=f"it holds {have}")
+    for saved, asked, scope in chosen:
+        design = _design(saved, document)
+        replayed = _replayed(trace, design, asked, scope)
+        click.echo(f"{design.name}: every step made again by the interpreter\n")
+        click.echo(trace_text(replayed, scope.cpus, verbose=verbose, look=look_of(sys.stdout)) + "\n")
     return 1
 
 
-def _results(trace: Path) -> list[dict[str, Any]]:
-    try:
-        document = json.loads(read_text(trace))
-        results = document["results"]
-        for result in results:
-            assert isinstance(result["design"], str) and isinstance(result["file"], str)
-            for saved in result["counterexamples"]:
-                assert isinstance(saved["property"], str) and isinstance(saved["sentence"], str)
-                assert all(isinstance(a, str) and isinstance(p, list) and isinstance(c, list) for a, p, c in saved["moves"])
-    except json.JSONDecodeError as error:
-        raise PasidlabError(f"{trace}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-    except (KeyError, TypeError, ValueError, AssertionError, AttributeError, RecursionError) as error:
-        raise PasidlabError(
-            f"{trace} is not a saved check ({type(error).__name__}: {error})",
-            hint="write one with: pasidlab check DESIGN -o FILE.json",
-        ) from None
-    return list(results)
-
-
-def _replay(trace: Path, result: dict[str, Any], saved: dict[str, Any], verbose: bool) -> None:
-    from pasidlab.check.model import design_model
-    from pasidlab.check.scope import Scope
-    from pasidlab.check.trace import Counterexample, Replayer, Step
+def _design(saved: Saved, document: Document) -> Design:
+    """The design, opened as it was then; its file may be named from the folder the check was made in."""
     from pasidlab.commands.kernel_c import open_design
-    from pasidlab.lang.interpreter import Interpreter
-    from pasidlab.report.trace import trace_text
+    from pasidlab.report.account import PACKAGE
 
-    try:
-        opened = result.get("opened")
-        design = open_design(**opened) if opened else designs.BUILT_IN.get(result["design"]) or designs.find(result["file"])
-        s = saved["scope"]
-        scope = Scope(s["cpus"], s["tasks"], s["mms"], s["pasids"], frozenset(s["events"]), dict(s["bounds"]))
-        moves = tuple(Step(None, "", None, a, (), (), (), tuple(p), tuple(c)) for a, p, c in saved["moves"])
-        asked = Counterexample(
-            saved["property"],
-            saved["sentence"],
-            (),
-            moves,
-            bool(saved["broken_by_step"]),
-            saved["loop"],
-            exact=bool(saved["exact"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PasidlabError(f"{trace} is damaged: {type(error).__name__}: {error}", hint="check the design again") from None
-    replayer = Replayer(Interpreter(design_model(design, scope, abstract=not asked.exact)))
-    replayed = replayer.same_moves(asked)
+    def found(name: str) -> str:
+        there = document.directory / name if document.directory and name not in ("", "-") else None
+        return str(there) if there and not Path(name).exists() and there.exists() else name
+
+    if saved.opened:
+        opened = saved.opened | {name: found(saved.opened[name]) for name in ("name", "kernel") if name in saved.opened}
+        if opened["name"] == "-":
+            raise PasidlabError(f"{saved.design} was read from standard input", hint="check it from a file, and replay that")
+        return open_design(**opened)
+    own = saved.file.removeprefix("{pasidlab}/")
+    if own != saved.file and saved.design in designs.BUILT_IN:
+        return designs.BUILT_IN[saved.design]
+    return designs.find(str(PACKAGE / own) if own != saved.file else found(saved.file))
+
+
+def _replayed(trace: Path, design: Design, asked: Counterexample, scope: Scope) -> Counterexample:
+    """The counterexample, made again. Raises PasidlabError if its moves do not lead to it."""
+    from pasidlab.check.model import design_model
+    from pasidlab.check.trace import Replayer
+    from pasidlab.lang.interpreter import Interpreter, param_values
+
+    model = design_model(design, scope, abstract=not asked.exact)
+    known = {action.name: set(param_values(action)) for action in model.actions}
+    possible = all(step.params in known.get(step.action, ()) for step in asked.steps)
+    replayed = Replayer(Interpreter(model)).same_moves(asked) if possible else None
     if replayed is None:
         raise PasidlabError(
-            f"{trace}: the {len(moves)} steps to '{asked.property}' of {design.name} cannot be made again",
+            f"{trace}: the {len(asked.steps)} steps to '{asked.property}' of {design.name} cannot be made again",
             hint="the design has changed since, or the file is damaged: check the design again",
         )
-    click.echo(f"{design.name}: every step made again by the interpreter\n")
-    click.echo(trace_text(replayed, scope.cpus, verbose=verbose) + "\n")
+    return replayed

@@ -1,15 +1,18 @@
-"""``pasidlab zoo``: the historical bugs and their verdicts."""
+"""``pasidlab zoo``: the bugs of the past and their verdicts."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pasidlab.report.json import heading
+from pasidlab.report.look import Look, look_of
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 if TYPE_CHECKING:
@@ -55,9 +58,10 @@ def _side(bug: Bug, _report: Report, interrupted: Flag) -> Row | None:
 @click.command("zoo", epilog="Exit codes: 0 every bug caught and every fix holds, 1 otherwise, 2 bad input or usage.")
 @click.argument("name", required=False)
 @click.option("--jobs", type=click.IntRange(1), help="CPUs to use (default: all).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
-    """Historical bugs of FPU and PASID handling: each is caught, its fixed twin holds.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema zoo`).")
+@click.option("-v", "--verbose", is_flag=True, help="Show every line that was executed.")
+def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool) -> int:
+    """Bugs of FPU and PASID handling, of the past and (mutants) easy to make: each is caught, its fixed twin holds.
 
     With a NAME: what the bug is, what its fix changes, and its shortest counterexample.
     """
@@ -65,26 +69,40 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool) -> int:
 
     if name is not None:
         row = examine(find(name), jobs)
-        click.echo(json.dumps(_document(row), indent=2) if as_json else _portrait(row))
+        click.echo(_json([row]) if as_json else _portrait(row, verbose, look_of(sys.stdout)))
         return 0 if row.as_expected else 1
     from pasidlab.check.processes import available_cpus, side_by_side
 
-    rows = []
-    if not as_json:
-        click.echo(HEADING)
+    rows: list[Row] = []
+    look = look_of(sys.stdout)
+    if not as_json and _has_room(look):
+        click.echo(look.paint("dim", HEADING))
     for row in side_by_side([partial(_side, bug) for bug in CATALOGUE], jobs or available_cpus()):
         rows.append(row)
         if not as_json:
-            click.echo(_line(row))
+            click.echo(_line(row, look))
     if len(rows) < len(CATALOGUE):
         raise KeyboardInterrupt
     if as_json:
-        click.echo(json.dumps({"zoo": [_document(row) for row in rows]}, indent=2))
+        click.echo(_json(rows))
     else:
-        inside = [row for row in rows if not row.bug.reason]
-        good = sum(row.as_expected for row in inside)
-        click.echo(f"\n{good} of {len(inside)} bugs caught with a fix that holds; {len(rows) - len(inside)} outside the model")
+        click.echo("\n" + "\n".join(look.prose(summary(rows))))
     return 0 if all(row.as_expected for row in rows) else 1
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """How many bugs are caught, how many of them are mutants, and how many the model does not express."""
+    inside = [row for row in rows if not row.bug.reason]
+    good, mutants = sum(row.as_expected for row in inside), sum(row.bug.mutant for row in inside)
+    return (
+        f"{good} of {len(inside)} bugs caught with a fix that holds ({mutants} of them mutants, in no kernel); "
+        f"{len(rows) - len(inside)} more are outside the model"
+    )
+
+
+def _json(rows: Sequence[Row]) -> str:
+    document = {**heading("zoo", click.get_current_context().obj or ()), "zoo": [_document(row) for row in rows]}
+    return json.dumps(document, indent=2)
 
 
 NAME = max(len(bug.name) for bug in CATALOGUE) + 2
@@ -98,24 +116,36 @@ def _columns(name: str, fix: str, breaks: str, caught: str, twin: str) -> str:
 HEADING = _columns("bug", "fixed by", "breaks", "caught", "fixed twin")
 
 
-def _line(row: Row) -> str:
+WIDE = len(HEADING) + 20
+"""Columns of a terminal that has room for the table."""
+
+
+def _has_room(look: Look) -> bool:
+    return look.table is None or look.table >= WIDE
+
+
+def _line(row: Row, look: Look) -> str:
+    """One bug: a row of the table, or a few lines where there is no room for it."""
     bug = row.bug
+    caught = f"{row.steps} steps" if row.steps is not None else "NOT CAUGHT"
+    twin = f"{row.repaired.verdict} ({row.repaired.states:,} states)" if row.repaired else ""
+    if not _has_room(look):
+        said = f"not expressed: {bug.reason}" if bug.reason else f"breaks {bug.breaks}; caught: {caught}; fixed twin: {twin}"
+        return "\n".join([look.paint("strong", bug.name), *look.prose(f"fixed by {bug.fix}; {said}", "  ", "  ")])
     if bug.reason:
         return f"{bug.name:<{NAME}}{bug.fix:<{FIX}}{'-':<14}not expressed: {bug.reason}"
-    caught = f"{row.steps} steps" if row.steps is not None else "NOT CAUGHT"
-    assert row.repaired is not None
-    return _columns(bug.name, bug.fix, bug.breaks, caught, f"{row.repaired.verdict} ({row.repaired.states:,} states)")
+    return _columns(bug.name, bug.fix, bug.breaks, caught, twin)
 
 
-def _portrait(row: Row) -> str:
+def _portrait(row: Row, verbose: bool, look: Look) -> str:
     from pasidlab.report.trace import trace_text
     from pasidlab.zoo.difference import difference
     from pasidlab.zoo.specimen import FIXED_EAGER
 
     bug = row.bug
-    blocks = [f"{bug.name}\n{'=' * len(bug.name)}", fill(bug.mechanism, 80), f"Fixed by: {bug.fix}"]
+    blocks = [f"{bug.name}\n{'=' * len(bug.name)}", "\n".join(look.prose(bug.mechanism)), f"Fixed by: {bug.fix}"]
     if bug.reason:
-        return "\n\n".join([*blocks, fill(f"Not expressed: {bug.reason}.", 80)])
+        return "\n\n".join([*blocks, "\n".join(look.prose(f"Not expressed: {bug.reason}."))])
     assert row.caught is not None
     changes = difference(bug)
     if changes:
@@ -126,13 +156,13 @@ def _portrait(row: Row) -> str:
     blocks.append(f"Scope: {bug.scope}")
     found = next((c for c in row.caught.counterexamples if c.property == bug.breaks), None)
     if found is not None:
-        blocks.append(trace_text(found, bug.scope.cpus))
-    return "\n\n".join([*blocks, HEADING + "\n" + _line(row)])
+        blocks.append(trace_text(found, bug.scope.cpus, verbose=verbose, look=look))
+    return "\n\n".join([*blocks, "\n".join([*([HEADING] if _has_room(look) else []), _line(row, look)])])
 
 
 def _document(row: Row) -> dict[str, Any]:
     bug = row.bug
-    document: dict[str, Any] = {"name": bug.name, "fix": bug.fix, "mechanism": bug.mechanism}
+    document: dict[str, Any] = {"name": bug.name, "fix": bug.fix, "mechanism": bug.mechanism, "mutant": bug.mutant}
     if bug.reason:
         return {**document, "reason": bug.reason}
     from pasidlab.zoo.difference import difference

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,9 +44,34 @@ class NativeModel:
     keep_alive: list[object] = field(default_factory=list, repr=False)
 
 
-def cache_directory() -> Path:
-    """Where compiled models are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
+def cache_directory() -> Path | None:
+    """Where compiled models are kept between runs; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
+    except RuntimeError:
+        return None
+
+
+def _kept(path: Path | None) -> bytes | None:
+    """What is kept there; None if nothing is, or it cannot be read."""
+    try:
+        return path.read_bytes() if path else None
+    except OSError:
+        return None
+
+
+def _keep(path: Path | None, code: bytes) -> None:
+    """Keep it there, if the folder can be written: without, the model is compiled again the next time."""
+    if path is None:
+        return
+    partial = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(code)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def compile_model(model: Model, *, covered: Collection[str] = (), symmetric: bool = False) -> NativeModel:
@@ -153,8 +179,9 @@ def _compile(text: str) -> tuple[object, bool]:
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     machine = target.create_target_machine(cpu=cpu, features=features, opt=2)
     key = hashlib.sha256("\0".join([llvmlite.__version__, cpu, features, *PASSES, text]).encode()).hexdigest()
-    path = cache_directory() / f"{key[:32]}.o"
-    stored = path.read_bytes() if path.exists() else None
+    folder = cache_directory()
+    path = folder / f"{key[:32]}.o" if folder else None
+    stored = _kept(path)
     module = llvm.parse_assembly(text if stored is None else "define i64 @expand(ptr %s, ptr %o, ptr %n) { ret i64 0 }")
     if stored is None:
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
@@ -164,12 +191,6 @@ def _compile(text: str) -> tuple[object, bool]:
         passes.run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)
 
-    def keep(_module: object, code: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(code)
-        partial.replace(path)
-
-    engine.set_object_cache(keep if stored is None else None, lambda _module: stored)
+    engine.set_object_cache((lambda _module, code: _keep(path, code)) if stored is None else None, lambda _module: stored)
     engine.finalize_object()
     return engine, stored is not None

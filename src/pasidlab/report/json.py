@@ -1,78 +1,126 @@
-"""Results as JSON: the documented shape, and beside it what ``replay`` needs."""
+"""Results as JSON: the documented shape, and beside it what ``replay`` needs. ``schemas/check-1.json`` describes it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pasidlab.check.findings import CheckResult
+from pasidlab import __version__
 from pasidlab.check.scope import Scope
-from pasidlab.check.trace import Counterexample, Step
+from pasidlab.check.trace import Counterexample, Frame, Step
+from pasidlab.report.account import Account, Checked
+from pasidlab.report.schema import identifier
+from pasidlab.report.text import why_not_settled
+
+Json = dict[str, Any]
 
 
-def results_json(results: list[CheckResult], paths: dict[str, str]) -> dict[str, Any]:
-    """The document ``check --json`` prints. ``paths`` names the file of each design."""
-    return {"results": [_result(r, paths.get(r.design, r.design)) for r in results]}
+def heading(document: str, command: tuple[str, ...] = ()) -> Json:
+    """What every document begins with: its schema, the tool, the command."""
+    return {"schema": identifier(document), "tool": {"name": "pasidlab", "version": __version__}, "command": list(command)}
 
 
-def _result(result: CheckResult, path: str) -> dict[str, Any]:
+def results_json(account: Account) -> Json:
+    """The document ``check --json`` prints."""
     return {
-        "design": result.design,
-        "file": path,
-        "scope": {part.name: _scope(part.scope) for part in result.parts},
-        "verdict": result.verdict,
-        "states": result.states,
-        "transitions": result.transitions,
-        "depth": result.depth,
-        "seconds": round(result.seconds, 3),
-        "parts": [
-            {
-                "name": p.name, "reason": p.reason, "states": p.states, "transitions": p.transitions, "depth": p.depth,
-                "depth_completed": p.depth_completed, "seconds": round(p.seconds, 3), "bytes_per_state": round(p.bytes_per_state, 1),
-            }
-            for p in result.parts
-        ],
-        "properties": [{"name": p.name, "holds": p.holds, "reached": p.reached, "steps": p.steps} for p in result.properties],
-        "counterexamples": [_counterexample(c, result.scope_of(c)) for c in result.counterexamples],
-        "missing": list(result.missing),
-        "error": str(result.error) if result.error else None,
-        "unexecuted": [{"file": f, "line": n, "source": text} for f, n, text in result.unexecuted],
-    }  # fmt: skip
+        **heading("check", account.command),
+        "directory": account.directory.as_posix(),
+        "kernel": account.bases["KERNEL"].as_posix() if account.kernel else None,
+        "results": [_Told(account).result(entry) for entry in account.checked],
+        "not_explored": list(account.missing),
+        "ended": account.ended or None,
+    }
 
 
-def _scope(scope: Scope) -> dict[str, Any]:
+def _scope(scope: Scope) -> Json:
     return {
         "cpus": scope.cpus, "tasks": scope.tasks, "mms": scope.mms, "pasids": scope.pasids,
         "events": sorted(scope.events), "bounds": scope.bounds,
     }  # fmt: skip
 
 
-def _counterexample(found: Counterexample, scope: Scope) -> dict[str, Any]:
-    return {
-        "property": found.property,
-        "sentence": found.sentence,
-        "trace": [_step(step) for step in found.steps],
-        "scope": _scope(scope),
-        "exact": found.exact,
-        "broken_by_step": found.broken_by_step,
-        "loop": found.loop,
-        "initial": list(found.initial),
-        "moves": [[step.action, list(step.params), list(step.choices)] for step in found.steps],
-    }
+def named(account: Account, file: str) -> str:
+    """How a document names a file: relative to the folder of the command, or after ``{pasidlab}/`` or ``{kernel}/``."""
+    place = account.place(file)
+    return place.path if place.base in ("", "SRCROOT") else f"{{{place.base.lower()}}}/{place.path}"
 
 
-def _step(step: Step) -> dict[str, Any]:
-    main = step.main
-    return {
-        "cpu": step.cpu,
-        "context": step.context,
-        "task": step.task,
-        "function": main.function if main else step.action,
-        "file": main.file if main else None,
-        "line": main.line if main else None,
-        "source": main.source if main else None,
-        "action": step.action,
-        "lines": [
-            {"function": f.function, "file": f.file, "line": f.line, "source": f.source} for f in (line.here for line in step.lines)
-        ],
-        "changes": {c.name: [c.old, c.new] for c in step.changes},
-    }
+class _Told:
+    """The parts of one account's document."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def file(self, file: str) -> str:
+        return named(self.account, file)
+
+    def result(self, entry: Checked) -> Json:
+        result = entry.result
+        made = {
+            "design": result.design,
+            "file": self.file(entry.file),
+            "scope": {part.name: _scope(part.scope) for part in result.parts},
+            "verdict": result.verdict,
+            "states": result.states,
+            "transitions": result.transitions,
+            "depth": result.depth,
+            "seconds": round(result.seconds, 3),
+            "parts": [
+                {
+                    "name": p.name, "reason": p.reason, "states": p.states, "transitions": p.transitions, "depth": p.depth,
+                    "depth_completed": p.depth_completed, "seconds": round(p.seconds, 3), "bytes_per_state": round(p.bytes_per_state, 1),
+                }
+                for p in result.parts
+            ],
+            "properties": [
+                {
+                    "name": p.name, "holds": p.holds, "reached": p.reached, "steps": p.steps,
+                    "why": why_not_settled(result, p.name) if p.holds is None else None,
+                }
+                for p in result.properties
+            ],
+            "counterexamples": [self.counterexample(c, result.scope_of(c)) for c in result.counterexamples],
+            "missing": list(result.missing),
+            "error": str(result.error) if result.error else None,
+            "unexecuted": [{"file": self.file(f), "line": n, "source": text} for f, n, text in result.unexecuted],
+        }  # fmt: skip
+        return made | self._origin(entry)
+
+    def _origin(self, entry: Checked) -> Json:
+        """Of a design out of C: how it was opened, the design around it, and where its functions come from."""
+        if entry.opened is None:
+            return {}
+        return {
+            "opened": dict(entry.opened),
+            "base": entry.design.path.stem.replace("_", "-"),
+            "notes": list(entry.design.notes),
+            "provenance": [dict(zip(("function", "place", "why"), row, strict=True)) for row in entry.design.provenance],
+        }
+
+    def counterexample(self, found: Counterexample, scope: Scope) -> Json:
+        return {
+            "property": found.property,
+            "sentence": found.sentence,
+            "trace": [self.step(step) for step in found.steps],
+            "scope": _scope(scope),
+            "exact": found.exact,
+            "broken_by_step": found.broken_by_step,
+            "loop": found.loop,
+            "initial": list(found.initial),
+            "moves": [[step.action, list(step.params), list(step.choices)] for step in found.steps],
+        }
+
+    def step(self, step: Step) -> Json:
+        place: Json = dict.fromkeys(("file", "line", "source"))
+        return {
+            "cpu": step.cpu,
+            "context": step.context,
+            "task": step.task,
+            "function": step.action,
+            **(self.frame(step.main) if step.main else place),
+            "action": step.action,
+            "lines": [self.frame(line.here) for line in step.lines],
+            "changes": {c.name: [c.old, c.new] for c in step.changes},
+        }
+
+    def frame(self, frame: Frame) -> Json:
+        return {"function": frame.function, "file": self.file(frame.file), "line": frame.line, "source": frame.source}

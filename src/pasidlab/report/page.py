@@ -1,4 +1,4 @@
-"""A check as one HTML page: the verdicts, and traces to step through beside the source and the state.
+"""A check as one HTML page: the verdicts, and traces to step through beside a picture of the two copies, the state and the source.
 
 The page needs nothing but itself. Without scripts the traces still read as they do on a terminal.
 """
@@ -6,32 +6,66 @@ The page needs nothing but itself. Without scripts the traces still read as they
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pasidlab import __version__
 from pasidlab.check.findings import CheckResult
 from pasidlab.check.trace import Counterexample, source_text
-from pasidlab.report.text import MARKS, put_to_the_test, verdict_of
-from pasidlab.report.trace import Row, Telling, columns, looked_at, numbers
+from pasidlab.linux.promises import PROPERTIES
+from pasidlab.report.account import Account
+from pasidlab.report.json import named
+from pasidlab.report.telling import Row, Telling, numbers
+from pasidlab.report.text import MARKS, put_to_the_test, verdict_of, why_not_settled
+from pasidlab.report.trace import columns, looked_at
+from pasidlab.report.words import words_for
+
+MEANINGS = {p.name: p.sentence for p in PROPERTIES}
 
 
-def results_page(results: Sequence[CheckResult]) -> str:
+def results_page(account: Account) -> str:
     """The page, UTF-8. Sources that can no longer be read are left out."""
     templates = PackageLoader("pasidlab.report", "templates")
     environment = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of, "witness": put_to_the_test}
-    traces = [_trace(found, result.scope_of(found).cpus) for result in results for found in result.counterexamples]
+    environment.filters |= {
+        "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of, "witness": put_to_the_test, "meaning": MEANINGS.get,
+        "base": lambda file: Path(file).name,
+    }  # fmt: skip
+    sections = _sections(account)
+    traces = [trace for section in sections for trace in section["traces"]]
     files = {row["file"] for trace in traces for row in trace["rows"] if row["file"]}
     data = {
-        "traces": [{"rows": [row["steps"] for row in t["rows"]], "states": t["states"], "looked": t["looked"]} for t in traces],
-        "places": [[(row["file"], row["line"]) if row["file"] else None for row in t["rows"]] for t in traces],
-        "sources": {file: source_text(file) for file in sorted(files)},
+        "traces": [_data(account, trace) for trace in traces],
+        "sources": {named(account, file): source_text(file) for file in sorted(files)},
+        "unexecuted": [[named(account, file), line] for result in account.results for file, line, _ in result.unexecuted],
     }
-    return environment.get_template("page.html").render(results=results, traces=traces, data=data)
+    return environment.get_template("page.html").render(
+        sections=sections, data=data, version=__version__, missing=account.missing, ended=account.ended,
+        command=shlex.join(account.command), why=why_not_settled,
+    )  # fmt: skip
+
+
+def _sections(account: Account) -> list[dict[str, Any]]:
+    """A section for each design: its result and its traces, each with a name of its own for links."""
+    taken: set[str] = set()
+    sections = []
+    for result in account.results:
+        name = _slug(result.design, taken)
+        traces = [_trace(found, result, _slug(f"{name}-{found.property}", taken)) for found in result.counterexamples]
+        sections.append({"name": name, "result": result, "traces": traces})
+    return sections
+
+
+def _slug(text: str, taken: set[str]) -> str:
+    """A name for links, unlike those taken; it becomes one of them."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-") or "design"
+    name = next(made for n in range(1, len(taken) + 3) if (made := plain if n == 1 else f"{plain}-{n}") not in taken)
+    taken.add(name)
+    return name
 
 
 def _breakable(text: str) -> Markup:
@@ -40,12 +74,11 @@ def _breakable(text: str) -> Markup:
     return Markup("<wbr>").join(Markup('<span class="arrow">-&gt;</span>').join(piece.split("->")) for piece in pieces)
 
 
-def _trace(found: Counterexample, cpus: int) -> dict[str, Any]:
-    acting, told = columns(found, cpus), Telling(found, verbose=False)
+def _trace(found: Counterexample, result: CheckResult, name: str) -> dict[str, Any]:
+    acting, told = columns(found, result.scope_of(found).cpus), Telling(found, verbose=False)
     rows = [_row(row, acting) for row in told.rows()]
     return {
-        "property": found.property, "sentence": found.sentence, "length": len(found.steps), "exact": found.exact, "cpus": acting,
-        "rows": rows, "left_out": told.left_out, "states": _states(found), "looked": [name for name, _ in looked_at(found)],
+        "name": name, "found": found, "scope": result.scope_of(found), "cpus": acting, "rows": rows, "left_out": told.left_out,
     }  # fmt: skip
 
 
@@ -58,12 +91,30 @@ def _row(row: Row, acting: list[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _states(found: Counterexample) -> list[dict[str, str]]:
-    """The state before the first step and after each: fields that are ever not as by default, or looked at."""
+def _data(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
+    """What the scripts need of a trace."""
+    found: Counterexample = trace["found"]
+    return {
+        "name": trace["name"],
+        "title": f"{found.property}: {found.sentence}",
+        "rows": [row["steps"] for row in trace["rows"]],
+        "places": [(named(account, row["file"]), row["line"]) if row["file"] else None for row in trace["rows"]],
+        "initial": _initial(found),
+        "steps": [
+            {"cpu": step.cpu, "task": step.task, "words": words_for(step), "changes": [[c.name, c.old, c.new] for c in step.changes]}
+            for step in found.steps
+        ],
+        "looked": [name for name, _ in looked_at(found)],
+        "loop": found.loop,
+        "cpus": trace["scope"].cpus,
+        "tasks": trace["scope"].tasks,
+    }
+
+
+def _initial(found: Counterexample) -> dict[str, str]:
+    """The state before the first step: fields that are ever not as by default, or looked at."""
     changes = [change for step in found.steps for change in step.changes]
     state = dict(looked_at(found)) | dict(found.final) | {change.name: change.new for change in changes}
-    states = [dict(state)]
-    for step in reversed(found.steps):
-        state |= {change.name: change.old for change in reversed(step.changes)}
-        states.append(dict(state))
-    return states[::-1]
+    for change in reversed(changes):
+        state[change.name] = change.old
+    return state

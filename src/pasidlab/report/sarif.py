@@ -1,69 +1,129 @@
-"""A check as SARIF 2.1.0, which code review tools show at the lines it is about: each counterexample is a result with its code flow."""
+"""A check as SARIF 2.1.0, which code review tools show at the lines it is about.
+
+Each counterexample is an error with its code flow, each property that is not settled a warning. A code flow has a thread flow for each
+CPU; ``executionOrder`` is the number of the step, so a viewer that merges the thread flows shows the interleaving.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from pasidlab import __version__
-from pasidlab.check.findings import CheckResult
 from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.errors import counted
 from pasidlab.linux.promises import PROPERTIES
+from pasidlab.report.account import Account, Checked
+from pasidlab.report.text import why_not_settled
 from pasidlab.report.trace import trace_text
 from pasidlab.report.words import words_for
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+Json = dict[str, Any]
 
 
-def results_sarif(results: Sequence[CheckResult]) -> dict[str, Any]:
-    """The document: a rule for each property, a result for each counterexample."""
+def results_sarif(account: Account) -> Json:
+    """The document: a rule for each property, a result for each counterexample and each property without a verdict."""
     rules = [{"id": p.name, "shortDescription": {"text": p.sentence}} for p in PROPERTIES]
-    driver = {"name": "pasidlab", "version": __version__, "rules": rules}
+    driver = {"name": "pasidlab", "version": __version__, "semanticVersion": __version__, "rules": rules}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": not any(r.error or r.interrupted for r in results)}],
-        "results": [_result(r, found) for r in results for found in r.counterexamples],
+        "originalUriBaseIds": {name: {"uri": _folder(path)} for name, path in account.bases.items()},
+        "invocations": [_invocation(account)],
+        "results": [result for entry in account.checked for result in _results(account, entry)],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _result(result: CheckResult, found: Counterexample) -> dict[str, Any]:
-    """It stands at the last line of the design that was executed, or else of the kernel."""
-    executed = [line.here for step in found.steps for line in step.lines]
-    own_files = {file for part in result.parts for file, _ in part.present}
-    own = [frame for frame in executed if frame.file in own_files]
-    at = [_location(frame) for frame in (own or executed)[-1:]]
+def _folder(path: Path) -> str:
+    return path.as_uri().rstrip("/") + "/"
+
+
+def _invocation(account: Account) -> Json:
+    """How the command went. ``executionSuccessful`` is true only if every design has its verdict."""
+    told = [_notification("error", account.ended)] if account.ended else []
+    told += [_notification("error", f"{r.design}: {r.error}") for r in account.results if r.error]
+    told += [_notification("warning", f"{name}: not explored") for name in account.missing]
+    invocation: Json = {
+        "executionSuccessful": account.finished,
+        "exitCode": account.exit_code,
+        "workingDirectory": {"uri": _folder(account.directory)},
+        "toolExecutionNotifications": told,
+    }
+    if account.command:
+        invocation |= {"commandLine": shlex.join(account.command), "arguments": list(account.command[1:])}
+    return invocation
+
+
+def _notification(level: str, text: str) -> Json:
+    return {"level": level, "message": {"text": text}}
+
+
+def _results(account: Account, entry: Checked) -> Iterator[Json]:
+    for found in entry.result.counterexamples:
+        yield _broken(account, entry, found)
+    for p in entry.result.properties:
+        if p.holds is None:
+            text = f"{entry.result.design}: {p.name} is not settled: {why_not_settled(entry.result, p.name)}."
+            yield _result(entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
+
+
+def _result(entry: Checked, rule: str, level: str, text: str) -> Json:
     return {
-        "ruleId": found.property,
-        "level": "error",
-        "message": {"text": f"{result.design}: {found.sentence}, after {counted(len(found.steps), 'step')}."},
-        "locations": [{"physicalLocation": place} for place in at],
-        "codeFlows": [
-            {
-                "message": {"text": trace_text(found, result.scope_of(found).cpus)},
-                "threadFlows": [{"id": "interleaving", "locations": [_step(n, step) for n, step in enumerate(found.steps, start=1)]}],
-            }
-        ],
-        "partialFingerprints": {"design/property": f"{result.design}/{found.property}"},
+        "ruleId": rule,
+        "ruleIndex": next(n for n, p in enumerate(PROPERTIES) if p.name == rule),
+        "level": level,
+        "message": {"text": text},
+        "partialFingerprints": {"design/property": f"{entry.result.design}/{rule}"},
     }
 
 
-def _step(number: int, step: Step) -> dict[str, Any]:
+def _broken(account: Account, entry: Checked, found: Counterexample) -> Json:
+    """A counterexample. It stands at the last line of the design that was executed, or else of the kernel."""
+    executed = [line.here for step in found.steps for line in step.lines]
+    own = [frame for frame in executed if frame.file in entry.design.sources]
+    at = (own or executed)[-1:]
+    text = f"{entry.result.design}: {found.sentence}, after {counted(len(found.steps), 'step')}."
+    flow = {"message": {"text": trace_text(found, entry.result.scope_of(found).cpus)}, "threadFlows": list(_thread_flows(account, found))}
+    locations = [{"physicalLocation": _physical(account, frame)} for frame in at] or _locations(
+        _artifact(account, entry.design.sources[0])
+    )
+    return _result(entry, found.property, "error", text) | {"locations": locations, "codeFlows": [flow]}
+
+
+def _thread_flows(account: Account, found: Counterexample) -> Iterator[Json]:
+    """The steps of each CPU, and those of no CPU: what devices and the rest of the machine do."""
+    for cpu in sorted({step.cpu for step in found.steps}, key=lambda cpu: (cpu is None, cpu or 0)):
+        steps = [(number, step) for number, step in enumerate(found.steps, start=1) if step.cpu == cpu]
+        yield {"id": "environment" if cpu is None else f"CPU {cpu}", "locations": [_step(account, n, step) for n, step in steps]}
+
+
+def _step(account: Account, number: int, step: Step) -> Json:
     who = "" if step.cpu is None else f"CPU {step.cpu}: "
     task = "" if step.task is None else f"T{step.task} "
     changes = ", ".join(f"{c.name}={c.new}" for c in step.changes)
     said = step.main.source if step.main and step.context not in ("user", "event") else words_for(step)
-    location: dict[str, Any] = {"message": {"text": f"{who}{task}{said}" + (f" -> {changes}" if changes else "")}}
+    location: Json = {"message": {"text": f"{who}{task}{said}" + (f" -> {changes}" if changes else "")}}
     if step.main:
-        location["physicalLocation"] = _location(step.main)
+        location["physicalLocation"] = _physical(account, step.main)
     return {"executionOrder": number, "location": location, "importance": "essential" if step.changes else "important"}
 
 
-def _location(frame: Frame) -> dict[str, Any]:
-    path = Path(frame.file)
-    uri = path.as_uri() if path.is_absolute() else quote(frame.file)
-    return {"artifactLocation": {"uri": uri}, "region": {"startLine": frame.line, "snippet": {"text": frame.source}}}
+def _physical(account: Account, frame: Frame) -> Json:
+    place = _artifact(account, frame.file)
+    return place | {"region": {"startLine": frame.line, "snippet": {"text": frame.source}}} if frame.line > 0 else place
+
+
+def _locations(place: Json) -> list[Json]:
+    return [{"physicalLocation": place}]
+
+
+def _artifact(account: Account, file: str) -> Json:
+    place = account.place(file)
+    if not place.base:
+        return {"artifactLocation": {"uri": Path(place.path).as_uri() if Path(place.path).is_absolute() else quote(place.path)}}
+    return {"artifactLocation": {"uri": quote(place.path), "uriBaseId": place.base}}

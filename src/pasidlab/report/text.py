@@ -2,63 +2,107 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pasidlab.check.findings import CheckResult, PropertyResult
+from pasidlab.check.findings import CheckResult, PartResult, PropertyResult
 from pasidlab.errors import counted
-from pasidlab.report.trace import WIDTH, trace_text
+from pasidlab.report.look import PAGE, PLAIN, VERDICTS, Look, lines_of
+from pasidlab.report.trace import trace_text
 
 MARKS = {"holds": "holds", "violated": "VIOLATED", "inconclusive": "inconclusive"}
+BROKEN = "broken (steps of the shortest counterexample)"
+FIGURES = 28  # columns of states, depth and seconds, and the gap after them
+LAST = 16  # columns that what is broken needs at least
 
 
-def verdict_table(results: Sequence[CheckResult]) -> str:
-    """One line per design."""
-    name = max([16, *(len(r.design) for r in results)]) + 2
-    lines = [f"{'design':<{name}}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  broken (steps of the shortest counterexample)"]
-    for r in results:
-        broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in r.counterexamples)
-        lines.append(f"{r.design:<{name}}{MARKS[r.verdict]:<13}{r.states:>13,}{r.depth:>6}{r.seconds:>7.1f}  {broken or '-'}")
-    return "\n".join(lines)
+class VerdictTable:
+    """One row for each design; a terminal too narrow for that gets a few lines each."""
+
+    def __init__(self, designs: Sequence[str], look: Look = PLAIN) -> None:
+        self.look = look
+        self.name = max([16, *(len(design) for design in designs)]) + 2
+        self.left = self.name + 13 + FIGURES
+        self.stacked = look.table is not None and look.table < self.left + LAST
+
+    def heading(self) -> str:
+        """The names of the columns; empty where there are none."""
+        if self.stacked:
+            return ""
+        text = f"{'design':<{self.name}}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  "
+        room = self.look.table is None or self.look.table >= self.left + len(BROKEN)
+        return self.look.paint("dim", text + (BROKEN if room else "broken (steps)"))
+
+    def row(self, result: CheckResult) -> str:
+        """One design."""
+        broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in result.counterexamples) or "-"
+        mark = self.look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
+        if self.stacked:
+            figures = f"{result.states:,} states, depth {result.depth}, {result.seconds:.1f} s"
+            lines = [f"{result.design}: {mark}", *self.look.prose(figures, "  ", "  ")]
+            return "\n".join([*lines, *(self.look.prose(broken, "  ", "  ") if broken != "-" else [])])
+        verdict = mark + " " * (13 - len(MARKS[result.verdict]))
+        figures = f"{result.states:>13,}{result.depth:>6}{result.seconds:>7.1f}  "
+        return self._last(f"{result.design:<{self.name}}{verdict}{figures}", broken)
+
+    def _last(self, text: str, last: str) -> str:
+        """The last column goes on below itself where the terminal ends."""
+        if self.look.table is None:
+            return text + last
+        lines = textwrap.wrap(last, self.look.table - self.left)
+        return ("\n" + " " * self.left).join([text + lines[0], *lines[1:]])
 
 
-def result_text(result: CheckResult, *, verbose: bool = False) -> str:
+def verdict_table(results: Sequence[CheckResult], look: Look = PLAIN) -> str:
+    """The whole table."""
+    table = VerdictTable([result.design for result in results], look)
+    return "\n".join(line for line in (table.heading(), *(table.row(result) for result in results)) if line)
+
+
+def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAIN) -> str:
     """Everything about one design: parts, properties, counterexamples, what was not executed."""
-    blocks = [f"{result.design}: {MARKS[result.verdict]}", parts_text(result), properties_text(result)]
+    mark = look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
+    blocks = [[f"{look.paint('strong', result.design)}: {mark}"], parts_text(result, look), properties_text(result, look)]
     if result.unexecuted:
-        blocks.append(
-            "Lines of the design never executed:\n" + "\n".join(f"  {Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted)
-        )
-    blocks += [trace_text(c, result.scope_of(c).cpus, verbose=verbose) for c in result.counterexamples]
+        lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted]
+        blocks.append(["Lines of the design never executed:", *(line for text in lines for line in look.prose(text, "  ", "      "))])
+    blocks += [[trace_text(c, result.scope_of(c).cpus, verbose=verbose, look=look)] for c in result.counterexamples]
     if result.error:
         where = f"{result.error.site.position}: {result.error}"
-        blocks.append(f"The check ended there: a later step is a mistake of the model or the design, no verdict.\n  {where}")
-    return "\n\n".join(blocks)
+        what = look.prose("The check ended there: a later step is a mistake of the model or the design, no verdict.")
+        blocks.append([*what, *look.prose(where, "  ", "  ")])
+    return lines_of(blocks)
 
 
-def parts_text(result: CheckResult) -> str:
+def parts_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
     """The scopes explored, and how far."""
     lines = []
     for part in result.parts:
         why = "model error" if part.error else part.reason
         how = "explored to the end" if why == "complete" else f"stopped ({why}); complete to depth {part.depth_completed}"
-        lines.append(
-            f"  {part.name:<7} {part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3} {part.seconds:5.1f} s  {how}"
-        )
-        lines += textwrap.wrap(str(part.scope), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
-    lines += [f"  {name:<7} not explored" for name in result.missing]
-    return "\n".join(lines)
+        sizes = f"{part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3}"
+        line = f"  {part.name:<7} {sizes} {part.seconds:5.1f} s  {how}"
+        lines += [line] if look.table is None or len(line) <= look.table else look.prose(" ".join(line.split()), "  ", "    ")
+        scope = str(part.scope) if look.page == PAGE else ", ".join(re.split(", ?", str(part.scope)))
+        lines += look.prose(scope, " " * 10, " " * 10)
+    return lines + [f"  {name:<7} not explored" for name in result.missing]
 
 
-def properties_text(result: CheckResult) -> str:
-    """Each property: holds or not, and whether anything put it to the test."""
-    lines = [f"  {p.name:<13} {verdict_of(p):<22} {put_to_the_test(p)}" for p in result.properties]
-    if result.counterexamples and any(p.holds is None for p in result.properties):
-        lines.append("  Not settled, as something else is broken: --property NAME asks for one alone.")
-    elif any(part.reason == "max_states" for part in result.parts):
-        lines.append("  Not settled: --max-states explores more.")
-    return "\n".join(lines)
+def properties_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
+    """Each property: holds or not, and whether anything put it to the test; then why some are not settled."""
+    lines = []
+    for p in result.properties:
+        manner = "good" if p.holds else "open" if p.holds is None else "bad"
+        if look.page >= 74:
+            lines.append(f"  {p.name:<13} {look.paint(manner, f'{verdict_of(p):<22}')} {put_to_the_test(p)}")
+        else:
+            lines += [look.paint(manner, line) for line in look.prose(f"{p.name}: {verdict_of(p)}", "  ", "    ")]
+            lines += look.prose(put_to_the_test(p), "    ", "    ")
+    for why in dict.fromkeys(why_not_settled(result, p.name) for p in result.properties if p.holds is None):
+        lines += look.prose(f"Not settled: {why}.", "  ", "    ")
+    return lines
 
 
 def verdict_of(p: PropertyResult) -> str:
@@ -67,13 +111,46 @@ def verdict_of(p: PropertyResult) -> str:
 
 
 def put_to_the_test(p: PropertyResult) -> str:
-    """Whether a property that holds says anything."""
-    return "put to the test" if p.reached else "never put to the test in this scope"
+    """Whether a step tried to break a property. Only a search that was finished can say that none ever does."""
+    if p.reached:
+        return "put to the test"
+    return "not put to the test so far" if p.holds is None else "never put to the test in this scope"
 
 
-def definitions(title: str, entries: Mapping[str, str]) -> str:
+WHY = {
+    "max_states": "a larger --max-states explores more",
+    "max_memory": "a larger --max-memory explores more",
+    "timeout": "a larger --timeout explores more",
+    "interrupted": "the check was interrupted",
+    "model error": "a later step is a mistake of the model or the design",
+    "broken": "something else is broken, --property NAME asks for one alone",
+    "complete": "the scope was explored, but does not settle it",
+}
+"""What kept a part from a verdict -> what to say of it."""
+
+
+def why_not_settled(result: CheckResult, name: str) -> str:
+    """Why a property has no verdict, and what would give it one: the parts that have none, by their reason."""
+    parts: dict[str, list[str]] = {}
+    for part in result.parts:
+        if any(p.name == name and p.holds is None for p in part.properties):
+            stopped = part.reason != "complete"
+            parts.setdefault(_obstacle(part), []).append(f"{part.name} to depth {part.depth_completed}" if stopped else part.name)
+    told = [f"{WHY[why]} (explored: {', '.join(names)})" for why, names in parts.items()]
+    if result.missing:
+        told.append(f"not explored: {', '.join(result.missing)}")
+    return "; ".join(told) or "the check does not settle it"
+
+
+def _obstacle(part: PartResult) -> str:
+    """A key of WHY."""
+    if part.error:
+        return "model error"
+    if part.counterexamples:
+        return "broken"
+    return part.reason if part.reason in WHY else "complete"
+
+
+def definitions(title: str, entries: Mapping[str, str], look: Look = PLAIN) -> str:
     """A titled list of names and what they mean."""
-    lines = [title]
-    for name, meaning in entries.items():
-        lines += textwrap.wrap(meaning, WIDTH, initial_indent=f"  {name:<17} ", subsequent_indent=" " * 20)
-    return "\n".join([*lines, ""])
+    return "\n".join([look.paint("strong", title), *look.definitions(entries), ""])

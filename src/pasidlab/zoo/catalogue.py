@@ -8,6 +8,8 @@ from pathlib import Path
 from pasidlab.check.scope import Scope
 
 BUGS = Path(__file__).parent / "bugs"
+MUTANT = "mutant"
+"""Stands where the fix does, of a bug that nobody had to fix."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Bug:
     mms: int = 1
     events: str = ""
     reason: str = ""
+
+    @property
+    def mutant(self) -> bool:
+        """True for a bug that was in no release and on no list, but is easy to make."""
+        return self.fix == MUTANT
 
     @property
     def scope(self) -> Scope:
@@ -116,7 +123,7 @@ CATALOGUE: tuple[Bug, ...] = (
         "served", "valid_bit_missing.c", events="preempt",
     ),
     Bug(
-        "clone-foreign-registers", "mutant",
+        "clone-foreign-registers", MUTANT,
         "fpu_clone() saves the registers although TIF_NEED_FPU_LOAD is set and another task's are loaded. "
         "The child starts with a stranger's state.",
         "preserved", "clone_foreign_registers.c", tasks=2, mms=1, events="preempt softirq clone",
@@ -226,7 +233,7 @@ CATALOGUE: tuple[Bug, ...] = (
         "coherent", "dead_bytes_compared.c", "eager-ipi", cpus=1, events="preempt bind unbind",
     ),
     Bug(
-        "clone-keeps-last-cpu", "mutant",
+        "clone-keeps-last-cpu", MUTANT,
         "fpu_clone() forgets last_cpu = -1, and struct fpu lies where a dead task's lay. "
         "The old owner pointer and the copied last_cpu make a stranger's registers pass for the child's.",
         "coherent", "clone_keeps_last_cpu.c", tasks=2, mms=1, events="preempt migrate clone exit",
@@ -244,7 +251,7 @@ CATALOGUE: tuple[Bug, ...] = (
         "refused", "exec_keeps_registers.c", "early-read", mms=2, events="preempt migrate exec bind",
     ),
     Bug(
-        "ptrace-keeps-copy", "mutant",
+        "ptrace-keeps-copy", MUTANT,
         "A tracer replaces the image of a stopped task but forgets last_cpu = -1. "
         "The task comes back to its CPU and finds the old registers valid.",
         "preserved", "ptrace_keeps_copy.py", tasks=2, events="preempt ptrace",

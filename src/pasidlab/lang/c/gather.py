@@ -75,7 +75,7 @@ class Gathered:
 
 def gather(name: str, options: Options) -> Gathered:
     """Read a file by name; ``-`` is standard input."""
-    data = sys.stdin.buffer.read(MAX + 1) if name == "-" else _read(Path(name))
+    data = _standard_input() if name == "-" else _read(Path(name))
     label = "<stdin>" if name == "-" else name
     check_size(len(data), label)
     text = _decoded(data, label)
@@ -91,6 +91,15 @@ def gather(name: str, options: Options) -> Gathered:
 
 
 MAX = 4_000_000
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise PasidlabError("standard input is closed", hint="name a file, or let one be read: - < fix.c")
+    try:
+        return sys.stdin.buffer.read(MAX + 1)
+    except OSError as error:
+        raise PasidlabError(f"cannot read standard input: {error.strerror or error}") from None
 
 
 def _read(path: Path) -> bytes:

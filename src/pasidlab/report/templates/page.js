@@ -1,12 +1,28 @@
-"use strict";
+// Steps through the traces. A step is shown as the state after it, with what it changed; the first one is shown at the beginning.
 const data = JSON.parse(document.getElementById("data").textContent);
 const AROUND = 7; // lines of source before and after
+const LEAP = 10; // steps of Page Up and Page Down
+const unexecuted = new Set(data.unexecuted.map(([file, line]) => `${file}:${line}`));
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
   if (className) made.className = className;
   if (text !== undefined) made.textContent = text;
   return made;
+}
+
+// The state before the first step and after each, and the step that wrote each field last.
+function unfold(trace) {
+  trace.states = [trace.initial];
+  trace.writers = [{}];
+  trace.steps.forEach((step, n) => {
+    trace.states.push({ ...trace.states[n], ...Object.fromEntries(step.changes.map(([name, , now]) => [name, now])) });
+    trace.writers.push({ ...trace.writers[n], ...Object.fromEntries(step.changes.map(([name]) => [name, n + 1])) });
+  });
+  const ever = (name) => trace.states.some((state) => isSet(state[name]) && state[name] !== "dead");
+  const numbered = (count, name) => Array.from({ length: count }, (_, n) => `${name}${n}`);
+  trace.cpuNames = numbered(trace.cpus, "CPU");
+  trace.taskNames = numbered(trace.tasks, "T").filter((task) => ever(`${task}.state`) || ever(`${task}.mm`));
 }
 
 function showSource(panel, place) {
@@ -16,62 +32,154 @@ function showSource(panel, place) {
   const pre = element("pre");
   const first = Math.max(1, place[1] - AROUND);
   for (let n = first; n <= Math.min(lines.length, place[1] + AROUND); n++) {
-    const line = element("span", n === place[1] ? "here" : "");
-    line.append(element("span", "number", String(n).padStart(5) + "  "), lines[n - 1]);
-    pre.append(line, "\n");
+    const never = unexecuted.has(`${place[0]}:${n}`) ? " never" : "";
+    const line = element("span", `line${n === place[1] ? " here" : ""}${never}`);
+    if (never) line.title = "never executed";
+    line.append(element("span", "number", `${String(n).padStart(5)}  `), lines[n - 1] || " ");
+    pre.append(line);
   }
-  panel.append(element("h4", "", place[0].split("/").pop()), pre);
+  panel.append(element("h4", "", `Source: ${place[0].split("/").pop()}`), pre);
 }
 
-function showState(panel, trace, before, after) {
+function showState(panel, trace, step) {
+  const [before, after, writers] = [trace.states[step - 1], trace.states[step], trace.writers[step]];
   const groups = new Map();
-  for (const name of Object.keys(trace.states[after]).sort()) {
+  for (const name of Object.keys(after).sort()) {
     const [who, what] = name.split(".");
     if (!groups.has(who)) groups.set(who, []);
     groups.get(who).push([name, what]);
   }
   const list = element("dl");
-  const ended = after === trace.states.length - 1;
+  const ended = step === trace.steps.length;
   for (const [who, fields] of groups) {
     const values = element("dd");
     for (const [name, what] of fields) {
-      const [old, value] = [trace.states[before][name], trace.states[after][name]];
-      const shown = element("span", ["0", "none", "init"].includes(value) ? "idle" : "", `${what}=${value}`);
-      if (old !== value) shown.className = "changed";
-      if (old !== value) shown.title = `was ${old}`;
+      const [old, value] = [before[name], after[name]];
+      const changed = old !== value;
+      const idle = ["0", "none", "init"].includes(value);
+      const shown = element("span", changed ? "changed" : idle ? "idle" : "", changed ? `${what}=${old}→${value}` : `${what}=${value}`);
+      shown.title = writers[name] ? `written in step ${writers[name]}` : "as at the beginning";
       if (ended && trace.looked.includes(name)) shown.classList.add("looked");
       values.append(shown, " ");
     }
     list.append(element("dt", "", who), values);
   }
-  panel.replaceChildren(element("h4", "", after ? `State after step ${after}` : "State at the beginning"), list);
+  panel.replaceChildren(element("h4", "", `State after step ${step}`), list);
 }
 
-for (const box of document.querySelectorAll(".trace")) {
-  const number = Number(box.dataset.number);
-  const trace = data.traces[number];
-  const rows = [...box.querySelectorAll("tr[data-row]")];
-  let current = -1;
+function said(step, number) {
+  const who = step.cpu === null ? "" : `CPU ${step.cpu}: `;
+  const task = step.task === null ? "" : `T${step.task} `;
+  const changes = step.changes.map(([name, old, now]) => `${name} ${old} → ${now}`).join(", ");
+  return `${number}. ${who}${task}${step.words}${changes ? `: ${changes}` : ""}`;
+}
 
-  function select(row) {
-    if (row < 0 || row >= rows.length) return;
-    rows[current]?.classList.remove("here");
-    rows[(current = row)].classList.add("here");
-    const steps = trace.rows.slice(0, row + 1).filter((s) => s.length).pop() || [1, 0]; // a row without a number belongs to the one before
-    const next = trace.rows.slice(row + 1).find((s) => s.length);
-    const last = Math.max(steps[1], next ? next[0] - 1 : trace.states.length - 1);
-    showState(box.querySelector(".state"), trace, steps[0] - 1, Math.min(last, trace.states.length - 1));
-    const place = data.places[number].slice(0, row + 1).filter((p) => p).pop();
-    showSource(box.querySelector(".source"), data.places[number][row] || place);
+class Stepper {
+  constructor(box, trace) {
+    Object.assign(this, { box, trace, step: 0, rows: [...box.querySelectorAll("tr[data-row]")] });
+    unfold(trace);
+    this.spans = this.rowSpans();
+    box.tabIndex = -1;
+    this.controls();
+    this.rows.forEach((row, n) => row.addEventListener("click", () => { this.show(this.spans[n][1]); box.focus({ preventScroll: true }); }));
+    box.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.draw()).observe(box.querySelector(".picture"));
+    if (trace.steps.length) this.show(1, false);
   }
 
-  rows.forEach((row, n) => row.addEventListener("click", () => { select(n); box.focus({ preventScroll: true }); }));
-  box.addEventListener("keydown", (event) => {
-    const by = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
-    if (!by) return;
+  // The first and the last step of each row; a row without a number belongs to the one before.
+  rowSpans() {
+    let last = [1, 1];
+    return this.trace.rows.map((span) => (last = span.length ? span : last));
+  }
+
+  controls() {
+    const bar = this.box.querySelector(".controls");
+    const button = (text, label, to) => {
+      const made = element("button", "", text);
+      made.type = "button";
+      made.setAttribute("aria-label", label);
+      made.addEventListener("click", () => this.show(to()));
+      bar.append(made);
+      return made;
+    };
+    const last = this.trace.steps.length;
+    this.first = button("|◀", "First step", () => 1);
+    this.back = button("◀ Back", "Step back", () => this.step - 1);
+    this.next = button("Next ▶", "Next step", () => this.step + 1);
+    this.end = button("▶|", "Last step", () => last);
+    this.slider = Object.assign(element("input"), { type: "range", min: 1, max: last, value: 1 });
+    this.slider.setAttribute("aria-label", "Step");
+    this.slider.addEventListener("input", () => this.show(Number(this.slider.value)));
+    this.output = element("output");
+    this.link = element("a", "", "link");
+    this.link.title = "A link to this step";
+    this.now = element("div", "now");
+    this.now.setAttribute("aria-live", "polite");
+    const hint = element("span", "hint");
+    for (const [keys, what] of [["← →", "a step"], ["PageUp PageDown", "ten"], ["Home End", "first, last"]]) {
+      for (const key of keys.split(" ")) hint.append(element("kbd", "", key), " ");
+      hint.append(`${what} `);
+    }
+    bar.append(this.slider, this.output, this.link, hint, this.now);
+  }
+
+  key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target === this.slider) return;
+    const last = this.trace.steps.length;
+    const to = {
+      ArrowRight: this.step + 1, ArrowDown: this.step + 1, j: this.step + 1, ArrowLeft: this.step - 1, ArrowUp: this.step - 1, k: this.step - 1,
+      PageDown: this.step + LEAP, PageUp: this.step - LEAP, Home: 1, End: last,
+    }[event.key];
+    if (to === undefined) return;
     event.preventDefault();
-    select(current + by);
-    rows[current].scrollIntoView({ block: "nearest" });
-  });
-  select(rows.length - 1);
+    this.show(to);
+  }
+
+  show(wanted, linked = true) {
+    const last = this.trace.steps.length;
+    this.step = Math.max(1, Math.min(last, wanted));
+    const mine = this.rows.filter((row, n) => this.spans[n][0] <= this.step && this.step <= this.spans[n][1]);
+    this.rows.forEach((row) => { row.classList.toggle("here", mine.includes(row)); row.removeAttribute("aria-current"); });
+    mine[0]?.setAttribute("aria-current", "step");
+    for (const [button, off] of [[this.first, 1], [this.back, 1], [this.next, last], [this.end, last]]) {
+      button.setAttribute("aria-disabled", this.step === off); // a disabled one would lose the focus, and with it the keys
+    }
+    this.slider.value = this.step;
+    this.output.textContent = `Step ${this.step} of ${last}`;
+    this.now.textContent = said(this.trace.steps[this.step - 1], this.step);
+    this.link.href = linkTo(this.trace, this.step);
+    showState(this.box.querySelector(".state"), this.trace, this.step);
+    const number = this.rows.indexOf(mine[mine.length - 1]);
+    showSource(this.box.querySelector(".source"), this.trace.places.slice(0, number + 1).filter((place) => place).pop());
+    this.draw();
+    if (linked) {
+      history.replaceState(null, "", linkTo(this.trace, this.step));
+      if (matchMedia("(min-width: 70rem)").matches) mine[0]?.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  draw() {
+    if (this.step) picture(this.box.querySelector(".picture"), this.trace, this.trace.states[this.step - 1], this.trace.states[this.step]);
+  }
 }
+
+// A page with one trace needs no name of it: #step=7.
+function linkTo(trace, step) {
+  return data.traces.length === 1 ? `#step=${step}` : `#trace=${trace.name}&step=${step}`;
+}
+
+const steppers = [...document.querySelectorAll(".trace")].map((box, n) => new Stepper(box, data.traces[n]));
+
+function followLink() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const step = Number(wanted.get("step"));
+  const stepper = steppers.find((s) => s.trace.name === wanted.get("trace")) || (wanted.has("trace") ? undefined : steppers[0]);
+  if (!stepper || !Number.isInteger(step) || step < 1) return;
+  stepper.show(step, false);
+  stepper.box.scrollIntoView({ block: "start" });
+  stepper.box.focus({ preventScroll: true });
+}
+
+addEventListener("hashchange", followLink);
+followLink();

@@ -1,0 +1,105 @@
+"""Standard streams that are closed, full or have no reader: one line and an exit code that is no verdict."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from pasidlab.errors import PasidlabError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+OUTPUT = "standard output"
+
+
+def hold_places() -> list[int]:
+    """Opens /dev/null in the place of closed standard streams, so that no file gets their numbers; says which were closed."""
+    closed = []
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.append(number)
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+    return closed
+
+
+def must_have_output() -> None:
+    """Raises PasidlabError if there is no standard output."""
+    if sys.stdout is None or sys.stdout.closed:
+        raise PasidlabError("standard output is closed: nobody would see a verdict", hint="to drop it: > /dev/null")
+
+
+def flush_output() -> None:
+    """Raises OSError if standard output cannot take what was printed."""
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+class _StandardOutput(io.FileIO):
+    """Standard output that says who it is when it fails."""
+
+    def write(self, data: Buffer) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, OUTPUT) from None
+
+
+def name_output() -> None:
+    """From here on an error of standard output has its name; unless something else stands in its place, as in tests."""
+    old = sys.stdout
+    if old is None or old is not sys.__stdout__ or not isinstance(old, io.TextIOWrapper):
+        return
+    old.flush()
+    buffer = io.BufferedWriter(_StandardOutput(old.fileno(), "w", closefd=False))
+    at_once = old.line_buffering or old.write_through
+    sys.stdout = io.TextIOWrapper(buffer, encoding=old.encoding, errors=old.errors, line_buffering=at_once)
+
+
+def io_failure(error: OSError) -> str:
+    """What an operation of the system that failed is told as."""
+    said = error.strerror or str(error)
+    if error.filename == OUTPUT:
+        return f"cannot write to {OUTPUT}: {said}"
+    return f"{error.filename}: {said}" if error.filename else said
+
+
+def give_up_what_is_left() -> None:
+    """What a standard stream could not take goes nowhere: the interpreter would fail on it once more at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError, AttributeError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
+
+
+def complain(text: str) -> None:
+    """One message on standard error, in the lines of the terminal; nothing can be done where there is none."""
+    from pasidlab.report.look import look_of
+
+    with suppress(OSError, ValueError):
+        if sys.stderr is None:
+            return
+        look = look_of(sys.stderr)
+        lines = text.splitlines()
+        if look.terminal:
+            wide = look.terminal
+            lines = [part for line in lines for part in (look.broken(line) if len(line) > wide else [line])]
+        if lines and lines[0].startswith("error: "):
+            lines[0] = look.paint("bad", "error:") + lines[0].removeprefix("error:")
+        click.echo("\n".join(lines), err=True, color=look.colour)

@@ -1,0 +1,83 @@
+"""What one command explored, for the formats that tell it: results, designs, the command itself, and how files are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pasidlab
+from pasidlab.check.findings import CheckResult
+from pasidlab.designs import Design
+
+PACKAGE = Path(pasidlab.__file__).parent
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One design and what its check found. ``opened`` is what opens it again, where a name alone does not."""
+
+    design: Design
+    result: CheckResult
+    opened: Mapping[str, Any] | None = None
+
+    @property
+    def file(self) -> str:
+        """The file of the design, as it was named."""
+        return self.design.origin or str(self.design.path)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file as documents name it: ``path`` is relative to the base of that name, or absolute where ``base`` is empty."""
+
+    base: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that one command explored. ``missing`` names the designs that were not, ``ended`` says what ended the command."""
+
+    checked: tuple[Checked, ...]
+    missing: tuple[str, ...] = ()
+    ended: str = ""
+    command: tuple[str, ...] = ()
+    kernel: str | None = None
+    directory: Path = field(default_factory=Path.cwd)
+
+    @property
+    def results(self) -> Sequence[CheckResult]:
+        """The results, in the order in which the designs were named."""
+        return tuple(entry.result for entry in self.checked)
+
+    @property
+    def bases(self) -> dict[str, Path]:
+        """The folders that files are named relative to; the first that holds a file is its base."""
+        tree = {"KERNEL": Path(self.kernel).absolute()} if self.kernel else {}
+        return {"PASIDLAB": PACKAGE, **tree, "SRCROOT": self.directory}
+
+    def place(self, file: str) -> Place:
+        """How documents name a file. A name that is no path, as ``<stdin>``, stays what it is."""
+        path = Path(file)
+        if path.is_absolute():
+            for base, folder in self.bases.items():
+                if path.is_relative_to(folder):
+                    return Place(base, path.relative_to(folder).as_posix())
+            return Place("", path.as_posix())
+        return Place("SRCROOT" if (self.directory / path).is_file() else "", path.as_posix())
+
+    @property
+    def exit_code(self) -> int:
+        """1 if anything is violated, else 3 if anything is inconclusive or was not explored, else 0."""
+        verdicts = {result.verdict for result in self.results}
+        if "violated" in verdicts:
+            return 1
+        return 3 if "inconclusive" in verdicts or self.missing else 0
+
+    @property
+    def finished(self) -> bool:
+        """True if every design has its verdict: nothing is inconclusive, interrupted, in error or left unexplored."""
+        settled = all(r.verdict != "inconclusive" and not r.error and not r.interrupted for r in self.results)
+        return settled and not self.missing and not self.ended

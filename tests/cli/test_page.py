@@ -1,0 +1,150 @@
+"""The page in a real browser: it steps, by buttons and keys; it fits a phone; axe-core finds no fault; a wrong copy lights up."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from pasidlab import designs
+from pasidlab.check.api import check
+from pasidlab.check.scope import Scope
+from pasidlab.report.account import Account, Checked
+from pasidlab.report.page import results_page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
+SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
+COMMAND = ("pasidlab", "check", "late-either", "-o", "found.html")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """``one.html`` has one trace; ``many.html`` those of two designs, of one as if it happened on two CPUs."""
+    made = tmp_path_factory.mktemp("page")
+    result = check("late-either", SMALL, jobs=1)
+    (part,) = result.parts
+    one = replace(result, parts=(replace(part, counterexamples=part.counterexamples[:1]),))
+    spread = [replace(c, steps=tuple(replace(s, cpu=n // 3 % 2) for n, s in enumerate(c.steps))) for c in part.counterexamples]
+    two = replace(result, design="two-cpus", parts=(replace(part, counterexamples=tuple(spread)),))
+    entries = [Checked(designs.late_either, r) for r in (result, two)]
+    (made / "one.html").write_text(results_page(Account((Checked(designs.late_either, one),), command=COMMAND)), encoding="utf-8")
+    (made / "many.html").write_text(results_page(Account(tuple(entries), ("early",), "interrupted", COMMAND)), encoding="utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tools:
+        started = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, folder):
+    """Opens a page; no script of it may fail."""
+    contexts, errors = [], []
+
+    def open_page(name, width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce")
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"file://{folder}/{name}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def where(page, number=0):
+    return page.locator(".trace output").nth(number).inner_text()
+
+
+def test_it_opens_at_the_first_step_and_says_how_to_go_on(opened) -> None:
+    page = opened("one.html")
+    assert where(page) == "Step 1 of 11" and page.locator(".now").inner_text().startswith("1. CPU 0: T0 ENQCMD -> #GP")
+    assert [b.get_attribute("aria-label") for b in page.locator(".controls button").all()] == [
+        "First step", "Step back", "Next step", "Last step",
+    ]  # fmt: skip
+    assert page.locator(".controls kbd").all_inner_texts() == ["←", "→", "PageUp", "PageDown", "Home", "End"]
+    assert page.locator(".controls kbd").first.is_visible() and page.get_by_label("Step back").is_disabled()
+    assert page.locator("tr.here").count() == 1
+
+
+def test_buttons_keys_and_the_slider_go_by_steps(opened) -> None:
+    page = opened("one.html")
+    page.get_by_label("Next step").click()
+    assert where(page) == "Step 2 of 11" and page.url.endswith("#step=2")
+    seen = []
+    for key in ("End", "ArrowLeft", "PageUp", "PageDown", "Home", "ArrowLeft", "ArrowRight", "ArrowDown", "ArrowUp", "j", "k"):
+        page.keyboard.press(key)
+        seen.append(int(where(page).split()[1]))
+    assert seen == [11, 10, 1, 11, 1, 1, 2, 3, 2, 3, 2]
+    page.locator("input[type=range]").fill("7")
+    assert where(page) == "Step 7 of 11" and "7" in page.locator("tr.here .number").first.inner_text()
+    page.locator("tr[data-row]").last.click()
+    assert where(page) == "Step 11 of 11"
+
+
+def test_a_link_leads_to_a_step(opened) -> None:
+    page = opened("one.html#step=6")
+    assert where(page) == "Step 6 of 11"
+    page.evaluate("location.hash = 'step=99'")
+    page.wait_for_function("document.querySelector('output').textContent === 'Step 11 of 11'")
+    many = opened("many.html#trace=two-cpus-served&step=5")
+    assert [where(many, n) for n in range(4)] == ["Step 1 of 11", "Step 1 of 17", "Step 1 of 11", "Step 5 of 17"]
+    assert many.locator(".trace a", has_text="link").last.get_attribute("href") == "#trace=two-cpus-served&step=5"
+
+
+def test_the_picture_lights_up_where_a_copy_passes_for_valid_but_differs(opened) -> None:
+    page = opened("one.html")
+    lit = []
+    for step in range(1, 12):
+        page.locator("input[type=range]").fill(str(step))
+        lit.append(page.locator(".picture .wrong").count())
+    assert lit == [0] * 10 + [2]
+    label = page.locator(".picture svg").get_attribute("aria-label")
+    assert "CPU0's registers pass for a valid copy of T0's image, but differ: PASID V|1 in the registers, 0 in the image." in label
+    assert page.locator(".picture text", has_text="PASID 0 → V|1").count() == 1
+    assert page.locator(".state .changed", has_text="msr_pasid=0→V|1").count() == 1
+    assert page.locator(".state .looked").count() > 3
+    assert "current.has_valid_pasid = True" in page.locator(".source").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_axe_finds_nothing(opened, width: int, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened("many.html#trace=late-either-coherent&step=11", width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(OVERLAPPING) == []
+    found = Axe().run(page).response
+    assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in found["violations"]] == [] and len(found["passes"]) > 15
+
+
+OVERLAPPING = """() => [...document.querySelectorAll(".steps .told")].filter((cell) => {
+  const [place, code] = [cell.querySelector(".place"), cell.querySelector("code")];
+  if (!place.textContent) return false;
+  const range = document.createRange();
+  range.selectNodeContents(code);
+  const box = place.getBoundingClientRect();
+  const meets = (r) => r.left < box.right - 1 && box.left + 1 < r.right && r.top < box.bottom - 3 && box.top + 3 < r.bottom;
+  return [...range.getClientRects()].some(meets);
+}).map((cell) => cell.textContent)"""
+
+
+def test_without_scripts_the_traces_can_be_read(browser, folder) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"file://{folder}/one.html")
+    assert "wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)" in page.locator(".steps").inner_text() and page.locator("button").count() == 0
+    context.close()
