@@ -29,6 +29,8 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
 @click.option("--wq", "wqs", multiple=True, metavar="MODE[,KEY=VALUE...]", 
               help="Add a work queue: shared or dedicated; keys: device (dsa0), size, threshold, name, type, priority, "
               "max_transfer_size, any sysfs attribute. Default: one of each on dsa0.")  # fmt: skip
+@click.option("--platform", type=click.Choice(["spr", "emr", "gnr"]),
+              help="The accelerators of a machine: Sapphire, Emerald or Granite Rapids, two sockets. --wq configures them.")  # fmt: skip
 @click.option("--devices", "file", metavar="FILE.toml", help="Devices, queues and attributes from a TOML file.")
 @click.option(
     "--design",

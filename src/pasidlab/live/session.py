@@ -25,11 +25,12 @@ from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.loop import Loop
 from pasidlab.live.places import HostLinks
+from pasidlab.live.platforms import PLATFORMS, devices_of
 from pasidlab.live.portals import Finder, PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Thread
 from pasidlab.live.tracer import Parts, Tracer
-from pasidlab.live.tree import Tree
+from pasidlab.live.tree import Tree, here_numa_node
 from pasidlab.machine.accelerator import Perturbation
 
 _NAMESPACE_HINT = (
@@ -63,7 +64,7 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
         seed=seed if reorder is None else reorder,
     )
     return Options(
-        devices_from(chosen["wqs"], chosen["file"]),
+        _devices(chosen["wqs"], chosen["file"], chosen["platform"]),
         chosen["design"],
         chosen["chaos"],
         perturbation,
@@ -71,6 +72,15 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
         chosen["isolation"],
         trace,
     )
+
+
+def _devices(wqs: tuple[str, ...], file: str | None, platform: str | None) -> list[DeviceConfig]:
+    """What --wq, --devices and --platform ask for together."""
+    if platform is None:
+        return devices_from(wqs, file)
+    if file is not None:
+        raise PasidlabError("--platform and --devices both say which devices there are", hint="choose one of them")
+    return devices_of(PLATFORMS[platform], here_numa_node(), wqs)
 
 
 def _strict(faults: str | None) -> bool:
