@@ -38,6 +38,7 @@ SIGNAL = scope("preempt migrate softirq signal fault", cpus=2)
 KVM = scope("preempt migrate softirq kvm", cpus=2)
 TRACE = scope("preempt migrate ptrace", cpus=2, tasks=2)
 BIND = scope("preempt bind unbind exit exec device", mms=2)
+KIN = scope("fork unbind exit", tasks=2, mms=2)
 
 MUTANTS = (
     Mutant("fork_keeps_last_cpu", "coherent", scope("preempt migrate clone exit", cpus=2, tasks=2), '''
@@ -436,6 +437,100 @@ def iommu_sva_bind_device(mm: Mm) -> None:
     attach_device_pasid(mm, mm.pasid)
     mutex_unlock_sva()
     fpregs_unlock()
+'''),
+    Mutant("number_forgotten_not_freed", "no_leak", scope("bind unbind exit"), '''
+def mm_pasid_drop(mm: Mm) -> None:
+    """The mm has no number any more, but the number stays taken."""
+    mm.pasid = 0
+'''),
+    Mutant("release_keeps_the_entry", "no_leak", KIN, '''
+def intel_mm_release(mm: Mm) -> None:
+    """A child has inherited the open device: the entry still maps the page tables of the parent, who is gone."""
+'''),
+    Mutant("sva_lock_taken_twice", "sound_kernel", BIND, '''
+def iommu_alloc_mm_data(mm: Mm) -> None:
+    """Takes the lock its caller holds."""
+    mutex_lock_sva()
+    if mm.pasid == 0:
+        mm.pasid = iommu_alloc_global_pasid()
+    mutex_unlock_sva()
+'''),
+    Mutant("sva_lock_released_twice", "sound_kernel", BIND, '''
+def pasid_bound(mm: Mm) -> None:
+    """The lock is no longer held."""
+    mutex_unlock_sva()
+'''),
+    Mutant("sva_lock_held_to_user_mode", "sound_kernel", scope("bind"), '''
+def iommu_sva_bind_device(mm: Mm) -> None:
+    """mutex_unlock() is missing on the way out."""
+    mutex_lock_sva()
+    iommu_alloc_mm_data(mm)
+    attach_device_pasid(mm, mm.pasid)
+'''),
+    Mutant("preemption_left_disabled", "sound_kernel", scope("exec", mms=2), '''
+def fpu_flush_thread() -> None:
+    """preempt_enable() is missing."""
+    preempt_disable()
+    fpu_reset_fpregs()
+'''),
+    Mutant("preemption_enabled_too_often", "sound_kernel", scope("exit"), '''
+def fpu__drop() -> None:
+    """preempt_disable() is missing."""
+    fpregs_deactivate(current)
+    preempt_enable()
+'''),
+    Mutant("page_fault_in_the_exit_loop_with_interrupts_off", "sound_kernel", scope("signal fault"), '''
+def exit_to_user_mode_prepare() -> None:
+    """exit_to_user_mode_loop() without local_irq_enable_exit_to_user()."""
+    local_irq_disable()
+    while exit_to_user_mode_work():
+        exit_to_user_mode_loop()
+    arch_exit_to_user_mode_prepare()
+'''),
+    Mutant("page_fault_under_fpregs_lock", "sound_kernel", scope("signal fault"), '''
+def copy_fpstate_to_sigframe() -> None:
+    """The page is faulted in before the lock is given up."""
+    fpregs_lock()
+    if current.need_fpu_load:
+        fpregs_restore_userregs()
+    if happens("fault"):
+        fault_in_user_page()
+    xsave_to_user_sigframe()
+    fpregs_unlock()
+'''),
+    Mutant("fpregs_unlock_with_interrupts_off", "sound_kernel", scope("preempt"), '''
+def try_fixup_enqcmd_gp() -> bool:
+    """fpregs_lock() is not for the early portion of #GP: local_bh_enable() runs softirqs."""
+    if not mm_valid_pasid(current.mm) or (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
+        return False
+    fpregs_lock()
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    fpregs_unlock()
+    return True
+''', "early-read"),
+    Mutant("restored_without_a_claim", "preserved", replace(SWITCH, bounds={"softirq": 1}), '''
+def exc_general_protection() -> None:
+    """Whoever lost the registers before loads them, but does not say that they are there."""
+    local_irq_enable()
+    if not mm_valid_pasid(current.mm) or (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
+        gp_user_force_sig_segv()
+        return
+    fpregs_lock()
+    if current.need_fpu_load:
+        restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
+        current.need_fpu_load = False
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    fpregs_unlock()
+'''),
+    Mutant("random_driver_does_not_ask", "preserved", scope("preempt clone hardirq", tasks=2), '''
+def kernel_fpu_begin() -> None:
+    """kernel_clone() and release_task() get here through the random driver: the registers are lost."""
+    preempt_disable()
+    this_cpu.in_kernel_fpu = True
+    if not is_kthread(current):
+        current.need_fpu_load = True
+    __cpu_invalidate_fpregs_state()
+    use_kernel_fpu()
 '''),
     Mutant("early_without_valid_bit", "served", SWITCH, '''
 def try_fixup_enqcmd_gp() -> bool:

@@ -33,6 +33,11 @@ EVENTS: dict[str, str] = {
 """Every event and what it is."""
 
 MOST_COUNTED = 255  # each count left is a state of its own
+NOT_COUNTED = {
+    "ipi": "what a design has sent must arrive; count what makes it send, bind say",
+    "migrate": "a task that was switched out goes on somewhere; count preempt instead",
+}
+"""Events of which there are any number or none, and why."""
 DEFAULT_EVENTS = frozenset({"preempt", "migrate", "softirq", "ipi", "exec", "exit", "bind", "unbind", "device"})
 LIMITS = {"cpus": (1, 3), "tasks": (1, 3), "mms": (1, 3), "pasids": (1, 3)}
 
@@ -59,7 +64,10 @@ class Scope:
                 raise PasidlabError(f"unknown event '{name}'", hint=nearest(name, EVENTS))
 
     def with_events(self, words: Iterable[str]) -> Scope:
-        """Events as the command line gives them: ``a,b`` means just these, ``+a`` and ``-a`` change the set, ``a:1`` bounds, ``all``."""
+        """Events as the command line gives them: ``a,b`` means just these, ``+a`` and ``-a`` change the set, ``a:1`` bounds, ``all``.
+
+        ``all:1`` bounds all events but those of NOT_COUNTED.
+        """
         words = [word.strip() for word in words if word.strip()]
         if not words:
             raise PasidlabError("--events names no event", hint=f"known: {', '.join(EVENTS)}, all")
@@ -72,12 +80,14 @@ class Scope:
             sign, name, count = match.groups()
             if name not in EVENTS and name != "all":
                 raise PasidlabError(f"unknown event '{name}'", hint=nearest(name, [*EVENTS, "all"]))
+            if count is not None and name in NOT_COUNTED:
+                raise PasidlabError(f"'{name}' cannot be counted: {NOT_COUNTED[name]}", hint=f"without a count: {name}")
             chosen = set(EVENTS) if name == "all" else {name}
             events = events - chosen if sign == "-" else events | chosen
             if count is not None:
                 if int(count) > MOST_COUNTED:
                     raise PasidlabError(f"{name}:{count} is more than {MOST_COUNTED}", hint=f"without a count {name} may happen for ever")
-                bounds |= dict.fromkeys(chosen, int(count))
+                bounds |= dict.fromkeys(chosen - NOT_COUNTED.keys(), int(count))
         return replace(self, events=frozenset(events), bounds=bounds)
 
     def compiler_bounds(self) -> Bounds:
@@ -107,6 +117,7 @@ DEFAULT_PARTS: dict[str, Scope] = {
     "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
     "bind": _part(2, 1, "preempt softirq ipi bind"),
     "family": _part(2, 2, "preempt fork clone exit"),
+    "bonds": _part(2, 2, "ipi fork bind unbind exit"),
     "others": _part(2, 1, "preempt ipi ptrace kthread"),
 }
 """What is explored when no scope is given: two CPUs each time, every event in at least one part, each part to its end."""

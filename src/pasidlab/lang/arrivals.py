@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.lang.declare import Range, base, event, instruction, maybe, require, rule
+from pasidlab.lang.declare import Range, base, happens, instruction, require, rule
 
 # ruff: noqa: F821 - names of the model this is compiled with
 # mypy: disable-error-code="name-defined, misc"
@@ -58,7 +58,7 @@ def arrive_hardirq() -> None:
     this_cpu.irqs_off = True
 
 
-@rule(event="ipi")
+@rule(follows="ipi")
 def arrive_ipi() -> None:
     """An inter-processor interrupt that another CPU has sent."""
     require(this_cpu.ipi_pending and not this_cpu.irqs_off and this_cpu.hardirq_pc == 0)
@@ -71,7 +71,7 @@ def arrive_ipi() -> None:
 def return_from_hardirq() -> None:
     """irq_exit_rcu(), then the interrupted context; softirqs run first when user mode was interrupted."""
     if current is not None and this_cpu.softirq_pc == 0 and current.pc == EXIT_TO_USER:
-        if event("softirq") and maybe():
+        if happens("softirq"):
             start_softirq()
         else:
             this_cpu.irqs_off = True

@@ -56,13 +56,17 @@ def singleton(cls: type[T]) -> T:
     return cls()
 
 
-def rule(*, event: str = "") -> Callable[[F], F]:
-    """A guarded atomic step, taken for every value of its parameters; ``require`` is the guard."""
+def rule(*, event: str = "", follows: str = "") -> Callable[[F], F]:
+    """A guarded atomic step, taken for every value of its parameters; ``require`` is the guard.
+
+    ``event``: the step is an occurrence of this event, and counts where the scope limits how many there are. ``follows``: the step
+    exists where the event does, but an earlier occurrence has made it due, so that no limit holds it up.
+    """
     return lambda function: function
 
 
-def user(*, event: str = "") -> Callable[[F], F]:
-    """One instruction that ``current`` may execute in user mode."""
+def user(*, event: str = "", follows: str = "") -> Callable[[F], F]:
+    """One instruction that ``current`` may execute in user mode; ``event`` and ``follows`` as for a rule."""
     return lambda function: function
 
 
@@ -161,6 +165,11 @@ def index(element: object) -> int:
 
 def event(name: str) -> bool:
     """Whether the scope includes this event; a constant to the checker."""
+    return False
+
+
+def happens(name: str) -> bool:
+    """Whether the event occurs here. The checker tries both, as often as the scope's limit allows. Outside the checker false."""
     return False
 
 

@@ -23,7 +23,7 @@ from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.types import Domain, Field, Int
+from pasidlab.lang.types import Domain, Int
 
 IN_USER_MODE = "%user"  # set by the guard of what user mode executes
 ARRIVALS = Path(__file__).with_name("arrivals.py")
@@ -144,6 +144,8 @@ class Lowering:
     def _flattened(self, entry: Entry) -> Code:
         inliner = _SleepingInliner(self._lookup)
         dst = "%truth" if entry.role in PREDICATES else None
+        if entry.role in ("rule", "user"):
+            inliner.code += self._limit(entry.options.get("event", ""))
         inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
         if dst:
             inliner.emit("return", dst, site=LANGUAGE)
@@ -265,17 +267,14 @@ class Lowering:
             guard += [_at("not", IN_USER_MODE, "%pc"), _at("require", IN_USER_MODE)]
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
-        guard += self._limit(entry.options.get("event", ""))
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
         return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu)
 
     def _limit(self, event: str) -> Code:
         """Counts down how often a bounded event may still happen."""
-        limit = self.names.bounds.limits.get(event)
-        if limit is None:
+        left = self.names.limits.get(event)
+        if left is None:
             return []
-        left = Field("Events", event, Int(0, limit), 1, limit)
-        self.fields[left.path] = left
         return [
             _at("load", "%left", left.path, 1), _at("require", "%left"), _at("sub", "%less", "%left", 1),
             _at("store", left.path, 1, "%less"),

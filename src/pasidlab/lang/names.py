@@ -89,6 +89,9 @@ class Names:
                 if isinstance(inherited, ast.Name) and inherited.id in namespace.bases:
                     self._add_fields(namespace.bases[inherited.id], struct.name)
             self._add_fields(struct, struct.name)
+        self.limits = {event: Field("Events", event, Int(0, most), 1, most) for event, most in bounds.limits.items()}
+        """How often each limited event may still happen: part of the state."""
+        self.fields |= {left.path: left for left in self.limits.values()}
 
     def _add_fields(self, struct: SourceStruct, name: str) -> None:
         for item in struct.node.body:

@@ -74,6 +74,22 @@ def _event(x: Expressions, node: ast.Call) -> Value:
     return int(x.names.event(_text(x, node, 0), x.at(node))), BOOL
 
 
+def _happens(x: Expressions, node: ast.Call) -> Value:
+    name = _text(x, node, 0)
+    if not x.names.event(name, x.at(node)):
+        return 0, BOOL
+    at, dst, left = x.at(node), x.builder.temp(BOOL), x.names.limits.get(name)
+    if left is None:
+        x.builder.emit("choose", dst, 0, 1, at=at)
+        return dst, BOOL
+    x.builder.emit("load", count := x.builder.temp(left.domain), left.path, 1, at=at)
+    x.builder.emit("ne", some := x.builder.temp(BOOL), count, 0, at=at)
+    x.builder.emit("choose", dst, 0, some, at=at)
+    x.builder.emit("sub", less := x.builder.temp(left.domain), count, dst, at=at)
+    x.builder.emit("store", left.path, 1, less, at=at)
+    return dst, BOOL
+
+
 def _require(x: Expressions, node: ast.Call) -> Value:
     x.builder.emit("require", x.expression(node.args[0])[0], at=x.at(node))
     return NOTHING
@@ -181,8 +197,8 @@ def _pause(x: Expressions, node: ast.Call) -> Value:
 # name: (compile, fewest arguments, most arguments)
 PRIMITIVES: dict[str, tuple[Callable[[Expressions, ast.Call], Value], int, int]] = {
     "choose": (_choose, 2, 2), "maybe": (_maybe, 0, 0), "pick": (_pick, 1, 1), "at": (_at, 2, 2), "index": (_index, 1, 1),
-    "event": (_event, 1, 1), "require": (_require, 1, 1), "wait_until": (_wait_until, 1, 2), "check": (_check, 2, 3),
-    "crash": (_crash, 1, 1),
+    "event": (_event, 1, 1), "happens": (_happens, 1, 1), "require": (_require, 1, 1), "wait_until": (_wait_until, 1, 2),
+    "check": (_check, 2, 3), "crash": (_crash, 1, 1),
     "reached": (_reached, 1, 1), "repeated": (_repeated, 1, 1), "enter": (_enter, 1, 1), "start": (_enter, 2, 2),
     "unreachable": (_unreachable, 0, 0), "pause": (_pause, 0, 0), "sleeping": (_sleeping, 1, 1), "take": (_take, 1, 1),
     "release": (_release, 1, 1),

@@ -31,7 +31,7 @@ def entries_of(names: Names) -> list[Entry]:
             if role == "instruction":
                 continue
             texts, options = _written(function, role, decorator)
-            if options.get("event") and not names.event(options["event"], function.position):
+            if not all(names.event(event, function.position) for event in options.values()):
                 continue
             _complete(function, role, texts, names)
             params = tuple((a.arg, names.annotation(a.annotation, function.file)) for a in function.node.args.args if a.annotation)
@@ -74,8 +74,8 @@ def _written(function: SourceFunction, role: str, decorator: ast.expr) -> tuple[
     if not isinstance(decorator, ast.Call):
         return [], {}
     texts, options = [_text(a) for a in decorator.args], {k.arg or "": _text(k.value) for k in decorator.keywords}
-    if None in texts or None in options.values() or not options.keys() <= {"event"}:
-        raise _wrong(function, f"@{role} of {function.name} takes texts in quotes, and event='...'")
+    if None in texts or None in options.values() or not options.keys() <= {"event", "follows"}:
+        raise _wrong(function, f"@{role} of {function.name} takes texts in quotes, and event='...' or follows='...'")
     return [t for t in texts if t is not None], {k: v for k, v in options.items() if v is not None}
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import NULL, enter, entry, instruction, require, unreachable, user, wait_until
+from pasidlab.lang.declare import (
+    NULL,
+    each,
+    enter,
+    entry,
+    instruction,
+    local_irq_disable,
+    local_irq_enable,
+    require,
+    unreachable,
+    user,
+    wait_until,
+)
 from pasidlab.linux.fpu import fpu__drop
 from pasidlab.linux.mm import mmput
+from pasidlab.linux.random import add_device_randomness
 from pasidlab.linux.sva import drop_file, idxd_cdev_release
-from pasidlab.linux.task import TASK_DEAD, Mm
+from pasidlab.linux.task import TASK_DEAD, Mm, Task
 from pasidlab.machine.ambient import current
 
 
@@ -41,6 +54,7 @@ def do_exit() -> None:
     exit_mm()
     exit_files()
     exit_thread()
+    exit_notify()
     do_task_dead()
 
 
@@ -68,8 +82,41 @@ def exit_thread() -> None:
     fpu__drop()
 
 
+def exit_notify() -> None:
+    """exit_notify(): nobody waits for a thread, nor for the child of a parent that ignores SIGCHLD: the task releases itself."""
+    release_task()
+
+
+def release_task() -> None:
+    """release_task(): __exit_signal() feeds the random driver under write_lock_irq(&tasklist_lock)."""
+    local_irq_disable()
+    add_device_randomness()
+    local_irq_enable()
+
+
+@user(follows="exit")
+def wait_for_child() -> None:
+    """wait4(2) where some task is dead. (Which one, and that it is there only once, makes no difference to what is modelled.)"""
+    require(not current.at_enqcmd and somebody_is_dead())
+    enter(sys_wait4)
+
+
+def somebody_is_dead() -> bool:
+    """There may be a child to reap."""
+    for task in each(Task):
+        if task.state == TASK_DEAD and not task.on_cpu:
+            return True
+    return False
+
+
+@entry("syscall")
+def sys_wait4() -> None:
+    """wait_task_zombie()."""
+    release_task()
+
+
 def do_task_dead() -> None:
-    """do_task_dead(): the last __schedule() of this task."""
+    """do_task_dead(): the last __schedule() of this task. It saves the registers once more: fpu__drop() left TIF_NEED_FPU_LOAD clear."""
     current.state = TASK_DEAD
     wait_until(False)
     unreachable()

@@ -17,7 +17,7 @@ from pasidlab.lang.declare import (
     preempt_enable,
     reached,
 )
-from pasidlab.linux.locks import is_kthread, warn_on_once
+from pasidlab.linux.locks import is_kthread, lockdep_assert_irqs_enabled, warn_on_once
 from pasidlab.machine.ambient import current, this_cpu
 from pasidlab.machine.cpu import INIT, KERNEL_DATA, XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, xrstors, xsaves
 
@@ -32,7 +32,8 @@ def fpregs_lock() -> None:
 
 
 def fpregs_unlock() -> None:
-    """Undoes fpregs_lock()."""
+    """Undoes fpregs_lock(). __local_bh_enable_ip(): not with interrupts off, softirqs may run here."""
+    lockdep_assert_irqs_enabled()
     local_bh_enable()
 
 
@@ -215,11 +216,16 @@ def fpu__drop() -> None:
     preempt_enable()
 
 
+def xfeatures_mask_supervisor() -> int:
+    """xfeatures_mask_supervisor(): the supervisor components of this machine. PASID is there, or there were no ENQCMD."""
+    return XFEATURE_MASK_PASID
+
+
 def fpu__clear_user_states() -> None:
     """User components to INIT, PASID kept; for a signal handler, and after a failed restore."""
     fpregs_lock()
-    if not fpregs_state_valid(current, this_cpu):
-        restore_fpregs_from_fpstate(current, XFEATURE_MASK_PASID)
+    if xfeatures_mask_supervisor() != 0 and not fpregs_state_valid(current, this_cpu):
+        restore_fpregs_from_fpstate(current, xfeatures_mask_supervisor())
     init_user_regs()
     fpregs_mark_activate()
     fpregs_unlock()

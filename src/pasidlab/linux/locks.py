@@ -48,6 +48,19 @@ def lockdep_assert_irqs_disabled() -> None:
     check("sound_kernel", this_cpu.irqs_off, "lockdep_assert_irqs_disabled() fails")
 
 
+def lockdep_assert_irqs_enabled() -> None:
+    """lockdep_assert_irqs_enabled()."""
+    reached("sound_kernel")
+    check("sound_kernel", not this_cpu.irqs_off, "lockdep_assert_irqs_enabled() fails")
+
+
+def might_sleep() -> None:
+    """might_sleep(): __might_resched() complains where in_atomic() or irqs_disabled()."""
+    check("sound_kernel", not this_cpu.irqs_off, "sleeps in atomic context: interrupts disabled")
+    check("sound_kernel", this_cpu.preempt_count == 0, "sleeps in atomic context: preemption disabled")
+    check("sound_kernel", this_cpu.softirq_count == 0, "sleeps in atomic context: BH disabled")
+
+
 def is_kthread(task: Task | None) -> bool:
     """task->flags & (PF_KTHREAD | PF_USER_WORKER). The idle task, and a kernel thread running in its place, is no Task here."""
     return task is None

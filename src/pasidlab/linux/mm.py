@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import each, instruction, pick, require
+from pasidlab.linux.locks import might_sleep
 from pasidlab.linux.task import Mm
 from pasidlab.machine.iommu import intel_pasid_tear_down_entry, iommu_free_global_pasid, pasid_entry
 
@@ -50,6 +51,7 @@ def atomic_dec_and_test_mm_users(mm: Mm) -> bool:
 
 def mmput(mm: Mm) -> None:
     """mmput(): the last user runs exit_mmap(), which calls the notifiers' release, and drops its reference."""
+    might_sleep()
     if atomic_dec_and_test_mm_users(mm):
         mm.portal = False
         intel_mm_release(mm)

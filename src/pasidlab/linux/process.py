@@ -21,6 +21,7 @@ from pasidlab.lang.declare import (
 from pasidlab.linux.exit import deactivate_mm, do_exit
 from pasidlab.linux.fpu import fpu_clone, fpu_flush_thread
 from pasidlab.linux.mm import mm_init, mmget, mmput
+from pasidlab.linux.random import add_latent_entropy
 from pasidlab.linux.sva import idxd_cdev_release, uninstall_file
 from pasidlab.linux.task import TASK_DEAD, TASK_RUNNING, Mm, Task
 from pasidlab.machine.ambient import current, this_cpu
@@ -58,28 +59,45 @@ def is_last_thread() -> bool:
 @entry("syscall")
 def sys_fork() -> None:
     """A new process with a copy of the address space."""
-    child = alloc_task()
-    if child is None:
-        return
-    mm = dup_mm()
-    if mm is None:
-        release(child)
-        return
-    copy_process(child)
-    child.mm = mm
-    wake_up_new_task(child)
+    kernel_clone(copy_to_new_process())
 
 
 @entry("syscall")
 def sys_clone() -> None:
-    """A new thread of the same process: copy_mm() with CLONE_VM."""
+    """A new thread of the same process."""
+    kernel_clone(copy_to_new_thread())
+
+
+def kernel_clone(child: Task | None) -> None:
+    """kernel_clone() once copy_process() is done, also where it has failed."""
+    add_latent_entropy()
+    if child is not None:
+        wake_up_new_task(child)
+
+
+def copy_to_new_process() -> Task | None:
+    """copy_process() without CLONE_VM."""
     child = alloc_task()
     if child is None:
-        return
+        return None
+    mm = dup_mm()
+    if mm is None:
+        release(child)
+        return None
+    copy_process(child)
+    child.mm = mm
+    return child
+
+
+def copy_to_new_thread() -> Task | None:
+    """copy_process() with CLONE_VM."""
+    child = alloc_task()
+    if child is None:
+        return None
     copy_process(child)
     mmget(current.mm)
     child.mm = current.mm
-    wake_up_new_task(child)
+    return child
 
 
 def dup_mm() -> Mm | None:

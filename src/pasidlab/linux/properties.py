@@ -76,22 +76,38 @@ def number_left_behind(mm: Mm) -> bool:
     return True
 
 
-@never("no_leak", "nobody uses an address space any more, but its table entry is still there")
+@never("no_leak", "nobody runs in an address space any more, but its table entry is still there")
 def entry_left_behind(entry: PasidEntry) -> bool:
-    """The IOMMU would translate through the page tables of nobody."""
-    return entry.present and not somebody_in_kernel() and not somebody_uses(entry.mm)
+    """The IOMMU would translate through the page tables of nobody, be the device still open on their behalf."""
+    return entry.present and not somebody_in_kernel() and not somebody_runs_in(entry.mm)
+
+
+@never("no_leak", "a PASID is taken, but no address space has it")
+def number_without_owner(entry: PasidEntry) -> bool:
+    """Nobody can give the number back any more."""
+    if not entry.allocated or somebody_in_kernel():
+        return False
+    for mm in each(Mm):
+        if mm.pasid == pasid_number(entry):
+            return False
+    return True
 
 
 def somebody_uses(mm: Mm | None) -> bool:
-    """A task runs in it, a kernel thread has borrowed it, or a device is open on its behalf: whatever its counters say."""
+    """Somebody runs in it, or a device is open on its behalf: whatever its counters say."""
+    for file in each(File):
+        if file.mm is mm:
+            return True
+    return somebody_runs_in(mm)
+
+
+def somebody_runs_in(mm: Mm | None) -> bool:
+    """A task does, or a kernel thread that has borrowed it: its page tables are there."""
     for task in each(Task):
         if task.mm is mm:
             return True
     for cpu in each(Cpu):
         if cpu.kthread_mm is mm:
-            return True
-    for file in each(File):
-        if file.mm is mm:
             return True
     return False
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, choose, enter, entry, event, instruction, maybe, pause, require, user
+from pasidlab.lang.declare import check, choose, enter, entry, happens, instruction, maybe, pause, require, user
 from pasidlab.linux.exit import do_exit
 from pasidlab.linux.fpu import (
+    __cpu_invalidate_fpregs_state,
     __fpu_invalidate_fpregs_state,
-    fpregs_deactivate,
     fpregs_lock,
     fpregs_mark_activate,
     fpregs_restore_userregs,
     fpregs_unlock,
     fpu__clear_user_states,
     restore_fpregs_from_fpstate,
+    xfeatures_mask_supervisor,
 )
+from pasidlab.linux.locks import might_sleep
 from pasidlab.linux.task import Task
 from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import INIT, USER_DATA, XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, xsaves
+from pasidlab.machine.cpu import INIT, USER_DATA, XFEATURE_MASK_FPSTATE, xsaves
 
 FAST_PATH = 0
 SLOW_PATH = 1
 
 
 def arch_do_signal_or_restart() -> None:
-    """handle_signal(): the frame is written, then the handler starts with user components in INIT."""
+    """handle_signal(): the frame is written, then the handler starts with user components in INIT. get_signal() may sleep."""
+    might_sleep()
     copy_fpstate_to_sigframe()
     push_frame()
     fpu__clear_user_states()
@@ -44,7 +47,7 @@ def copy_fpstate_to_sigframe() -> None:
         fpregs_lock()
         if current.need_fpu_load:
             fpregs_restore_userregs()
-        if event("fault") and maybe():
+        if happens("fault"):
             fpregs_unlock()
             fault_in_user_page()
         else:
@@ -62,10 +65,11 @@ def xsave_to_user_sigframe() -> None:
 
 def fault_in_user_page() -> None:
     """A page of user memory is faulted in: sleeps."""
+    might_sleep()
     pause()
 
 
-@user(event="signal")
+@user(follows="signal")
 def rt_sigreturn() -> None:
     """The handler returns."""
     require(current.in_handler and not current.at_enqcmd)
@@ -105,7 +109,7 @@ def lose_frame() -> None:
 
 def force_sig_segv() -> None:
     """force_sig(SIGSEGV): its handler is next if the task has one and does not block the signal; else the task dies of it."""
-    if event("signal") and not current.in_handler and maybe():
+    if not current.in_handler and happens("signal"):
         arch_do_signal_or_restart()
     else:
         do_exit()
@@ -118,14 +122,14 @@ def restore_fpregs_from_user() -> bool:
         outcome = xrstor_from_user_sigframe()
         if outcome != RESTORED:
             if current.need_fpu_load:
-                fpregs_deactivate(current)
+                __cpu_invalidate_fpregs_state()
             fpregs_unlock()
             if outcome == BAD_FRAME:
                 return False
             fault_in_user_page()
         else:
-            if current.need_fpu_load:
-                restore_fpregs_from_fpstate(current, XFEATURE_MASK_PASID)
+            if current.need_fpu_load and xfeatures_mask_supervisor() != 0:
+                restore_fpregs_from_fpstate(current, xfeatures_mask_supervisor())
             fpregs_mark_activate()
             fpregs_unlock()
             return True
@@ -139,7 +143,7 @@ PAGE_FAULT = 2
 @instruction
 def xrstor_from_user_sigframe() -> int:
     """XRSTOR from user memory: a fault may have changed the registers already (SDM vol. 2, XRSTOR)."""
-    outcome = choose(RESTORED, PAGE_FAULT) if event("fault") else RESTORED
+    outcome = choose(BAD_FRAME, PAGE_FAULT) if happens("fault") else RESTORED
     if outcome == RESTORED:
         this_cpu.user_regs = current.frame_user
     elif maybe():
@@ -151,12 +155,14 @@ def restore_slow_path() -> bool:
     """The ia32 frame: state goes through the kernel's image."""
     fpregs_lock()
     if not current.need_fpu_load:
-        xsaves(current, XFEATURE_MASK_FPSTATE)
+        if xfeatures_mask_supervisor() != 0:
+            xsaves(current, XFEATURE_MASK_FPSTATE)
         current.need_fpu_load = True
     __fpu_invalidate_fpregs_state(current)
-    fpregs_deactivate(current)
+    __cpu_invalidate_fpregs_state()
     fpregs_unlock()
-    if event("fault") and maybe():
+    might_sleep()
+    if happens("fault"):
         return False
     copy_uabi_to_xstate(current, current.frame_user)
     fpregs_lock()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, entry, event, exit_to_user, local_irq_disable, local_irq_enable, maybe, reached
+from pasidlab.lang.declare import check, entry, event, exit_to_user, happens, local_irq_disable, local_irq_enable, maybe, reached
 from pasidlab.linux.fpu import fpregs_assert_state_consistent, switch_fpu_return
 from pasidlab.linux.signal import arch_do_signal_or_restart, force_sig_segv
 from pasidlab.linux.task import Mm
-from pasidlab.machine.ambient import current
+from pasidlab.machine.ambient import current, this_cpu
 
 
 def mm_valid_pasid(mm: Mm) -> bool:
@@ -37,6 +37,8 @@ def gp_user_force_sig_segv() -> None:
 @exit_to_user
 def exit_to_user_mode_prepare() -> None:
     """exit_to_user_mode_prepare(): pending work with interrupts on, then, interrupts off, the last restore."""
+    if this_cpu.irqs_off and need_resched():
+        local_irq_enable()
     local_irq_disable()
     while exit_to_user_mode_work():
         local_irq_enable()
@@ -45,11 +47,19 @@ def exit_to_user_mode_prepare() -> None:
     arch_exit_to_user_mode_prepare()
 
 
+def need_resched() -> bool:
+    """ti_work & _TIF_NEED_RESCHED: the first round of exit_to_user_mode_loop() enables interrupts, and schedule() comes there.
+
+    That schedule() is the rule ``preempt``, which is what a limit counts. Where interrupts are on, it can come without being asked for.
+    """
+    return event("preempt") and maybe()
+
+
 def exit_to_user_mode_work() -> bool:
-    """ti_work & EXIT_TO_USER_MODE_WORK: a signal or task_work is pending. (Rescheduling is preemption before interrupts go off.)"""
+    """ti_work & EXIT_TO_USER_MODE_WORK but for _TIF_NEED_RESCHED: a signal or task_work is pending."""
     if current.pasid_work:
         return True
-    return event("signal") and not current.in_handler and maybe()
+    return not current.in_handler and happens("signal")
 
 
 def exit_to_user_mode_loop() -> None:

@@ -15,7 +15,7 @@ from pasidlab.lang.declare import (
     Range,
     check,
     enter,
-    event,
+    happens,
     instruction,
     reached,
     repeated,
@@ -137,7 +137,7 @@ def enqcmd() -> None:
     reached("isolated")
     if current.mm.portal and pasid_in_table(pasid) != 0:
         check("isolated", pasid_entry_maps(pasid, current.mm), "ENQCMD was accepted with a PASID the IOMMU does not map to this process")
-        if event("device"):
+        if happens("device"):
             submit_work(pasid)
 
 

@@ -13,7 +13,7 @@ def submit_work(pasid: int) -> None:
     entry.in_flight = True
 
 
-@rule(event="device")
+@rule(follows="device")
 def device_access(entry: PasidEntry) -> None:
     """A descriptor in flight reads or writes memory: the translation is cached, or a page request is sent."""
     require(entry.in_flight)
@@ -22,21 +22,21 @@ def device_access(entry: PasidEntry) -> None:
     entry.cached = True
 
 
-@rule(event="device")
+@rule(follows="device")
 def device_page_request(entry: PasidEntry) -> None:
     """A descriptor in flight meets a page that is not present (PRS)."""
     require(entry.in_flight and entry.present and not entry.page_request)
     entry.page_request = True
 
 
-@rule(event="device")
+@rule(follows="device")
 def prq_event_thread(entry: PasidEntry) -> None:
     """v6.12 drivers/iommu/intel/prq.c: the request is answered, valid or not."""
     require(entry.page_request)
     entry.page_request = False
 
 
-@rule(event="device")
+@rule(follows="device")
 def device_complete(entry: PasidEntry) -> None:
     """The last descriptor of this PASID writes its completion record."""
     require(entry.in_flight and not entry.page_request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.linux.fpu import fpregs_deactivate, fpregs_lock, fpregs_mark_activate, fpregs_unlock, restore_fpregs_from_fpstate
+from pasidlab.linux.fpu import __cpu_invalidate_fpregs_state, fpregs_lock, fpregs_mark_activate, fpregs_unlock, restore_fpregs_from_fpstate
 from pasidlab.linux.signal import BAD_FRAME, RESTORED, fault_in_user_page, xrstor_from_user_sigframe
 from pasidlab.machine.ambient import current
 from pasidlab.machine.cpu import XFEATURE_MASK_PASID
@@ -33,7 +33,7 @@ def fixed_restore_fpregs_from_user() -> bool:
         outcome = xrstor_from_user_sigframe()
         if outcome != RESTORED:
             if current.need_fpu_load:
-                fpregs_deactivate(current)
+                __cpu_invalidate_fpregs_state()
             fpregs_unlock()
             if outcome == BAD_FRAME:
                 return False

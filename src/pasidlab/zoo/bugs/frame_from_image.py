@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, event, instruction, maybe
+from pasidlab.lang.declare import check, happens, instruction
 from pasidlab.linux.fpu import fpregs_lock, fpregs_restore_userregs, fpregs_unlock, save_fpregs_to_fpstate
 from pasidlab.linux.signal import fault_in_user_page, xsave_to_user_sigframe
 from pasidlab.machine.ambient import current
@@ -13,7 +13,7 @@ def copy_fpstate_to_sigframe() -> None:
     fpregs_lock()
     if current.need_fpu_load:
         fpregs_restore_userregs()
-    if event("fault") and maybe():
+    if happens("fault"):
         save_fpregs_to_fpstate(current)
         copy_image_to_frame()
         fpregs_unlock()
@@ -29,7 +29,7 @@ def fixed_copy_fpstate_to_sigframe() -> None:
         fpregs_lock()
         if current.need_fpu_load:
             fpregs_restore_userregs()
-        if event("fault") and maybe():
+        if happens("fault"):
             fpregs_unlock()
             fault_in_user_page()
         else:

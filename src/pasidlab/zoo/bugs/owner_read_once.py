@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import event, maybe
+from pasidlab.lang.declare import happens
 from pasidlab.linux.fpu import fpregs_lock, fpregs_mark_activate, fpregs_unlock, restore_fpregs_from_fpstate
 from pasidlab.linux.signal import fault_in_user_page, xsave_to_user_sigframe
 from pasidlab.machine.ambient import current, this_cpu
@@ -18,7 +18,7 @@ def copy_fpstate_to_sigframe() -> None:
             if not (owner is current and current.last_cpu is this_cpu):
                 restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
             fpregs_mark_activate()
-        if event("fault") and maybe():
+        if happens("fault"):
             fpregs_unlock()
             fault_in_user_page()
         else:
@@ -35,7 +35,7 @@ def fixed_copy_fpstate_to_sigframe() -> None:
             if not (this_cpu.fpregs_owner is current and current.last_cpu is this_cpu):
                 restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
             fpregs_mark_activate()
-        if event("fault") and maybe():
+        if happens("fault"):
             fpregs_unlock()
             fault_in_user_page()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import event, maybe
+from pasidlab.lang.declare import happens
 from pasidlab.linux.fpu import (
     __fpu_invalidate_fpregs_state,
     fpregs_deactivate,
@@ -37,7 +37,7 @@ def finish_slow_path() -> bool:
     __fpu_invalidate_fpregs_state(current)
     fpregs_deactivate(current)
     fpregs_unlock()
-    if event("fault") and maybe():
+    if happens("fault"):
         return False
     copy_uabi_to_xstate(current, current.frame_user)
     fpregs_lock()
