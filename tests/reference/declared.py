@@ -14,11 +14,12 @@ from reference.values import Domain, Mask, NoMeaning, Number, Reference, Struct
 
 @dataclass(frozen=True)
 class Role:
-    """A decorator: its name, its texts, its event."""
+    """A decorator: its name, its texts, the event it is an occurrence of, and the one it needs."""
 
     name: str
     texts: tuple[str, ...] = ()
     event: str = ""
+    follows: str = ""
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Declared:
             return Role(ast.unparse(node))
         texts = tuple(ast.literal_eval(a) for a in node.args)
         options = {k.arg: ast.literal_eval(k.value) for k in node.keywords}
-        return Role(ast.unparse(node.func), texts, options.get("event", ""))
+        return Role(ast.unparse(node.func), texts, options.get("event", ""), options.get("follows", ""))
 
     def _take_class(self, node: ast.ClassDef) -> None:
         decorators = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]

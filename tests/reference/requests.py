@@ -299,6 +299,42 @@ class Sleeping(Free):
 
 
 @dataclass(frozen=True)
+class Happens(Request):
+    """Whether an event occurs here, as often as its limit allows. ``possible``: it is in the scope."""
+
+    name: str
+    possible: bool
+
+    def counts(self, run: Run) -> bool:
+        return self.name in run.world.scope.limits
+
+    def answers(self, run: Run) -> list[Any]:
+        left = not self.counts(run) or run.memory[run.world.offsets["Events", self.name]]
+        return [False, True] if self.possible and left else [False]
+
+
+@dataclass(frozen=True)
+class Occurs(Free):
+    """The event occurs: one less is left."""
+
+    name: str
+
+    def answers(self, run: Run) -> list[Any]:
+        if self.name in run.world.scope.limits:
+            run.memory[run.world.offsets["Events", self.name]] -= 1
+        return [None]
+
+
+@dataclass(frozen=True)
+class Crash(Free):
+    """The kernel ends here."""
+
+    def answers(self, run: Run) -> list[Any]:
+        run.fail("sound_kernel")
+        return []
+
+
+@dataclass(frozen=True)
 class Loop(Free):
     """One more round of a loop."""
 

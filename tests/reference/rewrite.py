@@ -308,6 +308,15 @@ class Rewriter:
     def _call_maybe(self, node: ast.Call) -> ast.expr:
         return self.temporary(_stop("Choose", ast.Constant((False, True))))
 
+    def _call_happens(self, node: ast.Call) -> ast.expr:
+        possible = ast.Call(_name("event", ast.Load()), [node.args[0]], [])
+        answer = self.temporary(_stop("Happens", node.args[0], possible))
+        self.out.append(ast.If(answer, [ast.Expr(_stop("Occurs", node.args[0]))], []))
+        return answer
+
+    def _call_crash(self, node: ast.Call) -> ast.expr:
+        return self.temporary(_stop("Crash"))
+
     def _call_repeated(self, node: ast.Call) -> ast.expr:
         return self.temporary(_stop("Reached", node.args[0], ast.Constant(True)))
 

@@ -103,8 +103,8 @@ class World:
         """Functions with that role whose event is in the scope, in order of their source."""
         found = []
         for function in self.declared.functions.values():
-            events = [r.event for r in function.roles if r.name == role]
-            if events and (not events[0] or events[0] in self.scope.events):
+            roles = [r for r in function.roles if r.name == role]
+            if roles and {roles[0].event, roles[0].follows} - {""} <= self.scope.events:
                 found.append(function)
         return found
 
