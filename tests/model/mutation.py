@@ -1,0 +1,188 @@
+"""The mutation score of the kernel model: ``python tests/model/mutation.py`` checks every mutant that ``mutation.json`` does not know.
+
+Hours of one core. What is known is kept, so it can be stopped at any time; the order is random, so that a part of the way is a fair
+sample. A mutant is caught by a property that the design keeps in the same part without it. The smallest parts come first. Survivors get
+a reason by hand: why the change makes no difference, or why it is out of scope.
+
+    python tests/model/mutation.py              go on
+    python tests/model/mutation.py WORD ...     once more those whose name has one of the words
+    python tests/model/mutation.py --score      the numbers
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from unittest.mock import patch
+
+from mutations import Mutation, mutations
+
+from pasidlab.check.api import check
+from pasidlab.check.findings import NAMES
+from pasidlab.check.model import design_model
+from pasidlab.check.result import Budget
+from pasidlab.check.scope import DEFAULT_PARTS, Scope
+from pasidlab.designs import BUILT_IN
+from pasidlab.errors import PasidlabError
+from pasidlab.lang import source
+from pasidlab.lang.ir import Action, Model
+
+TABLE = Path(__file__).with_name("mutation.json")
+OPEN = "not tried in the large parts yet"
+UNEXPLAINED = "unexplained"
+SEED = 2021
+
+
+def scope(events: str, *, cpus: int = 1, tasks: int = 1, mms: int = 1) -> Scope:
+    return Scope(cpus=cpus, tasks=tasks, mms=mms, pasids=mms, events=frozenset(events.split()))
+
+
+SMALL = {
+    "interrupts": scope("preempt softirq hardirq idle"),
+    "kvm": scope("preempt migrate kvm", cpus=2),
+    "signals": scope("preempt signal fault"),
+    "bind": scope("preempt ipi bind unbind exec exit device", mms=2),
+    "moving": scope("preempt migrate softirq signal fault", cpus=2),
+    "tracer": scope("preempt ptrace kthread", tasks=2),
+    "threads": scope("preempt clone exit", tasks=2),
+    "kin": scope("fork unbind exit", tasks=2, mms=2),
+    "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
+}
+"""Parts that take a second or two."""
+PARTS = {**SMALL, **DEFAULT_PARTS}
+TRIALS = [
+    *(("early-read", part) for part in SMALL),
+    ("late-locked", "interrupts"), ("late-locked", "moving"), ("task-work", "signals"), ("task-work", "bind"),
+    ("eager-ipi", "bind"), ("eager-ipi", "borrowed"),
+]  # fmt: skip
+LAST_TRIALS = [("early-read", part) for part in DEFAULT_PARTS]
+KEEPS_ALL = "early-read"
+MODEL_ERROR, NOT_COMPILED = "model error", "does not compile"
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What caught a mutant: a property, MODEL_ERROR or NOT_COMPILED, and where."""
+
+    property: str
+    part: str
+    design: str
+
+    def __str__(self) -> str:
+        return f"{self.property}, {self.part}, {self.design}"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A design in a part without a change: its code, the functions in it, the properties it keeps."""
+
+    code: object
+    functions: frozenset[str]
+    kept: frozenset[str]
+
+
+@cache
+def baseline(design: str, part: str) -> Baseline:
+    model = design_model(BUILT_IN[design], PARTS[part])
+    functions = {s.function for action in _actions(model) for i in action.code for s in i.site.chain()}
+    kept = NAMES if design == KEEPS_ALL else [p.name for p in check(design, PARTS[part], jobs=1).properties if p.holds]
+    return Baseline(_code(model), frozenset(functions), frozenset(kept))
+
+
+def _actions(model: Model) -> list[Action]:
+    return [*model.actions, model.init, *(p.action for p in model.predicates)]
+
+
+def _code(model: Model) -> object:
+    return [(action.name, [(i.op, i.args) for i in action.code]) for action in _actions(model)]
+
+
+def caught(mutation: Mutation, design: str, part: str) -> Caught | None:
+    """What catches a mutant of the kernel around a design in a part, if anything does."""
+    known, read, text = baseline(design, part), source.read_text, mutation.text()
+    with patch.object(source, "read_text", lambda path: text if path == mutation.path else read(path)):
+        try:
+            if part in DEFAULT_PARTS and _code(design_model(BUILT_IN[design], PARTS[part])) == known.code:
+                return None
+            first = Budget(after_violation=1) if len(known.kept) == len(NAMES) else None
+            found = check(design, PARTS[part], jobs=1, budget=first)
+        except PasidlabError as error:
+            return Caught(MODEL_ERROR if " after " in str(error) else NOT_COMPILED, part, design)
+    broken = [c.property for c in found.counterexamples if c.property in known.kept]
+    return Caught(broken[0], part, design) if broken else Caught(MODEL_ERROR, part, design) if found.error else None
+
+
+def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | None:
+    """The first trial that catches a mutant. Where its function has no part in the model, there is no trial."""
+    for design, part in trials:
+        if mutation.function in baseline(design, part).functions and (by := caught(mutation, design, part)):
+            return by
+    return None
+
+
+class Table:
+    """What is known of the mutants: those caught and by what, survivors and why."""
+
+    def __init__(self, everything: list[Mutation]) -> None:
+        stored = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
+        self.names = [mutation.name for mutation in everything]
+        self.caught: dict[str, str] = self._present(stored.get("caught", {}))
+        self.survivors: dict[str, str] = self._present(stored.get("survivors", {}))
+
+    def _present(self, found: dict[str, str]) -> dict[str, str]:
+        return {name: found[name] for name in self.names if name in found}
+
+    def knows(self, mutation: Mutation) -> bool:
+        """Whether the mutant was tried."""
+        return mutation.name in self.caught or mutation.name in self.survivors
+
+    def note(self, mutation: Mutation, by: Caught | None, otherwise: str) -> None:
+        """Write down what a trial gave; a survivor keeps the reason it has."""
+        self.caught.pop(mutation.name, None)
+        reason = self.survivors.pop(mutation.name, OPEN)
+        if by:
+            self.caught[mutation.name] = str(by)
+        else:
+            self.survivors[mutation.name] = otherwise if reason in (OPEN, UNEXPLAINED) else reason
+        stored = {"caught": self._present(self.caught), "survivors": self._present(self.survivors)}
+        partial = TABLE.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+        partial.replace(TABLE)
+
+    def score(self) -> str:
+        """How many were caught, by what, and how many survivors have no reason yet."""
+        by = Counter(what.split(", ")[0] for what in self.caught.values())
+        tried, left = len(self.caught) + len(self.survivors), len(self.survivors)
+        open_ones = sum(why in (OPEN, UNEXPLAINED) for why in self.survivors.values())
+        first = f"{tried} of {len(self.names)} mutants tried: {len(self.caught)} caught, {left} not, {open_ones} of these without a reason"
+        return "\n".join([first, *(f"{count:5} {what}" for what, count in by.most_common())])
+
+
+def main(words: list[str]) -> None:
+    everything = mutations()
+    table = Table(everything)
+    order = [] if words == ["--score"] else Random(SEED).sample(everything, len(everything))
+    for mutation in order:
+        if any(word in mutation.name for word in words) if words else not table.knows(mutation):
+            _try(mutation, TRIALS, OPEN, table)
+    for mutation in order:
+        if table.survivors.get(mutation.name) == OPEN:
+            _try(mutation, LAST_TRIALS, UNEXPLAINED, table)
+    print(table.score())
+
+
+def _try(mutation: Mutation, trials: list[tuple[str, str]], otherwise: str, table: Table) -> None:
+    start, by = time.perf_counter(), verdict(mutation, trials)
+    table.note(mutation, by, otherwise)
+    print(f"{time.perf_counter() - start:.0f} s {mutation}: {by or 'survives'}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

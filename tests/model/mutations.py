@@ -1,0 +1,110 @@
+"""Mutants of the kernel and hardware model, made from its source: every statement dropped, every condition negated, one at a time.
+
+What only watches is left alone: ``check``, ``reached`` and the kernel's assertions. Dropping one of those changes no run of the kernel;
+``mutants.py`` shows for each that it fires.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pasidlab.check.model import kernel_files
+from pasidlab.lang.lower import ARRIVALS
+
+LEFT_ALONE = {"properties.py", "contents.py"}  # what is asked, and what is forgotten: no part of the kernel
+WATCHING = {
+    "check", "reached", "repeated", "warn_on_once", "might_sleep", "lockdep_assert_irqs_disabled", "lockdep_assert_irqs_enabled",
+    "fpregs_assert_state_consistent",
+}  # fmt: skip
+GUARDS = {"require", "wait_until"}
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change: ``name`` says where and what, and stays the same while that line does."""
+
+    name: str
+    path: Path
+    function: str
+    number: int  # of its place in the function
+
+    def __str__(self) -> str:
+        return self.name
+
+    def text(self) -> str:
+        """The whole file with the change made."""
+        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        function = next(n for n in _functions(tree) if n.name == self.function)
+        kind, target = list(_places(function))[self.number]
+        (_Drop if kind == "drop" else _Negate)(target).visit(function)
+        return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def mutations() -> list[Mutation]:
+    """All of them, in the order of the sources."""
+    files = [path for path in (ARRIVALS, *kernel_files()) if path.name not in LEFT_ALONE]
+    return [mutation for path in files for mutation in _of_file(path)]
+
+
+def _of_file(path: Path) -> Iterator[Mutation]:
+    seen = Counter[str]()
+    for function in _functions(ast.parse(path.read_text(encoding="utf-8"))):
+        for number, (kind, node) in enumerate(_places(function)):
+            what = f"{path.name}: {function.name}(): {kind} `{_shown(node)}`"
+            seen[what] += 1
+            yield Mutation(what if seen[what] == 1 else f"{what} #{seen[what]}", path, function.name, number)
+
+
+def _functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def _shown(node: ast.AST) -> str:
+    return " ".join(ast.unparse(node).split())[:90]
+
+
+def _places(function: ast.FunctionDef) -> Iterator[tuple[str, ast.AST]]:
+    """Statements to drop and conditions to negate, in the order of the source."""
+    yes_or_no = function.returns is not None and ast.unparse(function.returns) == "bool"
+    for node in ast.walk(function):
+        if isinstance(node, ast.stmt) and node is not function and _does_something(node):
+            yield "drop", node
+        if isinstance(node, ast.If | ast.While | ast.IfExp) and not isinstance(node.test, ast.Constant):
+            yield "negate", node.test
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in GUARDS and not isinstance(node.args[0], ast.Constant):
+            yield "negate", node.args[0]
+        if isinstance(node, ast.BoolOp):
+            for value in node.values:
+                yield "negate", value
+        if isinstance(node, ast.Return) and node.value is not None and yes_or_no:
+            yield "negate", node.value
+
+
+def _does_something(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") not in WATCHING
+    return not isinstance(node, ast.Pass)
+
+
+class _Drop(ast.NodeTransformer):
+    def __init__(self, target: ast.AST) -> None:
+        self.target = target
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if node is self.target:
+            return ast.copy_location(ast.Pass(), node)
+        return super().visit(node)
+
+
+class _Negate(ast.NodeTransformer):
+    def __init__(self, target: ast.AST) -> None:
+        self.target = target
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if node is self.target and isinstance(node, ast.expr):
+            return ast.copy_location(ast.UnaryOp(ast.Not(), node), node)
+        return super().visit(node)

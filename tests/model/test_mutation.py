@@ -1,0 +1,31 @@
+"""The mutation score: up to twenty of the mutants caught are caught again, as recorded (``mutation.py`` tries them all)."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from mutation import SMALL, Table, caught
+from mutations import mutations
+
+SAMPLE, SEED = 20, 7
+EVERYTHING = mutations()
+TABLE = Table(EVERYTHING)
+QUICK = ("interrupts", "kvm", "signals")
+
+
+def sample():
+    quick = {m.name: m for m in EVERYTHING if m.name in TABLE.caught and TABLE.caught[m.name].split(", ")[1] in QUICK}
+    return Random(SEED).sample(sorted(quick.values(), key=str), min(SAMPLE, len(quick)))
+
+
+@pytest.mark.parametrize("mutation", sample(), ids=str)
+def test_it_is_caught_as_recorded(mutation):
+    _, part, design = TABLE.caught[mutation.name].split(", ")
+    assert part in SMALL
+    assert str(caught(mutation, design, part)) == TABLE.caught[mutation.name]
+
+
+def test_mutants_have_names_of_their_own():
+    assert len(set(TABLE.names)) == len(TABLE.names) > 900
+    assert len(sample()) >= 10
