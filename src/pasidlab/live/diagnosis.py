@@ -74,6 +74,10 @@ class Diagnosis:
         """A debugger inside the run asked for ptrace(2), and was refused."""
         self._note("tracer", f"{_name(thread)} {_ONE_TRACER}", thread, ip)
 
+    def distrust_files(self) -> None:
+        """Files may be the program's own to serve: their symbols are not read any more."""
+        self.symbolizer.trusted = False
+
     # The engine's events
 
     def submitted(self, thread: Thread, queue: str, via: str) -> None:

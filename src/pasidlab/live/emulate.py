@@ -71,6 +71,9 @@ class Events(Protocol):
     def second_tracer(self, thread: Thread, ip: int) -> None:
         """A debugger inside the run asked for ptrace(2), and was refused."""
 
+    def distrust_files(self) -> None:
+        """Files may be the program's own to serve: reading one could wait for it."""
+
 
 class Frame:
     """A thread stopped at one of our instructions: its registers."""
@@ -114,14 +117,14 @@ class Emulator:
         cached = self._cache.get(ip)
         source = None
         if cached is not None:
-            source = self._read_known(thread.tid, ip, cached[0], cached[1].source(registers))
+            source = self._read_known(thread, ip, cached[0], cached[1].source(registers))
         if cached is None or source is None:
             code = thread.mm.memory.read(ip, MAX_LENGTH)
             instruction = decode(code)
             if instruction is None:
                 return False
             self._cache[ip] = cached = code[: instruction.length], instruction
-            source = self._read_known(thread.tid, ip, cached[0], instruction.source(registers))
+            source = self._read_known(thread, ip, cached[0], instruction.source(registers))
         instruction = cached[1]
         try:
             self._kinds[instruction.kind](thread, instruction, source, frame)
@@ -132,16 +135,19 @@ class Emulator:
         ptrace.set_registers_at(thread.tid, frame.at)
         return True
 
-    def _read_known(self, tid: int, ip: int, code: bytes, source: int) -> bytes | None:
+    def _read_known(self, thread: Thread, ip: int, code: bytes, source: int) -> bytes | None:
         """One call reads the instruction, to see that it is still the same, and the 64 bytes of its source.
 
         None if the code changed; fewer than 64 bytes where the source faults.
         """
         length = len(code)
+        if thread.mm.served:
+            memory = thread.mm.memory
+            return memory.read(source, 64) if memory.read(ip, length) == code else None
         self._code_iov.base, self._code_iov.length = ip, length
         self._source_iov.base, self._source_iov.length = source, 64
         self._local.length = length + 64
-        count = process_vm_readv(tid, self._local_at, 1, self._remote_at, 2, 0)
+        count = process_vm_readv(thread.tid, self._local_at, 1, self._remote_at, 2, 0)
         if count < length or self._view[:length] != code:
             return None
         return bytes(self._view[length:count])

@@ -132,9 +132,9 @@ class Engine:
         return "" if label in self.queues else "the queue is disabled"
 
     def _memory(self, descriptor: bytes, job: Job, via: str) -> Memory:
-        if not takes_long(descriptor):
+        if not takes_long(descriptor) and not job.mm.served:
             return job.mm.dma
-        if self.borrow and via != "write":
+        if self.borrow and via != "write" and not job.mm.served:
             return BulkMemory(job, self.borrower)
         return SlicedMemory(job, self.loop)
 
@@ -179,10 +179,10 @@ class Engine:
     def _carry_out(self, queue: WorkQueue, one: Completion) -> None:
         origin = one.label
         assert isinstance(origin, _Origin)
-        if origin.job.mm.execs and one.memory is origin.job.mm.dma:
-            self._held.append(one)
-        elif takes_long(one.descriptor):
+        if one.memory is not origin.job.mm.dma:
             self.loop.spawn(self._work_on, queue, one, origin)
+        elif origin.job.mm.execs:
+            self._held.append(one)
         else:
             self._finish(one, origin)
 

@@ -6,10 +6,12 @@ import ctypes
 import errno
 import os
 from collections.abc import Set
+from functools import partial
 
 import numpy as np
 
 from pasidlab.live.libc import PAGE, Iovec, libc, process_vm_readv, process_vm_writev
+from pasidlab.live.served import Patient, reachable, transfer
 
 _NOBODY = frozenset[int]()
 
@@ -23,8 +25,9 @@ class ProcessMemory:
     all that share the memory: where ``pid`` is dead, another of them stands in.
     """
 
-    def __init__(self, pid: int, threads: Set[int] = _NOBODY) -> None:
-        self.pid, self._threads = pid, threads
+    def __init__(self, pid: int, threads: Set[int] = _NOBODY, *, device: bool = False) -> None:
+        self.pid, self._threads, self._device = pid, threads, device
+        self.patient: Patient | None = None  # where the program may serve pages of it
         self._local, self._remote = Iovec(), Iovec()
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
 
@@ -60,6 +63,9 @@ class ProcessMemory:
 
     def write_record(self, address: int, record: bytes) -> int:
         """A completion record: all other bytes first, the status byte last, as programs spin on it."""
+        if self.patient:
+            done = self._served(process_vm_writev, bytearray(record[1:]), address + 1)
+            return done if done < len(record) - 1 else done + self._served(process_vm_writev, bytearray(record[:1]), address)
         held, remote = self._record, self._pieces
         held.raw = record
         remote[0].base, remote[0].length = address + 1, len(record) - 1
@@ -73,6 +79,8 @@ class ProcessMemory:
         local, remote = self._local, self._remote
         if there + length > 1 << 63:
             length = max(0, (1 << 63) - there)
+        if self.patient:
+            return self._copied(call, here, there, length)
         done = 0
         while done < length:  # the kernel may stop short of a fault: only a transfer of nothing is one
             local.base, local.length, remote.base, remote.length = here + done, length - done, there + done, length - done
@@ -81,6 +89,33 @@ class ProcessMemory:
                 continue
             if more <= 0:
                 break
+            done += more
+        return done
+
+    def _copied(self, call: ctypes._NamedFuncPointer, here: int, there: int, length: int) -> int:
+        reads = call is process_vm_readv
+        local = bytearray(length if reads else ctypes.string_at(here, length))
+        done = self._served(call, local, there)
+        if reads and done:
+            ctypes.memmove(here, bytes(local[:done]), done)
+        return done
+
+    def _served(self, call: ctypes._NamedFuncPointer, local: bytearray, there: int) -> int:
+        """As _transfer, where pages may have to be served. A device gets a fault instead."""
+        assert self.patient is not None
+        length = len(local)
+        if self._device:
+            length = reachable(self.pid, there, length, write=call is process_vm_writev)
+        done = 0
+        while done < length:
+            work = partial(transfer, call, self.pid, local[done:length], there + done)
+            piece = work.args[2]
+            more = self.patient.call(work)
+            if more < 0 and self._elsewhere():
+                continue
+            if more <= 0:
+                break
+            local[done : done + more] = piece[:more]
             done += more
         return done
 

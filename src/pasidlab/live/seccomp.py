@@ -14,7 +14,10 @@ from pasidlab.live.libc import (
     SYS_CLONE,
     SYS_EXECVE,
     SYS_EXECVEAT,
+    SYS_FSMOUNT,
+    SYS_IOCTL,
     SYS_MMAP,
+    SYS_MOUNT,
     SYS_MPROTECT,
     SYS_MREMAP,
     SYS_MUNMAP,
@@ -23,6 +26,8 @@ from pasidlab.live.libc import (
     SYS_PTRACE,
     SYS_RT_SIGACTION,
     SYS_SECCOMP,
+    SYS_USERFAULTFD,
+    USERFAULTFD_IOC_NEW,
     check,
     libc,
 )  # fmt: skip
@@ -72,6 +77,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
         found += [(number, condition) for condition in (in_window, *huge)]
     found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
+    found += [(SYS_USERFAULTFD, []), (SYS_IOCTL, [(low(1), "==", USERFAULTFD_IOC_NEW)]), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)])]
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]

@@ -11,6 +11,7 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import Gate, Loop, Mutex
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
+from pasidlab.live.served import Patient
 
 
 class Mm:
@@ -22,7 +23,9 @@ class Mm:
     def __init__(self, pid: int, loop: Loop, parent: Mm | None = None) -> None:
         """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
         self.threads: set[int] = set()
-        self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads)
+        self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads, device=True)
+        if parent and parent.served:
+            self.serve(Patient(loop))
         self.pasid = 0  # 0: none
         self.portals: dict[int, Portal] = {}  # by page address
         self.model: Any = None  # the design's view of this address space
@@ -34,6 +37,15 @@ class Mm:
         self.ours = Mutex(loop)  # held by the handler that uses the scratch page
         self.execs = 0  # execve(2) calls in progress that may end it: no completion is written meanwhile
         self.exec_over = Gate(loop)
+
+    @property
+    def served(self) -> bool:
+        """Whether the program may serve pages of it."""
+        return self.memory.patient is not None
+
+    def serve(self, patient: Patient) -> None:
+        """From now on it may."""
+        self.memory.patient = self.dma.patient = patient
 
     def add_portal(self, page: int, portal: Portal) -> None:
         """The program has mapped one."""

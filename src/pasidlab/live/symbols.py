@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
+import stat
 import struct
 
 from pasidlab.live.maps import mapping_at
@@ -59,6 +60,7 @@ class Symbolizer:
 
     def __init__(self) -> None:
         self._files: dict[str, ElfSymbols | None] = {}
+        self.trusted = True  # false: opening a file might wait for the program
 
     def describe(self, pid: int, address: int) -> str:
         """For example ``submit+0x1f (/usr/bin/app)``; only the file or nothing where no symbol is known."""
@@ -70,13 +72,14 @@ class Symbolizer:
         return f"{name} ({mapping.path})" if name else f"({mapping.path}+{address - mapping.start + mapping.offset:#x})"
 
     def _load(self, pid: int, path: str) -> ElfSymbols | None:
-        if path not in self._files:
+        if path not in self._files and self.trusted:
             self._files[path] = None
             try:
                 real = f"/proc/{pid}/root{path}"
-                if os.path.getsize(real) <= _LIMIT:
-                    with open(real, "rb") as file:
-                        self._files[path] = ElfSymbols(file.read())
+                status = os.stat(real)
+                if stat.S_ISREG(status.st_mode) and status.st_size <= _LIMIT:  # what is there now may be a FIFO
+                    with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                        self._files[path] = ElfSymbols(file.read(_LIMIT))
             except (OSError, struct.error, IndexError):
                 pass
-        return self._files[path]
+        return self._files.get(path)

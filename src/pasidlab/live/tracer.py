@@ -20,17 +20,23 @@ from pasidlab.live.libc import (
     SYS_CLONE,
     SYS_EXECVE,
     SYS_EXECVEAT,
+    SYS_FSMOUNT,
+    SYS_IOCTL,
+    SYS_MOUNT,
     SYS_PRCTL,
     SYS_PTRACE,
     SYS_RT_SIGACTION,
     SYS_SECCOMP,
+    SYS_USERFAULTFD,
 )
 from pasidlab.live.portals import answer
 from pasidlab.live.registers import ORIG_RAX, RAX, RDI, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.served import Patient
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Iommu, Mm, Process, Thread, TrapFrame
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
+_SERVING = (SYS_USERFAULTFD, SYS_IOCTL, SYS_MOUNT, SYS_FSMOUNT)  # as far as the filter has them stop
 _ILL_ILLOPN = 2
 _NONE = (1 << 64) - 1  # as the number of a system call: none
 
@@ -75,6 +81,7 @@ class Tracer:
         self.loop = parts.injector.loop
         self.processes: dict[int, Process] = {}
         self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
+        self.patient, self.serving = Patient(self.loop), False
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
 
     def add_program(self, pid: int) -> None:
@@ -155,6 +162,8 @@ class Tracer:
             self._begins_exec(thread)
         elif number in (SYS_SECCOMP, SYS_PRCTL):
             self._wants_filter(thread, registers)
+        elif number in _SERVING:
+            self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
         elif number == SYS_CLONE:
             registers[RDI] &= ~CLONE_UNTRACED
             ptrace.set_registers(thread.tid, registers)
@@ -176,6 +185,21 @@ class Tracer:
         if thread.in_exec:
             thread.in_exec = False
             self.device.exec_failed(thread.mm)
+
+    def _may_serve(self, thread: Thread, *, everywhere: bool) -> None:
+        """A userfaultfd: pages of its process may wait for the program; a file system of its own: any page may."""
+        if everywhere:
+            self.emulator.events.distrust_files()
+        self.serving |= everywhere
+        for mm in {one.mm for one in self.threads.values()} if everywhere else {thread.mm}:
+            mm.serve(self.patient)
+        ptrace.resume(thread.tid)
+
+    def _new_mm(self, pid: int, parent: Mm | None = None) -> Mm:
+        mm = Mm(pid, self.loop, parent)
+        if self.serving:
+            mm.serve(self.patient)
+        return mm
 
     def _wants_filter(self, thread: Thread, registers: RegisterArray) -> None:
         """A seccomp filter of the program's own: what has to be injected is injected now, and the call made again."""
@@ -257,7 +281,7 @@ class Tracer:
         kin = kinship(parent, child, event)
         process = parent.process
         if not kin.same_process:
-            mm = parent.mm if kin.same_mm else Mm(child, self.loop, parent.mm)
+            mm = parent.mm if kin.same_mm else self._new_mm(child, parent.mm)
             process = Process(child, mm, parent.process.signals.copy(), filtered=parent.process.filtered)
         self._add(child, process, parent, same_mm=kin.same_mm)
 
@@ -271,7 +295,7 @@ class Tracer:
         self._leave(thread)
         if held.threads:
             self.device.exec_failed(held)  # it was shared with another process, which goes on
-        process = Process(pid, Mm(pid, self.loop), filtered=old.filtered)
+        process = Process(pid, self._new_mm(pid), filtered=old.filtered)
         self.processes[pid] = process
         thread.tid, thread.process = pid, process
         thread.kept.clear()
@@ -313,4 +337,4 @@ class Tracer:
         known = self.processes.get(group)
         if known is None and father in self.processes:
             return  # the father lives: its event will come
-        self._add(tid, known or Process(group, Mm(tid, self.loop)), None, same_mm=known is not None)
+        self._add(tid, known or Process(group, self._new_mm(tid)), None, same_mm=known is not None)

@@ -1,0 +1,92 @@
+"""Memory whose pages the program may serve itself: by userfaultfd(2), or by a file system that it has mounted.
+
+An access may then last until a thread of the program has answered, and that thread may need the tracer first. So a thread of
+ours waits for it, and the handler gives way. A device does not wait: its page request fails where a userfaultfd would have
+to answer (handle_userfault() without FAULT_FLAG_ALLOW_RETRY, as iommu_sva_handle_mm() calls it, v6.12).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+from greenlet import getcurrent
+
+from pasidlab.live.libc import PAGE
+from pasidlab.live.loop import Loop
+
+# /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
+_THERE, _WRITE_PROTECTED = 1 << 63 | 1 << 62, 1 << 57  # in memory or swapped out; write-protected by a userfaultfd
+_MISSING, _PROTECTING = frozenset(("um", "ui")), "uw"  # VmFlags of /proc/PID/smaps
+_PIECE = 1 << 16  # pages
+
+
+class Patient:
+    """Calls that may last: each in a thread of its own, while everything else goes on."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def call(self, work: Callable[[], int]) -> int:
+        """What ``work`` returns. It must not use anything that others use, for it may outlive the handler that waits."""
+        handler = getcurrent()
+
+        def run() -> None:
+            result = work()
+            self._loop.post(lambda: self._loop.resume(handler, result))
+
+        threading.Thread(target=run, daemon=True).start()
+        return int(self._loop.park())
+
+
+def transfer(call: Callable[..., int], pid: int, local: bytearray, there: int) -> int:
+    """process_vm_readv(2) or process_vm_writev(2) of ``local`` from or to ``there``, with vectors of its own."""
+    address = ctypes.addressof(ctypes.c_char.from_buffer(local))
+    vectors = (ctypes.c_uint64 * 4)(address, len(local), there, len(local))
+    at = ctypes.addressof(vectors)
+    return int(call(pid, at, 1, at + 16, 1, 0))
+
+
+def reachable(pid: int, address: int, length: int, *, write: bool) -> int:
+    """Bytes from ``address`` before the first page that a userfaultfd would have to serve."""
+    end = address + length
+    for start, stop, flags in _areas(pid):
+        if stop <= address or start >= end or not flags & {*_MISSING, _PROTECTING}:
+            continue
+        for page, entry in _pages(pid, max(address, start), min(end, stop)):
+            missing = flags & _MISSING and not entry & _THERE
+            if missing or (write and _PROTECTING in flags and entry & _WRITE_PROTECTED):
+                return max(0, page - address)
+    return length
+
+
+def _areas(pid: int) -> Iterator[tuple[int, int, frozenset[str]]]:
+    """Start, end and flags of every mapping."""
+    start = stop = 0
+    try:
+        with open(f"/proc/{pid}/smaps") as file:
+            for line in file:
+                if line.startswith("VmFlags:"):
+                    yield start, stop, frozenset(line.split()[1:])
+                elif "-" in (head := line.split(" ", 1)[0]) and not head.endswith(":"):
+                    start, stop = (int(number, 16) for number in head.split("-"))
+    except OSError:
+        return
+
+
+def _pages(pid: int, address: int, end: int) -> Iterator[tuple[int, int]]:
+    """Address and pagemap entry of every page between."""
+    page = address // PAGE
+    try:
+        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+            while page * PAGE < end:
+                text = os.pread(pagemap.fileno(), 8 * min(_PIECE, -(-end // PAGE) - page), 8 * page)
+                if not text:
+                    return
+                for at in range(0, len(text), 8):
+                    yield (page + at // 8) * PAGE, int.from_bytes(text[at : at + 8], "little")
+                page += len(text) // 8
+    except OSError:
+        return
