@@ -73,7 +73,8 @@ class _Lazy(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         result = super().invoke(ctx)
-        sys.stdout.flush()  # here, where click still deals with a reader that went away
+        if sys.stdout is not None:  # it was closed from the beginning
+            sys.stdout.flush()  # here, where click still deals with a reader that went away
         return result
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

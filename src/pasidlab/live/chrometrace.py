@@ -20,7 +20,8 @@ class ChromeTrace:
             self._file: IO[str] = opened(path)
         except OSError as error:
             raise PasidlabError(f"cannot write {path}: {error.strerror}") from None
-        self._file.write('{"displayTimeUnit":"ns","traceEvents":[\n')
+        self._path, self.failed = path, ""  # why it could not be written to its end
+        self._put('{"displayTimeUnit":"ns","traceEvents":[\n')
         self._start = time.perf_counter_ns()
         self._lanes: dict[tuple[int, str], int] = {}
         self._first = True
@@ -30,8 +31,17 @@ class ChromeTrace:
         """Microseconds since the start."""
         return (time.perf_counter_ns() - self._start) / 1000
 
+    def _put(self, text: str) -> None:
+        """A disk that is full, or a reader that went away, ends the trace, not the run."""
+        if self.failed:
+            return
+        try:
+            self._file.write(text)
+        except OSError as error:
+            self.failed = f"cannot write {self._path}: {error.strerror}"
+
     def _emit(self, event: dict[str, object]) -> None:
-        self._file.write(("" if self._first else ",\n") + json.dumps(event, separators=(",", ":")))
+        self._put(("" if self._first else ",\n") + json.dumps(event, separators=(",", ":")))
         self._first = False
 
     def _meta(self, what: str, pid: int, tid: int, name: str) -> None:
@@ -57,5 +67,8 @@ class ChromeTrace:
 
     def close(self) -> None:
         """Finish the file."""
-        self._file.write("\n]}\n")
-        self._file.close()
+        self._put("\n]}\n")
+        try:
+            self._file.close()
+        except OSError as error:
+            self.failed = self.failed or f"cannot write {self._path}: {error.strerror}"

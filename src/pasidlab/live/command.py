@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
+
+from pasidlab.errors import PasidlabError
 
 _EPILOG = """
 Examples:
@@ -83,9 +84,10 @@ def run(
     out on the program's own memory. The program is not changed and everything else runs at native speed.
     """
     from pasidlab.live.guard import blocked_signals
+    from pasidlab.live.outputs import fill_standard_streams, must_be_our_own, must_differ, tell, write
 
+    fill_standard_streams()
     with blocked_signals() as before:  # and then what starts threads: numpy does
-        from pasidlab.live.outputs import must_be_our_own, must_differ, write
         from pasidlab.live.session import Session, options_from
 
         files = {"--json": json_file, "--trace": trace}
@@ -95,8 +97,13 @@ def run(
         must_differ(files)
         session = Session(options_from(chosen, trace))
         ending = session.run(list(command), before)
+    if session.trace and session.trace.failed:
+        tell(f"pasidlab run: {session.trace.failed}")
     if json_file:
-        write(json_file, json.dumps(session.report(ending), indent=2) + "\n")
+        try:
+            write(json_file, json.dumps(session.report(ending), indent=2) + "\n")
+        except PasidlabError as error:  # the program has run: its status is what counts
+            tell(f"pasidlab run: {error.what}")
     if summary == "text":
-        print(session.summary(ending), file=sys.stderr)
+        tell(session.summary(ending))
     return ending.code

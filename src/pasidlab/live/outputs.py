@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 from typing import IO
 
 from pasidlab.errors import PasidlabError
@@ -31,6 +33,25 @@ def must_be_our_own(option: str, path: str) -> None:
         os.set_inheritable(int(descriptor[1]), False)
     else:
         must_be_writable(path)
+
+
+def fill_standard_streams() -> None:
+    """Descriptors 0 to 2 that are closed lead to /dev/null: no file of ours may come to be standard output or error.
+
+    The program does not inherit that: it finds them closed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)  # the lowest number that is free
+
+
+def tell(text: str) -> None:
+    """One message on standard error, if that is there and takes it."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def must_differ(files: dict[str, str | None]) -> None:
