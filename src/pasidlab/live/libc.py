@@ -6,6 +6,7 @@ Register and siginfo layouts are those of x86-64 Linux (asm/ptrace.h, asm-generi
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -24,6 +25,7 @@ SYS_PKEY_MPROTECT, SYS_CLONE3, SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 329, 435, 434, 
 SYS_IOCTL, SYS_PRCTL, SYS_MOUNT, SYS_KCMP, SYS_SECCOMP, SYS_USERFAULTFD, SYS_FSMOUNT = 16, 157, 165, 312, 317, 323, 432
 USERFAULTFD_IOC_NEW = 0xAA00  # linux/userfaultfd.h
 
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 PAGE = 4096
 WALL = 0x40000000  # __WALL: threads as well as processes
 

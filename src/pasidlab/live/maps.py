@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pasidlab.live.libc import NO_DESCRIPTOR
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -26,7 +28,10 @@ def mappings(pid: int) -> Iterator[Mapping]:
                 start, end = fields[0].split("-")
                 path = fields[5] if len(fields) > 5 else ""
                 yield Mapping(int(start, 16), int(end, 16), fields[1], int(fields[2], 16), path)
-    except (OSError, ValueError):
+    except OSError as error:
+        if error.errno in NO_DESCRIPTOR:
+            raise
+    except ValueError:
         return
 
 

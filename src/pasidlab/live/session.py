@@ -22,6 +22,7 @@ from pasidlab.live.finder import NamedFiles
 from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
+from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.loop import Loop
 from pasidlab.live.places import HostLinks
 from pasidlab.live.portals import Finder, PortalMapper
@@ -103,7 +104,16 @@ class Session:
         return self.files.clients[wq.label], self.engine.occupancy(wq.label)
 
     def run(self, command: list[str], before: guard.Before) -> Ending:
-        """Run the program to its end, under ``blocked_signals``. PasidlabError if it cannot be started."""
+        """Run the program to its end, under ``blocked_signals``. PasidlabError if it cannot be run."""
+        try:
+            return self._run(command, before)
+        except OSError as problem:
+            if problem.errno not in NO_DESCRIPTOR:
+                raise
+            what = f"pasidlab has no file descriptor left: {problem.strerror}"
+            raise PasidlabError(what, hint="a higher limit: ulimit -n") from None
+
+    def _run(self, command: list[str], before: guard.Before) -> Ending:
         path = launch.find_program(command[0])
         child = self._spawn(path, command, before)
         launch.attach(child)

@@ -14,7 +14,7 @@ from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
-from pasidlab.live.libc import SYS_RT_SIGACTION
+from pasidlab.live.libc import NO_DESCRIPTOR, SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
 from pasidlab.live.state import SignalState, Thread, TrapFrame
@@ -233,6 +233,7 @@ class _Stats:
         """The text of the thread's file."""
         owner, fd = self._files.get(thread.tid, (None, -1))
         if owner is not thread:
+            self._files.pop(thread.tid, None)
             fd = self._open(thread, fd)
         self._files.move_to_end(thread.tid)
         try:
@@ -241,14 +242,23 @@ class _Stats:
             raise ptrace.Gone(thread.tid) from None
 
     def _open(self, thread: Thread, before: int) -> int:
-        try:
-            fd = os.open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise ptrace.Gone(thread.tid) from None
+        """``before`` is a descriptor to give up for it, negative if there is none."""
         if before < 0 and len(self._files) >= self.MOST:
             before = self._files.popitem(last=False)[1][1]
         if before >= 0:
             os.close(before)
+        path = f"/proc/{thread.process.pid}/task/{thread.tid}/stat"
+        while True:
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                break
+            except FileNotFoundError:
+                self._files.pop(thread.tid, None)
+                raise ptrace.Gone(thread.tid) from None
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTOR or not self._files:
+                    raise
+                os.close(self._files.popitem(last=False)[1][1])
         self._files[thread.tid] = thread, fd
         return fd
 
