@@ -31,7 +31,10 @@ from pasidlab.live.state import OpenFile, Thread
 
 _WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
 # System call number -> position of the path; the ones that take a directory descriptor have it just before.
-_PATHS = {2: 0, 4: 0, 6: 0, 21: 0, 80: 0, 89: 0, 257: 1, 262: 1, 267: 1, 269: 1, 332: 1, 437: 1, 439: 1}
+_PATHS = {
+    2: 0, 4: 0, 6: 0, 21: 0, 76: 0, 80: 0, 89: 0, 90: 0, 92: 0, 94: 0, 137: 0, 188: 0, 189: 0, 191: 0, 192: 0, 194: 0, 195: 0,
+    197: 0, 198: 0, 257: 1, 262: 1, 267: 1, 268: 1, 269: 1, 280: 1, 332: 1, 437: 1, 439: 1,
+}  # fmt: skip
 _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
 _OPENAT2 = 437  # its flags are the first field of a struct open_how
 _IN_CLOSE = 0x18
