@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -261,8 +262,23 @@ class Tracer:
             return
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
-        self._announce(thread)
-        self.keeper.placement.resume(thread.tid)
+        if not self._queued_again(thread):
+            self._announce(thread)
+            self.keeper.placement.resume(thread.tid)
+
+    @staticmethod
+    def _queued_again(thread: Thread) -> bool:
+        """At a signal stop: whether a kept signal that the program blocks has gone back to where it waits, once for all."""
+        if not thread.kept or not ptrace.signal_mask(thread.tid) >> (thread.kept[0][0] - 1) & 1:
+            return False
+        number, info = thread.kept[0]
+        try:
+            ptrace.set_signal_info(thread.tid, info)
+        except OSError:  # EINVAL: the work was interrupted, this is no signal stop
+            return False
+        thread.kept = deque(one for one in thread.kept if one[0] != number)
+        ptrace.resume(thread.tid, number)  # ptrace_signal(), kernel/signal.c, queues what is blocked
+        return True
 
     # Tasks come and go
 
