@@ -1,4 +1,4 @@
-"""Paths and liveness subgraphs over the stored states, held against a search written in plain Python."""
+"""Paths over the stored states, held against a search written in plain Python."""
 
 from functools import cache
 from itertools import pairwise
@@ -6,14 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from lazyreg_double import lazyreg
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from pasidlab.check.graph import Expander, depth_of, path_to, pending_subgraph
-from pasidlab.check.result import Budget
+from pasidlab.check.graph import Expander, depth_of, path_to
 from pasidlab.check.search import search
-
-TASK0_PC = 6 * 2 + 6  # bit at which task 0's pc lies on two CPUs
 
 
 @cache
@@ -78,31 +73,3 @@ def test_the_counterexample_of_the_seeded_bug(words):
         paths.append(path_to(result, violation.state, violation.depth))
     assert len(paths[0]) == 13
     assert paths[0] == paths[1] == paths[2]
-
-
-@pytest.mark.parametrize("words", [1, 2])
-def test_pending_subgraph(words):
-    result, (_, edges) = search(lazyreg(2, words=words)), plain_graph()
-    graph = pending_subgraph(result, 0)
-    plain = [int(s[0]) if words == 1 else int(s[0]) | int(s[1]) << 20 for s in graph.states]
-    pending = {s for s in edges if s >> TASK0_PC & 7 >= 2}
-    assert set(plain) == pending and len(plain) == len(pending)
-    assert graph.again.tolist() == [s >> TASK0_PC & 7 == 2 for s in plain]
-    found = [(plain[a], plain[b]) for a, b in zip(graph.sources.tolist(), graph.targets.tolist(), strict=True)]
-    assert len(set(found)) == len(found)
-    assert set(found) == {(a, b) for a in pending for b in edges[a] if b in pending}
-    ones = np.ones(len(graph.sources))
-    matrix = coo_matrix((ones, (graph.sources, graph.targets)), shape=(len(plain), len(plain)))
-    assert connected_components(matrix, connection="strong")[0] > 1
-
-
-def test_a_class_nobody_is_pending_in():
-    graph = pending_subgraph(search(lazyreg(2)), 5)
-    assert len(graph.states) == len(graph.sources) == len(graph.again) == 0
-
-
-def test_subgraph_of_a_search_that_stopped_early():
-    result = search(lazyreg(2), budget=Budget(max_states=2_000))
-    graph = pending_subgraph(result, 0)
-    assert 0 < len(graph.states) < 2_000
-    assert result.again == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,6 +62,8 @@ def check_each(
     parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
     jobs = jobs or available_cpus()
     run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting)
+    if budget and budget.timeout is not None:
+        run = replace(run, deadline=time.monotonic() + budget.timeout)
     at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))
     if at_once > 1:
         shared = replace(run, jobs=jobs // at_once)
@@ -92,7 +95,7 @@ def _check(run: Run, design: Design, parts: Mapping[str, Scope]) -> CheckResult:
                 if run.interrupted and run.interrupted.is_set():
                     raise KeyboardInterrupt
                 results.append(run.explore(built))
-                if results[-1].reason == "interrupted" or results[-1].error:
+                if results[-1].reason in ("interrupted", "timeout") or results[-1].error:
                     break
         except KeyboardInterrupt:  # between two searches
             if not results:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pasidlab.check.findings import NAMES, ModelError, PartResult, PropertyResult, in_order
-from pasidlab.check.forgotten import LOOKED_AT, exact
 from pasidlab.check.model import design_model
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Replayer
 from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.forget import exact
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import Function, Model
+from pasidlab.lang.ir import LOOKED_AT, Function, Model
 
 if TYPE_CHECKING:
-    from pasidlab.check.result import Budget, Flag, Progress, SearchResult
+    from pasidlab.check.result import Budget, Flag, Progress, SearchResult, StopReason
     from pasidlab.lang.native import NativeModel
 
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
 OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
-MOST_STATES_WITHOUT_FORGETTING = 20_000_000  # where forgetting leaves the verdict in doubt ...
-MOST_STATES_TO_SETTLE = 5_000_000  # ... and where it only leaves the other promises open
 MOST_WORDS = 8  # of 64 bits in a packed state
 
 
@@ -52,6 +51,7 @@ class Run:
     symmetric: bool
     forgetting: bool
     interrupted: Flag | None = None  # None: Ctrl-C itself
+    deadline: float | None = None  # of time.monotonic(): when the whole check is to end
 
     def build(self, design: Design, name: str, scope: Scope) -> Built:
         """The model of a design in a scope, compiled."""
@@ -66,65 +66,96 @@ class Run:
         return Built(design, name, scope, model, native)
 
     def explore(self, built: Built) -> PartResult:
-        """Explore one part; once more without forgetting, for a while, if that alone can tell what holds.
+        """Explore one part; exactly, if code looks at contents the model forgets.
 
-        Forgetting may not be relied on where code looks at forgotten contents (``forgotten``), and contents forgotten may break
-        another promise than the one that is broken without. So while nothing is broken all promises hold; but if some are, nothing
-        is said of the others until they are settled without, and what nobody asked for must not be all that is broken.
+        While nobody looks at them, a model that forgets has the verdicts and lengths of the exact one (``forget``).
         """
         limits = self._limits()
-        part, doubtful = self._explore(built, limits)
-        if doubtful:
-            again = self._without_forgetting(built, replace(limits, max_states=limits.max_states or MOST_STATES_WITHOUT_FORGETTING))
-            return again if again.reason == "complete" else _both(again, part)
-        if part.reason == "complete" and part.error is None and any(p.holds is None for p in part.properties):
-            most = limits.max_states or MOST_STATES_TO_SETTLE
-            again = self._without_forgetting(built, replace(limits, max_states=most, after_violation=None))
-            return again if again.reason == "complete" else part
-        return part
+        model, native = built.model, built.native
+        watch = 1 << native.properties.index(LOOKED_AT) if model.forget else 0
+        found = self._search(built, native, limits, watch)
+        if watch and (found.violations.get(native.properties.index(LOOKED_AT)) or found.error):
+            built = self._remembering(built)
+            found = self._search(built, built.native, limits, 0)
+        return self._told(built, found)
 
-    def _without_forgetting(self, built: Built, limits: Budget) -> PartResult:
-        from pasidlab.lang.native import compile_model
-
-        model = exact(built.model)
-        native = compile_model(model, covered=built.design.sources, symmetric=self.symmetric)
-        return self._explore(replace(built, model=model, native=native), limits)[0]
-
-    def _explore(self, built: Built, limits: Budget) -> tuple[PartResult, bool]:
-        """Explore one part and replay what it found; and whether some of that does not show without forgetting."""
-        from pasidlab.check.coverage import covered_lines
+    def _search(self, built: Built, native: NativeModel, limits: Budget, stop_on: int) -> SearchResult:
         from pasidlab.check.search import search
 
-        model, native = built.model, built.native
-        found = search(native, jobs=self.jobs, budget=limits, progress=self._reporter(built), interrupted=self.interrupted)
+        report = self._reporter(built)
+        found = search(native, jobs=self.jobs, budget=limits, progress=report, interrupted=self.interrupted, stop_on=stop_on)
         if found.reason == "max_memory" and found.depth_completed < 0:
             first = counted(found.states, "state")
             what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
+        return found
+
+    def _remembering(self, built: Built) -> Built:
+        """The same part, forgetting nothing."""
+        from pasidlab.lang.native import compile_model
+
+        model = exact(built.model)
+        return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
+
+    def _told(self, built: Built, found: SearchResult) -> PartResult:
+        """What a search found, replayed by the interpreter in the exact model."""
+        from pasidlab.check.coverage import covered_lines
+
+        model, native = built.model, built.native
         replayer = Replayer(Interpreter(model, symmetric=self.symmetric))
         error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer)
-        if "served" in self.wanted and found.again and not any(c.property == "served" for c in broken):
-            broken += self._liveness(built, limits)
-        doubtful = any(native.properties[bit] == LOOKED_AT.name for bit in found.violations)
-        if model.forget and (error or broken):
+        waiting = self._waiting(built, found, broken) if "served" in self.wanted else Waited(None, "settled")
+        broken += [waiting.counterexample] if waiting.counterexample else []
+        if model.forget:
             remembers = Replayer(Interpreter(exact(model)))
-            broken = [remembers.same_moves(c) or replace(c, exact=False) for c in broken]
-            doubtful |= not all(c.exact for c in broken) or (error is not None and not remembers.same_error(error.way, error.sentence))
-        proved = found.reason == "complete" and error is None and not (model.forget and broken)  # forgetting may show as another promise
+            broken = [_remembered(remembers, c) for c in broken]
         asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
-        doubtful |= bool(model.forget and broken and not asked_for)
+        proved = found.reason == "complete" and error is None
         executed, present = covered_lines(native, found.counters)
-        part = PartResult(
-            built.name, built.scope, found.reason, found.states, found.transitions, found.depth, found.depth_completed, found.seconds,
-            found.bytes_per_state, tuple(_property_result(name, found, asked_for, proved) for name in self.wanted),
-            in_order(asked_for), error, executed, present,
+        open_ = {"served"} if waiting.reason != "settled" else set()
+        return PartResult(
+            built.name, built.scope, _reason(found.reason, waiting), found.states, found.transitions, found.depth, found.depth_completed,
+            found.seconds, found.bytes_per_state,
+            tuple(_property_result(name, found, asked_for, proved and name not in open_) for name in self.wanted),
+            in_order(asked_for), error, executed, present, model.notes,
         )  # fmt: skip
-        return part, doubtful
+
+    def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample]) -> Waited:
+        """Whether a request waits for ever: proved without a look at the graph, or looked for in the graph of states themselves."""
+        from pasidlab.check.liveness import surely_served, waits_for_ever
+        from pasidlab.check.waiting import TooLarge
+        from pasidlab.lang.native import compile_model
+
+        if any(c.property == "served" for c in broken) or surely_served(found, built.native, built.model):
+            return Waited(None, "settled")
+        if found.reason != "complete" and not found.again:
+            return Waited(None, found.reason)
+        native = compile_model(built.model, labelled=True)
+        again = self._search(built, native, self._limits(), 0)
+        replayer = Replayer(Interpreter(built.model))
+        try:
+            lasso = waits_for_ever(again, native, replayer, "served", built.scope.tasks, self._look)
+        except TooLarge:
+            return Waited(None, "max_states")
+        except OutOfTime:
+            return Waited(None, "timeout")
+        except KeyboardInterrupt:
+            return Waited(None, "interrupted")
+        return Waited(lasso, "settled" if lasso or again.reason == "complete" else again.reason)
+
+    def _look(self) -> None:
+        """Raises OutOfTime or KeyboardInterrupt if the work is to end."""
+        if self.interrupted and self.interrupted.is_set():
+            raise KeyboardInterrupt
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTime
 
     def _limits(self) -> Budget:
         from pasidlab.check.result import Budget
 
         limits = self.budget or Budget()
+        if self.deadline is not None:
+            limits = replace(limits, timeout=max(self.deadline - time.monotonic(), 0.0))
         if limits.after_violation is None and len(self.wanted) == len(NAMES):
             limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
         return limits
@@ -133,22 +164,30 @@ class Run:
         report = self.progress
         return (lambda now: report(built.design.name, built.name, now)) if report else None
 
-    def _liveness(self, built: Built, limits: Budget) -> list[Counterexample]:
-        """Repeated faults were seen: look for a fair cycle, in the graph of states themselves (not of classes)."""
-        from pasidlab.check.liveness import faults_for_ever
-        from pasidlab.check.search import search
-        from pasidlab.lang.native import compile_model
 
-        found = search(compile_model(built.model), jobs=self.jobs, budget=limits, interrupted=self.interrupted)
-        return faults_for_ever(found, Replayer(Interpreter(built.model)), "served", built.scope.tasks)
+class OutOfTime(Exception):
+    """The time for the whole check is over."""
 
 
-def _both(exactly: PartResult, part: PartResult) -> PartResult:
-    """What an exploration without forgetting found before it was given up, and what the other one found beside it."""
-    known = {c.property for c in exactly.counterexamples}
-    kept = {c.property: c for c in part.counterexamples if c.property not in known}
-    properties = (PropertyResult(p.name, False, True, len(kept[p.name].steps)) if p.name in kept else p for p in exactly.properties)
-    return replace(exactly, counterexamples=in_order([*exactly.counterexamples, *kept.values()]), properties=tuple(properties))
+@dataclass(frozen=True)
+class Waited:
+    """What the look for requests that wait for ever came to: one, or why the question is open ("settled": it is not)."""
+
+    counterexample: Counterexample | None
+    reason: StopReason | Literal["settled"]
+
+
+def _reason(search: StopReason, waiting: Waited) -> StopReason:
+    """Why a part is not settled, if it is not: its search, or what came after it."""
+    return search if search != "complete" or waiting.reason == "settled" else waiting.reason
+
+
+def _remembered(remembers: Replayer, found: Counterexample) -> Counterexample:
+    """The counterexample in the exact model: it shows there, since nobody has looked at what is forgotten."""
+    same = remembers.same_moves(found)
+    if same is None:
+        raise AssertionError(f"nobody looked at what was forgotten, but {found.property} is not broken without forgetting")
+    return same
 
 
 def _counterexamples(found: SearchResult, replayer: Replayer) -> list[Counterexample]:

@@ -78,6 +78,7 @@ class PartResult:
     error: ModelError | None = None  # no counterexample is longer than the way to it
     executed: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
     present: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
+    notes: tuple[str, ...] = ()  # reductions that are left out, and why
 
 
 @dataclass(frozen=True)
@@ -106,16 +107,17 @@ class CheckResult:
 
     @property
     def verdict(self) -> Verdict:
-        """``holds`` is a proof over every part; ``inconclusive`` means a budget ran out before anything was found."""
+        """``holds`` is a proof over every part. ``inconclusive``: a budget ran out, or nothing that was asked for is put to the test."""
         if self.counterexamples:
             return "violated"
         whole = not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
-        return "holds" if whole else "inconclusive"
+        return "holds" if whole and any(p.reached for p in self.properties) else "inconclusive"
 
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it."""
-        return self.parts[-1].reason == "interrupted" or (bool(self.missing) and self.error is None)
+        ended = self.parts[-1].reason
+        return ended == "interrupted" or (bool(self.missing) and self.error is None and ended != "timeout")
 
     @property
     def holds(self) -> bool:

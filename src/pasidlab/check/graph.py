@@ -1,4 +1,4 @@
-"""The stored graph after a search: a shortest path to a state, and the part of the graph a liveness property is about.
+"""The stored graph after a search: its edges, and a shortest path to a state.
 
 No edges are stored: states are expanded again where edges are needed.
 """
@@ -15,6 +15,7 @@ from pasidlab.check import kernels as k
 from pasidlab.check.native import Block
 from pasidlab.check.result import NativeModel, Packed, SearchResult
 from pasidlab.check.store import Numbers, States
+from pasidlab.lang.llvm_text import LABELS
 
 _BATCH = 4096  # states expanded at a time, at most
 _ROOM = 1 << 26  # bytes for their successors, at most
@@ -29,6 +30,7 @@ class Expansion:
     pending: npt.NDArray[np.uint64]  # liveness mask of each source
     again: npt.NDArray[np.uint64]
     successors: States  # sum(counts) of them
+    labels: Numbers  # of each: which step leads there; empty if the model does not say
 
 
 class Expander:
@@ -41,12 +43,15 @@ class Expander:
         self._successors = Block(self.batch * each, huge=False)
         self._notes = Block(self.batch * 24)
         self._observed = Block(model.observed_words * 8)
+        self._labels = Block(self.batch * max(model.max_successors, 1) * 8, huge=False) if getattr(model, "steps", ()) else None
 
     def expand(self, states: States) -> Iterator[Expansion]:
         """Expand ``states`` in order. An expansion is overwritten by the next one."""
         words = self._model.words
         for first in range(0, len(states), self.batch):
             some = np.ascontiguousarray(states[first : first + self.batch], dtype=np.uint64)
+            if self._labels:
+                self._observed.words[LABELS] = self._labels.address
             total = k.expand_list(
                 self._model.expand_address,
                 words,
@@ -59,7 +64,8 @@ class Expander:
             notes = self._notes.words[: 3 * len(some)].reshape(-1, 3)
             successors = self._successors.words[: total * words].view(np.uint64).reshape(-1, words)
             pending, again = notes[:, 1].view(np.uint64), notes[:, 2].view(np.uint64)
-            yield Expansion(some, notes[:, 0], pending, again, successors)
+            labels = self._labels.words[:total] if self._labels else np.empty(0, dtype=np.int64)
+            yield Expansion(some, notes[:, 0], pending, again, successors, labels)
 
 
 def path_to(result: SearchResult, state: Packed, depth: int | None = None) -> list[Packed]:
@@ -95,45 +101,3 @@ def _predecessor(expander: Expander, level: Sequence[States], state: Packed) -> 
     if best is None:
         raise AssertionError(f"no step leads to {state}: the successor function is not deterministic")
     return best
-
-
-@dataclass(frozen=True)
-class Subgraph:
-    """The stored states in which a liveness class is pending, smallest first, and the steps between them."""
-
-    states: States
-    again: npt.NDArray[np.bool_]  # of each state: some step out of it is a repeated fault
-    sources: npt.NDArray[np.int64]  # of each edge: position in ``states``; sorted, without duplicates
-    targets: npt.NDArray[np.int64]
-
-
-def pending_subgraph(result: SearchResult, bit: int) -> Subgraph:
-    """The subgraph of liveness class ``bit``. States of levels that were not expanded have their edges here as well."""
-    expander, store = Expander(result.model), result.store
-    kept, again = [], []
-    for p in range(k.PARTITIONS):
-        for done in expander.expand(store.run(p, 0, int(store.parts[p, k.COUNT]))):
-            pending = (done.pending >> np.uint64(bit) & np.uint64(1)).astype(bool)
-            kept.append(done.sources[pending])
-            again.append((done.again[pending] >> np.uint64(bit) & np.uint64(1)).astype(bool))
-    states = np.concatenate(kept) if kept else np.empty((0, store.words), dtype=np.uint64)
-    order = np.lexsort(states.T[::-1])
-    states = states[order]
-    sources, targets = _edges(expander, result, states)
-    return Subgraph(states, np.concatenate(again)[order] if again else np.empty(0, dtype=bool), sources, targets)
-
-
-def _edges(expander: Expander, result: SearchResult, states: States) -> tuple[Numbers, Numbers]:
-    """The steps between some stored states, as pairs of positions."""
-    numbers, first, edges = result.store.numbers(states), 0, []
-    place = np.full(int(numbers.max(initial=-1)) + 2, -1, dtype=np.int64)  # by number; also of number -1, the last
-    place[numbers] = np.arange(len(states))
-    for done in expander.expand(states):
-        sources = first + np.repeat(np.arange(len(done.sources)), done.counts)
-        first += len(done.sources)
-        found = result.store.numbers(done.successors)
-        targets = place[np.minimum(found, len(place) - 1)]
-        inside = targets >= 0
-        edges.append(np.unique(sources[inside] * len(states) + targets[inside]))
-    packed = np.concatenate(edges) if edges else np.empty(0, dtype=np.int64)
-    return packed // max(len(states), 1), packed % max(len(states), 1)

@@ -1,122 +1,154 @@
-"""``served`` as liveness: a task that keeps executing ENQCMD and never gets through, although every CPU gets its turns.
+"""``served`` as liveness: no request waits for ever, whether its task faults again and again, goes round in the kernel, or sleeps.
 
-In the stored graph: a strongly connected set of states in all of which one task waits at an ENQCMD that faulted, with a step in
-which it faults again, fair in the weak sense: each CPU takes a step in it, or in some state of it has nothing it must do.
+What is assumed of a run (fairness): a context that can take its next step again and again takes it; a choice that is made again
+and again goes each way; so a task that may run is run some time. Interrupts and events of the environment come as they like, but
+for steps that are no event (an IPI that was sent arrives). A task stopped by a tracer does not wait for what was promised.
+
+``surely_served`` is a proof without the graph: every activation of kernel code comes to its end (``activations``), nobody who
+waits sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served.
+``waits_for_ever`` looks for a fair circle in the graph of states; it is not found only if there is none.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order
 
-from pasidlab.check.graph import Subgraph, depth_of, path_to, pending_subgraph
+from pasidlab.check.fairness import Numbers, fair_sets
+from pasidlab.check.graph import depth_of, path_to
 from pasidlab.check.result import Packed, SearchResult
 from pasidlab.check.trace import Counterexample, Replayer
-from pasidlab.lang.interpreter import Outcome
-from pasidlab.lang.native import PENDING_ELEMENT
+from pasidlab.check.waiting import Waiting, waiting_states
+from pasidlab.lang.activations import endless
+from pasidlab.lang.ir import Model
+from pasidlab.lang.native import ASLEEP, NativeModel
 
-SENTENCE = "the task executes its ENQCMD again and again, faults every time, and never gets through"
-MOST_STATES_OF_A_COMPONENT = 50_000
+FAULTS = "the task executes its ENQCMD again and again, faults every time, and never gets through"
+GOES_ROUND = "the task's ENQCMD faulted, and the kernel never lets it try again"
+MOST_STEPS = 60_000_000
+MOST_ROUNDS = 200  # in which a circle is made fair
 
-Numbers = npt.NDArray[np.int64]
+
+def surely_served(found: SearchResult, native: NativeModel, model: Model) -> bool:
+    """Whether a complete search has shown that nobody waits for ever, without a look at the graph."""
+    asleep = ASLEEP in native.properties and native.properties.index(ASLEEP) in found.violations
+    if found.reason != "complete" or found.again or asleep:
+        return False
+    programs = [action for action in model.actions if action.resumes]
+    return not any(endless(action, counter_of(action.name)) for action in programs)
 
 
-def faults_for_ever(found: SearchResult, replayer: Replayer, name: str, elements: int) -> list[Counterexample]:
-    """A fair cycle for one of the elements (tasks) that may wait; none if no repeated fault was ever seen.
+def counter_of(program: str) -> str:
+    """The field that holds a program's counter."""
+    return "Task.pc" if program == "task" else f"Cpu.{program}_pc"
 
-    ``found`` must come from a search without symmetry: a cycle of classes need not be a cycle of one task.
+
+def waits_for_ever(
+    found: SearchResult, native: NativeModel, replayer: Replayer, name: str, elements: int, look: Callable[[], None]
+) -> Counterexample | None:
+    """A fair circle in which one of the elements (tasks) waits, with a shortest way to it; None if there is none.
+
+    ``found`` must come from a search without symmetry (a circle of classes need not be one of states), of a labelled model. A
+    circle is real even if the search was not complete. Raises TooLarge, and what ``look`` raises.
     """
-    if not found.again:
-        return []
     best: Counterexample | None = None
     for element in range(1, elements + 1):
-        graph = pending_subgraph(found, PENDING_ELEMENT + element)
-        for members in _components(graph):
-            lasso = _lasso(found, replayer, graph, members, name, element)
-            if lasso and (best is None or len(lasso.steps) < len(best.steps)):
+        graph = waiting_states(found, native, replayer.interpreter.model, element, MOST_STEPS, look)
+        for members in fair_sets(graph.steps, graph.runs, look):
+            lasso = _lasso(found, replayer, graph, members, name)
+            if best is None or len(lasso.steps) < len(best.steps):
                 best = lasso
-    return [best] if best else []
+    return best
 
 
-def _components(graph: Subgraph) -> list[Numbers]:
-    """Strongly connected sets with at least one edge inside."""
-    count = len(graph.states)
-    if count == 0:
-        return []
-    matrix = csr_array((np.ones(len(graph.sources), dtype=np.int8), (graph.sources, graph.targets)), shape=(count, count))
-    _, label = connected_components(matrix, directed=True, connection="strong")
-    inside = label[graph.sources] == label[graph.targets]
-    return [np.flatnonzero(label == number) for number in np.unique(label[graph.sources[inside]])]
-
-
-def _lasso(found: SearchResult, replayer: Replayer, graph: Subgraph, members: Numbers, name: str, element: int) -> Counterexample | None:
-    """Shortest way to a repeated fault in the set, and from there around; None if there is none or the set is unfair."""
-    if len(members) > MOST_STATES_OF_A_COMPONENT:
-        members = members[:MOST_STATES_OF_A_COMPONENT]
-    packed = {tuple(int(w) for w in graph.states[m]) for m in members}
-    faults, fair = _repeated_faults(replayer, packed, name, element)
-    if not faults or not fair:
-        return None
-    source, target = min(faults, key=lambda edge: (depth_of(found, edge[0]), edge))
-    around = _shortest_path(replayer, packed, target, source)
-    if around is None:
-        return None
-    path: list[Packed] = [*path_to(found, source), target, *around[1:]]
+def _lasso(found: SearchResult, replayer: Replayer, graph: Waiting, members: Numbers, name: str) -> Counterexample:
+    """A shortest way into the set, and from there a fair way around."""
+    circle = _Circle(graph, members)
+    start = min(circle.starts(), key=lambda state: (depth_of(found, circle.packed(state)), circle.packed(state)))
+    around = circle.around(start)
+    path: list[Packed] = [*path_to(found, circle.packed(start)), *(circle.packed(state) for state in around)]
     loop = len(path) - 1 - len(around)
-    whole = replayer.path(name, SENTENCE, path)
-    return replayer.finished(Counterexample(name, SENTENCE, whole.initial, whole.steps, loop=loop))
+    sentence = FAULTS if circle.repeated(start, around) else GOES_ROUND
+    whole = replayer.path(name, sentence, path)
+    return replayer.finished(Counterexample(name, sentence, whole.initial, whole.steps, loop=loop))
 
 
-def _repeated_faults(replayer: Replayer, packed: set[Packed], name: str, element: int) -> tuple[list[tuple[Packed, Packed]], bool]:
-    """Edges inside the set on which the element faults again; whether the set is fair to every CPU."""
-    layout, edges = replayer.interpreter.layout, []
-    content: set[int] = set()
-    cpus = {a.params[0][1].count for a in replayer.interpreter.model.actions if a.cpu_param and hasattr(a.params[0][1], "count")}
-    everyone = set(range(1, max(cpus, default=0) + 1))
-    for words in packed:
-        state = layout.unpack(words)
-        outcomes = replayer.interpreter.successors(state)
-        must = {o.params[0] for o in outcomes if _obliged(replayer, o)}
-        content |= everyone - must
-        for outcome in outcomes:
-            if outcome.state is None or (target := layout.pack(outcome.state)) not in packed:
-                continue
-            if _obliged(replayer, outcome):
-                content.add(outcome.params[0])
-            if f"again:{name}" in outcome.reached and replayer.value(state, "Cpu.current", outcome.params[0] - 1) == element:
-                edges.append((words, target))
-    return edges, content >= everyone
+class _Circle:
+    """A fair set of states, and the shortest ways in it."""
 
+    def __init__(self, graph: Waiting, members: Numbers) -> None:
+        self.graph = graph
+        self.members = members
+        place = np.full(graph.steps.count, -1, dtype=np.int64)
+        place[members] = np.arange(len(members))
+        mine = place[graph.steps.sources] >= 0
+        self.sources = place[graph.steps.sources[mine]]
+        targets = graph.steps.targets[mine]
+        self.targets = np.where(targets >= 0, place[np.maximum(targets, 0)], -1)
+        self.classes, self.repeats = graph.steps.classes[mine], graph.repeats[mine]
+        inside = self.targets >= 0
+        data = np.ones(int(inside.sum()), dtype=np.int8)
+        self.matrix = csr_array((data, (self.sources[inside], self.targets[inside])), shape=(len(members),) * 2)
 
-def _obliged(replayer: Replayer, outcome: Outcome) -> bool:
-    """A step its CPU must take sooner or later: of kernel code, not of the program or of the environment."""
-    return outcome.action in ("task", "schedule", "softirq", "hardirq")
+    def packed(self, state: int) -> Packed:
+        """A state's words."""
+        return tuple(int(word) for word in self.graph.states[self.members[state]])
 
+    def starts(self) -> list[int]:
+        """Where to begin: where the request is repeated, if anywhere, else anywhere."""
+        inside = self.targets >= 0
+        repeating = np.unique(self.sources[inside & self.repeats])
+        return [int(n) for n in (repeating if len(repeating) else np.arange(len(self.members)))]
 
-def _shortest_path(replayer: Replayer, packed: set[Packed], start: Packed, end: Packed) -> list[Packed] | None:
-    """Breadth first inside the set."""
-    layout = replayer.interpreter.layout
-    before: dict[Packed, Packed | None] = {start: None}
-    queue = deque([start])
-    while queue:
-        words = queue.popleft()
-        if words == end:
-            return _unwind(before, words)
-        for outcome in replayer.interpreter.successors(layout.unpack(words)):
-            if outcome.state is not None and (target := layout.pack(outcome.state)) in packed and target not in before:
-                before[target] = words
-                queue.append(target)
-    return None
+    def repeated(self, start: int, around: list[int]) -> bool:
+        """Whether the request is made again on the way around."""
+        ways = set(zip([start, *around], around, strict=False))
+        return any((s, t) in ways for s, t in zip(self.sources[self.repeats].tolist(), self.targets[self.repeats].tolist(), strict=True))
 
+    def around(self, start: int) -> list[int]:
+        """The states after ``start`` on a way back to it that takes every class of steps it can take. Empty: nothing happens any more."""
+        inside = np.flatnonzero(self.targets >= 0)
+        mine = inside[self.sources[inside] == start]
+        if not len(mine):
+            return []
+        first = next((e for e in mine if self.repeats[e]), mine[0])
+        way = [int(self.targets[first])]
+        way += self._way(way[-1], start)
+        taken = set() if first is None else {int(self.classes[first])}
+        for _ in range(MOST_ROUNDS):
+            states = [start, *way]
+            taken |= self._classes_on(states)
+            missing = self._enabled(states) - taken
+            if not missing:
+                return way
+            edge = next(e for e in inside if int(self.classes[e]) in missing and int(self.sources[e]) in set(states))
+            at = len(states) - 1 - states[::-1].index(int(self.sources[edge]))
+            detour = [int(self.targets[edge]), *self._way(int(self.targets[edge]), start)]
+            way = [*way[:at], *detour]
+            taken.add(int(self.classes[edge]))
+            taken &= self._classes_on([start, *way]) | {int(self.classes[edge])}
+        return way
 
-def _unwind(before: dict[Packed, Packed | None], words: Packed) -> list[Packed]:
-    path: list[Packed] = []
-    step: Packed | None = words
-    while step is not None:
-        path.append(step)
-        step = before[step]
-    return path[::-1]
+    def _classes_on(self, states: list[int]) -> set[int]:
+        """The classes of some step along a way."""
+        ways = set(pairwise(states))
+        on = np.isin(self.sources, states) & (self.targets >= 0)
+        return {int(c) for s, t, c in zip(self.sources[on], self.targets[on], self.classes[on], strict=True) if (int(s), int(t)) in ways}
+
+    def _enabled(self, states: list[int]) -> set[int]:
+        """The classes somebody is obliged to take a step of, in some of the states."""
+        return {int(c) for c in np.unique(self.classes[np.isin(self.sources, states)]) if c >= 0}
+
+    def _way(self, start: int, end: int) -> list[int]:
+        """The states after ``start`` on a shortest way to ``end``."""
+        if start == end:
+            return []
+        _, before = breadth_first_order(self.matrix, start, directed=True)
+        way = [end]
+        while before[way[-1]] != start:
+            way.append(int(before[way[-1]]))
+        return way[::-1]

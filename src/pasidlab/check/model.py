@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pasidlab
-from pasidlab.check.forgotten import exact, watched
 from pasidlab.check.scope import Scope
 from pasidlab.designs import Design
+from pasidlab.lang.forget import exact, watched
 from pasidlab.lang.ir import Function, Model
 from pasidlab.lang.lower import build_model
 from pasidlab.linux.promises import PROPERTIES

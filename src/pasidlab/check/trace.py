@@ -314,7 +314,8 @@ def show(f: Field, value: int) -> str:
         return "none" if value == 0 else f"{short}{value - 1 + (f.domain.struct == 'PasidEntry')}"
     if isinstance(f.domain, Mask) and value >> 31:
         return f"V|{value & 0xFFFFF}"
-    return NAMED[f.name][value] if f.name in NAMED else str(value)
+    named = NAMED.get(f.name, ())
+    return named[value] if value < len(named) else str(value)
 
 
 def _bookkeeping(path: str | None) -> bool:

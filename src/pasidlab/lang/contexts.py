@@ -9,6 +9,8 @@ from pasidlab.lang.ir import CPU, Instr
 
 CONTEXTS = ("task", "schedule", "softirq", "hardirq")
 MASK_FIELDS = {"irqs": "Cpu.irqs_off", "preempt": "Cpu.preempt_count", "bh": "Cpu.softirq_count"}
+CURRENT, ON_CPU = "Cpu.current", "Task.on_cpu"
+PROGRAM_COUNTERS = ("Task.pc", "Cpu.schedule_pc", "Cpu.softirq_pc", "Cpu.hardirq_pc")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Masks:
     irqs_off: bool | None
     preempt: int | None
     bh: int | None
-    facts: frozenset[tuple[str, int]] = frozenset()  # per-CPU fields this context has set to a constant
+    facts: frozenset[tuple[str, int]] = frozenset()  # per-CPU fields this context has set to a constant since it cannot be moved
 
     @property
     def irqs_possible(self) -> bool:
@@ -40,11 +42,17 @@ AT_ENTRY = {
 
 
 def masked(instr: Instr, masks: Masks) -> Masks:
-    """What is known after an instruction."""
-    if instr.op == "store" and instr.args[1] == CPU and str(instr.args[0]) not in MASK_FIELDS.values():
+    """What is known after an instruction.
+
+    A fact about a field of this CPU is one only while the context cannot be moved to another CPU. A store to the same field
+    through a local may be to this CPU: the fact is over.
+    """
+    if masks.preemption_possible and masks.facts:
+        masks = replace(masks, facts=frozenset())
+    if instr.op == "store" and str(instr.args[0]) not in MASK_FIELDS.values():
         others = {(path, value) for path, value in masks.facts if path != instr.args[0]}
-        mine = {(str(instr.args[0]), instr.args[2])} if isinstance(instr.args[2], int) else set()
-        return replace(masks, facts=frozenset(others | mine))
+        constant = instr.args[1] == CPU and isinstance(instr.args[2], int) and not masks.preemption_possible
+        return replace(masks, facts=frozenset(others | ({(str(instr.args[0]), int(instr.args[2]))} if constant else set())))
     if instr.op != "mask":
         return masks
     change = str(instr.args[0])

@@ -69,13 +69,17 @@ def _without(code: Code, gone: dict[str, Field]) -> Code:
 
 def _needed(code: Code, roots: set[str]) -> Code:
     """Without each ``deref`` of an element that is certainly there: another access has gone through it on every path."""
-    always = _never_null(code) | {CPU}
-    starts = {i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)}
-    there = forward(code, dict.fromkeys(starts, frozenset[Operand]()), _followed, frozenset.intersection)
+    starts = [i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)]
     return [
-        instr for instr, known in zip(code, there, strict=True)
-        if instr.op != "deref" or known is None or not _certain(instr, known | always)
-    ]  # fmt: skip
+        instr for instr, known in zip(code, followed(code, starts), strict=True) if instr.op != "deref" or not _certain(instr, known)
+    ]
+
+
+def followed(code: Code, starts: Sequence[int]) -> list[There]:
+    """Before each instruction, the locals that certainly refer to an element."""
+    always = _never_null(code) | {CPU}
+    there = forward(code, dict.fromkeys(starts, frozenset[Operand]()), _followed, frozenset.intersection)
+    return [(known or frozenset()) | always for known in there]
 
 
 def _certain(instr: Instr, there: There) -> bool:

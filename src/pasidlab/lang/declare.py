@@ -18,6 +18,10 @@ NULL: Any = None
 """The default of a reference that may point to nothing: ``mm: Mm = NULL``."""
 
 
+FORGOTTEN: Any = None
+"""In a ``@forget`` function: ``x.field = FORGOTTEN`` gives the field a value that stands for any, which nobody may look at."""
+
+
 @dataclass(frozen=True)
 class Range:
     """Annotation of an integer field: ``Annotated[int, Range(low, high)]``."""
@@ -61,6 +65,8 @@ def rule(*, event: str = "", follows: str = "") -> Callable[[F], F]:
 
     ``event``: the step is an occurrence of this event, and counts where the scope limits how many there are. ``follows``: the step
     exists where the event does, but an earlier occurrence has made it due, so that no limit holds it up.
+
+    An event comes as it likes, or never. A step that is no event happens some time if it can again and again (liveness).
     """
     return lambda function: function
 
@@ -96,9 +102,9 @@ def instruction(function: F) -> F:
 
 
 def forget(function: F) -> F:
-    """Run at the end of every step: contents nobody may rely on get a value nobody expects; states differing only there are one.
+    """Run at the end of every step: forgets contents nobody may rely on, so that states differing only there are one.
 
-    An abstraction: what holds with it holds without it. Counterexamples are replayed without it before they are shown.
+    A step or predicate that uses a forgotten content is found; the model is then explored without forgetting.
     """
     return function
 

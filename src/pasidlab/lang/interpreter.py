@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, DIVISIONS, Action, Instr, Model, Operand, Predicate, Site
+from pasidlab.lang.ir import BINARY, DIVISIONS, LOOKED_AT, Action, Instr, Model, Operand, Predicate, Site
 from pasidlab.lang.layout import Layout, State
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.symmetry import Symmetry
@@ -92,6 +92,7 @@ class Interpreter:
             model.init,
             *(p.action for p in model.predicates),
             *model.pending.values(),
+            *model.asleep.values(),
             *([model.forget] if model.forget else []),
         ]
 
@@ -136,6 +137,7 @@ class Interpreter:
             for params in param_values(action)
             for outcome in self.run(action, params, state)
             for failure in outcome.failures
+            if failure.property != LOOKED_AT
         ]
 
     def is_pending(self, name: str, state: State) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 from pasidlab.errors import Position
 from pasidlab.lang.types import Domain, Field
@@ -17,6 +17,9 @@ Operand = int | str
 """A constant, or the name of a local. The local ``%cpu`` is the executing CPU (a reference, never None)."""
 
 CPU = "%cpu"
+
+LOOKED_AT = "looked_at"
+"""The property that a model which forgets has beside its own (``forget``): no step uses what is forgotten."""
 
 # Shape letters: d destination local, a operand, f field, i element (operand; 0 is NULL and faults), l label, n name, * any number of a.
 OPS: dict[str, str] = {
@@ -33,6 +36,7 @@ OPS: dict[str, str] = {
     # state
     "load": "d f i",
     "store": "f i a",  # an error if a is outside the field's domain
+    "lose": "f i",  # @forget: the content is forgotten
     "deref": "i a",  # faults like an access to element i of a fields that is not in the state (the text names it)
     # control
     "label": "l",
@@ -109,15 +113,19 @@ class Instr:
     site: Site
     text: str = ""  # check: the sentence shown when it fails; deref: the field; pause: "sleep" where a task sleeps
 
-    @property
+    @cached_property
     def dst(self) -> str | None:
         """The local this instruction assigns, if any."""
         return str(self.args[0]) if self.op in ASSIGNING else None
 
-    def operands(self) -> tuple[Operand, ...]:
-        """The values read: constants and locals, in order."""
+    @cached_property
+    def _operands(self) -> tuple[Operand, ...]:
         args = self.args
         return tuple([args[n] for n in _places(self.op, len(args), "ai")])
+
+    def operands(self) -> tuple[Operand, ...]:
+        """The values read: constants and locals, in order."""
+        return self._operands
 
     def shaped(self) -> list[tuple[str, Operand]]:
         """Each argument with its shape letter."""
@@ -130,7 +138,7 @@ class Instr:
     @property
     def field(self) -> str | None:
         """The path of the field accessed, for load and store."""
-        return str(self.args[1]) if self.op == "load" else str(self.args[0]) if self.op == "store" else None
+        return str(self.args[1]) if self.op == "load" else str(self.args[0]) if self.op in ("store", "lose") else None
 
     def renamed(self, names: dict[str, Operand], labels: dict[str, str]) -> Instr:
         """A copy with locals and labels replaced."""
@@ -179,6 +187,7 @@ class Action:
     code: tuple[Instr, ...]
     cpu_param: bool = False
     resumes: tuple[Site, ...] = ()  # for programs: the site each program counter stands at, index = pc
+    fair: bool = False  # of a rule: taken some time if it can be again and again. Programs always are
 
 
 @dataclass(frozen=True)
@@ -211,7 +220,10 @@ class Model:
     properties: tuple[Property, ...]
     pending: dict[str, Action] = field(default_factory=dict)  # liveness: states in which a request is outstanding
     forget: Action | None = None  # run at the end of every step
+    forgotten: dict[str, Domain] = field(default_factory=dict)  # what it forgets: the fields' domains without the value for that
+    asleep: dict[str, Action] = field(default_factory=dict)  # of pending: those who wait asleep for something else
     symmetric: tuple[str, ...] = ()  # structs whose elements are interchangeable
+    notes: tuple[str, ...] = ()  # reductions that are left out, and why
 
     def field_table(self) -> dict[str, Field]:
         """Fields by path, ``Struct.name``."""

@@ -28,7 +28,9 @@ SMALL = 80
 """Instructions below which an action is worth repeating at its call."""
 
 # `observed`: words overwritten for each state, then the accumulated reached mask, then counters.
-STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, COUNTERS = 0, 1, 2, 3, 4, 5, 8
+STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, LABELS, COUNTERS = 0, 1, 2, 3, 4, 5, 6, 8
+LABEL_BITS, LABEL_CHOICES = 16, 4
+"""A label: the number of the action with its parameters, then five bits for each of its first choices (0: not made)."""
 WHEN_STUCK = -1
 """Marks predicates that break a property of a state only if it has no successor."""
 
@@ -45,7 +47,9 @@ class ActionText:
         bits: dict[str, int],
         cover: dict[int, int],
         after: tuple[str, ...] = (),
+        label: int | None = None,
     ) -> None:
+        self.label = label
         self.name, self.action, self.layout, self.bits, self.cover, self.after = name, action, layout, bits, cover, after
         self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
         self.lines: list[str] = []
@@ -223,6 +227,10 @@ class ActionText:
             raise AssertionError(op)
 
     def _flag(self, slot: str, bit: int, condition: str) -> None:
+        if self.returns:  # a predicate is no step: what it finds is noted at once
+            word = {"broken": STEP_BROKEN, "reached": REACHED, "again": AGAIN}[slot]
+            self._observe(word, self.op(f"select i1 {condition}, i64 {1 << bit}, i64 0"))
+            return
         self.flags.add(slot)
         old = self.get(f"%{slot}")
         new = self.op(f"or i64 {old}, {1 << bit}")
@@ -338,6 +346,8 @@ class ActionText:
             number = self.do("add", self.do("mul", count, self.layout.words), w)
             value = self.get(f"%w{w}")
             self.put(f"store i64 {value}, ptr {self.index('%out', number)}")
+        if self.label is not None:
+            self._label(self.label)
         slot = self.index("%out", self.do("mul", count, self.layout.words)) if self.after else ""
         for call in self.after:
             self.put(call.replace("SLOT", slot))
@@ -363,6 +373,23 @@ class ActionText:
             self.put("br label %finish")
         self.block("finish")
         self.put(f"ret i64 {self.get('%count')}")
+
+    def _label(self, number: int) -> None:
+        """Note the action and its first choices for this successor, where ``observed`` says that somebody wants to know."""
+        at = self.index("%seen", LABELS)
+        address = self.get(at)
+        self.put(f"br i1 {self.op(f'icmp eq i64 {address}, 0')}, label %unlabelled, label %labelled")
+        self.block("labelled")
+        value: int | str = number
+        for n in range(LABEL_CHOICES if self.chooses else 0):
+            digit = self.do("add", self.do("and", self.get(self.index("%digits", n)), 15), 1)
+            made = self.op(f"icmp ugt i64 {self.get('%used')}, {n}")
+            shown = self.do("shl", self.op(f"select i1 {made}, i64 {digit}, i64 0"), LABEL_BITS + 5 * n)
+            value = self.do("or", value, shown)
+        self.put(f"store i64 {value}, ptr {self.op(f'inttoptr i64 {address} to ptr')}")
+        self.put(f"store i64 {self.do('add', address, 8)}, ptr {at}")
+        self.put("br label %unlabelled")
+        self.block("unlabelled")
 
     def _commit(self, then: str = "next") -> None:
         for word, slot in ((STEP_BROKEN, "broken"), (REACHED, "reached"), (AGAIN, "again")):

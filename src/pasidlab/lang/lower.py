@@ -9,21 +9,25 @@ from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
-from pasidlab.lang.contexts import AT_ENTRY
+from pasidlab.lang.cases import Cases
+from pasidlab.lang.contexts import AT_ENTRY, CURRENT, ON_CPU, mask_states
 from pasidlab.lang.dead import drop_dead_fields
 from pasidlab.lang.flow import Code, simplify, without_unreachable
+from pasidlab.lang.forget import forgotten_fields, stand_in
 from pasidlab.lang.here import executing_cpu
 from pasidlab.lang.inline import LANGUAGE, Inliner
+from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
-from pasidlab.lang.merge import Traffic, Visibility
+from pasidlab.lang.merge import ARRIVAL, Rule, Source, Traffic, Visibility, fields_of
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
+from pasidlab.lang.owners import not_exclusive, owners_at
 from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.types import Domain, Int
+from pasidlab.lang.types import Domain, Int, Ref
 
 IN_USER_MODE = "%user"  # set by the guard of what user mode executes
 ARRIVALS = Path(__file__).with_name("arrivals.py")
@@ -90,7 +94,13 @@ class Lowering:
     optimised: bool = True
 
     def build(self) -> Model:
-        """The lowered model."""
+        """The lowered model; without merged steps if the condition for that does not hold (``merge``), which its notes tell."""
+        model = self._build()
+        if self.merged and self.optimised and (doubt := self.shared or _taken_twice(model)):
+            return replace(replace(self, merged=False)._build(), notes=(f"steps are not merged: {doubt[0]}",))
+        return model
+
+    def _build(self) -> Model:
         entries = entries_of(self.names)
         one_of_each(entries, self.names)
         self.entry_pc: dict[str, int] = {}
@@ -105,7 +115,10 @@ class Lowering:
         self.fields = dict(self.names.fields)
         if self.optimised:
             self.fields = drop_dead_fields(self.fields, [*programs, *pieces])
-        visibility = Visibility(self._traffic(programs, pieces), self.merged and self.optimised)
+        forgotten = self._forgotten(programs, pieces)
+        self.shared: list[str] = []
+        traffic = self._traffic(programs, pieces)
+        visibility = Visibility(traffic, self.merged and self.optimised)
         lowered = [self._lower(program, visibility) for program in programs]
         self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())
         rules = [self._rule(b) for b in pieces if b.entry.role in ("rule", "user")]
@@ -124,14 +137,41 @@ class Lowering:
             ),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
             plain["forget"][0][1] if plain["forget"] else None,
+            forgotten, {e.options["kind"]: self._asleep(action) for e, action in plain["pending"] if self._sleepers(action)},
             tuple(
                 s.name for s in self.names.namespace.structs.values()
                 if s.symmetric and not any(s.name in low.ordered for low in lowered)
             ),
         )  # fmt: skip
 
+    def _forgotten(self, programs: list[Program], pieces: list[Behaviour]) -> dict[str, Domain]:
+        """Makes room for the value that stands for any in the fields that are forgotten; their domains without it."""
+        before: dict[str, Domain] = {}
+        for piece in pieces:
+            if piece.entry.role == "forget":
+                found = forgotten_fields(piece.code, self.fields)
+                before |= {path: self.fields[path].domain for path in found if path not in before}
+                self.fields |= {path: field for path, field in found.items() if self.fields[path].domain == before[path]}
+        others = [p.code for p in programs] + [p.code for p in pieces if p.entry.role != "forget"]
+        for instr in (i for code in others for i in code if i.op == "lose"):
+            raise PasidlabError("only a @forget function forgets", position=instr.site.position)
+        return before
+
     def _plain(self, behaviour: Behaviour) -> Action:
         return Action(behaviour.entry.name, behaviour.entry.params, tuple(self._finished(behaviour.code)))
+
+    def _sleepers(self, pending: Action) -> bool:
+        """Whether what waits is a task, and some task ever sleeps."""
+        domain = pending.params[0][1]
+        return bool(self.sleeping) and isinstance(domain, Ref) and domain.struct == "Task" and "Task.pc" in self.fields
+
+    def _asleep(self, pending: Action) -> Action:
+        """True while parameter 0 waits for what the property promises, and sleeps in the kernel for something else."""
+        code = list(pending.code)
+        truth = code.pop().args[0]
+        code += [_at("load", "%pc", "Task.pc", pending.params[0][0]), _at("call", "%sleeps", SLEEPING, "%pc")]
+        code = [*_sleeping_test(code, self.sleeping), _at("and", "%both", truth, "%sleeps"), _at("return", "%both")]
+        return Action(f"{pending.name}_asleep", pending.params, tuple(code))
 
     def _lookup(self, name: str) -> Function:
         return self.functions(name)
@@ -231,15 +271,25 @@ class Lowering:
         return Program(context, inliner.code, inliner.locals, entries, masks, "Cpu", context + "_local")
 
     def _traffic(self, programs: list[Program], behaviours: list[Behaviour]) -> Traffic:
-        traffic = Traffic()
+        counts = self.names.counts
+        traffic = Traffic(counts.get("Cpu", 1), counts.get("Task", 1))
         for program in programs:
-            traffic.add(program.context, program.code)
+            masks = mask_states(program.code, program.starts())
+            owners = owners_at(program.code, masks, program.starts())
+            self.shared += not_exclusive(program.context, program.code, owners, str(ARRIVALS))
+            source = Source(program.context)
+            source.add(program.code, owners)
+            traffic.programs.append(source)
             if program.context in ("softirq", "hardirq"):
-                traffic.handlers[program.context] = (program.code, program.roots)
+                cases = Cases(program.code, entries=program.entries)
+                traffic.handlers[program.context] = Rule("handler", (), cases, fields_of(program.code), True, ARRIVAL[program.context])
         for behaviour in behaviours:
-            role = behaviour.entry.role
+            role, code = behaviour.entry.role, behaviour.code
             if role not in ("initial", "forget"):
-                traffic.add("predicate" if role in PREDICATES else role, behaviour.code)
+                self.shared += not_exclusive("rule", code, owners_at(code, [None] * len(code), [0]), str(ARRIVALS))
+                params = tuple((name, d.count if isinstance(d, Ref) else 0) for name, d in behaviour.entry.params)
+                cases = Cases(code, predicate=role in PREDICATES)
+                traffic.rules.append(Rule(role, params, cases, fields_of(code), any(CPU in i.args for i in code)))
         return traffic
 
     def _lower(self, program: Program, visibility: Visibility) -> Lowered:
@@ -268,7 +318,7 @@ class Lowering:
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
-        return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu)
+        return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu, fair=entry.role == "rule" and not entry.options.get("event"))
 
     def _limit(self, event: str) -> Code:
         """Counts down how often a bounded event may still happen."""
@@ -292,6 +342,9 @@ class Lowering:
                 raise PasidlabError(
                     "only kernel code changes masks", position=instr.site.position, hint="move it into an entry point or a context"
                 )
+            elif instr.op == "lose":
+                path = str(instr.args[0])
+                out.append(instr.with_args(path, instr.args[1], stand_in(self.fields[path].domain), op="store"))
             elif instr.op not in ("atomic", "pause"):
                 out.append(instr)
         return out
@@ -315,6 +368,20 @@ class _SleepingInliner(Inliner):
             self.code.append(Instr("call", (dst, SLEEPING, *args), site or LANGUAGE))
         else:
             super().call(name, args, dst, site, active)
+
+
+def _taken_twice(model: Model) -> list[str]:
+    """Why the initial states break what merging relies on: a task is current on one CPU at most, and then ``on_cpu``."""
+    fields = model.field_table()
+    if CURRENT not in fields or ON_CPU not in fields:
+        return []
+    interpreter = Interpreter(model)
+    for state in interpreter.initial_states():
+        first, on_cpu = interpreter.offsets[CURRENT], interpreter.offsets[ON_CPU]
+        running = [task for task in state[first : first + fields[CURRENT].count] if task]
+        if len(set(running)) < len(running) or not all(state[on_cpu + task - 1] for task in running):
+            return ["an initial state has a task on two CPUs, or on one without on_cpu"]
+    return []
 
 
 def _at(op: str, *args: int | str) -> Instr:

@@ -1,172 +1,215 @@
 """Which step boundaries nobody could tell apart.
 
-In the unmerged model every access to state is a step of its own. A boundary before access B may go when no event that can
-happen there touches what B touches (one of them writing): B then commutes with every such event, so running B together with
-the access before it reaches the same states in which anything is still able to happen. Properties speak of a CPU and its
-current task only where the CPU is open (nothing masked), so inside a masked section they count as no event; everywhere
-else what a predicate reads counts as read by others.
+In the unmerged model every access to state is a step of its own. A boundary before access B of program P is left out, so that B
+happens together with the access before it, if in every state in which P stands there
+
+1. B can be taken: no ``require``, ``wait``, ``take`` or choice of B may fail;
+2. B commutes with every step that is possible there and not P's own: it touches nothing that B writes and writes nothing that B
+   reads, and does not change which element B accesses; B switches off no event that may happen there;
+3. no predicate that may be true there reads what B writes;
+4. P does not go round in circles without a boundary.
+
+Why that is sound: take a run of the unmerged model, and move each such B to the place right behind the access before it (2), or
+add it there if the run ends before it is taken (1). The result is a run of the merged model, whose last state differs from the
+other's at most in what B writes: what was violated is (3). The other way round a merged step is several unmerged ones.
+
+What is possible at a boundary: steps of other CPUs; handlers that nest on this one where the masks allow; and rules of the
+environment. Where the masks allow preemption the task may be moved, and everything else may run. Who can reach what B touches is
+told by how it was found (``owners``), and for rules and predicates by running them on what is known there (``cases``).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pasidlab.lang.contexts import MASK_FIELDS, Masks
-from pasidlab.lang.flow import Code, simplify
-from pasidlab.lang.ir import CPU, Instr
-
-OWN_CPU, OWN_TASK, OTHER = "own cpu", "own task", "other"
+from pasidlab.lang.cases import Asked, Cases, Found, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.contexts import MASK_FIELDS, ON_CPU, Masks
+from pasidlab.lang.flow import Code
+from pasidlab.lang.ir import Instr
+from pasidlab.lang.owners import Owner, Owners, owner_of
 
 
 @dataclass(frozen=True)
 class Access:
-    """One access: the field, how its element was found, and whether it is written."""
+    """One access: the field, whose element it is, and whether it is written."""
 
     field: str
-    relation: str
+    owner: Owner
     write: bool
 
 
 @dataclass
-class Traffic:
-    """Who accesses a field: per source (context name, ``rule``, ``user``, ``predicate``) the accesses made."""
+class Source:
+    """A program, by what it may access wherever it stands."""
 
-    by_source: dict[str, set[Access]] = field(default_factory=lambda: defaultdict(set))
-    handlers: dict[str, tuple[Code, set[str]]] = field(default_factory=dict)  # contexts that nest: their code and entry labels
+    context: str
+    accesses: dict[str, set[Access]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, source: str, code: Code) -> None:
+    def add(self, code: Code, owners: Sequence[Owners]) -> None:
         """Count every access of a piece of code."""
-        self.by_source[source] |= accesses_of(code)
+        for instr, known in zip(code, owners, strict=True):
+            for access in accesses_of(instr, known):
+                self.accesses[access.field].add(access)
 
 
-def accesses_of(code: Code) -> set[Access]:
-    """Every access of a piece of code."""
-    relations = relation_of_locals(code)
-    return {access for instr in code if (access := access_of(instr, relations))}
+Facts = frozenset[tuple[str, int]]
+"""What fields of the executing CPU hold."""
 
 
-def relation_of_locals(code: Code) -> dict[str, str]:
-    """How each local that is always ``current`` was found: a load of Cpu.current of this CPU, or a copy of such a local."""
-    sources: dict[str, set[str]] = defaultdict(set)
-    for instr in code:
-        if instr.dst:
-            if instr.op == "take" or (instr.op == "load" and instr.args[1] == "Cpu.current" and instr.args[2] == CPU):
-                sources[instr.dst].add(OWN_TASK)
-            elif instr.op == "copy" and instr.args[1] == 0:
-                sources[instr.dst].add(OWN_TASK)  # None: nothing is accessed through it
-            elif instr.op == "copy" and isinstance(instr.args[1], str):
-                sources[instr.dst].add("=" + instr.args[1])
+@dataclass
+class Rule:
+    """A rule, a user's instruction, a predicate or a handler: its role, its parameters (name, how many values), and its code."""
+
+    role: str
+    params: tuple[tuple[str, int], ...]
+    cases: Cases
+    fields: dict[str, bool]  # every field it may access: whether it may write it
+    uses_cpu: bool
+    arrival: Mapping[str, Value] = field(default_factory=dict)  # of a handler: what its arrival has done to its CPU
+
+
+ARRIVAL: dict[str, dict[str, Value]] = {
+    "hardirq": {MASK_FIELDS["irqs"]: 1, "Cpu.hardirq_pc": Some(1)},
+    "softirq": {MASK_FIELDS["irqs"]: 0, MASK_FIELDS["bh"]: 1, "Cpu.softirq_pc": Some(1)},
+}
+"""What the arrival of a handler does to its CPU (``arrivals``)."""
+
+
+@dataclass
+class Traffic:
+    """Everything that may happen while a program stands at a boundary."""
+
+    cpus: int
+    tasks: int
+    programs: list[Source] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    handlers: dict[str, Rule] = field(default_factory=dict)  # contexts that nest
+
+    def standings(self, context: str, masks: Masks, mine: Access, facts: Facts) -> Iterable[Standing]:
+        """The ways to number the CPU (0 where the task may be moved), the current task and a taken one, as far as there must be one."""
+        tasks = range(1, self.tasks + 1)
+        for cpu in [0] if masks.preemption_possible else range(1, self.cpus + 1):
+            if mine.owner is Owner.TAKEN:
+                pairs = [(task, taken) for task in tasks for taken in tasks if task != taken]
+                pairs += [] if context == "task" else [(0, taken) for taken in tasks]
             else:
-                sources[instr.dst].add(OTHER)
-    relations = dict.fromkeys(sources, OWN_TASK)
-    changed = True
-    while changed:
-        changed = False
-        for name, origins in sources.items():
-            fine = all(o == OWN_TASK or (o[0] == "=" and relations.get(o[1:]) == OWN_TASK) for o in origins)
-            if not fine and relations[name] == OWN_TASK:
-                relations[name], changed = OTHER, True
-    return relations
+                pairs = [(task, 0) for task in tasks] if context == "task" or mine.owner is Owner.CURRENT else [(0, 0)]
+            for task, taken in pairs:
+                yield Standing(context, masks, cpu, task, taken, facts)
 
 
-def access_of(instr: Instr, relations: dict[str, str]) -> Access | None:
-    """The access an instruction makes, if it is a load or store."""
+def fields_of(code: Code) -> dict[str, bool]:
+    """Every field a piece of code may access: whether it may write it."""
+    found: dict[str, bool] = {}
+    for instr in code:
+        for access in accesses_of(instr, {}):
+            found[access.field] = found.get(access.field, False) or access.write
+    return found
+
+
+def accesses_of(instr: Instr, owners: Owners) -> list[Access]:
+    """The accesses an instruction makes."""
     if instr.op == "mask":
-        kind = str(instr.args[0]).split("_")[0]
-        return Access(MASK_FIELDS[kind], OWN_CPU, True)
+        field_ = MASK_FIELDS[str(instr.args[0]).split("_")[0]]
+        return [Access(field_, Owner.CPU, True)]
+    if instr.op == "enter":
+        return [Access("Task.pc", owner_of(instr.args[0], owners), True)]
     if instr.op in ("take", "release"):
-        return Access("Task.on_cpu", OTHER, True)
+        return [Access(ON_CPU, Owner.OTHER, True)]
     if instr.field is None:
-        return None
+        return []
     element = instr.args[2] if instr.op == "load" else instr.args[1]
-    relation = OWN_CPU if element == CPU else relations.get(element, OTHER) if isinstance(element, str) else OTHER
-    return Access(instr.field, relation, instr.op == "store")
-
-
-def _conflict(a: Access, b: Access) -> bool:
-    return a.field == b.field and (a.write or b.write)
+    return [Access(instr.field, owner_of(element, owners), instr.op == "store")]
 
 
 class Visibility:
     """Decides for each access of a program whether a boundary before it could matter."""
 
     def __init__(self, traffic: Traffic, merged: bool) -> None:
-        self.merged = merged
-        self.handlers = traffic.handlers
-        every = [access for accesses in traffic.by_source.values() for access in accesses]
-        self.written_from_afar = {a.field for a in every if a.write and a.relation == OTHER}
-        self._under: dict[tuple[str, frozenset[tuple[str, int]]], set[Access]] = {}
-        self.by_source: dict[str, dict[str, set[Access]]] = {}
-        for source, accesses in traffic.by_source.items():
-            table: dict[str, set[Access]] = defaultdict(set)
-            for access in accesses:
-                table[access.field].add(access)
-            self.by_source[source] = table
+        self.traffic, self.merged = traffic, merged
+        writes = (a for source in traffic.programs for accesses in source.accesses.values() for a in accesses)
+        self._from_afar = {a.field for a in writes if a.write and a.owner is not Owner.CPU}
+        self._from_afar |= {path for rule in traffic.rules for path, write in rule.fields.items() if write}
+        self._found: dict[tuple[int, Standing], frozenset[Found] | None] = {}
 
-    def _others(self, source: str, field_path: str) -> set[Access]:
-        return self.by_source.get(source, {}).get(field_path, set())
-
-    def visible(self, instr: Instr, access: Access, masks: Masks) -> bool:
-        """Whether some event possible before this access conflicts with it."""
-        if not self.merged:
+    def visible(self, instr: Instr, context: str, masks: Masks, owners: Owners) -> bool:
+        """Whether something possible before this instruction could tell, or keep it from being taken."""
+        if not self.merged or instr.op == "take":
             return True
-        if instr.op == "mask":
-            return _tightens(instr) and _still_open(instr, masks)
-        return self._remote(access) or self._local(access, masks)
+        if instr.op == "mask" and _tightens(instr) and _still_open(instr, masks):
+            return True
+        return any(self._access_visible(access, context, masks) for access in accesses_of(instr, owners))
 
-    def _remote(self, mine: Access) -> bool:
-        """Steps of other CPUs and of the environment."""
-        for source in self.by_source:
-            if source == "predicate" and mine.relation != OTHER:
-                continue
-            for theirs in self._others(source, mine.field):
-                meets = theirs.relation == OTHER or (mine.relation == OTHER)
-                if meets and _conflict(mine, theirs):
+    def _access_visible(self, mine: Access, context: str, masks: Masks) -> bool:
+        if mine.owner is Owner.CPU and masks.preemption_possible:
+            return True
+        return self._programs(mine, masks) or self._nested(mine, context, masks) or self._rules(mine, context, masks)
+
+    def _programs(self, mine: Access, masks: Masks) -> bool:
+        """Programs on other CPUs; of a task that may be off its CPU, whoever switches, takes or runs it."""
+        movable = masks.preemption_possible
+        if self.traffic.cpus == 1 and not movable:
+            return False
+        for source in self.traffic.programs:
+            for theirs in source.accesses.get(mine.field, ()):
+                found = Owner.OTHER in (mine.owner, theirs.owner)
+                handled = movable and mine.owner is Owner.CURRENT and (theirs.owner is Owner.TAKEN or source.context != "task")
+                if (found or handled) and (mine.write or theirs.write):
                     return True
         return False
 
-    def _local(self, mine: Access, masks: Masks) -> bool:
-        """Contexts that may nest on this CPU here, and after preemption whatever else may run on it."""
-        facts = self._settled(masks)
-        nesting = [context for context, possible in (("hardirq", masks.irqs_possible), ("softirq", masks.softirq_possible)) if possible]
-        if any(_conflict(mine, theirs) for context in nesting for theirs in self._handler(context, facts)):
-            return True
-        if not masks.preemption_possible:
+    def _nested(self, mine: Access, context: str, masks: Masks) -> bool:
+        """Handlers that may interrupt this CPU here, a hard interrupt also inside a softirq."""
+        handlers = self.traffic.handlers
+        softirq = handlers.get("softirq") if masks.softirq_possible else None
+        hardirq = handlers.get("hardirq") if masks.irqs_possible else None
+        facts = frozenset(fact for fact in masks.facts if fact[0] not in self._from_afar)
+        if softirq and hardirq and not masks.preemption_possible:
+            return any(_conflict(mine, handler) for handler in (softirq, hardirq))
+        return any(self._met(mine, handler, context, masks, facts) for handler in (softirq, hardirq) if handler)
+
+    def _rules(self, mine: Access, context: str, masks: Masks) -> bool:
+        """Rules and predicates."""
+        return any(self._met(mine, rule, context, masks, frozenset()) for rule in self.traffic.rules)
+
+    def _met(self, mine: Access, rule: Rule, context: str, masks: Masks, facts: Facts) -> bool:
+        """Whether a behaviour may write what is accessed, or read what is written, while the program stands there."""
+        if not _conflict(mine, rule):
             return False
-        sources = ("schedule", "predicate") if mine.relation == OWN_TASK else ("schedule", "predicate", "task", "user")
-        return any(_conflict(mine, theirs) for source in sources for theirs in self._others(source, mine.field))
+        for standing in self.traffic.standings(context, masks, mine, facts):
+            element = {Owner.CPU: standing.cpu, Owner.CURRENT: standing.task, Owner.TAKEN: standing.taken}.get(mine.owner)
+            found = self._accesses(rule, standing)
+            if found is None or any(
+                path == mine.field and (mine.write or write) and (not element or may_be(theirs, element)) for path, theirs, write in found
+            ):
+                return True
+        return False
 
-    def _settled(self, masks: Masks) -> frozenset[tuple[str, int]]:
-        """What handlers that nest here will find: facts no handler changes while they hold (irq_fpu_usable() is false, say)."""
-        facts = masks.facts if masks.preempt or masks.bh else frozenset()
-        facts = frozenset(fact for fact in facts if fact[0] not in self.written_from_afar)
-        if masks.bh:
-            facts |= {(MASK_FIELDS["bh"], masks.bh)}
-        while facts:
-            written = {a.field for context in self.handlers for a in self._handler(context, facts) if a.write}
-            kept = frozenset(fact for fact in facts if fact[0] not in written)
-            if kept == facts:
-                break
-            facts = kept
-        return facts
+    def _accesses(self, rule: Rule, standing: Standing) -> frozenset[Found] | None:
+        key = (id(rule), standing)
+        if key not in self._found:
+            self._found[key] = self._followed(rule, standing)
+        return self._found[key]
 
-    def _handler(self, context: str, facts: frozenset[tuple[str, int]]) -> set[Access]:
-        """Accesses a nesting context can make given the facts: its code with the facts put in and simplified."""
-        if context not in self.handlers:
-            return set()
-        key = (context, facts)
-        if key not in self._under:
-            code, roots = self.handlers[context]
-            known = dict(facts)
-            assumed = [
-                Instr("copy", (i.args[0], known[str(i.args[1])]), i.site)
-                if i.op == "load" and i.args[2] == CPU and i.args[1] in known
-                else i
-                for i in code
-            ]
-            self._under[key] = accesses_of(simplify(assumed, roots))
-        return self._under[key]
+    def _followed(self, rule: Rule, standing: Standing) -> frozenset[Found] | None:
+        cpus = [n for n in range(1, self.traffic.cpus + 1) if rule.role != "user" or n != standing.cpu]
+        if rule.arrival and standing.cpu:
+            cpus = [standing.cpu]
+        every: set[Found] = set()
+        for assigned in arguments(rule.params, cpus, rule.uses_cpu):
+            found = rule.cases.accesses(Asked(standing, assigned, rule.role == "user", rule.arrival if standing.cpu else {}))
+            if found is None:
+                return None
+            every |= found
+        return frozenset(every)
+
+
+def _conflict(mine: Access, rule: Rule) -> bool:
+    """Whether a behaviour may write what is accessed, or read what is written, whoever's it is."""
+    write = rule.fields.get(mine.field)
+    return write is not None and (mine.write or write)
 
 
 def _tightens(instr: Instr) -> bool:
@@ -177,3 +220,4 @@ def _still_open(instr: Instr, masks: Masks) -> bool:
     """Whether something this change forbids is possible before it."""
     kind = str(instr.args[0]).split("_")[0]
     return {"irqs": masks.irqs_possible, "bh": masks.softirq_possible, "preempt": masks.preemption_possible}[kind]
+

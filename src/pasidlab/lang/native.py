@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +15,16 @@ from pasidlab.lang.ir import TERMINATORS, Action, Model
 from pasidlab.lang.layout import Layout
 from pasidlab.lang.llvm_expand import expand_text
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
+from pasidlab.lang.object_cache import cache_directory, cached_object, keep_object
 from pasidlab.lang.symmetry import Symmetry, canon_text, first_text
 
 PASSES = ("always_inliner", "sroa", "sccp", "simplify_cfg", "instruction_combine", "new_gvn", "dead_store_elimination", "simplify_cfg")
 """LLVM passes in order. The standard pipelines take twice as long, and by inlining large actions make code half as fast."""
 
 CPU_STRUCT = "Cpu"
+
+ASLEEP = "asleep"
+"""Not a promise: the bit that says that somebody waits for what is promised, and sleeps for something else."""
 
 PENDING_ELEMENT = 16
 """Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
@@ -41,48 +42,24 @@ class NativeModel:
     properties: tuple[str, ...]  # bit i of every mask is property i
     cover_lines: dict[int, frozenset[tuple[str, int]]]  # word of `observed` -> source lines it proves executed
     cached: bool
+    steps: tuple[tuple[int, tuple[int, ...]], ...] = ()  # number of a label -> action and its parameters; empty: no labels
     keep_alive: list[object] = field(default_factory=list, repr=False)
 
 
-def cache_directory() -> Path | None:
-    """Where compiled models are kept between runs; None for a user without a home."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
-    except RuntimeError:
-        return None
-
-
-def _kept(path: Path | None) -> bytes | None:
-    """What is kept there; None if nothing is, or it cannot be read."""
-    try:
-        return path.read_bytes() if path else None
-    except OSError:
-        return None
-
-
-def _keep(path: Path | None, code: bytes) -> None:
-    """Keep it there, if the folder can be written: without, the model is compiled again the next time."""
-    if path is None:
-        return
-    partial = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(code)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-
-
-def compile_model(model: Model, *, covered: Collection[str] = (), symmetric: bool = False) -> NativeModel:
+def compile_model(
+    model: Model, *, covered: Collection[str] = (), symmetric: bool = False, labelled: bool = False
+) -> NativeModel:
     """Compile a model for this machine, or take it from the cache.
 
     ``covered``: files of which it is noted which lines are executed. ``symmetric``: successors are canonical under the model's symmetry.
+    ``labelled``: it can say which step leads to each successor (``observed[LABELS]`` is where to write that; not with ``symmetric``).
     """
     layout = Layout(model.fields)
     bits = {p.name: n for n, p in enumerate(model.properties)}
+    if model.asleep:
+        bits[ASLEEP] = len(bits)
     interpreter = Interpreter(model, symmetric=symmetric)
-    emitter = _Emitter(model, layout, bits, frozenset(covered), interpreter.symmetry)
+    emitter = _Emitter(model, layout, bits, frozenset(covered), interpreter.symmetry, labelled)
     text = emitter.text()
     engine, cached = _compile(text)
     packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
@@ -97,6 +74,7 @@ def compile_model(model: Model, *, covered: Collection[str] = (), symmetric: boo
         tuple(bits),
         emitter.cover_lines,
         cached,
+        tuple(emitter.steps) if labelled else (),
         [engine],
     )
 
@@ -104,8 +82,11 @@ def compile_model(model: Model, *, covered: Collection[str] = (), symmetric: boo
 class _Emitter:
     """Collects the text of all actions, each specialised for its parameters."""
 
-    def __init__(self, model: Model, layout: Layout, bits: dict[str, int], covered: frozenset[str], symmetry: Symmetry) -> None:
-        self.symmetry = symmetry
+    def __init__(
+        self, model: Model, layout: Layout, bits: dict[str, int], covered: frozenset[str], symmetry: Symmetry, labelled: bool
+    ) -> None:
+        self.symmetry, self.labelled = symmetry, labelled
+        self.steps: list[tuple[int, tuple[int, ...]]] = []
         self.model, self.layout, self.bits, self.covered = model, layout, bits, covered
         self.next_word = COUNTERS
         self.bound = 0
@@ -133,12 +114,15 @@ class _Emitter:
                 own = (1, *params[1:]) if cpu > 1 else params
                 name = f"a{number}.{'.'.join(map(str, own))}"
                 if own == params:
-                    parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after)).text())
+                    label = len(self.steps) if self.labelled else None
+                    parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after), label).text())
                 actions.append((name, cpu))
+                self.steps.append((number, params))
                 self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
         watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
         ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
         watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
+        watched += [(action, STATE_BROKEN, self.bits[ASLEEP]) for action in self.model.asleep.values()]
         for number, (action, word, bit) in enumerate(watched + ends):
             for params in param_values(action):
                 name = f"p{number}.{'.'.join(map(str, params))}"
@@ -178,10 +162,10 @@ def _compile(text: str) -> tuple[object, bool]:
     target = llvm.Target.from_default_triple()
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     machine = target.create_target_machine(cpu=cpu, features=features, opt=2)
-    key = hashlib.sha256("\0".join([llvmlite.__version__, cpu, features, *PASSES, text]).encode()).hexdigest()
+    key = hashlib.sha256("\0".join([llvmlite.__version__, cpu, features, *PASSES, text]).encode())
     folder = cache_directory()
-    path = folder / f"{key[:32]}.o" if folder else None
-    stored = _kept(path)
+    path = folder / f"{key.hexdigest()[:32]}.o" if folder else None
+    stored = cached_object(path, key.digest()) if path else None
     module = llvm.parse_assembly(text if stored is None else "define i64 @expand(ptr %s, ptr %o, ptr %n) { ret i64 0 }")
     if stored is None:
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
@@ -191,6 +175,10 @@ def _compile(text: str) -> tuple[object, bool]:
         passes.run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)
 
-    engine.set_object_cache((lambda _module, code: _keep(path, code)) if stored is None else None, lambda _module: stored)
+    def keep(_module: object, code: bytes) -> None:
+        if path:
+            keep_object(path, key.digest(), code)
+
+    engine.set_object_cache(keep if stored is None else None, lambda _module: stored)
     engine.finalize_object()
     return engine, stored is not None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pasidlab.lang.contexts import MASK_FIELDS, Masks, mask_states
-from pasidlab.lang.flow import Code, forward, simplify
+from pasidlab.lang.contexts import CURRENT, MASK_FIELDS, Masks, mask_states
+from pasidlab.lang.dead import followed
+from pasidlab.lang.flow import Code, forward, simplify, successors
 from pasidlab.lang.frames import Frame, allocate
 from pasidlab.lang.here import executing_cpu
 from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.ir import CPU, Action, Instr, Operand, Site
-from pasidlab.lang.merge import Visibility, access_of, relation_of_locals
+from pasidlab.lang.loops import endless_loops
+from pasidlab.lang.merge import Visibility
+from pasidlab.lang.owners import Owner, Owners, owner_of, owners_at
 from pasidlab.lang.primitives import SLEEP, SOUND
 from pasidlab.lang.types import Domain, Field, Ref
 
 FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
+STEPS = frozenset({"load", "store", "mask", "enter", "take", "release"})
+"""Operations that look at state or change it."""
 OWNER = "%owner"  # the element whose frame the program uses: the task, or the CPU
 
 
@@ -94,35 +100,67 @@ def _visited_in_order(code: Code, frame: Frame, locals_: dict[str, Domain | None
 
 def set_boundaries(program: Program, visibility: Visibility) -> Code:
     """Insert a pause before every visible access that is not already the first of its step; collapse double pauses."""
-    code, masks = program.code, mask_states(program.code, program.starts())
-    relations = relation_of_locals(code)
-    atomic = _atomic_depth(code, list(program.starts()))
+    code, starts = program.code, program.starts()
+    masks = mask_states(code, starts)
+    owners = owners_at(code, masks, starts)
+    atomic = _atomic_depth(code, list(starts))
+    failing = _may_fail(code, program, atomic, owners)
     wanted: list[bool] = []
-    first_of_instruction = False
     for i, instr in enumerate(code):
         state = masks[i]
         assert state is not None
-        if instr.op == "atomic" and instr.args[0] == "begin" and atomic[i] == 0:
-            inside = _instruction_accesses(code, i, atomic)
-            first_of_instruction = any(
-                visibility.visible(code[j], access, masks[j] or state)
-                for j in inside
-                if (access := access_of(code[j], relations)) and _counts(code[j], program)
-            )
-            wanted.append(first_of_instruction and not _starts_with_pause(code, i))
-        elif atomic[i]:
-            wanted.append(False)
-        else:
-            access = access_of(instr, relations) if _counts(instr, program) else None
-            wanted.append(access is not None and visibility.visible(instr, access, state))
-    return _insert(code, wanted, program)
+        begins = instr.op == "atomic" and instr.args[0] == "begin" and atomic[i] == 0
+        mine = _instruction_accesses(code, i, atomic) if begins else [] if atomic[i] else [i]  # an instruction happens at once
+        mine = [j for j in mine if _counts(code[j], program)]
+        seen = any(failing[j] or visibility.visible(code[j], program.context, state, owners[j]) for j in mine)
+        wanted.append(seen and not (begins and _starts_with_pause(code, i)))
+    return _insert(_without_circles(code, wanted), program)
+
+
+def _may_fail(code: Code, program: Program, atomic: list[int], owners: Sequence[Owners]) -> list[bool]:
+    """For each instruction whether the step it begins may turn out to be one that cannot be taken, or after which nothing follows."""
+    after = successors(code)
+    certain = {Owner.CPU, Owner.TAKEN, Owner.CURRENT} if program.context == "task" else {Owner.CPU, Owner.TAKEN}
+    there = followed(code, list(program.starts()))
+    ahead = [
+        i.op in ("require", "wait", "take", "crash") or (i.op == "choose" and not _never_empty(i))
+        or any(owner_of(e, known) not in certain and e not in sure and not isinstance(e, int) for e in _elements(i))
+        for i, known, sure in zip(code, owners, there, strict=True)
+    ]  # fmt: skip
+    changed = True
+    while changed:
+        changed = False
+        for i in range(len(code) - 1, -1, -1):
+            following = any(ahead[j] and not _begins_step(code[j], atomic[j], program) for j in after[i])
+            if following and not ahead[i] and code[i].op != "pause":
+                ahead[i] = changed = True
+    return ahead
+
+
+def _begins_step(instr: Instr, depth: int, program: Program) -> bool:
+    """Whether a boundary before an instruction keeps what may fail in it out of the step before."""
+    return depth == 0 and (_counts(instr, program) or (instr.op == "atomic" and instr.args[0] == "begin"))
+
+
+def _elements(instr: Instr) -> list[Operand]:
+    """The elements an instruction follows: it faults if one is None."""
+    return [argument for kind, argument in instr.shaped() if kind == "i"] if instr.op in ("load", "store", "deref") else []
+
+
+def _never_empty(instr: Instr) -> bool:
+    """Whether a choice has something to choose whatever happens."""
+    low, high = instr.args[1:]
+    return isinstance(low, int) and isinstance(high, int) and low <= high
 
 
 def _counts(instr: Instr, program: Program) -> bool:
-    """Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them."""
+    """Whether an instruction can be a step of its own.
+
+    Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them.
+    """
     if instr.op != "load" or instr.args[2] != CPU:
-        return True
-    return instr.args[1] not in FREE_LOADS and (instr.args[1] != "Cpu.current" or program.context == "schedule")
+        return instr.op in STEPS
+    return instr.args[1] not in FREE_LOADS and (instr.args[1] != CURRENT or program.context == "schedule")
 
 
 def _atomic_depth(code: Code, starts: list[int]) -> list[int]:
@@ -147,17 +185,23 @@ def _starts_with_pause(code: Code, begin: int) -> bool:
     return code[i].op == "pause"
 
 
-def _insert(code: Code, wanted: list[bool], program: Program) -> Code:
-    """Boundaries where wanted, except where nothing has been accessed since the last one on any path; a sleep stands by itself."""
-
-    def step(pair: Instr, dirty: bool) -> bool:
-        return False if pair.op == "pause" else dirty or pair.op in ("load", "store", "mask", "enter", "wait", "take", "release")
-
+def _without_circles(code: Code, wanted: list[bool]) -> Code:
+    """The code with boundaries where wanted, and one at the top of each loop that would go round without one for ever perhaps."""
     with_all: Code = []
     for instr, want in zip(code, wanted, strict=True):
         if want:
             with_all.append(Instr("pause", (), instr.site))
         with_all.append(instr)
+    tops = endless_loops(with_all)
+    return [new for i, instr in enumerate(with_all) for new in ([instr, Instr("pause", (), instr.site)] if i in tops else [instr])]
+
+
+def _insert(with_all: Code, program: Program) -> Code:
+    """The code without the boundaries before which nothing has been accessed since the last one on any path; a sleep stands by itself."""
+
+    def step(pair: Instr, dirty: bool) -> bool:
+        return False if pair.op == "pause" else dirty or pair.op in STEPS or pair.op == "wait"
+
     moved = replace(program, code=with_all)
     dirty = forward(with_all, dict.fromkeys(moved.starts(), False), step, lambda a, b: a or b)
     return [instr for instr, d in zip(with_all, dirty, strict=True) if instr.op != "pause" or d or instr.text == SLEEP]

@@ -123,8 +123,16 @@ class FunctionCompiler(Expressions):
             values = [self.settled(item) for item in value.elts]
             for item, (operand, domain) in zip(target.elts, values, strict=True):
                 self._store(item, operand, domain)
+        elif isinstance(value, ast.Name) and value.id == "FORGOTTEN":
+            self._forget(target)
         else:
             self._store(target, *self.expression(value))
+
+    def _forget(self, target: ast.expr) -> None:
+        if not isinstance(target, ast.Attribute):
+            reject(target, self.file, "only a field can be forgotten", "write x.field = FORGOTTEN")
+        element, struct = self.element(target.value)
+        self.builder.emit("lose", self.field(target, struct).path, element, at=self.at(target))
 
     def do_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is None or not isinstance(node.target, ast.Name):

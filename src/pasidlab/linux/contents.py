@@ -1,14 +1,14 @@
 """Contents nobody may rely on, by the FPU ownership protocol: they are forgotten, so that states do not differ in them alone.
 
-What code that breaks the protocol reads there is not what any task expects, as it would be in some run of the real machine.
+Code that breaks the protocol looks at them all the same. That is noticed, and the design is explored without forgetting.
 """
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import each, forget
+from pasidlab.lang.declare import FORGOTTEN, each, forget
 from pasidlab.linux.properties import holds_copy, is_open
 from pasidlab.linux.task import Task
-from pasidlab.machine.cpu import KERNEL_DATA, STALE_PASID, Cpu
+from pasidlab.machine.cpu import Cpu
 
 
 @forget
@@ -34,27 +34,27 @@ def forget_registers(cpu: Cpu) -> None:
     for task in each(Task):
         if holds_copy(cpu, task):
             return
-    cpu.user_regs = KERNEL_DATA
-    cpu.msr_pasid = STALE_PASID
+    cpu.user_regs = FORGOTTEN
+    cpu.msr_pasid = FORGOTTEN
 
 
 def forget_image(task: Task) -> None:
     """TIF_NEED_FPU_LOAD is clear: the registers are the truth, the image will be written before it is read."""
     if task.guest_fpstate:
-        task.guest_bv_user = True
-        task.guest_user = KERNEL_DATA
-        task.guest_bv_pasid = True
-        task.guest_pasid = STALE_PASID
+        task.guest_bv_user = FORGOTTEN
+        task.guest_user = FORGOTTEN
+        task.guest_bv_pasid = FORGOTTEN
+        task.guest_pasid = FORGOTTEN
         return
-    task.bv_user = True
-    task.image_user = KERNEL_DATA
-    task.bv_pasid = True
-    task.image_pasid = STALE_PASID
+    task.bv_user = FORGOTTEN
+    task.image_user = FORGOTTEN
+    task.bv_pasid = FORGOTTEN
+    task.image_pasid = FORGOTTEN
 
 
 def forget_absent_components(task: Task) -> None:
     """Bytes behind a clear bit of XSTATE_BV."""
     if not task.bv_user:
-        task.image_user = KERNEL_DATA
+        task.image_user = FORGOTTEN
     if not task.bv_pasid:
-        task.image_pasid = STALE_PASID
+        task.image_pasid = FORGOTTEN

@@ -139,8 +139,8 @@ def pasid_number(entry: PasidEntry) -> int:
 
 @pending("served")
 def waits_for_enqcmd(task: Task) -> bool:
-    """The task stands at an ENQCMD that faulted although its process was bound."""
-    return task.at_enqcmd and task.entitled
+    """The task stands at an ENQCMD that faulted although its process was bound. One stopped by a tracer waits for that."""
+    return task.at_enqcmd and task.entitled and task.state == TASK_RUNNING
 
 
 @never("sound_kernel", "a task is in user mode, or dead, but still holds iommu_sva_lock")

@@ -147,7 +147,7 @@ def xrstor_from_user_sigframe() -> int:
     if outcome == RESTORED:
         this_cpu.user_regs = current.frame_user
     elif maybe():
-        this_cpu.user_regs = USER_DATA if this_cpu.user_regs == INIT else INIT
+        this_cpu.user_regs = choose(INIT, USER_DATA)
     return outcome
 
 

@@ -39,8 +39,7 @@ UserComponent = Annotated[int, Range(0, 2)]
 
 INIT = 0
 USER_DATA = 1
-KERNEL_DATA = 2  # also what stands for contents nobody may rely on: no task ever put it there
-STALE_PASID = MSR_IA32_PASID_VALID | PASID_NUMBERS  # likewise: a number the kernel never gives out
+KERNEL_DATA = 2
 
 XFEATURE_MASK_PASID = 1 << 10
 XFEATURE_MASK_USER = 1 << 0

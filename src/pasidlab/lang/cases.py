@@ -1,0 +1,298 @@
+"""What a rule, a predicate or a handler can access while a program stands at a boundary, found by running it on what is known there.
+
+The CPU, its current task and a task it has taken are numbered (``Standing``); what is known of them is data; everything else has
+an unknown value, and both ways of a branch are followed. A way that ends in a ``require`` that is known to fail is never taken.
+A predicate that is known to be false looks at nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pasidlab.lang.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks
+from pasidlab.lang.emit import computed
+from pasidlab.lang.flow import Code
+from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
+
+MOST_WAYS = 3000
+"""Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
+MOST_ROUNDS = 30
+"""Rounds of a loop, likewise."""
+FIRST_BOUNDARY = 2
+"""No boundary of the task's program has a smaller program counter: the first numbers are those of the entries (``arrivals``)."""
+
+
+@dataclass(eq=False, frozen=True)
+class Some:
+    """A number that is not known, but is at least ``low`` and none of ``but``. Locals that hold the same object are equal."""
+
+    low: int = -(1 << 63)
+    but: frozenset[int] = frozenset()
+
+    def is_not(self, number: int) -> bool:
+        """Whether it is certainly another than the number."""
+        return number < self.low or number in self.but
+
+
+Value = int | Some
+Found = tuple[str, Value, bool]
+"""An access: field, number of the element as far as it is known, whether it is written."""
+
+
+class _TooMany(Exception):
+    """There are more ways than are worth following."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A program at a boundary: its context and masks, its CPU, and the tasks it owns by number (0: none that is certain).
+
+    ``cpu`` is 0 where the task may be moved: then its masks say nothing of any CPU. ``facts``: what fields of its CPU hold.
+    """
+
+    context: str
+    masks: Masks
+    cpu: int
+    task: int
+    taken: int
+    facts: frozenset[tuple[str, int]] = frozenset()
+
+    def known(self) -> dict[tuple[str, int], Value]:
+        """What is certain of the numbered elements as long as the program stands there."""
+        known: dict[tuple[str, int], Value] = {}
+        if self.context == "task":
+            known["Task.pc", self.task] = Some(FIRST_BOUNDARY)
+        if not self.cpu:
+            return known
+        mine: dict[str, Value] = {}
+        if self.masks.irqs_off is not None:
+            mine[MASK_FIELDS["irqs"]] = int(self.masks.irqs_off)
+        counts = {"preempt": self.masks.preempt, "bh": self.masks.bh}  # at least: what was left over when the kernel was entered adds up
+        mine |= {MASK_FIELDS[name]: Some(count) for name, count in counts.items() if count}
+        mine |= {f"Cpu.{name}_pc": Some(1) if name == self.context else 0 for name in self._at_or_above()}
+        if self.context == "task":
+            mine[CURRENT] = self.task
+        known |= {(path, self.cpu): value for path, value in [*mine.items(), *self.facts]}
+        known |= {(ON_CPU, owned): 1 for owned in (self.task, self.taken) if owned}
+        return known
+
+    def _at_or_above(self) -> tuple[str, ...]:
+        """The contexts this one is or that would run in its place if they were active."""
+        return {"softirq": ("softirq", "hardirq"), "hardirq": ("hardirq",)}.get(self.context, ("schedule", "softirq", "hardirq"))
+
+    def current(self, cpu: Value) -> list[Value]:
+        """What Cpu.current of a CPU may hold: the task that stands there, or another one or none."""
+        owned = frozenset({self.task, self.taken} - {0})
+        if self.cpu and _not(cpu, self.cpu):
+            return [Some(0, owned)]  # a task is current on one CPU only
+        return [*owned, Some(0, owned)]
+
+
+@dataclass
+class _Way:
+    """One way through the code: what locals and fields are known to hold, and what it has accessed."""
+
+    at: int
+    locals: dict[str, Value]
+    fields: dict[tuple[str, int], Value]
+    gone: frozenset[str]  # fields an unknown element of which was stored to
+    found: list[Found] = field(default_factory=list)
+    visited: dict[int, int] = field(default_factory=dict)
+
+    def hold(self, path: str, element: Value, instr: Instr, value: Value, at_once: bool) -> None:
+        """A load: the local holds the value, and within one step the field keeps it."""
+        self.locals[str(instr.args[0])] = value
+        if at_once and isinstance(element, int):
+            self.fields[path, element] = value
+
+    def learn(self, value: Some, better: Value) -> None:
+        """What was not known of a value is: in every local that holds it."""
+        self.locals = {name: better if held is value else held for name, held in self.locals.items()}
+        self.fields = {place: better if held is value else held for place, held in self.fields.items()}
+
+    def fork(self, at: int) -> _Way:
+        return _Way(at, dict(self.locals), dict(self.fields), self.gone, list(self.found), dict(self.visited))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a behaviour is asked with: where the other program stands, the arguments, and whether its own task is in user mode."""
+
+    standing: Standing
+    arguments: dict[str, Value]
+    in_user_mode: bool = False
+    arrival: Mapping[str, Value] = field(default_factory=dict)  # of a handler: what its arrival has done to the CPU's fields
+
+
+class Cases:
+    """The code of a rule or predicate, or with ``entries`` that of a handler, ready to be followed."""
+
+    def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = ()) -> None:
+        self.code, self.predicate = code, predicate
+        self.labels = {str(i.args[0]): n for n, i in enumerate(code) if i.op == "label"}
+        self.starts = [self.labels[label] for label in entries] or [0]
+        self.at_once = not entries  # a handler takes many steps: what it does not own may change meanwhile
+
+    def accesses(self, asked: Asked) -> frozenset[Found] | None:
+        """What it may access; None if there are too many ways to tell."""
+        try:
+            return self._accesses(asked)
+        except _TooMany:
+            return None
+
+    def _accesses(self, asked: Asked) -> frozenset[Found]:
+        known = asked.standing.known() | {(path, asked.standing.cpu): value for path, value in asked.arrival.items()}
+        work = [_Way(start, dict(asked.arguments), dict(known), frozenset()) for start in self.starts]
+        found: set[Found] = set()
+        ways, true = 0, not self.predicate
+        while work:
+            way = work.pop()
+            ways += 1
+            if ways > MOST_WAYS:
+                raise _TooMany
+            ended = self._follow(way, asked, work)
+            if ended is not None:
+                found.update(way.found)
+                true |= ended
+        return frozenset(found) if true else frozenset()
+
+    def _follow(self, way: _Way, asked: Asked, work: list[_Way]) -> bool | None:
+        """Follow one way to its end, leaving others for later. None: it is never taken; else whether a predicate may be true."""
+        while True:
+            instr = self.code[way.at]
+            if instr.op in ("end", "crash"):
+                return True
+            if instr.op == "return":
+                return self._value(way, instr.args[0]) != 0
+            if instr.op in ("require", "wait") and self._value(way, instr.args[0]) == 0:
+                return None
+            if instr.op in ("jump", "branch", "switch"):
+                self._jump(way, instr, work)
+                continue
+            if instr.op in ("load", "store", "take", "release", "deref") and not self._access(way, instr, asked, work):
+                return None
+            if instr.op == "mask":
+                self._mask(way, instr, asked)
+            elif instr.op not in ("load", "take", "store") and instr.dst is not None:
+                way.locals[instr.dst] = self._computed(way, instr)
+            way.at += 1
+
+    def _jump(self, way: _Way, instr: Instr, work: list[_Way]) -> None:
+        targets = [self.labels[label] for label in instr.labels()]
+        if instr.op == "branch":
+            value = self._value(way, instr.args[0])
+            if isinstance(value, Some) and not value.is_not(0):
+                other = way.fork(targets[1])
+                other.learn(value, 0)
+                work.append(other)
+                way.learn(value, Some(value.low, value.but | {0}))
+                targets = targets[:1]
+            else:
+                targets = targets[1:] if value == 0 else targets[:1]
+        elif instr.op == "switch" and isinstance(value := self._value(way, instr.args[0]), int):
+            targets = targets[value : value + 1]
+        work += [way.fork(target) for target in targets[1:]]
+        way.at = targets[0]
+        way.visited[way.at] = way.visited.get(way.at, 0) + 1
+        if way.visited[way.at] > MOST_ROUNDS:
+            raise _TooMany
+
+    def _access(self, way: _Way, instr: Instr, asked: Asked, work: list[_Way]) -> bool:
+        """Note an access and its effect; False if the step faults or cannot be taken."""
+        path = instr.field or ON_CPU
+        element = self._value(way, instr.args[{"load": 2, "store": 1, "take": 1, "release": 0, "deref": 0}[instr.op]])
+        if element == 0:
+            return False  # following None ends the step
+        if instr.op == "deref":
+            return True
+        way.found.append((path, element, instr.op != "load"))
+        if instr.op == "load":
+            values = self._loaded(way, path, element, asked)
+            for value in values[1:]:
+                other = way.fork(way.at + 1)
+                other.hold(path, element, instr, value, self.at_once)
+                work.append(other)
+            way.hold(path, element, instr, values[0], self.at_once)
+        elif instr.op == "take":
+            if isinstance(element, int) and way.fields.get((path, element)) == 1:
+                return False
+            way.found.append((path, element, False))
+            way.locals[str(instr.args[0])] = element
+        elif isinstance(element, Some):
+            way.gone |= {path}
+        elif self.at_once or (path, element) in way.fields:
+            way.fields[path, element] = 0 if instr.op == "release" else self._value(way, instr.args[2])
+        return True
+
+    def _mask(self, way: _Way, instr: Instr, asked: Asked) -> None:
+        """A handler changes a mask of its CPU."""
+        kind, direction = str(instr.args[0]).split("_")
+        place = MASK_FIELDS[kind], asked.standing.cpu
+        way.found.append((place[0], self._value(way, CPU), True))
+        old = way.fields.get(place, Some(0))
+        if kind == "irqs":
+            way.fields[place] = int(direction == "off")
+        else:
+            least = old if isinstance(old, int) else old.low
+            way.fields[place] = Some(least + 1 if direction == "off" else max(least - 1, 0))
+
+    def _loaded(self, way: _Way, path: str, element: Value, asked: Asked) -> list[Value]:
+        """What a field may hold."""
+        if path in way.gone:
+            return [Some()]
+        if isinstance(element, int) and (path, element) in way.fields:
+            return [way.fields[path, element]]
+        if path != CURRENT:
+            return [Some()]
+        standing = asked.standing
+        if asked.in_user_mode and element == asked.arguments[CPU]:
+            return [Some(1, frozenset({standing.task, standing.taken} - {0}))]
+        return standing.current(element)
+
+    def _value(self, way: _Way, operand: Operand) -> Value:
+        return operand if isinstance(operand, int) else way.locals.setdefault(operand, Some())
+
+    def _computed(self, way: _Way, instr: Instr) -> Value:
+        values = [self._value(way, operand) for operand in instr.operands()]
+        if instr.op == "copy":
+            return values[0]
+        if instr.op == "not":
+            value = values[0]
+            return int(not value) if isinstance(value, int) else 0 if value.is_not(0) else Some()
+        if instr.op in BINARY:
+            a, b = values
+            if isinstance(a, int) and isinstance(b, int):
+                found = computed(instr.op, a, b)
+                return Some() if found is None else found
+            return _partly_known(instr.op, a, b)
+        return Some()
+
+
+def may_be(element: Value, number: int) -> bool:
+    """Whether an element may be the one with the number."""
+    return not _not(element, number)
+
+
+def _not(value: Value, number: int) -> bool:
+    return value.is_not(number) if isinstance(value, Some) else value != number
+
+
+def _partly_known(op: str, a: Value, b: Value) -> Value:
+    known, other = (a, b) if isinstance(a, int) else (b, a)
+    if op in ("eq", "ne") and (a is b or (isinstance(known, int) and _not(other, known))):
+        return int((op == "eq") == (a is b))
+    if op == "and" and known == 0:
+        return 0
+    if op in ("lt", "le") and isinstance(a, int) and isinstance(b, Some) and a < b.low:
+        return 1
+    return Some()
+
+
+def arguments(params: Iterable[tuple[str, int]], cpus: Iterable[int], uses_cpu: bool) -> Iterator[dict[str, Value]]:
+    """Every assignment of the parameters (name, how many values; 0: not to be listed) and of the executing CPU."""
+    names = [(name, count) for name, count in params if count]
+    assigned: list[dict[str, Value]] = [{CPU: cpu} for cpu in cpus] if uses_cpu else [{}]
+    for name, count in names:
+        assigned = [{**one, name: number} for one in assigned for number in range(1, count + 1)]
+    yield from assigned
