@@ -27,6 +27,7 @@ from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
+from pasidlab.lang.sleepers import asleep
 from pasidlab.lang.types import Domain, Int, Ref
 
 IN_USER_MODE = "%user"  # set by the guard of what user mode executes
@@ -137,7 +138,10 @@ class Lowering:
             ),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
             plain["forget"][0][1] if plain["forget"] else None,
-            forgotten, {e.options["kind"]: self._asleep(action) for e, action in plain["pending"] if self._sleepers(action)},
+            forgotten, {
+                e.options["kind"]: asleep(action, lowered[0].action, self.sleeping) for e, action in plain["pending"]
+                if self._sleepers(action)
+            },
             tuple(
                 s.name for s in self.names.namespace.structs.values()
                 if s.symmetric and not any(s.name in low.ordered for low in lowered)
@@ -164,14 +168,6 @@ class Lowering:
         """Whether what waits is a task, and some task ever sleeps."""
         domain = pending.params[0][1]
         return bool(self.sleeping) and isinstance(domain, Ref) and domain.struct == "Task" and "Task.pc" in self.fields
-
-    def _asleep(self, pending: Action) -> Action:
-        """True while parameter 0 waits for what the property promises, and sleeps in the kernel for something else."""
-        code = list(pending.code)
-        truth = code.pop().args[0]
-        code += [_at("load", "%pc", "Task.pc", pending.params[0][0]), _at("call", "%sleeps", SLEEPING, "%pc")]
-        code = [*_sleeping_test(code, self.sleeping), _at("and", "%both", truth, "%sleeps"), _at("return", "%both")]
-        return Action(f"{pending.name}_asleep", pending.params, tuple(code))
 
     def _lookup(self, name: str) -> Function:
         return self.functions(name)
@@ -318,7 +314,8 @@ class Lowering:
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
-        return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu, fair=entry.role == "rule" and not entry.options.get("event"))
+        fair = entry.role == "rule" and not entry.options.get("event")
+        return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu, fair=fair)
 
     def _limit(self, event: str) -> Code:
         """Counts down how often a bounded event may still happen."""
