@@ -17,16 +17,16 @@ SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "mi
 
 # design: (states, transitions, depth, steps of the shortest counterexample of each broken property)
 EXPECTED: dict[str, tuple[int, int, int, dict[str, int]]] = {
-    "eager-ipi": (5064, 12072, 31, {}),
-    "late-either": (165580, 408500, 75, {"coherent": 11, "served": 17}),
-    "late-either-refs": (181528, 447484, 78, {"coherent": 11, "served": 18}),
-    "late-exclusive": (9676, 23256, 32, {}),
-    "late-bare": (121452, 299156, 67, {"served": 11, "coherent": 12}),
-    "late-locked": (9284, 22300, 33, {}),
-    "memory-edit": (9428, 22616, 35, {}),
-    "early": (7256, 17456, 34, {}),
-    "early-read": (7256, 17456, 34, {}),
-    "task-work": (4152, 9848, 31, {}),
+    "eager-ipi": (8360, 19036, 35, {}),
+    "late-either": (71580, 163090, 69, {"coherent": 12, "served": 20}),
+    "late-either-refs": (79452, 180980, 72, {"coherent": 12, "served": 21}),
+    "late-exclusive": (16124, 36828, 36, {}),
+    "late-bare": (72904, 166104, 63, {"coherent": 13, "served": 14}),
+    "late-locked": (15492, 35368, 37, {}),
+    "memory-edit": (15684, 35780, 39, {}),
+    "early": (12140, 27736, 38, {}),
+    "early-read": (12140, 27736, 38, {}),
+    "task-work": (6760, 15336, 35, {}),
 }
 
 
