@@ -1,0 +1,169 @@
+"""Designs that once were, or easily could be, said to hold: each breaks what its row says, reduced as well as unreduced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pasidlab.check.api import check
+from pasidlab.check.result import Budget
+from pasidlab.check.scope import Scope
+
+IMPORTS = """
+from pasidlab.lang.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
+from pasidlab.linux.fpu import (
+    fpregs_lock, fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, switch_fpu_finish, switch_fpu_prepare,
+    __fpu_invalidate_fpregs_state,
+)
+from pasidlab.linux.locks import warn_on_once
+from pasidlab.linux.sched import pick_next_task, set_current
+from pasidlab.linux.traps import gp_user_force_sig_segv
+from pasidlab.machine.ambient import current, this_cpu
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
+"""
+LATE = """
+@entry("exception")
+def exc_general_protection() -> None:
+    local_irq_enable()
+    if populate():
+        return
+    gp_user_force_sig_segv()
+"""
+READ = """
+def try_fixup_enqcmd_gp() -> bool:
+    if current.mm.pasid == 0 or (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
+        return False
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    return True
+"""
+DESIGNS = {
+    # a per-CPU flag is set while the task may still move: on the CPU it moves to, the flag is clear
+    "flag of the CPU before": ("preempt migrate softirq", {"owned", "preserved", "sound_kernel"}, LATE + """
+def populate() -> bool:
+    this_cpu.in_kernel_fpu = True
+    preempt_disable()
+    if current.need_fpu_load:
+        fpregs_restore_userregs()
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    preempt_enable()
+    return True
+"""),
+    # the outgoing task is free for other CPUs before its registers are saved
+    "task given up too early": ("preempt migrate", {"coherent", "preserved", "owned", "sound_kernel"}, READ + """
+@context("schedule")
+def schedule() -> None:
+    before = current
+    task = pick_next_task()
+    if task is not None:
+        this_cpu.loaded_mm = task.mm
+        task.cpu = this_cpu
+    set_current(task)
+    if before is not None:
+        release(before)
+        if not before.need_fpu_load:
+            switch_fpu_prepare(before)
+    if task is not None:
+        switch_fpu_finish(task)
+"""),
+    # the CPU is looked up before the lock that keeps the task on it
+    "CPU of a moment ago": ("preempt migrate softirq", {"owned", "preserved", "sound_kernel", "coherent"}, LATE + """
+def populate() -> bool:
+    if current.mm.pasid == 0 or current.has_valid_pasid:
+        return False
+    here = this_cpu
+    fpregs_lock()
+    if current.need_fpu_load:
+        if not fpregs_state_valid(current, here):
+            fpregs_restore_userregs()
+        current.need_fpu_load = False
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    fpregs_unlock()
+    current.has_valid_pasid = True
+    return True
+"""),
+    # a decision on XSTATE_BV of contents nobody may rely on
+    "a bit that stands for nothing": ("preempt migrate softirq", {"served"}, LATE + """
+@instruction
+def store_pasid_component() -> None:
+    user = current.bv_user
+    xsaves(current, XFEATURE_MASK_PASID)
+    current.bv_user = user
+
+
+def populate() -> bool:
+    fpregs_lock()
+    if not current.need_fpu_load or fpregs_state_valid(current, this_cpu):
+        current.need_fpu_load = False
+        wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    else:
+        store_pasid_component()
+        if get_xsave_addr(current) is None:
+            fpregs_unlock()
+            return False
+        current.image_pasid = current.mm.pasid | MSR_IA32_PASID_VALID
+        __fpu_invalidate_fpregs_state(current)
+    fpregs_unlock()
+    return True
+"""),
+    # waits in the kernel for a flag that only the way out of it clears
+    "waits for itself": ("preempt migrate softirq", {"served"}, LATE + """
+def populate() -> bool:
+    if current.mm.pasid == 0 or current.has_valid_pasid:
+        return False
+    while current.need_fpu_load:
+        fpregs_lock()
+        fpregs_unlock()
+    fpregs_lock()
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    fpregs_unlock()
+    current.has_valid_pasid = True
+    return True
+"""),
+    # the environment changes a field of the current task at any time
+    "event of the current task": ("preempt signal", {"sound_kernel"}, """
+@rule(event="signal")
+def something_happens() -> None:
+    require(current is not None)
+    current.holds_pasid_ref = True
+
+
+@entry("exception")
+def exc_general_protection() -> None:
+    local_irq_enable()
+    current.holds_pasid_ref = False
+    warn_on_once(current.holds_pasid_ref)
+    gp_user_force_sig_segv()
+"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reductions", [{}, {"merged": False}, {"forgetting": False}, {"symmetric": False}], ids=lambda o: str(*o) or "all")
+@pytest.mark.parametrize("name", DESIGNS)
+def test_what_is_broken_is_found(tmp_path: Path, name: str, reductions: dict[str, bool]) -> None:
+    events, expected, text = DESIGNS[name]
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS + text)
+    scope = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset(events.split()))
+    result = check(str(path), scope, **reductions)
+    broken = {c.property for c in result.counterexamples}
+    assert broken >= expected
+    assert result.parts[0].reason == "complete" and all(p.holds is not None for p in result.properties)
+
+
+def test_what_is_cut_is_not_settled(tmp_path: Path) -> None:
+    """A fault that repeats for ever only in the end: a search that ends before says nothing about it."""
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS + DESIGNS["waits for itself"][2])
+    scope = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
+    cut = check(str(path), scope, properties=["served"], budget=Budget(max_states=100))
+    assert (cut.verdict, cut.properties[0].holds, cut.parts[0].reason) == ("inconclusive", None, "max_states")
+    late = check(str(path), scope, properties=["served"], budget=Budget(timeout=0.0))
+    assert (late.verdict, late.properties[0].holds, late.parts[0].reason) == ("inconclusive", None, "timeout")
+
+
+def test_what_nothing_can_break_in_a_scope_is_not_proved_there() -> None:
+    quiet = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt"}))
+    alone = check("early-read", quiet, properties=["no_stale"])
+    assert (alone.verdict, alone.properties[0].reached) == ("inconclusive", False)
+    assert check("early-read", quiet, properties=["served"]).verdict == "holds"
