@@ -25,7 +25,7 @@ struct descriptor { /* linux/idxd.h, struct dsa_hw_desc */
 	uint8_t specific[24];
 } __attribute__((aligned(64)));
 
-enum { MEMMOVE = 3, CRAV = 1 << 2, RCR = 1 << 3 };
+enum { MEMMOVE = 3, BOF = 1 << 1, CRAV = 1 << 2, RCR = 1 << 3 }; /* block on fault; record address valid, requested */
 
 /* 1: not accepted, try again. Assembled by hand, so that any compiler will do: enqcmd (%rdx),%rax */
 static int enqcmd(volatile void *portal, const void *descriptor)
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	memset(source, 'D', sizeof(source));
-	d.flags_opcode = MEMMOVE << 24 | CRAV | RCR;
+	d.flags_opcode = MEMMOVE << 24 | BOF | CRAV | RCR;
 	d.completion = (uintptr_t)record;
 	d.source = (uintptr_t)source;
 	d.destination = (uintptr_t)target;

@@ -20,9 +20,10 @@ import threading
 import time
 from pathlib import Path
 
-# Operation codes and flags: linux/idxd.h. CRAV | RCR: "here is room for a completion record, and I want one".
+# Operation codes and flags: linux/idxd.h. CRAV | RCR: "here is room for a completion record, and I want one". BOF: "wait
+# for pages that are not in memory"; without it a descriptor that meets one ends there.
 MEMMOVE, COMPARE, CRC = 3, 5, 16
-CRAV, RCR = 1 << 2, 1 << 3
+BOF, CRAV, RCR = 1 << 1, 1 << 2, 1 << 3
 STATUS = {0: "nothing yet", 1: "success", 3: "page fault", 0x10: "bad opcode", 0x11: "bad flags", 0x13: "bad size"}
 
 # int enqcmd(void *portal, const void *descriptor): enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
@@ -55,7 +56,7 @@ class WorkQueue:
     def run(self, opcode: int, first: int, second: int, size: int, tail: bytes = b"") -> tuple[int, bytes]:
         """Submit one descriptor and wait: status and completion record."""
         record, descriptor = Memory(32), Memory(64)
-        head = struct.pack("<IIQQQIHH", 0, opcode << 24 | CRAV | RCR, record.address, first, second, size, 0, 0)
+        head = struct.pack("<IIQQQIHH", 0, opcode << 24 | BOF | CRAV | RCR, record.address, first, second, size, 0, 0)
         descriptor.bytes.raw = head + tail.ljust(24, b"\0")
         if self.portal is None:
             os.write(self.fd, descriptor.bytes.raw)

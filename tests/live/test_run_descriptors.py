@@ -47,11 +47,71 @@ STRICT = """
 """
 
 
-def test_strict_faults_and_kind_faults() -> None:
-    done = run_python("    for page in range(0, 1): pass\n" + STRICT, "--faults", "strict")
+@pytest.mark.parametrize("options", [(), ("--faults", "strict")])
+def test_a_page_not_in_memory_ends_a_descriptor_that_does_not_block(options: tuple[str, ...]) -> None:
+    done = run_python(STRICT, *options)
     assert done.out.split("\n")[:2] == [f"0x83 4096 {0x5A0000001000}", "0x1 0 0"], done.err
-    done = run_python(STRICT)
+    (problem,) = done.report["problems"]
+    assert "not in memory" in problem["advice"] and problem["advice"] in done.err
+    assert done.report["faults"] == "strict" and ", faults strict; " in done.err
+    assert done.report["would_fault"] == {"count": 0, "first": ""} and "would have faulted" not in done.err
+
+
+def test_kind_faults_are_counted() -> None:
+    done = run_python(STRICT, "--faults", "kind")
     assert done.out.split("\n")[:2] == ["0x1 0 0", "0x1 0 0"], done.err
+    found = done.report["would_fault"]
+    assert found["count"] == 1 and f"wq0.0: memory move, page at {0x5A0000001000:#x} not in memory" in found["first"]
+    assert "1 descriptors without block on fault would have faulted on hardware (first: wq0.0: memory move" in done.err
+    assert done.report["faults"] == "kind" and ", faults kind; " in done.err
+
+
+FRESH = """
+    portal, _ = open_portal()
+    size = 4 << 20
+    fresh = lambda: libc.mmap(None, size, 3, 0x22, -1, 0)
+    def operate(op, first, second, tail=b"", flags=CRAV | RCR):
+        record = Buffer(32)
+        submit(portal, descriptor(op, record.address, first, second, size, flags, tail))
+        return hex(wait(record)), int.from_bytes(record.data.raw[4:8], "little")
+    here = fresh()
+    ctypes.memset(here, 7, size)
+    print(*(operate(op, here, fresh()) for op in (MOVE, 5, 17)), operate(FILL, 7, fresh()), operate(16, fresh(), 0),
+          operate(6, fresh(), 7), operate(9, here, fresh(), struct.pack("<Q", fresh())))
+    there = fresh()
+    ctypes.memset(there, 7, size)
+    print(*(operate(op, here, there) for op in (MOVE, 5, 17)), operate(FILL, 7, there), operate(16, here, 0))
+    print(operate(5, here, fresh(), flags=CRAV | RCR | BOF))
+    half = fresh()
+    ctypes.memset(half, 7, size // 2)
+    print(operate(MOVE, here, half), operate(5, half, here), operate(MOVE, half, here))
+"""
+
+
+def test_large_operations_meet_absent_pages_too() -> None:
+    """They are carried out in the program's own thread only where every page is there."""
+    done = run_python(FRESH)
+    assert done.out.split("\n")[:4] == [
+        "('0x83', 0) ('0x3', 0) ('0x83', 0) ('0x83', 0) ('0x3', 0) ('0x3', 0) ('0x83', 0)",
+        "('0x1', 0) ('0x1', 0) ('0x1', 0) ('0x1', 0) ('0x1', 0)",
+        "('0x1', 0)",
+        "('0x83', 2097152) ('0x3', 2097152) ('0x3', 2097152)",
+    ], done.err
+
+
+def test_a_comparison_that_ends_before_the_absent_page_is_not_counted() -> None:
+    script = """
+        portal, _ = open_portal()
+        record, first = Buffer(32), libc.mmap(None, 8192, 3, 0x22, -1, 0)
+        second = Buffer(8192)
+        ctypes.memset(first, 0, 4096)
+        second.data[100] = 1
+        submit(portal, descriptor(5, record.address, first, second.address, 8192))
+        print(hex(wait(record)), record.data.raw[1], int.from_bytes(record.data.raw[4:8], "little"))
+    """
+    for options in ((), ("--faults", "kind")):
+        done = run_python(script, *options)
+        assert done.out == "0x1 1 100\n" and done.report["would_fault"]["count"] == 0, done.err
 
 
 def test_retries_delays_reordering_and_errors_are_reproducible() -> None:
@@ -250,7 +310,7 @@ def test_large_moves_and_fills_stop_exactly_at_a_fault() -> None:
         print(run(FILL, 0, base, size) == ("0x83", size // 2, base + size // 2))
         print(signal.pthread_sigmask(signal.SIG_BLOCK, []) - before == {signal.SIGSEGV, signal.SIGUSR1})
         print(run(MOVE, base, base + 64, size // 4)[0], signal.getsignal(signal.SIGSEGV) == signal.SIG_DFL)
-    """)
+    """, "--faults", "kind")  # fmt: skip
     assert done.out.split("\n")[:7] == [
         "('0x1', 0, 0) True",
         "('0x1', 0, 0) 0102030405060708010203040500",

@@ -47,8 +47,8 @@ class Client:
 
 
 def descriptor(opcode: int, first: int, second: int, size: int, record: int) -> bytes:
-    """64 bytes that ask for a completion record."""
-    return struct.pack("<IIQQQIHH24x", 0, opcode << 24 | 12, record, first, second, size, 0, 0)
+    """64 bytes that ask to block on faults and for a completion record."""
+    return struct.pack("<IIQQQIHH24x", 0, opcode << 24 | 14, record, first, second, size, 0, 0)
 
 
 def submissions(threads: int) -> float:

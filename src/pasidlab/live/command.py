@@ -15,7 +15,8 @@ Examples:
   pasidlab run -- accel-config list
   pasidlab run -- ./my_dsa_program --size 1M
   pasidlab run --wq shared,size=16,threshold=4 --wq dedicated,device=dsa1 -- ./prog
-  pasidlab run --retry 0.1 --seed 7 --faults strict -- ./prog     the paths nobody could test
+  pasidlab run --retry 0.1 --seed 7 --delay 50 -- ./prog          the paths nobody could test
+  pasidlab run --faults kind -- ./prog                            kinder than hardware to pages not in memory
   pasidlab run --design late-either --chaos 1 -- ./prog           a design that loses PASIDs
   pasidlab run --trace out.json -- ./prog                         open out.json in ui.perfetto.dev
 
@@ -29,6 +30,8 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
 @click.option("--wq", "wqs", multiple=True, metavar="MODE[,KEY=VALUE...]", 
               help="Add a work queue: shared or dedicated; keys: device (dsa0), size, threshold, name, type, priority, "
               "max_transfer_size, any sysfs attribute. Default: one of each on dsa0.")  # fmt: skip
+@click.option("--platform", type=click.Choice(["spr", "emr", "gnr"]),
+              help="The accelerators of a machine: Sapphire, Emerald or Granite Rapids, two sockets. --wq configures them.")  # fmt: skip
 @click.option("--devices", "file", metavar="FILE.toml", help="Devices, queues and attributes from a TOML file.")
 @click.option(
     "--design",
@@ -41,8 +44,9 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
 @click.option(
     "--chaos", type=int, metavar="SEED", help="Inject preemptions and migrations between the steps of the fix-up."
 )
-@click.option("--faults", type=click.Choice(["kind", "strict"]), default="kind", show_default=True,
-              help="strict: pages not in memory fault when the descriptor does not ask to block.")  # fmt: skip
+@click.option("--faults", type=click.Choice(["strict", "kind"]),
+              help="A page that is not in memory ends a descriptor that does not ask to block, as on hardware (strict, "
+              "the default where /proc/PID/pagemap exists), or is faulted in and counted (kind).")  # fmt: skip
 @click.option(
     "--retry", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
 )

@@ -11,12 +11,17 @@ from typing import Any
 
 from pasidlab.live.decode import Instruction
 from pasidlab.live.emulate import Fault
+from pasidlab.live.maps import mapping_at
 from pasidlab.live.state import Thread
 from pasidlab.live.symbols import Symbolizer
 from pasidlab.machine.accelerator.abi import FAULTS, operation_name, status_text
 from pasidlab.machine.accelerator.transfer import Outcome
 
 _MOST = 1000  # different problems told apart
+_ABSENT = (
+    "the address is mapped, but its page is not in memory, and the descriptor does not ask to block on fault (flag bit 1): "
+    "set the flag, touch the page before, or continue from there; --faults kind lets it pass"
+)
 _ONE_TRACER = (
     "asked for ptrace(2): Operation not permitted. A program has one tracer, and here it is pasidlab. This summary names "
     "the instruction of every fault, --trace FILE shows every submission; gdb and strace run without pasidlab"
@@ -32,6 +37,7 @@ class Problem:
     address: int  # of the program's instruction; 0 for write(2)
     place: str  # symbol and file
     thread: int  # the first that met it
+    advice: str = ""
     count: int = 0
 
 
@@ -47,6 +53,8 @@ class Diagnosis:
     fixups: int = 0
     fixups_refused: int = 0
     retries: int = 0
+    kind_faults: int = 0  # descriptors that would have faulted on hardware
+    first_kind_fault: str = ""
     problems: dict[tuple[str, str, int], Problem] = field(default_factory=dict)
     symbolizer: Symbolizer = field(default_factory=Symbolizer)
 
@@ -96,21 +104,36 @@ class Diagnosis:
         self.bytes += outcome.moved
         for member in outcome.members:
             self.completed(thread, ip, queue, member)
+        if outcome.absent and outcome.status not in FAULTS:
+            self._faulted_in(thread, ip, queue, outcome)
         if outcome.reason and not outcome.ok:
             kind = "page fault" if outcome.status in FAULTS else "rejected"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
             operation, status = operation_name(outcome.opcode), _status(outcome.status_byte)
             what = f"{queue}: {operation}, status {status}: {outcome.reason}{unseen}"
-            self._note(kind, what, thread, ip)
+            self._note(kind, what, thread, ip, self._advice(thread, outcome))
 
-    def _note(self, kind: str, what: str, thread: Thread, ip: int) -> None:
+    @staticmethod
+    def _advice(thread: Thread, outcome: Outcome) -> str:
+        """What to do about a page that was not in memory, where there is a page at all."""
+        absent = outcome.absent and outcome.absent == outcome.fault_address
+        return _ABSENT if absent and mapping_at(thread.tid, outcome.absent) else ""
+
+    def _faulted_in(self, thread: Thread, ip: int, queue: str, outcome: Outcome) -> None:
+        self.kind_faults += 1
+        if not self.first_kind_fault:
+            place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
+            what = f"{queue}: {operation_name(outcome.opcode)}, page at {outcome.absent:#x} not in memory"
+            self.first_kind_fault = f"{what}, submitted at {ip:#x} {place}".rstrip()
+
+    def _note(self, kind: str, what: str, thread: Thread, ip: int, advice: str = "") -> None:
         problem = self.problems.get((kind, what, ip))
         if problem is None and len(self.problems) >= _MOST:
             what = "further ones, each different"
             problem = self.problems.get((kind, what, ip))
         if problem is None:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
-            problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place, thread.tid)
+            problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place, thread.tid, advice)
         problem.count += 1
 
     @property
@@ -142,6 +165,7 @@ class Diagnosis:
             "gp_fixups_refused": self.fixups_refused,
             "retries": self.retries,
             "bytes": self.bytes,
+            "would_fault": {"count": self.kind_faults, "first": self.first_kind_fault},
             "problems": [
                 {
                     "kind": p.kind,
@@ -149,6 +173,7 @@ class Diagnosis:
                     "address": hex(p.address),
                     "place": p.place,
                     "thread": p.thread,
+                    "advice": p.advice,
                     "count": p.count,
                 }
                 for p in self.problems.values()
@@ -170,11 +195,16 @@ class Diagnosis:
         if len(self.threads) > 1:
             shown = ", ".join(f"{tid} {count}" for tid, count in self.threads.most_common(8))
             lines.append(f"  {'thread':10}{shown}" + (" ..." if len(self.threads) > 8 else ""))
+        if self.kind_faults:
+            lines.append(f"  {self.kind_faults} descriptors without block on fault would have faulted on hardware "
+                         f"(first: {self.first_kind_fault}): --faults strict")  # fmt: skip
         for problem in list(self.problems.values())[:20]:
             times = f" ({problem.count} times)" if problem.count > 1 else ""
             lines.append(f"  {problem.kind}: {problem.what}{times}")
             if problem.address:
                 lines.append(f"    at {problem.address:#x} {problem.place}".rstrip())
+            if problem.advice:
+                lines.append(f"    {problem.advice}")
         if len(self.problems) > 20:
             lines.append(f"  ... and {len(self.problems) - 20} more, see --json")
         return "\n".join(lines)

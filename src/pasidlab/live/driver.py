@@ -151,7 +151,9 @@ class Driver:
     def _device(self, config: DeviceConfig) -> Device:
         device = Device(config, enabled=config.attributes.get("state", "enabled") == "enabled")
         groups = device.limit("max_groups", 4)
-        device.engines = [at % groups for at in range(device.limit("max_engines", 8 if config.kind == "iax" else 4))]
+        as_after_reset = not device.enabled and not config.wqs
+        engines = range(device.limit("max_engines", 8 if config.kind == "iax" else 4))
+        device.engines = [-1 if as_after_reset else at % groups for at in engines]
         device.groups = [{} for _ in range(groups)]
         for group in device.groups:
             self._clear_group(device, group)

@@ -64,7 +64,7 @@ class Engine:
         self.tick = _TICK if perturbation.reorder else None  # how often to look, where no clock can wake us
         self.deferred = bool(perturbation.delay or perturbation.reorder)
         self.borrower, self.loop = borrower, borrower.loop
-        self.borrow = not (self.deferred or perturbation.strict_faults or perturbation.errors)
+        self.borrow = not (self.deferred or perturbation.errors)
         self._perturbation = perturbation
         self._models: dict[str, Accelerator] = {}
         self.queues: dict[str, WorkQueue] = {}

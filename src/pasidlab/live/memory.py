@@ -14,6 +14,8 @@ from pasidlab.live.libc import PAGE, Iovec, libc, process_vm_readv, process_vm_w
 from pasidlab.live.served import Patient, reachable, transfer
 
 _NOBODY = frozenset[int]()
+_ENTRIES = 65536  # of /proc/PID/pagemap at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
+_TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
 
 _byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
 
@@ -134,18 +136,21 @@ class ProcessMemory:
             return 0
         page, last = address // PAGE, (address + length - 1) // PAGE
         try:
-            pagemap = open(f"/proc/{self.pid}/pagemap", "rb", buffering=0)  # noqa: SIM115 - closed below
-        except FileNotFoundError:
-            return 0
-        with pagemap:
+            pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
+            return 0  # the process is gone
+        except OSError:
+            return length  # no descriptor left: rather faulted in than a fault that is none
+        try:
             while page <= last:
-                entries = os.pread(pagemap.fileno(), 8 * min(last - page + 1, 65536), 8 * page)
-                for offset in range(0, len(entries), 8):
-                    if not entries[offset + 7] & 0x80:
-                        return max(0, (page + offset // 8) * PAGE - address)
-                if not entries:
-                    return max(0, page * PAGE - address)
-                page += len(entries) // 8
+                entries = os.pread(pagemap, 8 * min(last - page + 1, _ENTRIES), 8 * page) if page < _TOP else b""
+                there = np.frombuffer(entries, np.uint8)[7::8] >> 7  # bit 63 of each
+                first = int(there.argmin()) if len(there) else 0
+                if not len(there) or not there[first]:
+                    return max(0, (page + first) * PAGE - address)
+                page += len(there)
+        finally:
+            os.close(pagemap)
         return length
 
     def gone(self) -> bool:

@@ -23,6 +23,9 @@ from pasidlab.live.libc import (
 )
 
 _STAGE = "/sys/bus/.pasidlab"
+_WHOLE_PROC = "/sys/bus/.proc"
+"""A second mount of /proc with nothing over its files: without one, no process in a user namespace of its own could
+mount procfs (mnt_already_visible(), fs/namespace.c)."""
 
 
 def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
@@ -41,6 +44,9 @@ def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
     mount("pasidlab", _STAGE, "fuse", MS_NOSUID | MS_NODEV, options)
     socket.send_fds(channel, [b"F"], [fuse])  # not before: until it is mounted there is nothing to read
     os.close(fuse)
+    if tree_tops.get("/proc"):
+        os.mkdir(_WHOLE_PROC)
+        mount("/proc", _WHOLE_PROC, flags=MS_BIND)
     for directory, names in tree_tops.items():
         os.makedirs(directory, exist_ok=True)
         if directory != "/sys/bus":

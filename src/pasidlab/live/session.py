@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,11 +26,12 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.loop import Loop
 from pasidlab.live.places import HostLinks
+from pasidlab.live.platforms import PLATFORMS, devices_of
 from pasidlab.live.portals import Finder, PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Thread
 from pasidlab.live.tracer import Parts, Tracer
-from pasidlab.live.tree import Tree
+from pasidlab.live.tree import Tree, here_numa_node
 from pasidlab.machine.accelerator import Perturbation
 
 _NAMESPACE_HINT = (
@@ -59,11 +61,11 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
         delay=chosen["delay"] / 1e6,
         reorder=reorder is not None,
         errors=Perturbation.parse_errors(chosen["errors"]),
-        strict_faults=chosen["faults"] == "strict",
+        strict_faults=_strict(chosen["faults"]),
         seed=seed if reorder is None else reorder,
     )
     return Options(
-        devices_from(chosen["wqs"], chosen["file"]),
+        _devices(chosen["wqs"], chosen["file"], chosen["platform"]),
         chosen["design"],
         chosen["chaos"],
         perturbation,
@@ -71,6 +73,23 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
         chosen["isolation"],
         trace,
     )
+
+
+def _devices(wqs: tuple[str, ...], file: str | None, platform: str | None) -> list[DeviceConfig]:
+    """What --wq, --devices and --platform ask for together."""
+    if platform is None:
+        return devices_from(wqs, file)
+    if file is not None:
+        raise PasidlabError("--platform and --devices both say which devices there are", hint="choose one of them")
+    return devices_of(PLATFORMS[platform], here_numa_node(), wqs)
+
+
+def _strict(faults: str | None) -> bool:
+    """Whether pages that are not in memory fault. The kernel must tell which those are."""
+    known = os.path.exists("/proc/self/pagemap")
+    if faults == "strict" and not known:
+        raise PasidlabError("--faults strict: this kernel has no /proc/PID/pagemap", hint="CONFIG_PROC_PAGE_MONITOR=y")
+    return known if faults is None else faults == "strict"
 
 
 class Session:
@@ -179,13 +198,19 @@ class Session:
         """The summary as plain data. ``signal`` is None for a program that exited by itself."""
         killed_by = signal_name(ending.signal) if ending.signal else None
         run = {"exit": ending.code, "signal": killed_by, "design": self.options.design, "chaos": self.options.chaos}
-        return run | {"isolation": self.isolation, "design_broken": self.fixup.broken} | self.diagnosis.as_json()
+        how = {"faults": self._faults, "isolation": self.isolation, "design_broken": self.fixup.broken}
+        return run | how | self.diagnosis.as_json()
+
+    @property
+    def _faults(self) -> str:
+        return "strict" if self.options.perturbation.strict_faults else "kind"
 
     def summary(self, ending: Ending) -> str:
         """The summary for people."""
         broken = "".join(f"\n  design: {sentence}" for sentence in self.fixup.broken)
         if ending.signal == signal.SIGSEGV and self.diagnosis.fixups_refused:
             broken += "\n  a thread had no PASID, or the design left it without one: see the fault above"
-        return f"pasidlab run: {ending.words}, design {self.options.design}; {self.diagnosis.as_text()}{broken}"
+        head = f"pasidlab run: {ending.words}, design {self.options.design}, faults {self._faults}"
+        return f"{head}; {self.diagnosis.as_text()}{broken}"
 
 

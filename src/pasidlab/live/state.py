@@ -156,13 +156,25 @@ class Thread:
     missed_stop: bool = False  # it worked for us while its group was stopped
     in_exec: bool = False
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
-    lineage: str = "0"  # which child of which child of the program's first thread: the same in every run
-    children: int = 0
+    lineage: str = "0"  # the place among the tasks of its program image: the same in every run
+    threads: int = 0  # started so far
+    forks: int = 0
 
     def child_of(self, parent: Thread) -> None:
-        """Take the next place among the parent's children."""
-        parent.children += 1
-        self.lineage = f"{parent.lineage}.{parent.children}"
+        """Take the next place among the parent's threads (0.1, 0.2 ...), or among its child processes (0/1, 0/2 ...).
+
+        Threads and processes are counted apart: a helper process started in between moves no thread.
+        """
+        if self.process is parent.process:
+            parent.threads += 1
+            self.lineage = f"{parent.lineage}.{parent.threads}"
+        else:
+            parent.forks += 1
+            self.lineage = f"{parent.lineage}/{parent.forks}"
+
+    def begins_image(self) -> None:
+        """exec(2): places are counted from here, whatever shells and wrappers came before."""
+        self.lineage, self.threads, self.forks = "0", 0, 0
 
     @property
     def mm(self) -> Mm:

@@ -315,6 +315,7 @@ class Tracer:
         self.processes[pid] = process
         thread.tid, thread.process = pid, process
         thread.kept.clear()
+        thread.begins_image()
         process.threads.add(pid)
         process.mm.threads.add(pid)
         self.threads[pid] = thread

@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 
+from pasidlab.live import cpuinfo
 from pasidlab.live.capabilities import VERSION_2, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
@@ -95,6 +96,7 @@ class Tree:
         module = self.root.at("/sys/module/idxd").entries
         module.update(refcnt=attribute(len(driver.devices)), initstate=attribute("live"))
         self.root.at("/dev/char")
+        self.root.at("/proc").entries.update(cpuinfo.files())
         found = list(functions(device.config for device in driver.devices))
         for device, function in zip(driver.devices, found, strict=True):
             self._add_device(device, function)

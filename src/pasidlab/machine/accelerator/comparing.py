@@ -21,10 +21,12 @@ def first_difference(a: Bytes, b: Bytes) -> int:
     return at + int(rest.argmax()) if rest.any() else -1
 
 
-def _verdict(d: Descriptor, o: Outcome, difference: int) -> Outcome:
+def _verdict(d: Descriptor, m: Access, o: Outcome, difference: int) -> Outcome:
     """Result, and the status that Check Result asks for (table 8-17); ``difference`` is an offset, -1 for none."""
     o.result = int(difference >= 0)
     o.bytes_completed, o.moved = max(difference, 0), d.size if difference < 0 else difference
+    if difference >= 0 and not any(start <= m.absent <= start + difference for start in (d.first, d.second)):
+        m.absent = 0  # beyond the difference: the device does not come that far
     if d.flags & Flag.CHECK_RESULT and o.result != d.tail40 & 1:
         o.status, o.reason = Status.FALSE_PREDICATE, f"result {o.result}, expected {d.tail40 & 1}"
     return o
@@ -32,7 +34,7 @@ def _verdict(d: Descriptor, o: Outcome, difference: int) -> Outcome:
 
 def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     """Two regions; a difference before a fault is reported instead of the fault (DSA spec 8.3.6)."""
-    bench, inside = m.bench, m.inside("equal", d.size)
+    bench, inside = m.bench, m.inside("equal", d.size, d.first, d.second)
     done = inside(d.first, d.second, d.size) if inside else 0
     while done < d.size:
         length = min(CHUNK, d.size - done)
@@ -40,17 +42,17 @@ def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
         both = min(one, two)
         at = first_difference(bench.a[:both], bench.b[:both])
         if at >= 0:
-            return _verdict(d, o, done + at)
+            return _verdict(d, m, o, done + at)
         done += both
         if both < length:
             fault, operand = (d.first, SOURCE) if one == both else (d.second, SOURCE_2)
             return m.fault(o, fault + done, done, operand)
-    return _verdict(d, o, -1)
+    return _verdict(d, m, o, -1)
 
 
 def compare_pattern(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     """A region and an 8-byte pattern; the offset given is exact (DSA spec 8.3.7 allows less)."""
-    bench, inside = m.bench, m.inside("equal_pattern", d.size)
+    bench, inside = m.bench, m.inside("equal_pattern", d.size, d.first)
     done = inside(d.first, d.second, d.size) // 8 * 8 if inside else 0
     pattern = np.full(min(CHUNK, d.size + 7) // 8, d.second, np.uint64).view(np.uint8)
     while done < d.size:
@@ -58,11 +60,11 @@ def compare_pattern(d: Descriptor, m: Access, o: Outcome) -> Outcome:
         got = m.read(d.first + done, bench.view_a[:length])
         at = first_difference(bench.a[:got], pattern[:got])
         if at >= 0:
-            return _verdict(d, o, done + at)
+            return _verdict(d, m, o, done + at)
         done += got
         if got < length:
             return m.fault(o, d.first + done, done, SOURCE)
-    return _verdict(d, o, -1)
+    return _verdict(d, m, o, -1)
 
 
 def create_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:

@@ -70,10 +70,13 @@ class Accelerator:
 
     def _operate(self, d: Descriptor, memory: Memory, strict: bool, o: Outcome) -> None:
         bench = self._benches.pop() if self._benches else Bench()
+        access = Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, bench)
         try:
-            OPERATIONS[d.opcode](d, Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, bench), o)
+            OPERATIONS[d.opcode](d, access, o)
         finally:
             self._benches.append(bench)
+        if not strict or o.status in abi.FAULTS:
+            o.absent = access.absent
 
     def fail(self, descriptor: bytes, memory: Memory, status: int) -> Outcome:
         """Complete ``descriptor`` with ``status`` and nothing done, like a device that met it at the first byte."""

@@ -47,11 +47,12 @@ def crc(d: Descriptor, m: Access, o: Outcome) -> Outcome:
 
 def _inside(d: Descriptor, m: Access, seed: int, inversion: bool) -> tuple[int, int]:
     """What the process can do by itself of a CRC-32C, and of the copy: bytes done, seed of the rest."""
-    inside, copy = m.inside("crc32c", d.size), m.inside("copy", d.size)
+    inside = m.inside("crc32c", d.size, d.first)
+    copy = m.inside("copy", d.size, d.second) if d.opcode == Op.COPY_CRC else None
     if inside is None or (copy is None and d.opcode == Op.COPY_CRC):
         return 0, seed
     done, piece = 0, d.size
-    if copy and d.opcode == Op.COPY_CRC:
+    if copy:
         piece = copy(d.second, d.first, d.size)
     if piece >= BULK:
         done, register = inside(d.first, piece, seed_to_register(seed, inversion))

@@ -12,7 +12,7 @@ def memory_move(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     source, destination, size = d.first, d.second, d.size
     if source < destination < source + size:
         return _move_backwards(d, m, o)
-    view, inside = m.bench.view_a, m.inside("copy", size)
+    view, inside = m.bench.view_a, m.inside("copy", size, source, destination)
     done = inside(destination, source, size) if inside else 0
     while done < size:
         piece = view[: min(CHUNK, size - done)]
@@ -74,7 +74,7 @@ def fill(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     pattern = d.first.to_bytes(8, "little")
     if d.flags & abi.PATTERN_16:
         pattern += d.tail40.to_bytes(8, "little")
-    size, inside = d.size, m.inside("fill", d.size)
+    size, inside = d.size, m.inside("fill", d.size, d.second)
     done = inside(d.second, pattern, size) // len(pattern) * len(pattern) if inside else 0
     piece = memoryview(pattern * (min(CHUNK, size) // len(pattern) + 1))
     while done < size:

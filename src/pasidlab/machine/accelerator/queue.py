@@ -115,7 +115,7 @@ class WorkQueue:
         self._pending: list[Completion] = []
         self._begun: set[Completion] = set()  # taken out, and still being performed
         seed = self.perturbation.seed
-        self._retry: dict[str, Random] = {}
+        self._retry: dict[object, dict[str, Random]] = {}  # by client, then by submitter
         self._last = 0.0  # when something was last accepted
         self._ranks, self._order = (Random(f"{seed} {purpose}") for purpose in ("rank", "order"))
         self._shuffle = self._order if self.perturbation.reorder else None
@@ -140,7 +140,7 @@ class WorkQueue:
         """Offer 64 bytes by ENQCMD (``enqueue``) or MOVDIR64B, through a limited or an unlimited portal (DSA spec 5.3).
 
         ``client`` stands for the PASID: a drain on a shared queue waits for the descriptors of its own client.
-        ``submitter`` names whose submissions are counted for the chance of a retry.
+        ``submitter`` names whose submissions are counted for the chance of a retry, among those of the client.
         """
         wq = self.config
         if enqueue != wq.shared:
@@ -148,7 +148,7 @@ class WorkQueue:
         if wq.shared:
             room = wq.threshold or wq.size if limited else wq.size
             chance = self.perturbation.retry
-            if self.occupancy >= room or (chance and self._unlucky(submitter, chance)):
+            if self.occupancy >= room or (chance and self._unlucky(client, submitter, chance)):
                 return self._refuse(Submission.RETRY)
         elif self.occupancy >= wq.size:
             self.overflowed = True
@@ -160,10 +160,11 @@ class WorkQueue:
         heapq.heappush(self._pending, one)
         return Submission.ACCEPTED
 
-    def _unlucky(self, submitter: str, chance: float) -> bool:
-        if submitter not in self._retry:
-            self._retry[submitter] = Random(f"{self.perturbation.seed} retry {submitter}")
-        return self._retry[submitter].random() < chance
+    def _unlucky(self, client: object, submitter: str, chance: float) -> bool:
+        mine = self._retry.setdefault(client, {})
+        if submitter not in mine:
+            mine[submitter] = Random(f"{self.perturbation.seed} retry {submitter}")
+        return mine[submitter].random() < chance
 
     def _refuse(self, answer: Submission) -> Submission:
         if answer is Submission.RETRY:
@@ -218,6 +219,7 @@ class WorkQueue:
 
     def abort(self, client: object) -> int:
         """Forget everything of ``client`` (Abort PASID: no completion record is written); how many there were."""
+        self._retry.pop(client, None)
         return len(self._take(client))
 
     def _take(self, client: object) -> list[Completion]:

@@ -52,6 +52,7 @@ class Outcome:
 
     ``status`` is the operation status code (DSA spec table 5-6), ``result`` the byte after it in the record, and
     ``bytes_completed`` the field of that name (for a batch: descriptors). ``moved`` counts source bytes processed,
+    ``absent`` is an address whose page was not in memory: it ended the descriptor, or would have on hardware; 0 for none.
     ``members`` holds the outcomes of a batch. ``software_error`` says that the device reports the status in its SWERROR
     register because no completion record may show it. ``write_fault`` is bit 7 of the status byte.
     """
@@ -68,6 +69,7 @@ class Outcome:
     moved: int = 0
     wrote_completion: bool = False
     software_error: bool = False
+    absent: int = 0
     members: list[Outcome] = field(default_factory=list)
     abandoned: int = 0
 
@@ -106,29 +108,42 @@ SOURCE, SOURCE_2, DESTINATION, DESTINATION_2 = 1, 2, 3, 4
 
 
 class Access:
-    """One descriptor's way to memory. ``strict``: stop at pages that are not present instead of faulting them in."""
+    """One descriptor's way to memory.
 
-    __slots__ = ("bench", "blocking", "gencap", "memory", "strict")
+    Without block on fault a page that is not present ends the descriptor (DSA spec 3.13) if ``strict``, else it is faulted
+    in. ``absent`` is the address at which the first such page was met, 0 if there was none.
+    """
+
+    __slots__ = ("absent", "bench", "blocking", "gencap", "memory", "strict")
 
     def __init__(self, memory: Memory, strict: bool, blocking: bool, gencap: int, bench: Bench) -> None:
         self.memory, self.gencap, self.bench = memory, gencap, bench
-        self.strict, self.blocking = strict and not blocking, blocking
+        self.strict, self.blocking, self.absent = strict and not blocking, blocking, 0
+
+    def _reach(self, address: int, length: int) -> int:
+        """Bytes from ``address`` that may be touched, as far as their being present matters."""
+        if self.blocking or not length:
+            return length
+        here = self.memory.present(address, length)
+        if here < length:
+            self.absent = self.absent or address + here
+        return here if self.strict else length
 
     def read(self, address: int, buffer: memoryview) -> int:
         """Fill ``buffer``; bytes read before the first fault."""
-        if self.strict and len(buffer):
-            buffer = buffer[: self.memory.present(address, len(buffer))]
+        buffer = buffer[: self._reach(address, len(buffer))]
         return self.memory.read_into(address, buffer) if len(buffer) else 0
 
     def write(self, address: int, data: memoryview) -> int:
         """Bytes written before the first fault."""
-        if self.strict and len(data):
-            data = data[: self.memory.present(address, len(data))]
+        data = data[: self._reach(address, len(data))]
         return self.memory.write(address, data) if len(data) else 0
 
-    def inside(self, name: str, size: int) -> Callable[..., Any] | None:
-        """The process's own way to treat ``size`` bytes, where there is one and it is worth it."""
-        return getattr(self.memory, name, None) if size >= BULK and not self.strict else None
+    def inside(self, name: str, size: int, *addresses: int) -> Callable[..., Any] | None:
+        """The process's own way to treat ``size`` bytes at each address, where there is one and it is worth it."""
+        if size < BULK or any(self._reach(address, size) < size for address in addresses):
+            return None
+        return getattr(self.memory, name, None)
 
     def fault(self, o: Outcome, address: int, completed: int, operand: int, *, write: bool = False) -> Outcome:
         """Record that ``o`` stopped at ``address`` after ``completed`` bytes (DSA spec 3.13.2, status 3 or 4)."""
