@@ -204,3 +204,29 @@ def test_an_option_is_held_against_its_device(tmp_path: Path) -> None:
     file.write_text('[[device]]\nop_cap = "8"\n')
     done = run("/bin/true", options=("--devices", str(file), "--wq", "shared,op_config=1"))
     assert done.code == 2 and "wq0.0: op_config has operations that op_cap lacks: 0x00" in done.err, done.err
+
+
+def test_iax_carries_out_crc64_and_says_so(tmp_path: Path) -> None:
+    done = on(tmp_path, '[[device]]\nname = "iax1"\n' + WQ.format("shared", ""), """
+        print(read("iax1/op_cap").split(",")[-3:])
+        portal, _ = open_portal("/dev/iax/wq1.0")
+        record, source = Buffer(128), Buffer(64)
+        source.data.raw = b"123456789".ljust(64)
+        def crc64(record_at, flags=0):
+            record.data.raw = b"\\xee" * 128
+            tail = struct.pack("<QQQ", 0, 0, 0x42F0E1EBA9EA3693)
+            raw = bytearray(descriptor(0x44, record_at, source.address, 0, 9, CRAV | RCR | BOF, tail))
+            raw[38:40] = struct.pack("<H", flags)
+            submit(portal, bytes(raw))
+            return record.data.raw
+        done = crc64(record.address)
+        print(done[0], done[40:48][::-1].hex(), set(done[1:40] + done[48:64]), set(done[64:]))
+        print(hex(crc64(record.address, 1)[0]), set(crc64(record.address + 32)))
+        print(status(MOVE, path="/dev/iax/wq1.0"), status(5, path="/dev/iax/wq1.0"))
+    """)  # fmt: skip
+    assert done.out.split("\n")[:-1] == [
+        "['00000010', '00000000', '0000000d']",
+        "1 6c40df5f0b497347 {0} {238}",
+        "0x30 {238}",
+        "0x1 0x10",
+    ], (done.out, done.err)

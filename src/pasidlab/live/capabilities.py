@@ -13,7 +13,7 @@ from pasidlab.machine.accelerator import GENCAP_1_0, OPERATIONS_1_0, OPERATIONS_
 
 VERSION_2 = 0x200  # DEVICE_VERSION_2
 _GENCAP_IAX = 0x71F10901F0105  # a first-generation IAX: 2^31 bytes, no batch
-_OPERATIONS_IAX = 1 << Op.NOOP | 1 << Op.DRAIN | 1 << Op.MEMORY_MOVE
+_OPERATIONS_IAX = 1 << Op.NOOP | 1 << Op.DRAIN | 1 << Op.MEMORY_MOVE | 1 << Op.CRC64
 _SIZE = 256  # bits of OPCAP
 _MASK = re.compile(r"[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8})*")
 

@@ -21,6 +21,7 @@ from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.machine import accelerator
 from pasidlab.machine.accelerator import (
+    IAX,
     Accelerator,
     Completion,
     Memory,
@@ -75,7 +76,7 @@ class Engine:
         self._timer: Timer | None = None
         self._held: list[Completion] = []  # due, but their address space may be about to end by execve(2)
         for device in devices:
-            self._models[device.label] = Accelerator(device.capabilities.gencap)
+            self._models[device.label] = _model(device)
 
     def enable(self, wq: WqConfig, device: DeviceConfig) -> None:
         """The queue accepts descriptors, as it is configured now."""
@@ -210,7 +211,7 @@ class Engine:
         outcome = one.perform()
         origin.job.done = True
         if outcome.status == Status.BAD_OPERATION and origin.node.device.kind == "iax":
-            outcome.reason += "; of IAX only no-op, drain and memory move are carried out here"
+            outcome.reason += "; of IAX only no-op, drain, memory move and CRC64 are carried out here"
         self.diagnosis.completed(thread, origin.ip, origin.queue, outcome)
         for register in swerror.unreported(outcome, origin.node.wq.index, origin.pasid):
             self._software_error(origin.node, register)
@@ -293,6 +294,11 @@ def _must_die(tid: int) -> bool:
     except OSError:
         return True
     return bool(flags & _PF_EXITING or int(pending.split()[1], 16) >> (signal.SIGKILL - 1) & 1)
+
+
+def _model(device: DeviceConfig) -> Accelerator:
+    gencap = device.capabilities.gencap
+    return Accelerator(gencap, IAX) if device.kind == "iax" else Accelerator(gencap)
 
 
 def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqConfig:

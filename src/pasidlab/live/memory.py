@@ -14,6 +14,7 @@ from pasidlab.live.libc import PAGE, Iovec, libc, process_vm_readv, process_vm_w
 from pasidlab.live.served import Patient, reachable, transfer
 
 _NOBODY = frozenset[int]()
+_LONGEST_RECORD = 64  # bytes of a completion record
 _ENTRIES = 65536  # of /proc/PID/pagemap at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
 _TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
 
@@ -33,9 +34,10 @@ class ProcessMemory:
         self._local, self._remote = Iovec(), Iovec()
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
 
-        self._record = ctypes.create_string_buffer(32)
+        self._record = ctypes.create_string_buffer(_LONGEST_RECORD)
+        self._record_view = memoryview(self._record).cast("B")
         start = ctypes.addressof(self._record)
-        self._record_iovs = (Iovec * 2)(Iovec(start + 1, 31), Iovec(start, 1))
+        self._record_iovs = (Iovec * 2)(Iovec(start + 1, 0), Iovec(start, 1))
         self._record_local, self._pieces = ctypes.addressof(self._record_iovs), (Iovec * 2)()
         self._pieces_at = ctypes.addressof(self._pieces)
 
@@ -68,8 +70,9 @@ class ProcessMemory:
         if self.patient:
             done = self._served(process_vm_writev, bytearray(record[1:]), address + 1)
             return done if done < len(record) - 1 else done + self._served(process_vm_writev, bytearray(record[:1]), address)
-        held, remote = self._record, self._pieces
-        held.raw = record
+        remote = self._pieces
+        self._record_view[: len(record)] = record
+        self._record_iovs[0].length = len(record) - 1
         remote[0].base, remote[0].length = address + 1, len(record) - 1
         remote[1].base, remote[1].length = address, 1
         done = int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0))

@@ -1,7 +1,7 @@
-"""The Intel DSA accelerator as a model: descriptors, operations, completion records, work queues.
+"""The Intel DSA and IAX accelerators as a model: descriptors, operations, completion records, work queues.
 
 In order: ``abi`` what both sides agree on; ``legality`` and ``limits`` what a descriptor may say; ``transfer`` the
-device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity`` the operations; ``device`` one at a
+device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity``, ``iax`` the operations; ``device`` one at a
 time; ``queue`` many of them, with faults and delays on demand; ``swerror`` what no record shows.
 """
 
@@ -17,7 +17,7 @@ from pasidlab.machine.accelerator.abi import (
     operation_name,
     status_text,
 )
-from pasidlab.machine.accelerator.device import Accelerator
+from pasidlab.machine.accelerator.device import IAX, Accelerator
 from pasidlab.machine.accelerator.legality import WqConfig
 from pasidlab.machine.accelerator.queue import Completion, Perturbation, Submission, WorkQueue
 from pasidlab.machine.accelerator.transfer import BULK, Memory, Outcome
@@ -25,6 +25,7 @@ from pasidlab.machine.accelerator.transfer import BULK, Memory, Outcome
 __all__ = [
     "BULK",
     "GENCAP_1_0",
+    "IAX",
     "OPERATIONS_1_0",
     "OPERATIONS_2_0",
     "Accelerator",

@@ -35,6 +35,7 @@ class Op(IntEnum):
     DIF_UPDATE = 0x15
     DIX_GENERATE = 0x17
     CACHE_FLUSH = 0x20
+    CRC64 = 0x44  # of IAX
 
 
 NAMES: dict[int, str] = {
@@ -69,6 +70,24 @@ NAMES: dict[int, str] = {
     0x24: "inter-domain fill",
     0x25: "inter-domain compare",
     0x26: "inter-domain compare pattern",
+    0x40: "decrypt",
+    0x41: "encrypt",
+    0x42: "decompress",
+    0x43: "compress",
+    0x44: "CRC64",
+    0x48: "zero decompress 32",
+    0x49: "zero decompress 16",
+    0x4A: "zero decompress 8",
+    0x4C: "zero compress 32",
+    0x4D: "zero compress 16",
+    0x4E: "zero compress 8",
+    0x50: "scan",
+    0x51: "set membership",
+    0x52: "extract",
+    0x53: "select",
+    0x54: "RLE burst",
+    0x55: "find unique",
+    0x56: "expand",
 }
 
 # Bit n stands for operation code n, as in the OPCAP register (DSA spec 9.2.6).
@@ -175,6 +194,7 @@ class Status(IntEnum):
     HARDWARE_ERROR = 0x20
     HARDWARE_WRITE_ERROR = 0x21
     TRANSLATION_ERROR = 0x22
+    ANALYTICS_FLAGS = 0x30
     QUEUE_OVERFLOW = 0x53
 
 
@@ -199,7 +219,7 @@ STATUS_TEXT: dict[int, str] = {
     0x18: "misaligned descriptor list",
     0x19: "invalid completion interrupt handle",
     0x1A: "page fault on the completion record",
-    0x1B: "completion record not 32-byte aligned",
+    0x1B: "completion record misaligned",
     0x1C: "misaligned address or size",
     0x1D: "privileged descriptor from user mode",
     0x1E: "traffic class not configured",
@@ -207,6 +227,7 @@ STATUS_TEXT: dict[int, str] = {
     0x20: "hardware error",
     0x21: "hardware error on a write",
     0x22: "address translation error",
+    0x30: "invalid compression, decompression or CRC64 flags",
     0x53: "dedicated work queue overflow",
 }
 # No record unless requested, table 8-3 bit 3; and those that only SWERROR shows, 5.8.1.
@@ -215,7 +236,7 @@ NEVER_IN_RECORD = frozenset({Status.RECORD_PAGE_FAULT, Status.RECORD_MISALIGNED,
 FAULTS = frozenset({0x03, 0x04, 0x06, 0x1A, 0x1F})  # bit 7 of the status byte tells a write from a read, table 8-10
 WRITE_FAULT = 0x80
 
-RECORD = struct.Struct("<BBBxIQ16s")  # status, result, fault info, bytes completed, fault address, operation-specific
+RECORD_HEAD = struct.Struct("<BBBxIQ")  # status, result, fault info, bytes completed, fault address; the rest depends
 _DESCRIPTOR = struct.Struct("<IIQQQIHHQQQ")
 
 

@@ -6,7 +6,7 @@ level of the tree halves the number of pieces for all blocks at once, whatever t
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import google_crc32c
 import numpy as np
@@ -17,6 +17,7 @@ from pasidlab.machine.accelerator.transfer import Bytes
 T10_POLYNOMIAL = 0x18BB7  # DSA spec appendix B
 CRC32C_POLYNOMIAL = 0x1_1EDC_6F41  # RFC 3720, 12.1
 NVME_POLYNOMIAL = 0x1_AD93_D235_94C9_3659  # DSA spec appendix A, NVM Express CRC-64
+_POWERS, _TABLES = 4096, 48  # results kept: a table is up to 2 MiB, a polynomial needs 16, and programs choose their own
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _REVERSE = np.frombuffer(_REVERSED, np.uint8)
 
@@ -60,7 +61,7 @@ def _times_x(value: int, polynomial: int, width: int) -> int:
     return value ^ polynomial if value >> width else value
 
 
-@cache
+@lru_cache(_POWERS)
 def _power(exponent: int, polynomial: int, width: int) -> int:
     """x^exponent modulo the polynomial."""
     if exponent < width:
@@ -79,7 +80,7 @@ def _multiply(a: int, b: int, polynomial: int, width: int) -> int:
     return product
 
 
-@cache
+@lru_cache(_TABLES)
 def _shift_tables(bits: int, polynomial: int, width: int) -> tuple[NDArray[np.unsignedinteger], ...]:
     """For each 16-bit digit of a remainder, what it becomes when ``bits`` zeros follow: width / 16 tables."""
     tables: list[NDArray[np.unsignedinteger]] = []
@@ -123,14 +124,25 @@ def guard_tags(blocks: NDArray[np.uint8], invert_seed: bool, invert_result: bool
     return ~crc if invert_result else crc
 
 
+def crc64_register(bits: Bytes, register: int, polynomial: int) -> int:
+    """The register of a CRC of degree 64 after ``bits``, most significant bit of each byte first."""
+    if not len(bits):
+        return register
+    front = -len(bits) % 8
+    words = np.concatenate((np.zeros(front, np.uint8), bits)).view(">u8").astype(np.uint64)
+    value = int(_remainder(words[np.newaxis, :], polynomial, 64)[0])
+    return value ^ _multiply(register, _power(8 * len(bits), polynomial, 64), polynomial, 64)
+
+
+def reversed_bytes(data: Bytes) -> Bytes:
+    """Each byte with its bits in reverse."""
+    return np.asarray(_REVERSE[data])
+
+
 def crc64(data: Bytes, seed: int, bypass_inversion: bool, bypass_reflection: bool) -> int:
     """Continue an NVM Express CRC-64 from ``seed``, with the same two options as ``crc32c``."""
     if not len(data):
         return seed
     register = seed if bypass_inversion else reverse_bits(seed ^ 0xFFFFFFFFFFFFFFFF, 64)  # most significant bit first
-    bits = data if bypass_reflection else _REVERSE[data]
-    front = -len(bits) % 8
-    words = np.concatenate((np.zeros(front, np.uint8), bits)).view(">u8").astype(np.uint64)
-    value = int(_remainder(words[np.newaxis, :], NVME_POLYNOMIAL, 64)[0])
-    value ^= _multiply(register, _power(8 * len(bits), NVME_POLYNOMIAL, 64), NVME_POLYNOMIAL, 64)
+    value = crc64_register(data if bypass_reflection else reversed_bytes(data), register, NVME_POLYNOMIAL)
     return value if bypass_inversion else reverse_bits(value, 64) ^ 0xFFFFFFFFFFFFFFFF

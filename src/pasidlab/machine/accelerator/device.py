@@ -1,14 +1,15 @@
-"""The accelerator: one descriptor in, its effect on memory and its completion record out (DSA spec 3, 5 and 8)."""
+"""The accelerators: one descriptor in, its effect on memory and its completion record out (DSA spec 3, 5 and 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 
-from pasidlab.machine.accelerator import abi, comparing, integrity, moving
+from pasidlab.machine.accelerator import abi, comparing, iax, integrity, moving
 from pasidlab.machine.accelerator.abi import DESCRIPTOR_SIZE, QUIET, RECORD_SIZE, Cap, Descriptor, Flag, Op, Status
-from pasidlab.machine.accelerator.legality import Checker, Rejection, WqConfig
-from pasidlab.machine.accelerator.limits import LIMITS
+from pasidlab.machine.accelerator.legality import RULES, Checker, Rejection, Rule, WqConfig
+from pasidlab.machine.accelerator.limits import LIMITS, Limit
 from pasidlab.machine.accelerator.transfer import Access, Bench, Memory, Outcome
 
 Operation = Callable[[Descriptor, Access, Outcome], Outcome]
@@ -34,18 +35,37 @@ OPERATIONS: dict[int, Operation] = {
 }
 _VALID, _REQUEST, _BLOCK, _TC = Flag.RECORD_ADDRESS_VALID, Flag.REQUEST_RECORD, Flag.BLOCK_ON_FAULT, Flag.RECORD_TC
 _BATCH, _SUCCESS, _BAD_TC = int(Op.BATCH), int(Status.SUCCESS), int(Status.TRAFFIC_CLASS)
-_MISALIGNED = RECORD_SIZE - 1
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of device understands. ``record_size`` is also the alignment of its completion records."""
+
+    operations: Mapping[int, Operation]
+    rules: Mapping[int, Rule]
+    limits: Mapping[int, Limit]
+    record_size: int
+
+
+DSA = Kind(OPERATIONS, RULES, LIMITS, RECORD_SIZE)
+_IAX_OPERATIONS: dict[int, Operation] = {
+    Op.NOOP: moving.no_operation,
+    Op.DRAIN: moving.drain,
+    Op.MEMORY_MOVE: moving.memory_move,
+    Op.CRC64: iax.crc64,
+}
+IAX = Kind(_IAX_OPERATIONS, iax.IAX_RULES, iax.IAX_LIMITS, iax.RECORD_SIZE)
 
 
 class Accelerator:
-    """A DSA device with the capabilities ``gencap`` (DSA spec 9.2.2).
+    """A device of one kind with the capabilities ``gencap`` (DSA spec 9.2.2).
 
     It keeps nothing between two descriptors but its buffers. Descriptors may be carried out interleaved (memory that waits
     lets others go on), but not by two threads at once.
     """
 
-    def __init__(self, gencap: int = abi.GENCAP_1_0) -> None:
-        self.gencap = gencap
+    def __init__(self, gencap: int = abi.GENCAP_1_0, kind: Kind = DSA) -> None:
+        self.gencap, self.kind = gencap, kind
         self._benches: list[Bench] = []  # those that nobody works on
         self._checkers: dict[WqConfig, Checker] = {}
 
@@ -66,13 +86,13 @@ class Accelerator:
             self._batch(d, memory, wq, strict_faults, rng, o)
         else:
             self._operate(d, memory, strict_faults, o)
-        return _complete(d, memory, o)
+        return _complete(d, memory, o, self.kind.record_size)
 
     def _operate(self, d: Descriptor, memory: Memory, strict: bool, o: Outcome) -> None:
         bench = self._benches.pop() if self._benches else Bench()
         access = Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, bench)
         try:
-            OPERATIONS[d.opcode](d, access, o)
+            self.kind.operations[d.opcode](d, access, o)
         finally:
             self._benches.append(bench)
         if not strict or o.status in abi.FAULTS:
@@ -81,7 +101,7 @@ class Accelerator:
     def fail(self, descriptor: bytes, memory: Memory, status: int) -> Outcome:
         """Complete ``descriptor`` with ``status`` and nothing done, like a device that met it at the first byte."""
         d = Descriptor(descriptor)
-        if d.flags & _VALID and d.record & _MISALIGNED:
+        if d.flags & _VALID and d.record % self.kind.record_size:
             status = Status.RECORD_MISALIGNED
         o = Outcome(status & 0x7F, d.opcode, reason=f"injected: {abi.status_text(status)}")
         if o.status in abi.FAULTS:
@@ -89,22 +109,22 @@ class Accelerator:
             o.fault_address = d.second if o.write_fault else d.first
         if o.status == Status.BAD_FLAGS:
             o.tail = (d.flags & 0xFFFFFF).to_bytes(3, "little")
-        return _complete(d, memory, o)
+        return _complete(d, memory, o, self.kind.record_size)
 
     def _check(self, d: Descriptor, memory: Memory, wq: WqConfig, in_batch: bool) -> Rejection | None:
-        flags = d.flags
+        flags, size = d.flags, self.kind.record_size
         if flags & _VALID:
-            if d.record & _MISALIGNED:
-                return Rejection(Status.RECORD_MISALIGNED, f"completion record 0x{d.record:x} is not 32-byte aligned")
+            if d.record % size:
+                return Rejection(Status.RECORD_MISALIGNED, f"completion record 0x{d.record:x} is not {size}-byte aligned")
             writable = getattr(memory, "writable", None)
-            if writable and writable(d.record, RECORD_SIZE) < RECORD_SIZE:
+            if writable and writable(d.record, size) < size:
                 return Rejection(Status.RECORD_PAGE_FAULT, f"completion record 0x{d.record:x} cannot be written")
         checker = self._checkers.get(wq)
         if checker is None:
-            checker = self._checkers[wq] = Checker(wq, self.gencap)
+            checker = self._checkers[wq] = Checker(wq, self.gencap, self.kind.rules)
         wrong = checker.check(d, in_batch)
         if wrong is None:
-            limit = LIMITS.get(d.opcode)
+            limit = self.kind.limits.get(d.opcode)
             if limit:
                 return limit(d, wq, self.gencap)
         return wrong
@@ -154,7 +174,7 @@ class Accelerator:
                 _reject(member, wrong)
             else:
                 self._operate(d, memory, strict, member)
-            o.members.append(_complete(d, memory, member))
+            o.members.append(_complete(d, memory, member, self.kind.record_size))
             failed |= member.status != Status.SUCCESS
         return failed
 
@@ -165,7 +185,7 @@ def _reject(o: Outcome, wrong: Rejection) -> None:
         o.tail = wrong.invalid_flags.to_bytes(3, "little")
 
 
-def _complete(d: Descriptor, memory: Memory, o: Outcome) -> Outcome:
+def _complete(d: Descriptor, memory: Memory, o: Outcome, size: int) -> Outcome:
     """Write the completion record where flags and status ask for one (DSA spec 5.8.1, table 8-3 bits 2 and 3)."""
     quiet = o.status in QUIET
     if not d.flags & _VALID or o.status in abi.NEVER_IN_RECORD or (o.status == _BAD_TC and d.flags & _TC):
@@ -173,15 +193,15 @@ def _complete(d: Descriptor, memory: Memory, o: Outcome) -> Outcome:
         return o
     if quiet and not d.flags & _REQUEST:
         return o
-    record = o.record()
+    record = o.record(size)
     together = getattr(memory, "write_record", None)
     if together:
         put = together(d.record, record)
     else:
         put = memory.write(d.record + 1, record[1:])
-        if put == RECORD_SIZE - 1:  # status last: the program polls byte 0 (DSA spec 3.6)
+        if put == size - 1:  # status last: the program polls byte 0 (DSA spec 3.6)
             put += memory.write(d.record, record[:1])
-    if put < RECORD_SIZE:
+    if put < size:
         was = f" (was: {o.reason})" if o.reason else ""
         o.reason = f"completion record 0x{d.record:x} cannot be written{was}"
         o.status, o.software_error = Status.RECORD_PAGE_FAULT, True

@@ -5,7 +5,7 @@ DSA spec (341204-006US) sections 5.4 and 5.5, tables 5-3, 5-4 and 5-5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pasidlab.machine.accelerator import abi
@@ -153,14 +153,14 @@ _SUSPECT = _TC3 | Flag.CACHE_CONTROL_3  # allowed or not depending on other flag
 class Checker:
     """The rules of one work queue on one device, ready to test descriptors against."""
 
-    def __init__(self, wq: WqConfig, gencap: int) -> None:
-        self.wq, self.gencap = wq, gencap
+    def __init__(self, wq: WqConfig, gencap: int, rules: Mapping[int, Rule] = RULES) -> None:
+        self.wq, self.gencap, self._rules = wq, gencap, rules
         common = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD | Flag.RECORD_TC
         if wq.user_interrupts:
             common |= Flag.REQUEST_INTERRUPT
         self._forbidden = [0xFFFFFF] * 256
         self._required, self._reserved = [0] * 256, [0] * 256
-        for code, rule in RULES.items():
+        for code, rule in rules.items():
             if wq.operations >> code & 1 and (code != Op.TRANSLATION_FETCH or wq.ats):
                 missing = 0
                 for flag, operations, need in _NEEDS:
@@ -203,9 +203,9 @@ class Checker:
         return self._trust(d, in_batch) if d.trusted >> 31 or flags & (_TCS | _INTERRUPT) else None
 
     def _unsupported(self, opcode: int, in_batch: bool) -> Rejection:
-        if in_batch and opcode in NOT_IN_BATCH and opcode in RULES:
+        if in_batch and opcode in NOT_IN_BATCH and opcode in self._rules:
             return Rejection(Status.BAD_OPERATION, f"{self._op(opcode)} not allowed inside a batch")
-        why = "not configured for this work queue" if opcode in RULES else "not an operation of this device"
+        why = "not configured for this work queue" if opcode in self._rules else "not an operation of this device"
         return Rejection(Status.BAD_OPERATION, f"{self._op(opcode)}: {why}")
 
     def _flags(self, d: Descriptor, bad: int, in_batch: bool) -> Rejection | None:
@@ -233,7 +233,7 @@ class Checker:
 
     def _why_flag(self, d: Descriptor, bit: int, in_batch: bool) -> str:
         name = f"flag bit {bit} ({abi.FLAG_NAMES[bit]})" if bit in abi.FLAG_NAMES else f"flag bit {bit}"
-        flag, rule = 1 << bit, RULES[d.opcode]
+        flag, rule = 1 << bit, self._rules[d.opcode]
         if flag == Flag.FENCE and not in_batch:
             return f"{name} not allowed outside a batch"
         if flag in (Flag.REQUEST_RECORD, Flag.RECORD_TC):

@@ -23,7 +23,7 @@ class Memory(Protocol):
 
     More methods are used where the object has them:
 
-    - ``write_record(address, record) -> int`` writes bytes 1 to 31 of a completion record and then byte 0, in that
+    - ``write_record(address, record) -> int`` writes a completion record but for byte 0, and then that, in that
       order, and tells how many it wrote;
     - ``writable(address, length) -> int`` counts bytes up to the first that may not be written, so that the device can
       translate the completion record before it starts;
@@ -88,10 +88,11 @@ class Outcome:
         """Byte 0 of the completion record: the code, and bit 7 for a write that faulted."""
         return self.status | (WRITE_FAULT if self.write_fault else 0)
 
-    def record(self) -> bytes:
-        """The 32 bytes of the completion record (DSA spec 8.2)."""
+    def record(self, size: int = abi.RECORD_SIZE) -> bytes:
+        """The ``size`` bytes of the completion record (DSA spec 8.2; IAX has 64)."""
         completed, fault = self.bytes_completed & 0xFFFFFFFF, self.fault_address & 0xFFFFFFFFFFFFFFFF
-        return abi.RECORD.pack(self.status_byte, self.result, self.fault_info, completed, fault, self.tail)
+        head = abi.RECORD_HEAD.pack(self.status_byte, self.result, self.fault_info, completed, fault)
+        return (head + self.tail).ljust(size, b"\0")
 
 
 class Bench:
