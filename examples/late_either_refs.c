@@ -41,7 +41,8 @@ static void __one_step pasid_put(struct mm_struct *mm)
 static void __one_step iommu_sva_alloc_pasid(struct mm_struct *mm)
 {
 	iommu_alloc_mm_data(mm);
-	refcount_inc(&mm->pasid_refs);
+	if (!refcount_inc_not_zero(&mm->pasid_refs))
+		refcount_set(&mm->pasid_refs, 1);
 }
 
 static bool __fixup_pasid_exception(void)

@@ -68,12 +68,12 @@ TRUE = {
     "sizeof, casts, char": ("", "WARN_ON_ONCE(sizeof(int) == 0 || (bool)4 != 1 || 'a' != 97 || 0x10 != 16 || 010 != 8);"),
     "bits of the header": (
         "",
-        "struct xstate_header *h = &current->thread.fpu.fpstate->regs.xsave.header; fpregs_lock();\n"
+        "struct xstate_header *h = &current->thread.fpu.fpstate->regs.xsave.header;\n"
         "\tsave_fpregs_to_fpstate(&current->thread.fpu);\n"
         "\th->xfeatures |= XFEATURE_MASK_PASID; WARN_ON_ONCE(!(h->xfeatures & XFEATURE_MASK_PASID));\n"
         "\tWARN_ON_ONCE(!get_xsave_addr(&current->thread.fpu.fpstate->regs.xsave, XFEATURE_PASID));\n"
         "\th->xfeatures &= ~XFEATURE_MASK_PASID; WARN_ON_ONCE(h->xfeatures & XFEATURE_MASK_PASID);\n"
-        "\tWARN_ON_ONCE(get_xsave_addr(&current->thread.fpu.fpstate->regs.xsave, XFEATURE_PASID)); fpregs_unlock();",
+        "\tWARN_ON_ONCE(get_xsave_addr(&current->thread.fpu.fpstate->regs.xsave, XFEATURE_PASID));",
     ),
 }
 

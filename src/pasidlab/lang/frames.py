@@ -8,6 +8,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.emit import result_domain
 from pasidlab.lang.flow import Code, liveness
 from pasidlab.lang.ir import BINARY, CPU, Instr, Site
+from pasidlab.lang.ranges import ranges, widest
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref, join
 
 LARGEST_SLOT_BITS = 12
@@ -26,8 +27,10 @@ class Frame:
         return [Field(struct, f"{prefix}{number}", domain, count, domain.value(0)) for number, domain in enumerate(self.domains)]
 
 
-def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None], implicit: frozenset[str]) -> Frame:
-    """Assign slots greedily; ``implicit`` locals are reloaded at every resume and need none."""
+def allocate(
+    code: Code, boundaries: list[int], locals_: dict[str, Domain | None], implicit: frozenset[str], starts: list[int]
+) -> Frame:  # fmt: skip
+    """Assign slots greedily; ``implicit`` locals are reloaded at every resume and need none. ``starts``: the indices of the entries."""
     before = liveness(code)
     live_at = {i: tuple(sorted(before[i] - implicit - {CPU})) for i in boundaries}
     clashes: dict[str, set[str]] = {}
@@ -38,8 +41,10 @@ def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None
             sites.setdefault(name, code[i].site)
     slot_of: dict[str, int] = {}
     domains: list[Domain] = []
+    known = {name: _known_domain(name, code, locals_, frozenset()) for name in clashes}
+    _look_closer(code, known, live_at, locals_, starts)
     for name in sorted(clashes, key=lambda n: (-len(clashes[n]), n)):
-        domain = _finite(name, _known_domain(name, code, locals_, frozenset()), sites[name])
+        domain = _finite(name, known[name], sites[name])
         for number, existing in enumerate(domains):
             taken = any(slot_of.get(other) == number for other in clashes[name] if other != name)
             joined = None if taken else join(existing, domain)
@@ -51,6 +56,24 @@ def allocate(code: Code, boundaries: list[int], locals_: dict[str, Domain | None
             slot_of[name] = len(domains)
             domains.append(domain)
     return Frame(slot_of, tuple(domains), live_at)
+
+
+def _look_closer(
+    code: Code, known: dict[str, Domain | None], live_at: dict[int, tuple[str, ...]], locals_: dict[str, Domain | None], starts: list[int]
+) -> None:  # fmt: skip
+    """Locals that have no small domain by their assignments alone: what they hold where they must survive."""
+    open_ = {name for name, domain in known.items() if not _is_small(domain)}
+    if not open_:
+        return
+    found = ranges(code, starts, locals_, open_)
+    for name in open_:
+        interval = widest(code, found, name, [i for i, live in live_at.items() if name in live])
+        if interval is not None:
+            known[name] = interval
+
+
+def _is_small(domain: Domain | None) -> bool:
+    return isinstance(domain, Ref | Mask) or (isinstance(domain, Int) and domain != ANY and domain.bits <= LARGEST_SLOT_BITS)
 
 
 def _known_domain(name: str, code: Code, locals_: dict[str, Domain | None], active: frozenset[str]) -> Domain | None:
@@ -80,11 +103,7 @@ def _result(instr: Instr, domains: list[Domain]) -> Domain | None:
 
 
 def _finite(name: str, domain: Domain | None, site: Site) -> Domain:
-    if isinstance(domain, Ref):
-        return domain
-    if isinstance(domain, Mask):
-        return domain
-    if isinstance(domain, Int) and domain != ANY and domain.bits <= LARGEST_SLOT_BITS:
+    if domain is not None and _is_small(domain):
         return domain
     shown = name.split(".")[0].split("'")[0]  # not which of several of that name it is
     raise PasidlabError(

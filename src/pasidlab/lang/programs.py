@@ -83,7 +83,7 @@ def lower_program(program: Program, visibility: Visibility, guard: Code, count: 
     """Set the boundaries, allocate the frame, and build the action."""
     code = set_boundaries(program, visibility)
     boundaries = [i for i, instr in enumerate(code) if instr.op == "pause"]
-    frame = allocate(code, boundaries, program.locals, frozenset({OWNER}))
+    frame = allocate(code, boundaries, program.locals, frozenset({OWNER}), list(replace(program, code=code).starts()))
     builder = _Assembler(program, frame, code, boundaries)
     action_code = [*guard, *builder.assemble()]
     action = Action(program.context, ((CPU, Ref("Cpu", 0)),), tuple(action_code), cpu_param=True, resumes=tuple(builder.sites))

@@ -1,58 +1,103 @@
-"""Calls of C: a stub, a function of the file, an entry of the vocabulary, or a function of the kernel around."""
+"""Calls of C: a stub, a function of the file, an operation of the language, an entry of the vocabulary, a function of the kernel around."""
 
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Callable, Sequence
 
 from tree_sitter import Node
 
-from pasidlab.errors import PasidlabError
-from pasidlab.lang.c.parse import CFunction, child, plain, text_of
-from pasidlab.lang.c.places import Places
-from pasidlab.lang.c.templates import as_domain, free_names
-from pasidlab.lang.c.values import NO_VALUE, POISON, UNKNOWN, Place, Value
+from pasidlab.errors import PasidlabError, Position, counted
+from pasidlab.lang.c.conditions import number
+from pasidlab.lang.c.ctype import VOID, Integer, Pointer
+from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.parse import CFunction, child, plain
+from pasidlab.lang.c.places import Places, bare
+from pasidlab.lang.c.templates import free_names
+from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, number_of
 from pasidlab.lang.c.vocabulary import Argument, Meaning, Pattern
-from pasidlab.lang.types import BOOL, Ref
+from pasidlab.lang.expressions import Value as Bound
+from pasidlab.lang.types import ANY, BOOL, Domain, Ref
+
+_ASSIGNS = re.compile(r"(\w+) = ([^;\n]+)(?:; (.+))?")
+PREEMPTIBLE = "{} in preemptible code"
+NOT_PREEMPTIBLE = (
+    "reached('sound_kernel'); check('sound_kernel', this_cpu.irqs_off or this_cpu.preempt_count != 0 or this_cpu.softirq_count != 0 "
+    "or this_cpu.softirq_pc != 0 or this_cpu.hardirq_pc != 0, '{}')"
+)
+"""lib/smp_processor_id.c, check_preemption_disabled() (CONFIG_DEBUG_PREEMPT): a task that may be moved must not ask where it is."""
 
 
 class Calls(Places):
     """The part of a C function's compiler that decides what a call means."""
 
+    operations: dict[str, Callable[[Calls, list[Node], Node], Value]]  # see ``builtins``
+
     def call(self, node: Node) -> Value:
         """A call: a stub, a function of the file, an entry of the vocabulary, or a function of the kernel around."""
         target = child(node, "function")
-        if target.type != "identifier":
+        if target.type == "identifier":
+            return self.called(text_of(target), arguments_of(node), node)
+        inner = bare(target)
+        if inner.type == "identifier" and inner is not target and text_of(inner) not in self.variables:
             raise PasidlabError(
-                f"'{plain(target)[:40]}': calls through pointers are outside the C that can be checked", position=self.at(node)
+                f"'{text_of(inner)}' is no type that is known here", position=self.at(node), hint=f"typedef unsigned int {text_of(inner)};"
             )
-        return self.called(text_of(target), arguments_of(node), node)
+        raise PasidlabError(
+            f"'{plain(target)[:40]}': calls through pointers are outside the C that can be checked", position=self.at(node)
+        )
 
     def called(self, name: str, arguments: list[Node], node: Node) -> Value:
         """A call of that name, at that place."""
+        if name in self.variables:
+            raise PasidlabError(f"'{name}': calls through pointers are outside the C that can be checked", position=self.at(node))
         if name in self.stubs:
             for argument in arguments:
                 self.value(argument)
             return self.stubbed(self.stubs[name], self.at(node))
-        if name in self.defined:
-            return self._call_defined(self.defined[name], arguments, node)
+        if name in self.around.defined:
+            return self._call_defined(self.around.defined[name], arguments, node)
+        if name in self.operations:
+            return self.operations[name](self, arguments, node)
         for pattern, meaning in self.vocabulary.calls.get(name, ()):
-            if len(pattern.args) == len(arguments) or (meaning.text != "%feature" and _variadic(pattern, arguments)):
-                matched = self._match(pattern, arguments, meaning)
-                if matched is not None:
-                    return self._feature(arguments[0]) if meaning.text == "%feature" else self.by_meaning(meaning, matched, self.at(node))
-        place = self._percpu_place(node) if name in self.vocabulary.access else None
+            fits = len(pattern.args) == len(arguments) or (not meaning.text.startswith("%") and _variadic(pattern, arguments))
+            if fits and all(self._possible(a, n) for a, n in zip(pattern.args, arguments, strict=False)):
+                return self._by_pattern(pattern, meaning, arguments, node)
+        place = self.percpu_place(node, held=True) if name in self.vocabulary.access else None
         if place is not None:
-            return self._access_percpu(place, self.vocabulary.access[name], arguments, node)
+            return self._access_percpu(place, name, arguments, node)
         if self.vocabulary.is_ignored(name):
+            self.effects_of(arguments)
             return NO_VALUE
         return self._call_kernel(name, arguments, node)
 
-    def _access_percpu(self, place: Place, kind: str, arguments: list[Node], node: Node) -> Value:
+    def effects_of(self, arguments: Sequence[Node]) -> None:
+        """What evaluating arguments does, where their values are not needed."""
+        for argument in arguments:
+            if self._has_effect(argument):
+                self.value(argument)
+
+    def _has_effect(self, node: Node) -> bool:
+        if node.type in ("assignment_expression", "update_expression"):
+            return True
+        if node.type == "sizeof_expression":
+            return False
+        if node.type == "call_expression" and text_of(child(node, "function")) in self.around.defined:
+            return True
+        return any(self._has_effect(inner) for inner in node.named_children)
+
+    def _access_percpu(self, place: Place, name: str, arguments: list[Node], node: Node) -> Value:
+        kind = self.vocabulary.access[name]
+        if name.startswith("__") or (kind == "pointer" and not name.startswith("raw_")):
+            self.template.run(NOT_PREEMPTIBLE.format(PREEMPTIBLE.format(f"{name}()")), {}, self.at(node))
         if kind == "write":
             if len(arguments) != 2:
-                raise PasidlabError(f"{text_of(child(node, 'function'))} takes a variable and a value", position=self.at(node))
+                raise PasidlabError(f"{name} takes a variable and a value", position=self.at(node))
             self.store(place, self.value(arguments[1]), node)
             return NO_VALUE
+        if kind.startswith("pointer") and not place.nothing and place.view != "?":
+            return Value(1, BOOL, Pointer(place.type), "", place)
         return self.load(place, node)
 
     def _feature(self, node: Node) -> Value:
@@ -62,40 +107,94 @@ class Calls(Places):
         if name not in self.vocabulary.features:
             self.unknown(name, "CPU feature", node)
             return POISON
-        return Value(int(self.vocabulary.features[name]), BOOL)
+        return number_of(int(self.vocabulary.features[name]))
+
+    def _key(self, node: Node) -> Value:
+        """A static key: its state is the configuration's, and a name without one may be given both ways (--stub)."""
+        name = plain(node).removeprefix("&").strip("()")
+        if name in self.stubs:
+            return self.stubbed(self.stubs[name], self.at(node))
+        if name not in self.vocabulary.keys:
+            self.unknown(name, "static key", node)
+            return POISON
+        return number_of(int(self.vocabulary.keys[name]))
+
+    # ---- entries of the vocabulary
+
+    def _by_pattern(self, pattern: Pattern, meaning: Meaning, arguments: list[Node], node: Node) -> Value:
+        if meaning.text == "%feature":
+            return self._feature(arguments[0])
+        if meaning.text == "%key":
+            return self._key(arguments[0])
+        assigns = _ASSIGNS.fullmatch(meaning.text)
+        names = {a.name: n for a, n in zip(pattern.args, arguments, strict=False)}
+        if assigns and assigns[1] in names and self._kind_of(pattern, assigns[1]) != "element":
+            return self._assigned(pattern, meaning, assigns, names, node)
+        bound = self._match(pattern, arguments, meaning)
+        self.effects_of(arguments[len(pattern.args) :])
+        return POISON if bound is None else self.by_meaning(meaning, bound, self.at(node))
+
+    def _kind_of(self, pattern: Pattern, name: str) -> str:
+        return next(a.kind for a in pattern.args if a.name == name)
+
+    def _assigned(self, pattern: Pattern, meaning: Meaning, assigns: re.Match[str], names: dict[str, Node], node: Node) -> Value:
+        """``v = ...``: the argument is where the value goes, and has a type of its own."""
+        target = names[assigns[1]]
+        place = self.pointed(target) if self._kind_of(pattern, assigns[1]) == "place" else self.place(target)
+        at = self.at(node)
+        bound = self._match(pattern, list(names.values()), Meaning(assigns[2]))
+        if bound is None:
+            return POISON
+        value = self.typed(self.template.run(assigns[2], bound, at, meaning.atomic), meaning.type)
+        self.store(place, value, node)
+        return self.typed(self.template.run(assigns[3], {}, at), None) if assigns[3] else NO_VALUE
+
+    def found_and_set(self, name: str, node: Node) -> Value:
+        """What ``name(v)``, an entry of the form ``v = ...; ...``, gives its argument."""
+        _, meaning = self.vocabulary.calls[name][0]
+        assigns = _ASSIGNS.fullmatch(meaning.text)
+        assert assigns is not None and assigns[3]
+        value = self.arithmetic.settled(self.typed(self.template.run(assigns[2], {}, self.at(node)), meaning.type), self.at(node))
+        self.template.run(assigns[3], {}, self.at(node))
+        return value
 
     def _match(self, pattern: Pattern, arguments: list[Node], meaning: Meaning) -> dict[str, ast.expr] | None:
-        """What the placeholders of a pattern stand for; None if it does not match. Unused arguments are not evaluated."""
-        if not all(self._possible(a, n) for a, n in zip(pattern.args, arguments, strict=False)):
-            return None
+        """What the placeholders of a pattern stand for; None if one of them is unknown. Of the others only the effects remain."""
         used = free_names(meaning.text) if not meaning.nothing and not meaning.text.startswith("%") else frozenset()
         found: dict[str, ast.expr] = {}
         for argument, node in zip(pattern.args, arguments, strict=False):
             if argument.kind == "call" and argument.pattern is not None:
-                inner = self._match(argument.pattern, child(node, "arguments").named_children, meaning)
+                inner = self._match(argument.pattern, arguments_of(node), meaning)
                 if inner is None:
                     return None
                 found |= inner
             elif argument.name in used:
-                found[argument.name] = self._bound(argument, node, meaning)
+                bound = self._bound(argument, node)
+                if bound is None:
+                    return None
+                found[argument.name] = bound
+            elif argument.kind == "any":
+                self.effects_of([node])
         return found
 
-    def _bound(self, argument: Argument, node: Node, meaning: Meaning) -> ast.expr:
-        if node.type == "identifier" and (text_of(node) in self.defined or text_of(node) in self.names.namespace.functions):
-            return ast.Name(text_of(node))  # a function to be called
-        assigned = meaning.text.startswith(f"{argument.name} = ")
-        if argument.kind == "place" or assigned:
-            place = self._pointed(node) if argument.kind == "place" else self.place(node)
-            if place.variable is not None:
-                self.builder.locals.setdefault(place.variable.local, None)
-                return ast.Name(place.variable.local)
+    def _bound(self, argument: Argument, node: Node) -> ast.expr | None:
+        name = text_of(node) if node.type == "identifier" else ""
+        if name not in self.variables and (name in self.around.defined or name in self.names.namespace.functions):
+            return ast.Name(name)  # a function to be called
+        if argument.kind == "place":
+            place = self.pointed(node)
             if place.node is None:
-                return self.template.bind((0, BOOL))
+                raise PasidlabError(f"'{plain(node)[:40]}' is no member that the model has", position=self.at(node))
             return place.node
-        value = self.value(node)
-        if argument.name == "c":
-            value = self.truth(value, self.at(node))
-        return self.template.bind((value.operand, value.domain))
+        value = self.tested(node) if argument.name == "c" else self.value(node)
+        if value.unknown:
+            return None
+        at = self.at(node)
+        return self.argument(value, BOOL if argument.name == "c" else None if value.is_cpu else value.domain, at)
+
+    def tested(self, node: Node) -> Value:
+        """An expression whose truth is asked."""
+        raise NotImplementedError
 
     def _possible(self, argument: Argument, node: Node) -> bool:
         if argument.kind == "literal":
@@ -103,39 +202,70 @@ class Calls(Places):
                 node.type in ("number_literal", "identifier") and self._same_constant(argument.name, node)
             )
         if argument.kind == "call":
-            return (
-                node.type == "call_expression"
-                and argument.pattern is not None
-                and text_of(child(node, "function")) == argument.pattern.name
-            )
+            if node.type != "call_expression" or argument.pattern is None:
+                return False
+            same = text_of(child(node, "function")) == argument.pattern.name
+            inner = arguments_of(node)
+            return same and len(inner) == len(argument.pattern.args) and all(map(self._possible, argument.pattern.args, inner))
         return True
 
     def _same_constant(self, name: str, node: Node) -> bool:
-        from pasidlab.lang.c.conditions import number
-
         meaning = self.vocabulary.values.get(name)
         wanted = meaning.text if meaning else str(self.names.named(name))
         return node.type == "number_literal" and number(text_of(node)) is not None and str(number(text_of(node))) == wanted
 
+    # ---- functions
+
     def _call_defined(self, function: CFunction, arguments: list[Node], node: Node) -> Value:
         if len(arguments) != len(function.params):
-            raise PasidlabError(f"{function.name} takes {len(function.params)} arguments, {len(arguments)} given", position=self.at(node))
-        values = [self.value(a) for a in arguments]
-        if any(v.view == UNKNOWN for v in values):
+            what = f"{function.name} takes {counted(len(function.params), 'argument')}, {len(arguments)} given"
+            raise PasidlabError(what, position=self.at(node))
+        at = self.at(node)
+        values = [self._passed(self.value(a), p.type, a) for a, p in zip(arguments, function.params, strict=True)]
+        if any(v.unknown for v in values):
             return POISON
-        cpu = Ref("Cpu", self.names.counts["Cpu"])
-        given = [
-            as_domain((v.operand, v.domain), cpu) if p.name in self.vocabulary.variables else (v.operand, v.domain)
-            for p, v in zip(function.params, values, strict=True)
-        ]
-        self.template.position = self.at(node)
-        operand, domain = self.template.emit_call(self.template.c_functions[function.name], given)
-        view = function.result.struct if function.result.struct in self.vocabulary.structs else ""
-        return Value(operand, domain, view)
+        if any(v.place is not None or v.opaque for v in values):
+            return self.inlined(function, values, node)
+        self.template.position = at
+        given: list[Bound] = [(v.operand, v.domain) for v in values]
+        operand, domain = self.template.emit_call(function.name, given)
+        if isinstance(operand, str) and not isinstance(domain, Ref) and domain.bits > 12:
+            self.builder.locals[operand] = ANY
+        if function.result == VOID:
+            return NO_VALUE
+        result = function.result
+        if isinstance(result, Integer):
+            return Value(operand, domain, result)
+        return self.typed((operand, domain), result if isinstance(domain, Ref) else None).typed(result)
+
+    def _passed(self, value: Value, type_: object, node: Node) -> Value:
+        """An argument as the parameter has it."""
+        at = self.at(node)
+        if isinstance(type_, Integer):
+            return self.arithmetic.convert(value, type_, at)
+        if isinstance(type_, Pointer):
+            return self.as_pointer(value, type_, at)
+        raise PasidlabError("a struct is passed by value", position=at, hint="pass a pointer to it")
+
+    def as_pointer(self, value: Value, type_: Pointer, at: Position) -> Value:
+        """A value as a pointer of a type."""
+        raise NotImplementedError
+
+    def either(self, condition: Value, a: Value, b: Value, at: Position) -> Value:
+        """``condition ? a : b`` of two values of one type."""
+        raise NotImplementedError
+
+    def type_argument(self, node: Node) -> Integer:
+        """The type that is the first argument of ``min_t()`` and its relatives."""
+        raise NotImplementedError
+
+    def inlined(self, function: CFunction, values: list[Value], node: Node) -> Value:
+        """A call whose arguments lead to what only the caller knows: variables of its own."""
+        raise NotImplementedError
 
     def _call_kernel(self, name: str, arguments: list[Node], node: Node) -> Value:
         """A function of the model: by the vocabulary's entry for its C prototype, or under its own name."""
-        helper = self.helper(name)
+        helper = self._helper(name)
         if helper is not None:
             return self._call_defined(helper, arguments, node)
         entry = self.vocabulary.replacement(name, len(arguments))
@@ -144,22 +274,40 @@ class Calls(Places):
             target = entry.model
             chosen = dict(zip(entry.params, arguments, strict=True))
             nodes = [chosen[a] for a in entry.model_args if a in chosen]
+            self.effects_of([n for a, n in chosen.items() if a not in entry.model_args])
         source = self.names.namespace.functions.get(target)
         if source is None or len(source.node.args.args) != (len(entry.model_args) if entry else len(nodes)):
             self.unknown(name, "function", node)
             for argument in arguments:
                 self.value(argument)
             return POISON
+        return self._call_model(target, nodes, list(entry.model_args) if entry and len(nodes) < len(entry.model_args) else [], node)
+
+    def _call_model(self, target: str, nodes: list[Node], given: list[str], node: Node) -> Value:
+        """``given``: what the entry itself names for parameters C does not have, ``current`` for example."""
+        source, at = self.names.namespace.functions[target], self.at(node)
         values = [self.value(n) for n in nodes]
-        if any(v.view == UNKNOWN for v in values):
+        if any(v.unknown for v in values):
             return POISON
-        bound = [self.template.bind((v.operand, v.domain)) for v in values]
-        if entry is not None and len(nodes) < len(entry.model_args):
-            bound = [ast.Name(a) for a in entry.model_args]  # the entry names them itself: "current"
-        self.template.position = self.at(node)
-        text = ast.Call(ast.Name(target), bound, [])
-        operand, domain = self.template.call(text, want=self.template.results.get(target) is not None)
-        return Value(operand, domain)
+        wanted: list[Domain | None] = [
+            self.names.annotation(a.annotation, source.file) if a.annotation else None for a in source.node.args.args
+        ]
+        bound: list[ast.expr] = [self.argument(v, w, at) for v, w in zip(values, wanted, strict=False)]
+        if given:
+            bound = [ast.Name(a) for a in given]
+        self.template.position = at
+        returns = self.template.results.get(target) is not None
+        found = self.template.call(ast.Call(ast.Name(target), bound, []), want=returns)
+        if not returns:
+            return NO_VALUE
+        entry = self.vocabulary.returns.get(target)
+        return self.typed(found, entry)
+
+    def _helper(self, name: str) -> CFunction | None:
+        """A function of the same source that nothing else knows; it is compiled with the rest."""
+        if name in self.names.namespace.functions or name in self.vocabulary.replacements:
+            return None
+        return self.around.use_helper(name)
 
 
 def arguments_of(call: Node) -> list[Node]:

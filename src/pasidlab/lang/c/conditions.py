@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.ctype import Integer, fitting
 from pasidlab.lang.c.tokens import Token
+from pasidlab.lang.emit import fold, wrapped
 
-ENABLED = ("IS_ENABLED", "IS_BUILTIN", "IS_REACHABLE")
-_LEVELS: tuple[dict[str, Callable[[int, int], int]], ...] = (
-    {"||": lambda a, b: int(bool(a) or bool(b))},
-    {"&&": lambda a, b: int(bool(a) and bool(b))},
-    {"|": lambda a, b: a | b},
-    {"^": lambda a, b: a ^ b},
-    {"&": lambda a, b: a & b},
-    {"==": lambda a, b: int(a == b), "!=": lambda a, b: int(a != b)},
-    {"<": lambda a, b: int(a < b), ">": lambda a, b: int(a > b), "<=": lambda a, b: int(a <= b), ">=": lambda a, b: int(a >= b)},
-    {"<<": lambda a, b: a << min(b, 63), ">>": lambda a, b: a >> min(b, 63)},
-    {"+": lambda a, b: a + b, "-": lambda a, b: a - b},
-    {"*": lambda a, b: a * b, "/": lambda a, b: a // b if b else 0, "%": lambda a, b: a % b if b else 0},
-)
+ENABLED = ("IS_ENABLED", "IS_BUILTIN", "IS_MODULE", "IS_REACHABLE")
+_LEVELS = (("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", ">", "<=", ">="), ("<<", ">>"), ("+", "-"), ("*", "/", "%"))
+_COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
+}  # fmt: skip
+_ARITHMETIC = {"|": "or", "^": "xor", "&": "and", "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
+_INTEGER = re.compile(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)([uU]?(?:l|L|ll|LL)?|(?:l|L|ll|LL)[uU])")
+
+
+def constant(text: str) -> tuple[int, Integer] | None:
+    """The value and the type of a C integer constant, or None."""
+    match = _INTEGER.fullmatch(text)
+    if match is None or re.fullmatch(r"0[0-7]*[89][0-9]*", match[1]):
+        return None
+    octal = re.fullmatch(r"0[0-7]+", match[1]) is not None
+    value = int(match[1], 8 if octal else 0)
+    type_ = fitting(value, octal or match[1][:2] in ("0x", "0X", "0b", "0B"), match[2].lower())
+    return (value, type_) if type_ is not None else None
 
 
 def number(text: str) -> int | None:
     """The value of a C integer constant, or None."""
-    body = re.sub(r"[uUlL]+$", "", text)
-    try:
-        return int(body, 8) if re.fullmatch(r"0[0-7]+", body) else int(body, 0)
-    except ValueError:
-        return None
+    found = constant(text)
+    return found[0] if found is not None else None
 
 
 def character(text: str) -> int | None:
@@ -39,12 +45,34 @@ def character(text: str) -> int | None:
         value = body.encode("latin-1", "backslashreplace").decode("unicode_escape")
     except UnicodeDecodeError:
         return None
-    return ord(value) if len(value) == 1 else None
+    if body == "\\e":  # gcc's
+        return 27
+    return ord(value) if len(value) == 1 and ord(value) < 256 and not body.startswith(("\\N", "\\u", "\\U")) else None
 
 
-def is_enabled(option: str, config: Mapping[str, str]) -> bool:
-    """IS_ENABLED(): built in or a module."""
-    return config.get(option, "n") in ("y", "m")
+def is_set(option: str, config: Mapping[str, str]) -> bool:
+    """Whether include/generated/autoconf.h has a #define of this name: of an option that is not a module, or that plus _MODULE."""
+    value = config.get(option, "n")
+    return value not in ("n", "m") or (value == "n" and config.get(option.removesuffix("_MODULE")) == "m" and option.endswith("_MODULE"))
+
+
+def answered(test: str, option: str, config: Mapping[str, str]) -> bool:
+    """IS_ENABLED() and its relatives (include/linux/kconfig.h), for code that is built in."""
+    value = config.get(option, "n")
+    return {"IS_ENABLED": value in ("y", "m"), "IS_MODULE": value == "m"}.get(test, value == "y")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value in #if: of intmax_t, or of uintmax_t."""
+
+    value: int
+    unsigned: bool = False
+
+    @classmethod
+    def of(cls, value: int, unsigned: bool = False) -> Number:
+        """The lowest 64 bits."""
+        return cls(value % (1 << 64) if unsigned else wrapped(value), unsigned)
 
 
 class Condition:
@@ -60,7 +88,7 @@ class Condition:
         result = self._ternary()
         if self.next < len(self.tokens):
             raise self._error(f"'{self.tokens[self.next].text}' does not belong in #if")
-        return result
+        return result.value
 
     def _error(self, what: str) -> PasidlabError:
         return PasidlabError(what, position=self.where)
@@ -73,7 +101,7 @@ class Condition:
             raise self._error(f"'{wanted}' expected in #if, not '{self._peek() or 'the end of the line'}'")
         self.next += 1
 
-    def _ternary(self) -> int:
+    def _ternary(self) -> Number:
         test = self._binary(0)
         if self._peek() != "?":
             return test
@@ -81,44 +109,67 @@ class Condition:
         yes = self._ternary()
         self._take(":")
         no = self._ternary()
-        return yes if test else no
+        return Number.of((yes if test.value else no).value, yes.unsigned or no.unsigned)
 
-    def _binary(self, level: int) -> int:
+    def _binary(self, level: int) -> Number:
         if level == len(_LEVELS):
             return self._unary()
         left = self._binary(level + 1)
         while self._peek() in _LEVELS[level]:
-            operator = _LEVELS[level][self._peek()]
+            sign = self._peek()
             self.next += 1
-            left = operator(left, self._binary(level + 1))
+            left = self._operated(sign, left, self._binary(level + 1))
         return left
 
-    def _unary(self) -> int:
+    def _operated(self, sign: str, a: Number, b: Number) -> Number:
+        if sign in ("&&", "||"):
+            return Number(int(bool(a.value) and bool(b.value) if sign == "&&" else bool(a.value) or bool(b.value)))
+        if sign in ("<<", ">>"):
+            if not 0 <= b.value < 64:
+                raise self._error(f"a shift by {b.value} in #if")
+            return Number.of(a.value << b.value if sign == "<<" else a.value >> b.value, a.unsigned)
+        unsigned = a.unsigned or b.unsigned
+        x, y = Number.of(a.value, unsigned).value, Number.of(b.value, unsigned).value
+        if sign in _COMPARE:
+            return Number(int(_COMPARE[sign](x, y)))
+        if sign in ("/", "%") and y == 0:
+            raise self._error("division by zero in #if")
+        return Number.of(fold(_ARITHMETIC[sign], x, y), unsigned)
+
+    def _unary(self) -> Number:
         if self.next >= len(self.tokens):
             raise self._error("an expression is missing in #if")
         token = self.tokens[self.next]
         self.next += 1
         match token.text:
             case "!":
-                return int(not self._unary())
+                return Number(int(not self._unary().value))
             case "-":
-                return -self._unary()
+                inner = self._unary()
+                return Number.of(-inner.value, inner.unsigned)
             case "+":
                 return self._unary()
             case "~":
-                return ~self._unary()
+                inner = self._unary()
+                return Number.of(~inner.value, inner.unsigned)
             case "(":
-                value = self._ternary()
+                found = self._ternary()
                 self._take(")")
-                return value
+                return found
         if token.kind in ("number", "char"):
-            constant = number(token.text) if token.kind == "number" else character(token.text)
-            if constant is None:
-                raise self._error(f"'{token.text}' is no integer")
-            return constant
+            return self._constant(token)
         if token.kind != "name":
             raise self._error(f"'{token.text}' does not belong in #if")
-        return self._name(token.text)
+        return Number(self._name(token.text))
+
+    def _constant(self, token: Token) -> Number:
+        if token.kind == "char":
+            found = character(token.text)
+            if found is not None:
+                return Number(found)
+        elif (typed := constant(token.text)) is not None:
+            return Number(typed[0], not typed[1].signed and ("u" in token.text.lower() or typed[0] >= 1 << 63))
+        raise self._error(f"'{token.text}' is no integer")
 
     def _name(self, name: str) -> int:
         if name == "defined" or name in ENABLED:
@@ -129,7 +180,7 @@ class Condition:
             self.next += 1
             if bracket:
                 self._take(")")
-            return int(self.defined(argument) if name == "defined" else is_enabled(argument, self.config))
+            return int(self.defined(argument) if name == "defined" else answered(name, argument, self.config))
         if self._peek() == "(":  # a function-like macro nobody defined: no value to rely on
             raise self._error(f"'{name}' is not defined")
         return 0

@@ -155,7 +155,7 @@ def from_tree(options: Options) -> Gathered:
     """A tree by itself."""
     found = _tree(options)
     assert found is not None
-    return Gathered(f"linux-{found.tree.version}", found.base, Program({}, {}, options.stubs), found)
+    return Gathered(f"linux-{found.tree.version}", found.base, Program({}, stubs=options.stubs), found)
 
 
 def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gathered:
@@ -165,7 +165,7 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
         _show_bare(one)
     if options.kernel is not None:
         return _over_tree(found, label, options, notes)
-    own = Program({}, {}, options.stubs)
+    own = Program({}, stubs=options.stubs)
     partial: dict[str, int] = {}
     for one in found:
         for change in one.files:
@@ -216,4 +216,4 @@ def _over_tree(found: list[patch.Patch], label: str, options: Options, notes: li
                 root.changed[change.path] = after = patch.apply(change, before, one)
                 texts.REMEMBERED[change.path] = tuple(after.text.splitlines())
     patched = tree.read_tree(root, options.config, options.stubs)
-    return Gathered(Path(label).name, patched.base, Program({}, {}, options.stubs), patched, notes)
+    return Gathered(Path(label).name, patched.base, Program({}, stubs=options.stubs), patched, notes)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tree_sitter import Node
+
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.parse import CFunction, Unit, parse
-from pasidlab.lang.c.preprocess import Preprocessor
-from pasidlab.lang.c.statements import FunctionCompiler
+from pasidlab.lang.c.builtins import OPERATIONS
+from pasidlab.lang.c.ctype import VOID, Integer
+from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, sized
+from pasidlab.lang.c.preprocess import Expanded, Preprocessor
+from pasidlab.lang.c.statements import FunctionCompiler, enumerator
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
+from pasidlab.lang.c.values import NO_VALUE, Value, number_of
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
 from pasidlab.lang.emit import Builder
+from pasidlab.lang.expressions import Value as Bound
 from pasidlab.lang.ir import Function
 from pasidlab.lang.legality import verify
 from pasidlab.lang.lower import Functions
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.primitives import SLEEPING
-from pasidlab.lang.types import ANY, Domain
+from pasidlab.lang.types import Domain, Ref
 
+NO_PASID = 0xFFFF_FFFF  # include/linux/ioasid.h v5.18: INVALID_IOASID ((ioasid_t)-1); include/linux/iommu.h v6.5: IOMMU_PASID_INVALID (-1U)
+NO_PASID_NAMES = ("INVALID_IOASID", "IOMMU_PASID_INVALID")
 OWN = "__c"  # the C function's name in the IR, where the model's name is taken by what calls it
 
 
@@ -30,7 +40,9 @@ class Program:
     """C functions ready to be compiled for a kernel: parsed once, compiled for each scope."""
 
     functions: Mapping[str, CFunction]
-    constants: Mapping[str, int] = field(default_factory=dict)
+    constants: Mapping[str, CConstant] = field(default_factory=dict)
+    objects: Mapping[str, CObject] = field(default_factory=dict)  # constant variables
+    structs: Mapping[str, Node] = field(default_factory=dict)
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     bodies: Mapping[str, str] = field(default_factory=dict)  # model functions given in the model's language
     helpers: Mapping[str, CFunction] = field(default_factory=dict)  # used where nothing else knows the name
@@ -38,8 +50,9 @@ class Program:
     def joined(self, other: Program) -> Program:
         """Both; the other's functions win."""
         return Program(
-            {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.stubs, **other.stubs},
-            {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers},
+            {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.objects, **other.objects},
+            {**self.structs, **other.structs}, {**self.stubs, **other.stubs}, {**self.bodies, **other.bodies},
+            {**self.helpers, **other.helpers},
         )  # fmt: skip
 
 
@@ -52,9 +65,9 @@ def configured(config: Mapping[str, str] | None = None) -> dict[str, str]:
 def parse_source(source: Source, config: Mapping[str, str] | None = None) -> Unit:
     """Preprocess and parse one C text."""
     words = vocabulary()
-    keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features])
+    keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features, *OPERATIONS])
     try:
-        return parse(Preprocessor(source, words.macros, configured(config), keep).run())
+        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types).run())
     except RecursionError:
         raise PasidlabError(f"{source.file} is nested too deeply to be read") from None
 
@@ -63,15 +76,13 @@ def program(
     sources: Sequence[Source], config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None, strict: bool = True
 ) -> Program:
     """The functions of C texts, later ones first. ``strict``: a syntax error anywhere in a text is an error."""
-    functions: dict[str, CFunction] = {}
-    constants: dict[str, int] = {}
+    found = Program({}, stubs=stubs or {})
     for source in sources:
         unit = parse_source(source, config)
         if strict and unit.first_error:
             raise unit.first_error
-        functions |= unit.functions
-        constants |= unit.constants
-    return Program(functions, constants, stubs or {})
+        found = found.joined(Program(unit.functions, unit.constants, unit.objects, unit.structs))
+    return found
 
 
 class Linker:
@@ -85,8 +96,22 @@ class Linker:
         self.compiled: dict[str, Function] = {}
         self.active: list[str] = []
         self.defined: dict[str, CFunction] = dict(program.functions)  # with the helpers used so far
-        self.ir_names = {name: self._ir_name(name) for name in program.functions}
+        self.names_in_c = {n: n for n in self.defined} | {n + OWN: n for n in self.defined}  # in templates
+        self.in_c = {self._ir_name(name): (name, (False,) * len(f.params)) for name, f in program.functions.items()}
         self.failed = ""  # the function in which an error was met
+        self.no_pasid = self._no_pasid()
+        self._known: dict[str, Value | None] = {}
+        self._quiet = 0
+
+    @property
+    def stubs(self) -> Mapping[str, Stub]:
+        """Names the user has a meaning for."""
+        return self.program.stubs
+
+    def _no_pasid(self) -> int:
+        """``mm->pasid`` without a PASID: 0 to v5.17, then INVALID_IOASID, since v6.5 IOMMU_PASID_INVALID. The names in the C tell."""
+        texts = [text_of(f.body) for f in self.program.functions.values()]
+        return NO_PASID if any(name in text for name in NO_PASID_NAMES for text in texts) else 0
 
     def _ir_name(self, name: str) -> str:
         taken = name in self.names.namespace.functions
@@ -97,8 +122,79 @@ class Linker:
         found = self.program.helpers.get(name)
         if found is not None:
             self.defined[name] = found
-            self.ir_names[name] = self._ir_name(name)
+            self.names_in_c[name] = name
         return found
+
+    def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
+        """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""
+        function = self.defined[name]
+        cpus = tuple(
+            isinstance(domain, Ref) and domain.struct == "Cpu" and isinstance(p.type, Integer)
+            for (_, domain), p in zip(arguments, function.params, strict=False)
+        )
+        cpus = (*cpus, *(False,) * (len(function.params) - len(cpus)))
+        marks = "".join(str(n) for n, is_cpu in enumerate(cpus) if is_cpu)
+        ir_name = self._ir_name(name) + (f"__cpu{marks}" if marks else "")
+        self.in_c[ir_name] = (name, cpus)
+        return ir_name
+
+    def object(self, name: str) -> CObject | None:
+        """A constant variable of the sources that is an array or a struct."""
+        return self.program.objects.get(name) if self.constant(name) is None else None
+
+    def struct(self, name: str) -> Node | None:
+        """The definition of a struct of the sources."""
+        return self.program.structs.get(name)
+
+    def constant(self, name: str) -> Value | None:
+        """The value of an enumerator or of a constant variable of the sources."""
+        if name not in self._known:
+            self._known[name] = None  # one that needs itself has none
+            one, variable = self.program.constants.get(name), self.program.objects.get(name)
+            if one is not None:
+                self._known[name] = self._enumerator(name, one)
+            elif variable is not None:
+                compiler = self._for_constants(variable.unit)
+                self._known[name] = compiler.constant_variable(variable)
+        return self._known[name]
+
+    def _enumerator(self, name: str, one: CConstant) -> Value:
+        compiler = self._for_constants(one.unit)
+        if one.node is not None:
+            return compiler.constant_value(one.node, name)
+        before = self.constant(one.after) if one.after else number_of(-1)
+        return enumerator((before or NO_VALUE).operand, 1)
+
+    def _for_constants(self, unit: Expanded) -> FunctionCompiler:
+        """A compiler for an expression outside functions."""
+        empty, _ = sized(unit.piece("int", 0, 0, ""), 0, 3)
+        function = CFunction("constants", (), VOID, empty, unit, empty)
+        builder = Builder("constants")
+        return FunctionCompiler(function, builder, self.names, Template(builder, self.names, self, {}), self.words, self)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Nothing is reported meanwhile."""
+        self._quiet += 1
+        try:
+            yield
+        finally:
+            self._quiet -= 1
+
+    @contextmanager
+    def enter(self, name: str, at: Position) -> Iterator[None]:
+        """A function is being compiled; PasidlabError if it is already."""
+        if name in self.active:
+            cycle = " -> ".join((*self.active[self.active.index(name) :], name))
+            raise PasidlabError(f"recursion: {cycle}", position=at, hint="use a loop")
+        self.active.append(name)
+        yield
+        self.active.pop()
+
+    def report(self, name: str, kind: str, at: Position, function: str) -> None:
+        """Remember a name that means nothing; all of them are reported together."""
+        if not self._quiet:
+            self.unknowns.add(name, kind, at, function)
 
     def link(self) -> dict[str, Function]:
         """Every C function that replaces a kernel function, what it calls, and the model functions that lead to it."""
@@ -106,7 +202,7 @@ class Linker:
         if not adapters and not self.program.bodies:
             raise self._nothing()
         for entry in adapters.values():
-            self.function(entry.name)
+            self.function(self.compiled_for(entry.name, ()))
         if not self.unknowns.found:
             for model, entry in adapters.items():
                 self._adapt(model, entry.body or self._call_of(entry), entry.name)
@@ -168,7 +264,7 @@ class Linker:
         c_function = self.program.functions.get(name)
         position = c_function.position if c_function else source.position
         builder = Builder(name or model)
-        template = Template(builder, self.names, self, {**self.ir_names, **{k + OWN: v for k, v in self.ir_names.items()}})
+        template = Template(builder, self.names, self, self.names_in_c)
         replacements: dict[str, ast.expr] = {}
         for argument in source.node.args.args:
             assert argument.annotation is not None
@@ -186,30 +282,25 @@ class Linker:
 
     def get(self, name: str, default: Domain | None = None) -> Domain | None:
         """The result domain of a function by its name in the IR."""
-        own = next((c for c, ir in self.ir_names.items() if ir == name), None)
-        return self.function(own).result if own is not None else self.kernel.get(name, default)
+        return self.function(name).result if name in self.in_c else self.kernel.get(name, default)
 
-    def function(self, name: str) -> Function:
-        """A C function, compiled when first needed."""
-        ir_name = self.ir_names[name]
+    def function(self, ir_name: str) -> Function:
+        """A C function by its name in the IR, compiled when first needed."""
         if ir_name in self.compiled:
             return self.compiled[ir_name]
+        name, cpus = self.in_c[ir_name]
         function = self.defined[name]
-        if name in self.active:
-            cycle = " -> ".join((*self.active[self.active.index(name) :], name))
-            raise PasidlabError(f"recursion: {cycle}", position=function.position, hint="use a loop")
-        self.active.append(name)
-        builder = Builder(name)
-        template = Template(builder, self.names, self, self.ir_names)
-        compiler = FunctionCompiler(function, builder, self.names, template, self.words, self)
-        try:
-            self.compiled[ir_name] = compiler.compile(ir_name, [ANY] * len(function.params))
-        except RecursionError:
-            raise PasidlabError(f"{name} is nested too deeply", position=function.position) from None
-        except PasidlabError:
-            self.failed = self.failed or name
-            raise
-        self.active.pop()
+        with self.enter(name, function.position):
+            builder = Builder(name)
+            template = Template(builder, self.names, self, self.names_in_c)
+            compiler = FunctionCompiler(function, builder, self.names, template, self.words, self)
+            try:
+                self.compiled[ir_name] = compiler.compile(ir_name, cpus)
+            except RecursionError:
+                raise PasidlabError(f"{name} is nested too deeply", position=function.position) from None
+            except PasidlabError:
+                self.failed = self.failed or name
+                raise
         return self.compiled[ir_name]
 
 

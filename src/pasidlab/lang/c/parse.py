@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser, Range
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.ctype import VOID, CType
+from pasidlab.lang.c.declarators import declared, parameter_type, specifier, text_of
 from pasidlab.lang.c.preprocess import Expanded
 
 _LANGUAGE = Language(tree_sitter_c.language())
-
-
-def text_of(node: Node | None) -> str:
-    """The source text of a node."""
-    return (node.text or b"").decode() if node is not None else ""
 
 
 def plain(node: Node) -> str:
@@ -30,18 +27,6 @@ def child(node: Node, field: str) -> Node:
     found = node.child_by_field_name(field)
     assert found is not None, f"{node.type} has no {field}"
     return found
-
-
-@dataclass(frozen=True)
-class CType:
-    """A declared type, as far as it matters: struct name, depth of pointers, width of an unsigned integer, boolean."""
-
-    struct: str = ""
-    pointers: int = 0
-    unsigned: int = 0
-    boolean: bool = False
-    void: bool = False
-    array: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,52 +59,34 @@ class CFunction:
         return self.unit.position(node.start_byte)
 
 
-_UNSIGNED = {
-    "u8": 8, "u16": 16, "u32": 32, "u64": 64, "__u8": 8, "__u16": 16, "__u32": 32, "__u64": 64, "uint8_t": 8, "uint16_t": 16,
-    "uint32_t": 32, "uint64_t": 64, "ioasid_t": 32, "unsigned": 32, "unsigned int": 32, "unsigned char": 8, "unsigned short": 16,
-    "unsigned long": 64, "unsigned long long": 64, "size_t": 64, "gfp_t": 32,
-}  # fmt: skip
+@dataclass(frozen=True)
+class CConstant:
+    """An enumerator: the expression that gives its value, or the enumerator it follows, or neither: 0."""
 
-
-def base_type(node: Node | None) -> CType:
-    """The type before the declarator."""
-    if node is None:
-        return CType()
-    if node.type in ("struct_specifier", "union_specifier"):
-        return CType(struct=text_of(node.child_by_field_name("name")) or "?")
-    text = " ".join(text_of(node).split())
-    return CType(unsigned=_UNSIGNED.get(text, 0), boolean=text in ("bool", "_Bool"), void=text == "void")
-
-
-def declared(type_: CType, node: Node | None) -> tuple[str, CType, Node | None]:
-    """The name a declarator introduces, its type, and the function declarator if it is one."""
-    function: Node | None = None
-    name = ""
-    while node is not None:
-        if node.type in ("identifier", "field_identifier", "type_identifier"):
-            name = text_of(node)
-            break
-        if node.type in ("pointer_declarator", "abstract_pointer_declarator"):
-            type_ = CType(type_.struct, type_.pointers + 1, 0, False, type_.void, type_.array)
-        elif node.type in ("array_declarator", "abstract_array_declarator"):
-            type_ = CType(type_.struct, type_.pointers, 0, False, type_.void, True)
-        elif node.type == "function_declarator":
-            function = function or node
-        inner = node.child_by_field_name("declarator")
-        if inner is None and node.type in ("parenthesized_declarator", "attributed_declarator"):
-            inner = next((c for c in node.named_children if c.type.endswith("declarator") or c.type == "identifier"), None)
-        node = inner
-    return name, type_, function
+    unit: Expanded
+    node: Node | None
+    after: str = ""
 
 
 @dataclass(frozen=True)
+class CObject:
+    """A variable of the file that never changes: ``static const``, with its initializer."""
+
+    unit: Expanded
+    node: Node  # the declaration
+    declarator: Node
+
+
+@dataclass
 class Unit:
-    """One parsed file: its function definitions and the names of enumeration constants."""
+    """One parsed file: its function definitions, enumerators, constant variables, and the definitions of its structs."""
 
     expanded: Expanded
-    functions: dict[str, CFunction]
-    constants: dict[str, int]
-    first_error: PasidlabError | None
+    functions: dict[str, CFunction] = field(default_factory=dict)
+    constants: dict[str, CConstant] = field(default_factory=dict)
+    objects: dict[str, CObject] = field(default_factory=dict)
+    structs: dict[str, Node] = field(default_factory=dict)
+    first_error: PasidlabError | None = None
 
 
 def parse(expanded: Expanded) -> Unit:
@@ -130,31 +97,70 @@ def parse(expanded: Expanded) -> Unit:
     """
     text = expanded.text.encode()
     root = Parser(_LANGUAGE).parse(text).root_node
-    functions: dict[str, CFunction] = {}
-    constants: dict[str, int] = {}
-    _definitions(root, expanded, functions, constants)
-    error = None
+    unit = Unit(expanded)
+    _definitions(root, unit)
     if root.has_error:
-        error = syntax_error(root, expanded)
-        alone: dict[str, CFunction] = {}
+        unit.first_error = syntax_error(root, expanded)
+        alone = Unit(expanded)
         for place in _function_ranges(text):
-            _definitions(Parser(_LANGUAGE, included_ranges=[place]).parse(text).root_node, expanded, alone, {})
-        functions |= {n: f for n, f in alone.items() if n not in functions or functions[n].node.has_error}
-    return Unit(expanded, functions, constants, error)
+            _definitions(Parser(_LANGUAGE, included_ranges=[place]).parse(text).root_node, alone)
+        known = unit.functions
+        known |= {n: f for n, f in alone.functions.items() if n not in known or known[n].node.has_error}
+    return unit
 
 
-def _definitions(root: Node, unit: Expanded, functions: dict[str, CFunction], constants: dict[str, int]) -> None:
+def _definitions(root: Node, unit: Unit) -> None:
     work = [root]
     while work:
         node = work.pop()
         if node.type == "function_definition":
-            function = _function(node, unit)
+            function = _function(node, unit.expanded)
             if function:
-                functions[function.name] = function
+                unit.functions[function.name] = function
         elif node.type == "enumerator_list":
-            _enumerate(node, constants)
+            unit.constants |= enumerators(node, unit.expanded)
         elif node.type in ("translation_unit", "declaration", "type_definition", "enum_specifier", "linkage_specification", "ERROR"):
+            if node.type == "declaration":
+                _object(node, unit)
             work += node.named_children
+        elif node.type == "struct_specifier" and node.child_by_field_name("body") is not None:
+            unit.structs[text_of(node.child_by_field_name("name"))] = node
+
+
+def _object(node: Node, unit: Unit) -> None:
+    if not any(text_of(c) == "const" for c in node.children if c.type == "type_qualifier"):
+        return
+    for declarator in node.children_by_field_name("declarator"):
+        name = declared(VOID, declarator).name if declarator.type == "init_declarator" else ""
+        if name:
+            unit.objects[name] = CObject(unit.expanded, node, declarator)
+
+
+def enumerators(node: Node, unit: Expanded) -> dict[str, CConstant]:
+    """The constants a list of enumerators makes."""
+    found: dict[str, CConstant] = {}
+    before = ""
+    for item in node.named_children:
+        if item.type == "enumerator":
+            name = text_of(item.child_by_field_name("name"))
+            found[name] = CConstant(unit, item.child_by_field_name("value"), before)
+            before = name
+    return found
+
+
+def sized(unit: Expanded, start: int, end: int) -> tuple[Node, Expanded]:
+    """A part of a text parsed as the operand of ``sizeof``, where both an expression and a type may stand."""
+    part = unit.piece("void f(void){return sizeof(", start, end, ");}")
+    root = Parser(_LANGUAGE).parse(part.text.encode()).root_node
+    work = [root]
+    while work:
+        node = work.pop()
+        if node.type == "sizeof_expression":
+            if root.has_error:
+                break
+            return node, part
+        work += node.named_children
+    raise PasidlabError(f"not valid C: cannot make sense of '{' '.join(part.text.split())[27:-3][:40]}'", position=unit.position(start))
 
 
 def _function_ranges(text: bytes) -> Iterator[Range]:
@@ -179,32 +185,19 @@ def _function_ranges(text: bytes) -> Iterator[Range]:
 
 
 def _function(node: Node, unit: Expanded) -> CFunction | None:
-    name, result, declarator = declared(base_type(node.child_by_field_name("type")), node.child_by_field_name("declarator"))
+    one = declared(specifier(node.child_by_field_name("type")), node.child_by_field_name("declarator"))
     body = node.child_by_field_name("body")
-    if not name or declarator is None or body is None:
+    if not one.name or one.function is None or body is None:
         return None
     params = []
-    for parameter in child(declarator, "parameters").named_children:
+    for parameter in child(one.function, "parameters").named_children:
         if parameter.type == "parameter_declaration":
-            label, type_, _ = declared(base_type(parameter.child_by_field_name("type")), parameter.child_by_field_name("declarator"))
-            if type_.void and not type_.pointers:
-                continue
-            params.append(CParameter(label, type_))
+            base = specifier(parameter.child_by_field_name("type"))
+            found = declared(base, parameter.child_by_field_name("declarator"))
+            if found.type != VOID:
+                params.append(CParameter(found.name, parameter_type(found.type)))
     one_step = any("one_step" in text_of(c) for c in node.named_children if c.type == "attribute_specifier")
-    return CFunction(name, tuple(params), result, body, unit, node, one_step)
-
-
-def _enumerate(node: Node, constants: dict[str, int]) -> None:
-    from pasidlab.lang.c.conditions import number
-
-    following = 0
-    for item in node.named_children:
-        if item.type == "enumerator":
-            value = item.child_by_field_name("value")
-            given = number(text_of(value)) if value is not None else None
-            following = given if given is not None else following
-            constants[text_of(item.child_by_field_name("name"))] = following
-            following += 1
+    return CFunction(one.name, tuple(params), one.type, body, unit, node, one_step)
 
 
 def syntax_error(node: Node, unit: Expanded) -> PasidlabError:

@@ -4,105 +4,141 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.parse import CFunction, CType, child, plain, text_of
-from pasidlab.lang.c.templates import Template, as_domain
+from pasidlab.lang.c.arithmetic import Arithmetic
+from pasidlab.lang.c.ctype import INT, UINT, ULLONG, CType, Integer, Pointer, Struct
+from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.parse import CFunction, child, plain
+from pasidlab.lang.c.preprocess import Expanded
+from pasidlab.lang.c.surroundings import Surroundings
+from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.unknown import Stub
-from pasidlab.lang.c.values import NO_VALUE, OPAQUE, POISON, UNKNOWN, Place, Value, Variable, fits
+from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Place, Value, Variable, number_of, outside
 from pasidlab.lang.c.vocabulary import Meaning, Vocabulary
-from pasidlab.lang.emit import Builder
+from pasidlab.lang.emit import Builder, bounds
+from pasidlab.lang.ir import CPU
 from pasidlab.lang.names import Names
-from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Int, Ref
-
-if TYPE_CHECKING:
-    from pasidlab.lang.c.link import Linker
+from pasidlab.lang.types import BOOL, Domain, Int, Ref
 
 
 class Places:
     """The part of a C function's compiler that resolves names."""
 
     def __init__(
-        self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, linker: Linker
+        self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, around: Surroundings
     ) -> None:  # fmt: skip
         self.function, self.builder, self.names, self.template = function, builder, names, template
-        self.vocabulary, self.linker = vocabulary, linker
-        self.stubs, self.constants, self.defined = linker.program.stubs, linker.program.constants, linker.defined
+        self.vocabulary, self.around = vocabulary, around
+        self.arithmetic = Arithmetic(builder)
+        self.stubs = around.stubs
         self.variables: dict[str, Variable] = {}
+        self.units: list[Expanded] = [function.unit]  # the text the nodes compiled now belong to is the last
 
     def at(self, node: Node) -> Position:
         """The place of a node in its file."""
-        return self.function.at(node)
+        return self.units[-1].position(node.start_byte)
 
     def unknown(self, name: str, kind: str, node: Node) -> None:
         """Report a name later, together with all others."""
-        self.linker.unknowns.add(name, kind, self.at(node), self.function.name)
+        self.around.report(name, kind, self.at(node), self.function.name)
 
     def value(self, node: Node) -> Value:
         """Compile an expression."""
         raise NotImplementedError
 
-    def truth(self, value: Value, at: Position) -> Value:
-        """A value as 0 or 1."""
-        raise NotImplementedError
-
-    def wrapped(self, value: Value, node: Node) -> Value:
-        """The value modulo its width."""
-        raise NotImplementedError
-
-    def helper(self, name: str) -> CFunction | None:
-        """A function of the same source that nothing else knows; it is compiled with the rest."""
-        if name in self.names.namespace.functions or name in self.vocabulary.replacements:
-            return None
-        return self.linker.use_helper(name)
+    @property
+    def cpus(self) -> int:
+        """How many CPUs there are."""
+        return self.names.counts["Cpu"]
 
     # ---- places
 
     def place(self, node: Node) -> Place:
         """What an expression on the left of an assignment refers to."""
         match node.type:
-            case "parenthesized_expression" if len(node.named_children) == 1:
+            case "parenthesized_expression" if len(node.named_children) == 1 and node.named_children[0].type != "compound_statement":
                 return self.place(node.named_children[0])
-            case "cast_expression":
-                return self.place(child(node, "value"))
-            case "identifier" if text_of(node) in self.variables:
+            case "identifier" if text_of(node) in self.variables and self.variables[text_of(node)].value is None:
                 variable = self.variables[text_of(node)]
-                return Place(variable, view=variable.view)
+                return Place(variable.type, variable, view=variable.view, aggregate=variable.aggregate)
+            case "identifier" if text_of(node) not in self.variables and self.around.object(text_of(node)) is not None:
+                return self.constant_object(text_of(node), node)
             case "field_expression":
                 return self._member(node)
             case "pointer_expression" if text_of(child(node, "operator")) == "*":
-                return self._pointed(child(node, "argument"))
+                return self.pointed(child(node, "argument"))
             case "call_expression":
-                place = self._percpu_place(node)
+                place = self.percpu_place(node)
                 if place is not None:
                     return place
             case "subscript_expression":
                 return self._element(node)
+            case "compound_literal_expression":
+                return self.compound_literal(node)
         value = self.value(node)
-        return Place(view=value.view, node=self.template.bind((value.operand, value.domain)), nothing=value.view.startswith(OPAQUE))
+        return self.bound_place(value)
+
+    def bound_place(self, value: Value) -> Place:
+        """A value where a place is asked for; nothing can be stored there unless it is an element of a struct."""
+        return Place(value.type, view=value.view, node=self.template.bind((value.operand, value.domain)), nothing=value.opaque)
+
+    def constant_object(self, name: str, node: Node) -> Place:
+        """A ``static const`` array or struct of the file."""
+        raise NotImplementedError
+
+    def compound_literal(self, node: Node) -> Place:
+        """``(struct s){ ... }``."""
+        raise NotImplementedError
+
+    def element_of(self, place: Place, index: Node, node: Node) -> Place:
+        """An element of an array."""
+        raise NotImplementedError
 
     def _element(self, node: Node) -> Place:
-        value = self.value(child(node, "argument"))
-        if value.view.startswith(OPAQUE):
-            return Place(nothing=True)
-        if value.view != UNKNOWN:
-            raise PasidlabError(f"'{plain(node)[:50]}': arrays are outside the C that can be checked", position=self.at(node))
-        return Place(view=UNKNOWN)
+        inner = child(node, "argument")
+        base = self.value(inner) if inner.type == "call_expression" else None
+        place = base.place if base is not None and base.place else self.place(inner)
+        if place.variable is not None and place.variable.place is not None:
+            place = place.variable.place
+        if place.aggregate is not None:
+            return self.element_of(place, child(node, "index"), node)
+        if place.view == UNKNOWN:
+            return Place(view=UNKNOWN)
+        raise PasidlabError(
+            f"'{plain(node)[:50]}': this array is outside the C that can be checked", position=self.at(node),
+            hint="arrays that the function or the file declares can be used",
+        )  # fmt: skip
 
     def _member(self, node: Node) -> Place:
+        inner = child(node, "argument")
         written = plain(node).replace("->", ".")
-        if written in self.vocabulary.values:
+        root = written.partition(".")[0]
+        if written in self.vocabulary.values and root not in self.variables:
             value = self.by_meaning(self.vocabulary.values[written], {}, self.at(node))
-            return Place(view=value.view, node=self.template.bind((value.operand, value.domain)))
-        base = self.value(child(node, "argument"))
+            return self.bound_place(value)
         name = text_of(child(node, "field"))
-        if base.view == UNKNOWN:
+        if text_of(child(node, "operator")) == ".":
+            place = self.place(inner)
+            if place.aggregate is not None:
+                return self.member_place(place, name, node)
+            base = self.load(place, inner)
+        else:
+            base = self.value(inner)
+            if base.place is not None and base.place.aggregate is not None:
+                return self.member_place(base.place, name, node)
+            if base.place is not None:
+                base = self.load(base.place, inner)
+        if base.unknown:
             return Place(view=UNKNOWN)
-        struct = base.view.removeprefix(OPAQUE)
-        return self.member_of(base, struct, name, node)
+        return self.member_of(base, base.view.removeprefix(OPAQUE), name, node)
+
+    def member_place(self, place: Place, name: str, node: Node) -> Place:
+        """A member of a struct that the function itself has."""
+        raise NotImplementedError
 
     def member_of(self, base: Value, struct: str, name: str, node: Node) -> Place:
         """The member of a struct that a value points to."""
@@ -110,9 +146,12 @@ class Places:
         if key in self.stubs:
             value = self.stubbed(self.stubs[key], self.at(node))
             return Place(node=self.template.bind((value.operand, value.domain)), nothing=self.stubs[key].kind == "noop", store="pass")
+        if base.opaque:
+            self.unknown(key, "member", node)
+            return Place(view=UNKNOWN)
         element = self.template.bind((base.operand, base.domain))
         if key in self.vocabulary.bits:
-            return Place(bits=self.vocabulary.bits[key], element=element)
+            return Place(ULLONG, bits=self.vocabulary.bits[key], element=element)
         meaning = self.vocabulary.members.get(key)
         if meaning is None:
             if name == "*":
@@ -123,31 +162,35 @@ class Places:
             return Place(nothing=True)
         (statement,) = self.template.expand(meaning.text, {"x": element})
         assert isinstance(statement, ast.Expr)
-        return Place(node=statement.value, view=meaning.view, element=element, store=self.vocabulary.stores.get(key, ""))
+        return Place(
+            meaning.type or ULLONG, node=statement.value, view=meaning.view, element=element, store=self.vocabulary.stores.get(key, ""),
+            pasid=meaning.pasid,
+        )  # fmt: skip
 
-    def _pointed(self, node: Node) -> Place:
-        inner = node
-        while inner.type == "parenthesized_expression" and len(inner.named_children) == 1:
-            inner = inner.named_children[0]
+    def pointed(self, node: Node) -> Place:
+        """What a pointer leads to."""
+        inner = bare(node)
         if inner.type == "pointer_expression" and text_of(child(inner, "operator")) == "&":
             return self.place(child(inner, "argument"))
         if inner.type == "call_expression" and self.vocabulary.access.get(text_of(child(inner, "function")), "").startswith("pointer"):
-            place = self._percpu_place(inner)
+            place = self.percpu_place(inner)
             if place is not None:
                 return place
         value = self.value(node)
-        if value.view == UNKNOWN or value.view.startswith(OPAQUE):
-            return Place(view=value.view, nothing=value.view != UNKNOWN)
+        if value.place is not None:
+            return value.place
+        if value.unknown or value.opaque:
+            return Place(view=value.view, nothing=value.opaque)
         if f"{value.view}.*" in self.vocabulary.members or not value.view:
             return self.member_of(value, value.view, "*", node)
-        return Place(view=value.view, node=self.template.bind((value.operand, value.domain)))
+        return Place(Struct(value.view), view=value.view, node=self.template.bind((value.operand, value.domain)))
 
-    def _percpu_place(self, node: Node) -> Place | None:
-        """The place a per-CPU accessor reaches, or None if the call is none."""
+    def percpu_place(self, node: Node, held: bool = False) -> Place | None:
+        """The place a per-CPU accessor reaches, or None if the call is none. ``held``: of this CPU, wherever the task goes."""
         kind = self.vocabulary.access.get(text_of(child(node, "function")))
         if kind is None:
             return None
-        arguments = child(node, "arguments").named_children
+        arguments = [n for n in child(node, "arguments").named_children if n.type != "comment"]
         if not arguments:
             raise PasidlabError("a per-CPU variable is missing", position=self.at(node))
         name = plain(arguments[0]).removeprefix("&").removeprefix("pcpu_hot.").strip("()")
@@ -160,65 +203,143 @@ class Places:
             return Place(view=UNKNOWN)
         if meaning.nothing:
             return Place(nothing=True)
-        cpu: ast.expr = ast.Name("this_cpu")
+        cpu = self._cpu_of(kind, arguments, node, held)
+        (statement,) = self.template.expand(meaning.text, {"x": cpu})
+        assert isinstance(statement, ast.Expr)
+        return Place(
+            meaning.type or INT, node=statement.value, view=meaning.view, element=cpu, store=self.vocabulary.percpu_negated.get(name, "")
+        )
+
+    def _cpu_of(self, kind: str, arguments: list[Node], node: Node, held: bool) -> ast.expr:
         if kind.endswith("of_cpu"):
             if len(arguments) != 2:
                 raise PasidlabError(f"{text_of(child(node, 'function'))} takes a variable and a CPU", position=self.at(node))
-            number = self.value(arguments[1])
-            cpu = self.template.bind(as_domain((number.operand, number.domain), Ref("Cpu", self.names.counts["Cpu"])))
-        (statement,) = self.template.expand(meaning.text, {"x": cpu})
-        assert isinstance(statement, ast.Expr)
-        return Place(node=statement.value, view=meaning.view, element=cpu, store=self.vocabulary.percpu_negated.get(name, ""))
+            number = self.arithmetic.cpu(self.value(arguments[1]), self.cpus, self.at(node))
+            return self.template.bind((number.operand, number.domain))
+        if held:
+            return self.template.bind(self.builder.unary("copy", (CPU, Ref("Cpu", self.cpus)), self.at(node)))
+        return ast.Name("this_cpu")
 
     # ---- loading and storing
 
     def load(self, place: Place, node: Node) -> Value:
         """The value at a place."""
         if place.nothing:
-            return Value(0, BOOL, OPAQUE)
+            return outside("")
         if place.view == UNKNOWN:
             return POISON
+        if place.aggregate is not None:
+            return self.load_aggregate(place, node)
         if place.variable is not None:
             return self._load_variable(place.variable, node)
         if place.bits:
             return self.load_bits(place, -1, node)
         assert place.node is not None
         self.template.position = self.at(node)
-        operand, domain = self.template.expression(place.node)
-        return Value(operand, domain, place.view)
+        value = self.typed(self.template.expression(place.node), place.type)
+        return self._number_of_pasid(value, node) if place.pasid else value
+
+    def load_aggregate(self, place: Place, node: Node) -> Value:
+        """The value of an array (a pointer to it), of an element not known here, or of a struct."""
+        raise NotImplementedError
+
+    def typed(self, bound: tuple[int | str, Domain], type_: CType | None) -> Value:
+        """What model-language text gave, as C sees it."""
+        operand, domain = bound
+        if isinstance(domain, Ref) and domain.struct != "Cpu":
+            known = type_ if isinstance(type_, Pointer | Struct) else Pointer(Struct(domain.struct))
+            struct = known.to if isinstance(known, Pointer) else known
+            view = struct.name if isinstance(struct, Struct) and type_ is not None else ""
+            return Value(operand, domain, known, view)
+        if not isinstance(type_, Integer):
+            low, high = bounds(domain)
+            type_ = INT if isinstance(domain, Ref) or (INT.low <= low and high <= INT.high) else ULLONG
+        return Value(operand, domain, type_)
+
+    def _number_of_pasid(self, value: Value, node: Node) -> Value:
+        """None is 0 in the model. In kernels where it is another number, that is what C sees."""
+        at, none = self.at(node), self.around.no_pasid
+        if none == 0:
+            return value
+        absent = self.builder.unary("not", (value.operand, value.domain), at)
+        mask = self.builder.binary("sub", (0, Int(0, 0)), absent, at)
+        number = self.builder.binary("and", mask, (none, Int(none, none)), at)
+        return Value(*self.arithmetic.emitted("or", value.operand, number[0], (value.domain, number[1]), at), UINT)
+
+    def _model_of_pasid(self, value: Value, node: Node) -> Value:
+        at, none = self.at(node), self.around.no_pasid
+        value = self.arithmetic.convert(value, UINT, at)
+        if none == 0:
+            return value
+        if value.operand == 0:
+            raise PasidlabError("PASID 0 is none of a process", position=at, hint="an mm without a PASID has IOMMU_PASID_INVALID here")
+        there = self.builder.binary("ne", (value.operand, value.domain), (none, Int(none, none)), at)
+        mask = self.builder.binary("sub", (0, Int(0, 0)), there, at)
+        return Value(*self.arithmetic.emitted("and", value.operand, mask[0], (value.domain, mask[1]), at), UINT)
 
     def _load_variable(self, variable: Variable, node: Node) -> Value:
         if variable.view.startswith(OPAQUE):
-            return Value(0, NULL, variable.view)
+            return outside(variable.view[1:], variable.type)
+        if variable.value is not None:
+            return variable.value
+        if variable.place is not None:
+            return Value(1, Int(1, 1), variable.type, "", variable.place)
         if variable.local not in self.builder.locals:
             raise PasidlabError(f"'{variable.name}' is used before it has a value", position=self.at(node))
-        domain = variable.range or self.builder.locals[variable.local] or ANY
-        return Value(variable.local, domain, variable.view, variable.type.unsigned)
+        known = self.builder.locals[variable.local]
+        if isinstance(known, Ref):
+            return Value(variable.local, known, variable.type, variable.view)
+        domain = variable.type.domain if isinstance(variable.type, Integer) else known or BOOL
+        return Value(variable.local, domain, variable.type, variable.view)
 
-    def store(self, place: Place, value: Value, node: Node) -> None:
-        """Store a value at a place."""
+    def store(self, place: Place, value: Value, node: Node) -> Value:
+        """Store a value at a place; what the place then holds."""
         if place.nothing or UNKNOWN in (place.view, value.view):
-            if place.variable is not None and value.view == UNKNOWN:
+            if place.variable is not None and value.unknown:
                 place.variable.view = UNKNOWN
-            return
+            return POISON if UNKNOWN in (place.view, value.view) else value
         at = self.at(node)
+        if place.aggregate is None and (isinstance(value.type, Struct) or isinstance(place.type, Struct)):
+            raise PasidlabError(f"'{plain(node)[:50]}' copies a struct", position=at, hint="use a pointer to it, or copy its members")
+        if place.aggregate is not None:
+            return self.store_aggregate(place, value, node)
         if place.variable is not None:
-            self.assign(place.variable, value, node)
-        elif place.bits:
-            self._store_bits(place, value, node)
+            return self.assign(place.variable, value, node)
+        value = self.arithmetic.convert(value, place.type, at) if isinstance(place.type, Integer) else value
+        if place.bits:
+            self.store_bits(place, value, node)
         elif place.store:
             bound = self.template.bind((value.operand, value.domain))
             self.template.run(place.store, {"x": place.element or ast.Name("this_cpu"), "value": bound}, at)
         else:
-            assert place.node is not None
-            if not isinstance(place.node, ast.Attribute):
-                raise PasidlabError(f"'{plain(node)[:50]}' cannot be stored to in the model", position=at)
-            wanted = self._domain_of(place.node)
-            if wanted == BOOL and not fits(value.domain, 1):
-                value = self.truth(value, at)
-            bound = self.template.bind((value.operand, value.domain))
-            self.template.position = at
-            self.template.statements([ast.Assign([place.node], bound)])
+            self._store_field(place, self._model_of_pasid(value, node) if place.pasid else value, node)
+        return value
+
+    def store_aggregate(self, place: Place, value: Value, node: Node) -> Value:
+        """Store to an element of an array that is not known here."""
+        raise NotImplementedError
+
+    def _store_field(self, place: Place, value: Value, node: Node) -> None:
+        at = self.at(node)
+        if not isinstance(place.node, ast.Attribute):
+            raise PasidlabError(f"'{plain(node)[:50]}' cannot be stored to in the model", position=at)
+        self.template.position = at
+        self.template.statements([ast.Assign([place.node], self.argument(value, self._domain_of(place.node), at))])
+
+    def argument(self, value: Value, wanted: Domain | None, at: Position) -> ast.expr:
+        """A value for the model's language, where a domain is wanted."""
+        if isinstance(wanted, Ref) and wanted.struct == "Cpu":
+            value = self.arithmetic.cpu(value, wanted.count, at)
+        elif wanted == BOOL:
+            value = self.arithmetic.truth(value, at)
+        elif not isinstance(wanted, Ref):
+            value = self.arithmetic.number(value, at)
+        if value.opaque or value.place is not None:
+            raise PasidlabError(
+                "a pointer to something outside the model, where the model has an element of its own", position=at,
+                hint="the function's address, a lock, a local variable mean nothing here",
+            )  # fmt: skip
+        return self.template.bind((value.operand, value.domain))
 
     def _domain_of(self, node: ast.Attribute) -> Domain | None:
         base = self.template.bindings.get(node.value.id) if isinstance(node.value, ast.Name) else None
@@ -226,44 +347,15 @@ class Places:
         field = self.names.fields.get(f"{struct}.{node.attr}")
         return field.domain if field else None
 
-    def assign(self, variable: Variable, value: Value, node: Node) -> None:
-        """Assign a variable, converting to its type."""
-        at = self.at(node)
-        if value.view.startswith(OPAQUE) or variable.view.startswith(OPAQUE):
-            variable.view = variable.view or value.view
-            if not (isinstance(value.domain, Ref) and value.view == ""):
-                return
-        if variable.cpu:
-            operand, domain = as_domain((value.operand, value.domain), Ref("Cpu", self.names.counts["Cpu"]))
-            self.builder.assign(variable.local, operand, domain, at)
-            return
-        if variable.type.pointers and not isinstance(value.domain, Ref) and value.constant and value.operand == 0:
-            value = Value(0, NULL, variable.view)
-        value = self.converted(value, variable.type, node) if not isinstance(value.domain, Ref) else value
-        if value.view and (not variable.view or variable.view == UNKNOWN):
-            variable.view = value.view
-        self.builder.assign(variable.local, value.operand, variable.range or self._settled(variable, value), at)
-
-    def _settled(self, variable: Variable, value: Value) -> Domain:
-        """The domain of a value; one computed from the variable itself may grow without end."""
-        return value.domain
-
-    def converted(self, value: Value, type_: CType, node: Node) -> Value:
-        """A value converted to an integer type."""
-        if isinstance(value.domain, Ref) or value.view == UNKNOWN:
-            return value if not type_.boolean else self.truth(value, self.at(node))
-        if type_.boolean:
-            return value if fits(value.domain, 1) else self.truth(value, self.at(node))
-        if type_.unsigned:
-            return self.wrapped(Value(value.operand, value.domain, "", type_.unsigned), node)
-        return Value(value.operand, value.domain)
+    def assign(self, variable: Variable, value: Value, node: Node) -> Value:
+        """Assign a variable, converting to its type; the value it then has."""
+        raise NotImplementedError
 
     # ---- sets of bits
 
     def bits_place(self, node: Node) -> Place | None:
         """The place of a node that is a set of bits; None for any other, without compiling anything."""
-        while node.type == "parenthesized_expression" and len(node.named_children) == 1:
-            node = node.named_children[0]
+        node = bare(node)
         if node.type == "field_expression" and any(key.endswith("." + text_of(child(node, "field"))) for key in self.vocabulary.bits):
             place = self.place(node)
             return place if place.bits else None
@@ -279,47 +371,46 @@ class Places:
         return found
 
     def load_bits(self, place: Place, mask: int, node: Node) -> Value:
-        """The bits of a set that are in the mask."""
+        """The bits of a set that are in the mask: one access, however many fields of the model they are."""
         at = self.at(node)
         self.template.position = at
-        result = Value(0, Int(0, 0))
-        for bit, field in self._bit_fields(place):
-            if bit & mask:
-                held = self.template.expression(field)
-                one = self.builder.binary("mul", held, (bit, Int(bit, bit)), at)
-                result = Value(*self.builder.binary("or", (result.operand, result.domain), one, at)) if result.operand != 0 else Value(*one)
+        fields = [(bit, field) for bit, field in self._bit_fields(place) if bit & mask]
+        if len(fields) > 1:
+            self.builder.emit("atomic", "begin", at=at)
+        held = [(bit, self.template.expression(field)) for bit, field in fields]
+        if len(fields) > 1:
+            self.builder.emit("atomic", "end", at=at)
+        result = number_of(0, ULLONG)
+        for bit, one in held:
+            moved = self.builder.binary("mul", one, (bit, Int(bit, bit)), at)
+            joined = moved if result.operand == 0 else self.builder.binary("or", (result.operand, result.domain), moved, at)
+            result = Value(*joined, ULLONG)
         return result
 
-    def change_bits(self, place: Place, operator: str, value: Value, node: Node) -> Value:
-        """``|=`` and ``&=`` with a constant touch only the bits they change."""
-        if value.view == UNKNOWN:
-            return POISON
-        if not value.constant:
-            raise PasidlabError(f"'{plain(node)[:50]}': the mask must be a constant", position=self.at(node))
-        mask = int(value.operand)
-        for bit, field in self._bit_fields(place):
-            touched = bit & mask if operator == "|=" else not bit & mask
-            if touched:
-                self.template.position = self.at(node)
-                self.template.statements([ast.Assign([field], ast.Constant(operator == "|="))])
-        return NO_VALUE
-
-    def _store_bits(self, place: Place, value: Value, node: Node) -> None:
+    def store_bits(self, place: Place, value: Value, node: Node) -> None:
+        """Store a set of bits: one access."""
         at = self.at(node)
+        stores: list[ast.stmt] = []
         for bit, field in self._bit_fields(place):
             held = self.builder.binary("and", (value.operand, value.domain), (bit, Int(bit, bit)), at)
             one = self.builder.binary("ne", held, (0, Int(0, 0)), at)
-            self.template.position = at
-            self.template.statements([ast.Assign([field], self.template.bind(one))])
+            stores.append(ast.Assign([field], self.template.bind(one)))
+        self.template.position = at
+        self.builder.emit("atomic", "begin", at=at)
+        self.template.statements(stores)
+        self.builder.emit("atomic", "end", at=at)
 
     # ---- what the vocabulary says
 
     def by_meaning(self, meaning: Meaning, replacements: Mapping[str, ast.expr], at: Position) -> Value:
         """Compile an entry of the vocabulary."""
         if meaning.nothing:
-            return Value(0, BOOL, OPAQUE)
-        operand, domain = self.template.run(meaning.text, replacements, at, meaning.atomic)
-        return Value(operand, domain, meaning.view)
+            return outside("")
+        value = self.typed(self.template.run(meaning.text, replacements, at, meaning.atomic), meaning.type)
+        if meaning.pasid:
+            none = self.around.no_pasid
+            return replace(value, type=UINT) if none == 0 else self._number_of_pasid(value, self.function.node)
+        return value
 
     def stubbed(self, stub: Stub, at: Position) -> Value:
         """What a stub stands for."""
@@ -329,3 +420,12 @@ class Places:
         dst = self.builder.temp(domain)
         self.builder.emit("choose", dst, stub.low, stub.high, at=at)
         return Value(dst, domain)
+
+
+def bare(node: Node) -> Node:
+    """An expression without the brackets around it."""
+    while node.type == "parenthesized_expression" and len(node.named_children) == 1:
+        if node.named_children[0].type == "compound_statement":
+            break
+        node = node.named_children[0]
+    return node

@@ -6,12 +6,13 @@ vocabulary may know, and every token must still know its place in the file. Dire
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.conditions import ENABLED, Condition, is_enabled
+from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set
+from pasidlab.lang.c.rewrite import Rewritten, rewritten
 from pasidlab.lang.c.tokens import Source, Token, tokens_of
 
 MAX_TOKENS = 1_000_000
@@ -37,18 +38,47 @@ class Expanded:
     source: Source
     outs: list[int] = field(repr=False)
     ins: list[int] = field(repr=False)
+    typeofs: dict[int, Expanded] = field(default_factory=dict, repr=False)  # place of the word in the text -> what is in its brackets
 
     def position(self, out: int) -> Position:
         """The place in the source of an offset in the text."""
         index = max(bisect_right(self.outs, out) - 1, 0)
         return self.source.position(self.ins[index] if self.ins else 0)
 
+    def piece(self, before: str, start: int, end: int, behind: str) -> Expanded:
+        """A part of the text, in bytes, with other text around; every place stays known."""
+        first, last = bisect_left(self.outs, start), bisect_left(self.outs, end)
+        shift = len(before) - start
+        text = before + self.text.encode()[start:end].decode() + behind
+        typeofs = {at + shift: found for at, found in self.typeofs.items() if start <= at < end}
+        outs = [out + shift for out in self.outs[first:last]]
+        return Expanded(text, self.source, outs, self.ins[first:last], typeofs)
+
+
+def joined(tokens: Rewritten, source: Source) -> Expanded:
+    """The text of tokens, and where each stood."""
+    found = Expanded("", source, [], [])
+    pieces, at = [], 0
+    for number, token in enumerate(tokens.tokens):
+        text = " " if token.kind == "space" else token.text
+        if number in tokens.typeofs:
+            found.typeofs[at] = joined(rewritten(tokens.typeofs[number], tokens.types), source)
+        found.outs.append(at)
+        found.ins.append(token.offset)
+        pieces.append(text)
+        at += len(text.encode())
+    found.text = "".join(pieces)
+    return found
+
 
 class Preprocessor:
     """Works through the tokens of one file."""
 
-    def __init__(self, source: Source, macros: Mapping[str, Macro], config: Mapping[str, str], keep: frozenset[str] = frozenset()) -> None:
-        self.source, self.config, self.keep = source, config, keep
+    def __init__(
+        self, source: Source, macros: Mapping[str, Macro], config: Mapping[str, str], keep: frozenset[str] = frozenset(),
+        types: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.source, self.config, self.keep, self.types = source, config, keep, types or {}
         self.macros = dict(macros)
         self.tokens = tokens_of(source)
         self.open: list[tuple[bool, bool, Token]] = []  # of each #if: is this branch taken, was one taken, the directive
@@ -84,14 +114,7 @@ class Preprocessor:
             raise PasidlabError("the macros of this file expand without end", position=self._at(self.out[-1]))
 
     def _joined(self) -> Expanded:
-        outs, ins, pieces, at = [], [], [], 0
-        for token in self.out:
-            text = " " if token.kind == "space" else token.text
-            outs.append(at)
-            ins.append(token.offset)
-            pieces.append(text)
-            at += len(text.encode())
-        return Expanded("".join(pieces), self.source, outs, ins)
+        return joined(rewritten(self.out, self.types), self.source)
 
     def _at(self, token: Token) -> Position:
         return self.source.position(token.offset)
@@ -119,24 +142,19 @@ class Preprocessor:
 
     def _truth(self, at: Token, rest: list[Token]) -> bool:
         expanded = self._expand_condition(rest)
-        return Condition(expanded, lambda name: name in self.macros or name in self.config, self.config, self._at(at)).value() != 0
+        return Condition(expanded, self._is_defined, self.config, self._at(at)).value() != 0
+
+    def _is_defined(self, name: str) -> bool:
+        return name in self.macros or is_set(name, self.config)
 
     def _expand_condition(self, rest: list[Token]) -> list[Token]:
-        shielded, name_next = [], False
-        for token in rest:  # the operand of defined() is not expanded, nor that of IS_ENABLED()
-            if token.kind == "name":
-                shielded.append(replace(token, kind="shield") if name_next else token)
-                name_next = token.text == "defined" or token.text in ENABLED
-            else:
-                shielded.append(token)
-                name_next = name_next and (token.kind == "space" or token.text == "(")
-        expanded = self.expand(shielded, condition=True)
+        expanded = self.expand(_shielded(rest), condition=True)
         return [self._option(t) for t in expanded]
 
     def _option(self, token: Token) -> Token:
-        if token.kind == "name" and token.text in self.config:
-            value = self.config[token.text]
-            return replace(token, kind="number", text="1" if value == "y" else value if value[:1].isdigit() else "0")
+        if token.kind == "name" and is_set(token.text, self.config):
+            value = self.config.get(token.text, "y")
+            return replace(token, kind="number", text="1" if value == "y" else value)
         return replace(token, kind="name") if token.kind == "shield" else token
 
     def _do_if(self, at: Token, rest: list[Token]) -> None:
@@ -148,7 +166,7 @@ class Preprocessor:
         if not names:
             raise PasidlabError("a name is missing", position=self._at(at))
         name = names[0]
-        return is_enabled(name, self.config) if name.startswith("CONFIG_") else name in self.macros
+        return self._is_defined(name)
 
     def _do_ifdef(self, at: Token, rest: list[Token]) -> None:
         taken = self._known(at, rest) and self._active()
@@ -215,6 +233,7 @@ class Preprocessor:
                 continue
             if macro.params is None:
                 body = [replace(t, offset=token.offset) for t in macro.body]
+                body = _shielded(body) if condition else body
             else:
                 arguments, after = self._arguments(macro, tokens, i, token)
                 if arguments is None:
@@ -222,17 +241,24 @@ class Preprocessor:
                     continue
                 i = after
                 body = self._substitute(macro, arguments, token, hidden, depth)
-            out += self.expand(body, hidden | {macro.name}, condition, depth + 1)
+            expanded = self.expand(body, hidden | {macro.name}, condition, depth + 1)
+            if expanded and self._takes_more(expanded[-1], tokens, i, hidden | {macro.name}):
+                tokens, i = [expanded.pop(), *tokens[i:]], 0  # what a macro leaves may be the name of another, its arguments behind
+            out += expanded
             if (depth and len(out) > MAX_EXPANSION) or len(out) > MAX_TOKENS:
                 raise PasidlabError(f"macro {macro.name} expands without end", position=self._at(token))
         return out
+
+    def _takes_more(self, token: Token, tokens: Sequence[Token], i: int, hidden: frozenset[str]) -> bool:
+        macro = self.macros.get(token.text) if token.kind == "name" else None
+        return macro is not None and macro.params is not None and macro.name not in hidden and _bracketed(tokens, i)[0]
 
     def _enabled(self, tokens: Sequence[Token], i: int, token: Token, out: list[Token]) -> int:
         _, after, pieces = _bracketed(tokens, i)
         if after < 0 or len(pieces) != 1:
             raise PasidlabError(f"{token.text} takes one option", position=self._at(token))
         option = "".join(t.text for t in pieces[0]).strip()
-        out.append(Token("number", str(int(is_enabled(option, self.config))), token.offset))
+        out.append(Token("number", str(int(answered(token.text, option, self.config))), token.offset))
         return after
 
     def _arguments(self, macro: Macro, tokens: Sequence[Token], i: int, at: Token) -> tuple[list[list[Token]] | None, int]:
@@ -260,35 +286,54 @@ class Preprocessor:
         given = {name: _stripped(argument) for name, argument in zip(macro.params, arguments, strict=True)}
         body = [t for n, t in enumerate(macro.body) if not (t.kind == "space" and _beside_paste(macro.body, n))]
         out: list[Token] = []
+        empty = True  # what stands left of a ## is nothing
         i = 0
         while i < len(body):
             token = body[i]
-            pasted = (i + 1 < len(body) and body[i + 1].text == "##") or (out and i and body[i - 1].text == "##")
-            if token.text == "#" and i + 1 < len(body) and body[i + 1].text in given:
-                text = "".join(t.text for t in given[body[i + 1].text]).strip().replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-                out.append(Token("string", f'"{text}"', at.offset))
-                i += 2
-                continue
-            if token.text == "##":
-                i += 1
-                continue
-            piece = [replace(token, offset=at.offset)]
-            if token.text in given:
-                raw = [t for t in given[token.text] if t.kind != "newline"]
-                piece = raw if pasted else self.expand(raw, hidden, depth=depth + 1)
-            if i and body[i - 1].text == "##" and out and piece:
-                joined = out.pop().text + piece[0].text
-                piece = [
-                    Token(
-                        "name" if joined[0].isalpha() or joined[0] == "_" else "number" if joined[0].isdigit() else "punct",
-                        joined,
-                        at.offset,
-                    ),
-                    *piece[1:],
-                ]
-            out += piece
             i += 1
+            if token.text == "##":
+                continue
+            pasted = i > 1 and body[i - 2].text == "##"
+            if token.text == "#" and i < len(body) and body[i].text in given:
+                piece = [Token("string", _quoted(given[body[i].text]), at.offset)]
+                i += 1
+            elif token.text in given:
+                raw = [t for t in given[token.text] if t.kind != "newline"]
+                beside = pasted or (i < len(body) and body[i].text == "##")
+                piece = raw if beside else self.expand(raw, hidden, depth=depth + 1)
+            else:
+                piece = [replace(token, offset=at.offset)]
+            if pasted and out and out[-1].text == "," and macro.variadic and token.text == macro.params[-1]:
+                out, piece = (out, piece) if piece else (out[:-1], [])  # gcc: a comma before ##__VA_ARGS__ goes with it
+            elif pasted and not empty and out and piece:
+                piece = [_pasted(out.pop(), piece[0], at), *piece[1:]]
+            empty = not piece and (empty or not pasted)
+            out += piece
         return out
+
+
+def _quoted(tokens: Sequence[Token]) -> str:
+    text = "".join(t.text for t in tokens).strip().replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'"{text}"'
+
+
+def _pasted(left: Token, right: Token, at: Token) -> Token:
+    text = left.text + right.text
+    kind = "name" if text[0].isalpha() or text[0] == "_" else "number" if text[0].isdigit() else "punct"
+    return Token(kind, text, at.offset)
+
+
+def _shielded(tokens: Sequence[Token]) -> list[Token]:
+    """In #if the operand of defined() is not expanded, nor that of IS_ENABLED(); not in the body of a macro either."""
+    out, name_next = [], False
+    for token in tokens:
+        if token.kind == "name":
+            out.append(replace(token, kind="shield") if name_next else token)
+            name_next = token.text == "defined" or token.text in ENABLED
+        else:
+            out.append(token)
+            name_next = name_next and (token.kind == "space" or token.text == "(")
+    return out
 
 
 def _stripped(tokens: list[Token]) -> list[Token]:

@@ -2,58 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tree_sitter import Node
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.aggregates import Aggregates, part_place
+from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.calls import arguments_of
-from pasidlab.lang.c.expressions import LITERALS, Expressions
-from pasidlab.lang.c.parse import CType, base_type, child, declared, syntax_error, text_of
-from pasidlab.lang.c.values import NO_VALUE, OPAQUE, UNKNOWN, Place, Value, Variable
+from pasidlab.lang.c.ctype import INT, LONG, UINT, ULONG, VOID, Array, CType, Integer, Pointer, Struct, Unknown
+from pasidlab.lang.c.declarators import Evaluator, declared, specifier, text_of
+from pasidlab.lang.c.definite import check_values
+from pasidlab.lang.c.expressions import STRINGS
+from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, sized, syntax_error
+from pasidlab.lang.c.places import bare
+from pasidlab.lang.c.rewrite import CASE_RANGE, SCOPED_GUARD
+from pasidlab.lang.c.surroundings import Surroundings
+from pasidlab.lang.c.survey import Survey
+from pasidlab.lang.c.templates import Template
+from pasidlab.lang.c.values import NO_VALUE, OPAQUE, UNKNOWN, Place, Value, Variable, null_pointer, number_of
+from pasidlab.lang.c.vocabulary import Vocabulary
+from pasidlab.lang.emit import Builder
 from pasidlab.lang.ir import TERMINATORS, Function
-from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Int, Ref, join
+from pasidlab.lang.names import Names
+from pasidlab.lang.types import ANY, NULL, Domain, Ref, join
 
-_SIMPLE = {"<": 0, "<=": 1, "!=": 0}
 
-
-class FunctionCompiler(Expressions):
+class FunctionCompiler(Aggregates):
     """Compiles one C function."""
 
+    operations = OPERATIONS
     loops: list[tuple[str | None, str, int]]  # where continue and break go, and how many guards are outside
     guards: list[tuple[str, list[Node], Node]]  # what is called at the end of the scopes around: function, arguments, place
     labels: dict[str, str]
     declared: dict[str, int]  # how often each name was
     result: Domain | None = None
 
-    def compile(self, name: str, params: list[Domain]) -> Function:
-        """The function as IR; ``params`` are the domains its callers pass."""
+    def __init__(
+        self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, around: Surroundings
+    ) -> None:  # fmt: skip
+        super().__init__(function, builder, names, template, vocabulary, around)
+        self.loops, self.guards, self.labels, self.declared = [], [], {}, {}
+        self.watched: dict[str, str] = {}  # locals that have no value by themselves: the names in C
+        self.without_value: set[str] = set()  # of them, those declared without one
+        self.begins: dict[str, str] = {}  # label -> the local whose life begins there
+        self.structs: dict[str, Node] = {}
+        self.survey = Survey.of(function.body, vocabulary.cpus)
+
+    def compile(self, name: str, cpus: Sequence[bool]) -> Function:
+        """The function as IR; ``cpus``: the parameters its callers pass a CPU for, where C has its number."""
         function = self.function
         if function.body.has_error:
             raise syntax_error(function.body, function.unit)
-        self.loops, self.guards, self.labels, self.declared = [], [], {}, {}
         locals_ = []
-        for parameter, domain in zip(function.params, params, strict=True):
+        for parameter, is_cpu in zip(function.params, cpus, strict=True):
             if not parameter.name:
                 raise PasidlabError(f"{function.name}: a parameter has no name", position=function.position)
             variable = self._declare(parameter.name, parameter.type)
-            self.builder.locals[variable.local] = self._parameter_domain(variable, domain)
+            variable.cpu = is_cpu and parameter.name not in self.survey.computed
+            self.builder.locals[variable.local] = self._parameter_domain(variable, is_cpu)
             locals_.append(variable.local)
+            if is_cpu and not variable.cpu:
+                self._number_parameter(variable)
         self.statement(function.body)
         end = function.unit.position(function.node.end_byte - 1)
         self.builder.emit("return", 0, at=end)
-        result = self.result if not function.result.void or function.result.pointers else None
         self._check_labels()
+        valued = function.name if function.result != VOID else ""
+        watched = {local: shown for local, shown in self.watched.items() if local in self.without_value or self.labels}
+        check_values(self.builder.code, watched, self.begins, valued)
+        result = self.result if function.result != VOID else None
         return Function(name, tuple(locals_), self.builder.locals, result, tuple(self.builder.code), function.position, function.one_step)
 
-    def _parameter_domain(self, variable: Variable, given: Domain) -> Domain:
+    def evaluator(self) -> Evaluator:
+        """What types ask."""
+        return self
+
+    def _parameter_domain(self, variable: Variable, is_cpu: bool) -> Domain:
         struct = self.vocabulary.structs.get(variable.view)
-        if struct and variable.type.pointers:
+        if struct and isinstance(variable.type, Pointer):
             return Ref(struct, self.names.counts[struct])
-        if variable.cpu:
-            return Ref("Cpu", self.names.counts["Cpu"])
-        return BOOL if variable.type.boolean else given
+        if is_cpu:
+            return Ref("Cpu", self.cpus)
+        return _domain_of(variable.type)
+
+    def _number_parameter(self, variable: Variable) -> None:
+        """A parameter that C computes with: from here on its number."""
+        assert isinstance(variable.type, Integer)
+        at = self.function.position
+        given = Value(variable.local, Ref("Cpu", self.cpus), variable.type)
+        number = self.arithmetic.number(given, at)
+        fresh = self._declare(variable.name, variable.type)
+        self.builder.locals[fresh.local] = _domain_of(variable.type)
+        self.builder.emit("copy", fresh.local, number.operand, at=at)
 
     def _check_labels(self) -> None:
         placed = {str(i.args[0]) for i in self.builder.code if i.op == "label"}
@@ -61,20 +103,148 @@ class FunctionCompiler(Expressions):
             if label not in placed:
                 raise PasidlabError(f"{self.function.name}: goto {name}, but there is no such label", position=self.function.position)
 
-    def _declare(self, name: str, type_: CType) -> Variable:
-        view = (
-            type_.struct
-            if type_.struct in self.vocabulary.structs
-            else OPAQUE + (type_.struct or name)
-            if type_.struct or type_.array
-            else ""
-        )
-        cpu = not type_.pointers and not view and self.vocabulary.variables.get(name) == "Cpu"
+    # ---- variables
+
+    def new_variable(self, name: str, type_: CType) -> Variable:
+        """A variable in the IR that no name of C stands for yet."""
         same = self.declared.get(name, 0)
         self.declared[name] = same + 1
-        variable = Variable(name, type_, f"{name}'{same or ''}", view, cpu=cpu)
+        struct = type_.to if isinstance(type_, Pointer) else type_
+        view = ""
+        if isinstance(struct, Struct):
+            known = struct.name in self.vocabulary.structs or self.around.struct(struct.name) is not None or struct.name in self.structs
+            view = struct.name if struct.name in self.vocabulary.structs else "" if known else OPAQUE + struct.name
+        if isinstance(type_, Struct) and view in self.vocabulary.structs:
+            view = OPAQUE + view
+        variable = Variable(name, type_, f"{name}'{same or ''}", view)
+        if isinstance(type_, Integer):
+            self.builder.locals[variable.local] = _domain_of(type_)
+        return variable
+
+    def _declare(self, name: str, type_: CType) -> Variable:
+        variable = self.new_variable(name, type_)
         self.variables[name] = variable
         return variable
+
+    def own_struct(self, type_: CType) -> Node | None:
+        """The definition of a struct of the file or the function; None for the kernel's."""
+        if isinstance(type_, Struct) and type_.name in self.structs:
+            return self.structs[type_.name]
+        return super().own_struct(type_)
+
+    def assign(self, variable: Variable, value: Value, node: Node) -> Value:
+        """Assign a variable, converting to its type; the value it then has."""
+        at = self.at(node)
+        if value.unknown:
+            variable.view = UNKNOWN
+            return value
+        if isinstance(value.type, Struct) or isinstance(variable.type, Struct | Array):
+            self.refuse(node, f"'{variable.name}': a struct is copied", "use a pointer to it, or copy its members")
+        if variable.value is not None:
+            self.refuse(node, f"'{variable.name}' is constant")
+        if value.type == VOID:
+            self.refuse(node, f"'{variable.name}' is given what has no value")
+        if isinstance(variable.type, Integer):
+            return self._assign_number(variable, value, at)
+        if not isinstance(variable.type, Pointer):
+            self.refuse(node, f"'{variable.name}' is of the type {variable.type}, which is not known here", "declare it in the file")
+        return self._assign_pointer(variable, self.as_pointer(value, variable.type, at), at)
+
+    def _assign_number(self, variable: Variable, value: Value, at: Position) -> Value:
+        if variable.cpu:
+            held = self.arithmetic.cpu(value, self.cpus, at)
+            self.builder.locals[variable.local] = held.domain
+            self.builder.emit("copy", variable.local, held.operand, at=at)
+            return Value(variable.local, held.domain, variable.type)
+        value = self.arithmetic.convert(self.arithmetic.number(value, at), variable.type, at)
+        self.builder.emit("copy", variable.local, value.operand, at=at)
+        return value
+
+    def _assign_pointer(self, variable: Variable, value: Value, at: Position) -> Value:
+        if value.place is not None or value.opaque or variable.place is not None or variable.view.startswith(OPAQUE):
+            return self._lead(variable, value, at)
+        if value.view and variable.view not in ("", UNKNOWN, value.view) and variable.type == Pointer(VOID):
+            raise PasidlabError(f"'{variable.name}' points to a {variable.view} before, here to a {value.view}", position=at)
+        if value.view and (not variable.view or variable.view == UNKNOWN):
+            variable.view = value.view
+        self.builder.assign(variable.local, value.operand, value.domain, at)
+        return Value(variable.local, value.domain, variable.type, variable.view)
+
+    def _lead(self, variable: Variable, value: Value, at: Position) -> Value:
+        """A pointer to a variable, or out of the model: a name for what it leads to, so it may only be set once."""
+        if self.survey.assigned.get(variable.name, 0) > 1:
+            if value.operand == 0 and variable.view.startswith(OPAQUE):
+                return value
+            raise PasidlabError(
+                f"'{variable.name}' is a pointer to something outside the model, or to a variable, and set more than once", position=at,
+                hint="a variable of its own for each",
+            )  # fmt: skip
+        if value.place is not None:
+            variable.place, variable.view = value.place, value.view
+        elif value.opaque:
+            variable.view = value.view if len(value.view) > 1 else variable.view or OPAQUE
+        return value
+
+    def as_pointer(self, value: Value, type_: Pointer, at: Position) -> Value:
+        """A value as a pointer of a type."""
+        if value.operand == 0 and not value.opaque and value.place is None and (isinstance(value.type, Integer) or value.domain == NULL):
+            view = type_.to.name if isinstance(type_.to, Struct) and type_.to.name in self.vocabulary.structs else ""
+            return null_pointer(type_, view)
+        if isinstance(value.type, Integer):
+            raise PasidlabError(f"a number as a pointer ({type_})", position=at, hint="only 0 is one in the model: NULL")
+        if value.place is not None and type_.to not in (VOID, value.place.type):
+            whole = value.place.type.of if isinstance(value.place.type, Array) else None
+            if whole != type_.to:
+                raise PasidlabError(f"a pointer to {value.place.type} as a pointer to {type_.to}", position=at)
+        wanted = self.vocabulary.structs.get(type_.to.name) if isinstance(type_.to, Struct) else None
+        if wanted and isinstance(value.domain, Ref) and value.domain != NULL and value.domain.struct != wanted:
+            raise PasidlabError(f"a pointer to a {value.domain.struct} as a pointer to a {wanted}", position=at)
+        return value
+
+    # ---- types
+
+    def size_of_array(self, node: Node) -> int:
+        """The value of a constant expression."""
+        value = self.value(node)
+        if not isinstance(value.operand, int) or value.operand < 0:
+            self.refuse(node, f"'{text_of(node)[:40]}' must be a constant that is not negative")
+        return value.operand
+
+    def define_struct(self, name: str, node: Node) -> None:
+        """Take the definition of a struct inside a function."""
+        self.structs[name] = node
+
+    def define_enum(self, node: Node) -> Integer:
+        """Take the enumerators of a definition inside a function; the enum's type."""
+        body, before, least = child(node, "body"), -1, 0
+        for name, one in enumerators(body, self.units[-1]).items():
+            value = self.value(one.node) if one.node is not None else number_of(before + 1)
+            if not isinstance(value.operand, int):
+                self.refuse(one.node or node, f"'{name}' must have a constant for its value")
+            before, least = value.operand, min(least, value.operand)
+            self.variables[name] = Variable(name, INT, "", value=enumerator(before))
+        return INT if least < 0 else UINT
+
+    def constant_value(self, node: Node, name: str) -> Value:
+        """The value of an enumerator."""
+        value = self.value(node)
+        if not isinstance(value.operand, int) or self.builder.code:
+            self.refuse(node, f"'{name}' must have a constant for its value")
+        return enumerator(value.operand)
+
+    def constant_variable(self, found: CObject) -> Value | None:
+        """The value of a constant variable of the file that is a number; None for any other, and for what is not known here."""
+        one = declared(specifier(found.node.child_by_field_name("type")), found.declarator)
+        if not isinstance(one.type, Integer):
+            return None
+        try:
+            with self.around.silent():
+                value = self.arithmetic.convert(self.value(child(found.declarator, "value")), one.type, self.at(found.declarator))
+        except PasidlabError:
+            return None
+        return value if value.constant and not value.unknown and not self.builder.code else None
+
+    # ---- scopes
 
     @property
     def unreachable(self) -> bool:
@@ -97,11 +267,16 @@ class FunctionCompiler(Expressions):
 
     def statement(self, node: Node) -> None:
         """Compile a statement, unless nothing leads to it."""
-        if self.unreachable and not _has_label(node):
-            return
-        handler = getattr(self, f"_{node.type}", None)
         if node.type in ("comment", ";"):
             return
+        if self.unreachable and not _has_label(node):
+            if node.type != "declaration" or not _label_follows(node):
+                return
+            self.builder.place(self.builder.label("never"), self.at(node))  # the names it declares are seen from the label
+        if node.type in ("struct_specifier", "union_specifier", "enum_specifier", "type_definition"):
+            specifier(node if node.type != "type_definition" else child(node, "type"), self)
+            return
+        handler = getattr(self, f"_{node.type}", None)
         if node.type == "ERROR" or handler is None or not node.type.endswith(("statement", "declaration", "clause")):
             if node.type.startswith("preproc"):
                 self.refuse(node, f"'{text_of(node).split(chr(10))[0][:40]}': a directive where none can stand")
@@ -116,19 +291,32 @@ class FunctionCompiler(Expressions):
     def _expression_statement(self, node: Node) -> None:
         for item in node.named_children:
             if item.type == "call_expression" and text_of(child(item, "function")).startswith("guard("):
-                self._guard(item)
+                self._guard(text_of(child(child(item, "function"), "arguments").named_children[0]), arguments_of(item), item)
             elif item.type != "comment":
                 self.value(item)
 
-    def _guard(self, node: Node) -> None:
+    def _guard(self, name: str, arguments: list[Node], node: Node) -> None:
         """``guard(name)(arguments);`` of linux/cleanup.h."""
-        (name, *_) = [text_of(n) for n in arguments_of(child(node, "function"))] or [""]
         if name not in self.vocabulary.guards:
             known = ", ".join(self.vocabulary.guards)
             self.refuse(node, f"guard({name}) is none the model knows", f"{known}; or call the functions at both ends of the scope")
         take, give = self.vocabulary.guards[name]
-        self.called(take, arguments_of(node), node)
-        self.guards.append((give, arguments_of(node), node))
+        if "=" in take:  # what was so before is kept for the end
+            kept = self.new_variable(f"<{name}>", ULONG)
+            self.builder.emit("copy", kept.local, self.found_and_set(take.removeprefix("="), node).operand, at=self.at(node))
+            self.guards.append((f"{give} {kept.local}", arguments, node))
+            return
+        self.called(take, arguments, node)
+        self.guards.append((give, arguments, node))
+
+    def called(self, name: str, arguments: list[Node], node: Node) -> Value:
+        """A call of that name; a guard's end has what it kept behind its name."""
+        function, _, kept = name.partition(" ")
+        if not kept:
+            return super().called(name, arguments, node)
+        pattern, meaning = self.vocabulary.calls[function][0]
+        bound = self.template.bind((kept, self.builder.locals[kept] or ANY))
+        return self.by_meaning(meaning, {pattern.args[0].name: bound}, self.at(node))
 
     def statement_expression(self, node: Node) -> Value:
         """``({ ... })``: its value is that of the last statement."""
@@ -138,38 +326,114 @@ class FunctionCompiler(Expressions):
                 self.statement(item)
             if not items:
                 return NO_VALUE
-            if items[-1].type == "expression_statement" and items[-1].named_children:
-                return self.value(items[-1].named_children[0])
-            self.statement(items[-1])
+            last = items[-1]
+            if (product := self._product(last)) is not None:
+                return product
+            if last.type == "expression_statement" and last.named_children:
+                return self.arithmetic.settled(self.value(last.named_children[0]), self.at(last))
+            self.statement(last)
         return NO_VALUE
 
+    # ---- declarations
+
+    def _product(self, node: Node) -> Value | None:
+        """``a * b;``, which the grammar takes for a declaration: a is a variable."""
+        kind = node.child_by_field_name("type") if node.type == "declaration" else None
+        if kind is None or kind.type != "type_identifier" or text_of(kind) not in self.variables:
+            return None
+        end = node.end_byte - 1 if text_of(node).endswith(";") else node.end_byte
+        found, unit = sized(self.units[-1], node.start_byte, end)
+        self.units.append(unit)
+        value = self.value(bare(child(found, "value")))
+        self.units.pop()
+        return value
+
     def _declaration(self, node: Node) -> None:
-        base = base_type(node.child_by_field_name("type"))
-        if any(text_of(c) == "extern" for c in node.children):
+        if any(text_of(c) == "extern" for c in node.children) or self._product(node) is not None:
             return
+        kind = node.child_by_field_name("type")
+        base = specifier(kind, self) if kind is None or text_of(kind) != "__auto_type" else VOID
         for declarator in node.children_by_field_name("declarator"):
             given = declarator.child_by_field_name("value") if declarator.type == "init_declarator" else None
-            name, type_, function = declared(base, declarator)
-            if function is not None or not name:
+            one = declared(base, declarator, self)
+            if one.function is not None or not one.name:
                 continue
             if any(text_of(c) == "static" for c in node.children):
-                self.refuse(node, f"'{name}': static locals are outside the C that can be checked", "state lives in struct fields")
-            value = self._initial(given, type_)
-            variable = self._declare(name, type_)
-            if value is not None:
-                self.assign(variable, value, declarator)
-            elif not variable.view.startswith(OPAQUE):
-                domain = NULL if type_.pointers or variable.cpu else BOOL if type_.boolean else Int(0, 0)
-                self.builder.assign(variable.local, 0, domain, self.at(node))
-                if variable.cpu:
-                    self.builder.locals[variable.local] = Ref("Cpu", self.names.counts["Cpu"])
+                self.refuse(node, f"'{one.name}': static locals are outside the C that can be checked", "state lives in struct fields")
+            self._variable(one.name, self._initial_type(one.type, given, base), given, declarator)
 
-    def _initial(self, node: Node | None, type_: CType) -> Value | None:
-        if node is None:
-            return None
-        if type_.array or node.type in LITERALS:
-            return Value(0, NULL, OPAQUE)
-        return self.value(node)
+    def _initial_type(self, type_: CType, given: Node | None, base: CType) -> CType:
+        """The declared type; ``__auto_type`` and ``[]`` leave it to the initializer."""
+        if base == VOID and type_ == VOID and given is not None:
+            return self.type_of_expression(given)
+        if isinstance(type_, Array) and type_.count is None and given is not None and given.type == "initializer_list":
+            return Array(type_.of, _length(given, self))
+        return type_
+
+    def _variable(self, name: str, type_: CType, given: Node | None, node: Node) -> None:
+        """Declare a variable. Its initializer is compiled before the name is known, unless it has parts."""
+        if isinstance(type_, Unknown):
+            self.refuse(node, f"'{type_}' is no type that is known here", f"typedef unsigned int {type_};")
+        if isinstance(type_, Array) and given is not None and given.type in STRINGS:  # a text: nothing asks for its letters
+            self._declare(name, type_).view = OPAQUE + name
+            return
+        parts = isinstance(type_, Array) or self.own_struct(type_) is not None
+        value = self.value(given) if given is not None and not parts and given.type != "initializer_list" else None
+        variable = self._declare(name, type_)
+        variable.cpu = isinstance(type_, Integer) and type_.bits >= 32 and name in self.survey.cpus
+        variable.aggregate = self.aggregate(name, type_, node) if parts else None
+        for scalar in variable.aggregate.scalars() if variable.aggregate is not None else [variable]:
+            self._begins(scalar, given is not None, node)
+        if value is not None:
+            self.assign(variable, value, node)
+        elif given is not None and not variable.view.startswith(OPAQUE):
+            self.initialize(variable, given, node)
+
+    def _begins(self, variable: Variable, has_value: bool, node: Node) -> None:
+        if variable.view.startswith(OPAQUE):
+            return
+        self.watched[variable.local] = variable.name
+        if not has_value:
+            self.without_value.add(variable.local)
+        label = self.builder.label("begins")
+        self.begins[label] = variable.local
+        self.builder.place(label, self.at(node))
+        self.builder.locals.setdefault(variable.local, NULL if isinstance(variable.type, Pointer) else _domain_of(variable.type))
+        if variable.cpu:
+            self.builder.locals[variable.local] = Ref("Cpu", self.cpus)
+
+    def constant_object(self, name: str, node: Node) -> Place:
+        """A ``static const`` array or struct of the file: every part is a constant."""
+        found = self.around.object(name)
+        assert found is not None
+        key = f"<{name}>"
+        if key not in self.variables:
+            self.variables[key] = self._constant(found, name, node)
+        return part_place(self.variables[key])
+
+    def _constant(self, found: CObject, name: str, node: Node) -> Variable:
+        self.units.append(found.unit)
+        mark, outer = len(self.builder.code), self.variables
+        self.variables = {}
+        given = child(found.declarator, "value")
+        one = declared(specifier(found.node.child_by_field_name("type"), self), found.declarator, self)
+        variable = self.new_variable(f"<{name}>", self._initial_type(one.type, given, one.type))
+        variable.aggregate = self.aggregate(name, variable.type, found.declarator)
+        if variable.aggregate is None:
+            self.refuse(found.declarator, f"'{name}' is of the type {one.type}, which is not known here")
+        self.initialize(variable, given, found.declarator)
+        made = {i.dst: i.args[1] for i in self.builder.code[mark:] if i.op == "copy"}
+        del self.builder.code[mark:]
+        self.variables = outer
+        for part in variable.aggregate.scalars():
+            operand = made.get(part.local)
+            if not isinstance(operand, int) or not isinstance(part.type, Integer):
+                self.refuse(found.declarator, f"'{part.name}' must have a constant for its value")
+            part.value = number_of(operand, part.type)
+        self.units.pop()
+        return variable
+
+    # ---- control
 
     def _if_statement(self, node: Node) -> None:
         at = self.at(node)
@@ -197,10 +461,13 @@ class FunctionCompiler(Expressions):
             self.statement(item)
 
     def _while_statement(self, node: Node) -> None:
+        test = bare(child(node, "condition"))
+        if test.type == "call_expression" and text_of(child(test, "function")) == SCOPED_GUARD:
+            self._scoped_guard(test, child(node, "body"))
+            return
         at = self.at(node)
         top, body, done = (self.builder.label(hint) for hint in ("while", "do", "done"))
         self.builder.place(top, at)
-        self._forget_ranges(node)
         self.condition(child(node, "condition"), body, done)
         self.builder.place(body, at)
         self._looped(child(node, "body"), top, done)
@@ -208,11 +475,24 @@ class FunctionCompiler(Expressions):
             self.builder.emit("jump", top, at=at)
         self.builder.place(done, at)
 
+    def _scoped_guard(self, test: Node, body: Node) -> None:
+        """``scoped_guard(name, arguments) { ... }``: a loop that runs once (linux/cleanup.h)."""
+        done = self.builder.label("done")
+        name, *arguments = arguments_of(test)
+        outside = len(self.guards)
+        with self._scope():
+            self._guard(text_of(name), arguments, test)
+            self.loops.append((done, done, outside))
+            self.statement(body)
+            self.loops.pop()
+        if not self.unreachable:
+            self.builder.emit("jump", done, at=self.at(test))
+        self.builder.place(done, self.at(test))
+
     def _do_statement(self, node: Node) -> None:
         at = self.at(node)
         top, test, done = (self.builder.label(hint) for hint in ("do", "test", "done"))
         self.builder.place(top, at)
-        self._forget_ranges(node)
         self._looped(child(node, "body"), test, done)
         self.builder.place(test, at)
         self.condition(child(node, "condition"), top, done)
@@ -225,8 +505,6 @@ class FunctionCompiler(Expressions):
             if first is not None:
                 (self.statement if first.type == "declaration" else self.value)(first)
             top, body, step, done = (self.builder.label(hint) for hint in ("for", "do", "next", "done"))
-            self._forget_ranges(node)
-            self._set_range(node)
             self.builder.place(top, at)
             test = node.child_by_field_name("condition")
             if test is not None:
@@ -244,30 +522,6 @@ class FunctionCompiler(Expressions):
         self.loops.append((again, done, len(self.guards)))
         self.statement(body)
         self.loops.pop()
-
-    def _forget_ranges(self, loop: Node) -> None:
-        """Integers that change in a loop may hold anything there, as far as is known before it."""
-        for name in _changed(loop):
-            variable = self.variables.get(name)
-            if variable and not variable.view and not variable.cpu and not variable.type.boolean and not variable.range:
-                local = self.builder.locals.get(variable.local)
-                if isinstance(local, Int):
-                    variable.range = ANY
-
-    def _set_range(self, node: Node) -> None:
-        """``for (i = A; i < B; i++)`` with constants: what i may hold."""
-        test, update = node.child_by_field_name("condition"), node.child_by_field_name("update")
-        if test is None or update is None or test.type != "binary_expression" or update.type != "update_expression":
-            return
-        variable = self.variables.get(text_of(child(test, "left")))
-        operator, last = text_of(child(test, "operator")), child(test, "right")
-        if variable is None or operator not in _SIMPLE or "++" not in text_of(update) or last.type not in ("number_literal", "identifier"):
-            return
-        start = next((i.args[1] for i in reversed(self.builder.code) if i.op == "copy" and i.args[0] == variable.local), None)
-        limit = self.value(last)
-        if isinstance(start, int) and isinstance(limit.operand, int):
-            variable.range = Int(start, max(start, limit.operand + _SIMPLE[operator]))
-            self.builder.locals[variable.local] = variable.range
 
     def _break_statement(self, node: Node) -> None:
         if not self.loops:
@@ -294,64 +548,188 @@ class FunctionCompiler(Expressions):
         self.builder.emit("jump", self._label(text_of(child(node, "label"))), at=self.at(node))
 
     def _labeled_statement(self, node: Node) -> None:
+        if self.guards:
+            self.refuse(node, "a label in the scope of a guard", "return, or call the functions at both ends of the scope")
         self.builder.place(self._label(text_of(child(node, "label"))), self.at(node))
         for item in node.named_children[1:]:
             self.statement(item)
 
     def _switch_statement(self, node: Node) -> None:
         at = self.at(node)
-        value = self.value(child(node, "condition"))
+        value = self.arithmetic.settled(self.value(child(node, "condition")), at)
         done = self.builder.label("done")
-        cases = [c for c in child(node, "body").named_children if c.type == "case_statement"]
-        labels = [self.builder.label("case") for _ in cases]
-        default = done
-        for case, label in zip(cases, labels, strict=True):
-            wanted = case.child_by_field_name("value")
-            if wanted is None:
-                default = label
-                continue
-            following = self.builder.label("else")
-            same = self.compare("==", value, self.value(wanted), case)
-            self.builder.branch(same.operand, label, following, self.at(case))
-            self.builder.place(following, self.at(case))
-        self.builder.emit("jump", default, at=at)
+        items = [c for c in child(node, "body").named_children if c.type != "comment"]
+        cases = {c.start_byte: self.builder.label("case") for c in items if c.type == "case_statement"}
+        if not value.unknown:
+            self._dispatch(value, items, cases, done, at)
         self.loops.append((None, done, len(self.guards)))
         with self._scope():
-            for case, label in zip(cases, labels, strict=True):
-                self.builder.place(label, self.at(case))
-                wanted = case.child_by_field_name("value")
-                for item in case.named_children:
-                    if wanted is None or item.start_byte != wanted.start_byte:
-                        self.statement(item)
+            for item in items:
+                if item.start_byte in cases:
+                    self._case(item, cases[item.start_byte])
+                elif item.type == "declaration" or _has_label(item):
+                    self.statement_before_cases(item)
         self.loops.pop()
         if not self.unreachable:
             self.builder.emit("jump", done, at=at)
         self.builder.place(done, at)
 
+    def statement_before_cases(self, node: Node) -> None:
+        """What stands in a switch before its first case: only the names it declares count."""
+        self.builder.place(self.builder.label("never"), self.at(node))
+        self.statement(node)
+
+    def _dispatch(self, value: Value, items: list[Node], cases: dict[int, str], done: str, at: Position) -> None:
+        default = done
+        if isinstance(value.type, Integer):
+            value = self.arithmetic.negated("+", value, at)  # the integer promotions
+        for case in (c for c in items if c.start_byte in cases):
+            wanted = case.child_by_field_name("value")
+            if wanted is None:
+                default = cases[case.start_byte]
+                continue
+            following = self.builder.label("else")
+            same = self._in_case(value, wanted)
+            self.builder.branch(same.operand, cases[case.start_byte], following, self.at(case))
+            self.builder.place(following, self.at(case))
+        self.builder.emit("jump", default, at=at)
+
+    def _in_case(self, value: Value, wanted: Node) -> Value:
+        """A case's constant is converted to the promoted type of what is switched upon (C11 6.8.4.2)."""
+        at = self.at(wanted)
+        ends = arguments_of(wanted) if wanted.type == "call_expression" and text_of(child(wanted, "function")) == CASE_RANGE else [wanted]
+        found = [self.arithmetic.convert(self.value(one), value.type, self.at(one)) for one in ends]
+        if any(not one.constant for one in found):
+            self.refuse(wanted, f"'case {text_of(wanted)[:40]}' must be a constant")
+        if len(found) == 1:
+            return self.arithmetic.compare("==", value, found[0], at)
+        low = self.arithmetic.compare(">=", value, found[0], at)
+        high = self.arithmetic.compare("<=", value, found[1], at)
+        return Value(*self.builder.binary("and", (low.operand, low.domain), (high.operand, high.domain), at))
+
+    def _case(self, case: Node, label: str) -> None:
+        self.builder.place(label, self.at(case))
+        wanted = case.child_by_field_name("value")
+        for item in case.named_children:
+            if wanted is None or item.start_byte != wanted.start_byte:
+                self.statement(item)
+
     def _return_statement(self, node: Node) -> None:
-        at = self.at(node)
         given = [n for n in node.named_children if n.type != "comment"]
-        value = self.value(given[0]) if given else NO_VALUE
-        self._release(0)
         type_ = self.function.result
-        if not given or (type_.void and not type_.pointers):
-            self.builder.emit("return", 0, at=at)
+        value = self.value(given[0]) if given else NO_VALUE
+        if not given or type_ == VOID:
+            self._release(0)
+            self.leave(NO_VALUE, node)
             return
-        if value.view == UNKNOWN:
-            value = NO_VALUE
-        if type_.pointers and type_.struct in self.vocabulary.structs and not isinstance(value.domain, Ref):
-            value = Value(0, NULL)
-        value = self.converted(value, type_, node) if not type_.pointers else value
-        joined = join(self.result, value.domain)
-        if joined is None:
-            self.refuse(node, f"{self.function.name} returns different types of things")
-        self.result = joined
-        self.builder.emit("return", value.operand, at=at)
+        value = self._returned(number_of(0) if value.unknown else value, type_, node)
+        if len(self.guards):
+            value = self.arithmetic.settled(value, self.at(node))
+        self._release(0)
+        self.leave(value, node)
+
+    def _returned(self, value: Value, type_: CType, node: Node) -> Value:
+        at = self.at(node)
+        if isinstance(type_, Integer):
+            return self.arithmetic.convert(self.arithmetic.number(value, at), type_, at)
+        if not isinstance(type_, Pointer):
+            self.refuse(node, f"{self.function.name} returns a {type_}", "a pointer, or a number")
+        value = self.as_pointer(value, type_, at)
+        if value.place is not None or value.opaque:
+            self.refuse(node, f"{self.function.name} returns a pointer to something outside the model", "return what it points to")
+        return value
+
+    def leave(self, value: Value, node: Node) -> None:
+        """Back to the caller, with a value."""
+        if value is not NO_VALUE:
+            joined = join(self.result, value.domain)
+            if joined is None:
+                self.refuse(node, f"{self.function.name} returns different types of things")
+            self.result = joined
+        self.builder.emit("return", value.operand, at=self.at(node))
 
     def _attributed_statement(self, node: Node) -> None:
         for item in node.named_children:
             if item.type.endswith("statement"):
                 self.statement(item)
+
+    # ---- calls with what only the caller knows
+
+    def inlined(self, function: CFunction, values: list[Value], node: Node) -> Value:
+        """A call whose arguments lead to variables of the caller: the function becomes part of it."""
+        with self.around.enter(function.name, self.at(node)):
+            inner = _Inlined(self, function)
+            return inner.run(values, node)
+
+
+class _Inlined(FunctionCompiler):
+    """A function compiled into its caller."""
+
+    def __init__(self, caller: FunctionCompiler, function: CFunction) -> None:
+        super().__init__(function, caller.builder, caller.names, caller.template, caller.vocabulary, caller.around)
+        if function.body.has_error:
+            raise syntax_error(function.body, function.unit)
+        self.declared, self.watched, self.without_value, self.begins = caller.declared, caller.watched, caller.without_value, caller.begins
+        self.end = self.builder.label("returned")
+        self.into: Variable | None = self.new_variable(f"{function.name}()", function.result) if function.result != VOID else None
+
+    def run(self, values: list[Value], node: Node) -> Value:
+        """The call's value."""
+        for parameter, value in zip(self.function.params, values, strict=True):
+            variable = self._declare(parameter.name, parameter.type)
+            variable.cpu = value.is_cpu and parameter.name not in self.survey.computed
+            if variable.cpu:
+                self.builder.locals[variable.local] = value.domain
+            if value.place is not None:
+                variable.place = value.place
+            elif value.opaque:
+                variable.view = value.view
+            else:
+                self.assign(variable, value, self.function.body)
+        if self.into is not None:
+            self._begins(self.into, False, self.function.body)
+        self.statement(self.function.body)
+        self._check_labels()
+        self.builder.place(self.end, self.at(self.function.body))
+        return self.load(Place(self.into.type, self.into, view=self.into.view), self.function.body) if self.into is not None else NO_VALUE
+
+    def leave(self, value: Value, node: Node) -> None:
+        """To the end of the call."""
+        if self.into is not None and value is not NO_VALUE:
+            self.assign(self.into, value, node)
+        self.builder.emit("jump", self.end, at=self.at(node))
+
+
+def _domain_of(type_: CType) -> Domain:
+    """What is known of a variable by its type; where that is much, what it holds is found after inlining."""
+    return type_.domain if isinstance(type_, Integer) and type_.bits <= 8 else ANY
+
+
+def enumerator(before: int | str, more: int = 0) -> Value:
+    """An enumerator: of type int if that holds it (C11 6.7.2.2), else of gcc's wider types."""
+    assert isinstance(before, int)
+    value = before + more
+    type_ = INT if INT.low <= value <= INT.high else UINT if 0 <= value <= UINT.high else LONG if value >= -(1 << 63) else INT
+    return number_of(value, type_)
+
+
+def _length(given: Node, compiler: FunctionCompiler) -> int:
+    """How many elements an initializer gives an array."""
+    at = most = 0
+    for item in (n for n in given.named_children if n.type != "comment"):
+        if item.type == "initializer_pair":
+            designator = item.children_by_field_name("designator")[0]
+            at = compiler.size_of_array(designator.named_children[0])
+        at += 1
+        most = max(most, at)
+    return most
+
+
+def _label_follows(node: Node) -> bool:
+    later = node.next_named_sibling
+    while later is not None and not _has_label(later):
+        later = later.next_named_sibling
+    return later is not None
 
 
 def _has_label(node: Node) -> bool:
@@ -362,19 +740,3 @@ def _has_label(node: Node) -> bool:
             return True
         work += one.named_children
     return False
-
-
-def _changed(loop: Node) -> set[str]:
-    """Variables a loop assigns."""
-    found, work = set(), [loop]
-    while work:
-        one = work.pop()
-        if one.type == "update_expression":
-            found.add(text_of(child(one, "argument")))
-        elif one.type == "assignment_expression":
-            found.add(text_of(child(one, "left")))
-        work += one.named_children
-    return found
-
-
-__all__ = ["FunctionCompiler", "Place"]

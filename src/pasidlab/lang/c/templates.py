@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from pasidlab.lang.emit import Builder
 from pasidlab.lang.expressions import Value as Bound
 from pasidlab.lang.names import Names
 from pasidlab.lang.python import FunctionCompiler
-from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
+from pasidlab.lang.types import BOOL, Domain, join
 
 NOTHING: Bound = (0, BOOL)
 
@@ -22,6 +22,9 @@ class Results(Protocol):
 
     def get(self, name: str, default: Domain | None = None) -> Domain | None:
         """The domain, None where the function returns nothing."""
+
+    def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
+        """The name in the IR of a C function compiled for arguments of this kind."""
 
 
 @cache
@@ -60,10 +63,11 @@ class Template(FunctionCompiler):
     def __init__(self, builder: Builder, names: Names, results: Results, c_functions: Mapping[str, str]) -> None:
         # Not FunctionCompiler's own: there is no Python source function here.
         self.builder, self.names, self.file, self.results = builder, names, "", results  # type: ignore[assignment]
+        self.c_results = results
         self.loops = []
         self.result = None
         self.declared = None
-        self.c_functions = c_functions  # C name -> name in the IR
+        self.c_functions = c_functions  # name in a template -> name in C
         self.bindings: dict[str, Bound] = {}
         self.position = Position("", 0)
         self._count = 0
@@ -117,9 +121,8 @@ class Template(FunctionCompiler):
         """The value of the last expression; a call of a function without a result has none."""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             name = node.func.id
-            known = self.c_functions.get(name, name)
-            returns = name not in self.names.namespace.functions and name not in self.c_functions
-            return self.call(node, want=returns or self.results.get(known) is not None)
+            ours = name in self.names.namespace.functions and name not in self.c_functions
+            return self.call(node, want=not ours or self.results.get(name) is not None)
         return self.expression(node)
 
     def expression(self, node: ast.expr) -> Bound:
@@ -136,39 +139,12 @@ class Template(FunctionCompiler):
         return super().call(node, want)
 
     def emit_call(self, name: str, arguments: list[Bound]) -> Bound:
-        """Call an IR function."""
-        result = self.results.get(name)
+        """Call a C function by its name in C."""
+        target = self.c_results.compiled_for(name, arguments)
+        result = self.results.get(target)
         dst = self.builder.temp(result or BOOL)
-        self.builder.emit("call", dst, name, *[operand for operand, _ in arguments], at=self.position)
+        self.builder.emit("call", dst, target, *[operand for operand, _ in arguments], at=self.position)
         return dst, result or BOOL
-
-    def _store(self, target: ast.expr, value: int | str, domain: Domain) -> None:
-        if isinstance(target, ast.Attribute):
-            element, struct = self.element(target.value)
-            field = self.field(target, struct)
-            value, domain = as_domain((value, domain), field.domain)
-            self.builder.emit("store", field.path, element, value, at=self.position)
-            return
-        super()._store(target, value, domain)
-
-
-def as_domain(value: Bound, wanted: Domain) -> Bound:
-    """A C integer where the model has a reference: CPU numbers begin at 0 and -1 is no CPU; a pointer 0 is NULL."""
-    operand, domain = value
-    if isinstance(wanted, Ref) and not isinstance(domain, Ref):
-        if isinstance(operand, int):
-            number = operand if operand < 1 << 31 else operand - (1 << 32) if operand < 1 << 32 else operand - (1 << 64)
-            return (number + 1 if wanted.struct == "Cpu" else number), wanted
-        if domain == ANY:
-            return operand, wanted
-    if (
-        isinstance(operand, int)
-        and not isinstance(wanted, Ref)
-        and operand in (-1, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
-        and not wanted.contains(operand)
-    ):
-        return 0, wanted  # INVALID_IOASID and its like: the model's mm without a PASID has 0
-    return operand, domain
 
 
 def _copied(node: ast.stmt) -> ast.stmt:

@@ -70,7 +70,7 @@ class TreeProgram:
     wanted: dict[str, CFunction]
     helpers: dict[str, CFunction]
     lines: dict[str, tuple[TreeLines, CFunction | None]]
-    constants: dict[str, int]
+    sources: Program  # the constants and structs of the files
     stubs: Mapping[str, Stub]
     rows: list[Provenance] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)  # functions that stay built in: why
@@ -133,7 +133,7 @@ class TreeProgram:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
         if self.own_design and not self.has_design:
             bodies["try_fixup_enqcmd_gp"] = "False"
-        return Program(functions, self.constants, self.stubs, bodies, helpers)
+        return self.sources.joined(Program(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
 
     def provenance(self) -> list[Provenance]:
         """A row for each function the model could take."""
@@ -182,14 +182,14 @@ def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mappin
     """Find and parse the functions of a tree."""
     words = vocabulary()
     everything: dict[str, CFunction] = {}
-    constants: dict[str, int] = {}
+    sources = Program({})
     for file in words.tree_files:
         source = tree.source(file)
         if source is None:
             continue
         unit = parse_source(source, config)
         everything = {**unit.functions, **everything}
-        constants = {**unit.constants, **constants}
+        sources = Program({}, unit.constants, unit.objects, unit.structs).joined(sources)
     disabled = _disabled(tree, config)
     designs = frozenset(words.tree_designs) if disabled else frozenset()
     wanted = {name: everything[name] for name in words.tree_functions if name in everything and name not in designs}
@@ -201,7 +201,7 @@ def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mappin
         )
     lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in words.tree_lines}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
-    found = TreeProgram(tree, wanted, helpers, lines, constants, stubs or {}, disabled=disabled)
+    found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)
     found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
     if not found.has_design:
         why = f"ENQCMD is compiled out ({disabled})" if disabled else f"Linux {tree.version} has nothing that hands a PASID to a task"

@@ -3,52 +3,98 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from pasidlab.errors import Position
-from pasidlab.lang.c.parse import CType
+from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer
 from pasidlab.lang.ir import Operand
-from pasidlab.lang.types import BOOL, Domain, Int, Mask
+from pasidlab.lang.types import BOOL, NULL, Domain, Int, Ref
+
+if TYPE_CHECKING:
+    from pasidlab.lang.c.aggregates import Aggregate
 
 UNKNOWN = "?"  # the view of a value that has been reported already
+VOID_POINTER = Pointer(VOID)
 OPAQUE = "!"  # the first letter of the view of a kernel struct outside the model
 
 
 @dataclass(frozen=True)
 class Value:
-    """An operand with its domain; ``view`` names the kernel struct it points to, ``unsigned`` its width if it has one."""
+    """An operand, the operands it may be, and its C type.
+
+    The operand is a number with a sign in 64 bits: a value of a narrower type is that number itself, one of ``unsigned long`` the number
+    with the same bits. ``view`` names the kernel struct a pointer leads to; ``place`` is what it leads to, where that is known here.
+    """
 
     operand: Operand
     domain: Domain
+    type: CType = INT
     view: str = ""
-    unsigned: int = 0
+    place: Place | None = None
 
     @property
     def constant(self) -> bool:
         """Whether it is known here."""
         return isinstance(self.operand, int)
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is the number of a CPU, still held as the CPU: one more than the number, 0 for -1."""
+        return isinstance(self.domain, Ref) and self.domain.struct == "Cpu" and isinstance(self.type, Integer)
 
-NO_VALUE = Value(0, BOOL)
-POISON = Value(0, BOOL, UNKNOWN)
+    @property
+    def opaque(self) -> bool:
+        """Whether it leads out of the model."""
+        return self.view.startswith(OPAQUE)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it has been reported already."""
+        return self.view == UNKNOWN
+
+    def typed(self, type_: CType) -> Value:
+        """The same operand as a value of another type."""
+        return replace(self, type=type_)
+
+
+NO_VALUE = Value(0, BOOL, VOID)
+POISON = Value(0, BOOL, INT, UNKNOWN)
+
+
+def number_of(value: int, type_: CType = INT) -> Value:
+    """A constant."""
+    return Value(value, Int(value, value), type_)
+
+
+def null_pointer(type_: CType = VOID_POINTER, view: str = "") -> Value:
+    """A pointer to nothing."""
+    return Value(0, NULL, type_, view)
+
+
+def outside(name: str, type_: CType = VOID_POINTER) -> Value:
+    """A pointer to something outside the model, which is there."""
+    return Value(1, Int(1, 1), type_, OPAQUE + name)
 
 
 @dataclass
 class Variable:
-    """A local or parameter of a C function."""
+    """A local or parameter of a C function. ``aggregate`` has the members of a struct, the elements of an array."""
 
     name: str
     type: CType
     local: str  # its name in the IR
     view: str = ""
-    range: Int | None = None  # the values a loop counter takes
-    cpu: bool = False  # holds a CPU number
+    cpu: bool = False  # holds the number of a CPU, as the CPU
+    place: Place | None = None  # a pointer that is set once: what it leads to
+    value: Value | None = None  # a name for a constant
+    aggregate: Aggregate | None = None
 
 
 @dataclass(frozen=True)
 class Place:
     """Something that can be loaded and stored: a variable, or model-language text with its names bound."""
 
+    type: CType = INT
     variable: Variable | None = None
     node: ast.expr | None = None
     view: str = ""
@@ -56,19 +102,6 @@ class Place:
     element: ast.expr | None = None
     nothing: bool = False
     store: str = ""  # text over ``x`` and ``value``, where storing is not assigning to ``node``
-
-
-def fits(domain: Domain, bits: int) -> bool:
-    """Whether every value of the domain is an unsigned integer of that width."""
-    if isinstance(domain, Mask):
-        return domain.mask < 1 << bits
-    return isinstance(domain, Int) and domain.low >= 0 and domain.high < 1 << bits
-
-
-@dataclass(frozen=True)
-class Refusal(Exception):
-    """A construct outside the subset; becomes a PasidlabError at its place."""
-
-    what: str
-    at: Position
-    hint: str = ""
+    pasid: bool = False  # holds the number of a PASID, and what stands for none differs between kernels
+    aggregate: Aggregate | None = None
+    index: Value | None = None  # of an array: the element, where it is not known here

@@ -12,33 +12,61 @@ from pathlib import Path
 from typing import Any
 
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.ctype import UINT, CType, Pointer, Struct, bit_field, by_words
 from pasidlab.lang.c.preprocess import Macro, macros_of
 
 _PLACEHOLDER = re.compile(r"[a-z][a-z0-9_]*")
-_VIEW = re.compile(r"(?s)(.*\S)\s+:\s+(\w+)")
+_TYPED = re.compile(r"(?s)(.*\S)\s+:\s+(\w[\w *]*)")
+
+
+PASID = "pasid"
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """The right-hand side of an entry: model-language text, and the kernel struct C sees the result as."""
+    """The right-hand side of an entry: model-language text, and the C type of the result, None where its values tell.
+
+    ``view`` is the kernel struct C sees it as. ``pasid``: the number of a PASID, where 0 in the model is what the kernel has for none.
+    """
 
     text: str
-    view: str = ""
+    type: CType | None = None
     atomic: bool = False
+    pasid: bool = False
 
     @property
     def nothing(self) -> bool:
         """A name that exists but holds nothing of the model."""
         return self.text == "-"
 
+    @property
+    def view(self) -> str:
+        """The kernel struct the result is, or points to."""
+        struct = self.type.to if isinstance(self.type, Pointer) else self.type
+        return struct.name if isinstance(struct, Struct) else ""
 
-def meaning(text: str | int) -> Meaning:
-    """Parse ``expression : view``."""
+
+def meaning(text: str | int, types: Mapping[str, str]) -> Meaning:
+    """Parse ``expression : type``."""
     text = str(text)
-    atomic = text.startswith("%atomic ")
-    text = text.removeprefix("%atomic ")
-    match = _VIEW.fullmatch(text)
-    return Meaning(match.group(1), match.group(2), atomic) if match else Meaning(text, "", atomic)
+    atomic = re.match(r"%atomic\s", text) is not None
+    text = text.removeprefix("%atomic").lstrip() if atomic else text
+    match = _TYPED.fullmatch(text)
+    if match is None:
+        return Meaning(text, None, atomic)
+    written = match.group(2).strip()
+    return Meaning(match.group(1), written_type(written, types), atomic, written == PASID)
+
+
+def written_type(text: str, types: Mapping[str, str]) -> CType:
+    """``u32``, ``unsigned int``, ``bit`` (a bit field), ``pasid``, a kernel struct, or one of them with stars behind."""
+    stars = text.count("*")
+    name = text.replace("*", "").strip()
+    type_: CType | None = {"bit": bit_field(UINT, 1), PASID: UINT}.get(name) or by_words(types.get(name, name))
+    type_ = type_ or Struct(name)
+    for _ in range(stars):
+        type_ = Pointer(type_)
+    return type_
 
 
 @dataclass(frozen=True)
@@ -96,6 +124,7 @@ class Vocabulary:
     config: dict[str, str]
     features: dict[str, bool]
     macros: dict[str, Macro]
+    types: dict[str, str]  # names of integer types -> words of C
     values: dict[str, Meaning]
     structs: dict[str, str]
     members: dict[str, Meaning]
@@ -108,7 +137,10 @@ class Vocabulary:
     guards: dict[str, tuple[str, str]]  # what is called at both ends of its scope
     ignored: dict[str, str]
     assembler: tuple[str, ...]
-    variables: dict[str, str]
+    cpus: frozenset[str]  # calls and members whose value is the number of a CPU
+    sizes: frozenset[str]  # names that stand for the length of a whole image
+    keys: dict[str, bool]  # static keys
+    returns: dict[str, CType]  # what functions of the model return
     replacements: dict[str, list[Replacement]]
     bases: tuple[tuple[str, str], ...]
     tree_files: tuple[str, ...]
@@ -155,8 +187,8 @@ def pattern(text: str) -> Pattern:
 def _argument(text: str) -> Argument:
     if text.startswith("'"):
         return Argument("literal", text.strip("'"))
-    if text == "&p":
-        return Argument("place", "p")
+    if re.fullmatch("&[a-z]", text):
+        return Argument("place", text[1:])
     if _PLACEHOLDER.fullmatch(text):
         return Argument("any", text)
     if re.fullmatch(r"\w+\(.*\)", text):
@@ -183,22 +215,27 @@ def vocabulary() -> Vocabulary:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise PasidlabError(f"cannot read the vocabulary {path}: {error}") from None
+    types: dict[str, str] = data["types"]
     calls: dict[str, list[tuple[Pattern, Meaning]]] = {}
     for left, right in data["calls"].items():
         parsed = pattern(left)
-        calls.setdefault(parsed.name, []).append((parsed, meaning(right)))
+        calls.setdefault(parsed.name, []).append((parsed, meaning(right, types)))
+    for entries in calls.values():
+        entries.sort(key=lambda entry: -sum(a.kind in ("literal", "call") for a in entry[0].args))
     replacements: dict[str, list[Replacement]] = {}
     for left, right in data["functions"].items():
         entry = _replacement(left, right)
         replacements.setdefault(entry.name, []).append(entry)
     return Vocabulary(
         data["config"], data["features"], macros_of(data["macros"]["text"], str(path), data["config"]),
-        {name: meaning(right) for name, right in data["values"].items()}, data["structs"],
-        {name: meaning(right) for name, right in data["members"].items()}, data["stores"], data["bits"],
-        {name: meaning(right) for name, right in data["percpu"].items()}, data["percpu_negated"],
+        types, {name: meaning(right, types) for name, right in data["values"].items()}, data["structs"],
+        {name: meaning(right, types) for name, right in data["members"].items()}, data["stores"], data["bits"],
+        {name: meaning(right, types) for name, right in data["percpu"].items()}, data["percpu_negated"],
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls,
         {name: (take, give) for name, (take, give) in data["guards"].items()}, data["ignored"],
-        tuple(data["assembler"]["words"]), data["variables"], replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
+        tuple(data["assembler"]["words"]), frozenset(data["cpus"]["names"]),
+        frozenset(data["sizes"]["names"]), data["keys"], {name: written_type(text, types) for name, text in data["results"].items()},
+        replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
         tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
         tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
     )  # fmt: skip

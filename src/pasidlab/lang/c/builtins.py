@@ -1,0 +1,342 @@
+"""What kernel C has in place of operators: min() and swap(), atomic operations, BUG(). Each evaluates its arguments once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from functools import partial
+
+from tree_sitter import Node
+
+from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls
+from pasidlab.lang.c.ctype import INT, LONG, ULONG, Array, Integer
+from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.parse import plain
+from pasidlab.lang.c.values import NO_VALUE, Place, Value, number_of
+from pasidlab.lang.ir import CPU
+from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.types import Ref
+
+Operation = Callable[[Calls, list[Node], Node], Value]
+
+
+def takes(x: Calls, arguments: list[Node], count: int, node: Node, name: str) -> list[Node]:
+    """The arguments, if there are as many as wanted."""
+    if len(arguments) != count:
+        raise PasidlabError(f"{name} takes {counted(count, 'argument')}, {len(arguments)} given", position=x.at(node))
+    return arguments
+
+
+def _lesser(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """min() and max() of include/linux/minmax.h, v6.12: both sides evaluated, then compared in their common type."""
+    takes(x, arguments, 2, node, name)
+    a, b = (x.arithmetic.settled(x.value(one), x.at(one)) for one in arguments)
+    return _selected(name, x, a, b, node)
+
+
+def _lesser_of_type(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """min_t(type, a, b)."""
+    takes(x, arguments, 3, node, name)
+    type_ = x.type_argument(arguments[0])
+    a, b = (x.arithmetic.settled(x.arithmetic.convert(x.value(one), type_, x.at(one)), x.at(one)) for one in arguments[1:])
+    return _selected(name, x, a, b, node).typed(type_)
+
+
+def _clamp(x: Calls, arguments: list[Node], node: Node) -> Value:
+    takes(x, arguments, 3, node, "clamp")
+    value, low, high = (x.arithmetic.settled(x.value(one), x.at(one)) for one in arguments)
+    return _selected("min", x, _selected("max", x, value, low, node), high, node)
+
+
+def _selected(name: str, x: Calls, a: Value, b: Value, node: Node) -> Value:
+    at = x.at(node)
+    a, b, type_ = x.arithmetic.operands(a, b, at)
+    less = x.arithmetic.compare("<" if name.startswith("min") else ">", a, b, at)
+    if isinstance(less.operand, int):
+        return a if less.operand else b
+    return x.either(less, a, b, at).typed(type_)
+
+
+def _swap(x: Calls, arguments: list[Node], node: Node) -> Value:
+    first, second = (x.place(one) for one in takes(x, arguments, 2, node, "swap"))
+    a, b = (x.arithmetic.settled(x.load(place, node), x.at(node)) for place in (first, second))
+    x.store(first, b, node)
+    x.store(second, a, node)
+    return NO_VALUE
+
+
+def _array_size(x: Calls, arguments: list[Node], node: Node) -> Value:
+    (one,) = takes(x, arguments, 1, node, "ARRAY_SIZE")
+    type_ = x.place(one).type
+    if not isinstance(type_, Array) or type_.count is None:
+        raise PasidlabError(f"ARRAY_SIZE() of '{text_of(one)[:40]}', which is no array", position=x.at(node))
+    return number_of(type_.count, ULONG)
+
+
+def _expect(x: Calls, arguments: list[Node], node: Node) -> Value:
+    takes(x, arguments, 2, node, "__builtin_expect")
+    return x.arithmetic.convert(x.value(arguments[0]), LONG, x.at(node))
+
+
+# ---- the end of the kernel
+
+
+def _bug(x: Calls, arguments: list[Node], node: Node) -> Value:
+    x.builder.emit("reach", SOUND, at=x.at(node))
+    x.builder.emit("crash", at=x.at(node), text="BUG() is reached")
+    return NO_VALUE
+
+
+def _bug_on(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    (one,) = takes(x, arguments, 1, node, name)
+    at = x.at(node)
+    fires = x.arithmetic.truth(x.tested(one), at)
+    if fires.unknown:
+        return NO_VALUE
+    x.builder.emit("reach", SOUND, at=at)
+    bad, fine = x.builder.label("bug"), x.builder.label("fine")
+    x.builder.branch(fires.operand, bad, fine, at)
+    x.builder.place(bad, at)
+    x.builder.emit("crash", at=at, text=f"{name}() fires")
+    x.builder.place(fine, at)
+    return NO_VALUE
+
+
+# ---- CPUs
+
+
+def _this_cpu(promise: bool, name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """smp_processor_id(): the number of a CPU, which is meaningless where the task may be moved to another."""
+    takes(x, arguments, 0, node, name)
+    if promise:
+        x.template.run(NOT_PREEMPTIBLE.format(PREEMPTIBLE.format(f"{name}()")), {}, x.at(node))
+    return Value(CPU, Ref("Cpu", x.cpus), INT)
+
+
+def _get_cpu(x: Calls, arguments: list[Node], node: Node) -> Value:
+    takes(x, arguments, 0, node, "get_cpu")
+    x.template.run("preempt_disable()", {}, x.at(node))
+    return Value(CPU, Ref("Cpu", x.cpus), INT)
+
+
+# ---- atomic operations: nothing comes between
+
+
+class _Atomic:
+    def __init__(self, x: Calls, node: Node) -> None:
+        self.x, self.node = x, node
+
+    def __enter__(self) -> None:
+        self.x.builder.emit("atomic", "begin", at=self.x.at(self.node))
+
+    def __exit__(self, *_: object) -> None:
+        self.x.builder.emit("atomic", "end", at=self.x.at(self.node))
+
+
+def _old_and_new(x: Calls, place: Place, operator: str, by: Value, node: Node) -> tuple[Value, Value]:
+    at = x.at(node)
+    old = x.arithmetic.settled(x.load(place, node), at)
+    return old, x.store(place, x.arithmetic.binary(operator, old, by, at), node)
+
+
+def _read(x: Calls, arguments: list[Node], node: Node) -> Value:
+    (one,) = takes(x, arguments, 1, node, "this read")
+    return x.load(x.pointed(one), node)
+
+
+def _set(x: Calls, arguments: list[Node], node: Node) -> Value:
+    pointer, value = takes(x, arguments, 2, node, "this store")
+    x.store(x.pointed(pointer), x.value(value), node)
+    return NO_VALUE
+
+
+def _change(operator: str, gives: str, step: int | None, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """atomic_inc() and its relatives; those that take a number take it first. ``gives``: nothing, old, new, or whether new is 0 or < 0."""
+    takes(x, arguments, 1 if step else 2, node, "this atomic operation")
+    by = number_of(step) if step else x.arithmetic.settled(x.value(arguments[0]), x.at(node))
+    place = x.pointed(arguments[-1])
+    with _Atomic(x, node):
+        old, new = _old_and_new(x, place, operator, by, node)
+    match gives:
+        case "old":
+            return old
+        case "new":
+            return new
+        case "zero":
+            return x.arithmetic.compare("==", new, number_of(0), x.at(node))
+    return NO_VALUE
+
+
+def _refcount(operator: str, gives: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """lib/refcount.c: 0 stays 0; an increment of it, and a decrement below, warn (refcount_warn_saturate())."""
+    (one,) = takes(x, arguments, 1, node, "this refcount")
+    place, at = x.pointed(one), x.at(node)
+    with _Atomic(x, node):
+        old = x.arithmetic.settled(x.load(place, node), at)
+        there = x.arithmetic.truth(old, at)
+        if gives != "not zero":
+            x.builder.emit("reach", SOUND, at=at)
+            what = "addition on 0; use-after-free" if operator == "+" else "underflow; use-after-free"
+            x.builder.emit("check", SOUND, there.operand, at=at, text=f"refcount_t: {what}")
+        new = x.store(place, x.arithmetic.binary(operator, old, there, at), node)
+        if gives == "left":
+            x.builder.emit("check", SOUND, x.arithmetic.truth(new, at).operand, at=at, text="refcount_t: decrement hit 0; leaking memory")
+    if gives == "not zero":
+        return there
+    return x.arithmetic.compare("==", old, number_of(1), at) if gives == "zero" else NO_VALUE
+
+
+def _xchg(x: Calls, arguments: list[Node], node: Node) -> Value:
+    pointer, value = takes(x, arguments, 2, node, "xchg")
+    new = x.arithmetic.settled(x.value(value), x.at(node))
+    place = x.pointed(pointer)
+    with _Atomic(x, node):
+        old = x.arithmetic.settled(x.load(place, node), x.at(node))
+        x.store(place, new, node)
+    return old
+
+
+def _cmpxchg(x: Calls, arguments: list[Node], node: Node) -> Value:
+    pointer, expected, value = takes(x, arguments, 3, node, "cmpxchg")
+    return _exchanged(x, x.pointed(pointer), x.value(expected), x.value(value), node)[0]
+
+
+def _exchanged(x: Calls, place: Place, expected: Value, new: Value, node: Node) -> tuple[Value, Value]:
+    at = x.at(node)
+    expected = x.arithmetic.settled(x.arithmetic.convert(expected, place.type, at), at)
+    new = x.arithmetic.settled(new, at)
+    yes, done = x.builder.label("same"), x.builder.label("fi")
+    with _Atomic(x, node):
+        old = x.arithmetic.settled(x.load(place, node), at)
+        same = x.arithmetic.compare("==", old, expected, at)
+        x.builder.branch(same.operand, yes, done, at)
+        x.builder.place(yes, at)
+        x.store(place, new, node)
+        x.builder.place(done, at)
+    return old, same
+
+
+def _try_cmpxchg(x: Calls, arguments: list[Node], node: Node) -> Value:
+    pointer, expected, value = takes(x, arguments, 3, node, "try_cmpxchg")
+    kept = x.pointed(expected)
+    old, same = _exchanged(x, x.pointed(pointer), x.load(kept, node), x.value(value), node)
+    at = x.at(node)
+    same = x.arithmetic.settled(same, at)
+    no, done = x.builder.label("differs"), x.builder.label("fi")
+    x.builder.branch(same.operand, done, no, at)
+    x.builder.place(no, at)
+    x.store(kept, old, node)
+    x.builder.place(done, at)
+    return same.typed(INT)
+
+
+def _bit(change: str, gives: bool, atomic: bool, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """set_bit(nr, addr) and its relatives, of one unsigned long."""
+    number, pointer = takes(x, arguments, 2, node, "a bit operation")
+    at = x.at(node)
+    mask = x.arithmetic.binary("<<", number_of(1, ULONG), x.value(number), at)
+    mask = x.arithmetic.settled(mask, at)
+    place = x.pointed(pointer)
+    if not isinstance(place.type, Integer) or place.type.bits != ULONG.bits:
+        raise PasidlabError(f"a bit operation on {place.type}", position=at, hint="it takes the address of an unsigned long")
+    if atomic:
+        x.builder.emit("atomic", "begin", at=at)
+    old = x.arithmetic.settled(x.load(place, node), at)
+    match change:
+        case "set":
+            x.store(place, x.arithmetic.binary("|", old, mask, at), node)
+        case "clear":
+            x.store(place, x.arithmetic.binary("&", old, x.arithmetic.negated("~", mask, at), at), node)
+        case "change":
+            x.store(place, x.arithmetic.binary("^", old, mask, at), node)
+    if atomic:
+        x.builder.emit("atomic", "end", at=at)
+    return x.arithmetic.truth(x.arithmetic.binary("&", old, mask, at), at) if gives else NO_VALUE
+
+
+# ---- images
+
+
+def _whole(x: Calls, length: Node) -> None:
+    """A length must be that of an image: the model has no bytes of which a part could be copied."""
+    text = plain(length)
+    named = text in x.vocabulary.sizes or text.rpartition(">")[2].rpartition(".")[2] in x.vocabulary.sizes
+    if not named and not text.startswith("sizeof("):
+        raise PasidlabError(
+            f"'{text[:40]}' as the length of an image", position=x.at(length), hint=f"sizeof(*dst), {', '.join(sorted(x.vocabulary.sizes))}"
+        )
+
+
+def _image(x: Calls, node: Node) -> ast.expr:
+    value = x.value(node)
+    if value.unknown or not isinstance(value.domain, Ref) or value.domain.struct != "Task" or value.view in ("", "task_struct"):
+        raise PasidlabError(f"'{plain(node)[:40]}' is no xstate image that the model has", position=x.at(node))
+    return x.argument(value, value.domain, x.at(node))
+
+
+def _memcpy(x: Calls, arguments: list[Node], node: Node) -> Value:
+    """An image is copied in the order of its addresses, legacy region, header, extended region: who looks meanwhile sees a part."""
+    to, source, length = takes(x, arguments, 3, node, "memcpy")
+    _whole(x, length)
+    at, dst = x.at(node), _image(x, to)
+    if plain(source).startswith("&init_fpstate"):
+        x.template.run("reset_header(x)", {"x": dst}, at)
+        return NO_VALUE
+    names = {"x": dst, "y": _image(x, source), "a": ast.Name(x.template.fresh("bit")), "b": ast.Name(x.template.fresh("bit"))}
+    x.template.run("x.image_user = y.image_user", names, at)
+    x.template.run("a = y.bv_user; b = y.bv_pasid", names, at, atomic=True)
+    x.template.run("x.bv_user = a; x.bv_pasid = b", names, at, atomic=True)
+    x.template.run("x.image_pasid = y.image_pasid", names, at)
+    return NO_VALUE
+
+
+def _memset(x: Calls, arguments: list[Node], node: Node) -> Value:
+    to, byte, length = takes(x, arguments, 3, node, "memset")
+    _whole(x, length)
+    if x.value(byte).operand != 0:
+        raise PasidlabError("memset() of an image with something else than 0", position=x.at(byte))
+    x.template.run("reset_header(x)", {"x": _image(x, to)}, x.at(node))
+    return NO_VALUE
+
+
+def _atomics() -> dict[str, Operation]:
+    found: dict[str, Operation] = {}
+    for kind in ("atomic", "atomic_long", "atomic64"):
+        for order in ("", "_relaxed", "_acquire", "_release"):
+            for name, operator in (("add", "+"), ("sub", "-")):
+                found[f"{kind}_{name}_return{order}"] = partial(_change, operator, "new", None)
+                found[f"{kind}_fetch_{name}{order}"] = partial(_change, operator, "old", None)
+            for name, operator in (("inc", "+"), ("dec", "-")):
+                found[f"{kind}_{name}_return{order}"] = partial(_change, operator, "new", 1)
+                found[f"{kind}_fetch_{name}{order}"] = partial(_change, operator, "old", 1)
+            for name, operation in (("xchg", _xchg), ("cmpxchg", _cmpxchg), ("try_cmpxchg", _try_cmpxchg)):
+                found[f"{kind}_{name}{order}"] = found[f"{name}{order}"] = operation
+        for name, operator in (("add", "+"), ("sub", "-"), ("and", "&"), ("or", "|"), ("xor", "^")):
+            found[f"{kind}_{name}"] = partial(_change, operator, "", None)
+        for name, operator in (("inc", "+"), ("dec", "-")):
+            found[f"{kind}_{name}"] = partial(_change, operator, "", 1)
+            found[f"{kind}_{name}_and_test"] = partial(_change, operator, "zero", 1)
+        found |= {f"{kind}_read": _read, f"{kind}_read_acquire": _read, f"{kind}_set": _set, f"{kind}_set_release": _set}
+    for name in ("set", "clear", "change"):
+        found[f"{name}_bit"] = partial(_bit, name, False, True)
+        found[f"__{name}_bit"] = partial(_bit, name, False, False)
+        found[f"test_and_{name}_bit"] = partial(_bit, name, True, True)
+        found[f"__test_and_{name}_bit"] = partial(_bit, name, True, False)
+    return found
+
+
+OPERATIONS: dict[str, Operation] = {
+    **_atomics(),
+    "test_bit": partial(_bit, "", True, False),
+    **{name: partial(_lesser, name) for name in ("min", "max")},
+    **{name: partial(_lesser_of_type, name) for name in ("min_t", "max_t")},
+    "clamp": _clamp, "swap": _swap, "ARRAY_SIZE": _array_size, "__builtin_expect": _expect,
+    "BUG": _bug, **{name: partial(_bug_on, name) for name in ("BUG_ON", "VM_BUG_ON")},
+    "smp_processor_id": partial(_this_cpu, True, "smp_processor_id"),
+    "raw_smp_processor_id": partial(_this_cpu, False, "raw_smp_processor_id"), "get_cpu": _get_cpu,
+    "refcount_inc": partial(_refcount, "+", ""), "refcount_dec": partial(_refcount, "-", "left"),
+    "refcount_inc_not_zero": partial(_refcount, "+", "not zero"), "refcount_dec_and_test": partial(_refcount, "-", "zero"),
+    "memcpy": _memcpy, "memset": _memset, "refcount_read": _read, "refcount_set": _set,
+}  # fmt: skip
+"""By their names in C. A function that the file defines under one of them takes its place."""

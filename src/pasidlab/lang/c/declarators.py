@@ -1,0 +1,137 @@
+"""Type specifiers and declarators -> ``CType``. What needs a value or an expression's type is asked of an ``Evaluator``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tree_sitter import Node
+
+from pasidlab.lang.c.ctype import INT, UINT, VOID, Array, CType, FunctionType, Integer, Pointer, Struct, Unknown, bit_field, by_words
+from pasidlab.lang.c.rewrite import TYPEOF
+
+
+def text_of(node: Node | None) -> str:
+    """The source text of a node."""
+    return (node.text or b"").decode() if node is not None else ""
+
+
+class Evaluator(Protocol):
+    """Answers what a type depends on: the compiler of the function it stands in."""
+
+    def size_of_array(self, node: Node) -> int:
+        """The value of a constant expression."""
+
+    def type_of(self, node: Node) -> CType:
+        """The type a ``typeof(...)`` at this place stands for."""
+
+    def define_enum(self, node: Node) -> Integer:
+        """Take the enumerators of a definition inside a function; the enum's type."""
+
+    def define_struct(self, name: str, node: Node) -> None:
+        """Take the definition of a struct inside a function."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a declarator introduces. ``function`` is the function declarator if it is one."""
+
+    name: str
+    type: CType
+    function: Node | None = None
+
+
+def specifier(node: Node | None, evaluator: Evaluator | None = None) -> CType:
+    """The type before the declarator."""
+    if node is None:
+        return INT
+    text = text_of(node)
+    match node.type:
+        case "struct_specifier" | "union_specifier":
+            return _struct(node, evaluator)
+        case "enum_specifier":
+            if evaluator is not None and node.child_by_field_name("body") is not None:
+                return evaluator.define_enum(node)
+            return UINT  # gcc: an enum without negative values; those with one say so where they are defined
+        case "primitive_type" if text == TYPEOF:
+            return evaluator.type_of(node) if evaluator is not None else Unknown("typeof")
+    return by_words(text) or Unknown(" ".join(text.split()))
+
+
+def _struct(node: Node, evaluator: Evaluator | None) -> CType:
+    name = text_of(node.child_by_field_name("name")) or f"<struct at {node.start_byte}>"
+    body = node.child_by_field_name("body")
+    if body is not None and evaluator is not None:
+        evaluator.define_struct(name, node)
+    return Struct(name)
+
+
+def declared(type_: CType, node: Node | None, evaluator: Evaluator | None = None) -> Declared:
+    """What a declarator makes of the type before it."""
+    function: Node | None = None
+    name = ""
+    while node is not None:
+        if node.type in ("identifier", "field_identifier", "type_identifier"):
+            name = text_of(node)
+            break
+        if node.type in ("pointer_declarator", "abstract_pointer_declarator"):
+            type_ = Pointer(type_)
+        elif node.type in ("array_declarator", "abstract_array_declarator"):
+            size = node.child_by_field_name("size")
+            count = evaluator.size_of_array(size) if size is not None and evaluator is not None else None
+            type_ = Array(type_, count)
+        elif node.type in ("function_declarator", "abstract_function_declarator"):
+            function = function or node
+            type_ = FunctionType(type_)
+        node = _inner(node)
+    if function is not None and isinstance(type_, FunctionType):
+        return Declared(name, type_.result, function)
+    return Declared(name, type_)
+
+
+def _inner(node: Node) -> Node | None:
+    inner = node.child_by_field_name("declarator")
+    if inner is None and node.type in ("parenthesized_declarator", "attributed_declarator", "abstract_parenthesized_declarator"):
+        inner = next((c for c in node.named_children if c.type.endswith("declarator") or c.type == "identifier"), None)
+    return inner
+
+
+def parameter_type(type_: CType) -> CType:
+    """Arrays and functions are passed as pointers."""
+    if isinstance(type_, Array):
+        return Pointer(type_.of)
+    return Pointer(type_) if isinstance(type_, FunctionType) else type_
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a struct; anonymous structs have no name."""
+
+    name: str
+    type: CType
+
+
+def members(node: Node, evaluator: Evaluator) -> list[Member]:
+    """The members of a struct definition, in order."""
+    found: list[Member] = []
+    body = node.child_by_field_name("body")
+    for item in body.named_children if body is not None else ():
+        if item.type != "field_declaration":
+            continue
+        base = specifier(item.child_by_field_name("type"), evaluator)
+        widths = [c for c in item.named_children if c.type == "bitfield_clause"]
+        for number, declarator in enumerate(item.children_by_field_name("declarator")):
+            one = declared(base, declarator, evaluator)
+            type_ = one.type
+            if number < len(widths) and isinstance(type_, Integer):
+                type_ = bit_field(type_, evaluator.size_of_array(widths[number].named_children[0]))
+            found.append(Member(one.name, type_))
+        if not item.children_by_field_name("declarator"):
+            found.append(Member("", base))
+    return found
+
+
+def is_void(types: Iterable[CType]) -> bool:
+    """A parameter list of ``void`` alone."""
+    return list(types) == [VOID]

@@ -1,0 +1,87 @@
+"""What cannot be compiled as C means it is refused at its place, with what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+from c_machine import refusal
+
+REFUSED = {
+    "int x; return x;": "fix.c:4:8: 'x' may be used before it has a value\n  hint: give it one where it is declared",
+    "int x; if (current->mm) x = 1; return x;": "'x' may be used before it has a value",
+    "u8 v[2]; v[0] = 1; return v[1];": "'v[1]' may be used before it has a value",
+    "int i; for (i = 0; i < 2; i++) { int k; if (!i) k = 1; else return k; } return 0;": "'k' may be used before it has a value",
+    "goto in; { int x = 1; in: return x; }": "'x' may be used before it has a value",
+    "if (current->mm) return 1;": "f() may end here without a value\n  hint: return one, or BUG()",
+    "strange_t x = 1; return x;": "fix.c:4:11: 'strange_t' is no type that is known here\n  hint: typedef unsigned int strange_t;",
+    "return (strange_t)(1);": "'strange_t' is no type that is known here",
+    "float f = 1; return 0;": "'float' is no type that is known here",
+    "return 1.5;": "'1.5' is no integer\n  hint: floating point has no place in a kernel",
+    "return 99999999999999999999;": "is no integer",
+    "return 08;": "'08' is no integer",
+    "return 1 / 0;": "fix.c:4:8: division by zero",
+    "return 1 << 32;": "a shift by 32 of int, which has 32 bits\n  hint: 0 to 31; a wider type is 1ULL",
+    "return 1ULL << 64;": "a shift by 64 of unsigned long long",
+    "return 1 >> -1;": "a shift by -1 of int",
+    "union { int a; u8 b; } u; u.a = 1; return u.b;": "unions are outside the C that can be checked",
+    "struct xstate_header h = current->thread.fpu.fpstate->regs.xsave.header; return 0;": "a struct is copied\n  hint: use a pointer",
+    "struct pair p; struct other o = { 1 }; p = o; return 0;": "copies something that is no struct pair of this function",
+    "u8 v[2] = { 1, 2 }; return v[2];": "'v[2]': element 2 of 2",
+    "u8 v[2] = { 1, 2, 3 }; return 0;": "more values than unsigned char [] has parts",
+    "u8 v[1000]; return 0;": "'v': an array of 1000 elements\n  hint: 1 to 256 can be checked",
+    "int n = 2; u8 v[n]; return 0;": "'n' must be a constant that is not negative",
+    "int a = 1, b = 2, *p = &a; p = &b; return *p;": "set more than once",
+    "int *p = (int *)4; return 0;": "a number as a pointer\n  hint: only 0 is one in the model: NULL",
+    "return (long)current;": "a pointer as a number (long)",
+    "return *(u8 *)current;": "a Task looked at as unsigned char *",
+    "int n = 1; return *(u8 *)&n;": "a variable looked at as another type",
+    "struct mm_struct *m = current; return 0;": "a pointer to a Task as a pointer to a Mm",
+    "return current < current;": "pointers can only be compared for equality",
+    "return current == 5;": "compares a pointer with a number that is not 0",
+    "return sizeof(struct task_struct);": "the size of struct task_struct is not known here",
+    "return offsetof(struct pair, b);": "is outside the C that can be checked",
+    "void (*g)(void) = 0; g(); return 0;": "calls through pointers are outside the C that can be checked",
+    "return ({ struct pair p = { 1, 2 }; p; }).a;": "unknown member 'a'",
+    "int x = pass(); return x;": "'x' is given what has no value",
+    "switch (1) { case 1: { default: return 2; } } return 0;": "is outside the C that can be checked",
+    "int n = 1; switch (1) { case n: return 2; } return 0;": "'case n' must be a constant",
+    "asm volatile(\"wrmsr\"); return 0;": "unknown instruction in inline assembler 'wrmsr'",
+    "return READ_ONCE(nothing->x);": "unknown name 'nothing'",
+    "current->comm[0] = 1; return 0;": "unknown member 'task_struct.comm'",
+    "memcpy(&current->thread.fpu.fpstate->regs, current, 8); return 0;": "'8' as the length of an image\n  hint: sizeof(*dst)",
+    "force_sig(7); return 0;": "unknown function 'force_sig'",
+    "if (static_branch_unlikely(&mine)) return 1; return 0;": "unknown static key 'mine'",
+    "wrmsr(MSR_IA32_PASID, 1, 2); return 0;": "unknown function 'wrmsr'",
+    "u32 x = 1; return test_bit(3, &x);": "a bit operation on unsigned int\n  hint: it takes the address of an unsigned long",
+    "min(1); return 0;": "min takes 2 arguments, 1 given",
+    "label: goto *label; return 0;": "not valid C",
+    "static int n; return n;": "static locals are outside the C that can be checked",
+    "return __builtin_magic(1);": "unknown function '__builtin_magic'",
+    "return twice(twice);": "unknown name 'twice'",
+    "return twice(1, 2);": "fix.c:4:8: twice takes 1 argument, 2 given",
+    "struct pair p = { 1, 2 }; return whole(p);": "a struct is passed by value\n  hint: pass a pointer to it",
+    "int n = 1; return 1 ? &n : 0;": "a pointer to a variable, depending on a condition",
+    "for (;;) { guard(preempt)(); goto out; } out: return 1;": "goto in the scope of a guard",
+    "mm_of(5); return 0;": "a number as a pointer (struct mm_struct *)",
+    "const int c = 1; c = again(); return again();": "recursion",
+    "table[0] = 1; return 0;": "is constant",
+    "u8 b:3 = 1; return b;": "not valid C",
+}  # fmt: skip
+BEFORE = (
+    "struct pair { int a; u8 b; }; struct other { int a; u8 b; }; static int again(void) { return again(); } "
+    "static const u8 table[] = { 1 }; static int twice(int x) { return x * 2; } static void pass(void) { } "
+    "static int whole(struct pair p) { return 1; } static void mm_of(struct mm_struct *mm) { }"
+)
+
+
+@pytest.mark.parametrize("body", REFUSED)
+def test_refused(body: str) -> None:
+    said = refusal(body, BEFORE)
+    assert REFUSED[body] in said
+    assert said.startswith("fix.c:") and "Traceback" not in said
+
+
+def test_what_is_accepted_beside_them() -> None:
+    assert refusal("int x; x = 1; return x;", BEFORE) == "accepted"
+    assert refusal("int x; if (current->mm) x = 1; else x = 2; return x;", BEFORE) == "accepted"
+    assert refusal("while (1) { if (current->mm) return 1; } ", BEFORE) == "accepted"
+    assert refusal("struct pair p = { 1, 2 }; return twice(p.b);", BEFORE) == "accepted"
