@@ -9,6 +9,9 @@ from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 
+ODD = "backslashreplace"
+"""How bytes of file names that are no text are written."""
+
 
 def must_be_writable(path: str) -> None:
     """Raises PasidlabError if the file cannot be written: the folder is tried with a file that is gone at once."""
@@ -35,7 +38,7 @@ def write(path: str, text: str) -> None:
     target = _target(path)
     try:
         if not _is_replaced(target):
-            target.write_text(text, encoding="utf-8")
+            target.write_text(text, encoding="utf-8", errors=ODD)
             return
         _replace(target, text)
     except OSError as error:
@@ -45,7 +48,7 @@ def write(path: str, text: str) -> None:
 def _replace(target: Path, text: str) -> None:
     handle, beside = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target))
     try:
-        with open(handle, "w", encoding="utf-8") as file:
+        with open(handle, "w", encoding="utf-8", errors=ODD) as file:
             file.write(text)
             file.flush()
             os.fsync(handle)

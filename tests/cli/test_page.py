@@ -94,6 +94,13 @@ def test_buttons_keys_and_the_slider_go_by_steps(opened) -> None:
     assert where(page) == "Step 11 of 11"
 
 
+def test_left_and_right_reach_the_trace_in_view(opened) -> None:
+    page = opened("many.html")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    assert [where(page, n) for n in range(2)] == ["Step 11 of 11", "Step 1 of 17"]
+
+
 def test_a_link_leads_to_a_step(opened) -> None:
     page = opened("one.html#step=6")
     assert where(page) == "Step 6 of 11"

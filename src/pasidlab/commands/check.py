@@ -111,7 +111,8 @@ class Asked:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema`).")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE",
               help="Also write the results: a page to step through (.html), JSON for replay (.json), SARIF for code review (.sarif), "
-                   "JUnit for CI (.xml); may be repeated.")  # fmt: skip
+                   "JUnit for CI (.xml), Markdown (.md), text of 72 columns for a reply on the list (.mail), a Mermaid sequence diagram "
+                   "of the first counterexample (.mmd); may be repeated.")  # fmt: skip
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")

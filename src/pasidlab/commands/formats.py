@@ -38,7 +38,27 @@ def _junit(account: Account) -> str:
     return results_junit(account)
 
 
-FORMATS: dict[str, Callable[[Account], str]] = {".html": _html, ".json": _json, ".sarif": _sarif, ".xml": _junit}
+def _mail(account: Account) -> str:
+    from pasidlab.report.prose import results_mail
+
+    return results_mail(account)
+
+
+def _markdown(account: Account) -> str:
+    from pasidlab.report.prose import results_markdown
+
+    return results_markdown(account)
+
+
+def _mermaid(account: Account) -> str:
+    from pasidlab.report.prose import results_mermaid
+
+    return results_mermaid(account)
+
+
+FORMATS: dict[str, Callable[[Account], str]] = {
+    ".html": _html, ".json": _json, ".mail": _mail, ".md": _markdown, ".mmd": _mermaid, ".sarif": _sarif, ".xml": _junit,
+}  # fmt: skip
 """Suffix of a file to write -> its text."""
 
 

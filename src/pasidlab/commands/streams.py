@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pasidlab.errors import PasidlabError
+from pasidlab.output import ODD
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -57,14 +58,14 @@ class _StandardOutput(io.FileIO):
 
 
 def name_output() -> None:
-    """From here on an error of standard output has its name; unless something else stands in its place, as in tests."""
+    """From here on errors of standard output have its name, and no character is one; unless something else stands there, as in tests."""
     old = sys.stdout
     if old is None or old is not sys.__stdout__ or not isinstance(old, io.TextIOWrapper):
         return
     old.flush()
     buffer = io.BufferedWriter(_StandardOutput(old.fileno(), "w", closefd=False))
     at_once = old.line_buffering or old.write_through
-    sys.stdout = io.TextIOWrapper(buffer, encoding=old.encoding, errors=old.errors, line_buffering=at_once)
+    sys.stdout = io.TextIOWrapper(buffer, encoding=old.encoding, errors=ODD, line_buffering=at_once)
 
 
 def io_failure(error: OSError) -> str:

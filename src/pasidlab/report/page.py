@@ -77,6 +77,8 @@ def _breakable(text: str) -> Markup:
 def _trace(found: Counterexample, result: CheckResult, name: str) -> dict[str, Any]:
     acting, told = columns(found, result.scope_of(found).cpus), Telling(found, verbose=False)
     rows = [_row(row, acting) for row in told.rows()]
+    for n, row in enumerate(rows):
+        row["turn"] = n == 0 or row["column"] != rows[n - 1]["column"]  # another CPU goes on
     return {
         "name": name, "found": found, "scope": result.scope_of(found), "cpus": acting, "rows": rows, "left_out": told.left_out,
     }  # fmt: skip

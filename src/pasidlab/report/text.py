@@ -67,7 +67,8 @@ def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAI
     blocks = [[f"{look.paint('strong', result.design)}: {mark}"], parts_text(result, look), properties_text(result, look)]
     if result.unexecuted:
         lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted]
-        blocks.append(["Lines of the design never executed:", *(line for text in lines for line in look.prose(text, "  ", "      "))])
+        title = look.prose("Lines of the design never executed:")
+        blocks.append([*title, *(line for text in lines for line in look.prose(text, "  ", "      "))])
     blocks += [[trace_text(c, result.scope_of(c).cpus, verbose=verbose, look=look)] for c in result.counterexamples]
     if result.error:
         where = f"{result.error.site.position}: {result.error}"
@@ -95,8 +96,9 @@ def properties_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
     lines = []
     for p in result.properties:
         manner = "good" if p.holds else "open" if p.holds is None else "bad"
-        if look.page >= 74:
-            lines.append(f"  {p.name:<13} {look.paint(manner, f'{verdict_of(p):<22}')} {put_to_the_test(p)}")
+        name, verdict = (13, 22) if look.page >= 74 else (12, 21)
+        if look.page >= 72:
+            lines.append(f"  {p.name:<{name}} {look.paint(manner, f'{verdict_of(p):<{verdict}}')} {put_to_the_test(p)}")
         else:
             lines += [look.paint(manner, line) for line in look.prose(f"{p.name}: {verdict_of(p)}", "  ", "    ")]
             lines += look.prose(put_to_the_test(p), "    ", "    ")

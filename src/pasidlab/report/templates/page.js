@@ -32,10 +32,11 @@ function showSource(panel, place) {
   const pre = element("pre");
   const first = Math.max(1, place[1] - AROUND);
   for (let n = first; n <= Math.min(lines.length, place[1] + AROUND); n++) {
-    const never = unexecuted.has(`${place[0]}:${n}`) ? " never" : "";
-    const line = element("span", `line${n === place[1] ? " here" : ""}${never}`);
+    const never = unexecuted.has(`${place[0]}:${n}`) ? "never" : "";
+    const line = element("span", `line${n === place[1] ? " here" : ""}`);
     if (never) line.title = "never executed";
-    line.append(element("span", "number", `${String(n).padStart(5)}  `), lines[n - 1] || " ");
+    const [indent, code] = [lines[n - 1].match(/^\s*/)[0], lines[n - 1].trim()];
+    line.append(element("span", "number", `${String(n).padStart(5)}  `), indent, element("span", never, code || " "));
     pre.append(line);
   }
   panel.append(element("h4", "", `Source: ${place[0].split("/").pop()}`), pre);
@@ -181,5 +182,12 @@ function followLink() {
   stepper.box.focus({ preventScroll: true });
 }
 
+// Left and right do nothing else on a page: they reach the trace in view even if nothing has the focus. From then on all keys do.
+addEventListener("keydown", (event) => {
+  if (event.target !== document.body || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+  const inView = steppers.find((s) => s.box.getBoundingClientRect().bottom > 100);
+  inView?.key(event);
+  inView?.box.focus({ preventScroll: true });
+});
 addEventListener("hashchange", followLink);
 followLink();

@@ -63,7 +63,10 @@ function sentence(trace, state) {
   return said.length ? said : [[false, "No registers pass for a task's."]];
 }
 
+const isTight = (place) => place.width < 150;
+
 function box(group, place, title, lines) {
+  if (isTight(place)) group.setAttribute("data-tight", "");
   group.append(drawn("rect", { class: "box", x: place.x, y: place.y, width: place.width, height: BOX.height, rx: 6 }));
   group.append(drawn("text", { class: "title", x: place.x + 8, y: place.y + 19 }, title));
   lines.forEach(([text, changed, small], n) => {
@@ -109,27 +112,27 @@ function picture(panel, trace, before, state) {
   const head = (name) => ({ x: tasks.get(name).x + tasks.get(name).width / 2, y: BOX.top + BOX.height + BOX.between - 1 });
   for (const cpu of trace.cpuNames) {
     const owner = field(state, cpu, "fpregs_owner");
-    if (tasks.has(owner)) arrow(svg, point, foot(cpu), head(owner), found.some((p) => p.wrong && p.cpu === cpu) ? "bad" : "", "owner", -22, 0.35);
+    if (tasks.has(owner)) arrow(svg, point, foot(cpu), head(owner), found.some((p) => p.wrong && p.cpu === cpu) ? "bad" : "", "owner", -34, 0.35);
   }
   for (const task of trace.taskNames) {
     const last = field(state, task, "last_cpu");
-    if (cpus.has(last)) arrow(svg, point, head(task), foot(last), `last${found.some((p) => p.wrong && p.task === task) ? " bad" : ""}`, "last_cpu", 22, 0.4);
+    if (cpus.has(last)) arrow(svg, point, head(task), foot(last), `last${found.some((p) => p.wrong && p.task === task) ? " bad" : ""}`, "last_cpu", 34, 0.55);
     const runs = trace.cpuNames.find((cpu) => field(state, cpu, "current") === task);
-    if (runs && mustLoad(state, task)) arrow(svg, point, head(task), foot(runs), "load", "to load", 0, 0.16);
+    if (runs && mustLoad(state, task)) arrow(svg, point, head(task), foot(runs), "load", "to load", 0, 0.25);
   }
   for (const [cpu, place] of cpus) {
     const group = drawn("g", { class: kind(cpu) });
     const [old, now] = [registersOf(before, cpu), registersOf(state, cpu)];
     const current = field(state, cpu, "current", "none");
-    box(group, place, `${cpu} registers`, [value("user", old[0], now[0]), value("PASID", old[1], now[1]), [current === "none" ? "idle" : `runs ${current}`, current !== field(before, cpu, "current", "none"), true]]);
+    box(group, place, isTight(place) ? cpu : `${cpu} registers`, [value("user", old[0], now[0]), value("PASID", old[1], now[1]), [current === "none" ? "idle" : `runs ${current}`, current !== field(before, cpu, "current", "none"), true]]);
     svg.append(group);
   }
   for (const [task, place] of tasks) {
     const group = drawn("g", { class: kind(task) });
     const [old, now] = [imageOf(before, task), imageOf(state, task)];
     const flag = mustLoad(state, task);
-    const name = place.width < 170 ? "NEED_FPU_LOAD" : "TIF_NEED_FPU_LOAD";
-    box(group, place, `${task} memory image`, [value("user", old[0], now[0]), value("PASID", old[1], now[1]), [flag ? name : "", flag !== mustLoad(before, task), true]]);
+    const name = isTight(place) ? "NEED_LOAD" : "TIF_NEED_FPU_LOAD";
+    box(group, place, isTight(place) ? `${task} image` : `${task} memory image`, [value("user", old[0], now[0]), value("PASID", old[1], now[1]), [flag ? name : "", flag !== mustLoad(before, task), true]]);
     svg.append(group);
   }
   const says = element("div", "says");

@@ -1,0 +1,127 @@
+"""A check as text for people elsewhere: a mail to the list, Markdown, and Mermaid sequence diagrams."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from pasidlab import __version__
+from pasidlab.check.findings import CheckResult
+from pasidlab.check.trace import Counterexample
+from pasidlab.errors import counted
+from pasidlab.report.account import Account
+from pasidlab.report.look import Look
+from pasidlab.report.telling import Row, Telling, numbers
+from pasidlab.report.text import MARKS, VerdictTable, parts_text, put_to_the_test, result_text, verdict_of, why_not_settled
+from pasidlab.report.trace import columns, trace_text
+
+MAIL = Look(terminal=72)
+"""What the list quotes without breaking lines (RFC 3676, section 4.2, asks for less than 80)."""
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+"""Characters that may mean something in Markdown (CommonMark, section 2.4)."""
+QUIET = {";": "#59;", "#": "#35;", "<": "#lt;", ">": "#gt;"}
+"""Characters that end or begin something in a Mermaid message -> their entities."""
+
+
+def results_mail(account: Account) -> str:
+    """Plain text of at most 72 columns, to be put into a reply."""
+    table = VerdictTable([result.design for result in account.results], MAIL)
+    heading = table.heading()
+    lines = [*([heading] if heading else []), *(table.row(result) for result in account.results)]
+    blocks = ["\n".join(lines), *(result_text(result, look=MAIL) for result in account.results)]
+    if account.missing:
+        blocks.append("\n".join(MAIL.prose(f"Not explored: {', '.join(account.missing)}. {account.ended}")))
+    blocks.append("\n".join(["-- ", *MAIL.prose(_made_by(account))]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def results_markdown(account: Account) -> str:
+    """Markdown with tables (GitHub's); traces are code."""
+    blocks = ["\n".join(_verdicts(account))]
+    if account.missing:
+        blocks.append(f"Not explored: {', '.join(_plain(name) for name in account.missing)}. {_plain(account.ended)}")
+    for result in account.results:
+        blocks += _section(result)
+    return "\n\n".join([*blocks, _plain(_made_by(account))]) + "\n"
+
+
+def results_mermaid(account: Account) -> str:
+    """A sequence diagram of the shortest counterexample of each design; Mermaid has one diagram a file, so the first is drawn."""
+    for result in account.results:
+        for found in result.counterexamples:
+            return "\n".join(_diagram(result, found)) + "\n"
+    told = "; ".join(f"{result.design} {result.verdict}" for result in account.results)
+    return f"sequenceDiagram\n    participant C0 as CPU 0\n    Note over C0: no counterexample: {_message(told)}\n"
+
+
+def _made_by(account: Account) -> str:
+    return f"{shlex.join(account.command)} (pasidlab {__version__})" if account.command else f"pasidlab {__version__}"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _verdicts(account: Account) -> Iterator[str]:
+    yield "| design | verdict | states | depth | s | broken (steps) |"
+    yield "| --- | --- | ---: | ---: | ---: | --- |"
+    for r in account.results:
+        broken = ", ".join(f"{_plain(c.property)} ({len(c.steps)})" for c in r.counterexamples) or "-"
+        yield f"| {_plain(r.design)} | {MARKS[r.verdict]} | {r.states:,} | {r.depth} | {r.seconds:.1f} | {broken} |"
+
+
+def _section(result: CheckResult) -> Iterator[str]:
+    yield f"## {_plain(result.design)}: {MARKS[result.verdict]}"
+    yield _code("\n".join(parts_text(result)))
+    rows = ["| property | verdict | witness |", "| --- | --- | --- |"]
+    for p in result.properties:
+        why = f": {why_not_settled(result, p.name)}" if p.holds is None else ""
+        rows.append(f"| {_plain(p.name)} | {verdict_of(p)} | {_plain(put_to_the_test(p) + why)} |")
+    yield "\n".join(rows)
+    if result.error:
+        yield _plain(f"The check ended there, no verdict: {result.error}.")
+    for found in result.counterexamples:
+        yield f"### {_plain(found.property)}: {counted(len(found.steps), 'step')}"
+        yield _code(trace_text(found, result.scope_of(found).cpus))
+
+
+def _code(text: str) -> str:
+    """A fenced block; its fence is longer than any in the text."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _message(text: str) -> str:
+    return "".join(QUIET.get(letter, letter) for letter in " ".join(text.split())) or "-"
+
+
+def _diagram(result: CheckResult, found: Counterexample) -> Iterator[str]:
+    """A participant for each CPU; what a step does is a message to itself, what it changes a note."""
+    acting = columns(found, result.scope_of(found).cpus)
+    yield "sequenceDiagram"
+    length = counted(len(found.steps), "step")
+    yield f"    title {_message(f'{result.design} breaks {found.property} in {length}')}"
+    for cpu in acting:
+        yield f"    participant C{cpu} as CPU {cpu}"
+    looping = False
+    for row in Telling(found, verbose=False).rows():
+        if row.who[2] == "" and row.cpu is None:
+            looping = True
+            yield "    loop for ever"
+        else:
+            yield ("        " if looping else "    ") + _line(row, acting)
+    if looping:
+        yield "    end"
+    over = f"C{acting[0]},C{acting[-1]}" if len(acting) > 1 else f"C{acting[0]}"
+    yield f"    Note over {over}: VIOLATED {_message(found.property)}: {_message(found.sentence)}"
+
+
+def _line(row: Row, acting: list[int]) -> str:
+    if row.cpu is None:
+        return f"Note over C{acting[0]}: {_message(row.text)}"
+    if row.text.startswith("-> "):
+        return f"Note right of C{row.cpu}: {_message(row.text.removeprefix('-> '))}"
+    number = f"{numbers(row.steps)} " if row.steps else ""
+    return f"C{row.cpu}->>C{row.cpu}: {_message(number + row.text)}"
