@@ -61,12 +61,14 @@ def _replace(target: Path, text: str) -> None:
 
 
 def _target(path: str) -> Path:
-    """The file itself: a symbolic link stays one."""
-    return Path(os.path.realpath(path))
+    """The file itself: a symbolic link stays one. What a descriptor leads to (``/dev/fd/3``) may have no name of its own."""
+    named = Path(os.path.abspath(path))
+    return named if named.is_relative_to("/dev") or named.is_relative_to("/proc") else Path(os.path.realpath(path))
 
 
 def _is_replaced(target: Path) -> bool:
-    return target.is_file() or not target.exists()
+    """True for a regular file, or none yet, that has a name of its own."""
+    return not target.is_symlink() and (target.is_file() or not target.exists())
 
 
 def _prefix(target: Path) -> str:

@@ -57,7 +57,10 @@ def widest(text: str) -> int:
     return max(len(COLOUR.sub("", line)) for line in text.splitlines())
 
 
-NARROW = ["--help", "check --help", "designs", "check early --events premept", "zoo no-such-bug", "check -q late-bare --tasks 1 --mms 1 --events preempt --jobs 1"]
+NARROW = [
+    "--help", "check --help", "designs", "check early --events premept", "zoo no-such-bug",
+    "check -q late-bare --tasks 1 --mms 1 --events preempt --jobs 1",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", NARROW)

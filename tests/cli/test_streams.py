@@ -121,6 +121,15 @@ def test_links_and_pipes_stay_what_they_are(tmp_path: Path) -> None:
     output.must_be_writable(str(tmp_path / "link"))
     output.write(str(tmp_path / "link"), "new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
+    ours, theirs = os.pipe()
+    output.must_be_writable(f"/dev/fd/{theirs}")
+    output.write(f"/dev/fd/{theirs}", "there")
+    assert os.read(ours, 100) == b"there"
+    with open(tmp_path / "opened", "w") as opened:
+        output.must_be_writable(f"/dev/fd/{opened.fileno()}")
+        output.write(f"/dev/fd/{opened.fileno()}", "kept")
+        assert os.fstat(opened.fileno()).st_ino == (tmp_path / "opened").stat().st_ino
+    assert (tmp_path / "opened").read_text() == "kept"
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     output.must_be_writable(str(tmp_path / "pipe"))

@@ -84,7 +84,9 @@ function value(name, old, now) {
 function arrow(svg, name, from, to, kind, label, shift, part) {
   const way = drawn("path", { class: `arrow ${kind}`, d: `M${from.x + shift},${from.y} L${to.x + shift},${to.y}`, "marker-end": `url(#${name})` });
   const at = { x: from.x + shift + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part + 4 };
-  svg.append(way, drawn("text", { class: "small halo", x: at.x, y: at.y, "text-anchor": shift < 0 ? "end" : shift > 0 ? "start" : "middle", dx: shift < 0 ? -5 : shift > 0 ? 5 : 0 }, label));
+  const [left, right] = [{ "text-anchor": "end", dx: -5 }, { "text-anchor": "start", dx: 5 }];
+  const side = shift === 0 ? { "text-anchor": "middle" } : shift > 0 || at.x < 8 * label.length ? right : left;
+  svg.append(way, drawn("text", { class: "small halo", x: at.x, y: at.y, ...side }, label));
 }
 
 function picture(panel, trace, before, state) {
