@@ -28,13 +28,13 @@ def build(folder: Path, text: str, *, events: str = "", limits: dict[str, int] |
     return build_model("model", [path], bounds, PROPERTIES, merged=merged)
 
 
-def broken(folder: Path, text: str, events: str) -> set[str]:
+def broken(folder: Path, text: str, events: str, *, tasks: int = 2) -> set[str]:
     """The properties that a model with contexts breaks; merged and unmerged, interpreted and compiled, it breaks the same."""
     verdicts = []
     for merged in (True, False):
         path = folder / "model.py"
         path.write_text(text, encoding="utf-8")
-        bounds = Bounds({"cpus": 2, "tasks": 2}, frozenset(events.split()))
+        bounds = Bounds({"cpus": 2, "tasks": tasks}, frozenset(events.split()))
         model = build_model("model", [path], bounds, PROPERTIES, merged=merged)
         assert_engines_agree(model, 40, stride=7)
         found = search(compile_model(model), budget=Budget(max_states=1_000_000))

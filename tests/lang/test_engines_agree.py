@@ -53,10 +53,10 @@ def keep(box: Box) -> None:
 @pytest.mark.parametrize(
     ("body", "n"),
     [
-        ("top.n = -7 // 2 + 5", 2),  # C division: towards zero
-        ("top.n = -7 % 3 + 3", 2),
-        ("top.n = (top.n - 8) // 2 + 5", 2),
-        ("top.n = (top.n - 8) % 3 + 3", 2),
+        ("top.n = -7 // 2 + 5", 1),  # Python's division: downwards
+        ("top.n = -7 % 3 + 3", 5),
+        ("top.n = (top.n - 8) // 2 + 5", 1),
+        ("top.n = (top.n - 8) % 3 + 3", 5),
         ("top.n = ((top.n << 63) // -1) == ((top.n << 62) * 2)", 1),  # the smallest number, wrapped
         ("top.n = ((top.n << 63) % -top.n)", 0),
         ("x = 1 << 62\ntop.n = x * 4", 0),

@@ -26,6 +26,7 @@ def helper(a: int, b: bool) -> int:
 def nothing(box: Box) -> None:
     box.n = 1
 '''
+FURTHER_UP = "assign it further up; it is a local of this function"
 BODY = "@rule()\ndef f(box: Box) -> None:\n"
 
 # statements of a rule: text, line and column in it (each is indented by 4), what, hint
@@ -101,8 +102,23 @@ STATEMENTS = [
     ("box.next = 1", 1, 5, "Box.next holds Box, not a number", ""),
     ("box.n = box.next", 1, 5, "Box.n holds a number, not Box", ""),
     ("require(box.next is other)", 1, 13, "compares a Box with a Other", ""),
-    ("LIMIT = 4", 1, 5, "'LIMIT' is a constant of the model and cannot be assigned", "use another name"),
-    ("other = box", 1, 5, "'other' is a constant of the model and cannot be assigned", "use another name"),
+    ("box.n = LIMIT\nLIMIT = 4", 1, 13, "'LIMIT' is read before it is assigned", FURTHER_UP),
+    ("box.n = LIMIT + 1\nfor LIMIT in range(2):\n    pass", 1, 13, "'LIMIT' is read before it is assigned", FURTHER_UP),
+    ("box.n = other.m\nother = box", 1, 13, "'other' is read before it is assigned", FURTHER_UP),
+    ("while box.flag:\n    box.n = x\n    x = 1", 2, 17, "'x' is read before it is assigned", FURTHER_UP),
+    ("if box.flag:\n    x = 1\nelse:\n    box.n = x", 4, 9, "'x' is read before it is assigned", "assign it on every path that leads here"),
+    ("helper = 1\nbox.n = helper(1, True)", 2, 13, "'helper' is a local here, not a function", "give the local another name"),
+    ("index = 1\nbox.n = index(box)", 2, 13, "'index' is a local here, not a function", "give the local another name"),
+    ("Box = 1\npick(Box)", 2, 10, "'Box' is not a struct", "did you mean 'Box'?"),
+    ("x = box and box.n", 1, 17, "the two sides of 'and' have different types", "compare: x is not None, n != 0"),
+    ("x = box.n or box.next", 1, 18, "the two sides of 'or' have different types", "compare: x is not None, n != 0"),
+    ("box.n = box + 1", 1, 13, "'box' is Box, not a number", "index(element) is the number of an element"),
+    ("box.n = -box.next", 1, 14, "'box.next' is Box, not a number", "index(element) is the number of an element"),
+    ("box.next += 1", 1, 5, "'box.next' is Box, not a number", "index(element) is the number of an element"),
+    ("box += 1", 1, 5, "'box' is Box, not a number", "index(element) is the number of an element"),
+    ("require(box == 1)", 1, 13, "compares Box with a number", "compare an element with an element or None"),
+    ("require(0 != box.next)", 1, 13, "compares a number with Box", "compare an element with an element or None"),
+    ("require(box.n is 1)", 1, 13, "'box.n is 1' asks whether two numbers are one object", "compare numbers with == or !="),
     ("x = nothing(box)", 1, 9, "nothing returns nothing", "give it a return type, or do not use its value"),
     ("return 1", 1, 5, "f returns a value but declares none", "write '-> bool' or '-> int' at its definition"),
     ("box.n", 1, 5, "'box.n' does nothing", "call a function or assign"),

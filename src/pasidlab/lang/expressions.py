@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from pasidlab.errors import PasidlabError, Position, counted
-from pasidlab.lang.emit import Builder, wrapped
-from pasidlab.lang.ir import CPU, VALUES, Operand
+from pasidlab.lang.emit import Builder, bounds, wrapped
+from pasidlab.lang.ir import CPU, Operand
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join, kind
 
@@ -22,8 +23,15 @@ _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Is: "eq", ast.IsNot: "ne", ast.Lt
 class Expressions:
     """Compiles expressions into a builder; the statements inherit from it."""
 
+    strict = True  # values are Python's: an element is no number
+    mine: frozenset[str] = frozenset()  # names that are locals throughout the function, as in Python
+
     def __init__(self, builder: Builder, names: Names, file: str, results: dict[str, Domain | None]) -> None:
         self.builder, self.names, self.file, self.results = builder, names, file, results
+
+    def is_local(self, name: str) -> bool:
+        """Whether a name is a local here, whatever the model calls by that name."""
+        return name in self.mine or name in self.builder.locals
 
     def at(self, node: ast.AST) -> Position:
         """The source position of a node."""
@@ -47,7 +55,7 @@ class Expressions:
 
     def expression(self, node: ast.expr) -> Value:
         """Compile an expression to a constant or a local."""
-        constant = self.names.constant(node, self.file) if not isinstance(node, ast.Name) or node.id not in self.builder.locals else None
+        constant = self.names.constant(node, self.file, self.is_local)
         if constant is not None:
             if (isinstance(node, ast.Constant) and node.value is None) or (isinstance(node, ast.Name) and node.id == "NULL"):
                 return 0, NULL
@@ -62,15 +70,17 @@ class Expressions:
             case ast.BinOp():
                 return self._binop(node)
             case ast.UnaryOp(op=ast.Not()):
-                return self.builder.unary("not", self.expression(node.operand), self.at(node))
+                return self.builder.unary("not", self.asked(node.operand), self.at(node))
             case ast.UnaryOp(op=ast.Invert()):
-                return self.builder.unary("inv", self.expression(node.operand), self.at(node))
+                return self.builder.unary("inv", self.number(node.operand), self.at(node))
             case ast.UnaryOp(op=ast.USub()):
-                return self.builder.binary("sub", (0, Int(0, 0)), self.expression(node.operand), self.at(node))
+                return self.builder.binary("sub", (0, Int(0, 0)), self.number(node.operand), self.at(node))
             case ast.Compare():
                 return self._compare(node)
-            case ast.BoolOp() | ast.IfExp():
-                return self._by_control(node)
+            case ast.BoolOp():
+                return self._either(node, self.expression)
+            case ast.IfExp():
+                return self._conditional(node)
             case ast.Call():
                 return self.call(node, want=True)
         from pasidlab.lang.python import reject
@@ -78,22 +88,27 @@ class Expressions:
         reject(node, self.file)
 
     def _name(self, node: ast.Name) -> Value:
+        if node.id in self.builder.locals:
+            return node.id, self.builder.locals[node.id] or ANY
+        if node.id in self.mine:
+            raise self.fail(node, f"'{node.id}' is read before it is assigned", "assign it further up; it is a local of this function")
         if node.id in ("this_cpu", "current") and "Cpu.current" not in self.names.fields:
             raise self.fail(node, f"'{node.id}' in a model without CPUs", "declare a struct Cpu with a field 'current'")
         if node.id == "this_cpu":
-            return CPU, Ref("Cpu", self.names.counts["Cpu"])
+            return self.builder.unary("copy", (CPU, Ref("Cpu", self.names.counts["Cpu"])), self.at(node))
         if node.id == "current":
             return self._load(self.names.fields["Cpu.current"], CPU, node)
         if node.id in self.names.singletons:
             return 1, Ref(self.names.singletons[node.id], 1)
-        if node.id in self.builder.locals:
-            return node.id, self.builder.locals[node.id] or ANY
         known = {*self.builder.locals, *self.names.namespace.values, "current", "this_cpu"}
         raise self.fail(node, f"unknown name '{node.id}'", nearest(node.id, [name for name in known if not name.startswith("%")]))
 
     def element(self, node: ast.expr) -> tuple[Operand, str]:
         """An expression that refers to an element of a struct: the reference and the struct."""
         operand, domain = self.expression(node)
+        if isinstance(node, ast.Name) and node.id == "this_cpu" and not self.is_local(node.id):
+            self.builder.code.pop()
+            operand = CPU  # one access, relative to the CPU that makes it
         if not isinstance(domain, Ref) or domain == NULL:
             raise self.fail(node, f"'{ast.unparse(node)}' is not an element of a struct", "only struct elements have fields")
         return operand, domain.struct
@@ -116,11 +131,46 @@ class Expressions:
         return dst, field.domain
 
     def _binop(self, node: ast.BinOp) -> Value:
-        op = _BINARY.get(type(node.op))
-        if op is None:
+        op, left = self.operator(node.op, node), self.number(node.left)
+        return self.arithmetic(op, left, self.number(node.right), self.at(node))
+
+    def operator(self, op: ast.operator, node: ast.AST) -> str:
+        """The IR's operation for an operator of Python's; PasidlabError if there is none."""
+        if type(op) not in _BINARY:
             raise self.fail(node, f"operator in '{ast.unparse(node)}' is not part of the language", "use + - * // % & | ^ << >>")
-        left = self.expression(node.left)
-        return self.builder.binary(op, left, self.expression(node.right), self.at(node))
+        return _BINARY[type(op)]
+
+    def number(self, node: ast.expr) -> Value:
+        """An expression that arithmetic can be done with."""
+        return self._number(node, self.expression(node))
+
+    def _number(self, node: ast.expr, value: Value) -> Value:
+        if self.strict and isinstance(value[1], Ref):
+            what = f"'{ast.unparse(node)}' is {kind(value[1])}, not a number"
+            raise self.fail(node, what, "index(element) is the number of an element")
+        return value
+
+    def arithmetic(self, op: str, left: Value, right: Value, at: Position) -> Value:
+        """A binary operation as Python defines it: // and % round down, where the IR's ``div`` and ``mod`` round towards zero."""
+        plain = bounds(left[1])[0] >= 0 and self._is_loaded(left[0]) and isinstance(right[0], int) and right[0] > 0
+        if plain or op not in ("div", "mod"):
+            return self.builder.binary(op, left, right, at)
+        binary = self.builder.binary
+        rest = binary("mod", left, right, at)
+        apart = binary("lt", binary("xor", rest, right, at), (0, Int(0, 0)), at)
+        low = binary("mul", apart, binary("ne", rest, (0, Int(0, 0)), at), at)  # 1 where rounding towards zero is rounding up
+        if op == "mod":
+            operand, domain = binary("add", rest, binary("mul", low, right, at), at)
+        else:
+            operand, domain = binary("sub", binary("div", left, right, at), low, at)
+        floor = _floored(op, left[1], right[1])
+        if isinstance(operand, str) and floor is not None:
+            self.builder.locals[operand] = domain = floor
+        return operand, domain
+
+    def _is_loaded(self, operand: Operand) -> bool:
+        """Whether a value comes straight from a field: then it is one of the field's domain."""
+        return bool(self.builder.code) and self.builder.code[-1].op == "load" and self.builder.code[-1].dst == operand
 
     def _compare(self, node: ast.Compare) -> Value:
         if len(node.ops) != 1:
@@ -131,19 +181,16 @@ class Expressions:
         left, right = self.expression(node.left), self.expression(node.comparators[0])
         if isinstance(left[1], Ref) and isinstance(right[1], Ref) and join(left[1], right[1]) is None:
             raise self.fail(node, f"compares a {left[1].struct} with a {right[1].struct}")
+        if self.strict and isinstance(left[1], Ref) != isinstance(right[1], Ref):
+            raise self.fail(node, f"compares {kind(left[1])} with {kind(right[1])}", "compare an element with an element or None")
+        if self.strict and isinstance(node.ops[0], ast.Is | ast.IsNot) and not isinstance(left[1], Ref):
+            raise self.fail(node, f"'{ast.unparse(node)}' asks whether two numbers are one object", "compare numbers with == or !=")
         if isinstance(node.ops[0], ast.Gt | ast.GtE):
             left, right = right, left
         return self.builder.binary(op, left, right, self.at(node))
 
-    def _by_control(self, node: ast.BoolOp | ast.IfExp) -> Value:
-        """``and``, ``or`` and ``x if c else y``: with jumps unless the right side has no effect and cannot fault."""
+    def _conditional(self, node: ast.IfExp) -> Value:
         at = self.at(node)
-        if isinstance(node, ast.BoolOp):
-            op = "and" if isinstance(node.op, ast.And) else "or"
-            value = self.truth(node.values[0])
-            for item in node.values[1:]:
-                value = self._logical(op, value, item, at)
-            return value
         yes, no, done = (self.builder.label(hint) for hint in ("yes", "no", "join"))
         dst = self.builder.temp(BOOL)
         known = self.condition(node.test, yes, no)
@@ -161,34 +208,41 @@ class Expressions:
         self.builder.locals[dst] = domain
         return dst, domain
 
-    def truth(self, node: ast.expr) -> Value:
-        """An expression as 0 or 1."""
-        operand, domain = self.expression(node)
-        return (operand, domain) if domain == BOOL else self.builder.binary("ne", (operand, domain), (0, domain), self.at(node))
+    def asked(self, node: ast.expr) -> Value:
+        """An expression of which only matters whether it is true: neither 0 nor False nor None."""
+        return self._either(node, self.asked) if isinstance(node, ast.BoolOp) else self.expression(node)
 
-    def _logical(self, op: str, left: Value, node: ast.expr, at: Position) -> Value:
-        if isinstance(left[0], int):
-            return self.truth(node) if bool(left[0]) == (op == "and") else left
-        mark = len(self.builder.code)
+    def _either(self, node: ast.BoolOp, side: Callable[[ast.expr], Value]) -> Value:
+        """``and`` and ``or``: the value of the last operand that ``side`` has to look at."""
+        wanted = isinstance(node.op, ast.And)  # so must an operand be for the next one to be looked at
+        value = side(node.values[0])
+        for item in node.values[1:]:
+            if not isinstance(value[0], int):
+                value = self._next(wanted, value, item, side)
+            elif bool(value[0]) == wanted:
+                value = side(item)
+        return value
+
+    def _next(self, wanted: bool, left: Value, node: ast.expr, side: Callable[[ast.expr], Value]) -> Value:
+        at, mark = self.at(node), len(self.builder.code)
         dst = self.builder.temp(BOOL)
         more, done = self.builder.label("more"), self.builder.label("join")
-        head = len(self.builder.code)
-        right = self.truth(node)
-        tail = self.builder.code[head:]
-        if isinstance(right[0], int):
-            del self.builder.code[mark:]
-            return left if bool(right[0]) == (op == "and") else (right[0], BOOL)
-        if all(instr.op in VALUES for instr in tail):
-            return self.builder.binary(op, left, right, at)
-        del self.builder.code[mark:]
         self.builder.emit("copy", dst, left[0], at=at)
-        self.builder.branch(left[0], *((more, done) if op == "and" else (done, more)), at=at)
+        self.builder.branch(left[0], *((more, done) if wanted else (done, more)), at=at)
         self.builder.place(more, at)
-        self.builder.code.extend(tail)
+        head = len(self.builder.code)
+        right = side(node)
+        if isinstance(right[0], int) and len(self.builder.code) == head and (side == self.asked or not right[0]):
+            del self.builder.code[mark:]  # left and True, left or False; left and False, left or True
+            return left if bool(right[0]) == wanted else right
+        domain = join(left[1], right[1])
+        if domain is None and side == self.expression:
+            raise self.fail(node, f"the two sides of '{'and' if wanted else 'or'}' have different types", "compare: x is not None, n != 0")
+        self.builder.locals[dst] = domain or ANY
         self.builder.emit("copy", dst, right[0], at=at)
         self.builder.emit("jump", done, at=at)
         self.builder.place(done, at)
-        return dst, BOOL
+        return dst, domain or ANY
 
     def condition(self, node: ast.expr, yes: str, no: str) -> bool | None:
         """Branch on an expression; answers True or False when it is a constant."""
@@ -196,7 +250,7 @@ class Expressions:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             known = self.condition(node.operand, no, yes)
             return None if known is None else not known
-        operand, _ = self.expression(node)
+        operand, _ = self.asked(node)
         self.builder.branch(operand, yes, no, at)
         return bool(operand) if isinstance(operand, int) else None
 
@@ -219,7 +273,7 @@ class Expressions:
     def struct_count(self, node: ast.expr) -> int:
         """How many elements the struct named has."""
         name = node.id if isinstance(node, ast.Name) else ast.unparse(node)
-        if name not in self.names.counts:
+        if name not in self.names.counts or self.is_local(name):
             raise self.fail(node, f"'{name}' is not a struct", nearest(name, self.names.counts))
         return self.names.counts[name]
 
@@ -230,6 +284,8 @@ class Expressions:
         from pasidlab.lang.primitives import PRIMITIVES
 
         name = node.func.id
+        if self.is_local(name):
+            raise self.fail(node, f"'{name}' is a local here, not a function", "give the local another name")
         if name in self.names.namespace.functions:
             return self._call_function(node, name, want)
         if name in PRIMITIVES:
@@ -258,3 +314,13 @@ class Expressions:
         dst = self.builder.temp(result or BOOL)
         self.builder.emit("call", dst, name, *[operand for operand, _ in arguments], at=self.at(node))
         return dst, result or BOOL
+
+
+def _floored(op: str, left: Domain, right: Domain) -> Domain | None:
+    """The domain of a quotient or remainder rounded down, where the operands' say something."""
+    (low, high), (least, most) = bounds(left), bounds(right)
+    if least > 0 and op == "mod":
+        return Int(0, most - 1)
+    if least > 0 and min(low, -high) > ANY.low:
+        return Int(min(low, 0), max(high, 0))
+    return None

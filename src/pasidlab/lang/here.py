@@ -38,6 +38,11 @@ def executing_cpu(code: Code, starts: Iterable[int], moves: Sequence[bool]) -> C
     return [_replaced(instr, _still(names, moved)) for instr, names, moved in zip(code, before, moves, strict=True)]
 
 
+def asks_cpu(instr: Instr) -> bool:
+    """Whether an instruction takes the executing CPU as a value: an access to where the task is, which moving it writes."""
+    return CPU in (a for kind, a in instr.shaped() if kind == "a")
+
+
 def _still(names: Names | None, moved: bool) -> Names:
     return frozenset() if moved or names is None else names
 

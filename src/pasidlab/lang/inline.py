@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import CPU, Function, Instr, Operand, Site
-from pasidlab.lang.types import ANY, Domain, Int
+from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, join
 
 
 class Inliner:
@@ -38,8 +38,8 @@ class Inliner:
             self.locals[f"{local}.{copy}"] = domain
         here = Site(name, function.position, site)
         for parameter, arg in zip(function.params, args, strict=True):
-            if function.locals[parameter] == ANY:
-                self.locals[f"{parameter}.{copy}"] = self.locals.get(arg, ANY) if isinstance(arg, str) else Int(arg, arg)
+            given = self.locals.get(arg, ANY) if isinstance(arg, str) else Int(arg, arg)
+            self._give(f"{parameter}.{copy}", function.locals[parameter], given)
             self.code.append(Instr("copy", (f"{parameter}.{copy}", arg), here))
         end = f"return.{copy}"
         if function.instruction:
@@ -49,6 +49,13 @@ class Inliner:
         self.code.append(Instr("label", (end,), here))
         if function.instruction:
             self.code.append(Instr("atomic", ("end",), here))
+
+    def _give(self, parameter: str, declared: Domain | None, given: Domain | None) -> None:
+        """The domain of a parameter declared ``int`` is that of what it is given; ``bool`` makes no 1 of another number either."""
+        if declared == ANY:
+            self.locals[parameter] = given
+        elif declared == BOOL and isinstance(given, Int | Mask) and given != ANY:
+            self.locals[parameter] = join(given, BOOL)
 
     def _instruction(self, instr: Instr, caller: Site | None, dst: str | None, end: str, active: tuple[str, ...]) -> None:
         site = Site(instr.site.function, instr.site.position, caller)

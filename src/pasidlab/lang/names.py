@@ -6,21 +6,25 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.emit import fold
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.source import Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
 
 T = TypeVar("T")
+Hidden = Callable[[str], bool]
+
+
+def _nothing(name: str) -> bool:
+    return False
+
 
 _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift, ast.RShift: operator.rshift,
-    ast.BitOr: operator.or_, ast.BitAnd: operator.and_, ast.BitXor: operator.xor, ast.FloorDiv: partial(fold, "div"),
+    ast.BitOr: operator.or_, ast.BitAnd: operator.and_, ast.BitXor: operator.xor, ast.FloorDiv: operator.floordiv,
 }  # fmt: skip
 
 
@@ -117,21 +121,21 @@ class Names:
             raise PasidlabError(f"unknown event '{name}'", position=position, hint=nearest(name, known))
         return name in self.bounds.events
 
-    def constant(self, node: ast.expr, file: str) -> int | None:
-        """The number an expression of constants stands for, or None if it is not one."""
+    def constant(self, node: ast.expr, file: str, hidden: Hidden = _nothing) -> int | None:
+        """The number an expression of constants stands for, or None if it is not one; ``hidden`` names are locals, no constants."""
         if isinstance(node, ast.Constant):
             if node.value is None:
                 return 0
             return int(node.value) if isinstance(node.value, int) else None
         if isinstance(node, ast.Name):
-            return 0 if node.id == "NULL" else self.named(node.id)
+            return None if hidden(node.id) else 0 if node.id == "NULL" else self.named(node.id)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            return self.named(f"{node.value.id}.{node.attr}")
+            return None if hidden(node.value.id) else self.named(f"{node.value.id}.{node.attr}")
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert):
-            inner = self.constant(node.operand, file)
+            inner = self.constant(node.operand, file, hidden)
             return None if inner is None else -inner if isinstance(node.op, ast.USub) else ~inner
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-            left, right = self.constant(node.left, file), self.constant(node.right, file)
+            left, right = self.constant(node.left, file, hidden), self.constant(node.right, file, hidden)
             if left is None or right is None:
                 return None
             if isinstance(node.op, ast.FloorDiv) and right == 0:

@@ -91,7 +91,7 @@ def _happens(x: Expressions, node: ast.Call) -> Value:
 
 
 def _require(x: Expressions, node: ast.Call) -> Value:
-    x.builder.emit("require", x.expression(node.args[0])[0], at=x.at(node))
+    x.builder.emit("require", x.asked(node.args[0])[0], at=x.at(node))
     return NOTHING
 
 
@@ -118,7 +118,7 @@ def _wait_until(x: Expressions, node: ast.Call) -> Value:
             x.builder.emit("check", SOUND, free, at=at, text=f"sleeps in atomic context: {atomic}")
     x.builder.emit("pause", at=at, text=SLEEP if how == SLEEP else "")
     x.builder.emit("atomic", "begin", at=at)  # the condition is looked at as a whole: it holds, or the task goes on waiting
-    operand, _ = x.expression(node.args[0])
+    operand, _ = x.asked(node.args[0])
     x.builder.emit("wait", operand, how, at=at)
     x.builder.emit("atomic", "end", at=at)
     return NOTHING
@@ -126,7 +126,7 @@ def _wait_until(x: Expressions, node: ast.Call) -> Value:
 
 def _check(x: Expressions, node: ast.Call) -> Value:
     name = _text(x, node, 0)
-    operand, _ = x.truth(node.args[1])
+    operand, _ = x.asked(node.args[1])
     x.builder.emit("check", name, operand, at=x.at(node), text=_text(x, node, 2, ""))
     return NOTHING
 
@@ -149,7 +149,7 @@ def _repeated(x: Expressions, node: ast.Call) -> Value:
 
 def _enter(x: Expressions, node: ast.Call) -> Value:
     argument = node.args[-1]
-    if not isinstance(argument, ast.Name) or argument.id not in x.names.namespace.functions:
+    if not isinstance(argument, ast.Name) or argument.id not in x.names.namespace.functions or x.is_local(argument.id):
         raise x.fail(node, f"{ast.unparse(node.func)} needs the name of an entry point")
     task = x.expression(ast.copy_location(ast.Name("current"), node) if len(node.args) == 1 else node.args[0])[0]
     x.builder.emit("enter", task, argument.id, at=x.at(node))

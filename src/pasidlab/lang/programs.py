@@ -9,7 +9,7 @@ from pasidlab.lang.contexts import CURRENT, MASK_FIELDS, Masks, mask_states
 from pasidlab.lang.dead import followed
 from pasidlab.lang.flow import Code, forward, simplify, successors
 from pasidlab.lang.frames import Frame, allocate
-from pasidlab.lang.here import executing_cpu
+from pasidlab.lang.here import asks_cpu, executing_cpu
 from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.ir import CPU, Action, Instr, Operand, Site
 from pasidlab.lang.loops import endless_loops
@@ -111,8 +111,9 @@ def set_boundaries(program: Program, visibility: Visibility) -> Code:
         assert state is not None
         begins = instr.op == "atomic" and instr.args[0] == "begin" and atomic[i] == 0
         mine = _instruction_accesses(code, i, atomic) if begins else [] if atomic[i] else [i]  # an instruction happens at once
+        moves = program.context == "task" and state.preemption_possible and any(asks_cpu(code[j]) for j in mine)
         mine = [j for j in mine if _counts(code[j], program)]
-        seen = any(failing[j] or visibility.visible(code[j], program.context, state, owners[j]) for j in mine)
+        seen = moves or any(failing[j] or visibility.visible(code[j], program.context, state, owners[j]) for j in mine)
         wanted.append(seen and not (begins and _starts_with_pause(code, i)))
     return _insert(_without_circles(code, wanted), program)
 
@@ -200,7 +201,7 @@ def _insert(with_all: Code, program: Program) -> Code:
     """The code without the boundaries before which nothing has been accessed since the last one on any path; a sleep stands by itself."""
 
     def step(pair: Instr, dirty: bool) -> bool:
-        return False if pair.op == "pause" else dirty or pair.op in STEPS or pair.op == "wait"
+        return False if pair.op == "pause" else dirty or asks_cpu(pair) or pair.op in STEPS or pair.op == "wait"
 
     moved = replace(program, code=with_all)
     dirty = forward(with_all, dict.fromkeys(moved.starts(), False), step, lambda a, b: a or b)

@@ -7,11 +7,12 @@ from typing import NoReturn
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.emit import Builder
-from pasidlab.lang.expressions import Expressions
-from pasidlab.lang.ir import Function, Operand
+from pasidlab.lang.expressions import Expressions, Value
+from pasidlab.lang.ir import CPU, Function, Operand
 from pasidlab.lang.names import Names
 from pasidlab.lang.source import SourceFunction
-from pasidlab.lang.types import ANY, BOOL, Domain, Int, Ref, join, kind
+from pasidlab.lang.types import ANY, BOOL, Domain, Field, Ref, join, kind
+from pasidlab.lang.unbound import bound
 
 INSTEAD = {
     "Try": "model a fault with maybe() and an if; there are no exceptions",
@@ -62,6 +63,7 @@ class FunctionCompiler(Expressions):
     def __init__(self, source: SourceFunction, names: Names, results: dict[str, Domain | None]) -> None:
         super().__init__(Builder(source.name), names, source.file, results)
         self.source = source
+        self.mine = _locals(source.node)
         self.loops: list[tuple[str, str]] = []
         self.result: Domain | None = None
         self.declared: Domain | None = self._declared_result()
@@ -88,11 +90,14 @@ class FunctionCompiler(Expressions):
             reject(node, self.file, f"{node.name}: an expression is nested too deeply", "split it over several assignments")
         end = Position(self.file, node.end_lineno or node.lineno)
         self.builder.emit("return", 0, at=end)
+        code = bound(self.builder, [argument.arg for argument in arguments.args])
         decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
         domain = self.result if self.declared == ANY else self.declared
+        if domain == BOOL:
+            domain = join(self.result, BOOL) or BOOL  # "-> bool" makes no 1 of another number
         params = tuple(argument.arg for argument in arguments.args)
         return Function(
-            node.name, params, self.builder.locals, domain, tuple(self.builder.code), self.source.position, "instruction" in decorators
+            node.name, params, self.builder.locals, domain, tuple(code), self.source.position, "instruction" in decorators
         )
 
     def statements(self, body: list[ast.stmt]) -> None:
@@ -139,30 +144,37 @@ class FunctionCompiler(Expressions):
             reject(node, self.file, "an annotated local needs a value")
         operand, domain = self.expression(node.value)
         declared = self.names.annotation(node.annotation, self.file)
+        if declared == BOOL:
+            declared = join(domain, BOOL) or BOOL  # as for a result
         self._store(node.target, operand, domain if declared == ANY else declared)
 
     def do_AugAssign(self, node: ast.AugAssign) -> None:
-        load: ast.expr = ast.copy_location(
-            ast.Name(node.target.id) if isinstance(node.target, ast.Name) else ast.Attribute(node.target.value, node.target.attr)
-            if isinstance(node.target, ast.Attribute) else node.target, node)  # fmt: skip
-        operand, domain = self.expression(ast.copy_location(ast.BinOp(load, node.op, node.value), node))
-        if isinstance(node.target, ast.Name):
-            domain = self.builder.locals.get(node.target.id) or domain
-        self._store(node.target, operand, domain)
+        """The element on the left is looked up once, then read, then written."""
+        op, at = self.operator(node.op, node), self.at(node)
+        if isinstance(node.target, ast.Attribute):
+            element, struct = self.element(node.target.value)
+            if element == CPU:  # the CPU of this moment; the task may move before the store
+                element, _ = self.expression(node.target.value)
+            field = self.field(node.target, struct)
+            left = self._number(node.target, self._load(field, element, node.target))
+            value, domain = self.arithmetic(op, left, self.number(node.value), at)
+            self._store_field(node.target, field, element, (value, domain))
+            return
+        if not isinstance(node.target, ast.Name):
+            self._store(node.target, 0, BOOL)  # says what cannot be assigned
+            return
+        left = self.number(ast.copy_location(ast.Name(node.target.id), node))
+        value, domain = self.arithmetic(op, left, self.number(node.value), at)
+        self._store(node.target, value, self.builder.locals.get(node.target.id) or domain)
 
     def _store(self, target: ast.expr, value: Operand, domain: Domain) -> None:
         at = self.at(target)
         if isinstance(target, ast.Name):
-            if target.id in self.names.singletons or self.names.named(target.id) is not None:
-                reject(target, self.file, f"'{target.id}' is a constant of the model and cannot be assigned", "use another name")
             self.builder.assign(target.id, value, domain, at)
             return
         if isinstance(target, ast.Attribute):
             element, struct = self.element(target.value)
-            field = self.field(target, struct)
-            if not _fits(field.domain, domain, value):
-                reject(target, self.file, f"{field.path} holds {kind(field.domain)}, not {kind(domain)}")
-            self.builder.emit("store", field.path, element, value, at=at)
+            self._store_field(target, self.field(target, struct), element, (value, domain))
             return
         reject(
             target,
@@ -170,6 +182,11 @@ class FunctionCompiler(Expressions):
             f"cannot assign to '{ast.unparse(target)}'",
             INSTEAD.get(type(target).__name__, "assign to a name or a struct field"),
         )
+
+    def _store_field(self, target: ast.Attribute, field: Field, element: Operand, value: Value) -> None:
+        if not _fits(field.domain, value[1], value[0]):
+            reject(target, self.file, f"{field.path} holds {kind(field.domain)}, not {kind(value[1])}")
+        self.builder.emit("store", field.path, element, value[0], at=self.at(target))
 
     def do_If(self, node: ast.If) -> None:
         at = self.at(node)
@@ -204,25 +221,26 @@ class FunctionCompiler(Expressions):
         if not isinstance(node.target, ast.Name) or node.orelse:
             reject(node, self.file, "a for loop has one name and no else")
         low, high, domain = self.bounds_of(node.iter)
-        name = node.target.id
+        counter = self.builder.temp(domain)  # hidden: what the body does to the name changes no round
         top, body, step, done = (self.builder.label(hint) for hint in ("for", "do", "next", "done"))
         limit = self.builder.temp(domain) if isinstance(high, str) else high
         if isinstance(high, str) and isinstance(limit, str):
             self.builder.emit("copy", limit, high, at=at)
-        self.builder.assign(name, low, domain, at)
+        self.builder.emit("copy", counter, low, at=at)
         self.builder.place(top, at)
-        more, _ = self.builder.binary("le", (name, domain), (limit, domain), at)
+        more, _ = self.builder.binary("le", (counter, domain), (limit, domain), at)
         self.builder.branch(more, body, done, at)
         self.builder.place(body, at)
+        self.builder.assign(node.target.id, counter, domain, at)
         self.loops.append((step, done))
         self.statements(node.body)
         self.loops.pop()
         self.builder.place(step, at)
-        last, _ = self.builder.binary("eq", (name, domain), (limit, domain), at)  # no value beyond the range is ever held
+        last, _ = self.builder.binary("eq", (counter, domain), (limit, domain), at)  # no value beyond the range is ever held
         again = self.builder.label("again")
         self.builder.branch(last, done, again, at)
         self.builder.place(again, at)
-        self.builder.emit("add", name, name, 1, at=at)
+        self.builder.emit("add", counter, counter, 1, at=at)
         self.builder.emit("jump", body, at=at)
         self.builder.place(done, at)
 
@@ -263,6 +281,7 @@ def _fits(wanted: Domain, given: Domain, value: Operand) -> bool:
     return isinstance(wanted, Ref) == isinstance(given, Ref) or value == 0
 
 
-def bool_result(domain: Domain | None) -> bool:
-    """Whether a function with this result answers yes or no."""
-    return domain == BOOL or (isinstance(domain, Int) and domain.low >= 0 and domain.high <= 1)
+def _locals(node: ast.FunctionDef) -> frozenset[str]:
+    """Names that are local to a function, as in Python: its parameters and whatever it assigns anywhere."""
+    assigned = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return frozenset(assigned | {argument.arg for argument in node.args.args})

@@ -60,6 +60,8 @@ class _Rename(ast.NodeTransformer):
 class Template(FunctionCompiler):
     """Compiles model-language text into a C function's builder, at C positions."""
 
+    strict = False
+
     def __init__(self, builder: Builder, names: Names, results: Results, c_functions: Mapping[str, str]) -> None:
         # Not FunctionCompiler's own: there is no Python source function here.
         self.builder, self.names, self.file, self.results = builder, names, "", results  # type: ignore[assignment]
