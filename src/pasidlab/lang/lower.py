@@ -21,11 +21,13 @@ from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predica
 from pasidlab.lang.legality import verify
 from pasidlab.lang.merge import ARRIVAL, Rule, Source, Traffic, Visibility, fields_of
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
+from pasidlab.lang.orders import order_dependent
 from pasidlab.lang.owners import not_exclusive, owners_at
 from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
+from pasidlab.lang.rounds import FlatCode
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.sleepers import asleep
 from pasidlab.lang.types import Domain, Int, Ref
@@ -98,7 +100,8 @@ class Lowering:
         """The lowered model; without merged steps if the condition for that does not hold (``merge``), which its notes tell."""
         model = self._build()
         if self.merged and self.optimised and (doubt := self.shared or _taken_twice(model)):
-            return replace(replace(self, merged=False)._build(), notes=(f"steps are not merged: {doubt[0]}",))
+            model = replace(self, merged=False)._build()
+            return replace(model, notes=(f"steps are not merged: {doubt[0]}", *model.notes))
         return model
 
     def _build(self) -> Model:
@@ -106,6 +109,7 @@ class Lowering:
         one_of_each(entries, self.names)
         self.entry_pc: dict[str, int] = {}
         self.flat: dict[str, Code] = {}
+        self.whole: list[FlatCode] = []  # all code but that of the initial states, as written
         programs = self._programs(entries)
         if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
@@ -129,6 +133,9 @@ class Lowering:
         }
         others = [action for pairs in plain.values() for _, action in pairs]
         known_properties(self.properties, entries, self.names, [*(low.action for low in lowered), *rules, *others])
+        symmetric = [s.name for s in self.names.namespace.structs.values() if s.symmetric]
+        half_way = {name: f"a loop over {name} takes several steps" for low in lowered for name in symmetric if name in low.ordered}
+        ordered = half_way | order_dependent(self.whole, self.names.fields, symmetric)
         accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
@@ -142,10 +149,8 @@ class Lowering:
                 e.options["kind"]: asleep(action, lowered[0].action, self.sleeping) for e, action in plain["pending"]
                 if self._sleepers(action)
             },
-            tuple(
-                s.name for s in self.names.namespace.structs.values()
-                if s.symmetric and not any(s.name in low.ordered for low in lowered)
-            ),
+            tuple(name for name in symmetric if name not in ordered),
+            tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
         )  # fmt: skip
 
     def _forgotten(self, programs: list[Program], pieces: list[Behaviour]) -> dict[str, Domain]:
@@ -187,6 +192,8 @@ class Lowering:
             inliner.emit("return", dst, site=LANGUAGE)
         else:
             inliner.emit("end", site=LANGUAGE)
+        if entry.role in ("rule", "user", "forget", *PREDICATES):
+            self.whole.append(FlatCode(inliner.code, inliner.locals | dict(entry.params), entry.role == "user"))
         return self._tidied(inliner.code)
 
     def _tidied(self, code: Code) -> Code:
@@ -210,6 +217,7 @@ class Lowering:
             if any(mine.values()) or not arrivals.isdisjoint(f"arrive_{kind}" for kind in kinds):
                 programs.append(self._context_program(context, mine))
         for program in programs:
+            self.whole.append(FlatCode(program.code, program.locals, program.context == "task"))
             if self.optimised:
                 program.clean()
             else:

@@ -17,14 +17,19 @@ def forget_dead_contents() -> None:
     for cpu in each(Cpu):
         if is_open(cpu):
             forget_registers(cpu)
-            if cpu.current is not None:
-                if cpu.current.need_fpu_load:
-                    forget_absent_components(cpu.current)
-                else:
-                    forget_image(cpu.current)
     for task in each(Task):
-        if not task.on_cpu:
+        if runs_open(task) and not task.need_fpu_load:
+            forget_image(task)
+        elif runs_open(task) or not task.on_cpu:
             forget_absent_components(task)
+
+
+def runs_open(task: Task) -> bool:
+    """The task is current on a CPU that is open."""
+    for cpu in each(Cpu):
+        if cpu.current is task and is_open(cpu):
+            return True
+    return False
 
 
 def forget_registers(cpu: Cpu) -> None:
