@@ -65,7 +65,7 @@ def one_run(options: tuple[str, ...], seed: int, children: int, longest: float =
         name, _, value = mark.partition("=")
         extra = {"PYTHONPATH": str(HERE), "STRESS_LONGEST": str(longest), "TMPDIR": place, name: value}
         run = subprocess.Popen(
-            [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", *options, "--",
+            [sys.executable, "-m", "pasidlab.cli", "run", *options, "--",
              sys.executable, str(HERE / "stress_program.py"), str(seed), str(children)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | extra,
         )  # fmt: skip
@@ -78,7 +78,8 @@ def one_run(options: tuple[str, ...], seed: int, children: int, longest: float =
             told, wrong = run.communicate()[0], ["the run hung"]
         time.sleep(0.05)
         left = {"processes": _marked(mark), "files": os.listdir(place)}
-    lines = told.strip().split("\n")
+    program, _, summary = told.partition("pasidlab run: ")
+    lines = program.strip().split("\n")
     wrong += lines[:-1]
     wrong += [f"{what} left: {found}" for what, found in left.items() if found]
     if run.returncode:
@@ -89,7 +90,7 @@ def one_run(options: tuple[str, ...], seed: int, children: int, longest: float =
         wrong.append(f"{most[0]} descriptors open")
     if Path("/proc/self/mounts").read_text() != mounts:
         wrong.append("mounts differ")
-    return Result(lines[-1], wrong)
+    return Result(lines[-1], [*wrong, summary] if wrong else [])
 
 
 def main() -> int:

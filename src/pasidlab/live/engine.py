@@ -31,6 +31,7 @@ from pasidlab.machine.accelerator import (
     WorkQueue,
     swerror,
 )
+from pasidlab.machine.accelerator.abi import FAULTS
 
 _TICK = 5e-4  # seconds
 _PATIENCE = 0.05  # seconds between two looks at a thread that waits for its descriptor
@@ -210,6 +211,8 @@ class Engine:
         thread = origin.job.thread
         outcome = one.perform()
         origin.job.done = True
+        if outcome.status in FAULTS and origin.job.mm.dma.gone():
+            return  # no fault of the program's: its memory went away
         if outcome.status == Status.BAD_OPERATION and origin.node.device.kind == "iax":
             outcome.reason += "; of IAX only no-op, drain, memory move and CRC64 are carried out here"
         self.diagnosis.completed(thread, origin.ip, origin.queue, outcome)
