@@ -201,18 +201,17 @@ def test_what_iax_devices_do_not_do_here_is_said() -> None:
         """
         portal, _ = open_portal("/dev/iax/wq1.0")
         record, source = Buffer(64), Buffer(128)
-        for op in (0x43, NOOP):
+        for op, *rest in ((0x43,), (NOOP,), (MOVE, source.address, source.address + 64, 64)):
             record.data.raw = bytes(64)
-            submit(portal, descriptor(op, record.address))
+            submit(portal, descriptor(op, record.address, *rest))
             print(hex(wait(record)))
-        print(move(portal, source, Buffer(128), 128))
         """,
         "--wq",
         "shared,device=iax1",
     )
-    assert done.out == "0x10\n0x1\n1\n", done.err
+    assert done.out == "0x10\n0x1\n0x1\n", done.err
     (problem,) = done.report["problems"]
-    assert problem["what"].endswith("of IAX only no-op, drain and memory move are carried out here")
+    assert problem["what"].endswith("of IAX only no-op, drain, memory move and CRC64 are carried out here")
 
 
 def test_the_trace_has_a_lane_per_thread_and_queue(tmp_path: Path) -> None:
