@@ -6,13 +6,6 @@ from reference.cases import cases
 from reference.compare import by_reference, compared
 from reference.random_models import random_model
 
-STILL_DIFFERENT = {
-    "a CPU remembered before preemption", "a CPU passed as an argument",
-    "a loop variable that is assigned to", "a loop variable that is assigned to, over numbers", "an inner loop of the same name",
-    "a parameter of a singleton's name", "bool of a number", "the value of and", "the value of or", "division rounds down",
-    "the rest has the sign of the divisor", "a shift by a negative number that is not evaluated", "a reference in += is loaded once",
-}  # fmt: skip
-"""What the compiler does not do yet as the language says."""
 CASES = cases()
 SEEDS = range(40)
 
@@ -34,7 +27,7 @@ def test_the_reference_knows_what_is_meant(tmp_path, name):
     assert set(found.broken) == CASES[name].broken
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in STILL_DIFFERENT])
+@pytest.mark.parametrize("name", CASES)
 def test_pasidlab_means_the_same(tmp_path, name):
     result = compared(CASES[name].model, tmp_path / "model.py")
     assert bool(result.refused) is CASES[name].refused
