@@ -30,6 +30,7 @@ _COMMANDS = {
     "zoo": "pasidlab.commands.zoo:zoo_command",
     "replay": "pasidlab.commands.replay:replay_command",
     "schema": "pasidlab.commands.schema:schema_command",
+    "export": "pasidlab.commands.export:export_command",
     "bench": "pasidlab.commands.bench:bench_command",
     "run": "pasidlab.live.command:run",
 }
@@ -39,6 +40,7 @@ _HELP = {
     "zoo": "Bugs of the past: each caught, each fix holds.",
     "replay": "Re-execute a saved counterexample step by step.",
     "schema": "Print the JSON Schema of what --json prints.",
+    "export": "Write a design's model for SPIN; compare what SPIN finds.",
     "bench": "Measure the engine beside its peers and the machine's limit.",
     "run": "Run a program that uses Intel DSA on a machine without it.",
 }

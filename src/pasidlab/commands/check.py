@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pasidlab import designs
+from pasidlab.commands.scopes import scope_from
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
@@ -79,17 +80,7 @@ class Asked:
 
     def scope(self) -> Scope | None:
         """The scope the options ask for; None if they ask for none."""
-        from pasidlab.check.scope import Scope
-
-        if all(option is None for option in (self.cpus, self.tasks, self.mms, self.pasids, self.events)):
-            return None
-        usual = Scope()
-        mms = self.mms if self.mms is not None else usual.mms
-        base = Scope(
-            cpus=self.cpus if self.cpus is not None else usual.cpus, tasks=self.tasks if self.tasks is not None else usual.tasks, mms=mms,
-            pasids=self.pasids if self.pasids is not None else max(mms, 1),
-        )  # fmt: skip
-        return replace(base.with_events(self.events.split(","))) if self.events is not None else base
+        return scope_from(self.cpus, self.tasks, self.mms, self.pasids, self.events)
 
 
 @click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input, usage or I/O, 3 inconclusive.")

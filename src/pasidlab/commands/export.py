@@ -1,0 +1,125 @@
+"""``pasidlab export``: a model for another engine; ``--compare``: what that engine finds in it, beside what is found here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from pasidlab import designs
+from pasidlab.commands.kernel_c import open_design
+from pasidlab.commands.scopes import scope_from
+from pasidlab.errors import PasidlabError
+from pasidlab.output import must_be_writable, write
+from pasidlab.zoo.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from pasidlab.check.agreement import Agreement
+    from pasidlab.check.scope import Scope
+    from pasidlab.designs import Design
+
+BUGS = (
+    "supervisor-not-saved", "valid-bit-missing", "pasid-drop-in-mmput", "unbind-after-drop", "drain-under-spinlock",
+    "open-error-path", "clear-ipi-too-early", "frame-from-image",
+)  # fmt: skip
+"""The bugs of the zoo that are compared: those whose own scope is small enough for SPIN to take seconds."""
+
+
+@click.command("export", epilog="Exit codes: 0 written, or all engines agree; 1 they differ; 2 bad input or usage, or no SPIN.")
+@click.argument("names", nargs=-1, metavar="[DESIGN | BUG | FILE]...")
+@click.option("--to", "language", type=click.Choice(["promela"]), default="promela", help="The language: that of SPIN.")
+@click.option("--cpus", type=int, help="CPUs (1 to 3).")
+@click.option("--tasks", type=int, help="Task slots (1 to 3).")
+@click.option("--mms", type=int, help="Address spaces (1 to 3).")
+@click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
+@click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file (default: standard output).")
+@click.option("--compare", is_flag=True, help="Let SPIN explore the models, and say what it finds beside what is found here.")
+@click.option("--json", "as_json", is_flag=True, help="With --compare: print JSON.")
+def export_command(
+    names: tuple[str, ...], language: str, cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
+    output: str | None, compare: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Write the model of a design as it is lowered, before anything is simplified, merged, left out or forgotten.
+
+    The text says how SPIN explores it. Without a scope: 2 CPUs, 1 task, 1 address space, events preempt and migrate; for a bug of the
+    zoo the bug's own. With --compare and no name: every built-in design in two scopes, and some bugs of the zoo.
+    """
+    scope = scope_from(cpus, tasks, mms, pasids, events)
+    if compare:
+        if output:
+            raise PasidlabError("--compare writes no file", hint="leave out --output")
+        return _compare(list(_pairs(names, scope)) if names or scope else list(_table()), as_json)
+    if len(names) != 1:
+        raise PasidlabError(f"one design is exported, {len(names)} are named", hint="pasidlab designs")
+    if output:
+        must_be_writable(output)
+    from pasidlab.check.agreement import exported
+
+    ((design, chosen),) = _pairs(names, scope)
+    text = exported(design, chosen).text
+    if output:
+        write(output, text)
+    else:
+        click.echo(text, nl=False)
+    return 0
+
+
+def _small() -> tuple[Scope, Scope]:
+    """The scopes in which designs are compared: the race for the registers on two CPUs, and life and death of a PASID on one."""
+    from pasidlab.check.scope import Scope
+
+    race = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate"}))
+    life = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq", "ipi", "bind", "exit"}))
+    return race, life
+
+
+def _pairs(names: Sequence[str], scope: Scope | None) -> Iterator[tuple[Design, Scope]]:
+    """The designs and bugs named, all built-in designs if none is, each with the scope it is explored in."""
+    from pasidlab.zoo.specimen import buggy
+
+    bugs = {bug.name: bug for bug in CATALOGUE if not bug.reason}
+    for name in names or designs.BUILT_IN:
+        if name in bugs and name not in designs.BUILT_IN:
+            yield buggy(bugs[name]), scope or bugs[name].scope
+        else:
+            yield open_design(name), scope or _small()[0]
+
+
+def _table() -> Iterator[tuple[Design, Scope]]:
+    """What is compared when nothing is named."""
+    for scope in _small():
+        yield from _pairs((), scope)
+    yield from _pairs(BUGS, None)
+
+
+def _compare(pairs: Sequence[tuple[Design, Scope]], as_json: bool) -> int:
+    from pasidlab.check.agreement import compare
+    from pasidlab.check.spin import spin_is_there
+
+    if not spin_is_there():
+        raise PasidlabError("SPIN and a C compiler are needed to compare", hint="apt-get install spin gcc")
+    rows: list[Agreement] = []
+    if not as_json:
+        click.echo(_HEADING)
+    for design, scope in pairs:
+        rows.append(compare(design, scope))
+        if not as_json:
+            click.echo(_line(rows[-1], new_scope=len(rows) == 1 or rows[-2].scope != scope))
+    if as_json:
+        click.echo(json.dumps({"comparisons": [row.to_json() for row in rows]}, indent=2))
+    return 0 if all(row.equal for row in rows) else 1
+
+
+_WIDTH = max(map(len, [*designs.BUILT_IN, *BUGS]))
+_HEADING = f"{'design':<{_WIDTH}}  {'states':>9}  {'of SPIN':>9}  {'steps':>10}  {'of SPIN':>10}  broken, here and in SPIN"
+
+
+def _line(row: Agreement, *, new_scope: bool) -> str:
+    counts = f"{row.states:>9,}  {row.spin.states:>9,}  {row.transitions:>10,}  {row.spin.transitions:>10,}"
+    said = [", ".join(name for name, *holds in row.verdicts() if not holds[engine]) or "-" for engine in range(3)]
+    verdicts = said[0] if row.equal else f"DIFFER: {said[0]} here, {said[1]} in SPIN, {said[2]} reduced"
+    head = f"{row.scope}:\n" if new_scope else ""
+    return f"{head}{row.design:<{_WIDTH}}  {counts}  {verdicts}"

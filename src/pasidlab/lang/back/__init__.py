@@ -1,0 +1,1 @@
+"""What a lowered model is written as for other tools."""
