@@ -170,3 +170,14 @@ def test_a_model_error_behind_a_violation_shows(tmp_path):
     assert suites(account)["wrong"]["the model"].find("error").get("type") == "model error"
     unsettled = [case.find("error") for name, case in suites(account)["wrong"].items() if name not in ("served", "the model")]
     assert all("a later step is a mistake of the model or the design" in error.get("message") for error in unsettled)
+
+
+def test_a_promise_that_nothing_puts_to_the_test_is_no_success():
+    """All that was asked for holds, but vacuously: the verdict is inconclusive, and so CI is told."""
+    account = account_of(designs.early, properties=["refused"])
+    assert account.results[0].verdict == "inconclusive" and account.exit_code == 3
+    run = valid(results_sarif(account))
+    assert [(r["ruleId"], r["level"]) for r in run["results"]] == [("refused", "warning")]
+    assert run["invocations"][0]["executionSuccessful"] is False
+    error = suites(account)["early"]["refused"].find("error")
+    assert error.get("message") == "not settled: nothing in this scope puts it to the test"

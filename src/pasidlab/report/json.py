@@ -9,7 +9,7 @@ from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.schema import identifier
-from pasidlab.report.text import why_not_settled
+from pasidlab.report.text import unsettled, why_not_settled
 
 Json = dict[str, Any]
 
@@ -68,13 +68,14 @@ class _Told:
                 {
                     "name": p.name, "reason": p.reason, "states": p.states, "transitions": p.transitions, "depth": p.depth,
                     "depth_completed": p.depth_completed, "seconds": round(p.seconds, 3), "bytes_per_state": round(p.bytes_per_state, 1),
+                    "notes": list(p.notes),
                 }
                 for p in result.parts
             ],
             "properties": [
                 {
                     "name": p.name, "holds": p.holds, "reached": p.reached, "steps": p.steps,
-                    "why": why_not_settled(result, p.name) if p.holds is None else None,
+                    "why": why_not_settled(result, p.name) if p in unsettled(result) else None,
                 }
                 for p in result.properties
             ],

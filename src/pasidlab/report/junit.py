@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from pasidlab.check.findings import CheckResult, PropertyResult
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
-from pasidlab.report.text import put_to_the_test, why_not_settled
+from pasidlab.report.text import put_to_the_test, unsettled, why_not_settled
 from pasidlab.report.trace import trace_text
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -50,7 +50,7 @@ def _suite(root: Element, result: CheckResult) -> None:
 
 def _case(suite: Element, result: CheckResult, p: PropertyResult) -> None:
     case = SubElement(suite, "testcase", classname=_text(result.design), name=p.name)
-    if p.holds is None:
+    if p in unsettled(result):
         SubElement(case, "error", type="not settled", message=_text(f"not settled: {why_not_settled(result, p.name)}"))
     elif p.holds:
         SubElement(case, "system-out").text = put_to_the_test(p)

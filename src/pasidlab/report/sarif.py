@@ -17,7 +17,7 @@ from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.errors import counted
 from pasidlab.linux.promises import PROPERTIES
 from pasidlab.report.account import Account, Checked
-from pasidlab.report.text import why_not_settled
+from pasidlab.report.text import unsettled, why_not_settled
 from pasidlab.report.trace import trace_text
 from pasidlab.report.words import words_for
 
@@ -66,10 +66,9 @@ def _notification(level: str, text: str) -> Json:
 def _results(account: Account, entry: Checked) -> Iterator[Json]:
     for found in entry.result.counterexamples:
         yield _broken(account, entry, found)
-    for p in entry.result.properties:
-        if p.holds is None:
-            text = f"{entry.result.design}: {p.name} is not settled: {why_not_settled(entry.result, p.name)}."
-            yield _result(entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
+    for p in unsettled(entry.result):
+        text = f"{entry.result.design}: {p.name} is not settled: {why_not_settled(entry.result, p.name)}."
+        yield _result(entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
 
 
 def _result(entry: Checked, rule: str, level: str, text: str) -> Json:

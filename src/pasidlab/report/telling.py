@@ -93,7 +93,7 @@ class Telling:
         if _is_code(steps[0]):
             rows = list(self._with_calls(steps[0], rows))
             if steps[-1].over:
-                del self.inside[_context(steps[0])]
+                self.inside.pop(_context(steps[0]), None)
         else:
             self.last[steps[0].cpu] = _who(steps[0])
         for row in rows:

@@ -88,6 +88,8 @@ def parts_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
         lines += [line] if look.table is None or len(line) <= look.table else look.prose(" ".join(line.split()), "  ", "    ")
         scope = str(part.scope) if look.page == PAGE else ", ".join(re.split(", ?", str(part.scope)))
         lines += look.prose(scope, " " * 10, " " * 10)
+        for note in part.notes:
+            lines += look.prose(f"note: {note}", " " * 10, " " * 12)
     return lines + [f"  {name:<7} not explored" for name in result.missing]
 
 
@@ -131,6 +133,11 @@ WHY = {
 """What kept a part from a verdict -> what to say of it."""
 
 
+def unsettled(result: CheckResult) -> list[PropertyResult]:
+    """The properties without a verdict that says anything: not settled, or all that was asked for and never put to the test."""
+    return [p for p in result.properties if p.holds is None or (result.verdict == "inconclusive" and not p.reached)]
+
+
 def why_not_settled(result: CheckResult, name: str) -> str:
     """Why a property has no verdict, and what would give it one: the parts that have none, by their reason."""
     parts: dict[str, list[str]] = {}
@@ -141,7 +148,7 @@ def why_not_settled(result: CheckResult, name: str) -> str:
     told = [f"{WHY[why]} (explored: {', '.join(names)})" for why, names in parts.items()]
     if result.missing:
         told.append(f"not explored: {', '.join(result.missing)}")
-    return "; ".join(told) or "the check does not settle it"
+    return "; ".join(told) or "nothing in this scope puts it to the test"
 
 
 def _obstacle(part: PartResult) -> str:
