@@ -447,7 +447,7 @@ MODULES = [
     ("@rule(event=3)\ndef f() -> None:\n    other.m = 1\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...'", ""),
     ("@rule(**x)\ndef f() -> None:\n    other.m = 1\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...'", ""),
     ("@never('p', 'x', 'y')\ndef f() -> bool:\n    return other.m == 1\n", 2, 1, "@never of f takes 2 texts, 3 given", ""),
-    ("@never(p, 'x')\ndef f() -> bool:\n    return other.m == 1\n", 2, 1, "@never of f takes texts in quotes, and event='...' or follows='...'", ""),
+    ("@never(p, 'x')\ndef f() -> bool:\n    return other.m == 1\n", 2, 1, "@never of f takes texts in quotes, and event='...' or follows='...'", ""),  # noqa: E501
 ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from pasidlab.check.api import check
 from pasidlab.check.result import Budget
 from pasidlab.check.scope import Scope
+from pasidlab.report.text import result_text
 
 IMPORTS = """
 from pasidlab.lang.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
@@ -167,3 +168,18 @@ def test_what_nothing_can_break_in_a_scope_is_not_proved_there() -> None:
     alone = check("early-read", quiet, properties=["no_stale"])
     assert (alone.verdict, alone.properties[0].reached) == ("inconclusive", False)
     assert check("early-read", quiet, properties=["served"]).verdict == "holds"
+
+
+def test_a_design_that_gives_a_running_task_away_is_not_merged_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS + LATE + """
+def populate() -> bool:
+    release(current)
+    return False
+""")
+    scope = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt"}))
+    result = check(str(path), scope, budget=Budget(max_states=20_000))
+    (note,) = result.parts[0].notes
+    assert note.startswith("steps are not merged: releases a task that may still be somebody's (") and "mine.py:" in note
+    assert note in " ".join(result_text(result, verbose=True).split())
+    assert "Reductions left out" not in result_text(result)

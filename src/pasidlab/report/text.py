@@ -65,6 +65,9 @@ def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAI
     """Everything about one design: parts, properties, counterexamples, what was not executed."""
     mark = look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
     blocks = [[f"{look.paint('strong', result.design)}: {mark}"], parts_text(result, look), properties_text(result, look)]
+    notes = dict.fromkeys(note for part in result.parts for note in part.notes)
+    if verbose and notes:
+        blocks.append([*look.prose("Reductions left out:"), *(line for note in notes for line in look.prose(note, "  ", "      "))])
     if result.unexecuted:
         lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted]
         title = look.prose("Lines of the design never executed:")
