@@ -30,6 +30,7 @@ REFUSED = {
     "u8 v[1000]; return 0;": "'v': an array of 1000 elements\n  hint: 1 to 256 can be checked",
     "int n = 2; u8 v[n]; return 0;": "'n' must be a constant that is not negative",
     "int a = 1, b = 2, *p = &a; p = &b; return *p;": "set more than once",
+    "int a = 1, *p; if (current->mm) p = &a; return *p;": "'p' is a pointer to a variable, and has no value where it is declared",
     "int *p = (int *)4; return 0;": "a number as a pointer\n  hint: only 0 is one in the model: NULL",
     "return (long)current;": "a pointer as a number (long)",
     "return *(u8 *)current;": "a Task looked at as unsigned char *",

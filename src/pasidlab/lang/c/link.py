@@ -15,11 +15,12 @@ from pasidlab.lang.c.ctype import VOID, Integer
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, sized
 from pasidlab.lang.c.preprocess import Expanded, Preprocessor
-from pasidlab.lang.c.statements import FunctionCompiler, enumerator
+from pasidlab.lang.c.statements import FunctionCompiler
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import NO_VALUE, Value, number_of
+from pasidlab.lang.c.variables import enumerator
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.expressions import Value as Bound
