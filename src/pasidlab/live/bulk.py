@@ -51,22 +51,29 @@ class Borrower:
 
     def run(self, job: Job, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
         """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers."""
-        thread, saved = job.thread, Registers()
-        tid, page = thread.tid, 0 if job.detached else self.page(thread)
-        if not page:
+        saved = Registers()
+        if job.detached:
             return count, saved
+        job.mask, job.borrowed = ptrace.signal_mask(job.thread.tid), True  # also while the page is made, which may wait
+        try:
+            page = self.page(job.thread)
+            if not page or job.detached:
+                return count, saved
+            return self._work(job, page + _PLACE * _ALL.index(code), saved, {**registers, RCX: count})
+        finally:
+            job.borrowed = False
+
+    def _work(self, job: Job, at: int, saved: RegisterArray, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+        tid = job.thread.tid
         ptrace.get_registers(tid, saved)
         work = ptrace.copy_registers(saved)
         for register, value in registers.items():
             work[register] = value
-        work[RIP], work[RCX] = page + _PLACE * _ALL.index(code), count
+        work[RIP] = at
         work[EFLAGS] &= ~_DIRECTION
-        job.mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, _U64 & ~(1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
         ptrace.set_registers(tid, work)
-        job.borrowed = True
         self._to_the_end(job)
-        job.borrowed = False
         ptrace.get_registers(tid, work)
         ptrace.set_signal_mask(tid, job.mask)
         ptrace.set_registers(tid, saved)
