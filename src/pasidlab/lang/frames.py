@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.emit import result_domain
 from pasidlab.lang.flow import Code, liveness
+from pasidlab.lang.intervals import intervals, widest
 from pasidlab.lang.ir import BINARY, CPU, Instr, Site
-from pasidlab.lang.ranges import ranges, widest
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref, join
 
 LARGEST_SLOT_BITS = 12
@@ -65,7 +65,7 @@ def _look_closer(
     open_ = {name for name, domain in known.items() if not _is_small(domain)}
     if not open_:
         return
-    found = ranges(code, starts, locals_, open_)
+    found = intervals(code, starts, locals_, open_)
     for name in open_:
         interval = widest(code, found, name, [i for i, live in live_at.items() if name in live])
         if interval is not None:

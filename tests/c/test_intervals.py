@@ -6,8 +6,8 @@ import pytest
 from c_machine import Machine
 from c_programs import program
 
+from pasidlab.lang.intervals import Known, intervals, widest
 from pasidlab.lang.ir import Function, Instr
-from pasidlab.lang.ranges import Known, ranges, widest
 
 
 class Watched(Machine):
@@ -25,10 +25,10 @@ class Watched(Machine):
         return super().step(instr, place)
 
 
-def intervals(function: Function) -> dict[int, Known | None]:
+def by_instruction(function: Function) -> dict[int, Known | None]:
     """Of every local of a function, by the instruction."""
     code = list(function.code)
-    return {id(i): k for i, k in zip(code, ranges(code, [0], function.locals, set(function.locals)), strict=True)}
+    return {id(i): k for i, k in zip(code, intervals(code, [0], function.locals, set(function.locals)), strict=True)}
 
 
 def test_random_programs_stay_inside() -> None:
@@ -38,7 +38,7 @@ def test_random_programs_stay_inside() -> None:
         function = machine.function(f"f{number}")
         machine.bounds = {}
         for one in machine.linker.compiled.values():
-            machine.bounds |= intervals(one)
+            machine.bounds |= by_instruction(one)
         machine.run(function)
         looked += machine.looked
     assert looked > 50_000
@@ -56,7 +56,7 @@ def test_loops(body: str, wanted: tuple[int, int]) -> None:
     machine = Machine(f"#define SEE(x) this_cpu_write(in_kernel_fpu, (x) == 77)\nstatic long f(void)\n{{\n{body}\n}}\n")
     code = list(machine.function("f").code)
     name = next(i.dst for i in code if i.dst and i.dst.startswith("i'"))
-    found = ranges(code, [0], machine.linker.compiled["f"].locals, {name})
+    found = intervals(code, [0], machine.linker.compiled["f"].locals, {name})
     stores = [n for n, i in enumerate(code) if i.op == "store"]
     interval = widest(code, found, name, stores)
     assert interval is not None and (interval.low, interval.high) == wanted
@@ -66,4 +66,4 @@ def test_what_grows_without_end_has_none() -> None:
     machine = Machine("static int f(void)\n{\nlong n = 1; while (current->mm) n += 2; return n;\n}\n")
     code = list(machine.function("f").code)
     loads = [n for n, i in enumerate(code) if i.op == "load"]
-    assert widest(code, ranges(code, [0], machine.linker.compiled["f"].locals, {"n'"}), "n'", loads) is None
+    assert widest(code, intervals(code, [0], machine.linker.compiled["f"].locals, {"n'"}), "n'", loads) is None

@@ -22,9 +22,9 @@ ROUNDS = 40
 """How often a label is looked at before a bound that still moves there is given up: more than a loop that counts to a small number."""
 
 
-def ranges(code: Code, starts: list[int], domains: Mapping[str, Domain | None], wanted: Set[str]) -> list[Known | None]:
+def intervals(code: Code, starts: list[int], domains: Mapping[str, Domain | None], wanted: Set[str]) -> list[Known | None]:
     """The intervals of the locals wanted before each instruction; None where control cannot come. ``domains`` says what is known anyway."""
-    return _Ranges(code, domains, wanted).run(starts)
+    return _Intervals(code, domains, wanted).run(starts)
 
 
 def widest(code: Code, found: list[Known | None], name: str, at: list[int]) -> Int | None:
@@ -36,7 +36,7 @@ def widest(code: Code, found: list[Known | None], name: str, at: list[int]) -> I
     return Int(min(low for low, _ in pairs), max(high for _, high in pairs))
 
 
-class _Ranges:
+class _Intervals:
     def __init__(self, code: Code, domains: Mapping[str, Domain | None], wanted: Set[str]) -> None:
         self.code, self.domains = code, domains
         self.after = successors(code)
