@@ -113,7 +113,7 @@ def test_a_task_is_rescheduled_between_an_interrupt_of_user_mode_and_the_restore
 def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
     scope = DEFAULT_PARTS["life"]
     broken = check("early", scope)
-    assert {c.property: len(c.steps) for c in broken.counterexamples} == {"served": 61}
+    assert {c.property: len(c.steps) for c in broken.counterexamples} == {"served": 60}
     trace = broken.counterexample("served").steps
     assert [s.action for s in trace if s.context == "user"] == ["open_device", "enqcmd", "enqcmd", "exec_program", "open_device", "enqcmd"]
     mended = tmp_path / "mended.py"
@@ -125,7 +125,7 @@ def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
 def test_eager_loses_an_update_to_a_softirq() -> None:
     found = check("eager-ipi", DEFAULT_PARTS["bind"]).counterexample("served")
     actions = [step.action for step in found.steps]
-    assert len(found.steps) == 31
+    assert len(found.steps) == 37
     assert actions.index("arrive_softirq") < actions.index("arrive_ipi")
     assert found.exact
 
