@@ -51,7 +51,9 @@ def agree(command: str, printed: str) -> None:
 
 @pytest.fixture(scope="module")
 def table() -> str:
-    """What `pasidlab check` prints at the end."""
+    """What `pasidlab check` prints at the end. The whole table takes minutes: asked for by PASIDLAB_WHOLE_TABLE=1."""
+    if not os.environ.get("PASIDLAB_WHOLE_TABLE"):
+        pytest.skip("the whole table takes minutes: PASIDLAB_WHOLE_TABLE=1")
     done = subprocess.run([sys.executable, "-m", "pasidlab.cli", "check"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     return done.stdout[done.stdout.rindex("design   ") :]
@@ -82,7 +84,7 @@ def test_the_test_of_the_readme(tmp_path):
     assert done.returncode == 0, done.stdout
     (tmp_path / "test_mine.py").write_text(code.replace("early_read", "late_either").replace("examples/mydesign.py", "late-either"))
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 1 and "coherent: shortest counterexample, 11 steps" in done.stdout
+    assert done.returncode == 1 and "coherent: shortest counterexample, 12 steps" in done.stdout
 
 
 def test_the_story_has_the_verdicts(table):
