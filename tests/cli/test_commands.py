@@ -46,7 +46,7 @@ def test_json_has_the_documented_shape() -> None:
         assert {"design", "scope", "verdict", "states", "transitions", "depth", "seconds", "properties", "counterexamples"} <= result.keys()
         assert [sorted(p) for p in result["properties"]] == [["holds", "name", "reached", "steps", "why"]] * 9
     trace = results[1]["counterexamples"][0]["trace"]
-    assert len(trace) == 11
+    assert len(trace) == 12
     assert {"cpu", "context", "task", "function", "file", "line", "source", "changes"} <= trace[0].keys()
 
 
@@ -144,7 +144,7 @@ def test_a_mistake_in_the_second_design_loses_nothing(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def try_fixup_enqcmd_gp() -> bool:\n    current.mm.pasid = 9\n    return True\n")
     done = pasidlab("check", "late-either", str(wrong), "-q", *SMALL)
-    assert done.returncode == 2 and "coherent (11), served (17)" in done.stdout
+    assert done.returncode == 2 and "coherent (12), served (20)" in done.stdout
     assert "9 stored to Mm.pasid" in done.stderr
 
 
