@@ -40,16 +40,16 @@ def test_a_mail_has_72_columns_and_all_of_it(account, broken) -> None:
     for result in (broken, spread(broken)):
         text = results_mail(replace(account, checked=(Checked(designs.late_either, result), account.checked[1])))
         assert max(map(len, text.splitlines())) <= 72 and "\x1b" not in text
-        assert "coherent: shortest counterexample, 11 steps" in text and "served: shortest counterexample, 17 steps" in text
+        assert "coherent: shortest counterexample, 12 steps" in text and "served: shortest counterexample, 20 steps" in text
         assert "VIOLATED coherent: TIF_NEED_FPU_LOAD is set" in text and "Not explored: early. interrupted" in text
         assert text.rstrip().endswith(f"early (pasidlab {__version__})") and "\n-- \n" in text
 
 
 def test_markdown_shows_verdicts_reasons_and_traces(account) -> None:
     text = results_markdown(account)
-    assert "| late-either | VIOLATED |" in text and "| coherent (11), served (17) |" in text and "| early-read | inconclusive |" in text
+    assert "| late-either | VIOLATED |" in text and "| coherent (12), served (20) |" in text and "| early-read | inconclusive |" in text
     assert text.count("not settled | ") == 9 and "a larger --max-states explores more" in text and "Not explored: early." in text
-    assert "## late-either: VIOLATED" in text and "### coherent: 11 steps" in text
+    assert "## late-either: VIOLATED" in text and "### coherent: 12 steps" in text
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") - line.count("\\|") for line in table.splitlines()}) == 1
     assert text.count("```text\n") == 4 and text.count("```") == 8
