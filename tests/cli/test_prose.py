@@ -66,7 +66,7 @@ def test_a_diagram_has_a_participant_for_each_cpu_and_every_step(broken) -> None
     result = spread(broken)
     found = result.counterexamples[0]
     lines = results_mermaid(Account((Checked(designs.late_either, result),))).splitlines()
-    assert lines[0] == "sequenceDiagram" and lines[1] == "    title two-cpus breaks coherent in 11 steps"
+    assert lines[0] == "sequenceDiagram" and lines[1] == "    title two-cpus breaks coherent in 12 steps"
     assert lines[2:4] == ["    participant C0 as CPU 0", "    participant C1 as CPU 1"]
     steps = [n for a, b in (re.search(r": (\d+)(?:-(\d+))? ", line + " : 0 ").groups() for line in lines if re.search(r"->>C\d: \d", line))
              for n in range(int(a), int(b or a) + 1)]  # fmt: skip
