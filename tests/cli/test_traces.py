@@ -26,7 +26,9 @@ def test_a_column_for_each_cpu(served, cpus, verbose):
     spread = replace(served, steps=tuple(replace(step, cpu=n // 3 % cpus) for n, step in enumerate(served.steps)))
     text = trace_text(spread, cpus, verbose=verbose)
     assert max(map(len, text.splitlines())) <= PAGE
-    assert re.findall(r"CPU \d", text.splitlines()[2]) == [f"CPU {n}" for n in range(cpus)]
+    every = [f"CPU {n}" for n in range(cpus)]
+    columns, headings = re.findall(r"CPU \d", text.splitlines()[2]), re.findall(r"^ *(CPU \d) -+$", text, re.MULTILINE)
+    assert columns == every or (cpus == 3 and sorted(set(headings)) == every)  # too narrow for three columns: a heading for each turn
 
 
 @pytest.mark.parametrize("verbose", [False, True])
