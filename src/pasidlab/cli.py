@@ -121,7 +121,8 @@ def _invoke(arguments: list[str]) -> int:
 def _status(arguments: list[str]) -> int:
     """The exit code of the command; whatever ends it early is told on standard error."""
     try:
-        must_have_output()
+        if arguments[:1] != ["run"]:  # there standard output is the program's, and its status is the answer
+            must_have_output()
         name_output()
         return _invoke(arguments)
     except PasidlabError as error:

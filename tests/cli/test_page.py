@@ -70,7 +70,7 @@ def where(page, number=0):
 
 def test_it_opens_at_the_first_step_and_says_how_to_go_on(opened) -> None:
     page = opened("one.html")
-    assert where(page) == "Step 1 of 11" and page.locator(".now").inner_text().startswith("1. CPU 0: T0 ENQCMD -> #GP")
+    assert where(page) == "Step 1 of 12" and page.locator(".now").inner_text().startswith("1. CPU 0: T0 ENQCMD -> #GP")
     assert [b.get_attribute("aria-label") for b in page.locator(".controls button").all()] == [
         "First step", "Step back", "Next step", "Last step",
     ]  # fmt: skip
@@ -82,42 +82,42 @@ def test_it_opens_at_the_first_step_and_says_how_to_go_on(opened) -> None:
 def test_buttons_keys_and_the_slider_go_by_steps(opened) -> None:
     page = opened("one.html")
     page.get_by_label("Next step").click()
-    assert where(page) == "Step 2 of 11" and page.url.endswith("#step=2")
+    assert where(page) == "Step 2 of 12" and page.url.endswith("#step=2")
     seen = []
     for key in ("End", "ArrowLeft", "PageUp", "PageDown", "Home", "ArrowLeft", "ArrowRight", "ArrowDown", "ArrowUp", "j", "k"):
         page.keyboard.press(key)
         seen.append(int(where(page).split()[1]))
-    assert seen == [11, 10, 1, 11, 1, 1, 2, 3, 2, 3, 2]
+    assert seen == [12, 11, 1, 11, 1, 1, 2, 3, 2, 3, 2]
     page.locator("input[type=range]").fill("7")
-    assert where(page) == "Step 7 of 11" and "7" in page.locator("tr.here .number").first.inner_text()
+    assert where(page) == "Step 7 of 12" and "7" in page.locator("tr.here .number").first.inner_text()
     page.locator("tr[data-row]").last.click()
-    assert where(page) == "Step 11 of 11"
+    assert where(page) == "Step 12 of 12"
 
 
 def test_left_and_right_reach_the_trace_in_view(opened) -> None:
     page = opened("many.html")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("End")
-    assert [where(page, n) for n in range(2)] == ["Step 11 of 11", "Step 1 of 17"]
+    assert [where(page, n) for n in range(2)] == ["Step 12 of 12", "Step 1 of 20"]
 
 
 def test_a_link_leads_to_a_step(opened) -> None:
     page = opened("one.html#step=6")
-    assert where(page) == "Step 6 of 11"
+    assert where(page) == "Step 6 of 12"
     page.evaluate("location.hash = 'step=99'")
-    page.wait_for_function("document.querySelector('output').textContent === 'Step 11 of 11'")
+    page.wait_for_function("document.querySelector('output').textContent === 'Step 12 of 12'")
     many = opened("many.html#trace=two-cpus-served&step=5")
-    assert [where(many, n) for n in range(4)] == ["Step 1 of 11", "Step 1 of 17", "Step 1 of 11", "Step 5 of 17"]
+    assert [where(many, n) for n in range(4)] == ["Step 1 of 12", "Step 1 of 20", "Step 1 of 12", "Step 5 of 20"]
     assert many.locator(".trace a", has_text="link").last.get_attribute("href") == "#trace=two-cpus-served&step=5"
 
 
 def test_the_picture_lights_up_where_a_copy_passes_for_valid_but_differs(opened) -> None:
     page = opened("one.html")
     lit = []
-    for step in range(1, 12):
+    for step in range(1, 13):
         page.locator("input[type=range]").fill(str(step))
         lit.append(page.locator(".picture .wrong").count())
-    assert lit == [0] * 10 + [2]
+    assert lit == [0] * 11 + [2]
     label = page.locator(".picture svg").get_attribute("aria-label")
     assert "CPU0's registers pass for a valid copy of T0's image, but differ: PASID V|1 in the registers, 0 in the image." in label
     assert page.locator(".picture text", has_text="PASID 0 → V|1").count() == 1
@@ -131,7 +131,7 @@ def test_the_picture_lights_up_where_a_copy_passes_for_valid_but_differs(opened)
 def test_it_fits_and_axe_finds_nothing(opened, width: int, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened("many.html#trace=late-either-coherent&step=11", width, scheme)
+    page = opened("many.html#trace=late-either-coherent&step=12", width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(OVERLAPPING) == []
     found = Axe().run(page).response

@@ -290,7 +290,7 @@ submit(portal, descriptor(BATCH, record.address, listed.address, 0, 1024))
 wait(record, 1000)
 """
     with subprocess.Popen(
-        [sys.executable, "-c", RUN, "--summary", "none", "--", sys.executable, "-c", program],
+        [sys.executable, "-c", RUN, "--summary", "none", "--faults", "kind", "--", sys.executable, "-c", program],
         stdout=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
     ) as started:  # fmt: skip

@@ -80,6 +80,11 @@ class PartResult:
     present: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
     notes: tuple[str, ...] = ()  # reductions that are left out, and why
 
+    @property
+    def settled(self) -> str:
+        """How far everything has been explored, in words."""
+        return f"complete to depth {self.depth_completed}" if self.depth_completed >= 0 else "before the first step"
+
 
 @dataclass(frozen=True)
 class CheckResult:

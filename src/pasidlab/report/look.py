@@ -58,9 +58,9 @@ class Look:
 PLAIN = Look()
 
 
-def look_of(stream: TextIO) -> Look:
-    """The look for a stream. NO_COLOR (no-color.org) and TERM=dumb switch colour off."""
-    if not stream.isatty():
+def look_of(stream: TextIO | None) -> Look:
+    """The look for a stream; None is one that is closed. NO_COLOR (no-color.org) and TERM=dumb switch colour off."""
+    if stream is None or stream.closed or not stream.isatty():
         return PLAIN
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") == "dumb"
     return Look(shutil.get_terminal_size((PAGE, 24)).columns, not plain)

@@ -65,9 +65,6 @@ def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAI
     """Everything about one design: parts, properties, counterexamples, what was not executed."""
     mark = look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
     blocks = [[f"{look.paint('strong', result.design)}: {mark}"], parts_text(result, look), properties_text(result, look)]
-    notes = dict.fromkeys(note for part in result.parts for note in part.notes)
-    if verbose and notes:
-        blocks.append([*look.prose("Reductions left out:"), *(line for note in notes for line in look.prose(note, "  ", "      "))])
     if result.unexecuted:
         lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted]
         title = look.prose("Lines of the design never executed:")
@@ -85,7 +82,7 @@ def parts_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
     lines = []
     for part in result.parts:
         why = "model error" if part.error else part.reason
-        how = "explored to the end" if why == "complete" else f"stopped ({why}); complete to depth {part.depth_completed}"
+        how = "explored to the end" if why == "complete" else f"stopped ({why}); {part.settled}"
         sizes = f"{part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3}"
         line = f"  {part.name:<7} {sizes} {part.seconds:5.1f} s  {how}"
         lines += [line] if look.table is None or len(line) <= look.table else look.prose(" ".join(line.split()), "  ", "    ")
