@@ -19,6 +19,8 @@ def {name}() -> None:
     this_cpu.user_regs = 9
 '''
 
+IN_SOFTIRQ = WRONG.format(name="softirq_uses_fpu").replace("@instruction", '@context("softirq", event="softirq")')
+
 
 def design(folder: Path, *texts: str) -> str:
     path = folder / "mine.py"
@@ -36,17 +38,17 @@ def test_a_shorter_violation_is_reported_before_the_error(tmp_path):
 
 def test_an_error_comes_before_a_longer_violation(tmp_path):
     with pytest.raises(PasidlabError) as error:
-        check(design(tmp_path, NOTHING, WRONG.format(name="use_kernel_fpu")), SMALL)
+        check(design(tmp_path, NOTHING, IN_SOFTIRQ), SMALL)
     assert str(error.value).splitlines()[0].endswith(
-        "mine.py:33:5: 9 stored to Cpu.user_regs, whose domain is 0..2, in use_kernel_fpu() after 1 step"
+        "mine.py:33:5: 9 stored to Cpu.user_regs, whose domain is 0..2, in softirq_uses_fpu() after 1 step"
     )
 
 
 def test_an_error_in_a_later_part_does_not_hide_what_is_broken(tmp_path):
     parts = {"one": SMALL.with_events(["-softirq"]), "two": SMALL}
     with pytest.raises(PasidlabError):
-        check(design(tmp_path, WRONG.format(name="use_kernel_fpu")), parts)
-    found = check(design(tmp_path, NOTHING, WRONG.format(name="use_kernel_fpu")), parts)
+        check(design(tmp_path, IN_SOFTIRQ), parts)
+    found = check(design(tmp_path, NOTHING, IN_SOFTIRQ), parts)
     assert [c.property for c in found.counterexamples] == ["served"]
     assert [part.error is None for part in found.parts] == [True, False]
 

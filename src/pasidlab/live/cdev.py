@@ -124,9 +124,13 @@ class CharacterDevices:
                 self.waiting.append((other, wake))
 
     def flush(self, tid: int, handle: int) -> None:
-        """close(2) in the address space that opened the file waits for its descriptors."""
-        file = self.handles.get(handle)
-        if file and self._mm(tid) is file.mm:
+        """close(2) in the address space that opened the file waits for its descriptors.
+
+        Close-on-exec does not: the caller's memory has gone before (begin_new_exec(), fs/exec.c), and exec holds locks
+        of the process, so that whoever looked at its memory or its state here would wait for it.
+        """
+        file, thread = self.handles.get(handle), self._thread(tid)
+        if file and thread and thread.mm is file.mm and not thread.in_exec:
             self.queues.drain(file.node, file.mm, tid)
 
     def release(self, handle: int) -> None:

@@ -74,8 +74,8 @@ def _sleeps(pid: int) -> bool:
     """Whether no thread runs, or would if the host or the tracer let it."""
     try:
         for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/stat") as file:
-                if file.read().rpartition(") ")[2][0] not in "SZX":
+            with open(f"/proc/{pid}/task/{tid}/status") as file:
+                if next(line for line in file if line.startswith("State")).split()[1] not in "SZX":
                     return False
     except OSError:
         return True

@@ -17,6 +17,7 @@ from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import op_bits
 from pasidlab.live.jobs import Aborted, Job, SlicedMemory, takes_long
 from pasidlab.live.loop import Gate, Timer
+from pasidlab.live.memory import without_memory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, Thread
 from pasidlab.machine import accelerator
@@ -35,7 +36,6 @@ from pasidlab.machine.accelerator.abi import FAULTS
 
 _TICK = 5e-4  # seconds
 _PATIENCE = 0.05  # seconds between two looks at a thread that waits for its descriptor
-_PF_EXITING = 4  # include/linux/sched.h
 
 
 @dataclass(slots=True)
@@ -288,15 +288,17 @@ class Engine:
 
 
 def _must_die(tid: int) -> bool:
-    """Whether a thread is exiting, or has been sent SIGKILL, as all threads are when one of them exits for all."""
+    """Whether a thread is exiting, or has been sent SIGKILL, as all threads are when one of them exits for all.
+
+    It is exiting when it has no memory: do_exit() gives that up before the files. /proc/PID/stat is not asked, which
+    some kernels do not answer in the middle of an exec.
+    """
     try:
-        with open(f"/proc/{tid}/stat") as file:
-            flags = int(file.read().rpartition(") ")[2].split()[6])
         with open(f"/proc/{tid}/status") as file:
             pending = next(line for line in file if line.startswith("SigPnd"))
     except OSError:
         return True
-    return bool(flags & _PF_EXITING or int(pending.split()[1], 16) >> (signal.SIGKILL - 1) & 1)
+    return without_memory(tid) or bool(int(pending.split()[1], 16) >> (signal.SIGKILL - 1) & 1)
 
 
 def _model(device: DeviceConfig) -> Accelerator:

@@ -130,7 +130,7 @@ class ProcessMemory:
         at = ctypes.addressof(probe)
         if libc.process_vm_readv(self.pid, at, 1, at + ctypes.sizeof(Iovec), 1, 0) > 0 or ctypes.get_errno() != errno.ESRCH:
             return False  # EFAULT: nothing is mapped at 0, but there is a memory
-        before, self.pid = self.pid, next((tid for tid in self._threads if not _without_memory(tid)), self.pid)
+        before, self.pid = self.pid, next((tid for tid in self._threads if not without_memory(tid)), self.pid)
         return self.pid != before
 
     def present(self, address: int, length: int) -> int:
@@ -158,10 +158,11 @@ class ProcessMemory:
 
     def gone(self) -> bool:
         """Whether the process has given its memory up: it exits, or is a zombie."""
-        return _without_memory(self.pid) and all(_without_memory(tid) for tid in self._threads)
+        return without_memory(self.pid) and all(without_memory(tid) for tid in self._threads)
 
 
-def _without_memory(tid: int) -> bool:
+def without_memory(tid: int) -> bool:
+    """Whether a thread has given its memory up: it exits, or is a zombie."""
     try:
         with open(f"/proc/{tid}/statm") as file:
             return file.read().startswith("0 ")
