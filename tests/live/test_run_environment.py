@@ -288,3 +288,10 @@ def test_accel_config_lists_the_devices() -> None:
         ("wq0.0", "shared", "enabled", "user"),
         ("wq0.1", "dedicated", "enabled", "user"),
     ]
+
+
+def test_a_program_may_run_without_standard_output() -> None:
+    """Only the program writes there, and learns of it: ``run`` tells what it has to say on standard error."""
+    command = f"{sys.executable} -c 'from pasidlab.cli import main; main()' run -- sh -c 'echo lost; exit 3' >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3 and "exit status 3, design early" in done.stderr.splitlines()[-1]
