@@ -87,6 +87,17 @@ class PartResult:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """A property that holds in a part: the twin of the kernel, with one mistake, that breaks it there, and after how many steps."""
+
+    property: str
+    part: str
+    twin: str = ""  # in words; empty: none that was tried is caught
+    steps: int = 0
+    tried: tuple[str, ...] = ()  # in vain
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """What a check found, over all parts of its scope."""
 
@@ -94,6 +105,7 @@ class CheckResult:
     parts: tuple[PartResult, ...]
     unexecuted: tuple[tuple[str, int, str], ...] = ()  # lines of the design never executed: file, line, text
     missing: tuple[str, ...] = ()  # parts that were not explored: the check was interrupted, or ended in a model error
+    evidence: tuple[Evidence, ...] = ()  # empty: none was looked for
 
     @property
     def counterexamples(self) -> tuple[Counterexample, ...]:
@@ -116,7 +128,12 @@ class CheckResult:
         if self.counterexamples:
             return "violated"
         whole = not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
-        return "holds" if whole and any(p.reached for p in self.properties) else "inconclusive"
+        return "holds" if whole and any(self.tests(p) for p in self.properties) else "inconclusive"
+
+    def tests(self, p: PropertyResult) -> bool:
+        """Whether a property is put to the test: a twin breaks it in some part, or, where none was looked for, a step tries to."""
+        known = [bool(one.twin) for one in self.evidence if one.property == p.name]
+        return any(known) if known else p.reached
 
     @property
     def interrupted(self) -> bool:

@@ -16,9 +16,11 @@ from pasidlab.commands.scopes import scope_from
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
+    from pasidlab.check.findings import CheckResult
     from pasidlab.check.result import Budget
     from pasidlab.check.scope import Scope
     from pasidlab.commands.printing import Printer
+    from pasidlab.commands.progress import Progress
     from pasidlab.designs import Design
     from pasidlab.report.account import Account, Checked
 
@@ -63,6 +65,7 @@ class Asked:
     no_merge: bool
     no_symmetry: bool
     no_forget: bool
+    evidence: bool
     quiet: bool
     verbose: bool
 
@@ -107,6 +110,9 @@ class Asked:
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
+@click.option("--evidence", is_flag=True,
+              help="For each property that holds, in each part: find a kernel with one mistake that breaks it there. A property that "
+                   "none breaks is not put to the test. Takes minutes; done also for --property.")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
 @click.option("-v", "--verbose", is_flag=True, help="Traces of all designs, with every line that was executed.")
 def check_command(**options: Any) -> int:
@@ -173,10 +179,23 @@ def _explored(
             progress=progress.update, merged=not asked.no_merge, symmetric=not asked.no_symmetry, forgetting=not asked.no_forget,
         )  # fmt: skip
         for (design, name), result in zip(chosen, found, strict=False):
+            if result.holds and (asked.evidence or asked.properties):
+                result = _with_evidence(design, result, asked.jobs, progress)
             yield Checked(design, result, asked.opening(name) if design.origin else None)
             progress.stop(result.design)
             printing.result(result)
             sys.stdout.flush()
+
+
+def _with_evidence(design: Design, result: CheckResult, jobs: int | None, progress: Progress) -> CheckResult:
+    """The result with what puts its properties to the test; as it is if Ctrl-C ends the search for that."""
+    from pasidlab.check.evidence import with_evidence
+    from pasidlab.zoo.twins import TWINS, NotThere
+
+    try:
+        return with_evidence(design, result, TWINS, NotThere, jobs=jobs, told=progress.tried)
+    except KeyboardInterrupt:
+        return result
 
 
 def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], ended: BaseException | None) -> Account:

@@ -34,17 +34,25 @@ class Progress:
     def stop(self, design: str = "") -> None:
         """Take the lines away, before something else is printed; the next report brings them back, but not that of ``design``."""
         with self.lock:
-            self.lines.pop(design, None)
+            for key in [key for key in self.lines if key.split()[0] == design]:
+                del self.lines[key]
             if self.status:
                 self.status.stop()
                 self.status = None
 
     def update(self, design: str, part: str, report: Report) -> None:
         """One report of the engine."""
+        self._show(design, f"{design}, {part}: {progress_text(report)}")
+
+    def tried(self, design: str, part: str, twin: str) -> None:
+        """A twin of the kernel is tried in a part."""
+        self._show(f"{design} {part}", f"{design}, {part}: is it caught? {twin}")
+
+    def _show(self, key: str, line: str) -> None:
         if time.monotonic() - self.start < QUIET_SECONDS or not sys.stderr.isatty():
             return
         with self.lock:
-            self.lines[design] = f"{design}, {part}: {progress_text(report)}"
+            self.lines[key] = line
             text = "\n".join(self.lines.values())
             if self.status is None:
                 from rich.console import Console

@@ -16,7 +16,7 @@ def result_html(result: CheckResult) -> str:
     verdict = f'<b style="color:{COLORS[result.verdict]}">{MARKS[result.verdict]}</b>'
     scopes = "".join(f"<li><code>{escape(part.name)}</code>: {escape(str(part.scope))}</li>" for part in result.parts)
     rows = "".join(
-        f"<tr><td>{escape(p.name)}</td><td>{escape(verdict_of(p))}</td><td>{escape(put_to_the_test(p))}</td></tr>"
+        f"<tr><td>{escape(p.name)}</td><td>{escape(verdict_of(p))}</td><td>{escape(put_to_the_test(result, p))}</td></tr>"
         for p in result.properties
     )
     traces = "".join(

@@ -80,6 +80,10 @@ class _Told:
                 for p in result.properties
             ],
             "counterexamples": [self.counterexample(c, result.scope_of(c)) for c in result.counterexamples],
+            "evidence": [
+                {"property": e.property, "part": e.part, "twin": e.twin or None, "steps": e.steps or None, "tried": list(e.tried)}
+                for e in result.evidence
+            ],
             "missing": list(result.missing),
             "error": str(result.error) if result.error else None,
             "unexecuted": [{"file": self.file(f), "line": n, "source": text} for f, n, text in result.unexecuted],

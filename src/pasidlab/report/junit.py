@@ -53,7 +53,7 @@ def _case(suite: Element, result: CheckResult, p: PropertyResult) -> None:
     if p in unsettled(result):
         SubElement(case, "error", type="not settled", message=_text(f"not settled: {why_not_settled(result, p.name)}"))
     elif p.holds:
-        SubElement(case, "system-out").text = put_to_the_test(p)
+        SubElement(case, "system-out").text = put_to_the_test(result, p)
     for found in result.counterexamples:
         if found.property == p.name:
             message = f"{found.sentence}, after {counted(len(found.steps), 'step')}"

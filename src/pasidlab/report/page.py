@@ -32,7 +32,7 @@ def results_page(account: Account) -> str:
     templates = PackageLoader("pasidlab.report", "templates")
     environment = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of, "witness": put_to_the_test, "meaning": MEANINGS.get,
+        "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of, "meaning": MEANINGS.get,
         "base": lambda file: Path(file).name,
     }  # fmt: skip
     sections = _sections(account)
@@ -45,7 +45,7 @@ def results_page(account: Account) -> str:
     }
     return environment.get_template("page.html").render(
         sections=sections, data=data, version=__version__, missing=account.missing, ended=account.ended,
-        command=shlex.join(account.command), why=why_not_settled,
+        command=shlex.join(account.command), why=why_not_settled, witness=put_to_the_test,
     )  # fmt: skip
 
 

@@ -78,8 +78,15 @@ def _section(result: CheckResult) -> Iterator[str]:
     rows = ["| property | verdict | witness |", "| --- | --- | --- |"]
     for p in result.properties:
         why = f": {why_not_settled(result, p.name)}" if p.holds is None else ""
-        rows.append(f"| {_plain(p.name)} | {verdict_of(p)} | {_plain(put_to_the_test(p) + why)} |")
+        rows.append(f"| {_plain(p.name)} | {verdict_of(p)} | {_plain(put_to_the_test(result, p) + why)} |")
     yield "\n".join(rows)
+    if result.evidence:
+        rows = ["| evidence | part | mistake of the kernel that is caught there | steps |", "| --- | --- | --- | ---: |"]
+        rows += [
+            f"| {_plain(e.property)} | {_plain(e.part)} | {_plain(e.twin or 'none: not put to the test here')} | {e.steps or ''} |"
+            for e in result.evidence
+        ]
+        yield "\n".join(rows)
     if result.error:
         yield _plain(f"The check ended there, no verdict: {result.error}.")
     for found in result.counterexamples:

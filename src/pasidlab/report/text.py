@@ -69,6 +69,8 @@ def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAI
         lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted]
         title = look.prose("Lines of the design never executed:")
         blocks.append([*title, *(line for text in lines for line in look.prose(text, "  ", "      "))])
+    if result.evidence:
+        blocks.append(evidence_text(result, look))
     blocks += [[trace_text(c, result.scope_of(c).cpus, verbose=verbose, look=look)] for c in result.counterexamples]
     if result.error:
         where = f"{result.error.site.position}: {result.error}"
@@ -100,12 +102,24 @@ def properties_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
         manner = "good" if p.holds else "open" if p.holds is None else "bad"
         name, verdict = (13, 22) if look.page >= 74 else (12, 21)
         if look.page >= 72:
-            lines.append(f"  {p.name:<{name}} {look.paint(manner, f'{verdict_of(p):<{verdict}}')} {put_to_the_test(p)}")
+            lines.append(f"  {p.name:<{name}} {look.paint(manner, f'{verdict_of(p):<{verdict}}')} {put_to_the_test(result, p)}")
         else:
             lines += [look.paint(manner, line) for line in look.prose(f"{p.name}: {verdict_of(p)}", "  ", "    ")]
-            lines += look.prose(put_to_the_test(p), "    ", "    ")
+            lines += look.prose(put_to_the_test(result, p), "    ", "    ")
     for why in dict.fromkeys(why_not_settled(result, p.name) for p in result.properties if p.holds is None):
         lines += look.prose(f"Not settled: {why}.", "  ", "    ")
+    return lines
+
+
+def evidence_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
+    """For each property and part the twin of the kernel that is caught there."""
+    lines = look.prose("Evidence, the same design in a kernel with one mistake:")
+    for name in dict.fromkeys(one.property for one in result.evidence):
+        lines += look.prose(f"{name}:", "  ", "  ")
+        for one in (one for one in result.evidence if one.property == name):
+            caught = f"VIOLATED in {counted(one.steps, 'step')} by {one.twin}" if one.twin else "not put to the test"
+            tried = f", {counted(len(one.tried), 'twin')} tried" if not one.twin and one.tried else ""
+            lines += look.prose(f"{one.part}: {caught}{tried}", "    ", "      ")
     return lines
 
 
@@ -114,10 +128,12 @@ def verdict_of(p: PropertyResult) -> str:
     return "holds" if p.holds else "not settled" if p.holds is None else f"VIOLATED in {counted(p.steps or 0, 'step')}"
 
 
-def put_to_the_test(p: PropertyResult) -> str:
+def put_to_the_test(result: CheckResult, p: PropertyResult) -> str:
     """Whether a step tried to break a property. Only a search that was finished can say that none ever does."""
-    if p.reached:
+    if result.tests(p):
         return "put to the test"
+    if p.reached and p.holds:
+        return "not put to the test: no twin of the kernel breaks it"
     return "not put to the test so far" if p.holds is None else "never put to the test in this scope"
 
 
@@ -135,7 +151,7 @@ WHY = {
 
 def unsettled(result: CheckResult) -> list[PropertyResult]:
     """The properties without a verdict that says anything: not settled, or all that was asked for and never put to the test."""
-    return [p for p in result.properties if p.holds is None or (result.verdict == "inconclusive" and not p.reached)]
+    return [p for p in result.properties if p.holds is None or (result.verdict == "inconclusive" and not result.tests(p))]
 
 
 def why_not_settled(result: CheckResult, name: str) -> str:
