@@ -8,6 +8,7 @@ executing CPU is never put in the place of a local here: a task may have moved s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 
 from pasidlab.lang.ir import CPU, TERMINATORS, Instr, Operand
 
@@ -41,9 +42,11 @@ class _Copies:
     def step(self, instr: Instr, fold: Rewrite) -> Instr:
         """The instruction with what is known put in; afterwards what is known behind it."""
         known = self.known
-        if any(operand in known for operand in instr.operands()):
-            args = (known.get(a, a) if kind in "ai" and isinstance(a, str) else a for kind, a in instr.shaped())
-            instr = instr.with_args(*args)
+        for operand in instr.operands():
+            if operand in known:
+                args = (known.get(a, a) if kind in "ai" and isinstance(a, str) else a for kind, a in instr.shaped())
+                instr = instr.with_args(*args)
+                break
         instr = fold(instr)
         dst = instr.dst
         if dst is None:
@@ -99,9 +102,9 @@ class _Blocks:
     def known_before(self, fold: Rewrite) -> list[Known | None]:
         """What is known at the head of each block; None where control cannot come."""
         before: list[Known | None] = [{} if n in self.entries else None for n in range(len(self.spans))]
-        work = sorted(self.entries, reverse=True)
+        work = sorted(self.entries)  # a heap: in the order of the text most blocks come after all that lead to them
         while work:
-            number = work.pop()
+            number = heappop(work)
             state = _Copies(before[number] or {})
             for i in range(*self.spans[number]):
                 state.step(self.code[i], fold)
@@ -112,5 +115,5 @@ class _Blocks:
                 if merged != held:
                     before[successor] = merged
                     if successor not in work:
-                        work.append(successor)
+                        heappush(work, successor)
         return before

@@ -15,7 +15,7 @@ Names = frozenset[str]
 
 
 def executing_cpu(code: Code, starts: Iterable[int], moves: Sequence[bool]) -> Code:
-    """The code with locals that certainly are the executing CPU replaced by it.
+    """The code with locals that certainly are the executing CPU replaced by it; the very code given if there are none.
 
     ``moves[i]``: the task may find itself on another CPU right before instruction i. ``starts``: where control enters.
     """
@@ -35,7 +35,8 @@ def executing_cpu(code: Code, starts: Iterable[int], moves: Sequence[bool]) -> C
             if merged != known:
                 before[j] = merged
                 work.append(j)
-    return [_replaced(instr, _still(names, moved)) for instr, names, moved in zip(code, before, moves, strict=True)]
+    replaced = [_replaced(instr, _still(names, moved)) for instr, names, moved in zip(code, before, moves, strict=True)]
+    return replaced if any(new is not old for new, old in zip(replaced, code, strict=True)) else code
 
 
 def asks_cpu(instr: Instr) -> bool:

@@ -133,6 +133,10 @@ class Instr:
 
     def labels(self) -> tuple[str, ...]:
         """Labels this instruction may go to (or defines)."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
         return tuple([str(self.args[n]) for n in _places(self.op, len(self.args), "l")])
 
     @property

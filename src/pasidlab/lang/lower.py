@@ -11,8 +11,9 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.cases import Cases
 from pasidlab.lang.contexts import AT_ENTRY, CURRENT, ON_CPU, mask_states
+from pasidlab.lang.copies import propagated
 from pasidlab.lang.dead import drop_dead_fields
-from pasidlab.lang.flow import Code, simplify, without_unreachable
+from pasidlab.lang.flow import Code, fold, simplify, without_unreachable
 from pasidlab.lang.forget import forgotten_fields, stand_in
 from pasidlab.lang.here import executing_cpu
 from pasidlab.lang.inline import LANGUAGE, Inliner
@@ -182,6 +183,15 @@ class Lowering:
             self.flat[entry.function] = self._flattened(entry)
         return self.flat[entry.function]
 
+    def _inlined(self, entry: Entry) -> Code:
+        """What an entry may do, as far as constants alone say."""
+        if entry.role in ("rule", "user"):
+            return self._flat(entry)
+        inliner = _SleepingInliner(self._lookup)
+        inliner.call(entry.function, (), None, None)
+        inliner.emit("end", site=LANGUAGE)
+        return without_unreachable(propagated(inliner.code, set(), fold)[0], set())
+
     def _flattened(self, entry: Entry) -> Code:
         inliner = _SleepingInliner(self._lookup)
         dst = "%truth" if entry.role in PREDICATES else None
@@ -201,7 +211,8 @@ class Lowering:
         if not self.optimised:
             return without_unreachable(code, set())
         code = simplify(code, set())
-        return simplify(executing_cpu(code, [0], [False] * len(code)), set())  # nobody moves within a step
+        known = executing_cpu(code, [0], [False] * len(code))  # nobody moves within a step
+        return code if known is code else simplify(known, set())
 
     def _programs(self, behaviours: list[Entry]) -> list[Program]:
         starts = self._entered_from_somewhere(behaviours)
@@ -230,7 +241,7 @@ class Lowering:
         work = [e for e in behaviours if e.role in ("user", "rule", "context", "exit_to_user")]
         entries = {e.function: e for e in behaviours if e.role == "entry"}
         while work:
-            entered = {str(i.args[1]) for i in self._flat(work.pop()) if i.op == "enter"}
+            entered = {str(i.args[1]) for i in self._inlined(work.pop()) if i.op == "enter"}
             work += [entries[name] for name in entered - found if name in entries]
             found |= entered
         return [e for name, e in entries.items() if name in found]

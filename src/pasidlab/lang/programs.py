@@ -47,9 +47,10 @@ class Program:
 
     def clean(self) -> None:
         """Drop what cannot be reached or is not used; say where a local is the executing CPU."""
-        code = simplify(self.code, self.roots)
-        self.code = code
-        self.code = simplify(executing_cpu(code, self.starts(), self._moves()), self.roots)
+        self.code = simplify(self.code, self.roots)
+        known = executing_cpu(self.code, self.starts(), self._moves())
+        if known is not self.code:
+            self.code = simplify(known, self.roots)
 
     def _moves(self) -> list[bool]:
         """Before which instructions the context may be taken to another CPU: only a task is, where nothing forbids preemption."""
