@@ -16,7 +16,7 @@ from pasidlab.check.model import design_model, kernel_files
 from pasidlab.check.scope import Scope
 from pasidlab.designs import BUILT_IN, Design
 from pasidlab.lang.source import collect
-from pasidlab.zoo.twins import TWINS, NotThere, Twin
+from pasidlab.zoo.mistakes import MISTAKES, Mistake, NotThere
 
 SMALL = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"}))
 LIFE = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset({"preempt", "fork", "exit", "bind", "unbind"}))
@@ -24,7 +24,7 @@ EARLY_READ = BUILT_IN["early-read"]
 
 
 def looked_for(design: Design, scope: Scope, properties: tuple[str, ...] = NAMES) -> dict[str, Evidence]:
-    result = with_evidence(design, check(design, scope, properties=properties, jobs=1), TWINS, NotThere, jobs=1)
+    result = with_evidence(design, check(design, scope, properties=properties, jobs=1), MISTAKES, NotThere, jobs=1)
     assert {e.part for e in result.evidence} == {"scope"}
     return {e.property: e for e in result.evidence}
 
@@ -35,13 +35,13 @@ def test_what_each_property_catches() -> None:
         "coherent": 10, "owned": 7, "isolated": 6, "served": 2, "refused": 0, "preserved": 8, "no_leak": 0, "no_stale": 0,
         "sound_kernel": 7,
     }  # fmt: skip
-    assert found["coherent"].twin == "switch_fpu_prepare() without `save_fpregs_to_fpstate(prev)`"
-    assert found["no_leak"].twin == "" and len(found["no_leak"].tried) == 2
+    assert found["coherent"].mistake == "switch_fpu_prepare() without `save_fpregs_to_fpstate(prev)`"
+    assert found["no_leak"].mistake == "" and len(found["no_leak"].tried) == 2
 
 
 def test_where_processes_come_and_go_more_is_put_to_the_test() -> None:
     found = looked_for(EARLY_READ, LIFE, ("refused", "no_leak", "no_stale"))
-    assert [name for name in found if not found[name].twin] == []
+    assert [name for name in found if not found[name].mistake] == []
 
 
 def test_a_property_that_nothing_breaks_proves_nothing() -> None:
@@ -49,7 +49,7 @@ def test_a_property_that_nothing_breaks_proves_nothing() -> None:
     assert result.verdict == "holds" and result.properties[0].reached
     tested = with_evidence(EARLY_READ, result, (), NotThere, jobs=1)
     assert (tested.verdict, tested.evidence) == ("inconclusive", (Evidence("owned", "scope"),))
-    assert "not put to the test: no twin of the kernel breaks it" in str(tested)
+    assert "not put to the test: no mistake of the kernel breaks it" in str(tested)
 
 
 def test_a_property_asked_for_alone_is_put_to_the_test() -> None:
@@ -59,13 +59,13 @@ def test_a_property_asked_for_alone_is_put_to_the_test() -> None:
     assert [e["steps"] for e in document["results"][0]["evidence"]] == [10]
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.sentence)
-def test_every_twin_can_be_made(twin: Twin) -> None:
-    """Its text is in the kernel as it is, and gone from the twin."""
-    known = collect(kernel_files()).functions[twin.function]
-    assert twin.text in ast.unparse(known.node) and ast.unparse(twin.mistaken(known).node) != ast.unparse(known.node)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.sentence)
+def test_every_mistake_can_be_made(mistake: Mistake) -> None:
+    """Its text is in the kernel as it is, and gone from the mistake."""
+    known = collect(kernel_files()).functions[mistake.function]
+    assert mistake.text in ast.unparse(known.node) and ast.unparse(mistake.mistaken(known).node) != ast.unparse(known.node)
 
 
-def test_a_twin_that_cannot_be_made() -> None:
+def test_a_mistake_that_cannot_be_made() -> None:
     with pytest.raises(NotThere):
-        design_model(Twin("owned", "fpregs_restore_userregs", "no_such_call()").around(EARLY_READ), SMALL)
+        design_model(Mistake("owned", "fpregs_restore_userregs", "no_such_call()").around(EARLY_READ), SMALL)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pasidlab.check.result import Flag
 
 MOST_STATES = 5_000_000
-"""States explored for one twin in one part."""
+"""States explored for one mistake in one part."""
 
 
-class Twin(Protocol):
+class Mistake(Protocol):
     """A kernel with a mistake in it."""
 
     @property
@@ -44,7 +44,7 @@ OnEvidence = Callable[[str, str, str], None]
 
 
 def with_evidence(
-    design: Design, result: CheckResult, twins: Sequence[Twin], impossible: type[Exception], *, jobs: int | None = None,
+    design: Design, result: CheckResult, mistakes: Sequence[Mistake], impossible: type[Exception], *, jobs: int | None = None,
     told: OnEvidence | None = None,
 ) -> CheckResult:  # fmt: skip
     """The result, and for each property that holds in a part what breaks it there.
@@ -52,7 +52,7 @@ def with_evidence(
     ``impossible`` is what compiling raises where a mistake cannot be made around a design. Raises KeyboardInterrupt.
     """
     asked = [(part.name, part.scope, [p.name for p in part.properties if p.holds]) for part in result.parts]
-    tasks = [partial(_part, design, name, scope, wanted, twins, impossible) for name, scope, wanted in asked if wanted]
+    tasks = [partial(_part, design, name, scope, wanted, mistakes, impossible) for name, scope, wanted in asked if wanted]
     at_once = min(jobs or available_cpus(), len(tasks))
     found: Iterator[tuple[Evidence, ...]]
     found = side_by_side(tasks, at_once, told) if at_once > 1 else (task(told or _nobody, None) or () for task in tasks)
@@ -64,7 +64,7 @@ def _nobody(*_: object) -> None:
 
 
 def _part(
-    design: Design, name: str, scope: Scope, wanted: Sequence[str], twins: Sequence[Twin], impossible: type[Exception],
+    design: Design, name: str, scope: Scope, wanted: Sequence[str], mistakes: Sequence[Mistake], impossible: type[Exception],
     report: Report, interrupted: Flag | None,
 ) -> tuple[Evidence, ...] | None:  # fmt: skip
     """What breaks each of the properties in one part; None if interrupted."""
@@ -73,22 +73,22 @@ def _part(
     for wish in wanted:
         tried: list[str] = []
         caught = None
-        for twin in (one for one in twins if one.breaks == wish):
+        for mistake in (one for one in mistakes if one.breaks == wish):
             if interrupted and interrupted.is_set():
                 return None
-            report(design.name, name, twin.sentence)
-            steps = _caught(run, twin, design, name, scope, impossible)
+            report(design.name, name, mistake.sentence)
+            steps = _caught(run, mistake, design, name, scope, impossible)
             if steps is None:
                 continue
-            tried.append(twin.sentence)
+            tried.append(mistake.sentence)
             if steps:
-                caught = Evidence(wish, name, twin.sentence, steps)
+                caught = Evidence(wish, name, mistake.sentence, steps)
                 break
         found.append(caught or Evidence(wish, name, tried=tuple(tried)))
     return tuple(found)
 
 
-def _caught(run: Run, twin: Twin, design: Design, name: str, scope: Scope, impossible: type[Exception]) -> int | None:
+def _caught(run: Run, mistake: Mistake, design: Design, name: str, scope: Scope, impossible: type[Exception]) -> int | None:
     """Steps after which the property catches the mistake, 0 if it does not; None if it cannot be made."""
     from pasidlab.check.graph import path_to
     from pasidlab.check.search import search
@@ -96,13 +96,13 @@ def _caught(run: Run, twin: Twin, design: Design, name: str, scope: Scope, impos
     from pasidlab.lang.interpreter import Interpreter
 
     try:
-        built = run.build(twin.around(design), name, scope)
+        built = run.build(mistake.around(design), name, scope)
     except impossible:
         return None
-    bit = NAMES.index(twin.breaks)
+    bit = NAMES.index(mistake.breaks)
     found = search(built.native, jobs=1, budget=Budget(MOST_STATES), interrupted=run.interrupted, stop_on=1 << bit)
     violation = found.violations.get(bit)
     if violation is None:
         return 0
     way = path_to(found, violation.state, violation.depth)
-    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(twin.breaks, way, violation.by_step).steps)
+    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(mistake.breaks, way, violation.by_step).steps)

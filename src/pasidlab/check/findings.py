@@ -88,11 +88,11 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A property that holds in a part: the twin of the kernel, with one mistake, that breaks it there, and after how many steps."""
+    """A property that holds in a part: the mistake of the kernel that breaks it there, and after how many steps."""
 
     property: str
     part: str
-    twin: str = ""  # in words; empty: none that was tried is caught
+    mistake: str = ""  # in words; empty: none that was tried is caught
     steps: int = 0
     tried: tuple[str, ...] = ()  # in vain
 
@@ -131,8 +131,8 @@ class CheckResult:
         return "holds" if whole and any(self.tests(p) for p in self.properties) else "inconclusive"
 
     def tests(self, p: PropertyResult) -> bool:
-        """Whether a property is put to the test: a twin breaks it in some part, or, where none was looked for, a step tries to."""
-        known = [bool(one.twin) for one in self.evidence if one.property == p.name]
+        """Whether a property is put to the test: a mistake breaks it in some part, or, where none was looked for, a step tries to."""
+        known = [bool(one.mistake) for one in self.evidence if one.property == p.name]
         return any(known) if known else p.reached
 
     @property

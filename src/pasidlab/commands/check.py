@@ -190,10 +190,10 @@ def _explored(
 def _with_evidence(design: Design, result: CheckResult, jobs: int | None, progress: Progress) -> CheckResult:
     """The result with what puts its properties to the test; as it is if Ctrl-C ends the search for that."""
     from pasidlab.check.evidence import with_evidence
-    from pasidlab.zoo.twins import TWINS, NotThere
+    from pasidlab.zoo.mistakes import MISTAKES, NotThere
 
     try:
-        return with_evidence(design, result, TWINS, NotThere, jobs=jobs, told=progress.tried)
+        return with_evidence(design, result, MISTAKES, NotThere, jobs=jobs, told=progress.tried)
     except KeyboardInterrupt:
         return result
 

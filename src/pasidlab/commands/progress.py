@@ -44,9 +44,9 @@ class Progress:
         """One report of the engine."""
         self._show(design, f"{design}, {part}: {progress_text(report)}")
 
-    def tried(self, design: str, part: str, twin: str) -> None:
-        """A twin of the kernel is tried in a part."""
-        self._show(f"{design} {part}", f"{design}, {part}: is it caught? {twin}")
+    def tried(self, design: str, part: str, mistake: str) -> None:
+        """A mistake of the kernel is tried in a part."""
+        self._show(f"{design} {part}", f"{design}, {part}: is it caught? {mistake}")
 
     def _show(self, key: str, line: str) -> None:
         if time.monotonic() - self.start < QUIET_SECONDS or not sys.stderr.isatty():

@@ -81,7 +81,7 @@ class _Told:
             ],
             "counterexamples": [self.counterexample(c, result.scope_of(c)) for c in result.counterexamples],
             "evidence": [
-                {"property": e.property, "part": e.part, "twin": e.twin or None, "steps": e.steps or None, "tried": list(e.tried)}
+                {"property": e.property, "part": e.part, "mistake": e.mistake or None, "steps": e.steps or None, "tried": list(e.tried)}
                 for e in result.evidence
             ],
             "missing": list(result.missing),

@@ -83,7 +83,7 @@ def _section(result: CheckResult) -> Iterator[str]:
     if result.evidence:
         rows = ["| evidence | part | mistake of the kernel that is caught there | steps |", "| --- | --- | --- | ---: |"]
         rows += [
-            f"| {_plain(e.property)} | {_plain(e.part)} | {_plain(e.twin or 'none: not put to the test here')} | {e.steps or ''} |"
+            f"| {_plain(e.property)} | {_plain(e.part)} | {_plain(e.mistake or 'none: not put to the test here')} | {e.steps or ''} |"
             for e in result.evidence
         ]
         yield "\n".join(rows)

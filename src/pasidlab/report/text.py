@@ -112,13 +112,13 @@ def properties_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
 
 
 def evidence_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
-    """For each property and part the twin of the kernel that is caught there."""
+    """For each property and part the mistake of the kernel that is caught there."""
     lines = look.prose("Evidence, the same design in a kernel with one mistake:")
     for name in dict.fromkeys(one.property for one in result.evidence):
         lines += look.prose(f"{name}:", "  ", "  ")
         for one in (one for one in result.evidence if one.property == name):
-            caught = f"VIOLATED in {counted(one.steps, 'step')} by {one.twin}" if one.twin else "not put to the test"
-            tried = f", {counted(len(one.tried), 'twin')} tried" if not one.twin and one.tried else ""
+            caught = f"VIOLATED in {counted(one.steps, 'step')} by {one.mistake}" if one.mistake else "not put to the test"
+            tried = f", {counted(len(one.tried), 'mistake')} tried" if not one.mistake and one.tried else ""
             lines += look.prose(f"{one.part}: {caught}{tried}", "    ", "      ")
     return lines
 
@@ -133,7 +133,7 @@ def put_to_the_test(result: CheckResult, p: PropertyResult) -> str:
     if result.tests(p):
         return "put to the test"
     if p.reached and p.holds:
-        return "not put to the test: no twin of the kernel breaks it"
+        return "not put to the test: no mistake of the kernel breaks it"
     return "not put to the test so far" if p.holds is None else "never put to the test in this scope"
 
 

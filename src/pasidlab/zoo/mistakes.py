@@ -1,4 +1,4 @@
-"""Twins: the kernel with one mistake in it, to be caught around any design. What catches nothing proves little.
+"""Mistakes of the kernel, to be caught around any design. A check that catches none proves little.
 
 A mistake is a statement left out, or a condition that never holds. It is named by its text, so it follows the kernel model.
 """
@@ -21,7 +21,7 @@ class NotThere(Exception):
 
 
 @dataclass(frozen=True)
-class Twin:
+class Mistake:
     """One mistake: ``text`` of ``function``, a statement left out, or a condition that never holds, breaks a property."""
 
     breaks: str
@@ -59,38 +59,38 @@ class Twin:
 class _Change(ast.NodeTransformer):
     """Makes the mistake wherever its text stands."""
 
-    def __init__(self, twin: Twin) -> None:
-        self.twin, self.made = twin, False
+    def __init__(self, mistake: Mistake) -> None:
+        self.mistake, self.made = mistake, False
 
     def visit(self, node: ast.AST) -> ast.AST:
-        kind = ast.stmt if self.twin.how == "without" else ast.expr
-        if isinstance(node, kind) and ast.unparse(node) == self.twin.text:
+        kind = ast.stmt if self.mistake.how == "without" else ast.expr
+        if isinstance(node, kind) and ast.unparse(node) == self.mistake.text:
             self.made = True
-            return ast.copy_location(ast.Pass() if self.twin.how == "without" else ast.Constant(False), node)
+            return ast.copy_location(ast.Pass() if self.mistake.how == "without" else ast.Constant(False), node)
         changed: ast.AST = super().visit(node)
         return changed
 
 
-TWINS = (
-    Twin("coherent", "switch_fpu_prepare", "save_fpregs_to_fpstate(prev)"),
-    Twin("coherent", "kernel_fpu_begin", "__cpu_invalidate_fpregs_state()"),
-    Twin("coherent", "fpu_clone", "child.last_cpu = NULL"),
-    Twin("owned", "fpregs_restore_userregs", "current.need_fpu_load = False"),
-    Twin("owned", "fpregs_restore_userregs", "fpregs_activate(current)"),
-    Twin("isolated", "fpregs_restore_userregs", "restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)"),
-    Twin("isolated", "attach_device_pasid", "intel_pasid_setup_first_level(pasid, mm)"),
-    Twin("isolated", "bind_from_the_start", "entry.present = True"),
-    Twin("served", "exc_general_protection", "try_fixup_enqcmd_gp()", "never"),
-    Twin("served", "xsaves", "this_cpu.msr_pasid != 0", "never"),
-    Twin("refused", "enqcmd", "this_cpu.msr_pasid & MSR_IA32_PASID_VALID == 0", "never"),
-    Twin("refused", "fpu_clone", "child.bv_pasid = False"),
-    Twin("preserved", "kernel_fpu_begin", "save_fpregs_to_fpstate(current)"),
-    Twin("preserved", "switch_fpu_prepare", "save_fpregs_to_fpstate(prev)"),
-    Twin("no_leak", "mm_pasid_drop", "iommu_free_global_pasid(mm.pasid)"),
-    Twin("no_leak", "mm_pasid_drop", "mm.pasid = 0"),
-    Twin("no_stale", "intel_pasid_tear_down_entry", "entry.present = False"),
-    Twin("no_stale", "detach_device_pasid", "intel_pasid_tear_down_entry(pasid, False)"),
-    Twin("sound_kernel", "kernel_fpu_end", "preempt_enable()"),
-    Twin("sound_kernel", "fpregs_restore_userregs", "current.last_cpu = this_cpu"),
+MISTAKES = (
+    Mistake("coherent", "switch_fpu_prepare", "save_fpregs_to_fpstate(prev)"),
+    Mistake("coherent", "kernel_fpu_begin", "__cpu_invalidate_fpregs_state()"),
+    Mistake("coherent", "fpu_clone", "child.last_cpu = NULL"),
+    Mistake("owned", "fpregs_restore_userregs", "current.need_fpu_load = False"),
+    Mistake("owned", "fpregs_restore_userregs", "fpregs_activate(current)"),
+    Mistake("isolated", "fpregs_restore_userregs", "restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)"),
+    Mistake("isolated", "attach_device_pasid", "intel_pasid_setup_first_level(pasid, mm)"),
+    Mistake("isolated", "bind_from_the_start", "entry.present = True"),
+    Mistake("served", "exc_general_protection", "try_fixup_enqcmd_gp()", "never"),
+    Mistake("served", "xsaves", "this_cpu.msr_pasid != 0", "never"),
+    Mistake("refused", "enqcmd", "this_cpu.msr_pasid & MSR_IA32_PASID_VALID == 0", "never"),
+    Mistake("refused", "fpu_clone", "child.bv_pasid = False"),
+    Mistake("preserved", "kernel_fpu_begin", "save_fpregs_to_fpstate(current)"),
+    Mistake("preserved", "switch_fpu_prepare", "save_fpregs_to_fpstate(prev)"),
+    Mistake("no_leak", "mm_pasid_drop", "iommu_free_global_pasid(mm.pasid)"),
+    Mistake("no_leak", "mm_pasid_drop", "mm.pasid = 0"),
+    Mistake("no_stale", "intel_pasid_tear_down_entry", "entry.present = False"),
+    Mistake("no_stale", "detach_device_pasid", "intel_pasid_tear_down_entry(pasid, False)"),
+    Mistake("sound_kernel", "kernel_fpu_end", "preempt_enable()"),
+    Mistake("sound_kernel", "fpregs_restore_userregs", "current.last_cpu = this_cpu"),
 )
 """For each property the mistakes that are tried, the first first, until one is caught."""
