@@ -93,6 +93,8 @@ def cases() -> dict[str, Case]:
         counts, events, broken, *refused = where.removeprefix("#").split("|")
         cpus, tasks = map(int, counts.split())
         whole = BASE + ("" if "def begin()" in text else BOOT) + text
-        model = RandomModel(whole, {"cpus": cpus, "tasks": tasks}, frozenset(events.split()), {})
+        happening = dict(event.partition(":")[::2] for event in events.split())
+        limits = {event: int(most) for event, most in happening.items() if most}
+        model = RandomModel(whole, {"cpus": cpus, "tasks": tasks}, frozenset(happening), limits)
         found[title] = Case(model, frozenset(broken.split()), bool(refused))
     return found

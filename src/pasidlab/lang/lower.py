@@ -38,7 +38,7 @@ ARRIVALS = Path(__file__).with_name("arrivals.py")
 ABOVE = {
     "task": ("hardirq", "softirq", "schedule"),
     "user": ("hardirq", "softirq", "schedule"),
-    "schedule": (),
+    "schedule": ("hardirq", "softirq"),
     "softirq": ("hardirq",),
     "hardirq": (),
 }

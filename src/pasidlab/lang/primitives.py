@@ -82,11 +82,13 @@ def _happens(x: Expressions, node: ast.Call) -> Value:
     if left is None:
         x.builder.emit("choose", dst, 0, 1, at=at)
         return dst, BOOL
+    x.builder.emit("atomic", "begin", at=at)  # nobody comes between the look at the limit and what it leaves
     x.builder.emit("load", count := x.builder.temp(left.domain), left.path, 1, at=at)
     x.builder.emit("ne", some := x.builder.temp(BOOL), count, 0, at=at)
     x.builder.emit("choose", dst, 0, some, at=at)
     x.builder.emit("sub", less := x.builder.temp(left.domain), count, dst, at=at)
     x.builder.emit("store", left.path, 1, less, at=at)
+    x.builder.emit("atomic", "end", at=at)
     return dst, BOOL
 
 
@@ -151,6 +153,8 @@ def _enter(x: Expressions, node: ast.Call) -> Value:
     argument = node.args[-1]
     if not isinstance(argument, ast.Name) or argument.id not in x.names.namespace.functions or x.is_local(argument.id):
         raise x.fail(node, f"{ast.unparse(node.func)} needs the name of an entry point")
+    if len(node.args) == 2 and any("exception" in ast.unparse(d) for d in x.names.namespace.functions[argument.id].node.decorator_list):
+        raise x.fail(node, f"start() cannot begin the exception {argument.id}(): only the task that runs can meet one, by enter()")
     task = x.expression(ast.copy_location(ast.Name("current"), node) if len(node.args) == 1 else node.args[0])[0]
     x.builder.emit("enter", task, argument.id, at=x.at(node))
     return NOTHING
