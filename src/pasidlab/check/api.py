@@ -36,8 +36,9 @@ def check(
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
-    STATES_AFTER_VIOLATION states, unless the budget or ``properties`` ask for more. ``merged``, ``symmetric`` and ``forgetting`` switch
-    the reductions off one by one: the verdict is the same, the states are more.
+    STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
+    ``properties`` ask for more. ``merged``, ``symmetric`` and ``forgetting`` switch the reductions off one by one: the verdict is the
+    same, the states are more.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
@@ -94,7 +95,7 @@ def _check(run: Run, design: Design, parts: Mapping[str, Scope]) -> CheckResult:
             for built in models:
                 if run.interrupted and run.interrupted.is_set():
                     raise KeyboardInterrupt
-                results.append(run.explore(built))
+                results.append(replace(run, broken=any(part.counterexamples for part in results)).explore(built))
                 if results[-1].reason in ("interrupted", "timeout") or results[-1].error:
                     break
         except KeyboardInterrupt:  # between two searches

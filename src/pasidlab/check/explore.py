@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
 OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
+STATES_AFTER_EARLIER_VIOLATION = 20_000_000  # of each part that follows one in which something is broken
 MOST_WORDS = 8  # of 64 bits in a packed state
 
 
@@ -52,6 +53,7 @@ class Run:
     forgetting: bool
     interrupted: Flag | None = None  # None: Ctrl-C itself
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end
+    broken: bool = False  # something is, in an earlier part
 
     def build(self, design: Design, name: str, scope: Scope) -> Built:
         """The model of a design in a scope, compiled."""
@@ -158,6 +160,8 @@ class Run:
             limits = replace(limits, timeout=max(self.deadline - time.monotonic(), 0.0))
         if limits.after_violation is None and len(self.wanted) == len(NAMES):
             limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
+            if self.broken and limits.max_states is None:
+                limits = replace(limits, max_states=STATES_AFTER_EARLIER_VIOLATION)
         return limits
 
     def _reporter(self, built: Built) -> Callable[[Progress], None] | None:
