@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -82,3 +84,32 @@ def test_a_reader_that_stops_ends_the_others() -> None:
     start = time.monotonic()
     found.close()
     assert time.monotonic() - start < 20
+
+
+ENDLESS = """
+import os, sys, time
+from functools import partial
+from pasidlab.check.processes import side_by_side
+
+
+def endless(report, interrupted):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+
+list(side_by_side([endless, endless], 2))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_processes_die_with_their_parent(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        children = [int(parent.stdout.readline()) for _ in range(2)]
+        assert all(os.path.exists(f"/proc/{pid}") for pid in children)
+        parent.send_signal(number)
+        assert parent.wait(10) == -number
+        limit = time.monotonic() + 10
+        while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < limit:
+            time.sleep(0.1)
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in children)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pasidlab.check.result import Flag
 
 T = TypeVar("T")
+_LOOK = 0.5  # seconds between two looks for the parent
 Report = Callable[..., None]
 
 
@@ -41,7 +43,7 @@ def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | Non
     context = multiprocessing.get_context("fork")
     interrupted, reports = context.Event(), context.SimpleQueue()
     report = reports.put if on_report else _nobody_listens
-    with ProcessPoolExecutor(at_once, context, _begin, (tasks, report, interrupted)) as pool:
+    with ProcessPoolExecutor(at_once, context, _begin, (tasks, report, interrupted, os.getpid())) as pool:
         futures: list[Future[T | None]] = []
         listener = threading.Thread(target=_listen, args=(reports, on_report), daemon=True)
         came = 0
@@ -105,10 +107,18 @@ _report: Report = _nobody_listens
 _interrupted: Flag = threading.Event()
 
 
-def _begin(tasks: Sequence[Task[Any]], report: Report, interrupted: Flag) -> None:
+def _begin(tasks: Sequence[Task[Any]], report: Report, interrupted: Flag, parent: int) -> None:
     global _tasks, _report, _interrupted
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the flag says it
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _tasks, _report, _interrupted = tasks, report, interrupted
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent is gone, whatever killed that: nobody takes its result any more."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
 
 
 def _do(number: int) -> Any:

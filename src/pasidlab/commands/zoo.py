@@ -41,18 +41,26 @@ class Row:
         return bool(self.bug.reason) or (self.steps is not None and self.repaired is not None and self.repaired.holds)
 
 
-def examine(bug: Bug, jobs: int | None = None) -> Row:
-    """Check a bug and its fixed twin in the bug's scope."""
+def examine(bug: Bug, jobs: int | None = None, interrupted: Flag | None = None) -> Row:
+    """Check a bug and its fixed twin in the bug's scope. Raises KeyboardInterrupt once the flag is set, or by Ctrl-C."""
     from pasidlab.check.api import check
     from pasidlab.zoo.specimen import buggy, fixed
 
     if bug.reason:
         return Row(bug)
-    return Row(bug, check(buggy(bug), bug.scope, jobs=jobs), check(fixed(bug), bug.scope, jobs=jobs))
+    results = []
+    for make in (buggy, fixed):
+        results.append(check(make(bug), bug.scope, jobs=jobs, interrupted=interrupted))
+        if results[-1].interrupted:
+            raise KeyboardInterrupt
+    return Row(bug, *results)
 
 
 def _side(bug: Bug, _report: Report, interrupted: Flag) -> Row | None:
-    return None if interrupted.is_set() else examine(bug, 1)
+    try:
+        return None if interrupted.is_set() else examine(bug, 1, interrupted)
+    except KeyboardInterrupt:
+        return None
 
 
 @click.command("zoo", epilog="Exit codes: 0 every bug caught and every fix holds, 1 otherwise, 2 bad input or usage.")
@@ -77,10 +85,14 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool
     look = look_of(sys.stdout)
     if not as_json and _has_room(look):
         click.echo(look.paint("dim", HEADING))
-    for row in side_by_side([partial(_side, bug) for bug in CATALOGUE], jobs or available_cpus()):
-        rows.append(row)
-        if not as_json:
-            click.echo(_line(row, look))
+    try:
+        for row in side_by_side([partial(_side, bug) for bug in CATALOGUE], jobs or available_cpus()):
+            rows.append(row)
+            if not as_json:
+                click.echo(_line(row, look))
+    finally:
+        if len(rows) < len(CATALOGUE):
+            click.echo(f"not examined: {len(CATALOGUE) - len(rows)} of {len(CATALOGUE)} bugs", err=True)
     if len(rows) < len(CATALOGUE):
         raise KeyboardInterrupt
     if as_json:
