@@ -10,13 +10,12 @@ from pathlib import Path
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.cases import Cases
-from pasidlab.lang.contexts import AT_ENTRY, CURRENT, ON_CPU, mask_states
-from pasidlab.lang.copies import propagated
+from pasidlab.lang.contexts import CURRENT, ON_CPU, mask_states
 from pasidlab.lang.dead import drop_dead_fields
-from pasidlab.lang.flow import Code, fold, simplify, without_unreachable
+from pasidlab.lang.flatten import Flattener
+from pasidlab.lang.flow import Code
 from pasidlab.lang.forget import forgotten_fields, stand_in
-from pasidlab.lang.here import executing_cpu
-from pasidlab.lang.inline import LANGUAGE, Inliner
+from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
@@ -28,7 +27,6 @@ from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
-from pasidlab.lang.rounds import FlatCode
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.sleepers import asleep
 from pasidlab.lang.types import Domain, Int, Ref
@@ -42,9 +40,6 @@ ABOVE = {
     "softirq": ("hardirq",),
     "hardirq": (),
 }
-ENTERED_AS = {"schedule": ("schedule",), "softirq": ("softirq",), "hardirq": ("hardirq", "ipi")}
-"""The kinds of arrival that begin the program of a context; the order is that of the entry numbers in ``arrivals``."""
-RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
 
 
 class Functions:
@@ -108,15 +103,12 @@ class Lowering:
     def _build(self) -> Model:
         entries = entries_of(self.names)
         one_of_each(entries, self.names)
-        self.entry_pc: dict[str, int] = {}
-        self.flat: dict[str, Code] = {}
-        self.whole: list[FlatCode] = []  # all code but that of the initial states, as written
-        programs = self._programs(entries)
+        self.flattener = Flattener(self.names, self.functions, self.optimised)
+        programs = self.flattener.programs(entries)
         if not any(e.role == "initial" for e in entries):
             raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
-        pieces = [
-            Behaviour(e, self._flat(e)) for e in entries if e.role in ("rule", "user", "never", "stuck", "pending", "initial", "forget")
-        ]
+        alone = ("rule", "user", "never", "stuck", "pending", "initial", "forget")
+        pieces = [Behaviour(e, self.flattener.flat(e)) for e in entries if e.role in alone]
         no_choice((b.entry, b.code) for b in pieces if b.entry.role == "forget")
         self.fields = dict(self.names.fields)
         if self.optimised:
@@ -136,7 +128,7 @@ class Lowering:
         known_properties(self.properties, entries, self.names, [*(low.action for low in lowered), *rules, *others])
         symmetric = [s.name for s in self.names.namespace.structs.values() if s.symmetric]
         half_way = {name: f"a loop over {name} takes several steps" for low in lowered for name in symmetric if name in low.ordered}
-        ordered = half_way | order_dependent(self.whole, self.names.fields, symmetric)
+        ordered = half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric)
         accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
@@ -174,116 +166,6 @@ class Lowering:
         """Whether what waits is a task, and some task ever sleeps."""
         domain = pending.params[0][1]
         return bool(self.sleeping) and isinstance(domain, Ref) and domain.struct == "Task" and "Task.pc" in self.fields
-
-    def _lookup(self, name: str) -> Function:
-        return self.functions(name)
-
-    def _flat(self, entry: Entry) -> Code:
-        if entry.function not in self.flat:
-            self.flat[entry.function] = self._flattened(entry)
-        return self.flat[entry.function]
-
-    def _inlined(self, entry: Entry) -> Code:
-        """What an entry may do, as far as constants alone say."""
-        if entry.role in ("rule", "user"):
-            return self._flat(entry)
-        inliner = _SleepingInliner(self._lookup)
-        inliner.call(entry.function, (), None, None)
-        inliner.emit("end", site=LANGUAGE)
-        return without_unreachable(propagated(inliner.code, set(), fold)[0], set())
-
-    def _flattened(self, entry: Entry) -> Code:
-        inliner = _SleepingInliner(self._lookup)
-        dst = "%truth" if entry.role in PREDICATES else None
-        if entry.role in ("rule", "user"):
-            inliner.code += self._limit(entry.options.get("event", ""))
-        inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
-        if dst:
-            inliner.emit("return", dst, site=LANGUAGE)
-        else:
-            inliner.emit("end", site=LANGUAGE)
-        if entry.role in ("rule", "user", "forget", *PREDICATES):
-            self.whole.append(FlatCode(inliner.code, inliner.locals | dict(entry.params), entry.role == "user"))
-        return self._tidied(inliner.code)
-
-    def _tidied(self, code: Code) -> Code:
-        """Code of one step, simplified or as it stands."""
-        if not self.optimised:
-            return without_unreachable(code, set())
-        code = simplify(code, set())
-        known = executing_cpu(code, [0], [False] * len(code))  # nobody moves within a step
-        return code if known is code else simplify(known, set())
-
-    def _programs(self, behaviours: list[Entry]) -> list[Program]:
-        starts = self._entered_from_somewhere(behaviours)
-        exits = [e for e in behaviours if e.role == "exit_to_user"]
-        programs = []
-        if starts:
-            self.entry_pc |= {e.function: number for number, e in enumerate(starts, start=2)}
-            programs.append(self._task_program(starts, exits[0] if exits else None))
-        handlers = [e for e in behaviours if e.role == "context"]
-        arrivals = {e.function for e in behaviours if e.role == "rule"}
-        for context, kinds in ENTERED_AS.items():
-            mine = {kind: [e for e in handlers if e.options["kind"] == kind] for kind in kinds}
-            if any(mine.values()) or not arrivals.isdisjoint(f"arrive_{kind}" for kind in kinds):
-                programs.append(self._context_program(context, mine))
-        for program in programs:
-            self.whole.append(FlatCode(program.code, program.locals, program.context == "task"))
-            if self.optimised:
-                program.clean()
-            else:
-                program.code = without_unreachable(program.code, program.roots)
-        return programs
-
-    def _entered_from_somewhere(self, behaviours: list[Entry]) -> list[Entry]:
-        """Entry points some enabled behaviour enters, in source order; the others would be dead code."""
-        found: set[str] = set()
-        work = [e for e in behaviours if e.role in ("user", "rule", "context", "exit_to_user")]
-        entries = {e.function: e for e in behaviours if e.role == "entry"}
-        while work:
-            entered = {str(i.args[1]) for i in self._inlined(work.pop()) if i.op == "enter"}
-            work += [entries[name] for name in entered - found if name in entries]
-            found |= entered
-        return [e for name, e in entries.items() if name in found]
-
-    def _task_program(self, starts: list[Entry], leave: Entry | None) -> Program:
-        inliner = _SleepingInliner(self._lookup)
-        labels = ["entry.exit"]
-        masks = [AT_ENTRY["exit_to_user"]]
-        for entry in starts:
-            label = f"entry.{entry.function}"
-            labels.append(label)
-            masks.append(AT_ENTRY[entry.options["kind"]])
-            inliner.emit("label", label, site=LANGUAGE)
-            inliner.call(entry.function, (), None, None)
-            inliner.emit("jump", "entry.exit", site=LANGUAGE)
-        inliner.emit("label", "entry.exit", site=LANGUAGE)
-        if leave:
-            inliner.call(leave.function, (), None, None)
-        inliner.emit("store", "Cpu.irqs_off", CPU, 0, site=LANGUAGE)
-        inliner.emit("end", site=LANGUAGE)
-        return Program("task", inliner.code, inliner.locals, labels, masks, "Task", "local")
-
-    def _context_program(self, context: str, handlers: dict[str, list[Entry]]) -> Program:
-        """One entry for each kind of arrival; it begins with any of that kind's handlers."""
-        inliner = _SleepingInliner(self._lookup)
-        for kind, mine in handlers.items():
-            inliner.emit("label", f"entry.{kind}", site=LANGUAGE)
-            labels = [f"handler.{entry.function}" for entry in mine]
-            if len(mine) > 1:
-                inliner.emit("choose", f"%which.{kind}", 0, len(mine) - 1, site=LANGUAGE)
-                inliner.emit("switch", f"%which.{kind}", *labels, site=LANGUAGE)
-            for entry, label in zip(mine, labels, strict=True):
-                inliner.emit("label", label, site=LANGUAGE)
-                inliner.call(entry.function, (), None, None)
-                inliner.emit("jump", "leave", site=LANGUAGE)
-            if not mine:
-                inliner.emit("jump", "leave", site=LANGUAGE)
-        inliner.emit("label", "leave", site=LANGUAGE)
-        inliner.call(RETURN[context], (), None, None)
-        inliner.emit("end", site=LANGUAGE)
-        entries, masks = [f"entry.{kind}" for kind in handlers], [AT_ENTRY[kind] for kind in handlers]
-        return Program(context, inliner.code, inliner.locals, entries, masks, "Cpu", context + "_local")
 
     def _traffic(self, programs: list[Program], behaviours: list[Behaviour]) -> Traffic:
         counts = self.names.counts
@@ -334,17 +216,7 @@ class Lowering:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
         fair = entry.role == "rule" and not entry.options.get("event")
-        return Action(entry.name, params, tuple(self._tidied(body)), cpu_param=uses_cpu, fair=fair)
-
-    def _limit(self, event: str) -> Code:
-        """Counts down how often a bounded event may still happen."""
-        left = self.names.limits.get(event)
-        if left is None:
-            return []
-        return [
-            _at("load", "%left", left.path, 1), _at("require", "%left"), _at("sub", "%less", "%left", 1),
-            _at("store", left.path, 1, "%less"),
-        ]  # fmt: skip
+        return Action(entry.name, params, tuple(self.flattener.tidied(body)), cpu_param=uses_cpu, fair=fair)
 
     def _finished(self, code: Code) -> Code:
         """Code with ``enter`` and the marks of atomicity replaced by what they do."""
@@ -367,23 +239,14 @@ class Lowering:
 
     def _entered(self, instr: Instr) -> Code:
         name = str(instr.args[1])
-        if name not in self.entry_pc:
-            raise PasidlabError(f"'{name}' is not an entry point", position=instr.site.position, hint=nearest(name, self.entry_pc))
-        stores = [Instr("store", ("Task.pc", instr.args[0], self.entry_pc[name]), instr.site)]
+        known = self.flattener.entry_pc
+        if name not in known:
+            raise PasidlabError(f"'{name}' is not an entry point", position=instr.site.position, hint=nearest(name, known))
+        stores = [Instr("store", ("Task.pc", instr.args[0], known[name]), instr.site)]
         kinds = [ast.unparse(d) for d in self.names.namespace.functions[name].node.decorator_list]
         if any("exception" in kind for kind in kinds):
             stores.append(Instr("store", ("Cpu.irqs_off", CPU, 1), instr.site))
         return stores
-
-
-class _SleepingInliner(Inliner):
-    """Leaves the question "is this counter one where a task sleeps" open until the task program is lowered."""
-
-    def call(self, name: str, args, dst, site, active=()):  # type: ignore[no-untyped-def]
-        if name == SLEEPING:
-            self.code.append(Instr("call", (dst, SLEEPING, *args), site or LANGUAGE))
-        else:
-            super().call(name, args, dst, site, active)
 
 
 def _taken_twice(model: Model) -> list[str]:
