@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from pasidlab.check.api import check
 from pasidlab.check.scope import Scope
 
 TABLE = Path(__file__).with_name("counts.json")
+LONG = bool(os.environ.get("PASIDLAB_LONG"))
+"""Every design where some stand for all: ``PASIDLAB_LONG=1 make test``."""
+SOME = tuple(designs.BUILT_IN) if LONG else ("eager-ipi", "late-either-refs", "early-read", "task-work")
+"""One of each way to hand out the PASID."""
 
 
 def scope(events: str, *, cpus: int = 1, tasks: int = 1, mms: int = 1) -> Scope:

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from counts import SCOPES, scope
+from counts import SCOPES, SOME, scope
 
 import pasidlab
 from pasidlab import designs
@@ -23,7 +23,7 @@ FORGOTTEN = {name: SCOPES[name] for name in ("interrupts", "signals", "bind", "k
 
 
 @pytest.mark.parametrize("where", FORGOTTEN)
-@pytest.mark.parametrize("name", designs.BUILT_IN)
+@pytest.mark.parametrize("name", SOME)
 def test_forgetting_keeps_the_verdict(name, where):
     with_it, without = check(name, FORGOTTEN[where]), check(name, FORGOTTEN[where], forgetting=False)
     assert with_it.verdict == without.verdict
@@ -58,7 +58,7 @@ def test_the_interpreter_explores_the_same_states(name):
     assert (broken, reached) == (sum(1 << bit for bit in found.violations), found.reached)
 
 
-@pytest.mark.parametrize("name", designs.BUILT_IN)
+@pytest.mark.parametrize("name", SOME)
 def test_threads_change_nothing(name):
     one, two = (check(name, SCOPES["bind"], jobs=jobs) for jobs in (1, 2))
     assert (one.states, one.transitions, one.depth, one.properties) == (two.states, two.transitions, two.depth, two.properties)
