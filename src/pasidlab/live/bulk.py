@@ -93,12 +93,14 @@ class Borrower:
                 ptrace.listen(tid)
                 stop, event = self.loop.wait(tid)
             number = 0
-            if event == ptrace.EVENT_STOP and job.detached:
+            if event == ptrace.EVENT_STOP and job.detached and not _faulted(tid):
                 return
             if not event and stop in (SIGSEGV, SIGBUS):
                 if ptrace.signal_code(tid) > 0:
                     return
                 thread.kept.append((stop, ptrace.signal_info(tid)))
+                if job.detached:
+                    return
             elif not event:
                 number = stop  # SIGSTOP, which cannot be blocked
 
@@ -178,6 +180,19 @@ class BulkMemory(SlicedMemory):
             register = crc32c_join(crc32c_join(found[R8], found[R9], strand), found[RBX], strand)
             done += 3 * strand
         return done, register
+
+
+def _faulted(tid: int) -> bool:
+    """At an EVENT_STOP of a thread that works for us: whether the fault of its last instruction is still to be told.
+
+    The kernel tells of the stop first (get_signal(), kernel/signal.c), and of faults before other signals.
+    """
+    try:
+        with open(f"/proc/{tid}/status") as file:
+            pending = next(line for line in file if line.startswith("SigPnd"))
+    except (FileNotFoundError, ProcessLookupError):
+        raise ptrace.Gone(tid) from None
+    return bool(int(pending.split()[1], 16) & (1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
 
 
 @cache

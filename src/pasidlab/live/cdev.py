@@ -123,14 +123,20 @@ class CharacterDevices:
             else:
                 self.waiting.append((other, wake))
 
-    def flush(self, tid: int, handle: int) -> None:
-        """close(2) in the address space that opened the file waits for its descriptors.
+    def waits_at_close(self, tid: int, handle: int) -> bool:
+        """Whether close(2) of a descriptor waits for the work of the caller's address space. Any thread may ask.
 
-        Close-on-exec does not: the caller's memory has gone before (begin_new_exec(), fs/exec.c), and exec holds locks
-        of the process, so that whoever looked at its memory or its state here would wait for it.
+        Close-on-exec does not: the caller's memory has gone before (begin_new_exec(), fs/exec.c). And exec holds locks of
+        the process, so that whoever looked at its memory or its state would wait for it. exec gives the thread that calls
+        it the number of the leader, hence the address space is asked.
         """
         file, thread = self.handles.get(handle), self._thread(tid)
-        if file and thread and thread.mm is file.mm and not thread.in_exec:
+        return file is not None and thread is not None and thread.mm is file.mm and not file.mm.execs
+
+    def flush(self, tid: int, handle: int) -> None:
+        """close(2) of one descriptor."""
+        if self.waits_at_close(tid, handle):
+            file = self.handles[handle]
             self.queues.drain(file.node, file.mm, tid)
 
     def release(self, handle: int) -> None:

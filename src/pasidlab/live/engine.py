@@ -245,8 +245,8 @@ class Engine:
         self._schedule()
 
     def drain(self, node: WqNode, mm: Mm, tid: int) -> None:
-        """Return when nothing of ``mm`` is outstanding on the queue, or when ``tid``, which waits, must die (0: nobody
-        waits).
+        """Return when nothing of ``mm`` is outstanding on the queue, when it may end by execve(2), or when ``tid``, which
+        waits, must die (0: nobody waits).
         """
         queue = self.queues.get(node.wq.label)
         if queue is None:
@@ -254,7 +254,7 @@ class Engine:
         for one in queue.drain(mm):
             if not mm.dma.gone():
                 self._carry_out(queue, one)
-        while queue.busy(mm) and not _must_die(tid):
+        while queue.busy(mm) and not mm.execs and not _must_die(tid):
             self.loop.after(_PATIENCE, self._job_over.open)
             self._job_over.wait()
 

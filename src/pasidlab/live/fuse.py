@@ -70,6 +70,9 @@ class DeviceFiles(Protocol):
     def poll(self, tid: int, handle: int, wake: Callable[[], None]) -> int:
         """Events ready now; ``wake`` is to be called when that changes."""
 
+    def waits_at_close(self, tid: int, handle: int) -> bool:
+        """Whether ``flush`` would wait. The server's own thread asks."""
+
     def flush(self, tid: int, handle: int) -> None:
         """close(2) of one descriptor."""
 
@@ -117,10 +120,18 @@ class FuseServer:
             work = partial(self._answer, handler, unique, number, tid, request[_IN.size : length])
             if tid == self.tracer and opcode in _ACTS:
                 self._reply(-errno.EACCES if opcode == _OPEN else 0, unique, b"")  # only to close what it looked at
-            elif opcode in _ACTS and (opcode == _WRITE or isinstance(self.nodes.get(number), WqNode)):
+            elif opcode in _ACTS and self._acts(opcode, number, tid, request):
                 self.post(work)
+            elif opcode == _FLUSH:
+                self._reply(0, unique, b"")
             else:
                 work()
+
+    def _acts(self, opcode: int, number: int, tid: int, request: bytes) -> bool:
+        """Whether the tracer's thread must answer. exec(2), whose locks that thread may need, only ever closes."""
+        if opcode == _WRITE or not isinstance(self.nodes.get(number), WqNode):
+            return opcode == _WRITE
+        return opcode != _FLUSH or self.files.waits_at_close(tid, struct.unpack_from("<Q", request, _IN.size)[0])
 
     def _answer(self, handler: Handler | None, unique: int, number: int, tid: int, body: bytes) -> None:
         code, answer = 0, b""

@@ -25,7 +25,7 @@ from pasidlab.live import ptrace
 from pasidlab.live.libc import WALL
 
 _WAKE = signal.SIGURG  # ignored by default, so that one too many does no harm
-_BATCH = 64  # wait statuses looked at before everything else gets its turn
+_BATCH = 64  # wait statuses dealt with before everything else gets its turn
 _LOOK = 0.05  # seconds after which signals are asked for however busy the program is
 _LEAKY = 0.01  # seconds between two looks where another thread may swallow SIGCHLD
 
@@ -57,10 +57,12 @@ class Loop:
         self._ready: deque[tuple[greenlet, Any]] = deque()
         self._waiting: dict[int, greenlet] = {}  # by the thread whose next stop is awaited
         self._parked: dict[int, greenlet] = {}  # by the thread whose handler waits for something else
+        self._acting: dict[int, list[greenlet]] = {}  # handlers of stops that are not done yet, by the thread that stopped
+        self._orphaned: set[greenlet] = set()  # those of them whose thread is gone: they hear it when their turn comes
         self._inbox: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
-        self._put_back: deque[tuple[int, int]] = deque()
+        self._statuses: deque[tuple[int, int]] = deque()  # (thread, wait status), taken over and not dealt with yet
         self._longest: float | None = None
         self._childless = False
         self._looked = 0.0  # when signals were last asked for
@@ -74,10 +76,9 @@ class Loop:
         """
         self._hub, self._thread = getcurrent(), threading.get_ident()
         self._longest = None if _blocked_everywhere(signal.SIGCHLD) else _LEAKY
-        while alive() and not self._childless:
+        while alive() and (self._statuses or not self._childless):
             for _ in range(len(self._ready)):
-                handler, value = self._ready.popleft()
-                handler.switch(value)
+                self._go_on(*self._ready.popleft())
             while self._inbox:
                 self._start(self._inbox.popleft())
             if self._timers:
@@ -88,35 +89,64 @@ class Loop:
                 self._sleep(0)
 
     def _collect(self, handle: Status) -> bool:
-        """Deal with the wait statuses that are there; whether there were any."""
+        """Deal with the wait statuses that are there, ``_BATCH`` at most; whether there were any.
+
+        All are asked for before the first is dealt with: wait(2) prefers the oldest threads, and those that stop again
+        and again would keep it from the others for ever.
+        """
+        if not self._statuses:
+            self._ask()
         for count in range(_BATCH):
-            if self._put_back:
-                tid, status = self._put_back.popleft()
-            else:
-                try:
-                    tid, status = os.waitpid(-1, WALL | os.WNOHANG)
-                except ChildProcessError:
-                    self._childless = True
-                    return count > 0
-                if not tid:
-                    return count > 0
-            handler = self._waiting.pop(tid, None)
-            if status & 0xFF != 0x7F:
-                self._died(tid, handler)
-            elif handler is not None:
-                if status >> 16 != ptrace.EVENT_EXEC:
-                    handler.switch((status >> 8 & 0xFF, status >> 16))
-                    continue
-                handler.throw(ptrace.Gone(tid))  # the leader died, another thread has its number now
-            self._start(handle, tid, status)
+            if not self._statuses:
+                return count > 0
+            tid, status = self._statuses.popleft()
+            if status & 0xFF != 0x7F or status >> 16 == ptrace.EVENT_EXEC:
+                self._gone(tid)  # exec: the leader died untold, the thread that called it has its number now
+            elif tid in self._waiting:
+                self._waiting.pop(tid).switch((status >> 8 & 0xFF, status >> 16))
+                continue
+            self._start(self._act, handle, tid, status)
         return True
 
-    def _died(self, tid: int, handler: greenlet | None) -> None:
-        if handler is not None:
-            handler.throw(ptrace.Gone(tid))
-        parked = self._parked.pop(tid, None)  # unless the former has let it go
-        if parked is not None:
-            parked.throw(ptrace.Gone(tid))
+    def _ask(self) -> None:
+        """Take over the wait statuses of all threads that have one."""
+        while True:
+            try:
+                tid, status = os.waitpid(-1, WALL | os.WNOHANG)
+            except ChildProcessError:
+                self._childless = True
+                return
+            if not tid:
+                return
+            self._statuses.append((tid, status))
+
+    def _act(self, handle: Status, tid: int, status: int) -> None:
+        """Handle a wait status; until that is done the handler belongs to the thread."""
+        me = getcurrent()
+        self._acting.setdefault(tid, []).append(me)
+        try:
+            handle(tid, status)
+        finally:
+            self._orphaned.discard(me)
+            mine = self._acting.get(tid, [])
+            if me in mine:
+                mine.remove(me)
+            if not mine:
+                self._acting.pop(tid, None)
+
+    def _gone(self, tid: int) -> None:
+        """Whatever acts for this thread ends with Gone: at once where it waits for the thread, else at its next turn."""
+        self._orphaned.update(self._acting.pop(tid, ()))
+        for waiting in (self._parked, self._waiting):
+            handler = waiting.pop(tid, None)
+            if handler is not None:
+                handler.throw(ptrace.Gone(tid))
+
+    def _go_on(self, handler: greenlet, value: Any) -> None:
+        if handler in self._orphaned:
+            handler.throw(ptrace.Gone("while its handler waited"))
+        else:
+            handler.switch(value)
 
     def _sleep(self, timeout: float | None) -> None:
         """Until a signal or the next timer, and no longer than ``timeout`` seconds."""
@@ -161,7 +191,7 @@ class Loop:
 
     def put_back(self, tid: int, stop: int, event: int) -> None:
         """This stop is to be handled as if nobody had waited for it."""
-        self._put_back.append((tid, event << 16 | stop << 8 | 0x7F))
+        self._statuses.appendleft((tid, event << 16 | stop << 8 | 0x7F))
 
     def park(self, tid: int = 0) -> Any:
         """Wait until ``resume``; what was given there. Raises Gone if thread ``tid`` dies first."""
@@ -232,7 +262,11 @@ class Mutex:
         me = getcurrent()
         while self._holder not in (None, me):
             self._waiting.append(me)
-            self._loop.park()
+            try:
+                self._loop.park()
+            except ptrace.Gone:
+                self._pass_on()
+                raise
         self._holder = me
         self._depth += 1
 
@@ -240,8 +274,11 @@ class Mutex:
         self._depth -= 1
         if not self._depth:
             self._holder = None
-            if self._waiting:
-                self._loop.resume(self._waiting.popleft())
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._holder is None and self._waiting:
+            self._loop.resume(self._waiting.popleft())
 
 
 def _blocked_everywhere(number: int) -> bool:

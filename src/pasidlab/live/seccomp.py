@@ -7,6 +7,7 @@ can tell by the address alone which munmap, mremap and mprotect concern one.
 from __future__ import annotations
 
 import ctypes
+import errno
 import struct
 
 from pasidlab.live.libc import (
@@ -38,14 +39,25 @@ WINDOW = 0x7ED5_0000_0000
 PORTALS = WINDOW + (1 << 31)
 """Where portals go, to the end of the window."""
 
-_LOAD, _RETURN = 0x20, 0x06  # linux/bpf_common.h
+_LOAD, _RETURN, _JUMP = 0x20, 0x06, 0x05  # linux/bpf_common.h: LD|W|ABS, RET|K, JMP|JA
 _JUMPS = {"==": 0x15, ">": 0x25, "<=": 0x25, "has": 0x45, "lacks": 0x45}  # JEQ, JGT, JSET
 _NEGATED = ("<=", "lacks")
 OURS = 0x5A51  # SECCOMP_RET_DATA: tells our filter's stops from those of a filter of the program's own
-_ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000 | OURS  # SECCOMP_RET_*
-_ARCH_X86_64 = 0xC000003E
+OURS_32 = 0x5A52
+"""The same for 32-bit system calls (int $0x80), which have other numbers."""
+_ALLOW, _TRACE, _ENOSYS = 0x7FFF0000, 0x7FF00000, 0x00050000 | errno.ENOSYS  # SECCOMP_RET_*
+_ARCH_X86_64, _ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 _MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
+
+IN_32_BITS = {
+    SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
+    SYS_EXECVEAT: 358, SYS_USERFAULTFD: 374, SYS_FSMOUNT: 432,
+}  # fmt: skip
+"""What must be known of 32-bit system calls, with their numbers (arch/x86/entry/syscalls/syscall_32.tbl).
+
+Their addresses reach 4 GiB at most: no portal of the window can be unmapped, and none is made.
+"""
 
 Condition = list[tuple[int, str, int]]
 """All must hold: (offset in seccomp_data, comparison, value)."""
@@ -88,18 +100,27 @@ def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
 
 
 def program(found: list[Rule]) -> bytes:
-    """The filter as an array of struct sock_filter."""
-    load, equal = _LOAD, _JUMPS["=="]
-    code = (
-        _instruction(load, 0, 0, _ARCH) + _instruction(equal, 1, 0, _ARCH_X86_64) + _instruction(_RETURN, 0, 0, _ALLOW)
-    )
+    """The filter as an array of struct sock_filter.
+
+    x32 system calls, which few kernels have, are none here.
+    """
+    equal, load = _JUMPS["=="], _instruction(_LOAD, 0, 0, _NR)
+    native = load + _instruction(_JUMPS["has"], 0, 1, _X32) + _instruction(_RETURN, 0, 0, _ENOSYS) + _rules(found, OURS)
+    compatible = _rules([(IN_32_BITS[number], condition) for number, condition in found if number in IN_32_BITS], OURS_32)
+    head = _instruction(_LOAD, 0, 0, _ARCH) + _instruction(equal, 1, 0, _ARCH_X86_64)
+    head += _instruction(_JUMP, 0, 0, len(native) // 8)
+    return head + native + _instruction(equal, 1, 0, _ARCH_I386) + _instruction(_RETURN, 0, 0, _ALLOW) + compatible
+
+
+def _rules(found: list[Rule], data: int) -> bytes:
+    code, load, equal = b"", _LOAD, _JUMPS["=="]
     for number, condition in found:
         block = b""
         for offset, comparison, value in reversed(condition):
             left = len(block) // 8 + 1  # to skip when it fails: the rest of the block and the return
             skips = (left, 0) if comparison in _NEGATED else (0, left)
             block = _instruction(load, 0, 0, offset) + _instruction(_JUMPS[comparison], *skips, value) + block
-        block += _instruction(_RETURN, 0, 0, _TRACE)
+        block += _instruction(_RETURN, 0, 0, _TRACE | data)
         code += _instruction(load, 0, 0, _NR) + _instruction(equal, 0, len(block) // 8, number) + block
     return code + _instruction(_RETURN, 0, 0, _ALLOW)
 

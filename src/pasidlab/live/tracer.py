@@ -31,13 +31,14 @@ from pasidlab.live.libc import (
     SYS_USERFAULTFD,
 )
 from pasidlab.live.portals import answer
-from pasidlab.live.registers import ORIG_RAX, RAX, RDI, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.served import Patient
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Iommu, Mm, Process, Thread, TrapFrame
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _SERVING = (SYS_USERFAULTFD, SYS_IOCTL, SYS_MOUNT, SYS_FSMOUNT)  # as far as the filter has them stop
+_FROM_32_BITS = {theirs: ours for ours, theirs in seccomp.IN_32_BITS.items()}
 _ILL_ILLOPN = 2
 _NONE = (1 << 64) - 1  # as the number of a system call: none
 
@@ -120,6 +121,8 @@ class Tracer:
 
     def _stopped(self, tid: int, stop: int, event: int) -> None:
         thread = self.threads.get(tid)
+        if thread is not None and thread.mm.execs and not thread.in_exec and event != ptrace.EVENT_EXEC:
+            self._others_exec(thread)
         if thread is None:
             self.unborn[tid] = stop, event
         elif not event:
@@ -138,6 +141,18 @@ class Tracer:
             thread.missed_stop = False
             self._go_on(thread)
 
+    @staticmethod
+    def _others_exec(thread: Thread) -> None:
+        """Wait: another's execve(2) may end this thread, and give its number to the thread that called it.
+
+        A program that serves memory or files may first have to do so for the exec itself. Raises Gone if the thread that
+        stopped is not the one that has the number now.
+        """
+        while thread.mm.execs and not thread.mm.served:
+            thread.mm.exec_over.wait()
+        if ptrace.signal_code(thread.tid) == ptrace.STOPPED_BY_EXEC:
+            raise ptrace.Gone(thread.tid)
+
     def _go_on(self, thread: Thread) -> None:
         """Resume at a stop that is not a signal's."""
         self._announce(thread)
@@ -154,8 +169,10 @@ class Tracer:
     def _seccomp(self, thread: Thread) -> None:
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
-        number = registers[ORIG_RAX]
-        if ptrace.event_message(thread.tid) != seccomp.OURS:
+        number, whose = registers[ORIG_RAX], ptrace.event_message(thread.tid)
+        if whose == seccomp.OURS_32:
+            number = _FROM_32_BITS[number]
+        if whose not in (seccomp.OURS, seccomp.OURS_32):
             answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
         elif number == SYS_RT_SIGACTION:
             self.keeper.on_sigaction(thread, registers)
@@ -166,11 +183,12 @@ class Tracer:
         elif number in _SERVING:
             self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
         elif number == SYS_CLONE:
-            registers[RDI] &= ~CLONE_UNTRACED
+            registers[RBX if whose == seccomp.OURS_32 else RDI] &= ~CLONE_UNTRACED
             ptrace.set_registers(thread.tid, registers)
             ptrace.resume(thread.tid)
         elif number == SYS_PTRACE:
-            self._wants_to_trace(thread, registers)
+            request, target = (RBX, RCX) if whose == seccomp.OURS_32 else (RDI, RSI)
+            self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])
         else:
             self.calls.on_call(thread, registers)
 
@@ -217,10 +235,10 @@ class Tracer:
         process.filtered = True
         self._go_on(thread)
 
-    def _wants_to_trace(self, thread: Thread, registers: RegisterArray) -> None:
+    def _wants_to_trace(self, thread: Thread, ip: int, request: int, target: int) -> None:
         """PTRACE_TRACEME, PTRACE_ATTACH or PTRACE_SEIZE: of what we trace already, the kernel refuses it (EPERM)."""
-        if registers[RDI] == ptrace.TRACEME or registers[RSI] in self.threads:
-            self.emulator.events.second_tracer(thread, registers[RIP])
+        if request == ptrace.TRACEME or target in self.threads:
+            self.emulator.events.second_tracer(thread, ip)
         ptrace.resume(thread.tid)
 
     def _signal(self, thread: Thread, stop: int) -> None:
