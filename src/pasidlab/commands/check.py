@@ -179,7 +179,7 @@ def _explored(
             progress=progress.update, merged=not asked.no_merge, symmetric=not asked.no_symmetry, forgetting=not asked.no_forget,
         )  # fmt: skip
         for (design, name), result in zip(chosen, found, strict=False):
-            if asked.evidence or (asked.properties and result.holds):
+            if asked.evidence or (asked.properties and not result.counterexamples):
                 result = _with_evidence(design, result, asked.jobs, progress)
             yield Checked(design, result, asked.opening(name) if design.origin else None)
             progress.stop(result.design)

@@ -90,6 +90,7 @@ MISTAKES = (
     Mistake("no_leak", "mm_pasid_drop", "mm.pasid = 0"),
     Mistake("no_stale", "intel_pasid_tear_down_entry", "entry.present = False"),
     Mistake("no_stale", "detach_device_pasid", "intel_pasid_tear_down_entry(pasid, False)"),
+    Mistake("no_stale", "iommu_alloc_global_pasid", "pasid_entry(pasid).allocated = True"),
     Mistake("sound_kernel", "kernel_fpu_end", "preempt_enable()"),
     Mistake("sound_kernel", "fpregs_restore_userregs", "current.last_cpu = this_cpu"),
 )
