@@ -150,6 +150,42 @@ def test_a_program_with_a_seccomp_filter_of_its_own(size: int, blocked: bool) ->
     assert (done.code, done.out) == (0, "1 b'f' 1 b'f' 1 b'f' True\n"), done.err
 
 
+def test_a_filter_for_all_threads_meets_no_call_of_ours() -> None:
+    """The others map portals, and have their signals blocked while they submit: each needs calls in their name."""
+    done = run_python("""
+        import threading
+        rules = [(0x20, 0, 0, 0), (0x15, 4, 0, 13), (0x15, 0, 2, 28), (0x20, 0, 0, 32), (0x15, 1, 0, 10),
+                 (6, 0, 0, 0x7FFF0000), (6, 0, 0, 0x80000000)]  # no rt_sigaction, no MADV_DONTFORK
+        code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
+        head = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(rules), ctypes.addressof(code)))
+        def child(number):
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+            portal, _ = open_portal()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGILL, signal.SIGSEGV})
+            source, target = Buffer(64), Buffer(64)
+            def map_portals():
+                while True:
+                    libc.munmap(open_portal()[0], 4096)
+            def moves():
+                mine = Buffer(64), Buffer(64)
+                while True:
+                    move(portal, *mine, 64)
+            for work in (map_portals, moves):
+                threading.Thread(target=work, daemon=True).start()
+            time.sleep(0.01 + number % 10 / 1000)
+            libc.prctl(38, 1, 0, 0, 0)
+            failed = libc.syscall(317, 1, 1, ctypes.byref(head))  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
+            os._exit(failed or move(portal, source, target, 64))
+        ends = []
+        for number in range(40):
+            pid = os.fork()
+            pid or child(number)
+            ends.append(os.waitpid(pid, 0)[1])
+        print(set(ends))
+        """)
+    assert done.out == "{256}\n", done
+
+
 def test_a_fault_kills_a_program_with_a_filter_as_any_other() -> None:
     done = run_python("""
         from stress_program import filter_ourselves

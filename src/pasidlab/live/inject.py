@@ -7,9 +7,9 @@ import signal
 
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_TGKILL, libc
-from pasidlab.live.loop import Loop
+from pasidlab.live.loop import Gate, Loop
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
-from pasidlab.live.state import Thread
+from pasidlab.live.state import Process, Thread
 
 _ALL = (1 << 64) - 1
 SYSCALL = b"\x0f\x05"
@@ -21,7 +21,7 @@ class Injector:
     """System calls in the program's name. Whoever asks for one gives way until it is done."""
 
     def __init__(self, loop: Loop) -> None:
-        self.loop = loop
+        self.loop, self._over = loop, Gate(loop)
 
     def run_to_exit(self, tid: int) -> int:
         """From a seccomp stop: let the system call happen; its result."""
@@ -39,6 +39,21 @@ class Injector:
             return -errno.EPERM
         if thread.mm.memory.read(at, 2) != SYSCALL:
             return -errno.EFAULT
+        process = thread.process
+        process.injected += 1
+        try:
+            return self._call(thread, at, number, *arguments)
+        finally:
+            process.injected -= 1
+            self._over.open()
+
+    def forbid(self, process: Process) -> None:
+        """No call from now on: return when those in progress are over, which a filter for all threads could meet."""
+        process.filtered = True
+        while process.injected:
+            self._over.wait()
+
+    def _call(self, thread: Thread, at: int, number: int, *arguments: int) -> int:
         tid, saved = thread.tid, Registers()
         mask = ptrace.signal_mask(tid)
         ptrace.get_registers(tid, saved)

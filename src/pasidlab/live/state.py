@@ -142,6 +142,7 @@ class Process:
     signals: SignalState = field(default_factory=SignalState)
     threads: set[int] = field(default_factory=set)
     filtered: bool = False  # it may have a seccomp filter of its own: nothing can be injected
+    injected: int = 0  # system calls of ours that its threads are in
 
 
 @dataclass(eq=False)

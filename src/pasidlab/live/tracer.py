@@ -232,7 +232,7 @@ class Tracer:
             ptrace.set_registers(thread.tid, again)
             self.keeper.arm(thread)
             self.borrower.page(thread)
-        process.filtered = True
+        self.injector.forbid(process)
         self._go_on(thread)
 
     def _wants_to_trace(self, thread: Thread, ip: int, request: int, target: int) -> None:
