@@ -19,6 +19,20 @@ SOUND = ("late-exclusive", "late-locked", "memory-edit", "early", "early-read", 
 FAULTY = ("late-either", "late-either-refs", "late-bare")
 
 
+@pytest.mark.parametrize("chaos", [None, 1])
+def test_nothing_is_kept_of_threads_that_have_ended(chaos: int | None) -> None:
+    fixup = DesignFixup("early", chaos)
+    loop = Loop()
+    for tid in range(1, 20):
+        thread = Thread(tid, Process(tid, Mm(tid, loop)))
+        thread.mm.pasid = 1
+        fixup.thread_started(thread, None, same_mm=False)
+        fixup.bound(thread)
+        assert fixup.fixup(thread) and fixup.kernel.tasks
+        fixup.thread_ended(thread)
+        assert (len(fixup.kernel.cpus), fixup.kernel.tasks) == (1, [])
+
+
 def lives(design: str, chaos: int | None, submissions: int = 60) -> bool:
     """A thread binds and submits, and so does a second one; false once the design has no PASID for one of them."""
     fixup = DesignFixup(design, chaos)

@@ -137,9 +137,10 @@ class DesignFixup:
         kernel.tasks.remove(task)
         if cpu.current is task:
             cpu.current = cpu.fpregs_owner = None
+        kernel.cpu = kernel.cpus[0]  # no task ever runs there
         if self.chaos:
             self.chaos.leave(task)
-        elif kernel.cpu is not cpu:
+        else:
             kernel.cpus.remove(cpu)
 
 
@@ -172,8 +173,7 @@ class Chaos:
         machine = self._machines.pop(id(task))
         self.kernel.tasks.remove(machine.neighbour)
         for cpu in machine.cpus:
-            if cpu is not self.kernel.cpu:
-                self.kernel.cpus.remove(cpu)
+            self.kernel.cpus.remove(cpu)
 
     def cpu_for(self, task: State) -> State:
         """Where the scheduler puts a task."""
