@@ -117,6 +117,9 @@ class Machine:
                 value, domain = _value(place, args[2]), self.names.fields[str(args[0])].domain
                 assert domain.contains(value), (instr, value)
                 self.state[self._at(str(args[0]), _value(place, args[1]), "store")] = value
+            case "wait":
+                if not _value(place, args[0]):
+                    raise Crash("waits for ever")
             case "mask":
                 self.mask(str(args[0]))
             case "atomic":

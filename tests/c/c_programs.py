@@ -1,381 +1,383 @@
-"""Random programs in the C that the front end accepts, without what C leaves undefined.
-
-A side effect stands at most once in a full expression, on a variable nothing else in it reads; shifts, divisors and indices are brought
-into range; loops count in variables of their own.
-"""
+"""Random programs by their numbers: those of ``c_writer``, with pointers, structs in structs, jumps and the forms kernel code takes."""
 
 from __future__ import annotations
 
-import random
+from c_prelude import BINARY, CONSTANTS, TYPES
+from c_writer import Form, Writer
 
-PRELUDE = r"""
-typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; typedef unsigned long long u64;
-typedef signed char s8; typedef short s16; typedef int s32; typedef long long s64;
-typedef _Bool bool;
-enum { false, true };
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define min(a, b) ({ __auto_type a_ = (a); __auto_type b_ = (b); a_ < b_ ? a_ : b_; })
-#define max(a, b) ({ __auto_type a_ = (a); __auto_type b_ = (b); a_ > b_ ? a_ : b_; })
-#define min_t(t, a, b) ({ t a_ = (a); t b_ = (b); a_ < b_ ? a_ : b_; })
-#define max_t(t, a, b) ({ t a_ = (a); t b_ = (b); a_ > b_ ? a_ : b_; })
-#define swap(a, b) do { typeof(a) t_ = (a); (a) = (b); (b) = t_; } while (0)
-#define BIT(n) (1UL << (n))
-#define BIT_ULL(n) (1ULL << (n))
-#define GENMASK(h, l) ((~0UL << (l)) & (~0UL >> (63 - (h))))
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
-#define xchg(p, v) ({ typeof(*(p)) o_ = *(p); *(p) = (v); o_; })
-#define cmpxchg(p, o, n) ({ typeof(*(p)) e_ = (o), n_ = (n), c_ = *(p); if (c_ == e_) *(p) = n_; c_; })
-#define atomic_inc_return(p) (++*(p))
-#define atomic_fetch_add(i, p) ({ int o_ = *(p); *(p) += (i); o_; })
-#define atomic_dec_and_test(p) (--*(p) == 0)
-static inline bool test_and_set_bit(long n, unsigned long *p) { bool o = *p >> n & 1; *p |= 1UL << n; return o; }
-static inline bool test_bit(long n, unsigned long *p) { return *p >> n & 1; }
-static inline void clear_bit(long n, unsigned long *p) { *p &= ~(1UL << n); }
-#define IS_ENABLED(x) 1
-"""
-TYPES = [
-    "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "int", "unsigned", "long", "unsigned long", "char", "bool", "short",
-    "long unsigned int", "unsigned char", "long long", "signed char", "unsigned short int", "int unsigned",
-]  # fmt: skip
-BITS = {"u8": 8, "char": 8, "s8": 8, "u16": 16, "s16": 16, "short": 16, "bool": 1}
-CONSTANTS = [
-    "0", "1", "2", "3", "7", "10", "127", "128", "200", "255", "256", "300", "32767", "65535", "65536", "2147483647", "2147483648",
-    "0x7fffffff", "0x80000000", "0xffffffff", "4294967295", "4294967296", "0x7fffffffffffffff", "0x8000000000000000", "0xffffffffffffffff",
-    "1u", "0u", "5U", "1l", "1ul", "3ull", "0xffu", "0x80000000u", "0xffffffffffffffffULL", "-1", "-2", "-128", "-129", "-32768", "'a'",
-    "'\\n'", "'\\0'", "'\\x7f'", "010", "0b101", "true", "false", "(-2147483647 - 1)", "~0", "~0u", "~0ULL", "-1ll",
-]  # fmt: skip
-ENUMERATORS = ["BIT(4)", "1 << 2", "-3", "7", "(300)", "'x'"]
-BINARY = ["+", "-", "*", "&", "|", "^", "+", "-", "&"]
-COMPARE = ["==", "!=", "<", "<=", ">", ">="]
+SCALARS = [type_ for type_ in TYPES if type_ != "bool"]
 
 
-class Writer:
-    """One program."""
-
-    def __init__(self, number: int) -> None:
-        self.n, self.r = number, random.Random(number)
-        self.before: list[str] = []
-        self.vars: list[str] = []  # read by anybody
-        self.counters: list[str] = []  # changed in expressions
-        self.free: list[str] = []  # of them, those this full expression has not used
-        self.fresh = 0
-        self.helpers: list[tuple[str, int]] = []
-        self.outs: list[str] = []  # helpers with an out parameter
-        self.macros: list[tuple[str, int]] = []
-        self.enums: list[str] = []
-        self.arrays: list[tuple[str, int, bool]] = []
-        self.fields: list[str] = []
-
-    def name(self, hint: str) -> str:
-        self.fresh += 1
-        return f"{hint}{self.n}_{self.fresh}"
-
-    def pick(self, of: list[str]) -> str:
-        return self.r.choice(of)
-
-    # ---- expressions
-
-    def full(self, depth: int = 3) -> str:
-        """A full expression."""
-        self.free = list(self.counters)
-        return self.expr(depth)
-
-    def leaf(self) -> str:
-        choices = [lambda: self.pick(CONSTANTS)] * 3
-        if self.vars:
-            choices += [lambda: self.pick(self.vars)] * 6
-        if self.enums:
-            choices.append(lambda: self.pick(self.enums))
-        if self.fields:
-            choices += [lambda: _read(self.pick(self.fields))] * 2
-        return self.r.choice(choices)()
-
-    def expr(self, d: int) -> str:
-        if d <= 0:
-            return self.leaf()
-        return self.r.choice(KINDS)(self, d - 1)
-
-    def binary(self, d: int) -> str:
-        return f"({self.expr(d)} {self.pick(BINARY)} {self.expr(d)})"
-
-    def bare(self, d: int) -> str:
-        """Precedence and associativity: no brackets."""
-        return f"({self.expr(d - 1)} {self.pick(BINARY)} {self.expr(d - 1)} {self.pick(BINARY)} {self.expr(d - 2)})"
-
-    def shift(self, d: int) -> str:
-        type_ = self.pick(TYPES)
-        mask = 63 if type_ in ("u64", "s64", "long", "unsigned long", "long unsigned int", "long long") else 31
-        return f"(({type_}){self.expr(d)} {self.pick(['<<', '>>'])} ({self.expr(d)} & {mask}))"
-
-    def divide(self, d: int) -> str:
-        return f"({self.expr(d)} {self.pick(['/', '%'])} (({self.expr(d)} & {self.pick(['15', '255u', '7ul'])}) + 1))"
-
-    def divide_signed(self, d: int) -> str:
-        return f"((s32)({self.expr(d)} & 0xffff) {self.pick(['/', '%'])} ((s32)({self.expr(d)} & 7) - 9))"
-
-    def compare(self, d: int) -> str:
-        return f"({self.expr(d)} {self.pick(COMPARE)} {self.expr(d)})"
-
-    def unary(self, d: int) -> str:
-        return f"({self.pick(['-', '~', '!', '+', '- -', '!!'])} {self.expr(d)})"
-
-    def logical(self, d: int) -> str:
-        return f"({self.expr(d)} {self.pick(['&&', '||'])} {self.expr(d)})"
-
-    def conditional(self, d: int) -> str:
-        middle = "" if self.r.random() < 0.2 else self.expr(d)
-        return f"({self.expr(d)} ? {middle} : {self.expr(d)})"
-
-    def cast(self, d: int) -> str:
-        inner = self.expr(d)
-        return f"(({self.pick(TYPES)}){inner if self.r.random() < 0.5 else f'({inner})'})"
-
-    def cast_unary(self, d: int) -> str:
-        return f"(({self.pick(TYPES)})- {self.expr(d)} {self.pick(BINARY)} {self.expr(d)})"
-
-    def size(self, d: int) -> str:
-        what = self.pick(TYPES) if self.r.random() < 0.5 else self.expr(min(d, 1))
-        return f"sizeof({what})"
-
-    def comma(self, d: int) -> str:
-        return f"({self.effect(d)}, {self.expr(d)})"
-
-    def effect(self, d: int) -> str:
-        if not self.free:
-            return self.leaf()
-        name = self.free.pop(self.r.randrange(len(self.free)))
-        form = self.r.randrange(6)
-        if form < 2:
-            return self.pick([f"{name}++", f"++{name}", f"{name}--", f"--{name}"])
-        if form < 4:
-            return f"({name} {self.pick(['+=', '-=', '|=', '&=', '^=', '*='])} {self.expr(d)})"
-        return f"({name} = {self.expr(d)})"
-
-    def statement_expression(self, d: int) -> str:
-        name = self.name("e")
-        type_ = self.pick([*TYPES, "__auto_type", "__auto_type"])
-        last = self.pick([f"{name} * {self.leaf()};", f"{name};", f"{name} + {self.expr(d - 1)};"])
-        if self.vars and self.r.random() < 0.3:
-            last = f"{name} * {self.pick(self.vars)};"
-        return f"({{ {type_} {name} = {self.expr(d)}; {last} }})"
-
-    def typeof(self, d: int) -> str:
-        name = self.name("t")
-        return f"({{ typeof({self.expr(min(d, 1))}) {name} = {self.expr(d)}; {name}; }})"
-
-    def call(self, d: int) -> str:
-        if not self.helpers:
-            return self.leaf()
-        name, count = self.r.choice(self.helpers)
-        return f"{name}({', '.join(self.expr(d - 1) for _ in range(count))})"
-
-    def macro(self, d: int) -> str:
-        if not self.macros:
-            return self.leaf()
-        name, count = self.r.choice(self.macros)
-        kept, self.free = self.free, []
-        text = f"{name}({', '.join(self.expr(d - 1) for _ in range(count))})"
-        self.free = kept
-        return text
-
-    def kernel(self, d: int) -> str:
-        return self.pick([
-            f"min({self.expr(d)}, {self.expr(d)})", f"max({self.expr(d)}, {self.expr(d)})",
-            f"min_t({self.pick(TYPES)}, {self.expr(d)}, {self.expr(d)})", f"max_t({self.pick(TYPES)}, {self.expr(d)}, {self.expr(d)})",
-            f"likely({self.expr(d)})", f"unlikely({self.expr(d)})", f"BIT({self.expr(d)} & 63)",
-            f"GENMASK({self.r.randrange(8, 63)}, {self.r.randrange(8)})", f"BIT_ULL({self.r.randrange(64)})",
-        ]) if d > 0 else self.leaf()  # fmt: skip
-
-    def element(self, d: int) -> str:
-        if not self.arrays:
-            return self.leaf()
-        name, count, _ = self.r.choice(self.arrays)
-        index = str(self.r.randrange(count)) if self.r.random() < 0.5 else f"{self.expr(d - 1)} & {count - 1}"
-        return f"{name}[{index}]"
-
-    # ---- statements
-
-    def block(self, depth: int, count: int) -> list[str]:
-        kept = list(self.vars), list(self.counters), list(self.arrays), list(self.fields)
-        lines = [line for _ in range(count) for line in self.statement(depth)]
-        self.vars, self.counters, self.arrays, self.fields = kept
-        return lines
-
-    def statement(self, depth: int) -> list[str]:
-        simple = [self.declare, self.assign, self.assign, self.add, self.add, self.atomic, self.out_call, self.store]
-        if depth <= 0:
-            return self.r.choice(simple)()
-        nested = [self.branch, self.loop, self.while_loop, self.switch, self.goto, self.do_loop, self.struct, self.array]
-        return self.r.choice(simple)() if self.r.random() < 0.55 else self.r.choice(nested)(depth - 1)
-
-    def declare(self, _: int = 0) -> list[str]:
-        name = self.name("v")
-        line = f"{self.pick(TYPES)} {name} = {self.full()};"
-        (self.vars if self.r.random() < 0.6 else self.counters).append(name)
-        return [line]
-
-    def add(self, _: int = 0) -> list[str]:
-        read = self.counters and self.r.random() < 0.4
-        return [f"acc = acc * 31 + {self.pick(self.counters) if read else self.full()};"]
-
-    def assign(self, _: int = 0) -> list[str]:
-        if not self.vars:
-            return self.declare()
-        return [f"{self.pick(self.vars)} {self.pick(['=', '=', '+=', '-=', '*=', '|=', '^=', '&='])} {self.full()};"]
-
-    def store(self, _: int = 0) -> list[str]:
-        places = [f"{name}[{self.full(2)} & {count - 1}]" for name, count, fixed in self.arrays if not fixed] + self.fields
-        if not places:
-            return self.add()
-        return [f"{self.pick(places)} {self.pick(['=', '+=', '^='])} {self.pick(self.vars) if self.vars else '3'};"]
-
-    def atomic(self, _: int = 0) -> list[str]:
-        a, w = self.name("a"), self.name("w")
-        forms = [
-            f"acc += xchg(&{a}, {self.full(2)});", f"acc ^= cmpxchg(&{a}, {self.full(1)}, {self.full(2)});",
-            f"acc += atomic_inc_return(&{a});", f"acc += atomic_fetch_add({self.full(1)}, &{a});", f"acc += atomic_dec_and_test(&{a});",
-            f"acc += test_and_set_bit({self.full(1)} & 63, &{w});", f"clear_bit({self.full(1)} & 63, &{w});",
-            f"acc += test_bit({self.full(1)} & 63, &{w});", f"WRITE_ONCE({a}, {self.full(2)});", f"acc += READ_ONCE({a});",
-        ]  # fmt: skip
-        return [f"int {a} = {self.full(1)}; unsigned long {w} = {self.full(1)};", self.pick(forms), f"acc += {a}; acc ^= {w};"]
-
-    def out_call(self, _: int = 0) -> list[str]:
-        if not self.outs:
-            return self.declare()
-        name = self.name("o")
-        self.vars.append(name)
-        return [f"u32 {name};", f"acc += {self.pick(self.outs)}({self.pick(CONSTANTS)}, &{name});"]
-
-    def branch(self, depth: int) -> list[str]:
-        lines = [f"if ({self.full()}) {{", *self.block(depth, 2), "}"]
-        if self.r.random() < 0.5:
-            lines[-1:] = ["} else {", *self.block(depth, 2), "}"]
-        return lines
-
-    def _inside(self, depth: int) -> list[str]:
-        lines = self.block(depth, 2)
-        if self.r.random() < 0.4:
-            at = self.r.randrange(len(lines) + 1) if not depth else 0
-            lines.insert(at, f"if ({self.full(1)}) {self.pick(['break;', 'continue;'])}")
-        return lines
-
-    def loop(self, depth: int) -> list[str]:
-        i = self.name("i")
-        type_ = self.pick(["int", "u8", "unsigned", "long", "s16"])
-        up, down = f"for ({type_} {i} = 0; {i} < {self.r.randrange(1, 5)}; {i}++)", f"for ({type_} {i} = 5; {i} > 2; {i} -= 1)"
-        head = self.pick([up, down])
-        self.vars.append(i)
-        body = self._inside(depth)
-        self.vars.remove(i)
-        return [f"{head} {{", *[self._kept(line, i) for line in body], f"acc += {i};", "}"]
-
-    def _kept(self, line: str, name: str) -> str:
-        """Nothing in a loop assigns what it counts in."""
-        return f"acc ^= 5;{'' if not line.endswith('{') else ' {'}" if line.startswith(f"{name} ") else line
-
-    def while_loop(self, depth: int) -> list[str]:
-        k = self.name("k")
-        return [f"u32 {k} = 0;", f"while ({k}++ < {self.r.randrange(1, 5)} && ({self.full(2)} || 1)) {{", *self._inside(depth), "}"]
-
-    def do_loop(self, depth: int) -> list[str]:
-        k = self.name("k")
-        return [f"u8 {k} = 0;", "do {", *self._inside(depth), f"}} while (++{k} < {self.r.randrange(1, 4)});"]
-
-    def goto(self, depth: int) -> list[str]:
-        k, label = self.name("k"), self.name("again")
-        back = f"if (++{k} < {self.r.randrange(1, 4)}) goto {label};"
-        return [f"int {k} = 0;", f"{label}:", "{", *self.block(depth, 1), "}", back, f"acc += {k};"]
-
-    def switch(self, depth: int) -> list[str]:
-        lines = [f"switch ({self.full()} & 7) {{"]
-        for value in self.r.sample(range(8), self.r.randrange(1, 5)):
-            lines += [f"case {value}: {{", *self.block(depth, 1), "}", self.pick(["break;", "", "acc++;"])]
-        if self.r.random() < 0.3:
-            lines += ["case 8 ... 11:", "acc += 9;", "break;"]
-        if self.r.random() < 0.6:
-            lines += ["default:", f"acc ^= {self.full(1)};"]
-        return [*lines, "}"]
-
-    def struct(self, _: int) -> list[str]:
-        tag, name, other = self.name("s"), self.name("x"), self.name("y")
-        members = [(f"m{n}", self.pick([t for t in TYPES if t not in ("bool",)])) for n in range(3)]
-        width = self.r.randrange(1, 8)
-        text = " ".join(f"{t} {m};" for m, t in members) + f" u8 b:{width}; int c:5; unsigned d:{self.r.randrange(1, 32)};"
-        first = self.pick([f"{{ {self.full(1)}, .m2 = {self.full(1)}, {self.full(1)} }}", "{ }", "{ 1 }"])
-        self.fields += [f"{name}.{m}" for m, _ in members] + [f"{name}.b", f"{name}.c", f"{name}.d", f"{other}.m1"]
-        return [f"struct {tag} {{ {text} }};", f"struct {tag} {name} = {first}, {other} = {name};", f"{other}.m1 += 5;",
-                f"{name} = (struct {tag}){{ .c = {self.full(1)}, .m0 = {other}.m1 }};"]  # fmt: skip
-
-    def array(self, _: int) -> list[str]:
-        name, count = self.name("r"), self.r.choice([2, 4])
-        values = ", ".join(self.full(1) for _ in range(self.r.randrange(1, count + 1)))
-        self.arrays.append((name, count, False))
-        return [f"{self.pick(TYPES)} {name}[{count}] = {{ {values} }};", f"acc += ARRAY_SIZE({name});"]
-
-    # ---- the whole
-
-    def parts(self) -> None:
-        first, second = self.name("E"), self.name("E")
-        self.before.append(f"enum {{ {first} = {self.pick(ENUMERATORS)}, {second} }};")
-        self.enums = [first, second]
-        table = self.name("T")
-        values = ", ".join(self.pick(CONSTANTS) for _ in range(4))
-        self.before.append(f"static const {self.pick(TYPES)} {table}[] = {{ {values} }};")
-        scalar = self.name("K")
-        self.before.append(f"static const {self.pick(TYPES)} {scalar} = {self.pick(CONSTANTS)};")
-        self.enums.append(scalar)
-        alias = self.name("alias")
-        self.before.append(f"typedef {self.pick(TYPES)} {alias};")
-        self.before.append(f"static {alias} {alias}_f({self.pick(TYPES)} a) {{ return ({alias})-a + a * 3; }}")
-        self.helpers.append((f"{alias}_f", 1))
-        self.arrays.append((table, 4, True))
-        for body in ("((a) * 2 + (b))", "((a) > (b) ? (a) : (b))", "({ __auto_type p_ = (a); __auto_type q_ = (b); p_ * q_; })"):
-            name = self.name("M")
-            self.before.append(f"#define {name}(a, b) {body}")
-            self.macros.append((name, 2))
-
-    def helper(self) -> None:
-        name = self.name("h")
-        a, b = self.name("p"), self.name("p")
-        kept = self.vars, self.counters, self.arrays, self.fields
-        self.vars, self.counters, self.arrays, self.fields = [a, b], [], [x for x in self.arrays if x[2]], []
-        lines = [f"static {self.pick(TYPES)} {name}({self.pick(TYPES)} {a}, {self.pick(TYPES)} {b})", "{", "u64 acc = 1;", *self.declare(),
-                 f"if ({self.full(2)}) return {self.full(2)};", f"return acc + {self.full()};", "}"]  # fmt: skip
-        out = self.name("g")
-        lines += [f"static int {out}(u16 v, u32 *p)", "{", "*p = v * 3;", "if (v & 1) return 1;", "*p += 7;", "return (*p)++ & 255;", "}"]
-        self.vars, self.counters, self.arrays, self.fields = kept
-        self.before += lines
-        self.helpers.append((name, 2))
-        self.outs.append(out)
-
-    def text(self) -> str:
-        self.parts()
-        self.helper()
-        body = [line for _ in range(3) for line in self.declare()]
-        for _ in range(self.r.randrange(3, 8)):
-            body += self.statement(2)
-        for name in self.vars + self.counters + self.fields:
-            body.append(f"acc = acc * 31 + {name};")
-        return "\n".join([*self.before, f"u64 f{self.n}(void)", "{", "u64 acc = 0;", *body, "return acc;", "}", ""])
+def pointer(w: Writer, _: int) -> list[str]:
+    """A pointer to a variable, changed through it."""
+    name, p = w.name("v"), w.name("p")
+    type_ = w.pick(TYPES)
+    use = w.pick(
+        [
+            f"*{p} += {w.full(2)};",
+            f"acc += (*{p})++ * 3;",
+            f"acc ^= --*{p};",
+            f"*{p} = {w.full()};",
+            f"acc += (*{p} |= {w.full(1)});",
+            f"if (*{p} > 3) *{p} ^= 5;",
+            f"acc -= -*{p} + {name};",
+        ]
+    )
+    lines = [f"{type_} {name} = {w.full()};", f"{type_} *{w.pick(['', 'const '])}{p} = &{name};", use, f"acc = acc * 31 + *{p};"]
+    w.vars.append(name)
+    return lines
 
 
-KINDS = (
-    Writer.binary, Writer.binary, Writer.binary, Writer.bare, Writer.shift, Writer.divide, Writer.divide_signed, Writer.compare,
-    Writer.compare, Writer.unary, Writer.logical, Writer.conditional, Writer.cast, Writer.cast, Writer.cast_unary, Writer.size,
-    Writer.comma, Writer.effect, Writer.effect, Writer.statement_expression, Writer.typeof, Writer.call, Writer.macro,
-    Writer.kernel, Writer.element,
-)  # fmt: skip
-"""Those that stand several times come more often."""
+def exchange(w: Writer, _: int) -> list[str]:
+    """swap() of any two places but bit fields and what loops count in."""
+    places = [
+        *(v for v in w.vars if v[0] != "i"),
+        *(f for f in w.fields if f[-1] not in "bcd"),
+        *(f"{name}[1]" for name, _, fixed in w.arrays if not fixed),
+    ]
+    return [f"swap({w.pick(places)}, {w.pick(places)});"] if places else w.declare()
 
 
-def _read(field: str) -> str:
-    """Bit fields have no type of their own for typeof, __auto_type and sizeof."""
-    return f"({field} + 0)" if field[-1] in "bcd" else field
+def expression(w: Writer, _: int) -> list[str]:
+    """Expressions as statements."""
+    if not w.counters:
+        return w.declare()
+    n, value = w.pick(w.counters), w.full(2)
+    m = w.name("v")
+    return [
+        f"int {m} = {w.full(1)};",
+        w.pick(
+            [
+                f"{m} && {n}++;",
+                f"{m} || ({n} ^= 3);",
+                f"{m} ? {n}++ : ({n} = 5);",
+                f"(void)({m} + {n}++);",
+                f"{m}, {n}--;",
+                f'pr_debug("%d", {n}++);',
+                f"({{ {n} += 7; {m}; }});",
+                f"if ({m}) {n}++, {m}--; else ;",
+                f"{n} = {m} = 300;",
+                f"{n} = ({m} += {w.pick(CONSTANTS)}) + 1;",
+            ]
+        ),
+        f"acc += {m} * 7 + {n};",
+        f"acc ^= {value};",
+    ]
+
+
+def ladder(w: Writer, depth: int) -> list[str]:
+    """The kernel's error ladder: forward jumps into what undoes things in reverse."""
+    first, second, done = w.name("err"), w.name("err"), w.name("done")
+    return [
+        f"if ({w.full(2)}) goto {first};",
+        "{",
+        *w.block(depth, 1),
+        "}",
+        f"if ({w.full(2)}) goto {second};",
+        "acc += 11;",
+        f"goto {done};",
+        f"{second}:",
+        f"acc ^= {w.full(1)};",
+        f"{first}: acc += 5;",
+        f"{done}:",
+        "acc++;",
+    ]
+
+
+def out_of_loops(w: Writer, depth: int) -> list[str]:
+    """A jump out of two loops, of which one may be a switch."""
+    i, k, out = w.name("i"), w.name("k"), w.name("out")
+    inner = w.pick([f"for (u8 {k} = 0; {k} < 3; {k}++) {{", f"for (int {k} = 2; {k}--; ) {{", "if (acc & 1) {"])
+    body = [f"for (int {i} = 0, e{i} = {w.r.randrange(1, 4)}; {i} != e{i}; {i}++, acc++) {{", inner, *w.block(depth, 1)]
+    return ["{", *body, f"if ({w.full(1)}) {w.pick([f'goto {out}', 'break', 'continue'])};", f"acc += {i};", "}", "}", "}", f"{out}: ;"]
+
+
+def dead(w: Writer, depth: int) -> list[str]:
+    """What cannot be reached, with labels in it."""
+    lab = w.name("lab")
+    cut = w.pick(
+        ["while (1) { acc++; break; acc += 3; }", "do { if (acc == 7) continue; break; } while (0);", "if (0) acc = 1; else acc += 2;"]
+    )
+    return [
+        cut,
+        f"for (int {lab}i = 0; {lab}i < 2; {lab}i++) {{",
+        "if (1) break;",
+        *w.block(depth, 1),
+        f"if (acc) goto {lab};",
+        "acc = 3;",
+        f"{lab}:",
+        "acc++;",
+        "}",
+        f"if (sizeof(int) == 4 || {w.full(1)}) {{",
+        *w.block(depth, 1),
+        "} else {",
+        *w.block(depth, 1),
+        "}",
+    ]
+
+
+def ends_early(w: Writer, _: int) -> list[str]:
+    """A return in the middle."""
+    return [f"if ((acc & 15) == {w.r.randrange(16)} && {w.full(2)}) return acc + {w.full(1)};"]
+
+
+def late_value(w: Writer, _: int) -> list[str]:
+    """Variables that have their value later, on every way."""
+    a, b = w.name("v"), w.name("v")
+    type_ = w.pick(TYPES)
+    form = w.r.randrange(3)
+    if form == 0:
+        lines = [f"{type_} {a}, {b} = {w.full()};", f"if ({w.full(1)}) {a} = {w.full(1)}; else if ({b}) {a} = 4; else {{ {a} = {b} + 1; }}"]
+    elif form == 1:
+        lines = [f"{type_} {a}, {b};", f"{a} = {b} = {w.full(2)};"]
+    else:
+        lines = [f"{type_} {a};", f"s16 {b} = 3;", f"do {a} = {w.full(1)}; while (--{b});"]
+    w.vars += [a, b]
+    return lines
+
+
+def shadow(w: Writer, depth: int) -> list[str]:
+    """An inner variable of the name of an outer one."""
+    if not w.vars:
+        return w.declare()
+    name = w.vars.pop(w.r.randrange(len(w.vars)))
+    lines = ["{", f"{w.pick(TYPES)} {name} = {w.full(2)};"]
+    w.vars.append(name)
+    return [*lines, *w.block(depth, 1), f"{name} += 3; acc += {name};", "}", f"acc ^= {name};"]
+
+
+def inside(w: Writer, _: int) -> list[str]:
+    """Structs with structs, arrays and anonymous parts inside, reached by pointers and in tables."""
+    s, t, x, p = w.name("s"), w.name("s"), w.name("x"), w.name("p")
+    a, b, c = (w.pick(SCALARS) for _ in range(3))
+    first = w.pick(
+        [
+            "{ }",
+            f"{{ {{ {w.full(1)} }}, {{ 1, 2 }}, .anon = {w.expr(1)} }}",
+            f"{{ .list[1] = {w.full(1)}, .in.m = 4 }}",
+            f"{{ .in = {{ .m = {w.full(1)} }}, .list = {{ [2] = {w.expr(1)}, [0] = 9 }} }}",
+            f"{{ {{ 1, 2 }}, {{ }}, {{ {w.full(1)} }} }}",
+        ]
+    )
+    k = w.r.randrange(3)
+    lines = [
+        f"struct {s} {{ {a} l; {b} m; }};",
+        f"struct {t} {{ struct {s} in; {c} list[3]; struct {{ u16 anon; bool flag:1; s64 wide:40; }}; }};",
+        f"struct {t} {x} = {first};",
+        f"struct {t} *{p} = &{x};",
+        f"struct {s} *in{p} = &{p}->in;",
+        f"{p}->in.l += {w.full(1)}; in{p}->m ^= {x}.list[{k}]; {p}->list[({w.full(1)}) & 1] -= 3;",
+        f"{x}.flag = {w.full(1)};",
+        f"{x}.wide = {w.full(1)}; acc += {x}.wide + {x}.flag; acc ^= ({x}.wide << 3) + ({x}.wide > -1);",
+        f"acc += {p}->list[2]++ + ((struct {s}){{ {w.full(1)}, 7 }}).m;",
+        f"{p}->in = (struct {s}){{ .m = in{p}->l }};",
+        f"struct {s} pair{x}[2] = {{ [1] = {{ 5, {w.full(1)} }} }}; pair{x}[0].l = pair{x}[1].m; pair{x}[1] = {x}.in;",
+        f"acc = acc * 31 + pair{x}[0].l + pair{x}[1].l;",
+        f"u8 grid{x}[2][2] = {{ {{ 1, 2 }}, {{ {w.full(1)} }} }}; grid{x}[0][1]++;",
+        f"acc ^= grid{x}[1][0] + grid{x}[0][1] + sizeof(grid{x});",
+    ]
+    w.fields += [f"{x}.in.l", f"{x}.in.m", f"{x}.list[1]", f"{x}.anon", f"{p}->in.m", f"{p}->list[2]"]
+    return lines
+
+
+def by_pointer(w: Writer, _: int) -> list[str]:
+    """Functions that change a struct, an array and a variable of their caller, one handing them on to another."""
+    s, f, g, x, v, n = (w.name(hint) for hint in ("s", "f", "g", "x", "r", "v"))
+    a, b = w.pick(SCALARS), w.pick(SCALARS)
+    kept, w.vars, w.counters, w.arrays, w.fields = (
+        (w.vars, w.counters, w.arrays, w.fields),
+        ["k"],
+        [],
+        [x for x in w.arrays if x[2]],
+        ["p->m"],
+    )
+    body = w.full(2)
+    w.vars, w.counters, w.arrays, w.fields = kept
+    w.before += [
+        f"struct {s} {{ {a} m; {b} n:7; }};",
+        f"static {a} {f}(struct {s} *p, {b} *r, int k) {{ int i; for (i = 0; i < 3; i++) {{ if (i == (k & 3)) break; r[i] += p->m; }}",
+        f"p->n = {body}; p->m++; return i * 16 + p->n; }}",
+        f"static void {g}(struct {s} *q, {b} *r, {a} *out, {b} k) {{ *out = {f}(q, r, k); if (*out & 1) return; *out ^= r[1]; }}",
+    ]
+    lines = [
+        f"struct {s} {x} = {{ {w.full(1)}, 3 }};",
+        f"{b} {v}[3] = {{ {w.full(1)}, 2 }};",
+        f"{a} {n};",
+        f"{g}(&{x}, {v}, &{n}, {w.full(2)});",
+        f"acc += {f}(&{x}, {v}, {w.full(1)}); acc ^= {x}.n * 3 + {x}.m;",
+        f"{g}(&{x}, {v}, &{x}.m, 2); acc = acc * 31 + {v}[0] + {v}[2] * 7 + {x}.m;",
+    ]
+    w.vars.append(n)
+    return lines
+
+
+def enumerated(w: Writer, depth: int) -> list[str]:
+    """Variables of enum types, with and without negative values, and switches upon them."""
+    tag, x = w.name("en"), w.name("v")
+    low = w.r.choice(["-2", "3", "0x7fffffff - 3", "'a'", "-1 - 1"])
+    names = [f"{tag}A", f"{tag}B", f"{tag}C"]
+    text = f"enum {tag} {{ {names[0]} = {low}, {names[1]}, {names[2]} = {names[1]} + 2 }};"
+    where = w.r.random() < 0.5
+    if where:
+        w.before.append(text)
+    again = [] if where else [text]
+    lines = [
+        *again,
+        f"enum {tag} {x} = {w.full(1)};",
+        f"acc += ({x} - 5 < 0) + ((enum {tag}){w.full(1)} > -1) * 2 + sizeof(enum {tag});",
+        f"{x} = {w.pick(names)};",
+        f"switch ({x}) {{",
+        f"default: acc ^= {w.full(1)}; {w.pick(['break;', ''])}",
+        f"case {names[0]}: {{",
+        *w.block(depth, 1),
+        "}",
+        w.pick(["break;", "fallthrough;", ""]),
+        f"case {names[2]}: acc += 4; }}",
+    ]
+    w.vars.append(x)
+    return lines
+
+
+def wide_switch(w: Writer, depth: int) -> list[str]:
+    """Cases of other types than what is switched upon, ranges below 0, no braces, a loop around."""
+    i = w.name("i")
+    x = w.pick(
+        [
+            f"({w.pick(TYPES)})({w.full(2)} & 3)",
+            f"(s8)(({w.full(2)} & 3) - 2)",
+            f"(u64)-({i} + 0)",
+            f"(s64){w.full(2)}",
+            f"(bool){w.full(2)}",
+        ]
+    )
+    return [
+        f"for (int {i} = 0; {i} < 3; {i}++) {{",
+        f"switch ({x}) {{",
+        "case -2 ... -1: acc += 3; continue;",
+        "case 0: acc++;",
+        "case 1 ... 2: {",
+        *w.block(depth, 1),
+        "}",
+        w.pick(["break;", "continue;", "return acc;", ""]),
+        "case 'a': case 300: acc ^= 77; break;",
+        "default: ;",
+        "}",
+        f"acc = acc * 3 + {i};",
+        "}",
+    ]
+
+
+def macros(w: Writer, _: int) -> list[str]:
+    """Statements by macros, names pasted together, variable arguments, a macro renamed, another defined while it is used."""
+    m, v = w.name("MAC"), w.name("v")
+    w.before += [
+        f"#define {m}_ADD(x, by) do {{ \\",
+        "\ttypeof(x) n_ = (by); \\",
+        "\t(x) += n_; \\",
+        "} while (0)",
+        f"#define {m}_CAT(a, b) a ## b",
+        f"#define {m}_REST(first, ...) ((first) + {m}_TWO(__VA_ARGS__))",
+        f"#define {m}_TWO(a, b) ((a) - (b))",
+        f"#define {m}_OLD(x) ((x) * 3)",
+        f"#define {m}_NEW {m}_OLD",
+        f"#define {m}_EACH(i, n) for (int i = 0; i < (n); i++)",
+        f"#define {m}_LEN(x) sizeof(#x)",
+        f"#define {m}_OPT(x, ...) {m}_TWO(x, ##__VA_ARGS__)",
+    ]
+    lines = [
+        f"{w.pick(TYPES)} {v} = {w.full(1)};",
+        f"if ({w.full(1)}) {m}_ADD({v}, {w.full(1)}); else {m}_ADD({v}, 3);",
+        f'acc += {m}_REST({w.full(1)}, {v}, 4) + {m}_NEW({v}) + {m}_CAT(0x, 1f) + {m}_CAT({v[:-1]}, {v[-1]}) + {m}_LEN(a + "b");',
+        f"{m}_EACH({v}i, 3) acc += {v} ^ {v}i;",
+        f"acc ^= {m}_OPT({v}, 9);",
+    ]
+    w.vars.append(v)
+    return lines
+
+
+def kernel_function(w: Writer, _: int) -> list[str]:
+    """A function with ways out of loops and switches, whose parameters change."""
+    f, a, b = w.name("f"), w.pick(TYPES), w.pick(TYPES)
+    kept, w.vars, w.counters, w.arrays, w.fields = (
+        (w.vars, w.counters, w.arrays, w.fields),
+        ["p", "n"],
+        ["e"],
+        [x for x in w.arrays if x[2]],
+        [],
+    )
+    tests = [w.full(2) for _ in range(3)]
+    w.vars, w.counters, w.arrays, w.fields = kept
+    w.before += [
+        f"static {w.pick(TYPES)} {f}({a} p, {b} n) {{ u8 c = 3; int e = 1; p = p + 1;",
+        f"while (c-- > 0) {{ if ({tests[0]}) return p {w.pick(BINARY)} c;",
+        f"switch (n & 3) {{ case 0: continue; case 1: n++; break; default: return {tests[1]}; }} p ^= n; }}",
+        f"return {tests[2]}; }}",
+    ]
+    w.helpers.append((f, 2))
+    return [f"acc += {f}({w.full(2)}, {w.expr(1)});"]
+
+
+def tables(w: Writer, _: int) -> list[str]:
+    """Constant structs and tables of the file, and types with names."""
+    t, s = w.name("tab"), w.name("s")
+    w.before += [
+        f"struct {s} {{ {w.pick(SCALARS)} a; {w.pick(SCALARS)} b[2]; }};",
+        f"static const struct {s} {t} = {{ {w.pick(CONSTANTS)}, {{ [1] = {w.pick(CONSTANTS)} }} }};",
+        f"static const struct {s} {t}s[] = {{ {{ 1, {{ 2 }} }}, [2] = {{ .a = {w.pick(CONSTANTS)} }} }};",
+        f"typedef struct {s} {s}_t;",
+    ]
+    index = w.full(1)
+    return [
+        f"acc += {t}.a + {t}.b[1] * 3 + {t}.b[({index}) & 1];",
+        f"acc ^= {t}s[2].a + {t}s[0].b[0] + ARRAY_SIZE({t}s);",
+        f"{s}_t own{t} = {{ .a = {t}.a }}; own{t}.b[0] = {w.full(1)}; acc += own{t}.b[0] - own{t}.a;",
+        f"typedef {w.pick(TYPES)} {t}_t; {t}_t v{t} = {w.full(1)}; acc += v{t};",
+    ]
+
+
+def unions(w: Writer, _: int) -> list[str]:
+    """Unions, alone and in structs, and how structs lie in memory."""
+    u, s, x, y = w.name("u"), w.name("s"), w.name("x"), w.name("y")
+    a, b, c = w.pick(SCALARS), w.pick(["u8", "s8", "u16", "short"]), w.pick(SCALARS)
+    width = w.r.randrange(1, 32)
+    w.before += [
+        f"union {u} {{ {a} a; u8 bytes[4]; struct {{ u16 lo; s16 hi:5; unsigned top:9; }}; {b} part; u64 all; }};",
+        f"struct {s} {{ {b} first; union {{ u32 word; {b} half; u8 low:3; }}; {c} m; s16 n:7; unsigned o:{width}; {a} p[3]; }};",
+    ]
+    uses = [f"{x}.bytes[2] += 7;", f"{x}.lo ^= {w.full(1)};", f"{x}.part--;", f"{x}.hi = {w.full(1)};", f"swap({x}.bytes[0], {x}.lo);"]
+    use = w.pick(uses)
+    return [
+        f"union {u} {x} = {{ {w.pick(['.all =', '.part =', '', '.bytes = { 1, 2, 3, 4 }, .top =', '.lo ='])} {w.full(1)} }}, {y} = {x};",
+        use,
+        f"{x}.bytes[({w.full(1)}) & 3] ^= {w.expr(1)}; acc += {x}.bytes[({w.full(1)}) & 3];",
+        f"{y}.top = {w.full(1)}; u8 *{x}p = &{y}.bytes[1]; (*{x}p)++; acc ^= {y}.all + {y}.hi * 3 + {y}.part;",
+        f"struct {s} {x}s = {{ 1, {{ {w.full(1)} }}, .n = {w.expr(1)} }}; {x}s.low = {w.full(1)}; {x}s.half += 5; struct {s} {y}s = {x}s;",
+        f"acc = acc * 31 + {y}s.word + {y}s.n + {x}.all + {x}.a; {x} = {y};",
+        f"acc += sizeof(struct {s}) + sizeof({x}) * 100 + offsetof(struct {s}, m) * 1000 + offsetof(struct {s}, p) + {x}.lo;",
+    ]
+
+
+FORMS: tuple[Form, ...] = (
+    pointer,
+    exchange,
+    expression,
+    ladder,
+    out_of_loops,
+    dead,
+    ends_early,
+    late_value,
+    shadow,
+    inside,
+    by_pointer,
+    enumerated,
+    wide_switch,
+    macros,
+    kernel_function,
+    tables,
+    unions,
+)
 
 
 def program(number: int) -> str:
     """The program of that number, always the same."""
-    return Writer(number).text()
+    return Writer(number, FORMS).text()

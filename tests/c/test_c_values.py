@@ -83,6 +83,37 @@ VALUES = {
     "an array with designators": ("u8 v[] = { [3] = 7, 9, [0] = 1 }; return sizeof(v) * 100 + v[0] + v[3] + v[4] + v[1];", 517),
     "a struct": ("struct pair p = { 1, .b = 2 }, q = p; p.a = 9; return q.a * 100 + p.a * 10 + q.b;", 192),
     "bit fields": ("struct bits b = { 0 }; b.three = 15; b.sign = 3; return b.three * 10 + (b.sign == -1);", 71),
+    "an enum with negative values": ("enum low x = LOW; return (x < 0) + 2 * (below(-1) < 0) + 4 * ((enum low)-1 > 0u);", 7),
+    "an enum without": ("enum numbers x = A; return (x - 17 > 0) + 2 * ((enum numbers)-1 > 0) + sizeof(x) * 10;", 43),
+    "an enum of 64 bits": ("return sizeof(HIGH) * 100 + sizeof(NOT_HIGH) * 10 + (HIGH > 0) + 2 * (HIGH == 1ULL << 63);", 843),
+    "an enum inside a function": ("enum e { X = -1, Y }; enum e x = X; return x < Y;", 1),
+    "structs and enums named by typedef": ("named_t s = { 3, 4 }; kind_t k = MINUS; return s.x * 10 + s.y + (k < 0);", 35),
+    "a struct named twice": ("pair_t p = { 1, 2 }; struct pair *q = &p; return q->b;", 2),
+    "designators of what is inside": (
+        "struct nest n = { .in.b = 5, .v[1] = 7, .hidden = 3 }; return n.in.b * 100 + n.v[1] * 10 + n.hidden + n.v[0] + n.in.a;", 573,
+    ),
+    "designators on top of a whole": ("struct nest n = { .in = { 1, 2 }, .in.a = 8 }; return n.in.a * 10 + n.in.b;", 82),
+    "designators of several elements": (
+        "u8 v[5] = { [0 ... 2] = 4, 5, [2] = 1 }; return v[0] * 1000 + v[1] * 100 + v[2] * 10 + v[3] + v[4];", 4415,
+    ),
+    "a union": ("union word w = { 0x01020304 }; w.v[1] = 9; return w.all * 100ULL + w.v[0];", 0x01020904 * 100 + 4),
+    "a union of bit fields": (
+        "union word w = { .all = 0 }; w.low = 9; w.sign = -3; return w.all * 100 + w.low + (w.sign == -3) * 10;", 0x3E9 * 100 + 11,
+    ),
+    "a union in a struct": (
+        "struct { int k; union { u16 a; u8 b; }; } x = { 1, { 300 } }, y = x; y.b = 1; return x.a * 1000 + y.a;", 300257,
+    ),
+    "an element of a union": ("union word w = { 0 }; int i = current->mm ? 2 : 1; w.v[i] = 3; return w.all >> 16;", 3),
+    "a pointer into a union": ("union word w = { 7 }; get(&w.v[3]); return w.all >> 24;", 45),
+    "a whole union through one member": ("union word w; w.all = 5; return w.v[0];", 5),
+    "sizes of structs": (
+        "return sizeof(struct nest) * 1000 + sizeof(union word) * 100 + sizeof(struct bits) * 10 + offsetof(struct nest, hidden);", 16452,
+    ),
+    "a cast before a bracket, or not": (
+        "int a = 6, b = 7, c = 3; return ((a * (b)) & c) + (a)+(b)*(c) + ((a) * (b) - c) + (u8)- (b);", 2 + 27 + 39 + 249,
+    ),
+    "a switch nothing leads to": ("while (1) { break; switch (({ int k = 4; k; })) { case 1: return 5; } } return 6;", 6),
+    "a label nothing leads to but goto": ("goto in; while (1) { struct pair p; p.a = 1; in: p.a = 3; return p.a; } return 4;", 3),
     "a compound literal": ("struct pair p = { 1, 2 }; p = (struct pair){ .b = 5 }; return p.a * 10 + p.b;", 5),
     "a pointer to a struct": ("struct pair p = { 1, 2 }; add(&p, 5); return p.a * 10 + p.b;", 67),
     "out parameters": ("u8 x; int r = get(&x); return x * 10 + r;", 451),
@@ -108,11 +139,19 @@ static u64 wide(u8 x) { return x; }
 static u8 narrow(void) { return 456; }
 typedef unsigned char small_t;
 typedef small_t tiny_t;
+enum low { LOW = -2, NEXT };
+static enum low below(enum low x) { return x; }
+enum high { HIGH = BIT(63), NOT_HIGH = 1 };
+typedef struct { int x; u8 y; } named_t;
+typedef enum { MINUS = -1, ZERO } kind_t;
 enum numbers { A = BIT(4), B, C = B, D = 1 << 2, E = 4 };
 static const int table[] = { 1, 3, 6, A };
 static const u8 limit = 0xfff;
 struct pair { int a; u8 b; };
 struct bits { u8 three:3; int sign:2; };
+typedef struct pair pair_t;
+struct nest { struct pair in; u8 v[2]; struct { u16 spare, hidden; }; };
+union word { u32 all; u8 v[4]; struct { u8 low:3; s16 sign:7; }; };
 static void add(struct pair *p, int n) { p->a += n; p->b = p->a + 1; }
 static int get(u8 *out) { *out = 300 + 1; return 1; }
 static int sum(u8 *v) { return v[0] + v[1]; }

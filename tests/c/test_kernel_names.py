@@ -67,6 +67,58 @@ def test_counts_have_the_kernel_s_units() -> None:
     assert value("return preemptible() + 2 * in_task() + 4 * in_atomic();") == 3
 
 
+# ---- locks
+
+SPIN = "static DEFINE_SPINLOCK(a);\nstatic DEFINE_RAW_SPINLOCK(b);"
+OFF = ("Cpu.irqs_off", "Cpu.preempt_count", "Cpu.softirq_count")
+
+
+@pytest.mark.parametrize(("form", "off"), [("", (0, 1, 0)), ("_irq", (1, 1, 0)), ("_bh", (0, 1, 1))])
+def test_spin_locks_and_what_they_switch_off(form: str, off: tuple[int, int, int]) -> None:
+    taken = machine(f"spin_lock{form}(&a); return spin_is_locked(&a) * 2 + spin_trylock(&a);", SPIN)
+    assert taken.call("f") == 2
+    assert (taken.get("SpinLock.holder", 1), taken.get("SpinLock.holder", 2)) == (1, 0)
+    assert tuple(taken.get(path) for path in OFF) == off
+    both = machine(f"spin_lock{form}(&a); raw_spin_lock(&b); raw_spin_unlock(&b); spin_unlock{form}(&a); return spin_is_locked(&a);", SPIN)
+    assert both.call("f") == 0
+    assert tuple(both.get(path) for path in OFF) == (0, 0, 0)
+    assert taken.failed == both.failed == []
+
+
+@pytest.mark.parametrize("off", [0, 1])
+@pytest.mark.parametrize("text", [
+    "unsigned long flags; spin_lock_irqsave(&a, flags); off = irqs_disabled(); spin_unlock_irqrestore(&a, flags);",
+    "{ guard(spinlock_irqsave)(&a); off = irqs_disabled(); }", "off = 0; scoped_guard(raw_spinlock_irqsave, &b) off = irqs_disabled();",
+])  # fmt: skip
+def test_spin_lock_irqsave_puts_back_what_was(text: str, off: int) -> None:
+    one = machine(f"int off; {text} return off;", SPIN)
+    one.set("Cpu.irqs_off", off)
+    assert one.call("f") == 1
+    assert tuple(one.get(path) for path in OFF) == (off, 0, 0)
+    assert (one.get("SpinLock.holder", 1), one.get("SpinLock.holder", 2)) == (0, 0)
+
+
+def test_spin_locks_are_left_by_those_who_hold_them() -> None:
+    one = machine("spin_unlock(&a); return 0;", SPIN)
+    one.call("f")
+    assert one.failed == ["a spin lock is released by a CPU that does not hold it"]
+    again = machine("spin_lock(&a); spin_lock(&a); return 0;", SPIN)
+    with pytest.raises(Crash, match="waits for ever"):
+        again.call("f")
+    assert again.failed == ["a spin lock is taken twice on a CPU (self-deadlock)"]
+    held = machine("assert_spin_locked(&a); spin_lock(&a); assert_spin_locked(&a); return 0;", SPIN)
+    held.call("f")
+    assert held.failed == ["a spin lock is not held"]
+
+
+def test_mmap_lock_may_sleep() -> None:
+    body = "%s mmap_read_lock(current->mm); mmap_read_unlock(current->mm); return 0;"
+    for before, failed in (("", []), ("spin_lock(&a);", ["sleeps in atomic context: preemption disabled"])):
+        one = machine(body % before, SPIN)
+        one.call("f")
+        assert one.failed == failed
+
+
 # ---- assertions
 
 

@@ -22,7 +22,17 @@ REFUSED = {
     "return 1 << 32;": "a shift by 32 of int, which has 32 bits\n  hint: 0 to 31; a wider type is 1ULL",
     "return 1ULL << 64;": "a shift by 64 of unsigned long long",
     "return 1 >> -1;": "a shift by -1 of int",
-    "union { int a; u8 b; } u; u.a = 1; return u.b;": "unions are outside the C that can be checked",
+    "union { u64 a; u8 b; } u; u.b = 1; return u.b;": "'u' may be used before it has a value",
+    "union { u64 a, b[2]; } u = { 1 }; return 0;": "'u': a union of 16 bytes\n  hint: 8 can be checked",
+    "union { struct mm_struct *m; u64 a; } u = { 0 }; return 0;": "'u.m': a struct mm_struct * in a union\n  hint: numbers can be there",
+    "union { u8 a; u16 b; } u = { 1, 2 }; return 0;": "more values than struct",
+    "struct { int a, b[2]; } s = { .b[1] = 2, 3 }; return 0;": "more values than struct",
+    "int v[3] = { [0 ... 3] = 1 }; return 0;": "'[0...3]=1' names no part of int []",
+    "int n = 1, v[3] = { [0 ... 1] = n++ }; return 0;": "a value with effects for several elements\n  hint: give each element its own",
+    "goto in; { guard(preempt)(); in: return 1; }": "goto in leads into the scope of a guard\n  hint: call the functions",
+    "spin_lock(&current->mm->lock); return 0;": "as a spin lock\n  hint: one of the file, by its name: static DEFINE_SPINLOCK(lock);",
+    "spin_lock(&a); spin_lock(&b); spin_lock(&c); return 0;": "fix.c:4:41: 'c' is one spin lock too many: the model has 2, here a and b",
+    "spin_lock(&a, 1); return 0;": "this spin lock takes 1 argument, 2 given",
     "struct xstate_header h = current->thread.fpu.fpstate->regs.xsave.header; return 0;": "a struct is copied\n  hint: use a pointer",
     "struct pair p; struct other o = { 1 }; p = o; return 0;": "copies something that is no struct pair of this function",
     "u8 v[2] = { 1, 2 }; return v[2];": "'v[2]': element 2 of 2",
@@ -39,7 +49,9 @@ REFUSED = {
     "return current < current;": "pointers can only be compared for equality",
     "return current == 5;": "compares a pointer with a number that is not 0",
     "return sizeof(struct task_struct);": "the size of struct task_struct is not known here",
-    "return offsetof(struct pair, b);": "is outside the C that can be checked",
+    "return sizeof(struct tight);": "the size of struct tight is not known here",
+    "return offsetof(struct task_struct, mm);": "is not known here\n  hint: the model has no layout of kernel structs",
+    "return offsetof(struct pair, c);": "'offsetof(struct pair, c)' is not known here",
     "void (*g)(void) = 0; g(); return 0;": "calls through pointers are outside the C that can be checked",
     "return ({ struct pair p = { 1, 2 }; p; }).a;": "unknown member 'a'",
     "int x = pass(); return x;": "'x' is given what has no value",
@@ -61,7 +73,6 @@ REFUSED = {
     "return twice(1, 2);": "fix.c:4:8: twice takes 1 argument, 2 given",
     "struct pair p = { 1, 2 }; return whole(p);": "a struct is passed by value\n  hint: pass a pointer to it",
     "int n = 1; return 1 ? &n : 0;": "a pointer to a variable, depending on a condition",
-    "for (;;) { guard(preempt)(); goto out; } out: return 1;": "goto in the scope of a guard",
     "mm_of(5); return 0;": "a number as a pointer (struct mm_struct *)",
     "const int c = 1; c = again(); return again();": "recursion",
     "table[0] = 1; return 0;": "is constant",
@@ -70,7 +81,8 @@ REFUSED = {
 BEFORE = (
     "struct pair { int a; u8 b; }; struct other { int a; u8 b; }; static int again(void) { return again(); } "
     "static const u8 table[] = { 1 }; static int twice(int x) { return x * 2; } static void pass(void) { } "
-    "static int whole(struct pair p) { return 1; } static void mm_of(struct mm_struct *mm) { }"
+    "static int whole(struct pair p) { return 1; } static void mm_of(struct mm_struct *mm) { } "
+    "struct tight { u8 a; u32 b; } __attribute__((packed));"
 )
 
 

@@ -9,6 +9,7 @@ from pasidlab.machine.ambient import current, this_cpu
 
 if TYPE_CHECKING:
     from pasidlab.linux.task import Task
+    from pasidlab.machine.cpu import Cpu
 
 
 @struct(count=1)
@@ -19,6 +20,39 @@ class Locks:
 
 
 locks = singleton(Locks)
+
+
+@struct(count=2)
+class SpinLock:
+    """The spin locks a design may have: the CPU that holds it. The kernel around takes none of them."""
+
+    holder: Cpu = NULL
+
+
+@instruction
+def do_raw_spin_lock(lock: SpinLock) -> None:
+    """do_raw_spin_lock(), with preemption off: a CPU that waits for itself waits for ever (CONFIG_DEBUG_SPINLOCK: "recursion")."""
+    reached("sound_kernel")
+    check("sound_kernel", lock.holder is not this_cpu, "a spin lock is taken twice on a CPU (self-deadlock)")
+    wait_until(lock.holder is None, "spin")
+    lock.holder = this_cpu
+
+
+@instruction
+def do_raw_spin_trylock(lock: SpinLock) -> bool:
+    """do_raw_spin_trylock()."""
+    if lock.holder is not None:
+        return False
+    lock.holder = this_cpu
+    return True
+
+
+@instruction
+def do_raw_spin_unlock(lock: SpinLock) -> None:
+    """do_raw_spin_unlock(): CONFIG_DEBUG_SPINLOCK complains where another CPU holds it, or none."""
+    reached("sound_kernel")
+    check("sound_kernel", lock.holder is this_cpu, "a spin lock is released by a CPU that does not hold it")
+    lock.holder = NULL
 
 
 @instruction

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from tree_sitter import Node
 
-from pasidlab.lang.c.ctype import INT, Array, CType, Integer, Pointer, Struct
+from pasidlab.lang.c.ctype import INT, ULONG, Array, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import Evaluator, members, text_of
-from pasidlab.lang.c.expressions import Expressions
+from pasidlab.lang.c.expressions import Expressions, changes_something
+from pasidlab.lang.c.layout import Definition, layout, places_of
 from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.values import Place, Value, Variable, number_of
+from pasidlab.lang.c.values import Inside, Place, Value, Variable, number_of
 from pasidlab.lang.types import BOOL, Int
 
 MOST_PARTS = 256
+MOST_BYTES = 8  # of a union: what one variable holds
 WHOLE = ("initializer_list", "identifier", "compound_literal_expression")  # what initializes a struct or an array inside another
 
 
@@ -25,6 +27,7 @@ class Aggregate:
 
     type: CType
     parts: dict[str | int, Variable] = field(default_factory=dict)
+    whole: Variable | None = None  # of a union: all its bits
 
     def member(self, name: str) -> Variable | None:
         """A member, also of an anonymous struct inside."""
@@ -33,13 +36,28 @@ class Aggregate:
         inner = [part.aggregate for key, part in self.parts.items() if isinstance(key, str) and key.startswith("<") and part.aggregate]
         return next((found for one in inner if (found := one.member(name)) is not None), None)
 
+    def part(self, key: str | int) -> Variable | None:
+        """A member by its name, an element by its number."""
+        return self.member(key) if isinstance(key, str) else self.parts.get(key)
+
     def scalars(self) -> Iterator[Variable]:
-        """Every variable inside."""
+        """Every variable inside; of a union, the one that holds all its bits."""
+        if self.whole is not None:
+            yield self.whole
+            return
         for part in self.parts.values():
             if part.aggregate is not None:
                 yield from part.aggregate.scalars()
             else:
                 yield part
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A value of an initializer list, and the designators behind the first: what it is for inside the part."""
+
+    value: Node
+    path: Sequence[Node] = ()
 
 
 class Aggregates(Expressions):
@@ -57,6 +75,66 @@ class Aggregates(Expressions):
         """The definition of a struct of the file or the function; None for the kernel's."""
         return self.around.struct(type_.name) if isinstance(type_, Struct) and type_.name not in self.vocabulary.structs else None
 
+    def definition(self, type_: Struct) -> Definition | None:
+        """What a struct of the sources is made of; None for others, and where attributes change how it lies in memory."""
+        node = self.own_struct(type_)
+        if node is None or any(c.type.startswith("attribute") for c in node.named_children):
+            return None
+        return Definition(tuple(members(node, self.evaluator())), node.type == "union_specifier")
+
+    def size_of_type(self, type_: CType) -> int | None:
+        """The size of a type in bytes."""
+        found = layout(type_, self.definition)
+        return found[0] if found is not None else None
+
+    def offset_of(self, type_: CType, name: str) -> int | None:
+        """Where a member of a struct of the sources begins, in bytes; None where there is no telling."""
+        definition = self.definition(type_) if isinstance(type_, Struct) else None
+        for one in places_of(definition, self.definition) if definition is not None else ():
+            if one is None or (one.member.name == name and one.member.bits is not None):
+                return None
+            inner = self.offset_of(one.member.type, name) if not one.member.name else None
+            if one.member.name == name or inner is not None:
+                return one.bit // 8 + (inner or 0)
+        return None
+
+    def _union(self, name: str, type_: Struct, node: Node) -> Aggregate:
+        """The parts of a union: bits of a variable that holds all of it."""
+        size = self.size_of_type(type_)
+        if size is None or size > MOST_BYTES:
+            hint = f"{MOST_BYTES} can be checked; or a struct, or a variable for each member"
+            self.refuse(node, f"'{name}': a union of {size or 'unknown'} bytes", hint)
+        whole = self.new_variable(name, ULONG)
+        found = self._within(name, type_, Inside(whole, 0, size * 8, size * 8), node)
+        assert found is not None
+        found.whole = whole
+        return found
+
+    def _within(self, name: str, type_: CType, inside: Inside, node: Node) -> Aggregate | None:
+        """The parts of something in a union; None for a scalar."""
+        found = Aggregate(type_)
+        if isinstance(type_, Array) and type_.count is not None:
+            step = inside.bits // type_.count if type_.count else 0
+            for n in range(type_.count):
+                found.parts[n] = self._bits(f"{name}[{n}]", type_.of, replace(inside, bit=inside.bit + n * step, bits=step), node)
+            return found
+        if not isinstance(type_, Struct):
+            return None
+        definition = self.definition(type_)
+        for number, one in enumerate(places_of(definition, self.definition) if definition is not None else ()):
+            assert one is not None
+            if one.member.name or one.member.bits is None:
+                key = one.member.name or f"<{number}>"
+                here = replace(inside, bit=inside.bit + one.bit, bits=one.bits)
+                found.parts[key] = self._bits(f"{name}.{key}", one.member.type, here, node)
+        return found
+
+    def _bits(self, name: str, type_: CType, inside: Inside, node: Node) -> Variable:
+        part = Variable(name, type_, "", inside=inside, aggregate=self._within(name, type_, inside, node))
+        if part.aggregate is None and not isinstance(type_, Integer):
+            self.refuse(node, f"'{name}': a {type_} in a union", "numbers can be there")
+        return part
+
     def aggregate(self, name: str, type_: CType, node: Node) -> Aggregate | None:
         """The parts of a new variable; None if its type has none, or none that are known."""
         if isinstance(type_, Array):
@@ -68,8 +146,10 @@ class Aggregates(Expressions):
             if definition is None:
                 return None
             if definition.type == "union_specifier":
-                self.refuse(node, f"'{name}': unions are outside the C that can be checked", "a struct, or a variable for each member")
-            keys = [(m.name or f"<{n}>", m.type) for n, m in enumerate(members(definition, self.evaluator()))]
+                assert isinstance(type_, Struct)
+                return self._union(name, type_, node)
+            found_members = enumerate(members(definition, self.evaluator()))
+            keys = [(m.name or f"<{n}>", m.type) for n, m in found_members if m.name or m.bits is None]
         found = Aggregate(type_)
         for key, one in keys:
             label = f"{name}[{key}]" if isinstance(key, int) else f"{name}.{key}"
@@ -191,43 +271,90 @@ class Aggregates(Expressions):
             self.store(part_place(variable), self.value(given), node)
 
     def _each(self, aggregate: Aggregate, given: Node, node: Node) -> None:
-        wanted: dict[str | int, Node] = {}
+        wanted: dict[str | int, list[_Given]] = {}
+        union = self.is_union(aggregate.type)
         keys, at = list(aggregate.parts), 0
-        for item in given.named_children:
-            if item.type == "comment":
-                continue
-            value = item
+        for item in (n for n in given.named_children if n.type != "comment"):
+            one = _Given(item)
+            chosen = keys[at : at + 1]
             if item.type == "initializer_pair":
-                at, value = self._designated(aggregate, item), child(item, "value")
-            if at >= len(keys):
+                chosen, one = self._designated(aggregate, item)
+            if not chosen:
                 self.refuse(item, f"more values than {aggregate.type} has parts")
-            wanted[keys[at]] = value
-            at += 1
+            at = keys.index(chosen[-1]) + 1
+            wanted = {} if union and not one.path else wanted
+            if one.path or union:
+                at = len(keys)  # C would go on inside the part
+            for key in chosen:
+                wanted[key] = [*wanted.get(key, ()), one] if one.path else [one]
+        if union:
+            self._zero(Variable("", aggregate.type, "", aggregate=aggregate), node)
         for key, part in aggregate.parts.items():
-            if key in wanted:
-                if part.aggregate is not None and bare(wanted[key]).type not in WHOLE:
-                    self.refuse(wanted[key], f"'{part.name}' needs brackets of its own")
-                self.initialize(part, wanted[key], node)
-            else:
-                self._zero(part, node)
+            if key in wanted or not union:
+                self._given(part, wanted.get(key, []), node)
 
-    def _designated(self, aggregate: Aggregate, item: Node) -> int:
-        designators = item.children_by_field_name("designator")
-        key: str | int = ""
-        if len(designators) == 1 and designators[0].type == "field_designator":
-            key = text_of(designators[0].named_children[0])
-        elif len(designators) == 1 and designators[0].type == "subscript_designator":
-            index = self.value(designators[0].named_children[0]).operand
-            key = index if isinstance(index, int) else ""
-        if key not in aggregate.parts:
+    def is_union(self, type_: CType) -> bool:
+        """Whether a type is a union of the sources."""
+        definition = self.own_struct(type_)
+        return definition is not None and definition.type == "union_specifier"
+
+    def _given(self, part: Variable, values: list[_Given], node: Node) -> None:
+        """Give a part the values for it: one for all of it, then those for something inside."""
+        if not values or values[0].path:
+            self._zero(part, node)
+        for one in values:
+            inner = part
+            for designator in one.path:
+                inner = self._inner(inner, designator, one.value)
+            if inner.aggregate is not None and bare(one.value).type not in WHOLE:
+                self.refuse(one.value, f"'{inner.name}' needs brackets of its own")
+            self.initialize(inner, one.value, node)
+
+    def _designated(self, aggregate: Aggregate, item: Node) -> tuple[list[str | int], _Given]:
+        """Which parts ``.a = ``, ``[2] = `` or ``[0 ... 3] = `` names, and the value for them or for something inside."""
+        first, *path = item.children_by_field_name("designator")
+        value = child(item, "value")
+        if first.type == "subscript_range_designator" and not path:
+            low, high = (self.value(child(first, name)).operand for name in ("start", "end"))
+            if isinstance(low, int) and isinstance(high, int) and low <= high and {low, high} <= aggregate.parts.keys():
+                if changes_something(value):
+                    self.refuse(value, "a value with effects for several elements", "give each element its own")
+                return list(range(low, high + 1)), _Given(value)
+        key = self._key_of(first)
+        if key in aggregate.parts:
+            return [key], _Given(value, path)
+        around = next((k for k in aggregate.parts if isinstance(key, str) and _holds(aggregate.parts[k], k, key)), None)
+        if around is None:
             self.refuse(item, f"'{plain(item)[:40]}' names no part of {aggregate.type}")
-        return list(aggregate.parts).index(key)
+        return [around], _Given(value, [first, *path])
+
+    def _key_of(self, designator: Node) -> str | int:
+        if designator.type == "field_designator":
+            return text_of(designator.named_children[0])
+        index = self.value(designator.named_children[0]).operand if designator.type == "subscript_designator" else ""
+        return index if isinstance(index, int) else ""
+
+    def _inner(self, variable: Variable, designator: Node, node: Node) -> Variable:
+        key = self._key_of(designator)
+        found = variable.aggregate.part(key) if variable.aggregate is not None else None
+        if found is None:
+            self.refuse(node, f"'{plain(designator)[:40]}' names no part of {variable.type}")
+        return found
 
     def _zero(self, variable: Variable, node: Node) -> None:
         if variable.aggregate is None:
             self.assign(variable, number_of(0), node)
-        for part in variable.aggregate.parts.values() if variable.aggregate is not None else ():
+            return
+        if variable.aggregate.whole is not None:
+            self.assign(variable.aggregate.whole, number_of(0), node)
+            return
+        for part in variable.aggregate.parts.values():
             self._zero(part, node)
+
+
+def _holds(part: Variable, key: str | int, name: str) -> bool:
+    """Whether a part is an anonymous struct with that member inside."""
+    return isinstance(key, str) and key.startswith("<") and part.aggregate is not None and part.aggregate.member(name) is not None
 
 
 def part_place(variable: Variable) -> Place:

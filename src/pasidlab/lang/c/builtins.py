@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from functools import partial
 
 from tree_sitter import Node
 
-from pasidlab.errors import PasidlabError, counted
-from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls, Operation, takes
 from pasidlab.lang.c.ctype import INT, LONG, ULONG, Array, Integer
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import plain
+from pasidlab.lang.c.spin_locks import SPIN_LOCKS
 from pasidlab.lang.c.values import NO_VALUE, Place, Value, number_of
 from pasidlab.lang.ir import CPU
 from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.types import Ref
-
-Operation = Callable[[Calls, list[Node], Node], Value]
-
-
-def takes(x: Calls, arguments: list[Node], count: int, node: Node, name: str) -> list[Node]:
-    """The arguments, if there are as many as wanted."""
-    if len(arguments) != count:
-        raise PasidlabError(f"{name} takes {counted(count, 'argument')}, {len(arguments)} given", position=x.at(node))
-    return arguments
 
 
 def _lesser(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -327,7 +318,7 @@ def _atomics() -> dict[str, Operation]:
 
 
 OPERATIONS: dict[str, Operation] = {
-    **_atomics(),
+    **_atomics(), **SPIN_LOCKS,
     "test_bit": partial(_bit, "", True, False),
     **{name: partial(_lesser, name) for name in ("min", "max")},
     **{name: partial(_lesser_of_type, name) for name in ("min_t", "max_t")},

@@ -310,6 +310,17 @@ class Calls(Places):
         return self.around.use_helper(name)
 
 
+Operation = Callable[[Calls, list[Node], Node], Value]
+"""What a call of a name of the language does: with its arguments, at its place."""
+
+
+def takes(x: Calls, arguments: list[Node], count: int, node: Node, name: str) -> list[Node]:
+    """The arguments, if there are as many as wanted."""
+    if len(arguments) != count:
+        raise PasidlabError(f"{name} takes {counted(count, 'argument')}, {len(arguments)} given", position=x.at(node))
+    return arguments
+
+
 def arguments_of(call: Node) -> list[Node]:
     """What a call passes on."""
     return [n for n in child(call, "arguments").named_children if n.type != "comment"]

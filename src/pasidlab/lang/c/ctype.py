@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pasidlab.lang.types import ANY, Domain, Int
@@ -93,6 +94,16 @@ class Struct(CType):
 
 
 @dataclass(frozen=True)
+class Enum(CType):
+    """An enum by its tag, where its enumerators have not been looked at."""
+
+    tag: str
+
+    def __str__(self) -> str:
+        return f"enum {self.tag}"
+
+
+@dataclass(frozen=True)
 class Array(CType):
     """An array; ``count`` is None where the declaration leaves it to the initializer."""
 
@@ -181,6 +192,14 @@ def common(a: Integer, b: Integer) -> Integer:
     if signed.bits > unsigned.bits:
         return signed
     return {LONG.rank: ULONG, LLONG.rank: ULLONG}.get(signed.rank, UINT)
+
+
+def enum_type(values: Iterable[int]) -> Integer:
+    """The integer type that gcc gives an enum with these values: unsigned where none is negative, 64 bits where 32 are too few."""
+    low, high = min(values := [*values, 0]), max(values)
+    if low < 0:
+        return INT if INT.low <= low and high <= INT.high else LONG
+    return UINT if high <= UINT.high else ULONG
 
 
 def bit_field(type_: Integer, bits: int) -> Integer:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tree_sitter import Node
 
-from pasidlab.lang.c.ctype import INT, UINT, VOID, Array, CType, FunctionType, Integer, Pointer, Struct, Unknown, bit_field, by_words
+from pasidlab.lang.c.ctype import INT, VOID, Array, CType, Enum, FunctionType, Integer, Pointer, Struct, Unknown, bit_field, by_words
 from pasidlab.lang.c.rewrite import TYPEOF
 
 
@@ -28,6 +28,9 @@ class Evaluator(Protocol):
 
     def define_enum(self, node: Node) -> Integer:
         """Take the enumerators of a definition inside a function; the enum's type."""
+
+    def enum_named(self, tag: str) -> Integer:
+        """The type of an enum by its tag."""
 
     def define_struct(self, name: str, node: Node) -> None:
         """Take the definition of a struct inside a function."""
@@ -53,7 +56,8 @@ def specifier(node: Node | None, evaluator: Evaluator | None = None) -> CType:
         case "enum_specifier":
             if evaluator is not None and node.child_by_field_name("body") is not None:
                 return evaluator.define_enum(node)
-            return UINT  # gcc: an enum without negative values; those with one say so where they are defined
+            tag = text_of(node.child_by_field_name("name"))
+            return evaluator.enum_named(tag) if evaluator is not None else Enum(tag)
         case "primitive_type" if text == TYPEOF:
             return evaluator.type_of(node) if evaluator is not None else Unknown("typeof")
     return by_words(text) or Unknown(" ".join(text.split()))
@@ -106,10 +110,11 @@ def parameter_type(type_: CType) -> CType:
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a struct; anonymous structs have no name."""
+    """A member of a struct; anonymous structs, and bits left out, have no name. ``bits``: how many a bit field has."""
 
     name: str
     type: CType
+    bits: int | None = None
 
 
 def members(node: Node, evaluator: Evaluator) -> list[Member]:
@@ -120,16 +125,20 @@ def members(node: Node, evaluator: Evaluator) -> list[Member]:
         if item.type != "field_declaration":
             continue
         base = specifier(item.child_by_field_name("type"), evaluator)
-        widths = [c for c in item.named_children if c.type == "bitfield_clause"]
-        for number, declarator in enumerate(item.children_by_field_name("declarator")):
+        declarators = item.children_by_field_name("declarator")
+        for declarator in declarators:
             one = declared(base, declarator, evaluator)
-            type_ = one.type
-            if number < len(widths) and isinstance(type_, Integer):
-                type_ = bit_field(type_, evaluator.size_of_array(widths[number].named_children[0]))
-            found.append(Member(one.name, type_))
-        if not item.children_by_field_name("declarator"):
-            found.append(Member("", base))
+            found.append(_member(one.name, one.type, declarator.next_named_sibling, evaluator))
+        if not declarators:
+            found.append(_member("", base, next((c for c in item.named_children if c.type == "bitfield_clause"), None), evaluator))
     return found
+
+
+def _member(name: str, type_: CType, clause: Node | None, evaluator: Evaluator) -> Member:
+    if clause is None or clause.type != "bitfield_clause" or not isinstance(type_, Integer):
+        return Member(name, type_)
+    bits = evaluator.size_of_array(clause.named_children[0])
+    return Member(name, bit_field(type_, bits), bits)
 
 
 def is_void(types: Iterable[CType]) -> bool:

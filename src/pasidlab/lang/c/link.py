@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.builtins import OPERATIONS
-from pasidlab.lang.c.ctype import VOID, Integer
+from pasidlab.lang.c.ctype import INT, VOID, CType, Enum, Integer, Pointer, enum_type
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, sized
 from pasidlab.lang.c.preprocess import Expanded, Preprocessor
@@ -19,8 +19,7 @@ from pasidlab.lang.c.statements import FunctionCompiler
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
-from pasidlab.lang.c.values import NO_VALUE, Value, number_of
-from pasidlab.lang.c.variables import enumerator
+from pasidlab.lang.c.values import Value, enumerator, exact
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.expressions import Value as Bound
@@ -44,6 +43,7 @@ class Program:
     constants: Mapping[str, CConstant] = field(default_factory=dict)
     objects: Mapping[str, CObject] = field(default_factory=dict)  # constant variables
     structs: Mapping[str, Node] = field(default_factory=dict)
+    enums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # tag -> enumerators
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     bodies: Mapping[str, str] = field(default_factory=dict)  # model functions given in the model's language
     helpers: Mapping[str, CFunction] = field(default_factory=dict)  # used where nothing else knows the name
@@ -52,8 +52,8 @@ class Program:
         """Both; the other's functions win."""
         return Program(
             {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.objects, **other.objects},
-            {**self.structs, **other.structs}, {**self.stubs, **other.stubs}, {**self.bodies, **other.bodies},
-            {**self.helpers, **other.helpers},
+            {**self.structs, **other.structs}, {**self.enums, **other.enums}, {**self.stubs, **other.stubs},
+            {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers},
         )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def program(
         unit = parse_source(source, config)
         if strict and unit.first_error:
             raise unit.first_error
-        found = found.joined(Program(unit.functions, unit.constants, unit.objects, unit.structs))
+        found = found.joined(Program(unit.functions, unit.constants, unit.objects, unit.structs, unit.enums))
     return found
 
 
@@ -94,15 +94,16 @@ class Linker:
         self.words: Vocabulary = vocabulary()
         self.kernel = Functions(names)
         self.unknowns = Unknowns()
+        self._known: dict[str, Value | None] = {}
+        self._quiet = 0
+        self.locks: dict[str, int] = {}  # spin locks of the sources
         self.compiled: dict[str, Function] = {}
         self.active: list[str] = []
-        self.defined: dict[str, CFunction] = dict(program.functions)  # with the helpers used so far
+        self.defined: dict[str, CFunction] = {n: self._typed(f) for n, f in program.functions.items()}  # with the helpers used so far
         self.names_in_c = {n: n for n in self.defined} | {n + OWN: n for n in self.defined}  # in templates
         self.in_c = {self._ir_name(name): (name, (False,) * len(f.params)) for name, f in program.functions.items()}
         self.failed = ""  # the function in which an error was met
         self.no_pasid = self._no_pasid()
-        self._known: dict[str, Value | None] = {}
-        self._quiet = 0
 
     @property
     def stubs(self) -> Mapping[str, Stub]:
@@ -122,9 +123,16 @@ class Linker:
         """A function of the same sources, from now on part of the program."""
         found = self.program.helpers.get(name)
         if found is not None:
-            self.defined[name] = found
+            self.defined[name] = self._typed(found)
             self.names_in_c[name] = name
         return found
+
+    def lock(self, name: str, at: Position) -> int:
+        """The number of a spin lock of the sources: they are counted as they are met."""
+        if name not in self.locks and len(self.locks) == self.names.counts["SpinLock"]:
+            known = " and ".join(self.locks)
+            raise PasidlabError(f"'{name}' is one spin lock too many: the model has {len(self.locks)}, here {known}", position=at)
+        return self.locks.setdefault(name, len(self.locks))
 
     def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""
@@ -147,6 +155,21 @@ class Linker:
         """The definition of a struct of the sources."""
         return self.program.structs.get(name)
 
+    def enum(self, tag: str) -> Integer:
+        """The type of an enum of the sources; of any other, what gcc takes for one without a negative value."""
+        values = [self.constant(name) for name in self.program.enums.get(tag, ())]
+        return enum_type(exact(value) for value in values if value is not None)
+
+    def _typed(self, function: CFunction) -> CFunction:
+        """A function whose parameters and result have the types of the enums they name."""
+        params = tuple(replace(p, type=self._resolved(p.type)) for p in function.params)
+        return replace(function, params=params, result=self._resolved(function.result))
+
+    def _resolved(self, type_: CType) -> CType:
+        if isinstance(type_, Pointer):
+            return Pointer(self._resolved(type_.to))
+        return self.enum(type_.tag) if isinstance(type_, Enum) else type_
+
     def constant(self, name: str) -> Value | None:
         """The value of an enumerator or of a constant variable of the sources."""
         if name not in self._known:
@@ -160,11 +183,16 @@ class Linker:
         return self._known[name]
 
     def _enumerator(self, name: str, one: CConstant) -> Value:
-        compiler = self._for_constants(one.unit)
         if one.node is not None:
-            return compiler.constant_value(one.node, name)
-        before = self.constant(one.after) if one.after else number_of(-1)
-        return enumerator((before or NO_VALUE).operand, 1)
+            value = self._for_constants(one.unit).constant_value(one.node, name)
+        else:
+            before = self.constant(one.after) if one.after else None
+            value = exact(before) + 1 if before is not None else 0
+        self._known[name] = enumerator(value)  # for those of the same enum
+        if INT.low <= value <= INT.high:
+            return enumerator(value)
+        among = [self.constant(other) for other in one.among]
+        return enumerator(value, enum_type(exact(other) for other in among if other is not None))
 
     def _for_constants(self, unit: Expanded) -> FunctionCompiler:
         """A compiler for an expression outside functions."""

@@ -66,6 +66,7 @@ class CConstant:
     unit: Expanded
     node: Node | None
     after: str = ""
+    among: tuple[str, ...] = ()  # all of its enum
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Unit:
     constants: dict[str, CConstant] = field(default_factory=dict)
     objects: dict[str, CObject] = field(default_factory=dict)
     structs: dict[str, Node] = field(default_factory=dict)
+    enums: dict[str, tuple[str, ...]] = field(default_factory=dict)  # tag -> enumerators
     first_error: PasidlabError | None = None
 
 
@@ -118,12 +120,14 @@ def _definitions(root: Node, unit: Unit) -> None:
             if function:
                 unit.functions[function.name] = function
         elif node.type == "enumerator_list":
-            unit.constants |= enumerators(node, unit.expanded)
+            found = enumerators(node, unit.expanded)
+            unit.constants |= found
+            unit.enums[text_of(node.parent.child_by_field_name("name")) if node.parent is not None else ""] = tuple(found)
         elif node.type in ("translation_unit", "declaration", "type_definition", "enum_specifier", "linkage_specification", "ERROR"):
             if node.type == "declaration":
                 _object(node, unit)
             work += node.named_children
-        elif node.type == "struct_specifier" and node.child_by_field_name("body") is not None:
+        elif node.type in ("struct_specifier", "union_specifier") and node.child_by_field_name("body") is not None:
             unit.structs[text_of(node.child_by_field_name("name"))] = node
 
 
@@ -140,11 +144,11 @@ def enumerators(node: Node, unit: Expanded) -> dict[str, CConstant]:
     """The constants a list of enumerators makes."""
     found: dict[str, CConstant] = {}
     before = ""
-    for item in node.named_children:
-        if item.type == "enumerator":
-            name = text_of(item.child_by_field_name("name"))
-            found[name] = CConstant(unit, item.child_by_field_name("value"), before)
-            before = name
+    items = [item for item in node.named_children if item.type == "enumerator"]
+    names = tuple(text_of(item.child_by_field_name("name")) for item in items)
+    for name, item in zip(names, items, strict=True):
+        found[name] = CConstant(unit, item.child_by_field_name("value"), before, names)
+        before = name
     return found
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NoReturn
 
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.arithmetic import Arithmetic
+from pasidlab.lang.c.bit_sets import BitSets
 from pasidlab.lang.c.ctype import INT, UINT, ULLONG, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CFunction, child, plain
@@ -17,7 +19,7 @@ from pasidlab.lang.c.preprocess import Expanded
 from pasidlab.lang.c.surroundings import Surroundings
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.unknown import Stub
-from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Place, Value, Variable, number_of, outside
+from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Inside, Place, Value, Variable, number_of, outside
 from pasidlab.lang.c.vocabulary import Meaning, Vocabulary
 from pasidlab.lang.emit import Builder, bounds
 from pasidlab.lang.ir import CPU
@@ -34,6 +36,7 @@ class Places:
         self.function, self.builder, self.names, self.template = function, builder, names, template
         self.vocabulary, self.around = vocabulary, around
         self.arithmetic = Arithmetic(builder)
+        self.bits = BitSets(builder, names, template)
         self.stubs = around.stubs
         self.variables: dict[str, Variable] = {}
         self.units: list[Expanded] = [function.unit]  # the text the nodes compiled now belong to is the last
@@ -41,6 +44,10 @@ class Places:
     def at(self, node: Node) -> Position:
         """The place of a node in its file."""
         return self.units[-1].position(node.start_byte)
+
+    def refuse(self, node: Node, what: str, hint: str = "") -> NoReturn:
+        """Reject a construct at its place."""
+        raise PasidlabError(what, position=self.at(node), hint=hint)
 
     def unknown(self, name: str, kind: str, node: Node) -> None:
         """Report a name later, together with all others."""
@@ -233,7 +240,7 @@ class Places:
         if place.variable is not None:
             return self._load_variable(place.variable, node)
         if place.bits:
-            return self.load_bits(place, -1, node)
+            return self.bits.load(place, -1, self.at(node))
         assert place.node is not None
         self.template.position = self.at(node)
         value = self.typed(self.template.expression(place.node), place.type)
@@ -284,6 +291,8 @@ class Places:
             return variable.value
         if variable.place is not None:
             return Value(1, Int(1, 1), variable.type, "", variable.place)
+        if variable.inside is not None:
+            return self._load_bits_of(variable, variable.inside, node)
         if variable.local not in self.builder.locals:
             raise PasidlabError(f"'{variable.name}' is used before it has a value", position=self.at(node))
         known = self.builder.locals[variable.local]
@@ -291,6 +300,13 @@ class Places:
             return Value(variable.local, known, variable.type, variable.view)
         domain = variable.type.domain if isinstance(variable.type, Integer) else known or BOOL
         return Value(variable.local, domain, variable.type, variable.view)
+
+    def _load_bits_of(self, variable: Variable, inside: Inside, node: Node) -> Value:
+        """A part of a union: some bits of the variable that holds all of it."""
+        at = self.at(node)
+        assert isinstance(variable.type, Integer)
+        shifted = self.arithmetic.binary(">>", self._load_variable(inside.whole, node), number_of(inside.bit), at)
+        return self.arithmetic.narrowed(shifted, variable.type, at)
 
     def store(self, place: Place, value: Value, node: Node) -> Value:
         """Store a value at a place; what the place then holds."""
@@ -307,7 +323,7 @@ class Places:
             return self.assign(place.variable, value, node)
         value = self.arithmetic.convert(value, place.type, at) if isinstance(place.type, Integer) else value
         if place.bits:
-            self.store_bits(place, value, node)
+            self.bits.store(place, value, at)
         elif place.store:
             bound = self.template.bind((value.operand, value.domain))
             self.template.run(place.store, {"x": place.element or ast.Name("this_cpu"), "value": bound}, at)
@@ -360,45 +376,6 @@ class Places:
             place = self.place(node)
             return place if place.bits else None
         return None
-
-    def _bit_fields(self, place: Place) -> list[tuple[int, ast.expr]]:
-        found = []
-        for name, text in place.bits.items():
-            mask = self.names.named(name)
-            (statement,) = self.template.expand(text, {"x": place.element or ast.Name("x")})
-            assert isinstance(statement, ast.Expr) and mask is not None
-            found.append((mask, statement.value))
-        return found
-
-    def load_bits(self, place: Place, mask: int, node: Node) -> Value:
-        """The bits of a set that are in the mask: one access, however many fields of the model they are."""
-        at = self.at(node)
-        self.template.position = at
-        fields = [(bit, field) for bit, field in self._bit_fields(place) if bit & mask]
-        if len(fields) > 1:
-            self.builder.emit("atomic", "begin", at=at)
-        held = [(bit, self.template.expression(field)) for bit, field in fields]
-        if len(fields) > 1:
-            self.builder.emit("atomic", "end", at=at)
-        result = number_of(0, ULLONG)
-        for bit, one in held:
-            moved = self.builder.binary("mul", one, (bit, Int(bit, bit)), at)
-            joined = moved if result.operand == 0 else self.builder.binary("or", (result.operand, result.domain), moved, at)
-            result = Value(*joined, ULLONG)
-        return result
-
-    def store_bits(self, place: Place, value: Value, node: Node) -> None:
-        """Store a set of bits: one access."""
-        at = self.at(node)
-        stores: list[ast.stmt] = []
-        for bit, field in self._bit_fields(place):
-            held = self.builder.binary("and", (value.operand, value.domain), (bit, Int(bit, bit)), at)
-            one = self.builder.binary("ne", held, (0, Int(0, 0)), at)
-            stores.append(ast.Assign([field], self.template.bind(one)))
-        self.template.position = at
-        self.builder.emit("atomic", "begin", at=at)
-        self.template.statements(stores)
-        self.builder.emit("atomic", "end", at=at)
 
     # ---- what the vocabulary says
 

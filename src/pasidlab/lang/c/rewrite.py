@@ -2,6 +2,8 @@
 
 The grammar takes ``(u32)-1`` for a subtraction and ``(u32)(x)`` for a call, since any name may be a variable. Integer typedefs become C's
 own words, ``typeof(...)`` one word that is remembered by its place, ``case A ... B`` a call, ``scoped_guard()`` a loop that is one.
+The grammar takes ``(a * (b)) & c`` for a cast of &c, ``(a)+(b)*c`` for one of a product; ``(a *+ (b)) & c`` and ``a+(b)*c`` have the same
+value.
 Every token keeps its place in the source.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pasidlab.lang.c.ctype import TYPE_WORDS, by_words
+from pasidlab.lang.c.ctype import QUALIFIERS, TYPE_WORDS, by_words
 from pasidlab.lang.c.tokens import Token
 
 TYPEOF = "max_align_t"  # a type to the grammar, and used by no kernel
@@ -18,6 +20,7 @@ CASE_RANGE = "__case_range"
 SCOPED_GUARD = "__scoped_guard"
 _TYPEOF = ("typeof", "__typeof__", "__typeof", "__typeof_unqual__", "typeof_unqual")
 _TYPE_FIRST = ("min_t", "max_t", "clamp_t")  # their first argument is a type: it becomes a cast of 0
+_BEFORE_EXPRESSIONS = ("return", "case", "else", "do")
 _NOT_A_TYPE_AFTER = (".", "->", "struct", "union", "enum", "goto")
 
 
@@ -39,23 +42,50 @@ class _Rewriter:
     def __init__(self, tokens: Sequence[Token], types: Mapping[str, str]) -> None:
         self.tokens, self.types = tokens, dict(types)
         self.out = Rewritten([], {}, self.types)
+        self.declared: set[int] = set()  # the names that typedefs give
+        self.untagged: dict[int, str] = {}  # ``struct`` without a tag -> the tag it gets
 
     def run(self) -> Rewritten:
         i, before = 0, ""
+        behind_bracket = ""  # a name that stands right behind an opening bracket
         while i < len(self.tokens):
             token = self.tokens[i]
-            taken = self._name(i, token, before) if token.kind == "name" else 0
+            taken = self._name(i, token, before) if token.kind == "name" else self._operand(i, token, before)
             if not taken:
                 self.out.tokens.append(token)
                 taken = 1
-            if token.kind not in ("space", "newline"):
-                before = token.text
+            if token.text == "*" and before == behind_bracket != "" and self._next(i + 1, "(") is not None:
+                self._put(token, "+", "punct")
+            last = self.out.tokens[-1]
+            if last.kind not in ("space", "newline"):
+                behind_bracket = last.text if before == "(" and last.kind == "name" and not self._names_type(last.text) else ""
+                before = last.text
             i += taken
         return self.out
 
+    def _operand(self, i: int, token: Token, before: str) -> int:
+        """``(a)`` before an operator that has a form with one operand becomes ``a``, where a is no type: how many tokens that takes."""
+        called = before[:1].isalnum() or before[:1] in ("_", ")", "]")
+        if token.text != "(" or (called and before not in _BEFORE_EXPRESSIONS):
+            return 0
+        found = [n for n in range(i, min(i + 8, len(self.tokens))) if self.tokens[n].kind not in ("space", "newline")][:4]
+        texts = [self.tokens[n].text for n in found]
+        if len(found) < 4 or texts[2] != ")" or texts[3] not in ("+", "-", "*", "&") or self.tokens[found[1]].kind != "name":
+            return 0
+        if self._names_type(texts[1]):
+            return 0
+        self._put(self.tokens[found[1]], texts[1])
+        return found[2] + 1 - i
+
+    def _names_type(self, name: str) -> bool:
+        return name in self.types or name in TYPE_WORDS or name in QUALIFIERS or name in _NOT_A_TYPE_AFTER
+
     def _name(self, i: int, token: Token, before: str) -> int:
         """How many tokens a name and what belongs to it were replaced; 0: none."""
-        if token.text in self.types and before not in _NOT_A_TYPE_AFTER:
+        if i in self.untagged:
+            self._put(token, f"{token.text} {self.untagged[i]}")
+            return 1
+        if token.text in self.types and before not in _NOT_A_TYPE_AFTER and i not in self.declared:
             self._put(token, self.types[token.text])
             return 1
         if token.text in TYPE_WORDS:
@@ -96,11 +126,11 @@ class _Rewriter:
             i += 1
         return i if i < len(self.tokens) and self.tokens[i].text == text else None
 
-    def _closing(self, start: int) -> int | None:
+    def _closing(self, start: int, opening: str = "(", closing: str = ")") -> int | None:
         depth = 0
         for i in range(start, len(self.tokens)):
             text = self.tokens[i].text
-            depth += (text == "(") - (text == ")")
+            depth += (text == opening) - (text == closing)
             if depth == 0:
                 return i
         return None
@@ -140,18 +170,36 @@ class _Rewriter:
         return comma - i
 
     def _typedef(self, i: int) -> None:
-        """Learn a name that stands for words of C, for another such name, or for a struct or enum with a tag."""
-        end = next((n for n in range(i, len(self.tokens)) if self.tokens[n].text == ";"), len(self.tokens))
-        words = [t.text for t in self.tokens[i + 1 : end] if t.kind not in ("space", "newline") and t.text not in ("const", "volatile")]
+        """Learn a name that stands for words of C, for another such name, or for a struct or enum."""
+        end = next((n for n in range(i, len(self.tokens)) if self.tokens[n].text in (";", "{")), len(self.tokens))
+        if end < len(self.tokens) and self.tokens[end].text == "{":
+            self._typedef_of(i, end)
+            return
+        given = [n for n in range(i + 1, end) if self.tokens[n].kind not in ("space", "newline")]
+        words = [self.tokens[n].text for n in given if self.tokens[n].text not in ("const", "volatile")]
+        self.declared |= set(given[-1:])
         if len(words) < 2 or not all(word.replace("_", "a").isalnum() for word in words):
             return
-        *given, name = words
-        if all(word in TYPE_WORDS for word in given):
-            self.types[name] = str(by_words(" ".join(given)) or " ".join(given))
-        elif len(given) == 1 and given[0] in self.types:
-            self.types[name] = self.types[given[0]]
-        elif len(given) == 2 and given[0] in ("struct", "union", "enum"):
-            self.types[name] = " ".join(given)
+        *before, name = words
+        if all(word in TYPE_WORDS for word in before):
+            self.types[name] = str(by_words(" ".join(before)) or " ".join(before))
+        elif len(before) == 1 and before[0] in self.types:
+            self.types[name] = self.types[before[0]]
+        elif len(before) == 2 and before[0] in ("struct", "union", "enum"):
+            self.types[name] = " ".join(before)
+
+    def _typedef_of(self, i: int, brace: int) -> None:
+        """``typedef struct { ... } name;``: one without a tag gets the name for it."""
+        before = [n for n in range(i + 1, brace) if self.tokens[n].kind not in ("space", "newline")]
+        end = self._closing(brace, "{", "}")
+        names = [n for n in range(end or brace, len(self.tokens)) if self.tokens[n].kind not in ("space", "newline")][1:3]
+        if len(names) < 2 or self.tokens[names[0]].kind != "name" or self.tokens[names[1]].text != ";" or not before:
+            return
+        name, words = self.tokens[names[0]].text, [self.tokens[n].text for n in before]
+        self.declared.add(names[0])
+        if len(words) == 1:
+            self.untagged[before[0]] = name
+        self.types[name] = f"{words[0]} {words[1] if len(words) > 1 else name}"
 
     def _case(self, i: int, token: Token) -> int:
         """``case A ... B:`` becomes ``case __case_range(A,B):``."""

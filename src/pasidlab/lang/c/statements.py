@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from tree_sitter import Node
 
-from pasidlab.errors import PasidlabError, Position
+from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.calls import arguments_of
-from pasidlab.lang.c.ctype import ULONG, VOID, CType, Integer, Pointer
+from pasidlab.lang.c.ctype import VOID, CType, Integer, Pointer
 from pasidlab.lang.c.declarators import specifier, text_of
 from pasidlab.lang.c.definite import check_values
 from pasidlab.lang.c.parse import CFunction, child, syntax_error
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.rewrite import CASE_RANGE, SCOPED_GUARD
+from pasidlab.lang.c.rewrite import SCOPED_GUARD
+from pasidlab.lang.c.scopes import Jumps, Loop, has_label, label_follows
 from pasidlab.lang.c.surroundings import Surroundings
+from pasidlab.lang.c.switches import Switches
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.values import NO_VALUE, Place, Value, Variable, number_of
-from pasidlab.lang.c.variables import Variables, domain_of
+from pasidlab.lang.c.variables import domain_of
 from pasidlab.lang.c.vocabulary import Vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.ir import TERMINATORS, Function
 from pasidlab.lang.names import Names
-from pasidlab.lang.types import ANY, Domain, Ref, join
+from pasidlab.lang.types import Domain, Ref, join
 
 
-class FunctionCompiler(Variables):
+class FunctionCompiler(Switches):
     """Compiles one C function."""
 
     operations = OPERATIONS
@@ -37,9 +38,7 @@ class FunctionCompiler(Variables):
         self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, around: Surroundings
     ) -> None:  # fmt: skip
         super().__init__(function, builder, names, template, vocabulary, around)
-        self.loops: list[tuple[str | None, str, int]] = []  # where continue and break go, and how many guards are outside
-        self.guards: list[tuple[str, list[Node], Node]] = []  # what is called where the scopes around end: function, arguments, place
-        self.labels: dict[str, str] = {}
+        self.loops, self.guards, self.jumps = [], [], Jumps()
 
     def compile(self, name: str, cpus: Sequence[bool]) -> Function:
         """The function as IR; ``cpus``: the parameters its callers pass a CPU for, where C has its number."""
@@ -59,9 +58,9 @@ class FunctionCompiler(Variables):
         self.statement(function.body)
         end = function.unit.position(function.node.end_byte - 1)
         self.builder.emit("return", 0, at=end)
-        self._check_labels()
+        self.check_labels()
         valued = function.name if function.result != VOID else ""
-        watched = {local: shown for local, shown in self.watched.items() if local in self.without_value or self.labels}
+        watched = {local: shown for local, shown in self.watched.items() if local in self.without_value or self.jumps.labels}
         check_values(self.builder.code, watched, self.begins, valued)
         result = self.result if function.result != VOID else None
         return Function(name, tuple(locals_), self.builder.locals, result, tuple(self.builder.code), function.position, function.one_step)
@@ -84,44 +83,17 @@ class FunctionCompiler(Variables):
         self.builder.locals[fresh.local] = domain_of(variable.type)
         self.builder.emit("copy", fresh.local, number.operand, at=at)
 
-    def _check_labels(self) -> None:
-        placed = {str(i.args[0]) for i in self.builder.code if i.op == "label"}
-        for name, label in self.labels.items():
-            if label not in placed:
-                raise PasidlabError(f"{self.function.name}: goto {name}, but there is no such label", position=self.function.position)
-
-    # ---- scopes
-
-    @property
-    def unreachable(self) -> bool:
-        """Whether control cannot get to the next statement."""
-        return bool(self.builder.code) and self.builder.code[-1].op in TERMINATORS
-
-    @contextmanager
-    def _scope(self) -> Iterator[None]:
-        outer, guards = dict(self.variables), len(self.guards)
-        yield
-        if not self.unreachable:
-            self._release(guards)
-        del self.guards[guards:]
-        self.variables = outer
-
-    def _release(self, outside: int) -> None:
-        """Leave the scopes of all guards but the first ``outside``."""
-        for name, arguments, node in reversed(self.guards[outside:]):
-            self.called(name, arguments, node)
-
     def statement(self, node: Node) -> None:
         """Compile a statement, unless nothing leads to it."""
         if node.type in ("comment", ";"):
             return
-        if self.unreachable and not _has_label(node):
-            if node.type != "declaration" or not _label_follows(node):
-                return
-            self.builder.place(self.builder.label("never"), self.at(node))  # the names it declares are seen from the label
         if node.type in ("struct_specifier", "union_specifier", "enum_specifier", "type_definition"):
             specifier(node if node.type != "type_definition" else child(node, "type"), self)
             return
+        if self.unreachable:
+            if not has_label(node) and (node.type != "declaration" or not label_follows(node)):
+                return
+            self.builder.place(self.builder.label("never"), self.at(node))  # what it declares is seen from the label
         handler = getattr(self, f"_{node.type}", None)
         if node.type == "ERROR" or handler is None or not node.type.endswith(("statement", "declaration", "clause")):
             if node.type.startswith("preproc"):
@@ -130,44 +102,22 @@ class FunctionCompiler(Variables):
         handler(node)
 
     def _compound_statement(self, node: Node) -> None:
-        with self._scope():
+        with self.scope():
             for item in node.named_children:
                 self.statement(item)
 
     def _expression_statement(self, node: Node) -> None:
         for item in node.named_children:
             if item.type == "call_expression" and text_of(child(item, "function")).startswith("guard("):
-                self._guard(text_of(child(child(item, "function"), "arguments").named_children[0]), arguments_of(item), item)
+                name = text_of(child(child(item, "function"), "arguments").named_children[0])
+                self.guard(name, arguments_of(item), item, node.parent or node)
             elif item.type != "comment":
                 self.value(item)
-
-    def _guard(self, name: str, arguments: list[Node], node: Node) -> None:
-        """``guard(name)(arguments);`` of linux/cleanup.h."""
-        if name not in self.vocabulary.guards:
-            known = ", ".join(self.vocabulary.guards)
-            self.refuse(node, f"guard({name}) is none the model knows", f"{known}; or call the functions at both ends of the scope")
-        take, give = self.vocabulary.guards[name]
-        if "=" in take:  # what was so before is kept for the end
-            kept = self.new_variable(f"<{name}>", ULONG)
-            self.builder.emit("copy", kept.local, self.found_and_set(take.removeprefix("="), node).operand, at=self.at(node))
-            self.guards.append((f"{give} {kept.local}", arguments, node))
-            return
-        self.called(take, arguments, node)
-        self.guards.append((give, arguments, node))
-
-    def called(self, name: str, arguments: list[Node], node: Node) -> Value:
-        """A call of that name; a guard's end has what it kept behind its name."""
-        function, _, kept = name.partition(" ")
-        if not kept:
-            return super().called(name, arguments, node)
-        pattern, meaning = self.vocabulary.calls[function][0]
-        bound = self.template.bind((kept, self.builder.locals[kept] or ANY))
-        return self.by_meaning(meaning, {pattern.args[0].name: bound}, self.at(node))
 
     def statement_expression(self, node: Node) -> Value:
         """``({ ... })``: its value is that of the last statement."""
         items = [n for n in node.named_children if n.type != "comment"]
-        with self._scope():
+        with self.scope():
             for item in items[:-1]:
                 self.statement(item)
             if not items:
@@ -187,12 +137,12 @@ class FunctionCompiler(Variables):
         yes, no, done = (self.builder.label(hint) for hint in ("then", "else", "fi"))
         known = self.condition(child(node, "condition"), yes, no)
         then, other = child(node, "consequence"), node.child_by_field_name("alternative")
-        if known is not False or _has_label(then):
+        if known is not False or has_label(then):
             self.builder.place(yes, at)
             self.statement(then)
             if not self.unreachable:
                 self.builder.emit("jump", done, at=at)
-        if known is not True or (other is not None and _has_label(other)):
+        if known is not True or (other is not None and has_label(other)):
             self.builder.place(no, at)
             if other is not None:
                 self.statement(other)
@@ -227,9 +177,9 @@ class FunctionCompiler(Variables):
         done = self.builder.label("done")
         name, *arguments = arguments_of(test)
         outside = len(self.guards)
-        with self._scope():
-            self._guard(text_of(name), arguments, test)
-            self.loops.append((done, done, outside))
+        with self.scope():
+            self.guard(text_of(name), arguments, test, body)
+            self.loops.append(Loop(done, done, outside))
             self.statement(body)
             self.loops.pop()
         if not self.unreachable:
@@ -247,7 +197,7 @@ class FunctionCompiler(Variables):
 
     def _for_statement(self, node: Node) -> None:
         at = self.at(node)
-        with self._scope():
+        with self.scope():
             first = node.child_by_field_name("initializer")
             if first is not None:
                 (self.statement if first.type == "declaration" else self.value)(first)
@@ -266,113 +216,22 @@ class FunctionCompiler(Variables):
             self.builder.place(done, at)
 
     def _looped(self, body: Node, again: str, done: str) -> None:
-        self.loops.append((again, done, len(self.guards)))
+        self.loops.append(Loop(again, done, len(self.guards)))
         self.statement(body)
         self.loops.pop()
-
-    def _break_statement(self, node: Node) -> None:
-        if not self.loops:
-            self.refuse(node, "break outside a loop")
-        _, done, guards = self.loops[-1]
-        self._release(guards)
-        self.builder.emit("jump", done, at=self.at(node))
-
-    def _continue_statement(self, node: Node) -> None:
-        target, guards = next(((again, guards) for again, _, guards in reversed(self.loops) if again), (None, 0))
-        if target is None:
-            self.refuse(node, "continue outside a loop")
-        self._release(guards)
-        self.builder.emit("jump", target, at=self.at(node))
-
-    def _label(self, name: str) -> str:
-        if name not in self.labels:
-            self.labels[name] = self.builder.label(f"{name}_")
-        return self.labels[name]
-
-    def _goto_statement(self, node: Node) -> None:
-        if self.guards:
-            self.refuse(node, "goto in the scope of a guard", "return, or call the functions at both ends of the scope")
-        self.builder.emit("jump", self._label(text_of(child(node, "label"))), at=self.at(node))
-
-    def _labeled_statement(self, node: Node) -> None:
-        if self.guards:
-            self.refuse(node, "a label in the scope of a guard", "return, or call the functions at both ends of the scope")
-        self.builder.place(self._label(text_of(child(node, "label"))), self.at(node))
-        for item in node.named_children[1:]:
-            self.statement(item)
-
-    def _switch_statement(self, node: Node) -> None:
-        at = self.at(node)
-        value = self.arithmetic.settled(self.value(child(node, "condition")), at)
-        done = self.builder.label("done")
-        items = [c for c in child(node, "body").named_children if c.type != "comment"]
-        cases = {c.start_byte: self.builder.label("case") for c in items if c.type == "case_statement"}
-        if not value.unknown:
-            self._dispatch(value, items, cases, done, at)
-        self.loops.append((None, done, len(self.guards)))
-        with self._scope():
-            for item in items:
-                if item.start_byte in cases:
-                    self._case(item, cases[item.start_byte])
-                elif item.type == "declaration" or _has_label(item):
-                    self.statement_before_cases(item)
-        self.loops.pop()
-        if not self.unreachable:
-            self.builder.emit("jump", done, at=at)
-        self.builder.place(done, at)
-
-    def statement_before_cases(self, node: Node) -> None:
-        """What stands in a switch before its first case: only the names it declares count."""
-        self.builder.place(self.builder.label("never"), self.at(node))
-        self.statement(node)
-
-    def _dispatch(self, value: Value, items: list[Node], cases: dict[int, str], done: str, at: Position) -> None:
-        default = done
-        if isinstance(value.type, Integer):
-            value = self.arithmetic.negated("+", value, at)  # the integer promotions
-        for case in (c for c in items if c.start_byte in cases):
-            wanted = case.child_by_field_name("value")
-            if wanted is None:
-                default = cases[case.start_byte]
-                continue
-            following = self.builder.label("else")
-            same = self._in_case(value, wanted)
-            self.builder.branch(same.operand, cases[case.start_byte], following, self.at(case))
-            self.builder.place(following, self.at(case))
-        self.builder.emit("jump", default, at=at)
-
-    def _in_case(self, value: Value, wanted: Node) -> Value:
-        """A case's constant is converted to the promoted type of what is switched upon (C11 6.8.4.2)."""
-        at = self.at(wanted)
-        ends = arguments_of(wanted) if wanted.type == "call_expression" and text_of(child(wanted, "function")) == CASE_RANGE else [wanted]
-        found = [self.arithmetic.convert(self.value(one), value.type, self.at(one)) for one in ends]
-        if any(not one.constant for one in found):
-            self.refuse(wanted, f"'case {text_of(wanted)[:40]}' must be a constant")
-        if len(found) == 1:
-            return self.arithmetic.compare("==", value, found[0], at)
-        low = self.arithmetic.compare(">=", value, found[0], at)
-        high = self.arithmetic.compare("<=", value, found[1], at)
-        return Value(*self.builder.binary("and", (low.operand, low.domain), (high.operand, high.domain), at))
-
-    def _case(self, case: Node, label: str) -> None:
-        self.builder.place(label, self.at(case))
-        wanted = case.child_by_field_name("value")
-        for item in case.named_children:
-            if wanted is None or item.start_byte != wanted.start_byte:
-                self.statement(item)
 
     def _return_statement(self, node: Node) -> None:
         given = [n for n in node.named_children if n.type != "comment"]
         type_ = self.function.result
         value = self.value(given[0]) if given else NO_VALUE
         if not given or type_ == VOID:
-            self._release(0)
+            self.release(0)
             self.leave(NO_VALUE, node)
             return
         value = self._returned(number_of(0) if value.unknown else value, type_, node)
         if len(self.guards):
             value = self.arithmetic.settled(value, self.at(node))
-        self._release(0)
+        self.release(0)
         self.leave(value, node)
 
     def _returned(self, value: Value, type_: CType, node: Node) -> Value:
@@ -436,7 +295,7 @@ class _Inlined(FunctionCompiler):
         if self.into is not None:
             self._begins(self.into, False, self.function.body)
         self.statement(self.function.body)
-        self._check_labels()
+        self.check_labels()
         self.builder.place(self.end, self.at(self.function.body))
         return self.load(Place(self.into.type, self.into, view=self.into.view), self.function.body) if self.into is not None else NO_VALUE
 
@@ -445,20 +304,3 @@ class _Inlined(FunctionCompiler):
         if self.into is not None and value is not NO_VALUE:
             self.assign(self.into, value, node)
         self.builder.emit("jump", self.end, at=self.at(node))
-
-
-def _label_follows(node: Node) -> bool:
-    later = node.next_named_sibling
-    while later is not None and not _has_label(later):
-        later = later.next_named_sibling
-    return later is not None
-
-
-def _has_label(node: Node) -> bool:
-    work = [node]
-    while work:
-        one = work.pop()
-        if one.type in ("labeled_statement", "case_statement"):
-            return True
-        work += one.named_children
-    return False

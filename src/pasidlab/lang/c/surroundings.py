@@ -9,6 +9,7 @@ from typing import Protocol
 from tree_sitter import Node
 
 from pasidlab.errors import Position
+from pasidlab.lang.c.ctype import Integer
 from pasidlab.lang.c.parse import CFunction, CObject
 from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.values import Value
@@ -41,6 +42,12 @@ class Surroundings(Protocol):
 
     def struct(self, name: str) -> Node | None:
         """The definition of a struct of the sources."""
+
+    def enum(self, tag: str) -> Integer:
+        """The type of an enum of the sources."""
+
+    def lock(self, name: str, at: Position) -> int:
+        """The number of a spin lock of the sources; PasidlabError if the model has no more of them."""
 
     def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""

@@ -189,7 +189,7 @@ def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mappin
             continue
         unit = parse_source(source, config)
         everything = {**unit.functions, **everything}
-        sources = Program({}, unit.constants, unit.objects, unit.structs).joined(sources)
+        sources = Program({}, unit.constants, unit.objects, unit.structs, unit.enums).joined(sources)
     disabled = _disabled(tree, config)
     designs = frozenset(words.tree_designs) if disabled else frozenset()
     wanted = {name: everything[name] for name in words.tree_functions if name in everything and name not in designs}

@@ -6,7 +6,8 @@ import ast
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer
+from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer, enum_type
+from pasidlab.lang.emit import wrapped
 from pasidlab.lang.ir import Operand
 from pasidlab.lang.types import BOOL, NULL, Domain, Int, Ref
 
@@ -66,6 +67,18 @@ def number_of(value: int, type_: CType = INT) -> Value:
     return Value(value, Int(value, value), type_)
 
 
+def exact(value: Value) -> int:
+    """The number that a constant is in C: the operand of one of ``unsigned long`` may be negative."""
+    assert isinstance(value.operand, int) and isinstance(value.type, Integer)
+    return value.operand % (1 << 64) if value.operand < 0 and not value.type.signed else value.operand
+
+
+def enumerator(value: int, type_: Integer | None = None) -> Value:
+    """An enumerator: of type int if that holds it (C11 6.7.2.2), else of its enum's type, as gcc says."""
+    fits = INT.low <= value <= INT.high
+    return number_of(wrapped(value), INT if fits else type_ or enum_type([value]))
+
+
 def null_pointer(type_: CType = VOID_POINTER, view: str = "") -> Value:
     """A pointer to nothing."""
     return Value(0, NULL, type_, view)
@@ -87,7 +100,18 @@ class Variable:
     cpu: bool = False  # holds the number of a CPU, as the CPU
     place: Place | None = None  # a pointer that is set once: what it leads to
     value: Value | None = None  # a name for a constant
+    inside: Inside | None = None  # some bits of another variable: a part of a union
     aggregate: Aggregate | None = None
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Bits of a variable that holds a whole union: from which one on, how many, and of how many in all."""
+
+    whole: Variable
+    bit: int
+    bits: int
+    of: int
 
 
 @dataclass(frozen=True)

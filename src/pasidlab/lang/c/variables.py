@@ -6,17 +6,17 @@ from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.aggregates import Aggregates, part_place
-from pasidlab.lang.c.ctype import INT, LONG, UINT, VOID, Array, CType, Integer, Pointer, Struct, Unknown
+from pasidlab.lang.c.ctype import INT, ULONG, VOID, Array, CType, Integer, Pointer, Struct, Unknown, enum_type
 from pasidlab.lang.c.declarators import Evaluator, declared, specifier, text_of
-from pasidlab.lang.c.expressions import STRINGS
+from pasidlab.lang.c.operand_types import STRINGS
 from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, sized
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.surroundings import Surroundings
 from pasidlab.lang.c.survey import Survey
 from pasidlab.lang.c.templates import Template
-from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Place, Value, Variable, null_pointer, number_of
+from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Inside, Place, Value, Variable, enumerator, exact, null_pointer, number_of
 from pasidlab.lang.c.vocabulary import Vocabulary
-from pasidlab.lang.emit import Builder
+from pasidlab.lang.emit import Builder, wrapped
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import ANY, NULL, Domain, Ref
 
@@ -33,6 +33,7 @@ class Variables(Aggregates):
         self.without_value: set[str] = set()  # of them, those declared without one
         self.begins: dict[str, str] = {}  # label -> the local whose life begins there
         self.structs: dict[str, Node] = {}
+        self.enums: dict[str, Integer] = {}  # those of the function, by their tags
         self.survey = Survey.of(function.body, vocabulary.cpus)
 
     def evaluator(self) -> Evaluator:
@@ -80,6 +81,8 @@ class Variables(Aggregates):
             self.refuse(node, f"'{variable.name}' is constant")
         if value.type == VOID:
             self.refuse(node, f"'{variable.name}' is given what has no value")
+        if variable.inside is not None:
+            return self._assign_bits_of(variable, variable.inside, value, node)
         if isinstance(variable.type, Integer):
             return self._assign_number(variable, value, at)
         if not isinstance(variable.type, Pointer):
@@ -94,6 +97,18 @@ class Variables(Aggregates):
             return Value(variable.local, held.domain, variable.type)
         value = self.arithmetic.convert(self.arithmetic.number(value, at), variable.type, at)
         self.builder.emit("copy", variable.local, value.operand, at=at)
+        return value
+
+    def _assign_bits_of(self, variable: Variable, inside: Inside, value: Value, node: Node) -> Value:
+        """Store to a part of a union. The other bits stay, so they must have been given a value before."""
+        at, mask = self.at(node), (1 << inside.bits) - 1
+        value = self.arithmetic.settled(self.arithmetic.convert(value, variable.type, at), at)
+        bits = self.arithmetic.binary("&", self.arithmetic.convert(value, ULONG, at), number_of(wrapped(mask), ULONG), at)
+        if inside.bits < inside.of:
+            kept = number_of(wrapped(~(mask << inside.bit)), ULONG)
+            old = self.arithmetic.binary("&", self.load(Place(ULONG, inside.whole), node), kept, at)
+            bits = self.arithmetic.binary("|", old, self.arithmetic.binary("<<", bits, number_of(inside.bit), at), at)
+        self.assign(inside.whole, bits, node)
         return value
 
     def _assign_pointer(self, variable: Variable, value: Value, at: Position) -> Value:
@@ -155,25 +170,33 @@ class Variables(Aggregates):
 
     def define_enum(self, node: Node) -> Integer:
         """Take the enumerators of a definition inside a function; the enum's type."""
-        body, before, least = child(node, "body"), -1, 0
-        for name, one in enumerators(body, self.units[-1]).items():
-            value = self.value(one.node) if one.node is not None else number_of(before + 1)
-            if not isinstance(value.operand, int):
-                self.refuse(one.node or node, f"'{name}' must have a constant for its value")
-            before, least = value.operand, min(least, value.operand)
+        found: dict[str, int] = {}
+        before = -1
+        for name, one in enumerators(child(node, "body"), self.units[-1]).items():
+            before = self.constant_value(one.node, name) if one.node is not None else before + 1
+            found[name] = before
             self.variables[name] = Variable(name, INT, "", value=enumerator(before))
-        return INT if least < 0 else UINT
+        type_ = enum_type(found.values())
+        for name, value in found.items():
+            self.variables[name] = Variable(name, INT, "", value=enumerator(value, type_))
+        self.enums[text_of(node.child_by_field_name("name"))] = type_
+        return type_
 
-    def constant_value(self, node: Node, name: str) -> Value:
+    def enum_named(self, tag: str) -> Integer:
+        """The type of an enum by its tag."""
+        return self.enums.get(tag) or self.around.enum(tag)
+
+    def constant_value(self, node: Node, name: str) -> int:
         """The value of an enumerator."""
+        mark = len(self.builder.code)
         value = self.value(node)
-        if not isinstance(value.operand, int) or self.builder.code:
+        if not value.constant or not isinstance(value.type, Integer) or len(self.builder.code) > mark:
             self.refuse(node, f"'{name}' must have a constant for its value")
-        return enumerator(value.operand)
+        return exact(value)
 
     def constant_variable(self, found: CObject) -> Value | None:
         """The value of a constant variable of the file that is a number; None for any other, and for what is not known here."""
-        one = declared(specifier(found.node.child_by_field_name("type")), found.declarator)
+        one = declared(specifier(found.node.child_by_field_name("type"), self), found.declarator, self)
         if not isinstance(one.type, Integer):
             return None
         try:
@@ -286,14 +309,6 @@ class Variables(Aggregates):
 def domain_of(type_: CType) -> Domain:
     """What is known of a variable by its type; where that is much, what it holds is found after inlining."""
     return type_.domain if isinstance(type_, Integer) and type_.bits <= 8 else ANY
-
-
-def enumerator(before: int | str, more: int = 0) -> Value:
-    """An enumerator: of type int if that holds it (C11 6.7.2.2), else of gcc's wider types."""
-    assert isinstance(before, int)
-    value = before + more
-    type_ = INT if INT.low <= value <= INT.high else UINT if 0 <= value <= UINT.high else LONG if value >= -(1 << 63) else INT
-    return number_of(value, type_)
 
 
 def _length(given: Node, compiler: Variables) -> int:

@@ -1,0 +1,177 @@
+"""Expressions of C that choose what is evaluated: ``&&``, ``||``, ``?:``, and the conditions of statements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tree_sitter import Node
+
+from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.arithmetic import SMALL_BITS
+from pasidlab.lang.c.calls import Calls
+from pasidlab.lang.c.ctype import VOID, CType, Integer, Pointer, Struct, Void
+from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.parse import child
+from pasidlab.lang.c.places import bare
+from pasidlab.lang.c.values import NO_VALUE, OPAQUE, POISON, Value, null_pointer, number_of
+from pasidlab.lang.ir import SHIFTS, VALUES, Instr
+from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
+
+
+class Choices(Calls):
+    """The part of a C function's compiler for what depends on a condition."""
+
+    def type_of_expression(self, node: Node) -> CType:
+        """The type of an expression that is not evaluated here."""
+        raise NotImplementedError
+
+    def tested(self, node: Node) -> Value:
+        """An expression whose truth is asked. Whether a pointer out of the model is NULL is a question for the user."""
+        value = self.value(node)
+        if not value.opaque or value.view == OPAQUE or node.type not in ("identifier", "field_expression", "call_expression"):
+            return value
+        name = text_of(node)
+        if name in self.stubs:
+            return self.stubbed(self.stubs[name], self.at(node))
+        self.unknown(name, "pointer", node)
+        return POISON
+
+    def _logical(self, op: str, left: Value, node: Node, at: Position) -> Value:
+        """``&&`` and ``||``: with jumps unless the right side has no effect and cannot fault."""
+        if isinstance(left.operand, int) and not left.unknown:
+            return self.arithmetic.truth(self.tested(node), at) if bool(left.operand) == (op == "and") else left
+        left = self.arithmetic.settled(left, at)
+        mark = len(self.builder.code)
+        dst = self.builder.temp(BOOL)
+        more, done = self.builder.label("more"), self.builder.label("join")
+        right = self.arithmetic.truth(self.tested(node), at)
+        tail = self.builder.code[mark:]
+        if isinstance(right.operand, int) and not tail:
+            return left if bool(right.operand) == (op == "and") else Value(right.operand, BOOL)
+        if all(map(_harmless, tail)):
+            return Value(*self.builder.binary(op, (left.operand, left.domain), (right.operand, right.domain), at))
+        del self.builder.code[mark:]
+        self.builder.emit("copy", dst, left.operand, at=at)
+        self.builder.branch(left.operand, *((more, done) if op == "and" else (done, more)), at=at)
+        self.builder.place(more, at)
+        self.builder.code.extend(tail)
+        self.builder.emit("copy", dst, right.operand, at=at)
+        self.builder.emit("jump", done, at=at)
+        self.builder.place(done, at)
+        return Value(dst, BOOL)
+
+    def condition(self, node: Node, yes: str, no: str) -> bool | None:
+        """Branch on an expression; True or False when it is a constant."""
+        node = bare(node)
+        if node.type == "unary_expression" and text_of(child(node, "operator")) == "!":
+            known = self.condition(child(node, "argument"), no, yes)
+            return None if known is None else not known
+        return self.decided(self.arithmetic.truth(self.tested(node), self.at(node)), yes, no, node)
+
+    def decided(self, value: Value, yes: str, no: str, node: Node) -> bool | None:
+        """Branch on a value; a name that is reported anyway may be either."""
+        if value.unknown:
+            self.builder.emit("choose", dst := self.builder.temp(BOOL), 0, 1, at=self.at(node))
+            value = Value(dst, BOOL)
+        self.builder.branch(value.operand, yes, no, self.at(node))
+        return bool(value.operand) if isinstance(value.operand, int) else None
+
+    def either(self, condition: Value, a: Value, b: Value, at: Position) -> Value:
+        """``condition ? a : b`` of two values of one type."""
+        yes, no, done = (self.builder.label(hint) for hint in ("yes", "no", "join"))
+        self.builder.branch(condition.operand, yes, no, at)
+        self.builder.place(yes, at)
+        dst = self.builder.temp(BOOL)
+        self._give(dst, a, done, at)
+        self.builder.place(no, at)
+        self._give(dst, b, done, at)
+        self.builder.place(done, at)
+        return Value(dst, self._joined(dst, a, b, at), a.type)
+
+    def _give(self, dst: str, value: Value, done: str, at: Position) -> None:
+        """One side of a conditional has its value: on to the end."""
+        self.builder.emit("copy", dst, value.operand, at=at)
+        self.builder.emit("jump", done, at=at)
+
+    def _joined(self, dst: str, a: Value, b: Value, at: Position) -> Domain:
+        domain = join(a.domain, b.domain)
+        if domain is None:
+            raise PasidlabError("the two sides of the conditional have different types", position=at)
+        self.builder.locals[dst] = domain if isinstance(domain, Ref) or domain.bits <= SMALL_BITS else ANY
+        return domain
+
+    def _conditional(self, node: Node) -> Value:
+        """``a ? b : c``, and ``a ?: c``, which evaluates a once."""
+        at, test = self.at(node), child(node, "condition")
+        yes, no, done = (self.builder.label(hint) for hint in ("yes", "no", "join"))
+        middle, other = node.child_by_field_name("consequence"), child(node, "alternative")
+        kept: Value | None = None
+        if middle is None:
+            kept = self.arithmetic.settled(self.arithmetic.number(self.tested(test), at), at)
+            known = self.decided(self.arithmetic.truth(kept, at), yes, no, test)
+        else:
+            known = self.condition(test, yes, no)
+        if known is not None:
+            self.builder.place(yes if known else no, at)
+            taken = (kept or self.value(middle or test)) if known else self.value(other)
+            left = other if known else middle or test
+            return self._as_side(taken, self._type_of_sides(taken.type, self._type_not_taken(left), node), taken, at)
+        self.builder.place(yes, at)
+        first = kept or self.value(middle or test)
+        mark = len(self.builder.code)
+        self.builder.place(no, at)
+        return self._both(first, mark, self.value(other), done, node)
+
+    def _both(self, first: Value, mark: int, second: Value, done: str, node: Node) -> Value:
+        """The second side has just been compiled, the code of the first ends at ``mark``: each gives its value in the common type."""
+        at, code = self.at(node), self.builder.code
+        type_ = self._type_of_sides(first.type, second.type, node)
+        if type_ == VOID:
+            code.insert(mark, Instr("jump", (done,), code[-1].site))
+            self.builder.place(done, at)
+            return NO_VALUE
+        dst = self.builder.temp(BOOL)
+        b = self._as_side(second, type_, first, at)
+        self._give(dst, b, done, at)
+        end = len(code)
+        a = self._as_side(first, type_, second, at)
+        self._give(dst, a, done, at)
+        moved = code[end:]
+        del code[end:]
+        code[mark:mark] = moved
+        self.builder.place(done, at)
+        return Value(dst, self._joined(dst, a, b, at), type_ or a.type, a.view or b.view)
+
+    def _type_not_taken(self, node: Node) -> CType | None:
+        """The type of a side that is never evaluated, be it beyond what can be compiled."""
+        try:
+            return self.type_of_expression(node)
+        except PasidlabError:
+            return None
+
+    def _as_side(self, value: Value, type_: CType | None, before: Value, at: Position) -> Value:
+        if value.place is not None:
+            raise PasidlabError("a pointer to a variable, depending on a condition", position=at, hint="use if and else")
+        if isinstance(type_, Integer):
+            return self.arithmetic.convert(self.arithmetic.number(value, at), type_, at)
+        if value.operand == 0 and isinstance(type_, Pointer):
+            return null_pointer(type_, value.view or before.view)
+        return replace(value, view=value.view or before.view)
+
+    def _type_of_sides(self, a: CType, b: CType | None, node: Node) -> CType | None:
+        """The type of a conditional (C11 6.5.15); None for something already reported."""
+        if b is None:
+            return a
+        if isinstance(a, Integer) and isinstance(b, Integer):
+            return self.arithmetic.operands(number_of(0, a), number_of(0, b), self.at(node))[2]
+        if isinstance(a, Void) or isinstance(b, Void):
+            return VOID
+        if isinstance(a, Struct) or isinstance(b, Struct):
+            self.refuse(node, "a struct, depending on a condition", "use pointers")
+        return b if not isinstance(a, Pointer) or a.to == VOID else a
+
+
+def _harmless(instr: Instr) -> bool:
+    """Whether an instruction may be executed although C would not: it computes a value no name has, and cannot fail."""
+    shifts_fine = instr.op not in SHIFTS or (isinstance(instr.args[2], int) and 0 <= instr.args[2] < 64)
+    return instr.op in VALUES and str(instr.args[0]).startswith("%") and shifts_fine

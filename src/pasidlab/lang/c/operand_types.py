@@ -1,0 +1,104 @@
+"""Types that C takes from expressions and type names: ``typeof``, ``sizeof``, ``offsetof``, casts."""
+
+from __future__ import annotations
+
+from tree_sitter import Node
+
+from pasidlab.lang.c.choices import Choices
+from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer
+from pasidlab.lang.c.declarators import declared, specifier, text_of
+from pasidlab.lang.c.parse import child, sized
+from pasidlab.lang.c.places import bare
+from pasidlab.lang.c.values import Place, Value, number_of
+
+STRINGS = ("string_literal", "concatenated_string")
+
+
+class Types(Choices):
+    """The part of a C function's compiler that asks for types."""
+
+    def constant_object(self, name: str, node: Node) -> Place:
+        """A ``static const`` array or struct of the file."""
+        raise NotImplementedError
+
+    def type_of_expression(self, node: Node) -> CType:
+        """The type of an expression that is not evaluated here: nothing of it stays."""
+        builder, mark = self.builder, len(self.builder.code)
+        locals_, variables, views = dict(builder.locals), dict(self.variables), {n: v.view for n, v in self.variables.items()}
+        with self.around.silent():
+            try:
+                value = self.value(node)
+            finally:
+                del builder.code[mark:]
+                builder.locals.clear()
+                builder.locals.update(locals_)
+                self.variables = variables
+                for name, view in views.items():
+                    variables[name].view = view
+        return value.type
+
+    def type_named(self, node: Node) -> CType:
+        """The type that a type name stands for."""
+        base = specifier(node.child_by_field_name("type"), self)  # type: ignore[arg-type]
+        return declared(base, node.child_by_field_name("declarator"), self).type  # type: ignore[arg-type]
+
+    def type_argument(self, node: Node) -> Integer:
+        """The type that is the first argument of ``min_t()`` and its relatives; ``rewrite`` has made it a cast."""
+        type_ = self.type_of_expression(node)
+        if not isinstance(type_, Integer):
+            self.refuse(node, f"{type_} is no integer type")
+        return type_
+
+    def type_of(self, node: Node) -> CType:
+        """The type a ``typeof(...)`` stands for."""
+        written = self.units[-1].typeofs.get(node.start_byte)
+        if written is None:
+            self.refuse(node, "typeof without its brackets")
+        found, unit = sized(written, 0, len(written.text.encode()))
+        self.units.append(unit)
+        try:
+            return self._operand_type(found)
+        finally:
+            self.units.pop()
+
+    def _operand_type(self, node: Node) -> CType:
+        named = node.child_by_field_name("type")
+        if named is not None:
+            return self.type_named(named)
+        inner = bare(child(node, "value"))
+        if inner.type in STRINGS:
+            return Array(CHAR, _length_of_string(inner))
+        if inner.type == "identifier" and text_of(inner) in self.variables:
+            return self.variables[text_of(inner)].type
+        if inner.type == "identifier" and (found := self.around.object(text_of(inner))) is not None:
+            return self.constant_object(text_of(inner), inner).type if found else INT
+        return self.type_of_expression(inner)
+
+    def _sizeof(self, node: Node) -> Value:
+        type_ = self._operand_type(node)
+        size = self.size_of_type(type_)
+        if size is None:
+            what = f"'{text_of(node)}': the size of {type_} is not known here"
+            self.refuse(node, what, "the model has no layout of kernel structs")
+        return number_of(size, ULONG)
+
+    def size_of_type(self, type_: CType) -> int | None:
+        """The size of a type in bytes."""
+        raise NotImplementedError
+
+    def offset_of(self, type_: CType, name: str) -> int | None:
+        """Where a member of a struct of the sources begins, in bytes."""
+        raise NotImplementedError
+
+    def _offsetof(self, node: Node) -> Value:
+        type_ = self.type_named(child(node, "type"))
+        found = self.offset_of(type_, text_of(child(node, "member")))
+        if found is None:
+            self.refuse(node, f"'{text_of(node)[:40]}' is not known here", "the model has no layout of kernel structs")
+        return number_of(found, ULONG)
+
+
+def _length_of_string(node: Node) -> int:
+    """How many bytes a string has, with the 0 at its end."""
+    pieces = [node] if node.type == "string_literal" else [n for n in node.named_children if n.type == "string_literal"]
+    return sum(len(text_of(piece)[1:-1].encode().decode("unicode_escape", "replace")) for piece in pieces) + 1
