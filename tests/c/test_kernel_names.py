@@ -173,6 +173,20 @@ def test_last_cpu() -> None:
     assert one.get("Task.last_cpu") == 1
 
 
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("unsigned long w = fpu->last_cpu; return w;", 0xFFFFFFFF), ("long w = (int)fpu->last_cpu; return w;", -1),
+    ("return fpu->last_cpu == -1L;", 0), ("return fpu->last_cpu == 0xffffffff;", 1), ("return (u64)fpu->last_cpu;", 0xFFFFFFFF),
+    ("u8 v; int w = (v = -1); return w;", 255), ("u8 v = fpu->last_cpu; int w = v; return w;", 255),
+    ("u32 v; unsigned long w = (v = -1); return w;", 0xFFFFFFFF), ("int w = fpu->last_cpu; return w == -1L;", 1),
+    ("int w = raw_smp_processor_id(), v = 300; swap(w, v); return w;", 300), ("return wide(fpu->last_cpu);", 0xFFFFFFFF),
+    ("return given(300);", 300), ("int w; w = raw_smp_processor_id(); w = -1; return w == fpu->last_cpu;", 1),
+])  # fmt: skip
+def test_no_cpu_is_minus_one_in_the_width_it_has(text: str, wanted: int) -> None:
+    before = "static u64 wide(u64 x) { return x; }\n"
+    before += "static int given(int n) { if (!current) n = raw_smp_processor_id(); int w = n; return w; }"
+    assert machine(f"struct fpu *fpu = &current->thread.fpu; fpu->last_cpu = -1; {text}", before).call("f") == wanted
+
+
 def test_a_cpu_handed_to_a_function() -> None:
     before = "static bool same(struct fpu *fpu, unsigned int cpu) { return cpu == fpu->last_cpu; }\n"
     before += "static int twice(int cpu) { return cpu * 2 + 1; }"

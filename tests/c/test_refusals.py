@@ -29,6 +29,7 @@ REFUSED = {
     "struct { int a, b[2]; } s = { .b[1] = 2, 3 }; return 0;": "more values than struct",
     "int v[3] = { [0 ... 3] = 1 }; return 0;": "'[0...3]=1' names no part of int []",
     "int n = 1, v[3] = { [0 ... 1] = n++ }; return 0;": "a value with effects for several elements\n  hint: give each element its own",
+    "struct own { int last_cpu; } x = { 300 }; int w = x.last_cpu; return w;": "'w' has the number of a CPU elsewhere, here another number",
     "goto in; { guard(preempt)(); in: return 1; }": "goto in leads into the scope of a guard\n  hint: call the functions",
     "spin_lock(&current->mm->lock); return 0;": "as a spin lock\n  hint: one of the file, by its name: static DEFINE_SPINLOCK(lock);",
     "spin_lock(&a); spin_lock(&b); spin_lock(&c); return 0;": "fix.c:4:41: 'c' is one spin lock too many: the model has 2, here a and b",

@@ -78,7 +78,7 @@ class Arithmetic:
         """A value as another integer type has it (C11 6.3.1.2, 6.3.1.3; what does not fit keeps its lowest bits, as gcc says)."""
         if not isinstance(type_, Integer) or value.unknown:
             return value
-        if value.is_cpu and type_.bits >= 32:
+        if value.is_cpu and type_.bits == INT.bits:  # in a wider type -1 of unsigned int is another number than -1
             return value.typed(type_)
         if type_.boolean:
             return self.truth(value, at).typed(type_)
@@ -222,6 +222,8 @@ class Arithmetic:
             return Value(*self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), at))
         one, other = (a, b) if a.is_cpu else (b, a)
         if not isinstance(other.operand, int) or not isinstance(one.type, Integer) or not isinstance(other.type, Integer):
+            return None
+        if common(one.type, other.type).bits > INT.bits:
             return None
         minus = self.narrowed(other, INT, at).operand == -1
         if minus and op in ("eq", "ne"):

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from pasidlab.lang.c.ctype import INT, Integer, by_words
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.places import bare
 
-CPU_OPERATORS = ("==", "!=")
+ASSIGN_ARGUMENTS = frozenset({"swap", "local_irq_save", "local_save_flags", "rdmsrl", "rdmsrq"})
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,19 @@ class Survey:
         given: dict[str, list[Node]] = {}
         assigned: dict[str, int] = {}
         computed: set[str] = set()
+        declared: set[str] = set()
+        other: set[str] = set()  # of a type with other numbers than int and unsigned int: in it -1 is no CPU's
         work = [body]
         while work:
             node = work.pop()
             work += node.named_children
-            if node.type == "init_declarator":
+            if node.type == "declaration":
+                names = {_declared_name(declarator) for declarator in node.children_by_field_name("declarator")}
+                declared |= names
+                other |= names if not _of_int_s_width(node.child_by_field_name("type")) else set()
+            elif node.type == "call_expression" and text_of(child(node, "function")) in ASSIGN_ARGUMENTS:
+                computed |= {text_of(bare(argument)) for argument in child(node, "arguments").named_children}
+            elif node.type == "init_declarator":
                 name = _declared_name(node)
                 given.setdefault(name, []).append(child(node, "value"))
                 assigned[name] = assigned.get(name, 0) + 1
@@ -48,13 +57,18 @@ class Survey:
                 name = text_of(bare(child(node, "argument")))
                 computed.add(name)
                 assigned[name] = assigned.get(name, 0) + 1
-        cpus = set(given) - computed
+        cpus = {name for name in given if name in declared} - computed - other
         while True:
             kept = {name for name in cpus if all(_gives_cpu(v, sources, cpus) for v in given[name])}
             kept = {name for name in kept if any(not _is_minus_one(v) for v in given[name])}
             if kept == cpus:
                 return cls(frozenset(cpus), frozenset(computed | {n for n in given if n not in cpus}), assigned)
             cpus = kept
+
+
+def _of_int_s_width(node: Node | None) -> bool:
+    type_ = by_words(text_of(node))
+    return isinstance(type_, Integer) and type_.bits == INT.bits
 
 
 def _declared_name(node: Node) -> str:
@@ -80,5 +94,6 @@ def _gives_cpu(node: Node, sources: Set[str], names: Set[str]) -> bool:
         case "field_expression":
             return text_of(child(node, "field")) in sources
         case "assignment_expression":
-            return _gives_cpu(child(node, "right"), sources, names)
+            inner = bare(child(node, "left"))
+            return text_of(inner) in names and _gives_cpu(child(node, "right"), sources, names)
     return False

@@ -91,6 +91,9 @@ class Variables(Aggregates):
 
     def _assign_number(self, variable: Variable, value: Value, at: Position) -> Value:
         if variable.cpu:
+            if not value.is_cpu and value.operand != -1:
+                what = f"'{variable.name}' has the number of a CPU elsewhere, here another number"
+                raise PasidlabError(what, position=at, hint="a variable of its own for each")
             held = self.arithmetic.cpu(value, self.cpus, at)
             self.builder.locals[variable.local] = held.domain
             self.builder.emit("copy", variable.local, held.operand, at=at)
@@ -252,7 +255,7 @@ class Variables(Aggregates):
         parts = isinstance(type_, Array) or self.own_struct(type_) is not None
         value = self.value(given) if given is not None and not parts and given.type != "initializer_list" else None
         variable = self._declare(name, type_)
-        variable.cpu = isinstance(type_, Integer) and type_.bits >= 32 and name in self.survey.cpus
+        variable.cpu = isinstance(type_, Integer) and type_.bits == INT.bits and name in self.survey.cpus
         variable.aggregate = self.aggregate(name, type_, node) if parts else None
         for scalar in variable.aggregate.scalars() if variable.aggregate is not None else [variable]:
             self._begins(scalar, given is not None, node)
