@@ -56,3 +56,11 @@ def test_two_locks_in_two_orders_are_a_deadlock(checked: Checked) -> None:
 ])  # fmt: skip
 def test_misuse_is_told(checked: Checked, take: str, give: str) -> None:
     assert "sound_kernel" in broken(checked(ALONE % (take, give)))
+
+
+def test_a_trylock_of_the_mmap_lock_may_fail(checked: Checked) -> None:
+    """Who holds it for writing is not in the model: a design that gives up then loses an ENQCMD."""
+    gives_up = ALONE % ("if (!mmap_read_trylock(current->mm)) return false", "mmap_read_unlock(current->mm)")
+    goes_on = ALONE % ("if (mmap_read_trylock(current->mm)) mmap_read_unlock(current->mm)", "barrier()")
+    one = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt"}))
+    assert broken(checked(gives_up, one)) == {"served"} and not broken(checked(goes_on, one))

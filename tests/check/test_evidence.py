@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from pasidlab.check import evidence
 from pasidlab.check.api import check
 from pasidlab.check.evidence import with_evidence
 from pasidlab.check.findings import NAMES, Evidence
@@ -69,3 +70,13 @@ def test_every_mistake_can_be_made(mistake: Mistake) -> None:
 def test_a_mistake_that_cannot_be_made() -> None:
     with pytest.raises(NotThere):
         design_model(Mistake("owned", "fpregs_restore_userregs", "no_such_call()").around(EARLY_READ), SMALL)
+
+
+def test_what_is_cut_is_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = check(EARLY_READ, SMALL, properties=["coherent"], jobs=1)
+    late = with_evidence(EARLY_READ, result, MISTAKES, NotThere, jobs=1, deadline=0.0)
+    assert (late.verdict, late.evidence) == ("inconclusive", (Evidence("coherent", "scope", settled=False),))
+    monkeypatch.setattr(evidence, "MOST_STATES", 10)
+    cut = with_evidence(EARLY_READ, result, MISTAKES, NotThere, jobs=1)
+    assert cut.verdict == "inconclusive" and not cut.evidence[0].settled
+    assert "coherent      holds                  not put to the test so far: the search was cut" in str(cut)

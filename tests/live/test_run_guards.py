@@ -13,6 +13,8 @@ import pytest
 from running import RUN, run, run_python
 from stress import one_run
 
+from pasidlab.live.seccomp import OURS_32
+
 pytestmark = pytest.mark.needs_run
 
 ENDLESS = """
@@ -196,9 +198,10 @@ def test_a_fault_kills_a_program_with_a_filter_as_any_other() -> None:
     assert done.code == 128 + signal.SIGSEGV, done.err
 
 
-def test_the_program_s_own_trace_action_finds_no_tracer() -> None:
-    done = run_python("""
-        rules = [(0x20, 0, 0, 0), (0x15, 0, 1, 110), (6, 0, 0, 0x7FF00007), (6, 0, 0, 0x7FFF0000)]
+@pytest.mark.parametrize("data", [7, OURS_32], ids=["its own data", "our data, of a call we do not know"])
+def test_the_program_s_own_trace_action_finds_no_tracer(data: int) -> None:
+    done = run_python(f"""
+        rules = [(0x20, 0, 0, 0), (0x15, 0, 1, 110), (6, 0, 0, 0x7FF00000 | {data}), (6, 0, 0, 0x7FFF0000)]
         code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
         head = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(rules), ctypes.addressof(code)))
         libc.prctl(38, 1, 0, 0, 0)

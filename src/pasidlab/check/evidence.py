@@ -5,12 +5,14 @@ A property that no mistake breaks in a part is not put to the test there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from pasidlab.check.explore import Run
+from pasidlab.check.explore import OutOfTime, Run
 from pasidlab.check.findings import NAMES, CheckResult, Evidence
 from pasidlab.check.processes import Report, available_cpus, side_by_side
 from pasidlab.check.result import Budget
@@ -43,20 +45,37 @@ OnEvidence = Callable[[str, str, str], None]
 """Told what is tried: design, part, the mistake in words."""
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What is looked for, and until when. ``impossible`` is raised where a mistake cannot be made around a design."""
+
+    design: Design
+    mistakes: Sequence[Mistake]
+    impossible: type[Exception]
+    most_memory: int | None
+    deadline: float | None  # of time.monotonic()
+
+
 def with_evidence(
     design: Design, result: CheckResult, mistakes: Sequence[Mistake], impossible: type[Exception], *, jobs: int | None = None,
-    told: OnEvidence | None = None,
+    most_memory: int | None = None, deadline: float | None = None, told: OnEvidence | None = None,
 ) -> CheckResult:  # fmt: skip
     """The result, and for each property that holds in a part what breaks it there.
 
-    ``impossible`` is what compiling raises where a mistake cannot be made around a design. Raises KeyboardInterrupt.
+    ``impossible`` is what compiling raises where a mistake cannot be made around a design. ``most_memory`` is in bytes, and has the
+    parts looked at one by one; ``deadline`` is a moment of time.monotonic(). What they or Ctrl-C cut is in the evidence, not settled.
     """
-    asked = [(part.name, part.scope, [p.name for p in part.properties if p.holds]) for part in result.parts]
-    tasks = [partial(_part, design, name, scope, wanted, mistakes, impossible) for name, scope, wanted in asked if wanted]
-    at_once = min(jobs or available_cpus(), len(tasks))
-    found: Iterator[tuple[Evidence, ...]]
-    found = side_by_side(tasks, at_once, told) if at_once > 1 else (task(told or _nobody, None) or () for task in tasks)
-    return replace(result, evidence=tuple(one for part in found for one in part))
+    look = _Look(design, mistakes, impossible, most_memory, deadline)
+    asked = [(part.name, part.scope, tuple(p.name for p in part.properties if p.holds)) for part in result.parts]
+    tasks = [partial(_part, look, *one) for one in asked if one[2]]
+    at_once = 1 if most_memory else min(jobs or available_cpus(), len(tasks))
+    found: list[Evidence] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for part in side_by_side(tasks, at_once, told) if at_once > 1 else (task(told or _nobody, None) or () for task in tasks):
+            found += part
+    looked_at = {(one.property, one.part) for one in found}
+    found += [Evidence(wish, name, settled=False) for name, _, wanted in asked for wish in wanted if (wish, name) not in looked_at]
+    return replace(result, evidence=tuple(found))
 
 
 def _nobody(*_: object) -> None:
@@ -64,45 +83,62 @@ def _nobody(*_: object) -> None:
 
 
 def _part(
-    design: Design, name: str, scope: Scope, wanted: Sequence[str], mistakes: Sequence[Mistake], impossible: type[Exception],
-    report: Report, interrupted: Flag | None,
-) -> tuple[Evidence, ...] | None:  # fmt: skip
-    """What breaks each of the properties in one part; None if interrupted."""
-    run = Run(NAMES, 1, None, None, None, True, True, False, interrupted)
+    look: _Look, name: str, scope: Scope, wanted: Sequence[str], report: Report, interrupted: Flag | None
+) -> tuple[Evidence, ...]:
+    """What breaks each of the properties in one part, as far as there is time."""
+    run = Run(NAMES, 1, None, None, None, True, True, False, interrupted, look.deadline)
     found: list[Evidence] = []
     for wish in wanted:
-        tried: list[str] = []
-        caught = None
-        for mistake in (one for one in mistakes if one.breaks == wish):
-            if interrupted and interrupted.is_set():
-                return None
-            report(design.name, name, mistake.sentence)
-            steps = _caught(run, mistake, design, name, scope, impossible)
-            if steps is None:
+        evidence = Evidence(wish, name)
+        for mistake in (one for one in look.mistakes if one.breaks == wish):
+            report(look.design.name, name, mistake.sentence)
+            try:
+                steps = _caught(run, look, mistake, name, scope)
+            except _Cut:
+                evidence = replace(evidence, settled=False)
                 continue
-            tried.append(mistake.sentence)
+            except OutOfTime:
+                return tuple(found)
+            except KeyboardInterrupt:
+                if interrupted is None:
+                    raise
+                return tuple(found)
             if steps:
-                caught = Evidence(wish, name, mistake.sentence, steps)
+                evidence = Evidence(wish, name, mistake.sentence, steps)
                 break
-        found.append(caught or Evidence(wish, name, tried=tuple(tried)))
+            if steps is not None:
+                evidence = replace(evidence, tried=(*evidence.tried, mistake.sentence))
+        found.append(evidence)
     return tuple(found)
 
 
-def _caught(run: Run, mistake: Mistake, design: Design, name: str, scope: Scope, impossible: type[Exception]) -> int | None:
+class _Cut(Exception):
+    """The search for a counterexample ended at a limit: whether the mistake is caught is not settled."""
+
+
+def _caught(run: Run, look: _Look, mistake: Mistake, name: str, scope: Scope) -> int | None:
     """Steps after which the property catches the mistake, 0 if it does not; None if it cannot be made."""
     from pasidlab.check.graph import path_to
     from pasidlab.check.search import search
     from pasidlab.check.trace import Replayer
     from pasidlab.lang.interpreter import Interpreter
 
+    run.look()
     try:
-        built = run.build(mistake.around(design), name, scope)
-    except impossible:
+        built = run.build(mistake.around(look.design), name, scope)
+    except look.impossible:
         return None
     bit = NAMES.index(mistake.breaks)
-    found = search(built.native, jobs=1, budget=Budget(MOST_STATES), interrupted=run.interrupted, stop_on=1 << bit)
+    left = None if look.deadline is None else max(look.deadline - time.monotonic(), 0.0)
+    limits = Budget(MOST_STATES, look.most_memory, left)
+    found = search(built.native, jobs=1, budget=limits, interrupted=run.interrupted, stop_on=1 << bit)
     violation = found.violations.get(bit)
-    if violation is None:
-        return 0
-    way = path_to(found, violation.state, violation.depth)
-    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(mistake.breaks, way, violation.by_step).steps)
+    if violation is not None:
+        way = path_to(found, violation.state, violation.depth)
+        return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(mistake.breaks, way, violation.by_step).steps)
+    if found.reason == "interrupted":
+        raise KeyboardInterrupt
+    run.look()
+    if found.reason != "complete":
+        raise _Cut
+    return 0

@@ -136,7 +136,7 @@ class Run:
         again = self._search(built, native, self._limits(), 0)
         replayer = Replayer(Interpreter(built.model))
         try:
-            lasso = waits_for_ever(again, native, replayer, "served", built.scope.tasks, self._look)
+            lasso = waits_for_ever(again, native, replayer, "served", built.scope.tasks, self.look)
         except TooLarge:
             return Waited(None, "max_states")
         except OutOfTime:
@@ -145,7 +145,7 @@ class Run:
             return Waited(None, "interrupted")
         return Waited(lasso, "settled" if lasso or again.reason == "complete" else again.reason)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Raises OutOfTime or KeyboardInterrupt if the work is to end."""
         if self.interrupted and self.interrupted.is_set():
             raise KeyboardInterrupt

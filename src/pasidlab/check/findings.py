@@ -95,6 +95,7 @@ class Evidence:
     mistake: str = ""  # in words; empty: none that was tried is caught
     steps: int = 0
     tried: tuple[str, ...] = ()  # in vain
+    settled: bool = True  # False: a search ended at a limit, by time or by Ctrl-C, so that some mistake may be caught after all
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ class CheckResult:
         if self.counterexamples:
             return "violated"
         whole = not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
-        return "holds" if whole and any(self.tests(p) for p in self.properties) else "inconclusive"
+        return "holds" if whole and any(self.is_tested(p) for p in self.properties) else "inconclusive"
 
-    def tests(self, p: PropertyResult) -> bool:
+    def is_tested(self, p: PropertyResult) -> bool:
         """Whether a property is put to the test: a mistake breaks it in some part, or, where none was looked for, a step tries to."""
         known = [bool(one.mistake) for one in self.evidence if one.property == p.name]
         return any(known) if known else p.reached

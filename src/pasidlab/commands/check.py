@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -173,6 +174,7 @@ def _explored(
     from pasidlab.commands.progress import Progress
     from pasidlab.report.account import Checked
 
+    deadline = time.monotonic() + asked.timeout if asked.timeout else None
     with Progress() as progress:
         found = check_each(
             [design for design, _ in chosen], scope, properties=asked.properties, jobs=asked.jobs, budget=budget,
@@ -180,22 +182,21 @@ def _explored(
         )  # fmt: skip
         for (design, name), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):
-                result = _with_evidence(design, result, asked.jobs, progress)
+                result = _with_evidence(asked, design, result, deadline, progress)
             yield Checked(design, result, asked.opening(name) if design.origin else None)
             progress.stop(result.design)
             printing.result(result)
             sys.stdout.flush()
 
 
-def _with_evidence(design: Design, result: CheckResult, jobs: int | None, progress: Progress) -> CheckResult:
-    """The result with what puts its properties to the test; as it is if Ctrl-C ends the search for that."""
+def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: float | None, progress: Progress) -> CheckResult:
+    """The result with what puts its properties to the test."""
     from pasidlab.check.evidence import with_evidence
     from pasidlab.zoo.mistakes import MISTAKES, NotThere
 
-    try:
-        return with_evidence(design, result, MISTAKES, NotThere, jobs=jobs, told=progress.tried)
-    except KeyboardInterrupt:
-        return result
+    return with_evidence(
+        design, result, MISTAKES, NotThere, jobs=asked.jobs, most_memory=asked.budget().max_memory, deadline=deadline, told=progress.tried
+    )
 
 
 def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], ended: BaseException | None) -> Account:

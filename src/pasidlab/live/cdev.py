@@ -51,7 +51,8 @@ class CharacterDevices:
         thread = self.threads.get(tid)
         if thread is None:
             group = _group(tid)
-            thread = next((one for one in self.threads.values() if one.process.pid == group), None)
+            known = tuple(self.threads.values())  # at once: this may not be the thread that changes them
+            thread = next((one for one in known if one.process.pid == group), None)
         return thread
 
     def _mm(self, tid: int) -> Mm | None:

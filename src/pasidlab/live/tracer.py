@@ -169,10 +169,11 @@ class Tracer:
     def _seccomp(self, thread: Thread) -> None:
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
-        number, whose = registers[ORIG_RAX], ptrace.event_message(thread.tid)
+        whose = ptrace.event_message(thread.tid)
+        number = registers[ORIG_RAX] if whose == seccomp.OURS else None
         if whose == seccomp.OURS_32:
-            number = _FROM_32_BITS[number]
-        if whose not in (seccomp.OURS, seccomp.OURS_32):
+            number = _FROM_32_BITS.get(registers[ORIG_RAX])  # a filter of the program's own may say that, of any call
+        if number is None:
             answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
         elif number == SYS_RT_SIGACTION:
             self.keeper.on_sigaction(thread, registers)

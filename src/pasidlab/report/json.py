@@ -81,7 +81,10 @@ class _Told:
             ],
             "counterexamples": [self.counterexample(c, result.scope_of(c)) for c in result.counterexamples],
             "evidence": [
-                {"property": e.property, "part": e.part, "mistake": e.mistake or None, "steps": e.steps or None, "tried": list(e.tried)}
+                {
+                    "property": e.property, "part": e.part, "mistake": e.mistake or None, "steps": e.steps or None,
+                    "tried": list(e.tried), "settled": e.settled,
+                }
                 for e in result.evidence
             ],
             "missing": list(result.missing),

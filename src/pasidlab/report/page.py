@@ -20,7 +20,7 @@ from pasidlab.linux.promises import PROPERTIES
 from pasidlab.report.account import Account
 from pasidlab.report.json import named
 from pasidlab.report.telling import Row, Telling, numbers
-from pasidlab.report.text import MARKS, put_to_the_test, verdict_of, why_not_settled
+from pasidlab.report.text import MARKS, no_mistake, put_to_the_test, verdict_of, why_not_settled
 from pasidlab.report.trace import columns, looked_at
 from pasidlab.report.words import words_for
 
@@ -45,7 +45,7 @@ def results_page(account: Account) -> str:
     }
     return environment.get_template("page.html").render(
         sections=sections, data=data, version=__version__, missing=account.missing, ended=account.ended,
-        command=shlex.join(account.command), why=why_not_settled, witness=put_to_the_test,
+        command=shlex.join(account.command), why=why_not_settled, witness=put_to_the_test, no_mistake=no_mistake,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pasidlab.errors import counted
 from pasidlab.report.account import Account
 from pasidlab.report.look import Look
 from pasidlab.report.telling import Row, Telling, numbers
-from pasidlab.report.text import MARKS, VerdictTable, parts_text, put_to_the_test, result_text, verdict_of, why_not_settled
+from pasidlab.report.text import MARKS, VerdictTable, no_mistake, parts_text, put_to_the_test, result_text, verdict_of, why_not_settled
 from pasidlab.report.trace import columns, trace_text
 
 MAIL = Look(terminal=72)
@@ -83,7 +83,7 @@ def _section(result: CheckResult) -> Iterator[str]:
     if result.evidence:
         rows = ["| evidence | part | mistake of the kernel that is caught there | steps |", "| --- | --- | --- | ---: |"]
         rows += [
-            f"| {_plain(e.property)} | {_plain(e.part)} | {_plain(e.mistake or 'none: not put to the test here')} | {e.steps or ''} |"
+            f"| {_plain(e.property)} | {_plain(e.part)} | {_plain(e.mistake or no_mistake(e))} | {e.steps or ''} |"
             for e in result.evidence
         ]
         yield "\n".join(rows)

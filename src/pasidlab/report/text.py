@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pasidlab.check.findings import CheckResult, PartResult, PropertyResult
+from pasidlab.check.findings import CheckResult, Evidence, PartResult, PropertyResult
 from pasidlab.errors import counted
 from pasidlab.report.look import PAGE, PLAIN, VERDICTS, Look, lines_of
 from pasidlab.report.trace import trace_text
@@ -117,10 +117,15 @@ def evidence_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
     for name in dict.fromkeys(one.property for one in result.evidence):
         lines += look.prose(f"{name}:", "  ", "  ")
         for one in (one for one in result.evidence if one.property == name):
-            caught = f"VIOLATED in {counted(one.steps, 'step')} by {one.mistake}" if one.mistake else "not put to the test"
+            caught = f"VIOLATED in {counted(one.steps, 'step')} by {one.mistake}" if one.mistake else no_mistake(one)
             tried = f", {counted(len(one.tried), 'mistake')} tried" if not one.mistake and one.tried else ""
             lines += look.prose(f"{one.part}: {caught}{tried}", "    ", "      ")
     return lines
+
+
+def no_mistake(one: Evidence) -> str:
+    """What is said where no mistake is caught."""
+    return "not put to the test" if one.settled else "not settled, the search was cut"
 
 
 def verdict_of(p: PropertyResult) -> str:
@@ -130,10 +135,12 @@ def verdict_of(p: PropertyResult) -> str:
 
 def put_to_the_test(result: CheckResult, p: PropertyResult) -> str:
     """Whether a step tried to break a property. Only a search that was finished can say that none ever does."""
-    if result.tests(p):
+    if result.is_tested(p):
         return "put to the test"
-    if p.reached and p.holds:
-        return "not put to the test: no mistake of the kernel breaks it"
+    looked_for = [one for one in result.evidence if one.property == p.name]
+    if looked_for:
+        cut = not all(one.settled for one in looked_for)
+        return "not put to the test so far: the search was cut" if cut else "not put to the test: no mistake of the kernel breaks it"
     return "not put to the test so far" if p.holds is None else "never put to the test in this scope"
 
 
@@ -151,7 +158,7 @@ WHY = {
 
 def unsettled(result: CheckResult) -> list[PropertyResult]:
     """The properties without a verdict that says anything: not settled, or all that was asked for and never put to the test."""
-    return [p for p in result.properties if p.holds is None or (result.verdict == "inconclusive" and not result.tests(p))]
+    return [p for p in result.properties if p.holds is None or (result.verdict == "inconclusive" and not result.is_tested(p))]
 
 
 def why_not_settled(result: CheckResult, name: str) -> str:
