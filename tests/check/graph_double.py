@@ -67,6 +67,9 @@ class Graph:
     def initial(self) -> npt.NDArray[np.uint64]:
         return np.array(self.starts, dtype=np.uint64).reshape(-1, 1)
 
+    def optimised(self) -> Graph:
+        return self
+
     @property
     def expand_address(self) -> int:
         return int(_expand.address)

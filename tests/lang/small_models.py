@@ -47,8 +47,9 @@ def broken(folder: Path, text: str, events: str, *, tasks: int = 2) -> set[str]:
 class Native:
     """A compiled model, called for one state at a time."""
 
-    def __init__(self, model: Model, *, symmetric: bool = False) -> None:
-        self.model: NativeModel = compile_model(model, symmetric=symmetric)
+    def __init__(self, model: Model, *, symmetric: bool = False, optimised: bool = False) -> None:
+        quick: NativeModel = compile_model(model, symmetric=symmetric)
+        self.model = quick.optimised() if optimised else quick
         signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self.expand = signature(self.model.expand_address)
         self.out = np.zeros((max(self.model.max_successors, 1), self.model.words), np.uint64)
@@ -81,8 +82,10 @@ def interpreted(interpreter: Interpreter, bits: dict[str, int], state: tuple[int
 
 
 def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = False, stride: int = 1) -> int:
-    """Compare the engines on reachable states; how many were compared."""
+    """Compare the engines, quick and optimised code, on reachable states; how many were compared."""
     native, interpreter = Native(model, symmetric=symmetric), Interpreter(model, symmetric=symmetric)
+    optimised = Native(model, symmetric=symmetric, optimised=True)
+    assert optimised.model.code.optimised
     frontier = [tuple(words) for words in native.model.initial.tolist()]
     assert sorted(frontier) == sorted({interpreter.canonical(s) for s in interpreter.initial_states()})
     known, done = set(frontier), 0
@@ -90,6 +93,7 @@ def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = Fal
         state = frontier.pop(done * stride % len(frontier))
         mine, theirs = native.step(state), interpreted(interpreter, native.bits, state)
         assert mine == theirs, f"the engines differ in {interpreter.layout.unpack(state)}"
+        assert optimised.step(state) == mine, f"optimised code differs in {interpreter.layout.unpack(state)}"
         new = [s for s in sorted(mine[0]) if s not in known]
         known.update(new)
         frontier += new

@@ -56,6 +56,9 @@ class NativeModel(Protocol):
     def observed_words(self) -> int:
         """Words of ``observed``, at least 8."""
 
+    def optimised(self) -> NativeModel:
+        """The same model in faster code, which may take a second or two to make; itself if there is none."""
+
 
 @dataclass(frozen=True)
 class Budget:

@@ -32,6 +32,7 @@ _ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse 
 _LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
+_WORTH_OPTIMISING = 1 << 18  # states from which faster code pays
 _PROGRESS = 0.5  # seconds between reports
 _LEFT_TO_OTHERS = 1 << 28  # bytes of the machine's memory no search takes
 
@@ -122,6 +123,7 @@ class _Search:
         self.start = self.reported = time.perf_counter()
         self.reported_states = self.peak = 0
         self.completed = -1
+        self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
         successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
@@ -139,6 +141,8 @@ class _Search:
             while unexpanded := self.store.unexpanded:
                 if reason := "interrupted" if interrupted.is_set() else self._over_budget():
                     return reason
+                if not self.grown and self.store.count >= _WORTH_OPTIMISING:
+                    self.grown, self.model = True, self.model.optimised()
                 alone = unexpanded < _ALONE
                 self._share(pool, self._expand, alone)
                 if not self._room():

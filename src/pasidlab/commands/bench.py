@@ -23,7 +23,7 @@ def lazyreg(tasks: int = 3, cpus: int = 2, bug: bool = False) -> NativeModel:
 
     properties = tuple(Property(name, name) for name in ("owner", "msrval", "coherent"))
     bounds = Bounds({"cpus": cpus, "tasks": tasks}, frozenset(["bug"] if bug else []))
-    return compile_model(build_model("lazyreg", [LAZYREG], bounds, properties))
+    return compile_model(build_model("lazyreg", [LAZYREG], bounds, properties)).optimised()
 
 
 class _Bench(click.Group):

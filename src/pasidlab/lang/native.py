@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +14,8 @@ from pasidlab.lang.ir import TERMINATORS, Action, Model
 from pasidlab.lang.layout import Layout
 from pasidlab.lang.llvm_expand import expand_text
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
-from pasidlab.lang.object_cache import cache_directory, cached_object, keep_object
+from pasidlab.lang.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.symmetry import Symmetry, canon_text, first_text
-
-PASSES = (
-    "always_inliner", "sroa", "sccp", "simplify_cfg", "instruction_combine", "jump_threading", "sccp", "instruction_combine",
-    "dead_store_elimination", "simplify_cfg",
-)  # fmt: skip
-"""LLVM passes in order. The standard pipelines take twice as long, and by inlining large actions make code half as fast.
-
-NewGVN is not among them: in LLVM 20 it aborts the process on some models (an assertion of its own, verifyIterationSettled).
-"""
 
 CPU_STRUCT = "Cpu"
 
@@ -38,24 +28,31 @@ PENDING_ELEMENT = 16
 
 @dataclass
 class NativeModel:
-    """A compiled model. ``expand_address`` is ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``."""
+    """A compiled model. Its function is ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``."""
 
     words: int
     initial: npt.NDArray[np.uint64]
     max_successors: int
-    expand_address: int
+    code: MachineCode = field(repr=False)
     observed_words: int
     properties: tuple[str, ...]  # bit i of every mask is property i
     cover_lines: dict[int, frozenset[tuple[str, int]]]  # word of `observed` -> source lines it proves executed
-    cached: bool
     steps: tuple[tuple[int, tuple[int, ...]], ...] = ()  # number of a label -> action and its parameters; empty: no labels
-    keep_alive: list[object] = field(default_factory=list, repr=False)
+
+    @property
+    def expand_address(self) -> int:
+        """Where the successor function is."""
+        return self.code.address("expand")
+
+    def optimised(self) -> NativeModel:
+        """The same model in optimised code."""
+        return self if self.code.optimised else replace(self, code=optimised(self.code.text))
 
 
 def compile_model(
     model: Model, *, covered: Collection[str] = (), symmetric: bool = False, labelled: bool = False
 ) -> NativeModel:
-    """Compile a model for this machine, or take it from the cache.
+    """Compile a model for this machine: quickly, unless its optimised code is in the cache (``NativeModel.optimised`` makes that).
 
     ``covered``: files of which it is noted which lines are executed. ``symmetric``: successors are canonical under the model's symmetry.
     ``labelled``: it can say which step leads to each successor (``observed[LABELS]`` is where to write that; not with ``symmetric``).
@@ -66,22 +63,18 @@ def compile_model(
         bits[ASLEEP] = len(bits)
     interpreter = Interpreter(model, symmetric=symmetric)
     emitter = _Emitter(model, layout, bits, frozenset(covered), interpreter.symmetry, labelled)
-    text = emitter.text()
-    engine, cached = _compile(text)
+    code = best_at_hand(emitter.text())
     packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
-    address = engine.get_function_address("expand")  # type: ignore[attr-defined]
     return NativeModel(
         layout.words,
         initial,
         emitter.bound,
-        address,
+        code,
         emitter.next_word,
         tuple(bits),
         emitter.cover_lines,
-        cached,
         tuple(emitter.steps) if labelled else (),
-        [engine],
     )
 
 
@@ -157,34 +150,3 @@ class _Emitter:
                 cover[start], self.cover_lines[self.next_word] = self.next_word, mine
                 self.next_word += 1
         return cover
-
-
-def _compile(text: str) -> tuple[object, bool]:
-    import llvmlite
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_default_triple()
-    cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    machine = target.create_target_machine(cpu=cpu, features=features, opt=2)
-    key = hashlib.sha256("\0".join([llvmlite.__version__, cpu, features, *PASSES, text]).encode())
-    folder = cache_directory()
-    path = folder / f"{key.hexdigest()[:32]}.o" if folder else None
-    stored = cached_object(path, key.digest()) if path else None
-    module = llvm.parse_assembly(text if stored is None else "define i64 @expand(ptr %s, ptr %o, ptr %n) { ret i64 0 }")
-    if stored is None:
-        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
-        passes = llvm.create_new_module_pass_manager()
-        for name in PASSES:
-            getattr(passes, f"add_{name}_pass")()
-        passes.run(module, builder)
-    engine = llvm.create_mcjit_compiler(module, machine)
-
-    def keep(_module: object, code: bytes) -> None:
-        if path:
-            keep_object(path, key.digest(), code)
-
-    engine.set_object_cache(keep if stored is None else None, lambda _module: stored)
-    engine.finalize_object()
-    return engine, stored is not None
