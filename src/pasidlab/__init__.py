@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Scope", "check", "designs"]
+from pasidlab.version import VERSION as __version__
+
+__all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Scope", "__version__", "check", "designs"]
 
 if TYPE_CHECKING:
     from pasidlab import designs

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 import click
 
-from pasidlab import __version__
 from pasidlab.commands.streams import (
     complain,
     flush_output,
@@ -20,6 +19,7 @@ from pasidlab.commands.streams import (
     name_output,
 )
 from pasidlab.errors import PasidlabError
+from pasidlab.version import VERSION
 
 HOLDS, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
 NO_READER = 128 + signal.SIGPIPE
@@ -94,7 +94,7 @@ class _Lazy(click.Group):
     invoke_without_command=True,
     epilog="Exit codes: 0 holds, 1 violated, 2 bad input, usage or I/O, 3 inconclusive (a budget ran out, or Ctrl-C).",
 )
-@click.version_option(__version__)
+@click.version_option(VERSION)
 @click.pass_context
 def _group(ctx: click.Context) -> None:
     """Explore how Linux may hand a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate), and run programs that use it."""

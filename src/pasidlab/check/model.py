@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pasidlab
 from pasidlab.check.scope import Scope
 from pasidlab.designs import Design
 from pasidlab.lang.forget import exact, watched
@@ -13,7 +12,7 @@ from pasidlab.lang.ir import Function, Model
 from pasidlab.lang.lower import build_model
 from pasidlab.linux.promises import PROPERTIES
 
-_ROOT = Path(pasidlab.__file__).parent
+_ROOT = Path(__file__).parents[1]
 
 
 def kernel_files() -> list[Path]:

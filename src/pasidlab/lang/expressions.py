@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from pasidlab.errors import PasidlabError, Position, counted
 from pasidlab.lang.emit import Builder, bounds, wrapped
 from pasidlab.lang.ir import CPU, Operand
 from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.refusals import reject
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join, kind
 
 Value = tuple[Operand, Domain]
+Primitive = tuple[Callable[["Expressions", ast.Call], Value], int, int]
+"""A function of the language: what compiles a call of it, the fewest arguments it takes, and the most."""
+
+
+class Results(Protocol):
+    """What functions return."""
+
+    def get(self, name: str, default: Domain | None = None) -> Domain | None:
+        """The domain of a function's result; None where the function returns nothing."""
+
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "mod",
@@ -26,8 +38,10 @@ class Expressions:
     strict = True  # values are Python's: an element is no number
     mine: frozenset[str] = frozenset()  # names that are locals throughout the function, as in Python
 
-    def __init__(self, builder: Builder, names: Names, file: str, results: dict[str, Domain | None]) -> None:
-        self.builder, self.names, self.file, self.results = builder, names, file, results
+    def __init__(
+        self, builder: Builder, names: Names, file: str, results: Results, primitives: Mapping[str, Primitive]
+    ) -> None:
+        self.builder, self.names, self.file, self.results, self.primitives = builder, names, file, results, primitives
 
     def is_local(self, name: str) -> bool:
         """Whether a name is a local here, whatever the model calls by that name."""
@@ -83,8 +97,6 @@ class Expressions:
                 return self._conditional(node)
             case ast.Call():
                 return self.call(node, want=True)
-        from pasidlab.lang.python import reject
-
         reject(node, self.file)
 
     def _name(self, node: ast.Name) -> Value:
@@ -281,21 +293,19 @@ class Expressions:
         """A call of a primitive or of a function of the model."""
         if not isinstance(node.func, ast.Name) or node.keywords:
             raise self.fail(node, f"cannot call '{ast.unparse(node.func)}' this way", "call a function by name with positional arguments")
-        from pasidlab.lang.primitives import PRIMITIVES
-
         name = node.func.id
         if self.is_local(name):
             raise self.fail(node, f"'{name}' is a local here, not a function", "give the local another name")
         if name in self.names.namespace.functions:
             return self._call_function(node, name, want)
-        if name in PRIMITIVES:
-            compile_call, fewest, most = PRIMITIVES[name]
+        if name in self.primitives:
+            compile_call, fewest, most = self.primitives[name]
             if not fewest <= len(node.args) <= most:
                 raise self.fail(
                     node, f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} arguments, {len(node.args)} given"
                 )
             return compile_call(self, node)
-        known = [*self.names.namespace.functions, *PRIMITIVES]
+        known = [*self.names.namespace.functions, *self.primitives]
         raise self.fail(node, f"unknown function '{name}'", nearest(name, known))
 
     def _call_function(self, node: ast.Call, name: str, want: bool) -> Value:

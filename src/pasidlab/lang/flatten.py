@@ -10,9 +10,8 @@ from pasidlab.lang.copies import propagated
 from pasidlab.lang.flow import Code, fold, simplify, without_unreachable
 from pasidlab.lang.here import executing_cpu
 from pasidlab.lang.inline import LANGUAGE, Inliner
-from pasidlab.lang.ir import CPU, Entry, Function, Instr
+from pasidlab.lang.ir import CPU, SLEEPING, Entry, Function, Instr
 from pasidlab.lang.names import Names
-from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import Program
 from pasidlab.lang.roles import PREDICATES
 from pasidlab.lang.rounds import FlatCode

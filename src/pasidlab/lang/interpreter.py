@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, DIVISIONS, LOOKED_AT, Action, Instr, Model, Operand, Predicate, Site
+from pasidlab.lang.ir import BINARY, DIVISIONS, LOOKED_AT, SOUND, Action, Instr, Model, Operand, Predicate, Site
 from pasidlab.lang.layout import Layout, State
-from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.symmetry import Symmetry
 
 FUEL = 20_000

@@ -18,6 +18,10 @@ Operand = int | str
 
 CPU = "%cpu"
 
+SOUND = "sound_kernel"  # the property the language itself may find broken
+SLEEPING = "%sleeping"
+SLEEP, SPIN = "sleep", "spin"  # how a task waits; a ``pause`` with the text SLEEP is where one gives up its CPU
+
 LOOKED_AT = "looked_at"
 """The property that a model which forgets has beside its own (``forget``): no step uses what is forgotten."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
-from pasidlab.lang.ir import DIVISIONS, SHIFTS, TERMINATORS, Action, Instr, Operand
+from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
 from pasidlab.lang.layout import Layout, Place
-from pasidlab.lang.primitives import SOUND
 from pasidlab.lang.types import Field, Int, Mask
 
 ARITHMETIC = {

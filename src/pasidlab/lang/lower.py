@@ -17,13 +17,12 @@ from pasidlab.lang.flow import Code
 from pasidlab.lang.forget import forgotten_fields, stand_in
 from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import CPU, Action, Entry, Function, Instr, Model, Predicate, Property
+from pasidlab.lang.ir import CPU, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
 from pasidlab.lang.merge import ARRIVAL, Rule, Source, Traffic, Visibility, fields_of
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
 from pasidlab.lang.orders import order_dependent
 from pasidlab.lang.owners import not_exclusive, owners_at
-from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
 from pasidlab.lang.python import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
@@ -61,7 +60,7 @@ class Functions:
         """The compiled function."""
         if name not in self.compiled:
             self._active.append(name)
-            function = FunctionCompiler(self.names.namespace.functions[name], self.names, self).compile()  # type: ignore[arg-type]
+            function = FunctionCompiler(self.names.namespace.functions[name], self.names, self).compile()
             self._active.pop()
             verify(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
             self.compiled[name] = function

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from pasidlab.lang.expressions import Expressions, Value
-from pasidlab.lang.ir import CPU
+from pasidlab.lang.expressions import Expressions, Primitive, Value
+from pasidlab.lang.ir import CPU, SLEEP, SLEEPING, SOUND, SPIN
+from pasidlab.lang.refusals import reject
 from pasidlab.lang.types import BOOL, Int, Ref
 
 NOTHING: Value = (0, BOOL)
-SOUND = "sound_kernel"  # the property the language itself may find broken
-SLEEPING = "%sleeping"
-SLEEP, SPIN = "sleep", "spin"  # how a task waits; a ``pause`` with the text SLEEP is where one gives up its CPU
 
 
 def _text(x: Expressions, node: ast.Call, number: int, default: str | None = None) -> str:
@@ -103,8 +101,6 @@ def _unreachable(x: Expressions, node: ast.Call) -> Value:
 
 
 def _wait_until(x: Expressions, node: ast.Call) -> Value:
-    from pasidlab.lang.python import reject
-
     how = _text(x, node, 1, SLEEP)
     if how not in (SLEEP, SPIN):
         reject(node, x.file, f"wait_until: '{how}'", "'sleep' or 'spin'")
@@ -198,8 +194,7 @@ def _pause(x: Expressions, node: ast.Call) -> Value:
     return NOTHING
 
 
-# name: (compile, fewest arguments, most arguments)
-PRIMITIVES: dict[str, tuple[Callable[[Expressions, ast.Call], Value], int, int]] = {
+PRIMITIVES: dict[str, Primitive] = {
     "choose": (_choose, 2, 2), "maybe": (_maybe, 0, 0), "pick": (_pick, 1, 1), "at": (_at, 2, 2), "index": (_index, 1, 1),
     "event": (_event, 1, 1), "happens": (_happens, 1, 1), "require": (_require, 1, 1), "wait_until": (_wait_until, 1, 2),
     "check": (_check, 2, 3), "crash": (_crash, 1, 1),

@@ -11,11 +11,10 @@ from pasidlab.lang.flow import Code, forward, simplify, successors
 from pasidlab.lang.frames import Frame, allocate
 from pasidlab.lang.here import asks_cpu, executing_cpu
 from pasidlab.lang.inline import LANGUAGE
-from pasidlab.lang.ir import CPU, Action, Instr, Operand, Site
+from pasidlab.lang.ir import CPU, SLEEP, SOUND, Action, Instr, Operand, Site
 from pasidlab.lang.loops import endless_loops
 from pasidlab.lang.merge import Visibility
 from pasidlab.lang.owners import Owner, Owners, owner_of, owners_at
-from pasidlab.lang.primitives import SLEEP, SOUND
 from pasidlab.lang.types import Domain, Field, Ref
 
 FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}

@@ -3,102 +3,28 @@
 from __future__ import annotations
 
 import ast
-from typing import NoReturn
 
-from pasidlab.errors import PasidlabError, Position
+from pasidlab.errors import Position
 from pasidlab.lang.emit import Builder
-from pasidlab.lang.expressions import Expressions, Value
+from pasidlab.lang.expressions import Expressions, Results, Value
 from pasidlab.lang.ir import CPU, Function, Operand
 from pasidlab.lang.names import Names
+from pasidlab.lang.primitives import PRIMITIVES
+from pasidlab.lang.refusals import INSTEAD, reject
 from pasidlab.lang.source import SourceFunction
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Ref, join, kind
 from pasidlab.lang.unbound import bound
 
-INSTEAD = {
-    "Try": "model a fault with maybe() and an if; there are no exceptions",
-    "With": "call lock and unlock yourself, as the kernel does",
-    "Lambda": "write a function with a name",
-    "ListComp": "use a for loop over each(...) or range(...)",
-    "DictComp": "use a for loop over each(...) or range(...)",
-    "SetComp": "use a for loop over each(...) or range(...)",
-    "List": "state lives in struct fields; give the struct a count",
-    "Dict": "state lives in struct fields; give the struct a count",
-    "Set": "state lives in struct fields; give the struct a count",
-    "JoinedStr": "texts have no place in a model; use an enumeration",
-    "Raise": "use check(property, False, sentence) or require(False)",
-    "Yield": "use choose(low, high) for several outcomes",
-    "Await": "use wait_until(condition)",
-    "Constant": "the language knows whole numbers, True, False and None",
-    "NamedExpr": "assign in a statement of its own",
-    "Global": "state lives in struct fields",
-    "Nonlocal": "state lives in struct fields",
-    "FunctionDef": "define functions at module level",
-    "ClassDef": "define structs at module level",
-    "Delete": "assign None instead",
-    "Import": "import at module level",
-    "ImportFrom": "import at module level",
-    "Match": "use if / elif",
-    "Subscript": "use at(Struct, number) for an element of a struct",
-}
 
+class Statements(Expressions):
+    """Compiles statements into a builder."""
 
-def reject(node: ast.AST, file: str, what: str = "", hint: str = "") -> NoReturn:
-    """Refuse a construct at its place, saying what to write instead."""
-    kind = type(node).__name__
-    position = Position(file, getattr(node, "lineno", 0), getattr(node, "col_offset", 0) + 1)
-    raise PasidlabError(
-        what or f"{_quoted(ast.unparse(node).splitlines()[0][:60])} ({kind}) is not part of the language",
-        position=position,
-        hint=hint or INSTEAD.get(kind, ""),
-    )
+    declared: Domain | None = None  # what the function says it returns
 
-
-def _quoted(text: str) -> str:
-    return text if text[0] in "\"'" else f"'{text}'"
-
-
-class FunctionCompiler(Expressions):
-    """Compiles one function body."""
-
-    def __init__(self, source: SourceFunction, names: Names, results: dict[str, Domain | None]) -> None:
-        super().__init__(Builder(source.name), names, source.file, results)
-        self.source = source
-        self.mine = _locals(source.node)
+    def __init__(self, builder: Builder, names: Names, file: str, results: Results) -> None:
+        super().__init__(builder, names, file, results, PRIMITIVES)
         self.loops: list[tuple[str, str]] = []
         self.result: Domain | None = None
-        self.declared: Domain | None = self._declared_result()
-
-    def _declared_result(self) -> Domain | None:
-        returns = self.source.node.returns
-        if returns is None or (isinstance(returns, ast.Constant) and returns.value is None):
-            return None
-        return None if ast.unparse(returns) == "NoReturn" else self.names.annotation(returns, self.file)
-
-    def compile(self) -> Function:
-        """The function as IR."""
-        node = self.source.node
-        arguments = node.args
-        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs or arguments.defaults:
-            reject(node, self.file, f"{node.name}: only plain parameters without defaults", "pass every argument")
-        for argument in arguments.args:
-            if argument.annotation is None:
-                reject(argument, self.file, f"parameter '{argument.arg}' has no type", "annotate it: bool, int, a struct ...")
-            self.builder.locals[argument.arg] = self.names.annotation(argument.annotation, self.file)
-        try:
-            self.statements(node.body)
-        except RecursionError:
-            reject(node, self.file, f"{node.name}: an expression is nested too deeply", "split it over several assignments")
-        end = Position(self.file, node.end_lineno or node.lineno)
-        self.builder.emit("return", 0, at=end)
-        code = bound(self.builder, [argument.arg for argument in arguments.args])
-        decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
-        domain = self.result if self.declared == ANY else self.declared
-        if domain == BOOL:
-            domain = join(self.result, BOOL) or BOOL  # "-> bool" makes no 1 of another number
-        params = tuple(argument.arg for argument in arguments.args)
-        return Function(
-            node.name, params, self.builder.locals, domain, tuple(code), self.source.position, "instruction" in decorators
-        )
 
     def statements(self, body: list[ast.stmt]) -> None:
         """Compile a block."""
@@ -261,17 +187,58 @@ class FunctionCompiler(Expressions):
             self.builder.emit("return", 0, at=at)
             return
         if self.declared is None:
-            reject(
-                node, self.file, f"{self.source.name} returns a value but declares none", "write '-> bool' or '-> int' at its definition"
-            )
+            what = f"{self.builder.function} returns a value but declares none"
+            reject(node, self.file, what, "write '-> bool' or '-> int' at its definition")
         operand, domain = self.expression(node.value)
         if not _fits(self.declared, domain, operand):
-            reject(node, self.file, f"{self.source.name} declares {kind(self.declared)} but returns {kind(domain)}")
+            reject(node, self.file, f"{self.builder.function} declares {kind(self.declared)} but returns {kind(domain)}")
         self.result = join(self.result, domain)
         self.builder.emit("return", operand, at=at)
 
     def do_Assert(self, node: ast.Assert) -> None:
         reject(node, self.file, "assert names no property", "write check('sound_kernel', condition, 'sentence')")
+
+
+class FunctionCompiler(Statements):
+    """Compiles one function body."""
+
+    def __init__(self, source: SourceFunction, names: Names, results: Results) -> None:
+        super().__init__(Builder(source.name), names, source.file, results)
+        self.source = source
+        self.mine = _locals(source.node)
+        self.declared = self._declared_result()
+
+    def _declared_result(self) -> Domain | None:
+        returns = self.source.node.returns
+        if returns is None or (isinstance(returns, ast.Constant) and returns.value is None):
+            return None
+        return None if ast.unparse(returns) == "NoReturn" else self.names.annotation(returns, self.file)
+
+    def compile(self) -> Function:
+        """The function as IR."""
+        node = self.source.node
+        arguments = node.args
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs or arguments.defaults:
+            reject(node, self.file, f"{node.name}: only plain parameters without defaults", "pass every argument")
+        for argument in arguments.args:
+            if argument.annotation is None:
+                reject(argument, self.file, f"parameter '{argument.arg}' has no type", "annotate it: bool, int, a struct ...")
+            self.builder.locals[argument.arg] = self.names.annotation(argument.annotation, self.file)
+        try:
+            self.statements(node.body)
+        except RecursionError:
+            reject(node, self.file, f"{node.name}: an expression is nested too deeply", "split it over several assignments")
+        end = Position(self.file, node.end_lineno or node.lineno)
+        self.builder.emit("return", 0, at=end)
+        code = bound(self.builder, [argument.arg for argument in arguments.args])
+        decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
+        domain = self.result if self.declared == ANY else self.declared
+        if domain == BOOL:
+            domain = join(self.result, BOOL) or BOOL  # "-> bool" makes no 1 of another number
+        params = tuple(argument.arg for argument in arguments.args)
+        return Function(
+            node.name, params, self.builder.locals, domain, tuple(code), self.source.position, "instruction" in decorators
+        )
 
 
 def _fits(wanted: Domain, given: Domain, value: Operand) -> bool:

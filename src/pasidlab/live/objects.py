@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import CPU, Function, Instr, Operand
-from pasidlab.lang.primitives import SLEEPING
+from pasidlab.lang.ir import CPU, SLEEPING, Function, Instr, Operand
 from pasidlab.lang.types import Domain, Ref
 
 Place = dict[str, Any]

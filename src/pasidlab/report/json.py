@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pasidlab import __version__
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.schema import identifier
 from pasidlab.report.text import unsettled, why_not_settled
+from pasidlab.version import VERSION
 
 Json = dict[str, Any]
 
 
 def heading(document: str, command: tuple[str, ...] = ()) -> Json:
     """What every document begins with: its schema, the tool, the command."""
-    return {"schema": identifier(document), "tool": {"name": "pasidlab", "version": __version__}, "command": list(command)}
+    return {"schema": identifier(document), "tool": {"name": "pasidlab", "version": VERSION}, "command": list(command)}
 
 
 def results_json(account: Account) -> Json:

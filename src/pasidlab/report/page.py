@@ -13,7 +13,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pasidlab import __version__
 from pasidlab.check.findings import CheckResult
 from pasidlab.check.trace import Counterexample, source_text
 from pasidlab.linux.promises import PROPERTIES
@@ -23,6 +22,7 @@ from pasidlab.report.telling import Row, Telling, numbers
 from pasidlab.report.text import MARKS, no_mistake, put_to_the_test, verdict_of, why_not_settled
 from pasidlab.report.trace import columns, looked_at
 from pasidlab.report.words import words_for
+from pasidlab.version import VERSION
 
 MEANINGS = {p.name: p.sentence for p in PROPERTIES}
 
@@ -44,7 +44,7 @@ def results_page(account: Account) -> str:
         "unexecuted": [[named(account, file), line] for result in account.results for file, line, _ in result.unexecuted],
     }
     return environment.get_template("page.html").render(
-        sections=sections, data=data, version=__version__, missing=account.missing, ended=account.ended,
+        sections=sections, data=data, version=VERSION, missing=account.missing, ended=account.ended,
         command=shlex.join(account.command), why=why_not_settled, witness=put_to_the_test, no_mistake=no_mistake,
     )  # fmt: skip
 

@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from pasidlab import __version__
 from pasidlab.check.findings import CheckResult
 from pasidlab.check.trace import Counterexample
 from pasidlab.errors import counted
@@ -15,6 +14,7 @@ from pasidlab.report.look import Look
 from pasidlab.report.telling import Row, Telling, numbers
 from pasidlab.report.text import MARKS, VerdictTable, no_mistake, parts_text, put_to_the_test, result_text, verdict_of, why_not_settled
 from pasidlab.report.trace import columns, trace_text
+from pasidlab.version import VERSION
 
 MAIL = Look(terminal=72)
 """What the list quotes without breaking lines (RFC 3676, section 4.2, asks for less than 80)."""
@@ -56,7 +56,7 @@ def results_mermaid(account: Account) -> str:
 
 
 def _made_by(account: Account) -> str:
-    return f"{shlex.join(account.command)} (pasidlab {__version__})" if account.command else f"pasidlab {__version__}"
+    return f"{shlex.join(account.command)} (pasidlab {VERSION})" if account.command else f"pasidlab {VERSION}"
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pasidlab import __version__
 from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.errors import counted
 from pasidlab.linux.promises import PROPERTIES
@@ -20,6 +19,7 @@ from pasidlab.report.account import Account, Checked
 from pasidlab.report.text import unsettled, why_not_settled
 from pasidlab.report.trace import trace_text
 from pasidlab.report.words import words_for
+from pasidlab.version import VERSION
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 Json = dict[str, Any]
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 def results_sarif(account: Account) -> Json:
     """The document: a rule for each property, a result for each counterexample and each property without a verdict."""
     rules = [{"id": p.name, "shortDescription": {"text": p.sentence}} for p in PROPERTIES]
-    driver = {"name": "pasidlab", "version": __version__, "semanticVersion": __version__, "rules": rules}
+    driver = {"name": "pasidlab", "version": VERSION, "semanticVersion": VERSION, "rules": rules}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",

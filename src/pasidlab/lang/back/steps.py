@@ -10,8 +10,7 @@ from pasidlab.lang.back.places import Places
 from pasidlab.lang.back.ranges import ranges, refusing
 from pasidlab.lang.flow import forward, liveness, reachable, successors
 from pasidlab.lang.interpreter import FUEL, loop_labels
-from pasidlab.lang.ir import BINARY, CPU, Action, Instr, Operand
-from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.ir import BINARY, CPU, SOUND, Action, Instr, Operand
 
 ERROR = 0
 """The number of what is not a promise: the model itself is wrong."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from tree_sitter import Node
 
@@ -13,43 +13,12 @@ from pasidlab.lang.c.expressions import Expressions, changes_something
 from pasidlab.lang.c.layout import Definition, layout, places_of
 from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.values import Inside, Place, Value, Variable, number_of
+from pasidlab.lang.c.values import Aggregate, Inside, Place, Value, Variable, number_of
 from pasidlab.lang.types import BOOL, Int
 
 MOST_PARTS = 256
 MOST_BYTES = 8  # of a union: what one variable holds
 WHOLE = ("initializer_list", "identifier", "compound_literal_expression")  # what initializes a struct or an array inside another
-
-
-@dataclass
-class Aggregate:
-    """The parts of a struct by member, of an array by number."""
-
-    type: CType
-    parts: dict[str | int, Variable] = field(default_factory=dict)
-    whole: Variable | None = None  # of a union: all its bits
-
-    def member(self, name: str) -> Variable | None:
-        """A member, also of an anonymous struct inside."""
-        if name in self.parts:
-            return self.parts[name]
-        inner = [part.aggregate for key, part in self.parts.items() if isinstance(key, str) and key.startswith("<") and part.aggregate]
-        return next((found for one in inner if (found := one.member(name)) is not None), None)
-
-    def part(self, key: str | int) -> Variable | None:
-        """A member by its name, an element by its number."""
-        return self.member(key) if isinstance(key, str) else self.parts.get(key)
-
-    def scalars(self) -> Iterator[Variable]:
-        """Every variable inside; of a union, the one that holds all its bits."""
-        if self.whole is not None:
-            yield self.whole
-            return
-        for part in self.parts.values():
-            if part.aggregate is not None:
-                yield from part.aggregate.scalars()
-            else:
-                yield part
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.ctype import INT, CType, Integer, Pointer, common, promoted
 from pasidlab.lang.c.values import Value, number_of
 from pasidlab.lang.emit import Builder, bounds
-from pasidlab.lang.ir import Operand
-from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.ir import SOUND, Operand
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Int, Ref
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "shr"}

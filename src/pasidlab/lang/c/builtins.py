@@ -14,8 +14,7 @@ from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import plain
 from pasidlab.lang.c.spin_locks import SPIN_LOCKS
 from pasidlab.lang.c.values import NO_VALUE, Place, Value, number_of
-from pasidlab.lang.ir import CPU
-from pasidlab.lang.primitives import SOUND
+from pasidlab.lang.ir import CPU, SOUND
 from pasidlab.lang.types import Ref
 
 

@@ -23,11 +23,10 @@ from pasidlab.lang.c.values import Value, enumerator, exact
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.expressions import Value as Bound
-from pasidlab.lang.ir import Function
+from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify
 from pasidlab.lang.lower import Functions
 from pasidlab.lang.names import Names, nearest
-from pasidlab.lang.primitives import SLEEPING
 from pasidlab.lang.types import Domain, Ref
 
 NO_PASID = 0xFFFF_FFFF  # include/linux/ioasid.h v5.18: INVALID_IOASID ((ioasid_t)-1); include/linux/iommu.h v6.5: IOMMU_PASID_INVALID (-1U)

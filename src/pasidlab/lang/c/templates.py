@@ -9,19 +9,17 @@ from typing import Protocol
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.emit import Builder
+from pasidlab.lang.expressions import Results
 from pasidlab.lang.expressions import Value as Bound
 from pasidlab.lang.names import Names
-from pasidlab.lang.python import FunctionCompiler
-from pasidlab.lang.types import BOOL, Domain, join
+from pasidlab.lang.python import Statements
+from pasidlab.lang.types import BOOL, join
 
 NOTHING: Bound = (0, BOOL)
 
 
-class Results(Protocol):
-    """Answers the result domain of a function of the model or of C."""
-
-    def get(self, name: str, default: Domain | None = None) -> Domain | None:
-        """The domain, None where the function returns nothing."""
+class CResults(Results, Protocol):
+    """What functions of the model and of C return."""
 
     def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind."""
@@ -57,18 +55,14 @@ class _Rename(ast.NodeTransformer):
         return ast.copy_location(ast.Name(self.own.get(node.id, node.id), node.ctx), node)
 
 
-class Template(FunctionCompiler):
+class Template(Statements):
     """Compiles model-language text into a C function's builder, at C positions."""
 
     strict = False
 
-    def __init__(self, builder: Builder, names: Names, results: Results, c_functions: Mapping[str, str]) -> None:
-        # Not FunctionCompiler's own: there is no Python source function here.
-        self.builder, self.names, self.file, self.results = builder, names, "", results  # type: ignore[assignment]
+    def __init__(self, builder: Builder, names: Names, results: CResults, c_functions: Mapping[str, str]) -> None:
+        super().__init__(builder, names, "", results)
         self.c_results = results
-        self.loops = []
-        self.result = None
-        self.declared = None
         self.c_functions = c_functions  # name in a template -> name in C
         self.bindings: dict[str, Bound] = {}
         self.position = Position("", 0)

@@ -1,18 +1,15 @@
-"""What C expressions evaluate to while they are compiled: values, places that can be stored to, and variables."""
+"""What C expressions evaluate to while they are compiled: values, places that can be stored to, variables and what is made of them."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer, enum_type
 from pasidlab.lang.emit import wrapped
 from pasidlab.lang.ir import Operand
 from pasidlab.lang.types import BOOL, NULL, Domain, Int, Ref
-
-if TYPE_CHECKING:
-    from pasidlab.lang.c.aggregates import Aggregate
 
 UNKNOWN = "?"  # the view of a value that has been reported already
 VOID_POINTER = Pointer(VOID)
@@ -102,6 +99,37 @@ class Variable:
     value: Value | None = None  # a name for a constant
     inside: Inside | None = None  # some bits of another variable: a part of a union
     aggregate: Aggregate | None = None
+
+
+@dataclass
+class Aggregate:
+    """The parts of a struct by member, of an array by number."""
+
+    type: CType
+    parts: dict[str | int, Variable] = field(default_factory=dict)
+    whole: Variable | None = None  # of a union: all its bits
+
+    def member(self, name: str) -> Variable | None:
+        """A member, also of an anonymous struct inside."""
+        if name in self.parts:
+            return self.parts[name]
+        inner = [part.aggregate for key, part in self.parts.items() if isinstance(key, str) and key.startswith("<") and part.aggregate]
+        return next((found for one in inner if (found := one.member(name)) is not None), None)
+
+    def part(self, key: str | int) -> Variable | None:
+        """A member by its name, an element by its number."""
+        return self.member(key) if isinstance(key, str) else self.parts.get(key)
+
+    def scalars(self) -> Iterator[Variable]:
+        """Every variable inside; of a union, the one that holds all its bits."""
+        if self.whole is not None:
+            yield self.whole
+            return
+        for part in self.parts.values():
+            if part.aggregate is not None:
+                yield from part.aggregate.scalars()
+            else:
+                yield part
 
 
 @dataclass(frozen=True)

@@ -208,9 +208,7 @@ def _replacement(left: str, right: str | dict[str, Any]) -> Replacement:
 @cache
 def vocabulary() -> Vocabulary:
     """The vocabulary of the kernel around a design."""
-    import pasidlab
-
-    path = Path(pasidlab.__file__).parent / "linux" / "vocabulary.toml"
+    path = Path(__file__).parents[2] / "linux" / "vocabulary.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
