@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-
 from pasidlab.lang.emit import computed
+from pasidlab.lang.graphs import components
 from pasidlab.lang.ir import BINARY, Action, Instr, Operand
 
 MOST_WAYS = 4000
@@ -139,7 +136,5 @@ def _groups(edges: Sequence[Edge]) -> dict[int, int]:
     """The strongly connected set each counter belongs to."""
     counters = sorted({c for e in edges for c in (e.source, e.target)})
     number = {c: n for n, c in enumerate(counters)}
-    rows, columns = [number[e.source] for e in edges], [number[e.target] for e in edges]
-    matrix = csr_array((np.ones(len(edges), dtype=np.int8), (rows, columns)), shape=(len(counters), len(counters)))
-    _, label = connected_components(matrix, directed=True, connection="strong")
+    label = components([number[e.source] for e in edges], [number[e.target] for e in edges], len(counters))
     return {c: int(label[n]) for c, n in number.items()}

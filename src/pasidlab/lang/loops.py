@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-
 from pasidlab.lang.flow import Code, successors
+from pasidlab.lang.graphs import components
 
 
 def endless_loops(code: Code) -> set[int]:
@@ -26,13 +23,11 @@ def _circles(after: list[list[int]], members: range | list[int]) -> list[list[in
     edges = [(number[i], number[j]) for i in members for j in after[i] if j in number]
     if not edges:
         return []
-    sources, targets = np.array(edges).T
-    matrix = csr_array((np.ones(len(edges), dtype=np.int8), (sources, targets)), shape=(len(number), len(number)))
-    _, label = connected_components(matrix, directed=True, connection="strong")
-    inside = set(label[sources[label[sources] == label[targets]]].tolist())
+    label = components([i for i, _ in edges], [j for _, j in edges], len(number)).tolist()
+    inside = {label[i] for i, j in edges if label[i] == label[j]}
     groups: dict[int, list[int]] = {}
     for i, n in number.items():
-        if (group := int(label[n])) in inside:
+        if (group := label[n]) in inside:
             groups.setdefault(group, []).append(i)
     return list(groups.values())
 

@@ -94,12 +94,13 @@ def run(
     with blocked_signals() as before:  # and then what starts threads: numpy does
         from pasidlab.live.session import Session, options_from
 
-        files = {"--json": json_file, "--trace": trace}
-        for option, path in files.items():
-            if path:
-                must_be_our_own(option, path)
-        must_differ(files)
-        session = Session(options_from(chosen, trace))
+        with before.answered():
+            files = {"--json": json_file, "--trace": trace}
+            for option, path in files.items():
+                if path:
+                    must_be_our_own(option, path)
+            must_differ(files)
+            session = Session(options_from(chosen, trace))
         ending = session.run(list(command), before)
     if session.trace and session.trace.failed:
         tell(f"pasidlab run: {session.trace.failed}")

@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pasidlab.errors import PasidlabError, Position
@@ -14,6 +13,7 @@ from pasidlab.live.capabilities import Capabilities, mask_bits, mask_text, opera
 
 KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
+_LONGEST = 1 << 20  # bytes of a device file
 _WQ_WORDS = {
     "mode": ("shared", "dedicated"),
     "type": ("user", "kernel", "none"),
@@ -206,7 +206,10 @@ class Text:
 def _parse(file: str) -> tuple[dict[str, Any], Text]:
     content = ""
     try:
-        content = Path(file).read_bytes().decode()
+        with open(file, "rb") as opened:
+            content = opened.read(_LONGEST + 1).decode()
+        if len(content) > _LONGEST:
+            raise PasidlabError(f"{file} has more than {_LONGEST >> 20} MiB: this is no device file", hint=_EXAMPLE)
         return tomllib.loads(content), Text(file, content.split("\n"))
     except OSError as error:
         raise PasidlabError(f"cannot read {file}: {error.strerror}") from None

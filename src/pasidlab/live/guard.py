@@ -30,8 +30,19 @@ class Before:
 
     def restore(self) -> None:
         """In the child, before exec."""
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that is pending is the program's, not Python's
         resource.setrlimit(resource.RLIMIT_NOFILE, self.descriptors)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+    @contextlib.contextmanager
+    def answered(self) -> Iterator[None]:
+        """While files of the user are read, which may last: signals end pasidlab as they would without ``blocked_signals``."""
+        ours = signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ours)
 
 
 @contextlib.contextmanager
@@ -68,6 +79,12 @@ class Traced(Protocol):
         """SIGKILL for all that is left."""
 
 
+def pass_on_early(child: int) -> None:
+    """Keyboard signals that came before the child was there to hear them reach it now. One that it has heard stays one."""
+    for number in signal.sigpending() & set(_KEYBOARD):
+        os.kill(child, number)
+
+
 class Overseer:
     """Passes signals on: to the program while it lives, then to what is left of it.
 
@@ -78,13 +95,10 @@ class Overseer:
     def __init__(self, loop: Loop, traced: Traced, leader: int) -> None:
         self._loop, self._traced = loop, traced
         self._pidfd = os.pidfd_open(leader)
-        self._over = threading.Event()
         loop.on_signal = self._on_signal
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def close(self) -> None:
         """The program is gone."""
-        self._over.set()
         os.close(self._pidfd)
 
     def _on_signal(self, number: int) -> None:
@@ -97,16 +111,33 @@ class Overseer:
             if number in _ENDING:
                 self._loop.after(_GRACE, self._traced.kill)
 
+
+@contextlib.contextmanager
+def watchdog() -> Iterator[None]:
+    """Under it signals that nobody takes end the run: a system call of ours hangs, on a network file system, say."""
+    dog = _Watchdog()
+    try:
+        yield
+    finally:
+        dog.over.set()
+
+
+class _Watchdog:
+    """A thread that looks for pending signals. When it ends pasidlab, the program dies too."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
     def _watch(self) -> None:
-        """If a system call of ours hangs (a network file system, say), signals still end the run: all dies with us."""
         ignored: set[int] = set()
-        while not self._over.wait(_LOOK):
+        while not self.over.wait(_LOOK):
             pending = signal.sigpending() & set(_ENDING)
             stuck = pending & ignored
-            if stuck and not self._over.is_set():
+            if stuck and not self.over.is_set():
                 number = min(stuck)
                 name = signal.Signals(number).name
                 with contextlib.suppress(OSError):
-                    os.write(2, f"pasidlab run: {name}: ended while a system call of its own hung\n".encode())
+                    os.write(2, f"pasidlab run: {name}: ended while a system call of its own lasted\n".encode())
                 os._exit(128 + number)
             ignored = {int(one) for one in pending}

@@ -43,6 +43,8 @@ def find_program(name: str) -> str:
 
 def _check_binary(path: str, real: str, depth: int) -> None:
     status = os.stat(real)
+    if not stat.S_ISREG(status.st_mode):
+        raise PasidlabError(f"{path} is not a regular file: it cannot be executed", hint="name a program")
     if status.st_mode & stat.S_ISUID or (status.st_mode & stat.S_ISGID and status.st_mode & stat.S_IXGRP):
         raise PasidlabError(
             f"{path} is a setuid program: under a tracer it would run without its privileges",

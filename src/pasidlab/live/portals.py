@@ -91,7 +91,7 @@ class PortalMapper:
         mm = thread.mm
         writable = bool(registers[RDX] & _PROT_WRITE)
         error = self.files.mmap_error(file, mm, registers[RSI])
-        if writable and file.read_only and registers[R10] & _MAP_SHARED:
+        if file.write_only or (writable and file.read_only and registers[R10] & _MAP_SHARED):
             error = errno.EACCES  # do_mmap(), before the driver is asked
         if error:
             answer(thread, registers, -error)

@@ -3,7 +3,8 @@ rewritten.
 
 Slower than a namespace for programs that open many files, and less exact: attributes do not change, poll(2) always
 says ready.
-The inotify(7) close event of a file that only one open(2) ever saw tells when its last reference is gone.
+The inotify(7) close event of a file that only one open(2) ever saw tells when its last reference is gone. It is opened for
+reading: what is written other than by write(2), which is traced, fails (EBADF) and is not lost in it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _PATHS = {
 }  # fmt: skip
 _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
 _OPENAT2 = 437  # its flags are the first field of a struct open_how
+_OPEN_HOW = 24  # bytes of it, linux/openat2.h
 _IN_CLOSE = 0x18
 _PREFIX = "pasidlab-run-"
 _LONGEST = 512
@@ -122,6 +124,8 @@ class Redirector:
         changed = ptrace.copy_registers(registers)
         changed[ARGUMENTS[position]] = place = registers[RSP] - 128 - _LONGEST
         thread.mm.memory.write(place, os.fsencode(target) + b"\0")
+        if file:
+            _for_reading(thread, changed, number, place - _OPEN_HOW)
         ptrace.set_registers(thread.tid, changed)
         result = self.injector.run_to_exit(thread.tid)
         if file and result < 0:
@@ -201,6 +205,18 @@ def _flags(thread: Thread, registers: RegisterArray, number: int) -> int:
     """The flags of an open."""
     value = registers[ARGUMENTS[_OPENS[number]]]
     return int.from_bytes(thread.mm.memory.read(value, 8), "little") if number == _OPENAT2 else int(value)
+
+
+def _for_reading(thread: Thread, registers: RegisterArray, number: int, place: int) -> None:
+    """Let an open be one for reading alone; ``place``: memory for what openat2(2) takes."""
+    argument = ARGUMENTS[_OPENS[number]]
+    if number != _OPENAT2:
+        registers[argument] &= ~os.O_ACCMODE
+        return
+    how = bytearray(thread.mm.memory.read(registers[argument], min(registers[ARGUMENTS[3]], _OPEN_HOW)))
+    how[0] &= ~os.O_ACCMODE & 0xFF
+    thread.mm.memory.write(place, how)
+    registers[argument] = place
 
 
 def _resolved(target: str, root: str) -> str:

@@ -125,7 +125,8 @@ class Session:
     def run(self, command: list[str], before: guard.Before) -> Ending:
         """Run the program to its end, under ``blocked_signals``. PasidlabError if it cannot be run."""
         try:
-            return self._run(command, before)
+            with guard.watchdog():
+                return self._run(command, before)
         except OSError as problem:
             if problem.errno not in NO_DESCRIPTOR:
                 raise
@@ -135,6 +136,7 @@ class Session:
     def _run(self, command: list[str], before: guard.Before) -> Ending:
         path = launch.find_program(command[0])
         child = self._spawn(path, command, before)
+        guard.pass_on_early(child.pid)
         launch.attach(child)
         tracer = self._tracer()
         tracer.add_program(child.pid)

@@ -95,6 +95,11 @@ class OpenFile:
         """Whether it was opened for reading alone."""
         return self.flags & os.O_ACCMODE == os.O_RDONLY
 
+    @property
+    def write_only(self) -> bool:
+        """Whether it was opened for writing alone."""
+        return self.flags & os.O_ACCMODE == os.O_WRONLY
+
 
 @dataclass(eq=False)
 class Portal:

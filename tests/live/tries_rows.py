@@ -1,0 +1,295 @@
+"""The dangers that ``tries`` tries: what is run, and what is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from tries_place import HERE, Outcome, Place, Variant
+
+Once = Callable[[Place, int], str]
+DELAY = ("--delay", "300")
+SKIPPED = 77  # exit status of a program that finds that it cannot be tried here
+COMMAND = f"{sys.executable} -c 'from pasidlab.cli import main; main()'"
+
+
+def exits(code: int, text: str = "", *, options: tuple[str, ...] = (), limit: float = 20) -> Callable[..., Once]:
+    """The program must end with this status, and its output must match ``text`` from beginning to end where there is one."""
+
+    def of(program: str, *words: str) -> Once:
+        def once(place: Place, number: int) -> str:
+            done = place.run(*options, "--", place.program(program), *words, limit=limit)
+            return judged(done, code, text)
+
+        return once
+
+    return of
+
+
+def judged(done: Outcome, code: int, text: str = "") -> str:
+    """What is wrong with an outcome. A program that finds that it cannot be tried here is right."""
+    if done.code == SKIPPED:
+        return ""
+    if done.code != code or "Traceback" in done.err or (text and not re.fullmatch(text, done.out)):
+        return str(done)
+    return ""
+
+
+def ends() -> Iterator[Variant]:
+    """A process ends while its threads work for the device."""
+    codes = {"exit": 3, "exit-group": 3, "thread-exits": 3, "exec": 3, "thread-execs": 3, "abort": 134, "kill": 137, "term": 143}
+    for how, code in codes.items():
+        yield Variant("ends", how, exits(code)("ends", how, "4194304"))
+        yield Variant("ends", f"{how}, delayed", exits(code, options=DELAY)("ends", how, "4194304"))
+
+
+def attributes() -> Iterator[Variant]:
+    """Files of sysfs cannot be mapped, and the device does not read them."""
+    for name in ("wq0.0/clients", "wq0.0/size", "dsa0/state"):
+        yield Variant("attributes", name, exits(0)("attributes", f"/sys/bus/dsa/devices/{name}"))
+
+
+def names() -> Iterator[Variant]:
+    """Names from strangers never become paths."""
+    wrong = ("../../../../{}", "a/b", "..", "x;y", "ü", ".", "/{}", "-", "a" * 65)
+
+    def option(place: Place, number: int) -> str:
+        target = place.scratch / "written"
+        name = wrong[number % len(wrong)].format(str(target).lstrip("/"))
+        done = place.run("--wq", f"shared,{name}=hello", "--", "/bin/true")
+        return judged(done, 2) or ("written" if target.exists() else "")
+
+    def file(place: Place, number: int) -> str:
+        target, devices = place.scratch / "written", place.scratch / "devices.toml"
+        name = json.dumps(wrong[number % len(wrong)].format(str(target).lstrip("/")), ensure_ascii=False)
+        form = ("[[device]]\nname = {}\n", "[[device]]\n{} = 1\n", "[[device]]\n[[device.wq]]\n{} = 'x'\n")[number % 3]
+        devices.write_text(form.format(name))
+        done = place.run("--devices", str(devices), "--", "/bin/true")
+        return judged(done, 2) or ("written" if target.exists() else "")
+
+    def link(place: Place, number: int) -> str:
+        devices = place.scratch / "devices.toml"
+        devices.symlink_to(("/dev/zero", place.scratch, "/proc/self/mem", "/nothing")[number % 4])
+        return judged(place.run("--devices", str(devices), "--", "/bin/true"), 2)
+
+    yield Variant("names", "option", option)
+    yield Variant("names", "device file", file)
+    yield Variant("names", "a link to what is no device file", link)
+
+
+def late() -> Iterator[Variant]:
+    """Nothing of the old program lands in the next, whatever the delay."""
+
+    def of(how: str) -> Once:
+        def once(place: Place, number: int) -> str:
+            delay = ("--delay", str(20 + number * 40 % 280), "--wq", "shared,size=128,threshold=128")
+            return judged(place.run(*delay, "--", place.program("late"), how), 0, "0 bytes\n")
+
+        return once
+
+    for how in ("leader", "thread", "int80"):
+        yield Variant("late", how, of(how))
+
+
+def strangers() -> Iterator[Variant]:
+    """SIGTERM reaches nobody who has the number of a process that is gone, and ends what that has left."""
+
+    def once(place: Place, number: int) -> str:
+        words = [sys.executable, str(HERE / "recycled.py"), *place.options]
+        apart = ["unshare", "-pf", "--mount-proc"] if os.geteuid() == 0 else ["unshare", "-Urpf", "--mount-proc"]
+        done = subprocess.run([*apart, *words], capture_output=True, text=True, timeout=60, check=False)
+        return "" if (done.returncode, done.stdout) == (0, "unharmed, ended\n") else f"{done.stdout!r} {done.stderr[-600:]!r}"
+
+    yield Variant("strangers", "recycled number", once)
+
+
+def stops() -> Iterator[Variant]:
+    """From the moment that a stop is told until SIGCONT no thread goes on; then all do."""
+    right = exits(0, r"stopped within \d+ ms\n", limit=60)
+    for size in ("64", "4194304"):
+        for blocked in ("0", "1"):
+            yield Variant("stops", f"{size} bytes{', signals blocked' * int(blocked)}", right("stops", size, blocked, "5"))
+    delayed = exits(0, r"stopped within \d+ ms\n", options=DELAY, limit=60)
+    yield Variant("stops", "64 bytes, delayed", delayed("stops", "64", "0", "5"))
+
+
+def waits() -> Iterator[Variant]:
+    """Nobody waits for what the program controls."""
+    for how, size in (("thread", "64"), ("thread", "2097152"), ("nobody", "64"), ("nobody", "2097152"), ("target", "64"),
+                      ("target", "2097152"), ("list", "0"), ("record", "64")):  # fmt: skip
+        yield Variant("waits", f"userfaultfd: {how}, {size} bytes", exits(0)("serves", how, size))
+
+    def jail(place: Place, number: int) -> str:
+        inside = place.scratch / "jail"
+        inside.mkdir()
+        return judged(place.run("--", place.program("jail"), str(inside)), 0)
+
+    def endless(number: signal.Signals) -> Once:
+        def once(place: Place, count: int) -> str:
+            took = [0.0]
+
+            def interrupt(pid: int) -> None:
+                time.sleep(0.1)
+                took[0] = time.monotonic()
+                (os.killpg if number == signal.SIGINT else os.kill)(pid, number)
+
+            done = place.run("--faults", "kind", "--", place.program("endless"), also=interrupt, said="submitting")
+            slow = time.monotonic() - took[0] > 2
+            return judged(done, 128 + number, "submitting\n") or ("more than 2 s" if slow else "")
+
+        return once
+
+    def loops(place: Place, number: int) -> str:
+        design = place.scratch / "loops.py"
+        design.write_text(DESIGN.format(before="pass", inside="while current.mm.pasid != 0: pass"))
+        done = place.run("--design", str(design), "--", place.program("filters"), "64", "0", "0")
+        return judged(done, 2) or ("" if re.search(r"loops\.py:\d+", done.err) else str(done))
+
+    def early(number: signal.Signals) -> Once:
+        """At some moment of the start: the program dies of it, or never begins."""
+
+        def once(place: Place, count: int) -> str:
+            def interrupt(pid: int) -> None:
+                time.sleep(count * 7 % 100 / 100 * 0.5)
+                os.killpg(pid, number)
+
+            done = place.run("--", "/bin/sleep", "15", also=interrupt)
+            return "" if done.code in (128 + number, -number, 3) and "Traceback" not in done.err else str(done)
+
+        return once
+
+    def fifo(place: Place, number: int) -> str:
+        """What the user names may be a FIFO: Ctrl-C ends that, and a program that is one is refused."""
+        os.mkfifo(place.scratch / "fifo", 0o755)
+        path = str(place.scratch / "fifo")
+        words = (("--devices", path, "--", "/bin/true"), ("--trace", path, "--", "/bin/true"), ("--", path))[number % 3]
+
+        def interrupt(pid: int) -> None:
+            time.sleep(0.6)
+            os.killpg(pid, signal.SIGINT)
+
+        done = place.run(*words, also=interrupt, limit=5)
+        return judged(done, 2 if words[0] == "--" else 3)
+
+    yield Variant("waits", "SIGTERM at the start", early(signal.SIGTERM))
+    yield Variant("waits", "Ctrl-C at the start", early(signal.SIGINT))
+    yield Variant("waits", "a FIFO that the user names", fifo)
+    yield Variant("waits", "a FIFO under a chroot's path", jail)
+    yield Variant("waits", "endless batch, SIGTERM", endless(signal.SIGTERM))
+    yield Variant("waits", "endless batch, Ctrl-C", endless(signal.SIGINT))
+    yield Variant("waits", "a design that loops", loops)
+
+
+def filters() -> Iterator[Variant]:
+    """A seccomp filter of the program's own is neither broken nor met by calls of ours."""
+    for size, blocked, warm in (("64", "1", "0"), ("64", "0", "0"), ("1048576", "0", "0"), ("1048576", "0", "1"), ("1048576", "1", "1")):
+        name = f"{size} bytes{', signals blocked' * int(blocked)}{', warm' * int(warm)}"
+        yield Variant("filters", name, exits(0)("filters", size, blocked, warm))
+        if size == "64":
+            yield Variant("filters", f"{name}, delayed", exits(0, options=DELAY)("filters", size, blocked, warm))
+    yield Variant("filters", "RET_TRACE", exits(0, "-1 38\n")("untraced"))
+
+
+DESIGN = """
+from pasidlab.machine.ambient import current
+from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+{before}
+def try_fixup_enqcmd_gp() -> bool:
+    {inside}
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    return True
+"""
+
+
+def designs() -> Iterator[Variant]:
+    """A design file is data: nothing in it is executed."""
+    attacks = ('X = open("proof", "w").close()', "import os\nos.system('touch proof')", "class Y:\n    z = open('proof', 'w')",
+               "def f(x=open('proof', 'w')): pass", "@(lambda f: open('proof', 'w'))\ndef g(): pass",
+               "from os import mkdir\nmkdir('proof')")  # fmt: skip
+
+    def once(place: Place, number: int) -> str:
+        design = place.scratch / "mine.py"
+        design.write_text(DESIGN.format(before=attacks[number % len(attacks)], inside="pass"))
+        done = place.run("--design", str(design), "--", place.program("filters"), "64", "0", "0")
+        executed = "executed" if (place.scratch / "proof").exists() else ""
+        return executed or (judged(done, 0) and judged(done, 2))
+
+    yield Variant("designs", "module-level code", once)
+
+
+def directories() -> Iterator[Variant]:
+    """A run in another PID namespace leaves the directory of a redirected one alone."""
+
+    def once(place: Place, number: int) -> str:
+        go = place.scratch / "go"
+        shell = f"echo up; while [ ! -e {go} ]; do sleep 0.02; done; cat /sys/bus/dsa/devices/wq0.0/mode"
+        second = ["unshare", "-pf", "--mount-proc", sys.executable, "-c", "from pasidlab.cli import main; main()", "run"]
+
+        def other(pid: int) -> None:
+            subprocess.run([*second, *place.options, "--summary", "none", "--", "/bin/true"], capture_output=True, check=False)
+            go.touch()
+
+        return judged(place.run("--", "/bin/sh", "-c", shell, also=other, said="up", limit=40), 0, "up\nshared\n")
+
+    yield Variant("directories", "two runs", once)
+
+
+def limits() -> Iterator[Variant]:
+    """Descriptors of ours do not grow with the program's threads."""
+
+    def once(place: Place, number: int) -> str:
+        words = ["/bin/sh", "-c", f"ulimit -Sn 64; exec {COMMAND} run \"$@\"", "x"]
+        more = [*place.options, "--summary", "none", "--", place.program("threads"), "200"]
+        done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=60, check=False)
+        return "" if (done.returncode, done.stderr) == (0, "") else f"{done.returncode} {done.stderr[-400:]!r}"
+
+    yield Variant("limits", "200 threads, 64 descriptors", once)
+
+
+def outputs() -> Iterator[Variant]:
+    """Full and closed streams cost one line and nothing else."""
+
+    def once(place: Place, number: int) -> str:
+        report = place.scratch / "report.json"
+        streams = (">&-", "2>&-", ">&- 2>&-", "2>/dev/full", "--trace /dev/full")[number % 5]
+        option, redirection = (streams, "") if streams.startswith("--") else ("", streams)
+        command = f"exec {redirection}; exec {COMMAND} run --json {report} {option} \"$@\""
+        words = ["/bin/sh", "-c", command, "x", *place.options, "--", "/bin/sh", "-c", "exit 5"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        told = done.stderr.count("cannot write /dev/full") == bool(option)
+        right = done.returncode == 5 and done.stdout == "" and "Traceback" not in done.stderr and told
+        return "" if right and json.loads(report.read_text())["exit"] == 5 else f"{streams}: {done}"
+
+    yield Variant("outputs", "closed and full", once)
+
+
+def calls() -> Iterator[Variant]:
+    """What could hide a task, a mapping or a file: as without us, or refused."""
+    for how, code in (("fork32", 0), ("untraced", 0), ("below", 139), ("over", 139), ("room", 0)):
+        yield Variant("calls", how, exits(code)("calls", how))
+    yield Variant("calls", "io_uring opens", exits(0, "status 1\n|open: No such file or directory\n")("ring", "open"))
+    for how in ("write", "worker"):
+        yield Variant("calls", f"io_uring: {how}", exits(0, "write: waits\n|write: Bad file descriptor\n")("ring", how))
+    for size in ("64", "16777216"):
+        yield Variant("calls", f"queued signals, {size} bytes", exits(0, r"heard \d+, right \d+\n")("queued", size))
+
+    def shell(text: str, out: str) -> Once:
+        return lambda place, number: judged(place.run("--", "/bin/sh", "-c", text), 0, out)
+
+    yield Variant("calls", "ls", shell("ls -l /dev/dsa/wq0.0 /sys/bus/dsa/devices/dsa0/ >/dev/null && echo fine", "fine\n"))
+    digits = "n=9; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do n=$n$n; done"
+    store = "(echo $n > /sys/bus/dsa/devices/wq0.2/group_id) 2>/dev/null && echo taken || echo refused"
+    yield Variant("calls", "4,096 digits", shell(f"{digits}; {store}", "refused\n|taken\n"))
+
+
+VARIANTS = [
+    variant
+    for row in (ends, attributes, names, late, strangers, stops, waits, filters, designs, directories, limits, outputs, calls)
+    for variant in row()
+]
