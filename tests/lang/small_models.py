@@ -29,26 +29,27 @@ def build(folder: Path, text: str, *, events: str = "", limits: dict[str, int] |
 
 
 def broken(folder: Path, text: str, events: str, *, tasks: int = 2) -> set[str]:
-    """The properties that a model with contexts breaks; merged and unmerged, interpreted and compiled, it breaks the same."""
+    """The properties that a model with contexts breaks: merged or not, local steps first or not, interpreted and compiled."""
     verdicts = []
     for merged in (True, False):
         path = folder / "model.py"
         path.write_text(text, encoding="utf-8")
         bounds = Bounds({"cpus": 2, "tasks": tasks}, frozenset(events.split()))
-        model = build_model("model", [path], bounds, PROPERTIES, merged=merged)
+        model = build_model("model", [path], bounds, PROPERTIES, merged=merged, local_first=True)
         assert_engines_agree(model, 40, stride=7)
-        found = search(compile_model(model), budget=Budget(max_states=1_000_000))
-        assert (found.reason, found.error) == ("complete", None)
-        verdicts.append({PROPERTIES[bit].name for bit in found.violations})
-    assert verdicts[0] == verdicts[1]
+        for local_first in (False, True):
+            found = search(compile_model(model, local_first=local_first), budget=Budget(max_states=1_000_000))
+            assert (found.reason, found.error) == ("complete", None)
+            verdicts.append({PROPERTIES[bit].name for bit in found.violations})
+    assert all(verdict == verdicts[0] for verdict in verdicts)
     return verdicts[0]
 
 
 class Native:
     """A compiled model, called for one state at a time."""
 
-    def __init__(self, model: Model, *, symmetric: bool = False, optimised: bool = False) -> None:
-        quick: NativeModel = compile_model(model, symmetric=symmetric)
+    def __init__(self, model: Model, *, symmetric: bool = False, optimised: bool = False, local_first: bool = False) -> None:
+        quick: NativeModel = compile_model(model, symmetric=symmetric, local_first=local_first)
         self.model = quick.optimised() if optimised else quick
         signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self.expand = signature(self.model.expand_address)
@@ -86,6 +87,7 @@ def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = Fal
     native, interpreter = Native(model, symmetric=symmetric), Interpreter(model, symmetric=symmetric)
     optimised = Native(model, symmetric=symmetric, optimised=True)
     assert optimised.model.code.optimised
+    local = Native(model, symmetric=symmetric, local_first=True) if model.private else None
     frontier = [tuple(words) for words in native.model.initial.tolist()]
     assert sorted(frontier) == sorted({interpreter.canonical(s) for s in interpreter.initial_states()})
     known, done = set(frontier), 0
@@ -94,6 +96,9 @@ def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = Fal
         mine, theirs = native.step(state), interpreted(interpreter, native.bits, state)
         assert mine == theirs, f"the engines differ in {interpreter.layout.unpack(state)}"
         assert optimised.step(state) == mine, f"optimised code differs in {interpreter.layout.unpack(state)}"
+        if local:
+            theirs_first = Counter(interpreter.canonical(s) for s in interpreter.local_successors(interpreter.layout.unpack(state)))
+            assert local.step(state)[0] == theirs_first, f"local steps first differ in {interpreter.layout.unpack(state)}"
         new = [s for s in sorted(mine[0]) if s not in known]
         known.update(new)
         frontier += new

@@ -33,7 +33,8 @@ SCOPES = {
 
 
 def measured(design: str, name: str, **options: bool) -> dict[str, Any]:
-    found = check(designs.BUILT_IN[design], SCOPES[name], **options)
+    """What the full search finds."""
+    found = check(designs.BUILT_IN[design], SCOPES[name], local_first=False, **options)
     broken = {c.property: len(c.steps) for c in found.counterexamples}
     return {"states": found.states, "transitions": found.transitions, "depth": found.depth, "broken": broken}
 

@@ -92,12 +92,14 @@ def compared(model: RandomModel, path: Path, *, most: int = 6_000, every: bool =
     bounds = Bounds(model.sizes, model.events, {e: n for e, n in model.limits.items() if e in model.events})
     try:
         for merged, optimised in ((False, False), (False, True), (True, True)) if every else ((False, False), (True, True)):
-            built = build_model("model", [path], bounds, PROPERTIES, merged=merged, optimised=optimised)
+            built = build_model("model", [path], bounds, PROPERTIES, merged=merged, optimised=optimised, local_first=optimised)
             whether = [False, True] if built.symmetric else [False]
             for symmetric in whether if every else whether[merged * (len(whether) - 1) :][:1]:
-                native = compile_model(built, symmetric=symmetric)
-                found = search(native, jobs=1, budget=Budget(max_states=MOST_STATES))
-                result.answers[_how(merged, symmetric, optimised)] = by_search(found)
+                for local_first in [False, True] if built.private else [False]:
+                    native = compile_model(built, symmetric=symmetric, local_first=local_first)
+                    found = search(native, jobs=1, budget=Budget(max_states=MOST_STATES))
+                    how = _how(merged, symmetric, optimised) + ", local first" * local_first
+                    result.answers[how] = by_search(found)
     except PasidlabError as error:
         result.refused = str(error)
     return result

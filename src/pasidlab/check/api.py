@@ -30,15 +30,16 @@ OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
 def check(
     design: Design | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (), jobs: int | None = None,
     budget: Budget | None = None, progress: OnPartProgress | None = None, functions: Functions | None = None, merged: bool = True,
-    symmetric: bool = True, forgetting: bool = True, interrupted: Flag | None = None,
+    symmetric: bool = True, forgetting: bool = True, local_first: bool = True, interrupted: Flag | None = None,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
     STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
-    ``properties`` ask for more. ``merged``, ``symmetric`` and ``forgetting`` switch the reductions off one by one: the verdict is the
-    same, the states are more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result yet.
+    ``properties`` ask for more. ``merged``, ``symmetric``, ``forgetting`` and ``local_first`` switch the reductions off one by one:
+    the verdict is the same, the states are more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if
+    there is no result yet.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
@@ -46,7 +47,7 @@ def check(
     (result,) = check_each(
         [find(design) if isinstance(design, str) else design], scope, properties=properties, jobs=jobs, budget=budget,
         progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, merged=merged, symmetric=symmetric,
-        forgetting=forgetting, interrupted=interrupted,
+        forgetting=forgetting, local_first=local_first, interrupted=interrupted,
     )  # fmt: skip
     return result
 
@@ -54,7 +55,7 @@ def check(
 def check_each(
     designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    merged: bool = True, symmetric: bool = True, forgetting: bool = True, interrupted: Flag | None = None,
+    merged: bool = True, symmetric: bool = True, forgetting: bool = True, local_first: bool = True, interrupted: Flag | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, each as soon as it is known and those before it are; interrupted ones are the last.
 
@@ -62,7 +63,7 @@ def check_each(
     """
     parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
     jobs = jobs or available_cpus()
-    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting, interrupted)
+    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting, local_first, interrupted)
     if budget and budget.timeout is not None:
         run = replace(run, deadline=time.monotonic() + budget.timeout)
     at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))

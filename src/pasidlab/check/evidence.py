@@ -86,7 +86,10 @@ def _part(
     look: _Look, name: str, scope: Scope, wanted: Sequence[str], report: Report, interrupted: Flag | None
 ) -> tuple[Evidence, ...]:
     """What breaks each of the properties in one part, as far as there is time."""
-    run = Run(NAMES, 1, None, None, None, True, True, False, interrupted, look.deadline)
+    run = Run(
+        NAMES, 1, None, None, None, merged=True, symmetric=True, forgetting=False, local_first=False, interrupted=interrupted,
+        deadline=look.deadline,
+    )  # fmt: skip
     found: list[Evidence] = []
     for wish in wanted:
         evidence = Evidence(wish, name)

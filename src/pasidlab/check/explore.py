@@ -15,7 +15,7 @@ from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.forget import exact
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import LOOKED_AT, Function, Model
+from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
 
 if TYPE_CHECKING:
     from pasidlab.check.result import Budget, Flag, Progress, SearchResult, StopReason
@@ -51,6 +51,7 @@ class Run:
     merged: bool
     symmetric: bool
     forgetting: bool
+    local_first: bool
     interrupted: Flag | None = None  # None: Ctrl-C itself
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end
     broken: bool = False  # something is, in an earlier part
@@ -60,14 +61,29 @@ class Run:
         from pasidlab.lang.native import compile_model
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
-        model = design_model(design, scope, merged=self.merged, abstract=self.forgetting, functions=made)
-        native = compile_model(model, covered=design.sources, symmetric=self.symmetric)
+        model = design_model(
+            design, scope, merged=self.merged, abstract=self.forgetting, local_first=self.local_first, functions=made
+        )  # fmt: skip
+        native = compile_model(model, covered=design.sources, symmetric=self.symmetric, local_first=True)
         if native.words > MOST_WORDS:
             what = f"a state of {design.name} in this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most"
             raise PasidlabError(what, hint="a smaller scope: fewer --tasks, --mms or events")
         return Built(design, name, scope, model, native)
 
     def explore(self, built: Built) -> PartResult:
+        """Explore one part: local steps first, and in full if that shows that something is wrong.
+
+        Local steps first tell whether something is broken, but not in how few steps (``independence``).
+        """
+        if built.model.private is not None:
+            watched = [bit for bit, name in enumerate(built.native.properties) if name != ASLEEP]
+            found = self._search(built, built.native, self._limits(), sum(1 << bit for bit in watched))
+            if not found.error and found.violations.keys().isdisjoint(watched):
+                return self._told(built, found)
+            built = self._in_full(built, replace(built.model, private=None))
+        return self._explore_in_full(built)
+
+    def _explore_in_full(self, built: Built) -> PartResult:
         """Explore one part; exactly, if code looks at contents the model forgets.
 
         While nobody looks at them, a model that forgets has the verdicts and lengths of the exact one (``forget``).
@@ -77,7 +93,7 @@ class Run:
         watch = 1 << native.properties.index(LOOKED_AT) if model.forget else 0
         found = self._search(built, native, limits, watch)
         if watch and (found.violations.get(native.properties.index(LOOKED_AT)) or found.error):
-            built = self._remembering(built)
+            built = self._in_full(built, exact(built.model))
             found = self._search(built, built.native, limits, 0)
         return self._told(built, found)
 
@@ -92,11 +108,10 @@ class Run:
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         return found
 
-    def _remembering(self, built: Built) -> Built:
-        """The same part, forgetting nothing."""
+    def _in_full(self, built: Built, model: Model) -> Built:
+        """The same part with another model of it."""
         from pasidlab.lang.native import compile_model
 
-        model = exact(built.model)
         return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
 
     def _told(self, built: Built, found: SearchResult) -> PartResult:

@@ -24,8 +24,8 @@ from pasidlab.check.result import Packed, SearchResult
 from pasidlab.check.trace import Counterexample, Replayer
 from pasidlab.check.waiting import Waiting, waiting_states
 from pasidlab.lang.activations import endless
-from pasidlab.lang.ir import Model
-from pasidlab.lang.native import ASLEEP, NativeModel
+from pasidlab.lang.ir import ASLEEP, Model
+from pasidlab.lang.native import NativeModel
 
 FAULTS = "the task executes its ENQCMD again and again, faults every time, and never gets through"
 GOES_ROUND = "the task's ENQCMD faulted, and the kernel never lets it try again"

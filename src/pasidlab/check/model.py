@@ -29,6 +29,7 @@ def design_model(
     merged: bool = True,
     optimised: bool = True,
     abstract: bool = True,
+    local_first: bool = False,
     functions: dict[str, Function] | None = None,
     extra: Sequence[Path] = (),
 ) -> Model:
@@ -40,6 +41,7 @@ def design_model(
     made = functions or design.functions
     bounds = scope.compiler_bounds()
     model = build_model(
-        design.name, files, bounds, PROPERTIES, merged=merged, optimised=optimised, functions=made, whole=design.path
+        design.name, files, bounds, PROPERTIES, merged=merged, optimised=optimised, local_first=local_first, functions=made,
+        whole=design.path,
     )  # fmt: skip
     return watched(model) if abstract else exact(model)

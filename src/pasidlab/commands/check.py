@@ -66,6 +66,7 @@ class Asked:
     no_merge: bool
     no_symmetry: bool
     no_forget: bool
+    no_local_first: bool
     evidence: bool
     quiet: bool
     verbose: bool
@@ -110,6 +111,7 @@ class Asked:
                    "of the first counterexample (.mmd); may be repeated.")  # fmt: skip
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
+@click.option("--no-local-first", is_flag=True, help="Interleave with other CPUs even the steps that concern one CPU alone.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
 @click.option("--evidence", is_flag=True,
               help="For each property that holds, in each part: find a kernel with one mistake that breaks it there. A property that "
@@ -179,6 +181,7 @@ def _explored(
         found = check_each(
             [design for design, _ in chosen], scope, properties=asked.properties, jobs=asked.jobs, budget=budget,
             progress=progress.update, merged=not asked.no_merge, symmetric=not asked.no_symmetry, forgetting=not asked.no_forget,
+            local_first=not asked.no_local_first,
         )  # fmt: skip
         for (design, name), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):

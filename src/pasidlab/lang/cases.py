@@ -19,6 +19,10 @@ MOST_WAYS = 3000
 """Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
 MOST_ROUNDS = 30
 """Rounds of a loop, likewise."""
+EXIT_ENTRY = 1
+"""The counter of a task that has been interrupted in user mode: next it takes the way back (``arrivals``)."""
+ANY = ""
+"""A context nothing is known of."""
 FIRST_BOUNDARY = 2
 """No boundary of the task's program has a smaller program counter: the first numbers are those of the entries (``arrivals``)."""
 
@@ -57,12 +61,13 @@ class Standing:
     task: int
     taken: int
     facts: frozenset[tuple[str, int]] = frozenset()
+    at_exit: bool = False  # the task's counter is that of the way out, which it has not begun to go
 
     def known(self) -> dict[tuple[str, int], Value]:
         """What is certain of the numbered elements as long as the program stands there."""
         known: dict[tuple[str, int], Value] = {}
         if self.context == "task":
-            known["Task.pc", self.task] = Some(FIRST_BOUNDARY)
+            known["Task.pc", self.task] = EXIT_ENTRY if self.at_exit else Some(FIRST_BOUNDARY)
         if not self.cpu:
             return known
         mine: dict[str, Value] = {}
@@ -79,7 +84,8 @@ class Standing:
 
     def _at_or_above(self) -> tuple[str, ...]:
         """The contexts this one is or that would run in its place if they were active."""
-        return {"softirq": ("softirq", "hardirq"), "hardirq": ("hardirq",)}.get(self.context, ("schedule", "softirq", "hardirq"))
+        above = {"softirq": ("softirq", "hardirq"), "hardirq": ("hardirq",), ANY: ()}
+        return above.get(self.context, ("schedule", "softirq", "hardirq"))
 
     def current(self, cpu: Value) -> list[Value]:
         """What Cpu.current of a CPU may hold: the task that stands there, or another one or none."""
@@ -126,42 +132,49 @@ class Asked:
 
 
 class Cases:
-    """The code of a rule or predicate, or with ``entries`` that of a handler, ready to be followed."""
+    """The code of a rule or predicate, with ``entries`` that of a handler, or one step of a program that begins at ``start``."""
 
-    def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = ()) -> None:
+    def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = (), start: int = 0) -> None:
         self.code, self.predicate = code, predicate
         self.labels = {str(i.args[0]): n for n, i in enumerate(code) if i.op == "label"}
-        self.starts = [self.labels[label] for label in entries] or [0]
+        self.starts = [self.labels[label] for label in entries] or [start]
         self.at_once = not entries  # a handler takes many steps: what it does not own may change meanwhile
 
     def accesses(self, asked: Asked) -> frozenset[Found] | None:
         """What it may access; None if there are too many ways to tell."""
         try:
-            return self._accesses(asked)
+            ways = list(self._ways(asked))
+        except _TooMany:
+            return None
+        looks = not self.predicate or any(true for _, true in ways)
+        return frozenset(access for found, _ in ways for access in found) if looks else frozenset()
+
+    def true_ways(self, asked: Asked) -> list[frozenset[Found]] | None:
+        """What a predicate looks at on each way that may end with true; None if there are too many to tell."""
+        try:
+            return [frozenset(found) for found, true in self._ways(asked) if true]
         except _TooMany:
             return None
 
-    def _accesses(self, asked: Asked) -> frozenset[Found]:
+    def _ways(self, asked: Asked) -> Iterator[tuple[list[Found], bool]]:
+        """The accesses of each way that may be taken to its end, and whether it may end with true."""
         known = asked.standing.known() | {(path, asked.standing.cpu): value for path, value in asked.arrival.items()}
         work = [_Way(start, dict(asked.arguments), dict(known), frozenset()) for start in self.starts]
-        found: set[Found] = set()
-        ways, true = 0, not self.predicate
+        followed = 0
         while work:
             way = work.pop()
-            ways += 1
-            if ways > MOST_WAYS:
+            followed += 1
+            if followed > MOST_WAYS:
                 raise _TooMany
             ended = self._follow(way, asked, work)
             if ended is not None:
-                found.update(way.found)
-                true |= ended
-        return frozenset(found) if true else frozenset()
+                yield way.found, ended
 
     def _follow(self, way: _Way, asked: Asked, work: list[_Way]) -> bool | None:
         """Follow one way to its end, leaving others for later. None: it is never taken; else whether a predicate may be true."""
         while True:
             instr = self.code[way.at]
-            if instr.op in ("end", "crash"):
+            if instr.op in ("end", "crash", "pause"):
                 return True
             if instr.op == "return":
                 return self._value(way, instr.args[0]) != 0
@@ -173,7 +186,7 @@ class Cases:
             if instr.op in ("load", "store", "take", "release", "deref") and not self._access(way, instr, asked, work):
                 return None
             if instr.op == "mask":
-                self._mask(way, instr, asked)
+                self._mask(way, instr)
             elif instr.op not in ("load", "take", "store") and instr.dst is not None:
                 way.locals[instr.dst] = self._computed(way, instr)
             way.at += 1
@@ -218,6 +231,10 @@ class Cases:
             if isinstance(element, int) and way.fields.get((path, element)) == 1:
                 return False
             way.found.append((path, element, False))
+            if isinstance(element, Some):  # none of those that somebody has
+                owned = {number for (held, number), value in way.fields.items() if held == ON_CPU and value == 1}
+                way.learn(element, free := Some(element.low, element.but | owned))
+                element = free
             way.locals[str(instr.args[0])] = element
         elif isinstance(element, Some):
             way.gone |= {path}
@@ -225,17 +242,20 @@ class Cases:
             way.fields[path, element] = 0 if instr.op == "release" else self._value(way, instr.args[2])
         return True
 
-    def _mask(self, way: _Way, instr: Instr, asked: Asked) -> None:
-        """A handler changes a mask of its CPU."""
+    def _mask(self, way: _Way, instr: Instr) -> None:
+        """A program changes a mask of its CPU."""
         kind, direction = str(instr.args[0]).split("_")
-        place = MASK_FIELDS[kind], asked.standing.cpu
-        way.found.append((place[0], self._value(way, CPU), True))
-        old = way.fields.get(place, Some(0))
+        path, cpu = MASK_FIELDS[kind], self._value(way, CPU)
+        way.found.append((path, cpu, True))
+        if not isinstance(cpu, int):
+            way.gone |= {path}
+            return
+        old = way.fields.get((path, cpu), Some(0))
         if kind == "irqs":
-            way.fields[place] = int(direction == "off")
+            way.fields[path, cpu] = int(direction == "off")
         else:
             least = old if isinstance(old, int) else old.low
-            way.fields[place] = Some(least + 1 if direction == "off" else max(least - 1, 0))
+            way.fields[path, cpu] = Some(least + 1 if direction == "off" else max(least - 1, 0))
 
     def _loaded(self, way: _Way, path: str, element: Value, asked: Asked) -> list[Value]:
         """What a field may hold."""

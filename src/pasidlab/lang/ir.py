@@ -22,6 +22,9 @@ SOUND = "sound_kernel"  # the property the language itself may find broken
 SLEEPING = "%sleeping"
 SLEEP, SPIN = "sleep", "spin"  # how a task waits; a ``pause`` with the text SLEEP is where one gives up its CPU
 
+ASLEEP = "asleep"
+"""Not a promise: the bit that says that somebody waits for what is promised, and sleeps for something else."""
+
 LOOKED_AT = "looked_at"
 """The property that a model which forgets has beside its own (``forget``): no step uses what is forgotten."""
 
@@ -232,6 +235,7 @@ class Model:
     asleep: dict[str, Action] = field(default_factory=dict)  # of pending: those who wait asleep for something else
     symmetric: tuple[str, ...] = ()  # structs whose elements are interchangeable
     notes: tuple[str, ...] = ()  # reductions that are left out, and why
+    private: Action | None = None  # of a CPU: whether the others may wait for it (``independence``)
 
     def field_table(self) -> dict[str, Field]:
         """Fields by path, ``Struct.name``."""

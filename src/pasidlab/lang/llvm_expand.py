@@ -2,41 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pasidlab.lang.llvm_text import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_BROKEN, WHEN_STUCK
 
 
+@dataclass(frozen=True)
+class Own:
+    """The functions of one CPU, whose state is that of number ``cpu``: whether it is private, its programs, what may interrupt them."""
+
+    cpu: int
+    private: str
+    programs: tuple[str, ...]
+    others: tuple[str, ...]
+
+
 def expand_text(
-    words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], cpus: int
+    words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], cpus: int, private: Sequence[Own] = ()
 ) -> str:
     """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU).
 
-    An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them.
+    An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them. If a CPU
+    is ``private`` and its program can go on, only its own actions are done (``independence``). A successor that a private CPU can
+    leave in one way only is not given: what it comes to by that is, and it is looked at on the way.
     """
-    lines = ["define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %seen) {"]
-    for word in (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN):
-        lines += [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}", f"  store i64 0, ptr %z{word}"]
-    for cpu in range(2, cpus + 1):
-        lines += [f"  %state{cpu} = alloca [{words} x i64]", f'  call void @"first.{cpu}"(ptr %state, ptr %state{cpu})']
     predicates = list(predicates)
-    lines += _predicate_lines([p for p in predicates if p[1] != WHEN_STUCK], "p")
+    look = _look_text([p for p in predicates if p[1] != WHEN_STUCK])
+    lines = [f"define {'internal ' if private else ''}i64 @{'once' if private else 'expand'}({_PARAMETERS}) {{", *_observed_lines()]
+    lines += [f"  store i64 0, ptr %z{word}" for word in _OVERWRITTEN]
+    lines += [*_other_cpus(words, cpus), "  call void @look(ptr %state, ptr %out, ptr %seen)"]
     lines += [f"  %asked = load i64, ptr %z{ERROR}", f"  store i64 0, ptr %z{ERROR}"]
-    total = "0"
-    for n, (name, cpu) in enumerate(actions):
-        state = f"%state{cpu}" if cpu > 1 else "%state"
-        lines += [
-            f"  %m{n} = mul i64 {total}, {words}", f"  %a{n} = getelementptr i64, ptr %out, i64 %m{n}",
-            f'  %n{n} = call i64 @"{name}"(ptr {state}, ptr %a{n}, ptr %seen)', f"  %tot{n} = add i64 {total}, %n{n}",
-        ]  # fmt: skip
-        total = f"%tot{n}"
+    for n, own in enumerate(private):
+        lines += _own_lines(n, own, words)
+    total = _call_lines(lines, "f", "0", [(name, _state_of(cpu)) for name, cpu in actions], words)
     lines += [  # a step that ends in an error, or follows NULL, is a step nevertheless
         f"  %failed = load i64, ptr %z{ERROR}", "  %errors = or i64 %asked, %failed", f"  store i64 %errors, ptr %z{ERROR}",
         f"  %step = load i64, ptr %z{STEP_BROKEN}", f"  %left = or i64 {total}, %failed", "  %any = or i64 %left, %step",
         "  %none = icmp eq i64 %any, 0", "  br i1 %none, label %stuck, label %done", "stuck:",
     ]  # fmt: skip
     lines += _predicate_lines([(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK], "e")
-    return "\n".join([*lines, "  br label %done", "done:", f"  ret i64 {total}", "}"])
+    lines += ["  br label %done", "done:", f"  ret i64 {total}", "}"]
+    more = [_solo_text(words, cpus, private), _chain_text(words)] if private else []
+    return "\n\n".join([look, "\n".join(lines), *more])
+
+
+_PARAMETERS = "ptr noalias %state, ptr noalias %out, ptr noalias %seen"
+_OVERWRITTEN = (STATE_BROKEN, STEP_BROKEN, ERROR, PENDING, AGAIN)
+
+
+def _observed_lines() -> list[str]:
+    return [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}" for word in _OVERWRITTEN]
+
+
+def _other_cpus(words: int, cpus: int) -> list[str]:
+    """The states in which another CPU is the first."""
+    lines = []
+    for cpu in range(2, cpus + 1):
+        lines += [f"  %state{cpu} = alloca [{words} x i64]", f'  call void @"first.{cpu}"(ptr %state, ptr %state{cpu})']
+    return lines
+
+
+def _look_text(predicates: list[tuple[str, int, int]]) -> str:
+    """The function that evaluates the predicates of a state."""
+    lines = [f"define internal void @look({_PARAMETERS}) {{", *_observed_lines(), *_predicate_lines(predicates, "p"), "  ret void", "}"]
+    return "\n".join(lines)
+
+
+def _solo_text(words: int, cpus: int, private: Sequence[Own]) -> str:
+    """The function that does the only step of a state in which a private CPU has but one; it returns 0 for any other state."""
+    lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *_other_cpus(words, cpus)]
+    for n, own in enumerate(private):
+        v, state = f"own{n}", _state_of(own.cpu)
+        lines += [
+            f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
+            f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
+        ]  # fmt: skip
+        total = _call_lines(lines, f"{v}.o", "0", [(name, state) for name in own.others], words)
+        lines += [f"  %{v}.one = icmp eq i64 {total}, 0", f"  br i1 %{v}.one, label %{v}.alone, label %no", f"{v}.alone:"]
+        total = _call_lines(lines, f"{v}.p", "0", [(name, state) for name in own.programs], words)
+        lines += [
+            f"  switch i64 {total}, label %no [ i64 0, label %{v}.not i64 1, label %yes ]", f"{v}.not:",
+        ]  # fmt: skip
+    return "\n".join([*lines, "  br label %no", "no:", "  ret i64 0", "yes:", "  ret i64 1", "}"])
+
+
+def _chain_text(words: int) -> str:
+    """``expand`` with each successor followed as long as there is one way only. Behind the successors there is room for more."""
+    copies = [
+        f"  %from{w} = getelementptr i64, ptr %next, i64 {w}\n  %word{w} = load i64, ptr %from{w}\n"
+        f"  %to{w} = getelementptr i64, ptr %here, i64 {w}\n  store i64 %word{w}, ptr %to{w}"
+        for w in range(words)
+    ]
+    return "\n".join([
+        f"define i64 @expand({_PARAMETERS}) {{", "  %n = call i64 @once(ptr %state, ptr %out, ptr %seen)",
+        f"  %size = mul i64 %n, {words}", "  %next = getelementptr i64, ptr %out, i64 %size", "  br label %head", "head:",
+        "  %i = phi i64 [ 0, %0 ], [ %j, %end ]", "  %more = icmp ult i64 %i, %n", "  br i1 %more, label %each, label %done", "each:",
+        f"  %at = mul i64 %i, {words}", "  %here = getelementptr i64, ptr %out, i64 %at", "  br label %follow", "follow:",
+        "  %m = call i64 @solo(ptr %here, ptr %next, ptr %seen)", "  %one = icmp eq i64 %m, 1",
+        "  br i1 %one, label %skip, label %end", "skip:", "  call void @look(ptr %here, ptr %next, ptr %seen)", *copies,
+        "  br label %follow", "end:", "  %j = add i64 %i, 1", "  br label %head", "done:", "  ret i64 %n", "}",
+    ])  # fmt: skip
+
+
+def _state_of(cpu: int) -> str:
+    return f"%state{cpu}" if cpu > 1 else "%state"
+
+
+def _call_lines(lines: list[str], prefix: str, total: str, calls: Iterable[tuple[str, str]], words: int) -> str:
+    """Calls of actions (function, state), each writing behind the ones before; the name of the number of successors so far."""
+    for n, (name, state) in enumerate(calls):
+        v = f"{prefix}{n}"
+        lines += [
+            f"  %{v}.words = mul i64 {total}, {words}", f"  %{v}.at = getelementptr i64, ptr %out, i64 %{v}.words",
+            f'  %{v}.more = call i64 @"{name}"(ptr {state}, ptr %{v}.at, ptr %seen)', f"  %{v}.sum = add i64 {total}, %{v}.more",
+        ]  # fmt: skip
+        total = f"%{v}.sum"
+    return total
+
+
+def _own_lines(number: int, own: Own, words: int) -> list[str]:
+    """If the CPU is private and its program can go on: its own actions, and no more."""
+    v, state = f"own{number}", _state_of(own.cpu)
+    lines = [
+        f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
+        f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
+    ]  # fmt: skip
+    total = _call_lines(lines, f"{v}.p", "0", [(name, state) for name in own.programs], words)
+    lines += [f"  %{v}.stands = icmp eq i64 {total}, 0", f"  br i1 %{v}.stands, label %{v}.not, label %{v}.alone", f"{v}.alone:"]
+    total = _call_lines(lines, f"{v}.o", total, [(name, state) for name in own.others], words)
+    return [
+        *lines, f"  %{v}.failed = load i64, ptr %z{ERROR}", f"  %{v}.errors = or i64 %asked, %{v}.failed",
+        f"  store i64 %{v}.errors, ptr %z{ERROR}", f"  ret i64 {total}", f"{v}.not:",
+    ]  # fmt: skip
 
 
 def _predicate_lines(predicates: list[tuple[str, int, int]], prefix: str) -> list[str]:

@@ -15,6 +15,7 @@ from pasidlab.lang.dead import drop_dead_fields
 from pasidlab.lang.flatten import Flattener
 from pasidlab.lang.flow import Code
 from pasidlab.lang.forget import forgotten_fields, stand_in
+from pasidlab.lang.independence import Elements, Judge, local_counters, private
 from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
@@ -90,12 +91,13 @@ class Lowering:
     properties: tuple[Property, ...]
     merged: bool = True
     optimised: bool = True
+    local_first: bool = False
 
     def build(self) -> Model:
-        """The lowered model; without merged steps if the condition for that does not hold (``merge``), which its notes tell."""
+        """The lowered model; steps are neither merged nor local ones first if what both rely on is not so, which its notes tell."""
         model = self._build()
-        if self.merged and self.optimised and (doubt := self.shared or _taken_twice(model)):
-            model = replace(self, merged=False)._build()
+        if self.optimised and (self.merged or self.local_first) and (doubt := self.shared or _taken_twice(model)):
+            model = replace(self, merged=False, local_first=False)._build()
             return replace(model, notes=(f"steps are not merged: {doubt[0]}", *model.notes))
         return model
 
@@ -129,6 +131,10 @@ class Lowering:
         half_way = {name: f"a loop over {name} takes several steps" for low in lowered for name in symmetric if name in low.ordered}
         ordered = half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric)
         accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
+        sleepers = {
+            e.options["kind"]: asleep(action, lowered[0].action, self.sleeping) for e, action in plain["pending"] if self._sleepers(action)
+        }
+        alike = tuple(name for name in symmetric if name not in ordered)
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
             plain["initial"][0][1], tuple(
@@ -137,13 +143,19 @@ class Lowering:
             ),
             self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
             plain["forget"][0][1] if plain["forget"] else None,
-            forgotten, {
-                e.options["kind"]: asleep(action, lowered[0].action, self.sleeping) for e, action in plain["pending"]
-                if self._sleepers(action)
-            },
-            tuple(name for name in symmetric if name not in ordered),
-            tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
+            forgotten, sleepers, alike, tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
+            self._private(lowered, traffic, sleepers.values(), alike),
         )  # fmt: skip
+
+    def _private(self, lowered: list[Lowered], traffic: Traffic, sleepers: Iterable[Action], alike: Iterable[str]) -> Action | None:
+        """Says of a CPU whether the others may wait for it (``independence``); None if it is not asked for or never so."""
+        if not (self.local_first and self.optimised) or traffic.cpus == 1:
+            return None
+        judge = Judge(traffic, lowered, sleepers, Elements(traffic.cpus, traffic.tasks, frozenset(alike)))
+        counters = {low.program.context: local_counters(low, judge) for low in lowered}
+        if not any(counters.values()):
+            return None
+        return private(counters, {low.program.context: low.counters for low in lowered}, Ref("Cpu", traffic.cpus))
 
     def _forgotten(self, programs: list[Program], pieces: list[Behaviour]) -> dict[str, Domain]:
         """Makes room for the value that stands for any in the fields that are forgotten; their domains without it."""
@@ -295,6 +307,7 @@ def build_model(
     *,
     merged: bool = True,
     optimised: bool = True,
+    local_first: bool = False,
     functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
     whole: Path | None = None,
 ) -> Model:
@@ -320,7 +333,7 @@ def build_model(
     for function in space.functions.values():
         if function.file == str(whole):
             compiled(function.name)
-    return Lowering(name, names, compiled, properties, merged, optimised).build()
+    return Lowering(name, names, compiled, properties, merged, optimised, local_first).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:

@@ -10,17 +10,14 @@ import numpy.typing as npt
 
 from pasidlab.lang.flow import successors as flow_successors
 from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
-from pasidlab.lang.ir import TERMINATORS, Action, Model
+from pasidlab.lang.ir import ASLEEP, TERMINATORS, Action, Model
 from pasidlab.lang.layout import Layout
-from pasidlab.lang.llvm_expand import expand_text
+from pasidlab.lang.llvm_expand import Own, expand_text
 from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
 from pasidlab.lang.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.symmetry import Symmetry, canon_text, first_text
 
 CPU_STRUCT = "Cpu"
-
-ASLEEP = "asleep"
-"""Not a promise: the bit that says that somebody waits for what is promised, and sleeps for something else."""
 
 PENDING_ELEMENT = 16
 """Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
@@ -50,19 +47,21 @@ class NativeModel:
 
 
 def compile_model(
-    model: Model, *, covered: Collection[str] = (), symmetric: bool = False, labelled: bool = False
+    model: Model, *, covered: Collection[str] = (), symmetric: bool = False, labelled: bool = False, local_first: bool = False
 ) -> NativeModel:
     """Compile a model for this machine: quickly, unless its optimised code is in the cache (``NativeModel.optimised`` makes that).
 
     ``covered``: files of which it is noted which lines are executed. ``symmetric``: successors are canonical under the model's symmetry.
     ``labelled``: it can say which step leads to each successor (``observed[LABELS]`` is where to write that; not with ``symmetric``).
+    ``local_first``: of a private CPU's states only its own steps are done, where the model says which CPUs are (``independence``).
     """
     layout = Layout(model.fields)
     bits = {p.name: n for n, p in enumerate(model.properties)}
     if model.asleep:
         bits[ASLEEP] = len(bits)
     interpreter = Interpreter(model, symmetric=symmetric)
-    emitter = _Emitter(model, layout, bits, frozenset(covered), interpreter.symmetry, labelled)
+    emitted = model if local_first else replace(model, private=None)
+    emitter = _Emitter(emitted, layout, bits, frozenset(covered), interpreter.symmetry, labelled)
     code = best_at_hand(emitter.text())
     packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
@@ -129,7 +128,28 @@ class _Emitter:
                 predicates.append((name, word, bit))
                 if word == PENDING:
                     predicates.append((name, word, PENDING_ELEMENT + params[0]))
-        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus)])
+        private = self._private(parts, one_cpu) if self.model.private else []
+        self.bound *= 2 if private else 1  # room to follow a successor
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus, private)])
+
+    def _private(self, parts: list[str], one_cpu: bool) -> list[Own]:
+        """The actions of each CPU, and the text of what says whether it is private."""
+        assert self.model.private is not None
+        found = []
+        for (cpu,) in param_values(self.model.private):
+            own = 1 if one_cpu else cpu
+            if own == cpu:
+                parts.append(ActionText(f"private.{own}", self.model.private, (own,), self.layout, self.bits, {}).text())
+            mine = [
+                (action, f"a{number}.{'.'.join(map(str, (own, *params[1:])))}")
+                for number, action in enumerate(self.model.actions)
+                for params in param_values(action)
+                if action.cpu_param and params[0] == cpu
+            ]
+            programs = tuple(name for action, name in mine if action.resumes)
+            others = tuple(name for action, name in mine if not action.resumes)
+            found.append(Own(cpu if one_cpu else 1, f"private.{own}", programs, others))
+        return found
 
     def _cover(self, action: Action) -> dict[int, int]:
         """One observed word per basic block with lines of interest: instruction index -> word."""

@@ -70,9 +70,10 @@ class Program:
 
 @dataclass(frozen=True)
 class Lowered:
-    """The action of a program, the frame fields it needs, its counters' sites, and the counters where a task sleeps."""
+    """The action of a program, the program with its boundaries, the frame fields it needs, and the counters where a task sleeps."""
 
     action: Action
+    program: Program
     fields: list[Field]
     sleeping: tuple[int, ...]
     counters: int
@@ -89,7 +90,8 @@ def lower_program(program: Program, visibility: Visibility, guard: Code, count: 
     action = Action(program.context, ((CPU, Ref("Cpu", 0)),), tuple(action_code), cpu_param=True, resumes=tuple(builder.sites))
     counters = len(program.entries) + len(boundaries)
     fields = frame.fields(program.struct, program.prefix, count)
-    return Lowered(action, fields, tuple(builder.sleeping), counters, _visited_in_order(code, frame, program.locals))
+    ordered = _visited_in_order(code, frame, program.locals)
+    return Lowered(action, replace(program, code=code), fields, tuple(builder.sleeping), counters, ordered)
 
 
 def _visited_in_order(code: Code, frame: Frame, locals_: dict[str, Domain | None]) -> frozenset[str]:

@@ -1,0 +1,65 @@
+"""A program between its boundaries: what one step from each boundary may access, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pasidlab.lang.cases import Cases
+from pasidlab.lang.contexts import Masks, mask_states
+from pasidlab.lang.flow import successors
+from pasidlab.lang.ir import Instr
+from pasidlab.lang.merge import Access, accesses_of
+from pasidlab.lang.owners import Owner, owners_at
+from pasidlab.lang.programs import Program
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The code of a program from one boundary, or from an entry, to the next ones. ``leads``: the counters there; 0 is the end."""
+
+    counter: int
+    masks: Masks
+    accesses: frozenset[Access]
+    leads: frozenset[int]
+    cases: Cases
+    owned: frozenset[str]  # locals that refer to tasks this program has for itself, where it begins
+
+
+def stretches(program: Program) -> list[Stretch]:
+    """All stretches of a program whose boundaries are set."""
+    code, starts = program.code, program.starts()
+    masks = mask_states(code, starts)
+    owners = owners_at(code, masks, starts)
+    after = successors(code)
+    pauses = [i for i, instr in enumerate(code) if instr.op == "pause"]
+    counter = {index: number for number, index in enumerate(pauses, start=len(program.entries) + 1)}
+    begins = [(number, index) for number, index in enumerate(starts, start=1)] + [(counter[index], index + 1) for index in pauses]
+    found = []
+    for number, begin in begins:
+        inside, leads = _until_boundary(code, after, begin, counter)
+        accesses = {access for i in inside for access in accesses_of(code[i], owners[i])} | {counter_write(program.context)}
+        known = masks[begin]
+        if known is not None:
+            owned = frozenset(name for name, owner in owners[begin].items() if owner in (Owner.CURRENT, Owner.TAKEN))
+            found.append(Stretch(number, known, frozenset(accesses), frozenset(leads), Cases(code, start=begin), owned))
+    return found
+
+
+def counter_write(context: str) -> Access:
+    """What every step of a program does without saying so: it changes the program's counter."""
+    return Access("Task.pc", Owner.CURRENT, True) if context == "task" else Access(f"Cpu.{context}_pc", Owner.CPU, True)
+
+
+def _until_boundary(code: Sequence[Instr], after: list[list[int]], begin: int, counter: dict[int, int]) -> tuple[set[int], set[int]]:
+    inside, leads, work = set[int](), set[int](), [begin]
+    while work:
+        i = work.pop()
+        if i in counter:
+            leads.add(counter[i])
+        elif i not in inside:
+            inside.add(i)
+            work += after[i]
+            if not after[i]:
+                leads.add(0)
+    return inside, leads

@@ -1,0 +1,171 @@
+"""Local steps first: verdicts are those of the full search, and a CPU is private only where its step concerns nobody else."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from random_contexts import HEAD, models
+from small_models import PROPERTIES
+
+from pasidlab.check.result import Budget
+from pasidlab.check.search import search
+from pasidlab.lang.independence import Judge
+from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.lower import build_model
+from pasidlab.lang.native import compile_model
+from pasidlab.lang.scope import Bounds
+
+BUDGET = Budget(max_states=400_000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_of_their_own(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+def lowered(path, events: str, *, merged: bool = True, tasks: int = 2):
+    bounds = Bounds({"cpus": 2, "tasks": tasks}, frozenset(events.split()))
+    return build_model("model", [path], bounds, PROPERTIES, merged=merged, local_first=True)
+
+
+def explored(model, *, local_first: bool):
+    """States, and what can happen: properties broken, properties reached, model errors. None if it is too much to explore."""
+    found = search(compile_model(model, symmetric=True, local_first=local_first), jobs=1, budget=BUDGET)
+    if found.reason != "complete":
+        return None
+    return found.states, ({PROPERTIES[bit].name for bit in found.violations}, found.reached, found.error is None)
+
+
+def test_verdicts_are_the_same(tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "model.py"
+    compared = []
+
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(models())
+    def compare(drawn):
+        text, events = drawn
+        path.write_text(text, encoding="utf-8")
+        for merged in (True, False):
+            model = lowered(path, events, merged=merged)
+            full, local = explored(model, local_first=False), explored(model, local_first=True)
+            if full and local:
+                assert local[1] == full[1], f"events {events}, merged {merged}:\n{text}"
+                compared.append((local[0] < full[0], bool(full[1][0]), full[1][1] != 0))
+
+    compare()
+    assert len(compared) >= 50  # and not for want of anything happening:
+    smaller, broken, reached = (sum(column) for column in zip(*compared, strict=True))
+    assert smaller >= 40 and broken >= 6 and reached >= 2
+
+
+STEPS = """
+@entry("syscall")
+def sys_call() -> None:
+    local_irq_disable()
+    STATEMENT
+    this_cpu.slot = 2
+    local_irq_enable()
+"""
+
+
+FINDS = "\n@user()\ndef find() -> None:\n    for cpu in each(Cpu):\n        cpu.slot = 0\n"
+HANDLER = "\n@context('softirq', event='softirq')\ndef find() -> None:\n    for cpu in each(Cpu):\n        cpu.slot = 0\n"
+SIGNAL = "\n@rule()\ndef signal(task: Task) -> None:\n    task.flag = not task.flag\n"
+ALL_ONE = """
+@never("q", "all are 1")
+def all_one() -> bool:
+    for cpu in each(Cpu):
+        if cpu.slot != 1 or not cpu.irqs_off:
+            return False
+    return True
+"""
+
+
+def is_private_before(tmp_path, statement: str, more: str = "", events: str = "preempt") -> bool:
+    """Whether a CPU whose task stands before a statement, with interrupts off, may go on while the other one waits."""
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + STEPS.replace("STATEMENT", statement) + more, encoding="utf-8")
+    model = lowered(path, events, merged=False)
+    task = next(action for action in model.actions if action.name == "task")
+    line = path.read_text(encoding="utf-8").splitlines().index(f"    {statement}") + 1
+    counter = next(n for n, site in enumerate(task.resumes) if n and site.position.line == line)
+    interpreter = Interpreter(model)
+    (state,) = interpreter.initial_states()
+    at = interpreter.offsets["Task.pc"]
+    (outcome,) = interpreter.run(model.private, (1,), (*state[:at], counter, *state[at + 1 :]))
+    return bool(outcome.result)
+
+
+def test_its_own_fields_and_its_task_s_concern_nobody_else(tmp_path):
+    assert is_private_before(tmp_path, "this_cpu.slot = 1")
+    assert is_private_before(tmp_path, "current.flag = True")
+
+
+def test_what_another_cpu_may_access_does(tmp_path):
+    assert not is_private_before(tmp_path, "shared.n = 1")
+    assert not is_private_before(tmp_path, "this_cpu.slot = 1", FINDS)
+
+
+def test_what_the_environment_may_access_does(tmp_path):
+    assert not is_private_before(tmp_path, "current.flag = True", SIGNAL)
+    idle = "\n@rule()\ndef signal(task: Task) -> None:\n    require(not task.on_cpu)\n    task.flag = not task.flag\n"
+    assert is_private_before(tmp_path, "current.flag = True", idle)
+
+
+def test_what_a_predicate_looks_at_beside_others_does(tmp_path):
+    alone = "\n@never('q', 'a busy CPU')\ndef busy(cpu: Cpu) -> bool:\n    return cpu.busy and cpu.slot == 1\n"
+    assert is_private_before(tmp_path, "this_cpu.busy = True", alone)
+    assert not is_private_before(tmp_path, "this_cpu.slot = 1", ALL_ONE)
+
+
+def test_an_interrupt_another_cpu_sends_does(tmp_path):
+    sends = (
+        "\n@user()\ndef send() -> None:\n    for cpu in each(Cpu):\n        cpu.ipi_pending = True\n"
+        "\n@context('ipi')\ndef receive() -> None:\n    this_cpu.ipi_pending = False\n"
+    )
+    assert is_private_before(tmp_path, "this_cpu.slot = 1", sends)  # interrupts are off
+    path = tmp_path / "open.py"
+    path.write_text(HEAD + STEPS.replace("local_irq_disable()", "this_cpu.slot = 1").replace("STATEMENT", "current.flag = True") + sends)
+    model = lowered(path, "preempt ipi", merged=False)
+    assert model.private is not None
+
+
+def test_a_loop_comes_to_a_state_that_is_explored_in_full(tmp_path):
+    """Were every round local, what others do would never be seen."""
+    path = tmp_path / "model.py"
+    loop = "    while current.flag:\n        this_cpu.slot = 1\n"
+    other = "\n@rule()\ndef other() -> None:\n    check('q', False)\n"
+    path.write_text(HEAD + STEPS.replace("    STATEMENT\n", "    current.flag = True\n" + loop) + other)
+    model = lowered(path, "none", merged=False)
+    full, local = explored(model, local_first=False), explored(model, local_first=True)
+    assert full[1] == local[1] and "q" in local[1][0]
+
+
+CONDITIONS = {  # what the condition asks: code that breaks a promise only while others go on in the middle of it
+    "_by_program": ("this_cpu.slot = 1\n    check('q', this_cpu.slot == 1)", HANDLER),
+    "_by_rule": ("current.flag = False\n    check('q', not current.flag)", SIGNAL),
+    "_looked_at": ("this_cpu.slot = 1\n    this_cpu.slot = 0", ALL_ONE),
+}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_each_condition_is_needed(tmp_path, monkeypatch, condition):
+    statement, more = CONDITIONS[condition]
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + STEPS.replace("STATEMENT", statement) + more, encoding="utf-8")
+    assert "q" in explored(lowered(path, "softirq", merged=False), local_first=True)[1][0]
+    monkeypatch.setattr(Judge, condition, lambda *_: False)
+    assert "q" not in explored(lowered(path, "softirq", merged=False), local_first=True)[1][0]
+
+
+def test_masks_that_another_cpu_sets_are_that_cpu_s(tmp_path):
+    """It leaves out CPUs with interrupts off, having switched off its own: that says nothing of this one."""
+    path = tmp_path / "model.py"
+    body = "    local_irq_disable()\n    for cpu in each(Cpu):\n        if not cpu.irqs_off:\n            cpu.slot = 0\n    local_irq_enable()\n"
+    handler = "\n@instruction\ndef sweep() -> None:\n" + body + "\n@context('softirq', event='softirq')\ndef find() -> None:\n    sweep()\n"
+    held = STEPS.replace("local_irq_disable()", "local_bh_disable()").replace("local_irq_enable()", "local_bh_enable()")
+    path.write_text(HEAD + held.replace("STATEMENT", "this_cpu.slot = 1\n    check('q', this_cpu.slot == 1)") + handler, encoding="utf-8")
+    model = lowered(path, "softirq", merged=False)
+    assert "q" in explored(model, local_first=False)[1][0]
+    assert "q" in explored(model, local_first=True)[1][0]
