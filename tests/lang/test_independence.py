@@ -71,6 +71,15 @@ def sys_call() -> None:
 
 FINDS = "\n@user()\ndef find() -> None:\n    for cpu in each(Cpu):\n        cpu.slot = 0\n"
 HANDLER = "\n@context('softirq', event='softirq')\ndef find() -> None:\n    for cpu in each(Cpu):\n        cpu.slot = 0\n"
+SWEEP = """
+@instruction
+def sweep() -> None:
+    local_irq_disable()
+    for cpu in each(Cpu):
+        if not cpu.irqs_off:
+            cpu.slot = 0
+    local_irq_enable()
+"""
 SIGNAL = "\n@rule()\ndef signal(task: Task) -> None:\n    task.flag = not task.flag\n"
 ALL_ONE = """
 @never("q", "all are 1")
@@ -162,8 +171,7 @@ def test_each_condition_is_needed(tmp_path, monkeypatch, condition):
 def test_masks_that_another_cpu_sets_are_that_cpu_s(tmp_path):
     """It leaves out CPUs with interrupts off, having switched off its own: that says nothing of this one."""
     path = tmp_path / "model.py"
-    body = "    local_irq_disable()\n    for cpu in each(Cpu):\n        if not cpu.irqs_off:\n            cpu.slot = 0\n    local_irq_enable()\n"
-    handler = "\n@instruction\ndef sweep() -> None:\n" + body + "\n@context('softirq', event='softirq')\ndef find() -> None:\n    sweep()\n"
+    handler = HANDLER.replace("    for cpu in each(Cpu):\n        cpu.slot = 0\n", "    sweep()\n") + SWEEP
     held = STEPS.replace("local_irq_disable()", "local_bh_disable()").replace("local_irq_enable()", "local_bh_enable()")
     path.write_text(HEAD + held.replace("STATEMENT", "this_cpu.slot = 1\n    check('q', this_cpu.slot == 1)") + handler, encoding="utf-8")
     model = lowered(path, "softirq", merged=False)
