@@ -104,7 +104,8 @@ def _check(run: Run, design: Design, parts: Mapping[str, Scope]) -> CheckResult:
                 raise
     if (error := results[-1].error) and not any(part.counterexamples for part in results):
         raise error.raised()
-    return CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :])
+    judged = design.account() if design.account else None
+    return CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :], judged=judged)
 
 
 def _ahead(builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Step
 from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.c.judged import Judged
 from pasidlab.lang.ir import Site
 from pasidlab.linux.promises import PROPERTIES
 
@@ -107,6 +108,7 @@ class CheckResult:
     unexecuted: tuple[tuple[str, int, str], ...] = ()  # lines of the design never executed: file, line, text
     missing: tuple[str, ...] = ()  # parts that were not explored: the check was interrupted, or ended in a model error
     evidence: tuple[Evidence, ...] = ()  # empty: none was looked for
+    judged: Judged | None = None  # of a design out of C: what of the input is judged; None: all of it is
 
     @property
     def counterexamples(self) -> tuple[Counterexample, ...]:
@@ -125,9 +127,14 @@ class CheckResult:
 
     @property
     def verdict(self) -> Verdict:
-        """``holds`` is a proof over every part. ``inconclusive``: a budget ran out, or nothing that was asked for is put to the test."""
+        """``holds`` is a proof over every part.
+
+        ``inconclusive``: a budget ran out, nothing that was asked for is put to the test, or something that matters is not judged.
+        """
         if self.counterexamples:
             return "violated"
+        if self.judged is not None and self.judged.open:
+            return "inconclusive"
         whole = not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
         return "holds" if whole and any(self.is_tested(p) for p in self.properties) else "inconclusive"
 
@@ -135,6 +142,14 @@ class CheckResult:
         """Whether a property is put to the test: a mistake breaks it in some part, or, where none was looked for, a step tries to."""
         known = [bool(one.mistake) for one in self.evidence if one.property == p.name]
         return any(known) if known else p.reached
+
+    @property
+    def account(self) -> tuple[str, ...]:
+        """What was judged and what not, in sentences; empty for a design of Python."""
+        if self.judged is None:
+            return ()
+        idle = [f"{file}:{line}" for file, line, _ in self.unexecuted if (file, line) in self.judged.edited]
+        return (*self.judged.sentences(), *([f"changed, but never executed in this scope: {', '.join(idle)}"] if idle else []))
 
     @property
     def interrupted(self) -> bool:

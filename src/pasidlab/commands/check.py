@@ -51,6 +51,7 @@ class Asked:
     base: str | None
     config: tuple[str, ...]
     stub: tuple[str, ...]
+    allow_unjudged: tuple[str, ...]
     cpus: int | None
     tasks: int | None
     mms: int | None
@@ -73,7 +74,10 @@ class Asked:
 
     def opening(self, name: str) -> dict[str, Any]:
         """What opens the design of a name again."""
-        return {"name": name, "base": self.base, "config": list(self.config), "stubs": list(self.stub), "kernel": self.kernel}
+        return {
+            "name": name, "base": self.base, "config": list(self.config), "stubs": list(self.stub), "kernel": self.kernel,
+            "allow_unjudged": list(self.allow_unjudged),
+        }  # fmt: skip
 
     def budget(self) -> Budget:
         """When to give up."""
@@ -94,6 +98,8 @@ class Asked:
 @click.option("--base", metavar="DESIGN", help="The design a C file or patch changes (default: by the functions it defines).")
 @click.option("--config", multiple=True, metavar="CONFIG_X=n", help="A kernel configuration option; may be repeated.")
 @click.option("--stub", multiple=True, metavar="NAME=HOW", help="noop, or unconstrained: every value is tried; may be repeated.")
+@click.option("--allow-unjudged", multiple=True, metavar="FUNCTION",
+              help="A function that is changed and not judged, as you know; * stands for any letters; may be repeated.")  # fmt: skip
 @click.option("--cpus", type=int, help="CPUs (1 to 3).")
 @click.option("--tasks", type=int, help="Task slots (1 to 3).")
 @click.option("--mms", type=int, help="Address spaces (1 to 3).")
@@ -163,7 +169,10 @@ def _chosen(asked: Asked) -> list[tuple[Design, str]]:
     chosen: dict[Design, str] = {}
     for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
         quiet = asked.quiet or asked.as_json
-        design = open_design(name, base=asked.base, config=asked.config, stubs=asked.stub, kernel=asked.kernel, quiet=quiet)
+        design = open_design(
+            name, base=asked.base, config=asked.config, stubs=asked.stub, kernel=asked.kernel, allow_unjudged=asked.allow_unjudged,
+            quiet=quiet, verbose=asked.verbose,
+        )  # fmt: skip
         chosen.setdefault(design, name)
     return list(chosen.items())
 

@@ -8,7 +8,8 @@ import click
 
 from pasidlab import designs
 from pasidlab.designs.kernel_c import design_of, gathered, is_c
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.c.judged import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,22 +24,25 @@ def open_design(
     config: Iterable[str] = (),
     stubs: Iterable[str] = (),
     kernel: str | None = None,
+    allow_unjudged: Iterable[str] = (),
     quiet: bool = True,
+    verbose: bool = False,
 ) -> Design:
     """The design of a name on the command line: built in, a Python file, or anything the C front end reads.
 
     With an empty name and a tree, the tree's own design. Unless ``quiet``, provenance and notes go to the terminal.
     """
-    config, stubs = tuple(config), tuple(stubs)
+    config, stubs, allowed = tuple(config), tuple(stubs), tuple(allow_unjudged)
     if not is_c(name) and not (kernel and not name):
-        if base or config or stubs or kernel:
-            raise PasidlabError(f"--base, --config, --stub and --kernel are for C files, patches and trees; {name} is none")
+        if base or config or stubs or kernel or allowed:
+            what = "--base, --config, --stub, --kernel and --allow-unjudged"
+            raise PasidlabError(f"{what} are for C files, patches and trees; {name} is none")
         return designs.find(name)
     found, around = gathered(name, base, config, stubs, kernel)
     _try_once(found, around)
     if not quiet:
-        click.echo(_about(found, around))
-    return design_of(found, around, name or str(kernel))
+        click.echo(_about(found, around, verbose))
+    return design_of(found, around, name or str(kernel), allowed)
 
 
 def _try_once(found: Gathered, around: Design) -> None:
@@ -53,7 +57,7 @@ def _try_once(found: Gathered, around: Design) -> None:
     found.functions(Names(space, Scope(cpus=1, tasks=1, mms=1, pasids=1).compiler_bounds()))
 
 
-def _about(found: Gathered, around: Design) -> str:
+def _about(found: Gathered, around: Design, verbose: bool) -> str:
     """The base, the notes and, for a tree, the provenance table."""
     lines = [f"{found.name}: C functions in the kernel around '{around.name}'"]
     lines += [f"  note: {note}" for note in found.notes]
@@ -62,4 +66,17 @@ def _about(found: Gathered, around: Design) -> str:
         rows = found.provenance()
         width = max(len(row.function) for row in rows)
         lines += [f"  {row.function:<{width}}  {row.place or 'built in: ' + row.why}" for row in rows]
+        lines += _built_in(found, {row.function.partition(" ")[0] for row in rows}, verbose)
     return "\n".join(lines) + "\n"
+
+
+def _built_in(found: Gathered, told: set[str], verbose: bool) -> list[str]:
+    """What else of the territory the tree has: how much, or all of it by the reason why it stays built in."""
+    reasons: dict[str, list[str]] = {}
+    for item in found.judged().items:
+        if item.fate is Fate.BUILT_IN and not item.changed and item.function not in told:
+            reasons.setdefault(item.why, []).append(item.function)
+    if not verbose:
+        count = sum(len(names) for names in reasons.values())
+        return [f"  {counted(count, 'other function')} that matter stay built in: -v names them, with the reason"] if count else []
+    return [f"  built in, {why}: {', '.join(sorted(names))}" for why, names in reasons.items()]

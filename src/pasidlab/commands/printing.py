@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from pasidlab.report.look import Look
-from pasidlab.report.text import VerdictTable, result_text, verdict_table
+from pasidlab.report.text import VerdictTable, account_text, result_text, verdict_table
 
 if TYPE_CHECKING:
     from pasidlab.check.findings import CheckResult
@@ -62,6 +62,8 @@ class AsTable:
             click.echo(heading)
         self.begun = True
         click.echo(self.table.row(result))
+        for line in account_text(result, self.look):
+            click.echo(line)
 
     def end(self, account: Account) -> None:
         """How to see a counterexample."""

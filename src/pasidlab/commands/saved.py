@@ -94,7 +94,9 @@ def _saved(result: Node) -> Saved:
 
 def _opened(node: Node) -> dict[str, Any]:
     texts: dict[str, Any] = {name: inner.as_a(str) for name in ("base", "kernel") if (inner := node.maybe(name))}
-    return texts | {"name": node.get("name").as_a(str), "config": node.get("config").all(str), "stubs": node.get("stubs").all(str)}
+    allowed = node.maybe("allow_unjudged")
+    lists = {"config": node.get("config").all(str), "stubs": node.get("stubs").all(str)}
+    return texts | {"name": node.get("name").as_a(str), **lists, "allow_unjudged": allowed.all(str) if allowed else []}
 
 
 def _scope(node: Node) -> Scope:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.judged import Judged
 from pasidlab.lang.ir import Function
 from pasidlab.lang.names import Names, nearest
 
@@ -32,6 +33,8 @@ class Design:
     """What the user named, if not ``path``."""
     notes: tuple[str, ...] = ()
     """What the reader of a verdict should know about how the functions were come by."""
+    account: Callable[[], Judged] | None = field(default=None, compare=False)
+    """Of a design out of C, once its functions were asked for: what of the input is judged. None: all of it is."""
     provenance: tuple[tuple[str, str, str], ...] = ()
     """Of a source tree: function, its place there (empty: built in), and why it stayed built in."""
 

@@ -34,9 +34,14 @@ def gathered(
     return found, around
 
 
-def design_of(found: Gathered, around: designs.Design, origin: str) -> designs.Design:
-    """The design they make. What a tree could not give is known once it has been compiled."""
+def design_of(found: Gathered, around: designs.Design, origin: str, allowed: Iterable[str] = ()) -> designs.Design:
+    """The design they make. What a tree could not give is known once it has been compiled.
+
+    ``allowed``: functions that need not be judged, as the user knows; ``*`` stands for any letters.
+    """
+    allowed = tuple(allowed)
     return replace(
         around, name=found.name, functions=found.functions, files=found.files, origin=origin, notes=tuple(found.notes),
+        account=lambda: found.judged().allowing(allowed),
         provenance=tuple((row.function, row.place, row.why) for row in found.provenance()) if found.tree else (),
     )  # fmt: skip

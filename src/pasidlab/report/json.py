@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pasidlab.check.findings import CheckResult
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.report.account import Account, Checked
@@ -101,8 +102,34 @@ class _Told:
             "opened": dict(entry.opened),
             "base": entry.design.path.stem.replace("_", "-"),
             "notes": list(entry.design.notes),
+            "judged": self._judged(entry.result),
             "provenance": [dict(zip(("function", "place", "why"), row, strict=True)) for row in entry.design.provenance],
         }
+
+    def _judged(self, result: CheckResult) -> Json | None:
+        """What of the input was judged, built in or unrelated."""
+        judged = result.judged
+        if judged is None:
+            return None
+        return {
+            "sentences": list(result.account),
+            "functions": [
+                {
+                    "function": item.function, "file": self.file(item.file) if item.file else "", "line": item.line,
+                    "fate": item.fate.value, "why": item.why, "changed": item.changed, "open": item.open, "allowed": item.allowed,
+                    "left_out": [{"text": one.text, "line": one.line, "why": one.why} for one in item.left_out],
+                }
+                for item in judged.items
+            ],
+            "hunks": [
+                {
+                    "patch": self.file(hunk.patch), "line": hunk.line, "file": hunk.file, "functions": list(hunk.functions),
+                    "fate": hunk.fate.value, "why": hunk.why,
+                }
+                for hunk in judged.hunks
+            ],
+            "unused": list(judged.unused),
+        }  # fmt: skip
 
     def counterexample(self, found: Counterexample, scope: Scope) -> Json:
         return {

@@ -42,6 +42,12 @@ def _suite(root: Element, result: CheckResult) -> None:
     suite = SubElement(root, "testsuite", name=_text(result.design), time=f"{result.seconds:.3f}")
     for p in result.properties:
         _case(suite, result, p)
+    if result.judged is not None:
+        case = SubElement(suite, "testcase", classname=_text(result.design), name="judged")
+        if result.judged.open:
+            SubElement(case, "error", type="not judged", message=_text("; ".join(result.account)))
+        else:
+            SubElement(case, "system-out").text = _text("; ".join(result.account))
     if result.error:
         case = SubElement(suite, "testcase", classname=_text(result.design), name="the model")
         error = SubElement(case, "error", type="model error", message=_text(str(result.error)))

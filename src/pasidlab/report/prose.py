@@ -52,6 +52,7 @@ def results_mermaid(account: Account) -> str:
         for found in result.counterexamples:
             return "\n".join(_diagram(result, found)) + "\n"
     told = "; ".join(f"{result.design} {result.verdict}" for result in account.results)
+    told = "; ".join([told, *(sentence for result in account.results for sentence in result.account)])
     return f"sequenceDiagram\n    participant C0 as CPU 0\n    Note over C0: no counterexample: {_message(told)}\n"
 
 
@@ -74,6 +75,8 @@ def _verdicts(account: Account) -> Iterator[str]:
 
 def _section(result: CheckResult) -> Iterator[str]:
     yield f"## {_plain(result.design)}: {MARKS[result.verdict]}"
+    if result.account:
+        yield "\n".join(f"- {_plain(sentence)}" for sentence in result.account)
     yield _code("\n".join(parts_text(result)))
     rows = ["| property | verdict | witness |", "| --- | --- | --- |"]
     for p in result.properties:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pasidlab.check.trace import Counterexample, Frame, Step
 from pasidlab.errors import counted
+from pasidlab.lang.c.judged import Item
 from pasidlab.linux.promises import PROPERTIES
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.text import unsettled, why_not_settled
@@ -22,12 +23,14 @@ from pasidlab.report.words import words_for
 from pasidlab.version import VERSION
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+NOT_JUDGED = "not_judged"
 Json = dict[str, Any]
 
 
 def results_sarif(account: Account) -> Json:
     """The document: a rule for each property, a result for each counterexample and each property without a verdict."""
     rules = [{"id": p.name, "shortDescription": {"text": p.sentence}} for p in PROPERTIES]
+    rules.append({"id": NOT_JUDGED, "shortDescription": {"text": "every change that matters to the model is judged"}})
     driver = {"name": "pasidlab", "version": VERSION, "semanticVersion": VERSION, "rules": rules}
     run = {
         "tool": {"driver": driver},
@@ -48,6 +51,7 @@ def _invocation(account: Account) -> Json:
     told = [_notification("error", account.ended)] if account.ended else []
     told += [_notification("error", f"{r.design}: {r.error}") for r in account.results if r.error]
     told += [_notification("warning", f"{name}: not explored") for name in account.missing]
+    told += [_notification("note", f"{r.design}: {sentence}") for r in account.results for sentence in r.account]
     invocation: Json = {
         "executionSuccessful": account.finished,
         "exitCode": account.exit_code,
@@ -66,15 +70,26 @@ def _notification(level: str, text: str) -> Json:
 def _results(account: Account, entry: Checked) -> Iterator[Json]:
     for found in entry.result.counterexamples:
         yield _broken(account, entry, found)
+    for item in entry.result.judged.open if entry.result.judged else ():
+        yield _unjudged(account, entry, item)
     for p in unsettled(entry.result):
         text = f"{entry.result.design}: {p.name} is not settled: {why_not_settled(entry.result, p.name)}."
         yield _result(entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
 
 
+def _unjudged(account: Account, entry: Checked, item: Item) -> Json:
+    """Something that matters and was not judged."""
+    place = _artifact(account, item.file or entry.design.sources[0])
+    place |= {"region": {"startLine": item.line}} if item.line and item.file else {}
+    result = _result(entry, NOT_JUDGED, "warning", f"{entry.result.design}: not judged: {item}.") | {"locations": _locations(place)}
+    result["partialFingerprints"] = {"design/function": f"{entry.result.design}/{item.name}"}
+    return result
+
+
 def _result(entry: Checked, rule: str, level: str, text: str) -> Json:
     return {
         "ruleId": rule,
-        "ruleIndex": next(n for n, p in enumerate(PROPERTIES) if p.name == rule),
+        "ruleIndex": [*(p.name for p in PROPERTIES), NOT_JUDGED].index(rule),
         "level": level,
         "message": {"text": text},
         "partialFingerprints": {"design/property": f"{entry.result.design}/{rule}"},

@@ -64,7 +64,8 @@ def verdict_table(results: Sequence[CheckResult], look: Look = PLAIN) -> str:
 def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAIN) -> str:
     """Everything about one design: parts, properties, counterexamples, what was not executed."""
     mark = look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
-    blocks = [[f"{look.paint('strong', result.design)}: {mark}"], parts_text(result, look), properties_text(result, look)]
+    head = [f"{look.paint('strong', result.design)}: {mark}", *account_text(result, look)]
+    blocks = [head, parts_text(result, look), properties_text(result, look)]
     if result.unexecuted:
         lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in result.unexecuted]
         title = look.prose("Lines of the design never executed:")
@@ -77,6 +78,11 @@ def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAI
         what = look.prose("The check ended there: a later step is a mistake of the model or the design, no verdict.")
         blocks.append([*what, *look.prose(where, "  ", "  ")])
     return lines_of(blocks)
+
+
+def account_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
+    """What of the input was judged and what not; nothing for a design of Python."""
+    return [line for sentence in result.account for line in look.prose(f"{sentence}.", "  ", "    ")]
 
 
 def parts_text(result: CheckResult, look: Look = PLAIN) -> list[str]:

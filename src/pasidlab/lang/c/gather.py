@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source as texts
-from pasidlab.lang.c import mail, patch, tree
-from pasidlab.lang.c.link import Program, link, program
+from pasidlab.lang.c import judging, mail, patch, tree
+from pasidlab.lang.c.edits import Edits
+from pasidlab.lang.c.judged import Fate, Judged
+from pasidlab.lang.c.judging import Taken
+from pasidlab.lang.c.link import Linker, Program, program
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.statements_seen import Seen
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source, check_size
 from pasidlab.lang.c.tree import Provenance
 from pasidlab.lang.c.unknown import Stub, read_stubs
@@ -50,13 +56,44 @@ class Gathered:
     program: Program
     tree: tree.TreeProgram | None = None
     notes: list[str] = field(default_factory=list)
+    edits: Edits | None = None  # of patches
+    taken: Taken = field(default_factory=Taken)  # known once ``functions`` was asked
+    options: Options = field(default_factory=Options)
 
     def functions(self, names: Names) -> dict[str, Function]:
         """The IR functions that replace the kernel's."""
         whole = self.program
         if self.tree is not None:
             whole = self.tree.program(names).joined(self.program)
-        return link(whole, names)
+        linker = Linker(whole, names)
+        made = linker.link()
+        found = linker.taken()
+        self.taken = Taken(
+            {name: function for name, (function, _) in found.items()}, {name: Seen(*one) for name, one in found.items()},
+            self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {},
+        )  # fmt: skip
+        return made
+
+    def judged(self) -> Judged:
+        """What of the input is judged. Not before ``functions`` was asked."""
+        if self.edits is not None:
+            found = judging.of_patches(self.edits, self.taken)
+        else:
+            found = judging.of_file(self.program.functions, self.taken)
+        found = replace(found, unused=tuple(self._unused()))
+        if self.tree is None:
+            return found
+        known = {item.function for item in found.items if item.fate is not Fate.UNRELATED}
+        rest = (item for item in judging.of_tree(self.tree, self.taken) if item.function not in known)
+        return replace(found, items=(*found.items, *rest))
+
+    def _unused(self) -> Iterator[str]:
+        """The options that nothing of the text asks for."""
+        every = [*self.program.functions.values(), *(self.tree.wanted.values() if self.tree else ()), *self.taken.functions.values()]
+        texts_read = {function.unit.source.text for function in every} | {function.unit.text for function in every}
+        words = {word for text in texts_read for word in re.findall(r"\w+", text)}
+        yield from (f"--config {name}" for name in self.options.config if name not in words)
+        yield from (f"--stub {name}" for name in self.options.stubs if name.rpartition(".")[2].strip("*") not in words | {""})
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -77,6 +114,7 @@ def gather(name: str, options: Options) -> Gathered:
     """Read a file by name; ``-`` is standard input."""
     data = _standard_input() if name == "-" else _read(Path(name))
     label = "<stdin>" if name == "-" else name
+    data = data.removeprefix(codecs.BOM_UTF8)
     check_size(len(data), label)
     text = _decoded(data, label)
     if name == "-" or not name.endswith((".c", ".h")):
@@ -134,7 +172,7 @@ def from_c(text: str, label: str, options: Options) -> Gathered:
         base = found.base
     elif found and base != found.base:
         found.give_way(str(base))
-    return Gathered(Path(label).name, base or DEFAULT_BASE, own, found)
+    return Gathered(Path(label).name, base or DEFAULT_BASE, own, found, options=options)
 
 
 DEFAULT_BASE = "early"  # the merged design
@@ -155,7 +193,7 @@ def from_tree(options: Options) -> Gathered:
     """A tree by itself."""
     found = _tree(options)
     assert found is not None
-    return Gathered(f"linux-{found.tree.version}", found.base, Program({}, stubs=options.stubs), found)
+    return Gathered(f"linux-{found.tree.version}", found.base, Program({}, stubs=options.stubs), found, options=options)
 
 
 def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gathered:
@@ -166,17 +204,13 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
     if options.kernel is not None:
         return _over_tree(found, label, options, notes)
     own = Program({}, stubs=options.stubs)
-    partial: dict[str, int] = {}
+    edits = Edits()
     for one in found:
+        edits.of_patch(one)
         for change in one.files:
-            if not change.path.endswith((".c", ".h")):
-                continue
-            for piece in patch.pieces(change, one):
-                if piece.source is None:
-                    partial[piece.partial] = piece.number
-                    continue
-                own = own.joined(program([piece.source], options.config, options.stubs, strict=False))
-    cut = [name for name in partial if name and name in vocabulary().replacements and name not in own.functions]
+            if change.path.endswith((".c", ".h")):
+                whole = [piece.source for piece in patch.pieces(change, one) if piece.source is not None]
+                own = own.joined(program(whole, options.config, options.stubs, strict=False))
     known = [n for n, f in own.functions.items() if vocabulary().replacement(n, len(f.params))]
     short = next((error for one in found if (error := patch.cut_short(one)) is not None), None)
     if short and not known:
@@ -184,15 +218,28 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
     if short:
         notes.append(f"{short}; whole functions before that are taken")
     if not known:
-        names = ", ".join(sorted(n for n in partial if n)) or "no function of the model"
+        raise _nothing_whole(edits, label)
+    return Gathered(Path(label).name, base_of(own.functions) or DEFAULT_BASE, own, None, notes, edits, options=options)
+
+
+def _nothing_whole(edits: Edits, label: str) -> PasidlabError:
+    """Why a patch without a tree cannot be judged at all."""
+    _must_matter(edits, label)
+    names = ", ".join(sorted({name for _, name in edits.functions if name})) or "no function of the model"
+    return PasidlabError(
+        f"{label} holds no whole function that is modelled; it changes lines of {names}",
+        hint="--kernel TREE applies the patch to a source tree",
+    )
+
+
+def _must_matter(edits: Edits, label: str) -> None:
+    """PasidlabError for patches that touch nothing modelled."""
+    items = judging.of_patches(edits, Taken()).items
+    if all(item.fate is Fate.UNRELATED for item in items):
+        files = ", ".join(dict.fromkeys(hunk.file for hunk in edits.hunks))
         raise PasidlabError(
-            f"{label} holds no whole function that is modelled; it changes lines of {names}",
-            hint="--kernel TREE applies the patch to a source tree",
-        )
-    notes += [
-        f"{name}() is changed, but only partly in the patch: the built-in one stays (--kernel TREE applies the patch)" for name in cut
-    ]
-    return Gathered(Path(label).name, base_of(own.functions) or DEFAULT_BASE, own, None, notes)
+            f"{label} changes nothing that is modelled ({files})", hint="linux/territory.toml says which files and functions are",
+        )  # fmt: skip
 
 
 def _show_bare(one: patch.Patch) -> None:
@@ -207,13 +254,34 @@ def _show_bare(one: patch.Patch) -> None:
 def _over_tree(found: list[patch.Patch], label: str, options: Options, notes: list[str]) -> Gathered:
     assert options.kernel is not None
     root = tree.Tree(options.kernel)
+    edits = Edits()
     for one in found:
         for change in one.files:
-            if change.path.endswith((".c", ".h")):
-                before = Source("", change.path) if change.new_file else root.source(change.path)
-                if before is None:
-                    raise PasidlabError(f"the patch changes {change.path}, which {options.kernel} does not have")
-                root.changed[change.path] = after = patch.apply(change, before, one)
-                texts.REMEMBERED[change.path] = tuple(after.text.splitlines())
+            _change_tree(root, one, change, edits)
+    _must_matter(edits, label)
     patched = tree.read_tree(root, options.config, options.stubs)
-    return Gathered(Path(label).name, patched.base, Program({}, stubs=options.stubs), patched, notes)
+    return Gathered(Path(label).name, patched.base, Program({}, stubs=options.stubs), patched, notes, edits, options=options)
+
+
+def _change_tree(root: tree.Tree, one: patch.Patch, change: patch.FileChange, edits: Edits) -> None:
+    """Apply the changes of one file. Hunks outside the territory need not fit, and a file of nothing else need not be there."""
+    alone = {hunk.number: _matters(one, change, hunk) for hunk in change.hunks}
+    before = Source("", change.path) if change.new_file else root.source(change.path)
+    if before is None:
+        if any(alone.values()):
+            raise PasidlabError(f"the patch changes {change.path}, which {root.root} does not have")
+        edits.skip(one, change, change.hunks, "the tree has no such file, and it is outside the territory")
+        return
+    applied = patch.apply(change, before, one, lambda hunk: alone[hunk.number])
+    edits.of_change(one, change, before, applied)
+    root.changed[change.path] = applied.source
+    texts.REMEMBERED[change.path] = tuple(applied.source.text.splitlines())
+
+
+def _matters(one: patch.Patch, change: patch.FileChange, hunk: patch.Hunk) -> bool:
+    """True if a hunk, seen by itself, may change something of the territory."""
+    found = Edits()
+    found.of_patch(patch.Patch(one.name, [patch.FileChange(change.path, change.new_file, [hunk])]))
+    land = territory()
+    every = found.functions.items()
+    return any(land.place(change.path, name) or land.relevant(change.path, name, edited.lines) for (_, name), edited in every)

@@ -245,6 +245,15 @@ class Linker:
             verify(function, self.names.fields, everything)
         return self.compiled
 
+    def taken(self) -> dict[str, tuple[CFunction, frozenset[int]]]:
+        """The C functions that were compiled, each with its lines that gave code."""
+        made: dict[str, set[int]] = {}
+        for ir_name, function in self.compiled.items():
+            if ir_name in self.in_c:
+                name = self.in_c[ir_name][0]
+                made.setdefault(name, set()).update(instr.site.position.line for instr in function.code)
+        return {name: (self.defined[name], frozenset(lines)) for name, lines in made.items()}
+
     def _nothing(self) -> PasidlabError:
         known = sorted({*self.words.replacements, *(f for f in self.names.namespace.functions if not f.startswith("_"))})
         first = next(iter(self.program.functions.values()), None)

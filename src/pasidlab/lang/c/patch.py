@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.errors import PasidlabError, Position
@@ -32,6 +32,7 @@ class Hunk:
     number: int
     lines: list[Line] = field(default_factory=list)
     missing: int = 0  # lines cut off at its end
+    new_start: int = 0  # its first line in the new file
 
     @property
     def old(self) -> list[str]:
@@ -51,6 +52,7 @@ class FileChange:
     path: str
     new_file: bool = False
     hunks: list[Hunk] = field(default_factory=list)
+    deleted: bool = False
 
 
 @dataclass
@@ -77,7 +79,8 @@ def read_patch(lines: Sequence[tuple[int, str]], name: str) -> Patch:
         number, text = lines[i]
         if text.startswith("--- ") and i + 1 < len(lines) and lines[i + 1][1].startswith("+++ "):
             old, new = _path(text[4:]), _path(lines[i + 1][1][4:])
-            current = FileChange(new if new != "/dev/null" else old, old == "/dev/null")
+            current = FileChange(new if new != "/dev/null" else old, old == "/dev/null", deleted=new == "/dev/null")
+            _must_stay_inside(current.path, Position(patch.name, number))
             patch.files.append(current)
             i += 2
             continue
@@ -110,6 +113,12 @@ def looks_like_fragment(text: str) -> bool:
     return any(re.match(r"(> ?)*\+\{\s*$", line) for line in text.splitlines())
 
 
+def _must_stay_inside(path: str, at: Position) -> None:
+    if path.startswith(("/", "~")) or ".." in path.split("/"):
+        what = f"the patch changes '{path}', which is outside the tree"
+        raise PasidlabError(what, position=at, hint="paths begin at the top of the tree")
+
+
 def _path(text: str) -> str:
     path = text.split("\t")[0].strip()
     return path[2:] if path[:2] in ("a/", "b/") else path
@@ -118,7 +127,7 @@ def _path(text: str) -> str:
 def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: FileChange, patch: Patch) -> int:
     """Read one hunk; lines a mailer has wrapped are joined again."""
     old, new = int(match.group(2) or 1), int(match.group(4) or 1)
-    hunk = Hunk(int(match.group(1)), match.group(5), lines[i][0])
+    hunk = Hunk(int(match.group(1)), match.group(5), lines[i][0], new_start=int(match.group(3)))
     i += 1
     while (old > 0 or new > 0) and i < len(lines):
         number, text = lines[i]
@@ -153,31 +162,71 @@ def cut_short(patch: Patch) -> PasidlabError | None:
     for change in patch.files:
         for hunk in change.hunks:
             if hunk.missing:
-                lines = f"{hunk.missing} line{'s are' if hunk.missing != 1 else ' is'} missing"
-                return PasidlabError(f"this hunk of {change.path} is cut short: {lines}", position=Position(patch.name, hunk.number))
+                return _cut(change, hunk, patch)
     return None
 
 
-def apply(change: FileChange, source: Source, patch: Patch) -> Source:
-    """The file with the hunks applied; PasidlabError naming the first hunk that does not fit."""
+def _cut(change: FileChange, hunk: Hunk, patch: Patch) -> PasidlabError:
+    lines = f"{hunk.missing} line{'s are' if hunk.missing != 1 else ' is'} missing"
+    return PasidlabError(f"this hunk of {change.path} is cut short: {lines}", position=Position(patch.name, hunk.number))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A file with hunks applied; of each hunk its first line there, from 0, None where it did not fit and need not."""
+
+    source: Source
+    places: tuple[int | None, ...]
+
+
+def apply(change: FileChange, source: Source, patch: Patch, needed: Callable[[Hunk], bool] = lambda hunk: True) -> Applied:
+    """The file with the hunks applied; PasidlabError naming the first hunk that does not fit and is ``needed``."""
     lines = source.text.split("\n")
     shift = 0
-    if (error := cut_short(patch)) is not None:
-        raise error
+    places: list[int | None] = []
     for hunk in change.hunks:
+        if hunk.missing and needed(hunk):
+            raise _cut(change, hunk, patch)
         old = [text.rstrip() for text in hunk.old]
         wanted = hunk.start - 1 + shift
-        place = _find([line.rstrip() for line in lines], old, wanted)
+        place = None if hunk.missing else _find([line.rstrip() for line in lines], old, wanted)
+        if place is None and needed(hunk):
+            raise _misfit(change, hunk, patch, lines, wanted)
+        places.append(place)
         if place is None:
-            expected, there = _mismatch(lines, old, wanted)
-            raise PasidlabError(
-                f"the patch does not apply to {change.path} at line {hunk.start}: '{expected}' is expected, there is '{there}'",
-                position=Position(patch.name, hunk.number), hint="give the tree the patch was made for, or leave --kernel out",
-            )  # fmt: skip
+            continue
         new = [one.text for one in hunk.new]
         lines[place : place + len(old)] = new
         shift += len(new) - len(old) + place - wanted
-    return Source("\n".join(lines), source.file)
+    return Applied(Source("\n".join(lines), source.file), tuple(places))
+
+
+def _misfit(change: FileChange, hunk: Hunk, patch: Patch, lines: list[str], wanted: int) -> PasidlabError:
+    """Why a hunk does not apply."""
+    at = Position(patch.name, hunk.number)
+    new = [one.text.rstrip() for one in hunk.new]
+    if new and any(one.mark == "+" for one in hunk.lines) and _find([line.rstrip() for line in lines], new, wanted) is not None:
+        return PasidlabError(
+            f"{change.path} has this change already, at line {hunk.start}", position=at,
+            hint="the patch is given twice, or the tree has it: -R takes it out",
+        )  # fmt: skip
+    expected, there = _mismatch(lines, [text.rstrip() for text in hunk.old], wanted)
+    return PasidlabError(
+        f"the patch does not apply to {change.path} at line {hunk.start}: '{expected}' is expected, there is '{there}'",
+        position=at, hint="give the tree the patch was made for, or leave --kernel out",
+    )  # fmt: skip
+
+
+def reversed_patch(patch: Patch) -> Patch:
+    """The patch that takes this one out again."""
+    swap = {"+": "-", "-": "+", " ": " "}
+
+    def turned(hunk: Hunk) -> Hunk:
+        lines = [Line(swap[line.mark], line.text, line.number) for line in hunk.lines]
+        return Hunk(hunk.new_start, hunk.heading, hunk.number, lines, hunk.missing, hunk.start)
+
+    files = [FileChange(one.path, one.deleted, [turned(hunk) for hunk in one.hunks], one.new_file) for one in patch.files]
+    return Patch(patch.name, files, patch.notes, patch.subject)
 
 
 def _find(lines: list[str], old: list[str], wanted: int) -> int | None:

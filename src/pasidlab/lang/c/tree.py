@@ -135,6 +135,12 @@ class TreeProgram:
             bodies["try_fixup_enqcmd_gp"] = "False"
         return self.sources.joined(Program(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
 
+    def lines_taken(self) -> dict[str, TreeLines]:
+        """The large functions of which lines take the place of the model's, or whose lack of them does."""
+        return {
+            name: entry for name, (entry, lines) in self.lines.items() if f"{name}__lines" not in self.kept and (lines or entry.missing)
+        }
+
     def provenance(self) -> list[Provenance]:
         """A row for each function the model could take."""
         rows = []

@@ -1,0 +1,228 @@
+"""What of a patch, a C file or a tree is judged, built in or unrelated: nothing is dropped in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree.ElementTree import fromstring
+
+import pytest
+from click.testing import CliRunner, Result
+from test_trees import CORE, FILES, FIXUP, tree
+
+from pasidlab.check.api import check
+from pasidlab.check.scope import Scope
+from pasidlab.cli import _group
+from pasidlab.commands.kernel_c import open_design
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.judged import Fate, Judged
+
+TINY = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
+KVM = """int fpu_swap_kvm_fpstate(struct fpu_guest *guest_fpu, bool enter_guest)
+{
+	fpregs_lock();
+	fpregs_unlock();
+	return 0;
+}
+"""
+MMAP = """unsigned long do_mmap(struct file *file)
+{
+	if (!file)
+		return -EINVAL;
+	return 0;
+}
+"""
+
+
+def diff(path: str, before: str, after: str) -> str:
+    """A diff of a whole file, as git writes it with enough context."""
+    import difflib
+
+    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"a/{path}", f"b/{path}")
+    return f"diff --git a/{path} b/{path}\n" + "".join(lines)
+
+
+def account(tmp_path: Path, patch: str, **options: object) -> Judged:
+    """What is said of a patch over the small tree with two more files."""
+    kernel = tree(tmp_path, **{"arch/x86/kvm/swap.c": "", "mm/mmap.c": MMAP, "arch/x86/kernel/fpu/core2.h": ""})
+    Path(kernel, "arch/x86/kernel/fpu/core.c").write_text(CORE + "\n" + KVM)
+    file = tmp_path / "fix.patch"
+    file.write_text(patch)
+    design = open_design(str(file), kernel=kernel, **options)  # type: ignore[arg-type]
+    assert design.account is not None
+    return design.account()
+
+
+def fates(judged: Judged) -> dict[str, str]:
+    return {item.name: item.fate.value for item in judged.items if item.changed}
+
+
+CORE_FILE = "arch/x86/kernel/fpu/core.c"
+
+
+def core(old: str, new: str) -> str:
+    before = CORE + "\n" + KVM
+    assert old in before
+    return diff(CORE_FILE, before, before.replace(old, new, 1))
+
+
+def test_a_judged_and_a_built_in_function(tmp_path: Path) -> None:
+    text = core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tbarrier();\n\tthis_cpu_write(kernel_fpu_allowed, true);\n\tfpregs_lock();\n")
+    judged = account(tmp_path, text + core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;"))
+    assert fates(judged) == {"kernel_fpu_end": "judged", "fpu_swap_kvm_fpstate": "built in"}
+    assert [(hunk.functions, hunk.fate) for hunk in judged.hunks] == [
+        (("kernel_fpu_end",), Fate.JUDGED), (("fpu_swap_kvm_fpstate",), Fate.BUILT_IN),
+    ]  # fmt: skip
+    (swap,) = [item for item in judged.open if item.function == "fpu_swap_kvm_fpstate"]
+    assert swap.file == CORE_FILE
+    (end,) = [item for item in judged.open if item.function == "kernel_fpu_end"]
+    assert [(one.text, one.why) for one in end.left_out] == [("barrier();", "memory is sequentially consistent")]
+
+
+def test_hunks_elsewhere_are_unrelated_and_need_not_apply(tmp_path: Path) -> None:
+    elsewhere = diff("mm/mmap.c", MMAP, MMAP.replace("EINVAL", "ENOMEM"))
+    misfit = diff("mm/mmap.c", MMAP.replace("return 0", "return 9"), MMAP.replace("return 0", "return 8"))
+    absent = diff("mm/nothing.c", MMAP, MMAP.replace("EINVAL", "ENOMEM"))
+    change = core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tthis_cpu_write(kernel_fpu_allowed, 1);\n")
+    for text in (elsewhere, misfit, absent):
+        judged = account(tmp_path, text + change)
+        assert [hunk.fate for hunk in judged.hunks] == [Fate.UNRELATED, Fate.JUDGED]
+        assert {name for name, fate in fates(judged).items() if fate != "unrelated"} == {"kernel_fpu_end"}
+    with pytest.raises(PasidlabError, match=r"fix.patch changes nothing that is modelled \(mm/mmap.c\)"):
+        account(tmp_path, elsewhere)
+
+
+def test_a_comment_is_no_change(tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match="changes nothing that is modelled"):
+        account(tmp_path, core("\tthis_cpu_write(kernel_fpu_allowed, true);", "\t/* Now. */\n\tthis_cpu_write(kernel_fpu_allowed,  true);"))
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        ("\n#ifdef CONFIG_FOO\n\tfpregs_lock();\n#endif\n", "left out by #if"),
+        ("\n\tif (cpu_feature_enabled(X86_FEATURE_AMX_TILE))\n\t\tfpregs_lock();\n", "the condition it depends on is never true in the model"),
+        ("\n\tsmp_wmb();\n", "memory is sequentially consistent"),
+        ("\n\txfd_update_state(1);\n", "XFD is not modelled"),
+    ],
+)
+def test_lines_of_a_judged_function_that_mean_nothing(new: str, why: str, tmp_path: Path) -> None:
+    judged = account(tmp_path, core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tthis_cpu_write(kernel_fpu_allowed, true);" + new))
+    (item,) = [item for item in judged.open if item.changed]
+    assert (item.function, item.fate, [one.why for one in item.left_out]) == ("kernel_fpu_end", Fate.JUDGED, [why])
+
+
+def test_messages_may_come_and_go(tmp_path: Path) -> None:
+    new = '\tthis_cpu_write(kernel_fpu_allowed, true);\n\tif (irqs_disabled())\n\t\tpr_warn("late");\n\ttrace_x86_fpu(1);\n'
+    assert not [item for item in account(tmp_path, core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", new)).open if item.changed]
+
+
+def test_an_order_that_is_taken_away(tmp_path: Path) -> None:
+    fixup = FIXUP.replace("current->mm)", "READ_ONCE(current->mm))", 1)
+    kernel = Path(tree(tmp_path, traps=fixup))
+    (tmp_path / "fix.patch").write_text(diff("arch/x86/kernel/traps.c", fixup, FIXUP))
+    design = open_design(str(tmp_path / "fix.patch"), kernel=str(kernel))
+    assert design.account is not None
+    (item,) = [item for item in design.account().open if item.changed]
+    assert item.left_out[0].why == "memory is sequentially consistent"
+
+
+def test_words_that_matter_anywhere(tmp_path: Path) -> None:
+    text = diff("mm/mmap.c", MMAP, MMAP.replace("\treturn 0;", "\tcurrent->pasid_activated = 1;\n\treturn 0;"))
+    (item,) = [item for item in account(tmp_path, text).items if item.changed]
+    assert (item.function, item.fate) == ("do_mmap", Fate.BUILT_IN)
+
+
+def test_lines_outside_functions(tmp_path: Path) -> None:
+    text = core("static DEFINE_PER_CPU(bool, kernel_fpu_allowed);", "static DEFINE_PER_CPU(bool, kernel_fpu_allowed) = true;")
+    (item,) = [item for item in account(tmp_path, text).items if item.changed]
+    assert (item.name, item.fate) == (f"lines outside functions of {CORE_FILE}", Fate.BUILT_IN)
+    with pytest.raises(PasidlabError, match="changes nothing that is modelled"):
+        account(tmp_path, core("static DEFINE_PER_CPU", "#include <linux/fpu.h>\nvoid kernel_fpu_end(void);\nstatic DEFINE_PER_CPU"))
+
+
+def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
+    start = CORE.index("void kernel_fpu_end")
+    judged = account(tmp_path, core(CORE[start : CORE.index("int fpu_clone")], ""))
+    (item,) = [item for item in judged.open if item.function == "kernel_fpu_end" and item.changed]
+    assert "nothing here has its part" in item.why
+
+
+def test_an_acknowledgement(tmp_path: Path) -> None:
+    text = core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;")
+    judged = account(tmp_path, text, allow_unjudged=["fpu_swap_*", "nothing"])
+    assert not [item for item in judged.open if item.changed]
+    assert [item.function for item in judged.acknowledged] == ["fpu_swap_kvm_fpstate"]
+    assert judged.unused == ("--allow-unjudged nothing",)
+    assert "not judged, as acknowledged: fpu_swap_kvm_fpstate" in judged.sentence()
+
+
+def test_options_that_nothing_asks_for(tmp_path: Path) -> None:
+    text = core("true);\n\tif (!irqs", "1);\n\tif (!irqs")
+    assert account(tmp_path, text, config=["CONFIG_NOTHING=y"], stubs=["nobody=noop"]).unused == (
+        "--config CONFIG_NOTHING", "--stub nobody",
+    )  # fmt: skip
+
+
+def test_a_file_whose_function_replaces_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "fix.c"
+    file.write_text(FIXUP + "\nvoid fpu_flush_thred(void)\n{\n\tfpregs_lock();\n\tfpregs_unlock();\n}\n\nint three(void)\n{\n\treturn 3;\n}\n")
+    result = check(open_design(str(file)), TINY)
+    assert result.verdict == "inconclusive"
+    assert {item.name: item.fate.value for item in result.judged.items} == {  # type: ignore[union-attr]
+        "try_fixup_enqcmd_gp": "judged", "fpu_flush_thred": "built in", "three": "unrelated",
+    }  # fmt: skip
+    assert check(open_design(str(file), allow_unjudged=["fpu_flush_thred"]), TINY).holds
+
+
+def test_a_tree_that_lacks_what_matters_is_no_holds(tmp_path: Path) -> None:
+    kernel = tree(tmp_path)
+    result = check(open_design("", kernel=kernel), TINY)
+    assert result.verdict == "inconclusive"
+    missing = {item.function: item.why for item in result.judged.open}  # type: ignore[union-attr]
+    assert missing["fpregs_mark_activate"].startswith("it uses function 'new_way_of_doing_it'")
+    assert missing["fpregs_lock"] == "Linux 6.16.2 has no function of this name"
+    assert "exit_thread" not in missing
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(_group, ["check", *arguments, "--events", "preempt", "--cpus", "1", "--tasks", "1"], standalone_mode=False)
+
+
+def test_every_report_says_it(tmp_path: Path) -> None:
+    kernel = tree(tmp_path)
+    Path(kernel, CORE_FILE).write_text(CORE + "\n" + KVM)
+    patch = tmp_path / "fix.patch"
+    patch.write_text(core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;"))
+    files = [tmp_path / f"found.{suffix}" for suffix in ("json", "sarif", "xml", "md", "html", "mail", "mmd")]
+    done = run(str(patch), "--kernel", kernel, "-q", *(word for file in files for word in ("-o", str(file))))
+    assert done.return_value == 3
+    assert "judged 0 of 1 changed function." in done.output
+    assert "not judged: fpu_swap_kvm_fpstate" in done.output
+    for file in files[2:]:
+        assert "fpu_swap_kvm_fpstate" in file.read_text().replace("\\", ""), file
+    (result,) = json.loads(files[0].read_text())["results"]
+    assert result["judged"]["hunks"][0]["fate"] == "built in"
+    assert [one["function"] for one in result["judged"]["functions"] if one["changed"]] == ["fpu_swap_kvm_fpstate"]
+    sarif = json.loads(files[1].read_text())["runs"][0]
+    assert any(r["ruleId"] == "not_judged" and "fpu_swap_kvm_fpstate" in r["message"]["text"] for r in sarif["results"])
+    assert fromstring(files[2].read_text()).find(".//testcase[@name='judged']/error") is not None
+    allowed = run(str(patch), "--kernel", kernel, "-q", "--allow-unjudged", "*")
+    assert allowed.return_value == 0
+    assert "as acknowledged: fpu_swap_kvm_fpstate" in allowed.output
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    kernel = tree(tmp_path)
+    change = diff(CORE_FILE, CORE, CORE.replace("kernel_fpu_allowed, true", "kernel_fpu_allowed, 1"))
+    file = tmp_path / "fix.patch"
+    file.write_text("\ufeff" + change)
+    assert open_design(str(file), kernel=kernel).account is not None
+    file.write_text(change + change)
+    with pytest.raises(PasidlabError, match="has this change already"):
+        open_design(str(file), kernel=kernel)
+    for path in ("../../etc/passwd", "/etc/passwd"):
+        file.write_text(change.replace(f"a/{CORE_FILE}", path).replace(f"b/{CORE_FILE}", path))
+        with pytest.raises(PasidlabError, match="which is outside the tree"):
+            open_design(str(file), kernel=kernel)
+    assert FILES["Makefile"].startswith("VERSION")
