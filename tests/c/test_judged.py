@@ -67,7 +67,8 @@ def core(old: str, new: str) -> str:
 
 
 def test_a_judged_and_a_built_in_function(tmp_path: Path) -> None:
-    text = core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tbarrier();\n\tthis_cpu_write(kernel_fpu_allowed, true);\n\tfpregs_lock();\n")
+    old = "\tthis_cpu_write(kernel_fpu_allowed, true);\n"
+    text = core(old, f"\tbarrier();\n{old}\tfpregs_lock();\n")
     judged = account(tmp_path, text + core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;"))
     assert fates(judged) == {"kernel_fpu_end": "judged", "fpu_swap_kvm_fpstate": "built in"}
     assert [(hunk.functions, hunk.fate) for hunk in judged.hunks] == [
@@ -101,7 +102,7 @@ def test_a_comment_is_no_change(tmp_path: Path) -> None:
     ("new", "why"),
     [
         ("\n#ifdef CONFIG_FOO\n\tfpregs_lock();\n#endif\n", "left out by #if"),
-        ("\n\tif (cpu_feature_enabled(X86_FEATURE_AMX_TILE))\n\t\tfpregs_lock();\n", "the condition it depends on is never true in the model"),
+        ("\n\tif (cpu_feature_enabled(X86_FEATURE_XFD))\n\t\tfpregs_lock();\n", "the condition it depends on is never true in the model"),
         ("\n\tsmp_wmb();\n", "memory is sequentially consistent"),
         ("\n\txfd_update_state(1);\n", "XFD is not modelled"),
     ],
@@ -166,7 +167,8 @@ def test_options_that_nothing_asks_for(tmp_path: Path) -> None:
 
 def test_a_file_whose_function_replaces_nothing(tmp_path: Path) -> None:
     file = tmp_path / "fix.c"
-    file.write_text(FIXUP + "\nvoid fpu_flush_thred(void)\n{\n\tfpregs_lock();\n\tfpregs_unlock();\n}\n\nint three(void)\n{\n\treturn 3;\n}\n")
+    misspelt = "void fpu_flush_thred(void)\n{\n\tfpregs_lock();\n\tfpregs_unlock();\n}\n"
+    file.write_text(f"{FIXUP}\n{misspelt}\nint three(void)\n{{\n\treturn 3;\n}}\n")
     result = check(open_design(str(file)), TINY)
     assert result.verdict == "inconclusive"
     assert {item.name: item.fate.value for item in result.judged.items} == {  # type: ignore[union-attr]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pasidlab import designs
-from pasidlab.commands.scopes import scope_from
+from pasidlab.commands.scopes import scope_from, scope_line
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
@@ -129,14 +129,14 @@ def check_command(**options: Any) -> int:
 
     Without a name every built-in design is explored and the verdict table printed; for designs that are named, all about them comes
     first. Without a scope each is explored in the default parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids,
-    --events makes one scope of your own.
+    --events makes one scope of your own. --events alone keeps the sizes of part race: 2 CPUs, 2 tasks, 2 mms.
     """
     from pasidlab.commands.formats import must_be_known, write_all
 
     asked = Asked(**options)
     must_be_known(asked.outputs)
     scope, budget = asked.scope(), asked.budget()
-    chosen = _chosen(asked)
+    chosen = _chosen(asked, scope)
     from pasidlab.check.api import wanted_properties  # not before bad input has been told: it takes a second
     from pasidlab.commands.printing import printer
     from pasidlab.report.look import look_of
@@ -162,18 +162,22 @@ def check_command(**options: Any) -> int:
     return account.exit_code
 
 
-def _chosen(asked: Asked) -> list[tuple[Design, str]]:
-    """Each design once, however often it is named, and the name it was opened by."""
+def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, str]]:
+    """Each design once, however often it is named, and the name it was opened by. The scope is told first."""
     from pasidlab.commands.kernel_c import open_design
+    from pasidlab.report.look import look_of
 
+    about: list[str] = []
+    tell = None if asked.quiet or asked.as_json else about.append
     chosen: dict[Design, str] = {}
     for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
-        quiet = asked.quiet or asked.as_json
         design = open_design(
             name, base=asked.base, config=asked.config, stubs=asked.stub, kernel=asked.kernel, allow_unjudged=asked.allow_unjudged,
-            quiet=quiet, verbose=asked.verbose,
+            tell=tell, verbose=asked.verbose,
         )  # fmt: skip
         chosen.setdefault(design, name)
+    if not asked.as_json:
+        click.echo("\n".join([*look_of(sys.stdout).prose(scope_line(scope), "", "  "), *about]))
     return list(chosen.items())
 
 

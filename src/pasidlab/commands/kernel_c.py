@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from pasidlab import designs
 from pasidlab.designs.kernel_c import design_of, gathered, is_c
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.c.judged import Fate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pasidlab.designs import Design
     from pasidlab.lang.c.gather import Gathered
@@ -25,12 +23,12 @@ def open_design(
     stubs: Iterable[str] = (),
     kernel: str | None = None,
     allow_unjudged: Iterable[str] = (),
-    quiet: bool = True,
+    tell: Callable[[str], None] | None = None,
     verbose: bool = False,
 ) -> Design:
     """The design of a name on the command line: built in, a Python file, or anything the C front end reads.
 
-    With an empty name and a tree, the tree's own design. Unless ``quiet``, provenance and notes go to the terminal.
+    With an empty name and a tree, the tree's own design. ``tell`` is given the provenance and the notes.
     """
     config, stubs, allowed = tuple(config), tuple(stubs), tuple(allow_unjudged)
     if not is_c(name) and not (kernel and not name):
@@ -40,8 +38,8 @@ def open_design(
         return designs.find(name)
     found, around = gathered(name, base, config, stubs, kernel)
     _try_once(found, around)
-    if not quiet:
-        click.echo(_about(found, around, verbose))
+    if tell is not None:
+        tell(_about(found, around, verbose))
     return design_of(found, around, name or str(kernel), allowed)
 
 

@@ -9,15 +9,24 @@ if TYPE_CHECKING:
 
 
 def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None) -> Scope | None:
-    """The scope of the sizes and events given, the usual ones in place of those that are not; None if none is given."""
-    from pasidlab.check.scope import Scope
+    """The scope of the sizes and events given; None if none is given.
 
-    if all(option is None for option in (cpus, tasks, mms, pasids, events)):
+    Events alone keep the sizes of part ``race``. Beside a size that is given, the others are as in ``Scope()``.
+    """
+    from pasidlab.check.scope import DEFAULT_PARTS, Scope
+
+    sizes = (cpus, tasks, mms, pasids)
+    if events is None and all(size is None for size in sizes):
         return None
-    usual = Scope()
+    usual = DEFAULT_PARTS["race"] if all(size is None for size in sizes) else Scope()
     mms = mms if mms is not None else usual.mms
     base = Scope(
         cpus=cpus if cpus is not None else usual.cpus, tasks=tasks if tasks is not None else usual.tasks, mms=mms,
         pasids=pasids if pasids is not None else max(mms, 1),
     )  # fmt: skip
     return base.with_events(events.split(",")) if events is not None else base
+
+
+def scope_line(scope: Scope | None) -> str:
+    """The scope a check explores, in words."""
+    return f"scope: {scope if scope is not None else 'the default parts (pasidlab designs lists them)'}"
