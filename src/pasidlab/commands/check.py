@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pasidlab.designs import Design
     from pasidlab.report.account import Account, Checked
 
+NEVER = 1 << 62  # states after a violation: both sides of a comparison are explored to the end
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -52,6 +53,8 @@ class Asked:
     config: tuple[str, ...]
     stub: tuple[str, ...]
     allow_unjudged: tuple[str, ...]
+    compare: bool
+    reverse: bool
     cpus: int | None
     tasks: int | None
     mms: int | None
@@ -72,11 +75,11 @@ class Asked:
     quiet: bool
     verbose: bool
 
-    def opening(self, name: str) -> dict[str, Any]:
-        """What opens the design of a name again."""
+    def opening(self, name: str, side: str = "") -> dict[str, Any]:
+        """What opens the design of a name again; ``side``: ``before`` or ``after`` of a comparison."""
         return {
             "name": name, "base": self.base, "config": list(self.config), "stubs": list(self.stub), "kernel": self.kernel,
-            "allow_unjudged": list(self.allow_unjudged),
+            "allow_unjudged": list(self.allow_unjudged), "reverse": self.reverse, "side": side,
         }  # fmt: skip
 
     def budget(self) -> Budget:
@@ -85,7 +88,8 @@ class Asked:
 
         if self.timeout is not None and isnan(self.timeout):
             raise PasidlabError("--timeout nan is not a number of seconds")
-        return Budget(number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout)
+        limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
+        return Budget(*limits, NEVER if self.compare else None)
 
     def scope(self) -> Scope | None:
         """The scope the options ask for; None if they ask for none."""
@@ -100,6 +104,8 @@ class Asked:
 @click.option("--stub", multiple=True, metavar="NAME=HOW", help="noop, or unconstrained: every value is tried; may be repeated.")
 @click.option("--allow-unjudged", multiple=True, metavar="FUNCTION",
               help="A function that is changed and not judged, as you know; * stands for any letters; may be repeated.")  # fmt: skip
+@click.option("--compare", is_flag=True, help="Check before the patch and after it, and tell what it changed, property by property.")
+@click.option("-R", "--reverse", is_flag=True, help="Take the patch out of the tree; with --compare: the tree has it already.")
 @click.option("--cpus", type=int, help="CPUs (1 to 3).")
 @click.option("--tasks", type=int, help="Task slots (1 to 3).")
 @click.option("--mms", type=int, help="Address spaces (1 to 3).")
@@ -162,27 +168,27 @@ def check_command(**options: Any) -> int:
     return account.exit_code
 
 
-def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, str]]:
-    """Each design once, however often it is named, and the name it was opened by. The scope is told first."""
+def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, dict[str, Any]]]:
+    """Each design once, however often it is named, and what it was opened with. The scope is told first."""
     from pasidlab.commands.kernel_c import open_design
     from pasidlab.report.look import look_of
 
     about: list[str] = []
     tell = None if asked.quiet or asked.as_json else about.append
-    chosen: dict[Design, str] = {}
+    if asked.compare and len(asked.names) != 1:
+        raise PasidlabError("--compare takes one patch", hint="pasidlab check fix.patch --kernel TREE --compare")
+    chosen: dict[Design, dict[str, Any]] = {}
     for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
-        design = open_design(
-            name, base=asked.base, config=asked.config, stubs=asked.stub, kernel=asked.kernel, allow_unjudged=asked.allow_unjudged,
-            tell=tell, verbose=asked.verbose,
-        )  # fmt: skip
-        chosen.setdefault(design, name)
+        for side in ("before", "after") if asked.compare else ("",):
+            opening = asked.opening(name, side)
+            chosen.setdefault(open_design(**opening, tell=tell, verbose=asked.verbose), opening)
     if not asked.as_json:
         click.echo("\n".join([*look_of(sys.stdout).prose(scope_line(scope), "", "  "), *about]))
     return list(chosen.items())
 
 
 def _explored(
-    asked: Asked, chosen: Sequence[tuple[Design, str]], scope: Scope | None, budget: Budget, printing: Printer
+    asked: Asked, chosen: Sequence[tuple[Design, dict[str, Any]]], scope: Scope | None, budget: Budget, printing: Printer
 ) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
     from pasidlab.check.api import check_each
@@ -196,10 +202,10 @@ def _explored(
             progress=progress.update, merged=not asked.no_merge, symmetric=not asked.no_symmetry, forgetting=not asked.no_forget,
             local_first=not asked.no_local_first,
         )  # fmt: skip
-        for (design, name), result in zip(chosen, found, strict=False):
+        for (design, opening), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):
                 result = _with_evidence(asked, design, result, deadline, progress)
-            yield Checked(design, result, asked.opening(name) if design.origin else None)
+            yield Checked(design, result, opening if design.origin else None)
             progress.stop(result.design)
             printing.result(result)
             sys.stdout.flush()
@@ -216,10 +222,13 @@ def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: 
 
 
 def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], ended: BaseException | None) -> Account:
+    from pasidlab.check.compare import Comparison
     from pasidlab.report.account import Account
 
     said = str(ended) if isinstance(ended, PasidlabError) else "interrupted" if ended else ""
-    return Account(tuple(checked), tuple(missing), said, click.get_current_context().obj or (), asked.kernel)
+    both = [entry.result for entry in checked] if asked.compare else []
+    comparison = Comparison(*both) if len(both) == 2 else None
+    return Account(tuple(checked), tuple(missing), said, click.get_current_context().obj or (), asked.kernel, comparison=comparison)
 
 
 @click.command("designs")

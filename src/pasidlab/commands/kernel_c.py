@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pasidlab import designs
-from pasidlab.designs.kernel_c import design_of, gathered, is_c
+from pasidlab.designs.kernel_c import compared, design_of, gathered, is_c
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.c.judged import Fate
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pasidlab.designs import Design
     from pasidlab.lang.c.gather import Gathered
 
+
 def open_design(
     name: str,
     *,
@@ -23,20 +24,29 @@ def open_design(
     stubs: Iterable[str] = (),
     kernel: str | None = None,
     allow_unjudged: Iterable[str] = (),
+    reverse: bool = False,
+    side: str = "",
     tell: Callable[[str], None] | None = None,
     verbose: bool = False,
 ) -> Design:
     """The design of a name on the command line: built in, a Python file, or anything the C front end reads.
 
-    With an empty name and a tree, the tree's own design. ``tell`` is given the provenance and the notes.
+    With an empty name and a tree, the tree's own design. ``reverse`` takes a patch out of the tree. ``side`` is ``before`` or ``after``
+    for one side of a comparison. ``tell`` is given the provenance and the notes.
     """
     config, stubs, allowed = tuple(config), tuple(stubs), tuple(allow_unjudged)
     if not is_c(name) and not (kernel and not name):
-        if base or config or stubs or kernel or allowed:
-            what = "--base, --config, --stub, --kernel and --allow-unjudged"
+        if base or config or stubs or kernel or allowed or reverse or side:
+            what = "--base, --config, --stub, --kernel, --allow-unjudged, --compare and -R"
             raise PasidlabError(f"{what} are for C files, patches and trees; {name} is none")
         return designs.find(name)
-    found, around = gathered(name, base, config, stubs, kernel)
+    if side:
+        sides = compared(name, base, config, stubs, kernel, reverse)
+        found, around = sides[0] if side == "before" else sides[1]
+        if found is None:
+            return around
+    else:
+        found, around = gathered(name, base, config, stubs, kernel, reverse)
     _try_once(found, around)
     if tell is not None:
         tell(_about(found, around, verbose))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from pasidlab.report.look import Look
-from pasidlab.report.text import VerdictTable, account_text, result_text, verdict_table
+from pasidlab.report.text import VerdictTable, account_text, comparison_text, result_text, verdict_table
 
 if TYPE_CHECKING:
     from pasidlab.check.findings import CheckResult
@@ -66,7 +66,8 @@ class AsTable:
             click.echo(line)
 
     def end(self, account: Account) -> None:
-        """How to see a counterexample."""
+        """The comparison, if there is one; how to see a counterexample."""
+        _compare(account, self.look)
         broken = next((result.design for result in account.results if result.counterexamples), None)
         if broken and self.hint and self.look.terminal:
             text = f"pasidlab check {broken} shows its counterexamples, -o found.html makes a page to step through them"
@@ -86,3 +87,9 @@ class InFull:
     def end(self, account: Account) -> None:
         """The table."""
         click.echo(verdict_table(account.results, self.look))
+        _compare(account, self.look)
+
+
+def _compare(account: Account, look: Look) -> None:
+    if account.comparison is not None:
+        click.echo("\n" + "\n".join(comparison_text(account.comparison, look)))

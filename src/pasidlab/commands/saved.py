@@ -96,7 +96,9 @@ def _opened(node: Node) -> dict[str, Any]:
     texts: dict[str, Any] = {name: inner.as_a(str) for name in ("base", "kernel") if (inner := node.maybe(name))}
     allowed = node.maybe("allow_unjudged")
     lists = {"config": node.get("config").all(str), "stubs": node.get("stubs").all(str)}
-    return texts | {"name": node.get("name").as_a(str), **lists, "allow_unjudged": allowed.all(str) if allowed else []}
+    reverse, side = node.maybe("reverse"), node.maybe("side")
+    patched = {"reverse": reverse.as_a(bool) if reverse else False, "side": side.as_a(str) if side else ""}
+    return texts | {"name": node.get("name").as_a(str), **lists, **patched, "allow_unjudged": allowed.all(str) if allowed else []}
 
 
 def _scope(node: Node) -> Scope:

@@ -21,17 +21,32 @@ def is_c(name: str) -> bool:
 
 
 def gathered(
-    name: str, base: str | None = None, config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None
-) -> tuple[Gathered, designs.Design]:
+    name: str, base: str | None = None, config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None,
+    reverse: bool = False,
+) -> tuple[Gathered, designs.Design]:  # fmt: skip
     """The functions of a file (with an empty name: of the tree ``kernel`` alone) and the design around them."""
     from pasidlab.lang.c.gather import from_tree, gather, read_options
 
-    options = read_options(config, stubs, kernel)
+    options = read_options(config, stubs, kernel, reverse)
     found = gather(name, options) if name else from_tree(options)
-    around = designs.find(base or found.base)
+    return found, _around(base, found)
+
+
+def compared(
+    name: str, base: str | None = None, config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None,
+    reverse: bool = False,
+) -> tuple[tuple[Gathered | None, designs.Design], tuple[Gathered, designs.Design]]:  # fmt: skip
+    """The functions before a patch and after it, each with the design around them; before a patch without a tree, that design alone."""
+    from pasidlab.lang.c.gather import before_and_after, read_options
+
+    before, after = before_and_after(name, read_options(config, stubs, kernel, reverse))
+    return (before, _around(base, before or after)), (after, _around(base, after))
+
+
+def _around(base: str | None, found: Gathered) -> designs.Design:
     if base and base not in designs.BUILT_IN and not base.endswith(".py"):
         raise PasidlabError(f"--base {base} is no design")
-    return found, around
+    return designs.find(base or found.base)
 
 
 def design_of(found: Gathered, around: designs.Design, origin: str, allowed: Iterable[str] = ()) -> designs.Design:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pasidlab
+from pasidlab.check.compare import Comparison
 from pasidlab.check.findings import CheckResult
 from pasidlab.designs import Design
 
@@ -46,6 +47,7 @@ class Account:
     command: tuple[str, ...] = ()
     kernel: str | None = None
     directory: Path = field(default_factory=Path.cwd)
+    comparison: Comparison | None = None  # of a patch: the first result is before it, the second after it
 
     @property
     def results(self) -> Sequence[CheckResult]:
@@ -70,7 +72,12 @@ class Account:
 
     @property
     def exit_code(self) -> int:
-        """1 if anything is violated, else 3 if anything is inconclusive or was not explored, else 0."""
+        """That of the comparison if there is one.
+
+        Else 1 if anything is violated, 3 if anything is inconclusive or was not explored, 0 otherwise.
+        """
+        if self.comparison is not None:
+            return 3 if self.missing else self.comparison.exit_code
         verdicts = {result.verdict for result in self.results}
         if "violated" in verdicts:
             return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pasidlab.check.compare import Comparison
 from pasidlab.check.findings import CheckResult
 from pasidlab.check.scope import Scope
 from pasidlab.check.trace import Counterexample, Frame, Step
@@ -27,9 +28,21 @@ def results_json(account: Account) -> Json:
         "directory": account.directory.as_posix(),
         "kernel": account.bases["KERNEL"].as_posix() if account.kernel else None,
         "results": [_Told(account).result(entry) for entry in account.checked],
+        "comparison": _comparison(account.comparison) if account.comparison else None,
         "not_explored": list(account.missing),
         "ended": account.ended or None,
     }
+
+
+def _comparison(comparison: Comparison) -> Json:
+    return {
+        "properties": [
+            {"property": one.name, "before": one.before.holds, "after": one.after.holds, "change": one.change.value,
+             "steps_before": one.before.steps, "steps_after": one.after.steps}
+            for one in comparison.properties
+        ],
+        "exit_code": comparison.exit_code,
+    }  # fmt: skip
 
 
 def _scope(scope: Scope) -> Json:

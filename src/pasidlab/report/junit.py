@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from pasidlab.check.compare import Change, Comparison, state_of
 from pasidlab.check.findings import CheckResult, PropertyResult
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
@@ -21,7 +22,9 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def results_junit(account: Account) -> str:
     """The document. What is not settled, not explored or a mistake of the model is an error, a broken property a failure."""
     root = Element("testsuites", name="pasidlab")
-    for result in account.results:
+    if account.comparison:
+        _comparison(root, account.comparison)
+    for result in account.results if account.comparison is None else ():
         _suite(root, result)
     for design in account.missing:
         suite = SubElement(root, "testsuite", name=_text(design), time="0.000")
@@ -33,6 +36,33 @@ def results_junit(account: Account) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
 
+def _comparison(root: Element, comparison: Comparison) -> None:
+    """A case for each property: a failure if the patch broke it, an error if it is not settled; what was broken before is no failure."""
+    after = comparison.after
+    suite = SubElement(root, "testsuite", name=_text(after.design), time=f"{after.seconds:.3f}")
+    for one in comparison.properties:
+        case = SubElement(suite, "testcase", classname=_text(after.design), name=one.name)
+        said = f"{one.change.value}: {state_of(one.before)} before, {state_of(one.after)} after"
+        if one.change is Change.WORSE:
+            failure = SubElement(case, "failure", type=one.name, message=_text(said))
+            found = after.counterexample(one.name)
+            failure.text = _text(trace_text(found, after.scope_of(found).cpus))
+        elif one.change is Change.OPEN:
+            SubElement(case, "error", type="not settled", message=_text(f"{said}: {why_not_settled(after, one.name)}"))
+        else:
+            SubElement(case, "system-out").text = said
+    _judged(suite, after)
+
+
+def _judged(suite: Element, result: CheckResult) -> None:
+    if result.judged is not None:
+        case = SubElement(suite, "testcase", classname=_text(result.design), name="judged")
+        if result.judged.open:
+            SubElement(case, "error", type="not judged", message=_text("; ".join(result.account)))
+        else:
+            SubElement(case, "system-out").text = _text("; ".join(result.account))
+
+
 def _counts(element: Element) -> dict[str, str]:
     number = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
     return {name: str(len(list(element.iter(tag)))) for name, tag in number.items()}
@@ -42,12 +72,7 @@ def _suite(root: Element, result: CheckResult) -> None:
     suite = SubElement(root, "testsuite", name=_text(result.design), time=f"{result.seconds:.3f}")
     for p in result.properties:
         _case(suite, result, p)
-    if result.judged is not None:
-        case = SubElement(suite, "testcase", classname=_text(result.design), name="judged")
-        if result.judged.open:
-            SubElement(case, "error", type="not judged", message=_text("; ".join(result.account)))
-        else:
-            SubElement(case, "system-out").text = _text("; ".join(result.account))
+    _judged(suite, result)
     if result.error:
         case = SubElement(suite, "testcase", classname=_text(result.design), name="the model")
         error = SubElement(case, "error", type="model error", message=_text(str(result.error)))

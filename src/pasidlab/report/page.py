@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pasidlab.check.compare import state_of
 from pasidlab.check.findings import CheckResult
 from pasidlab.check.trace import Counterexample, source_text
 from pasidlab.linux.promises import PROPERTIES
@@ -33,7 +34,7 @@ def results_page(account: Account) -> str:
     environment = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of, "meaning": MEANINGS.get,
-        "base": lambda file: Path(file).name,
+        "state": state_of, "base": lambda file: Path(file).name,
     }  # fmt: skip
     sections = _sections(account)
     traces = [trace for section in sections for trace in section["traces"]]
@@ -44,7 +45,7 @@ def results_page(account: Account) -> str:
         "unexecuted": [[named(account, file), line] for result in account.results for file, line, _ in result.unexecuted],
     }
     return environment.get_template("page.html").render(
-        sections=sections, data=data, version=VERSION, missing=account.missing, ended=account.ended,
+        sections=sections, comparison=account.comparison, data=data, version=VERSION, missing=account.missing, ended=account.ended,
         command=shlex.join(account.command), why=why_not_settled, witness=put_to_the_test, no_mistake=no_mistake,
     )  # fmt: skip
 

@@ -6,13 +6,24 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from pasidlab.check.compare import state_of
 from pasidlab.check.findings import CheckResult
 from pasidlab.check.trace import Counterexample
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
 from pasidlab.report.look import Look
 from pasidlab.report.telling import Row, Telling, numbers
-from pasidlab.report.text import MARKS, VerdictTable, no_mistake, parts_text, put_to_the_test, result_text, verdict_of, why_not_settled
+from pasidlab.report.text import (
+    MARKS,
+    VerdictTable,
+    comparison_text,
+    no_mistake,
+    parts_text,
+    put_to_the_test,
+    result_text,
+    verdict_of,
+    why_not_settled,
+)
 from pasidlab.report.trace import columns, trace_text
 from pasidlab.version import VERSION
 
@@ -30,6 +41,8 @@ def results_mail(account: Account) -> str:
     heading = table.heading()
     lines = [*([heading] if heading else []), *(table.row(result) for result in account.results)]
     blocks = ["\n".join(lines), *(result_text(result, look=MAIL) for result in account.results)]
+    if account.comparison:
+        blocks.append("\n".join(comparison_text(account.comparison, MAIL)))
     if account.missing:
         blocks.append("\n".join(MAIL.prose(f"Not explored: {', '.join(account.missing)}. {account.ended}")))
     blocks.append("\n".join(["-- ", *MAIL.prose(_made_by(account))]))
@@ -41,6 +54,11 @@ def results_markdown(account: Account) -> str:
     blocks = ["\n".join(_verdicts(account))]
     if account.missing:
         blocks.append(f"Not explored: {', '.join(_plain(name) for name in account.missing)}. {_plain(account.ended)}")
+    if account.comparison:
+        rows = ["| property | before | after | the patch |", "| --- | --- | --- | --- |"]
+        for one in account.comparison.properties:
+            rows.append(f"| {_plain(one.name)} | {state_of(one.before)} | {state_of(one.after)} | {one.change.value} |")
+        blocks.append("\n".join(rows))
     for result in account.results:
         blocks += _section(result)
     return "\n\n".join([*blocks, _plain(_made_by(account))]) + "\n"

@@ -37,7 +37,7 @@ def results_sarif(account: Account) -> Json:
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {name: {"uri": _folder(path)} for name, path in account.bases.items()},
         "invocations": [_invocation(account)],
-        "results": [result for entry in account.checked for result in _results(account, entry)],
+        "results": _compared(account) if account.comparison else [r for entry in account.checked for r in _results(account, entry)],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -65,6 +65,14 @@ def _invocation(account: Account) -> Json:
 
 def _notification(level: str, text: str) -> Json:
     return {"level": level, "message": {"text": text}}
+
+
+def _compared(account: Account) -> list[Json]:
+    """Of a comparison: what is there after the patch, as new or unchanged, and what is gone (baselineState, section 3.27.24)."""
+    before, after = ([*_results(account, entry)] for entry in account.checked)
+    old, new = ({result["ruleId"] for result in side if result["level"] == "error"} for side in (before, after))
+    found = [result | {"baselineState": "unchanged" if result["ruleId"] in old else "new"} for result in after]
+    return found + [r | {"baselineState": "absent"} for r in before if r["level"] == "error" and r["ruleId"] not in new]
 
 
 def _results(account: Account, entry: Checked) -> Iterator[Json]:

@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pasidlab.check.compare import Change, Comparison, state_of
 from pasidlab.check.findings import CheckResult, Evidence, PartResult, PropertyResult
 from pasidlab.errors import counted
 from pasidlab.report.look import PAGE, PLAIN, VERDICTS, Look, lines_of
 from pasidlab.report.trace import trace_text
 
+MANNERS = {Change.BETTER: "good", Change.PROVED: "good", Change.BROKEN: "bad", Change.WORSE: "bad", Change.OPEN: "open"}
 MARKS = {"holds": "holds", "violated": "VIOLATED", "inconclusive": "inconclusive"}
 BROKEN = "broken (steps of the shortest counterexample)"
 FIGURES = 28  # columns of states, depth and seconds, and the gap after them
@@ -83,6 +85,16 @@ def result_text(result: CheckResult, *, verbose: bool = False, look: Look = PLAI
 def account_text(result: CheckResult, look: Look = PLAIN) -> list[str]:
     """What of the input was judged and what not; nothing for a design of Python."""
     return [line for sentence in result.account for line in look.prose(f"{sentence}.", "  ", "    ")]
+
+
+def comparison_text(comparison: Comparison, look: Look = PLAIN) -> list[str]:
+    """Each property before and after, and what the patch did to it."""
+    width = 26
+    lines = [look.paint("dim", f"  {'property':<14}{'before':<{width}}{'after':<{width}}")]
+    for one in comparison.properties:
+        manner = MANNERS[one.change]
+        lines.append(f"  {one.name:<14}{state_of(one.before):<{width}}{state_of(one.after):<{width}}{look.paint(manner, one.change.value)}")
+    return [*lines, *(line for sentence in comparison.sentences() for line in look.prose(f"{sentence}.", "  ", "    "))]
 
 
 def parts_text(result: CheckResult, look: Look = PLAIN) -> list[str]:

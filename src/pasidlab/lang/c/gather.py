@@ -34,9 +34,10 @@ class Options:
     config: Mapping[str, str] = field(default_factory=dict)
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     kernel: Path | None = None
+    reverse: bool = False  # patches are taken out of the tree
 
 
-def read_options(config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None) -> Options:
+def read_options(config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None, reverse: bool = False) -> Options:
     """``CONFIG_X=n`` words, ``name=noop`` words, the folder of a tree."""
     settings = {}
     for word in config:
@@ -44,7 +45,7 @@ def read_options(config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: 
         if not match:
             raise PasidlabError(f"cannot read '{word}'", hint="--config CONFIG_IOMMU_SVA=n")
         settings[match.group(1)] = match.group(2)
-    return Options(settings, read_stubs(stubs), Path(kernel) if kernel else None)
+    return Options(settings, read_stubs(stubs), Path(kernel) if kernel else None, reverse)
 
 
 @dataclass
@@ -112,6 +113,59 @@ class Gathered:
 
 def gather(name: str, options: Options) -> Gathered:
     """Read a file by name; ``-`` is standard input."""
+    label, text, found = _read_input(name)
+    if found is None:
+        if options.reverse:
+            raise PasidlabError(f"{label} is no patch", hint="-R takes a patch out of a tree that has it")
+        return from_c(text, label, options)
+    return from_patches([patch.reversed_patch(one) for one in reversed(found)] if options.reverse else found, label, options)
+
+
+def before_and_after(name: str, options: Options) -> tuple[Gathered | None, Gathered]:
+    """A tree before a patch and after it; without a tree there is nothing before but the design around the patch.
+
+    With ``options.reverse`` the tree is the one after.
+    """
+    label, _, found = _read_input(name)
+    if found is None:
+        raise PasidlabError(f"{label} is no patch: there is no before and after", hint="--compare takes a patch or a mail")
+    if options.kernel is None:
+        if options.reverse:
+            raise PasidlabError("-R takes a patch out of a tree", hint="name it with --kernel TREE")
+        return None, from_patches(found, label, options)
+    for one in found:
+        _show_bare(one)
+    root = tree.Tree(options.kernel)
+    if options.reverse:
+        for one in reversed(found):
+            turned = patch.reversed_patch(one)
+            for change in turned.files:
+                _change_tree(root, turned, change, Edits())
+    old = tree.Tree(options.kernel, dict(root.changed))
+    edits = Edits()
+    for one in found:
+        for change in one.files:
+            before = root.source(change.path)
+            _change_tree(root, one, change, edits)
+            if before is not None and change.path in root.changed:
+                _call_old(old, change.path, before)
+    _must_matter(edits, label)
+    sides = [tree.read_tree(side, options.config, options.stubs) for side in (old, root)]
+    short, empty = Path(label).name, Program({}, stubs=options.stubs)
+    notes = [note for one in found for note in one.notes]
+    first = Gathered(f"{short} before", sides[0].base, empty, sides[0], options=options)
+    return first, Gathered(short, sides[1].base, empty, sides[1], notes, edits, options=options)
+
+
+def _call_old(old: tree.Tree, path: str, before: Source) -> None:
+    """A file before the patch goes by the name diffs give it, so that its lines are told apart from those after."""
+    if path not in old.changed or not old.changed[path].file.startswith("a/"):
+        old.changed[path] = Source(before.text, f"a/{path}")
+        texts.REMEMBERED[f"a/{path}"] = tuple(before.text.splitlines())
+
+
+def _read_input(name: str) -> tuple[str, str, list[patch.Patch] | None]:
+    """What messages call an input, its text, and the patches in it; None: it is C."""
     data = _standard_input() if name == "-" else _read(Path(name))
     label = "<stdin>" if name == "-" else name
     data = data.removeprefix(codecs.BOM_UTF8)
@@ -119,13 +173,15 @@ def gather(name: str, options: Options) -> Gathered:
     text = _decoded(data, label)
     if name == "-" or not name.endswith((".c", ".h")):
         texts.REMEMBERED[label] = tuple(text.splitlines())
-    if mail.looks_like_mail(text) and not name.endswith((".c", ".h")):
-        return from_patches(mail.patches(data, label), label, options)
+    if name.endswith((".c", ".h")):
+        return label, text, None
+    if mail.looks_like_mail(text):
+        return label, text, mail.patches(data, label)
     if name.endswith((".mbox", ".eml", ".mail")) and not text.strip():
         raise PasidlabError(f"{label} is empty")
-    if not name.endswith((".c", ".h")) and (patch.looks_like_patch(text) or name.endswith((".patch", ".diff", ".mbox", ".eml", ".mail"))):
-        return from_patches([patch.read_patch(mail.numbered(text), label)], label, options)
-    return from_c(text, label, options)
+    if patch.looks_like_patch(text) or name.endswith((".patch", ".diff", ".mbox", ".eml", ".mail")):
+        return label, text, [patch.read_patch(mail.numbered(text), label)]
+    return label, text, None
 
 
 MAX = 4_000_000
