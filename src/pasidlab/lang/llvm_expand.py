@@ -71,9 +71,11 @@ def _look_text(predicates: list[tuple[str, int, int]]) -> str:
 
 def _solo_text(words: int, cpus: int, private: Sequence[Own]) -> str:
     """The function that does the only step of a state in which a private CPU has but one; it returns 0 for any other state."""
-    lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *_other_cpus(words, cpus)]
+    made = _other_cpus(words, cpus)
+    lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *made[::2]]
     for n, own in enumerate(private):
         v, state = f"own{n}", _state_of(own.cpu)
+        lines += made[2 * own.cpu - 3 :][:1] if own.cpu > 1 else []
         lines += [
             f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
             f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
