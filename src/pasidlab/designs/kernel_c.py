@@ -27,7 +27,7 @@ def gathered(
     """The functions of a file (with an empty name: of the tree ``kernel`` alone) and the design around them."""
     from pasidlab.lang.c.gather import from_tree, gather, read_options
 
-    options = read_options(config, stubs, kernel, reverse)
+    options = read_options(config, stubs, kernel, reverse, base)
     found = gather(name, options) if name else from_tree(options)
     return found, _around(base, found)
 
@@ -39,7 +39,7 @@ def compared(
     """The functions before a patch and after it, each with the design around them; before a patch without a tree, that design alone."""
     from pasidlab.lang.c.gather import before_and_after, read_options
 
-    before, after = before_and_after(name, read_options(config, stubs, kernel, reverse))
+    before, after = before_and_after(name, read_options(config, stubs, kernel, reverse, base))
     return (before, _around(base, before or after)), (after, _around(base, after))
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source as texts
 from pasidlab.lang.c import judging, mail, patch, tree
+from pasidlab.lang.c.callsite import Call, call_site
 from pasidlab.lang.c.edits import Edits
 from pasidlab.lang.c.judged import Fate, Judged
 from pasidlab.lang.c.judging import Taken
@@ -35,9 +36,13 @@ class Options:
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     kernel: Path | None = None
     reverse: bool = False  # patches are taken out of the tree
+    base: str | None = None  # the design around, where the user names it
 
 
-def read_options(config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None, reverse: bool = False) -> Options:
+def read_options(
+    config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None, reverse: bool = False,
+    base: str | None = None,
+) -> Options:  # fmt: skip
     """``CONFIG_X=n`` words, ``name=noop`` words, the folder of a tree."""
     settings = {}
     for word in config:
@@ -45,7 +50,7 @@ def read_options(config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: 
         if not match:
             raise PasidlabError(f"cannot read '{word}'", hint="--config CONFIG_IOMMU_SVA=n")
         settings[match.group(1)] = match.group(2)
-    return Options(settings, read_stubs(stubs), Path(kernel) if kernel else None, reverse)
+    return Options(settings, read_stubs(stubs), Path(kernel) if kernel else None, reverse, base)
 
 
 @dataclass
@@ -275,7 +280,29 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
         notes.append(f"{short}; whole functions before that are taken")
     if not known:
         raise _nothing_whole(edits, label)
-    return Gathered(Path(label).name, base_of(own.functions) or DEFAULT_BASE, own, None, notes, edits, options=options)
+    base, said = _base_of_patch(found, own.functions, options)
+    return Gathered(Path(label).name, base, own, None, [*notes, *said], edits, options=options)
+
+
+def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction], options: Options) -> tuple[str, list[str]]:
+    """The design a patch without a tree belongs to, and what the reader should know of that choice."""
+    base = base_of(functions) or DEFAULT_BASE
+    fixups = [name for name in functions if name in territory().fixups]
+    if not fixups or options.base or "exc_general_protection" in functions:
+        return base, []
+    sites = [site for one in found for change in one.files for hunk in change.hunks if (site := call_site(hunk, fixups)) is not None]
+    if any(site.place is Call.UNKNOWN for site in sites):
+        names = ", ".join(fixups)
+        raise PasidlabError(
+            f"cannot tell whether {names}() is called before interrupts are enabled or after",
+            position=Position(found[0].name, sites[0].line),
+            hint=f"--base {territory().early}: before cond_local_irq_enable(); --base late-either: after it; --kernel TREE has the handler",
+        )  # fmt: skip
+    if any(site.place is Call.BEFORE for site in sites):
+        return territory().early, [f"{fixups[0]}() is called before interrupts are enabled ({found[0].name}:{sites[0].line})"]
+    if not sites and base != territory().early:
+        return base, [f"no call of {fixups[0]}() is shown: it is taken to come after interrupts are enabled (--base chooses another)"]
+    return base, []
 
 
 def _nothing_whole(edits: Edits, label: str) -> PasidlabError:

@@ -77,6 +77,8 @@ def _item(one: Edited, taken: Taken) -> Item:
     if not one.function:
         relevant = [line for line in relevant if not _only_declares(line) or territory().mentions(one.file, line)]
         relevant = [line for line in relevant if not _judged_elsewhere(line, one.file, taken)]
+    if one.function in territory().handlers and relevant and all(_calls_fixup(line, taken) for line in relevant):
+        return Item(one.function, one.file, one.line, Fate.JUDGED, "its call of the fix-up")
     if not relevant:
         return _unrelated(one, "outside the territory of the model")
     entry = taken.lines.get(one.function)
@@ -87,6 +89,15 @@ def _item(one: Edited, taken: Taken) -> Item:
     if one.removed:
         return _removed(one, taken)
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, _why(one, taken))
+
+
+def _calls_fixup(line: str, taken: Taken) -> bool:
+    """True for a line of the handler that calls a fix-up that is judged, and for what follows such a call."""
+    names = [name for name in re.findall(r"\b(\w+)\s*\(", line) if name not in ("if", "user_mode")]
+    if names:
+        return all(name in territory().fixups and name in taken.functions for name in names)
+    return line in ("return;", "return true;", "goto exit;", "{", "}")
+
 
 
 def _unrelated(one: Edited, why: str) -> Item:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tree_sitter import Node
 
@@ -17,6 +19,7 @@ from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, si
 from pasidlab.lang.c.preprocess import Expanded, Preprocessor
 from pasidlab.lang.c.statements import FunctionCompiler
 from pasidlab.lang.c.templates import Template
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import Value, enumerator, exact
@@ -285,9 +288,20 @@ class Linker:
                         f"{name} has {_parameters(function)}, the model's has {len(params)}", position=function.position
                     )
                 entry = Replacement(name, params, name, params)
+            if entry is not None and name in territory().fixups:
+                if any(calls(other, name) for other in self.program.functions.values() if other.name in territory().fixups):
+                    continue  # the one that is called from the handler calls it
+                entry = replace(entry, model=self._fixup())
             if entry is not None and entry.model in self.names.namespace.functions:
                 found[entry.model] = entry
         return found
+
+    def _fixup(self) -> str:
+        """The fix-up that the handler of the kernel around calls: the design's own, or that of the kernel."""
+        known = self.names.namespace.functions
+        here = [name for name in territory().fixups if name in known]
+        own = [name for name in here if Path(known[name].file).parent.name != "linux"]
+        return (own or here or list(territory().fixups))[-1 if own else 0]
 
     def _call_of(self, entry: Replacement) -> str:
         source = self.names.namespace.functions[entry.model]
@@ -339,6 +353,11 @@ class Linker:
                 self.failed = self.failed or name
                 raise
         return self.compiled[ir_name]
+
+
+def calls(function: CFunction, name: str) -> bool:
+    """True if a function's text has a call of that name."""
+    return name != function.name and re.search(rf"\b{name}\s*\(", text_of(function.body)) is not None
 
 
 def _parameters(function: CFunction) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.spans import bare_lines
+from pasidlab.lang.c.vocabulary import vocabulary
 
 _BODIES = ("consequence", "alternative", "body")
 
@@ -39,7 +42,7 @@ class Seen:
         first, last = self._range(branch)
         if any(first <= made <= last for made in self.made):
             return ""
-        return "the condition it depends on is never true in the model" if _acts(branch) else ""
+        return "the condition it depends on is never true in the model" if _acts(branch) and not _for_other_machines(branch) else ""
 
     def _kept(self) -> frozenset[int]:
         unit = self.function.unit
@@ -64,6 +67,14 @@ class Seen:
                         found = inner
                     work.append(inner)
         return found
+
+
+def _for_other_machines(branch: Node) -> bool:
+    """True for a branch of machines that lack what the model's machine must have, or there were no ENQCMD."""
+    condition = branch.parent.child_by_field_name("condition") if branch.parent is not None else None
+    text = text_of(condition)
+    features = [vocabulary().features.get(name, False) for name in re.findall(r"X86_FEATURE_\w+", text)]
+    return all(features) and bool(features or re.search(r"\buse_\w+\(", text))
 
 
 def _acts(node: Node) -> bool:

@@ -44,6 +44,10 @@ class Territory:
     needed: tuple[str, ...]
     unseen: frozenset[str]  # reasons for which a call is ignored, and nobody asks
     order: tuple[str, ...]  # wrappers of an access that only order it
+    fixups: tuple[str, ...]  # names of the fix-up of the fault
+    enables: tuple[str, ...]  # calls that enable interrupts in the handler
+    handlers: tuple[str, ...]  # of the fault
+    early: str  # the design whose handler calls the fix-up before that
 
     def place(self, file: str, function: str) -> Place | None:
         """The first place that has a function of a file; None outside the territory."""
@@ -107,5 +111,6 @@ def territory() -> Territory:
     )  # fmt: skip
     return Territory(
         places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), tuple(data["tree"]["needed"]),
-        frozenset(data["unseen"]["reasons"]), tuple(data["unseen"]["order"]),
+        frozenset(data["unseen"]["reasons"]), tuple(data["unseen"]["order"]), tuple(data["fixup"]["names"]),
+        tuple(data["fixup"]["enables"]), tuple(data["fixup"]["handlers"]), data["fixup"]["before"],
     )  # fmt: skip

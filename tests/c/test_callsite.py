@@ -1,0 +1,84 @@
+"""A patch without a tree is explored with its fix-up where it calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mails import diff
+
+from pasidlab.check.api import check
+from pasidlab.check.scope import Scope
+from pasidlab.commands.kernel_c import open_design
+from pasidlab.designs.kernel_c import gathered
+from pasidlab.errors import PasidlabError
+
+RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
+FIXUP = """static bool __fixup_pasid_exception(void)
+{
+	u32 pasid = current->mm->pasid;
+
+	if (!pasid || current->has_valid_pasid)
+		return false;
+	wrmsrl(MSR_IA32_PASID, pasid | MSR_IA32_PASID_VALID);
+	current->has_valid_pasid = 1;
+	return true;
+}
+
+static bool fixup_pasid_exception(void)
+{
+	if (!static_cpu_has(X86_FEATURE_ENQCMD))
+		return false;
+	return __fixup_pasid_exception();
+}
+"""
+ENABLE = " \tcond_local_irq_enable(regs);\n"
+CALL = "+\tif (user_mode(regs) && fixup_pasid_exception())\n+\t\treturn;\n+\n"
+
+
+def handler(lines: str) -> str:
+    count = lines.count("\n")
+    old = sum(not line.startswith("+") for line in lines.splitlines())
+    heading = "DEFINE_IDTENTRY_ERRORCODE(exc_general_protection)"
+    return f"{diff(FIXUP)}@@ -610,{old} +650,{count} @@ {heading}\n{lines}"
+
+
+def written(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "fix.patch"
+    file.write_text(text)
+    return str(file)
+
+
+def test_a_call_before_interrupts_are_enabled(tmp_path: Path) -> None:
+    file = written(tmp_path, handler(' \tRCU_LOCKDEP_WARN(!rcu_is_watching(), "no");\n' + CALL + ENABLE))
+    found, around = gathered(file)
+    assert around.name == "early"
+    assert found.notes[0].startswith(f"fixup_pasid_exception() is called before interrupts are enabled ({file}:")
+    result = check(open_design(file), RACE)
+    assert result.holds, str(result)
+    assert {item.function: item.fate.value for item in result.judged.items} == {  # type: ignore[union-attr]
+        "__fixup_pasid_exception": "judged", "fixup_pasid_exception": "judged", "exc_general_protection": "judged",
+    }  # fmt: skip
+
+
+def test_a_call_after_interrupts_are_enabled(tmp_path: Path) -> None:
+    file = written(tmp_path, handler(ENABLE + CALL + " \tif (static_cpu_has(X86_FEATURE_UMIP))\n"))
+    assert gathered(file)[1].name == "late-either"
+    assert "served" in [c.property for c in check(open_design(file), RACE).counterexamples]
+
+
+def test_a_place_that_cannot_be_told(tmp_path: Path) -> None:
+    file = written(tmp_path, handler(" \tstruct task_struct *tsk;\n" + CALL + " \tint ret;\n"))
+    with pytest.raises(PasidlabError, match=r"cannot tell whether .*\(\) is called before .* or after\n  hint: --base early"):
+        gathered(file)
+    for base in ("early", "late-bare", "late-locked", "early-read"):
+        assert gathered(file, base)[1].name == base
+
+
+@pytest.mark.parametrize("base", ["early", "late-bare", "late-either", "early-read", "task-work", "eager-ipi"])
+def test_any_design_may_be_the_base(base: str, tmp_path: Path) -> None:
+    file = tmp_path / "fix.c"
+    file.write_text(FIXUP)
+    design = open_design(str(file), base=base)
+    assert design.account is not None
+    assert [item.fate.value for item in design.account().items] == ["judged", "judged"]
