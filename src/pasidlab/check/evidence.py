@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from pasidlab.check.explore import OutOfTime, Run
+from pasidlab.check.explore import Built, OutOfTime, Run
 from pasidlab.check.findings import NAMES, CheckResult, Evidence
 from pasidlab.check.processes import Report, available_cpus, side_by_side
-from pasidlab.check.result import Budget
+from pasidlab.check.result import Budget, SearchResult
 from pasidlab.check.scope import Scope
 from pasidlab.designs import Design
 
@@ -87,7 +87,7 @@ def _part(
 ) -> tuple[Evidence, ...]:
     """What breaks each of the properties in one part, as far as there is time."""
     run = Run(
-        NAMES, 1, None, None, None, merged=True, symmetric=True, forgetting=False, local_first=False, interrupted=interrupted,
+        NAMES, 1, None, None, None, merged=True, symmetric=True, forgetting=False, local_first=True, interrupted=interrupted,
         deadline=look.deadline,
     )  # fmt: skip
     found: list[Evidence] = []
@@ -121,27 +121,43 @@ class _Cut(Exception):
 
 def _caught(run: Run, look: _Look, mistake: Mistake, name: str, scope: Scope) -> int | None:
     """Steps after which the property catches the mistake, 0 if it does not; None if it cannot be made."""
-    from pasidlab.check.graph import path_to
-    from pasidlab.check.search import search
-    from pasidlab.check.trace import Replayer
-    from pasidlab.lang.interpreter import Interpreter
-
     run.look()
     try:
         built = run.build(mistake.around(look.design), name, scope)
     except look.impossible:
         return None
     bit = NAMES.index(mistake.breaks)
-    left = None if look.deadline is None else max(look.deadline - time.monotonic(), 0.0)
-    limits = Budget(MOST_STATES, look.most_memory, left)
-    found = search(built.native, jobs=1, budget=limits, interrupted=run.interrupted, stop_on=1 << bit)
-    violation = found.violations.get(bit)
-    if violation is not None:
-        way = path_to(found, violation.state, violation.depth)
-        return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(mistake.breaks, way, violation.by_step).steps)
-    if found.reason == "interrupted":
-        raise KeyboardInterrupt
-    run.look()
+    found = _explored(run, look, built, bit)
+    if built.model.private is not None and bit in found.violations:  # what catches it is known, not in how few steps
+        built = run.in_full(built, replace(built.model, private=None))
+        found = _explored(run, look, built, bit)
+    if bit in found.violations:
+        return _steps(built, found, bit)
     if found.reason != "complete":
         raise _Cut
     return 0
+
+
+def _explored(run: Run, look: _Look, built: Built, bit: int) -> SearchResult:
+    """A search that ends where the property is broken. Raises KeyboardInterrupt and OutOfTime."""
+    from pasidlab.check.search import search
+
+    left = None if look.deadline is None else max(look.deadline - time.monotonic(), 0.0)
+    limits = Budget(MOST_STATES, look.most_memory, left)
+    found = search(built.native, jobs=1, budget=limits, interrupted=run.interrupted, stop_on=1 << bit)
+    if bit not in found.violations:
+        if found.reason == "interrupted":
+            raise KeyboardInterrupt
+        run.look()
+    return found
+
+
+def _steps(built: Built, found: SearchResult, bit: int) -> int:
+    """The length of a shortest counterexample, replayed."""
+    from pasidlab.check.graph import path_to
+    from pasidlab.check.trace import Replayer
+    from pasidlab.lang.interpreter import Interpreter
+
+    violation = found.violations[bit]
+    way = path_to(found, violation.state, violation.depth)
+    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(NAMES[bit], way, violation.by_step).steps)

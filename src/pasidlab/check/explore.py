@@ -80,7 +80,7 @@ class Run:
             found = self._search(built, built.native, self._limits(), sum(1 << bit for bit in watched))
             if not found.error and found.violations.keys().isdisjoint(watched):
                 return self._told(built, found)
-            built = self._in_full(built, replace(built.model, private=None))
+            built = self.in_full(built, replace(built.model, private=None))
         return self._explore_in_full(built)
 
     def _explore_in_full(self, built: Built) -> PartResult:
@@ -93,7 +93,7 @@ class Run:
         watch = 1 << native.properties.index(LOOKED_AT) if model.forget else 0
         found = self._search(built, native, limits, watch)
         if watch and (found.violations.get(native.properties.index(LOOKED_AT)) or found.error):
-            built = self._in_full(built, exact(built.model))
+            built = self.in_full(built, exact(built.model))
             found = self._search(built, built.native, limits, 0)
         return self._told(built, found)
 
@@ -108,7 +108,7 @@ class Run:
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         return found
 
-    def _in_full(self, built: Built, model: Model) -> Built:
+    def in_full(self, built: Built, model: Model) -> Built:
         """The same part with another model of it."""
         from pasidlab.lang.native import compile_model
 
