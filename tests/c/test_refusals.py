@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from c_machine import refusal
+from c_machine import Crash, refusal, result_of
 
 REFUSED = {
     "int x; return x;": "fix.c:4:8: 'x' may be used before it has a value\n  hint: give it one where it is declared",
@@ -34,7 +34,7 @@ REFUSED = {
     "spin_lock(&current->mm->lock); return 0;": "as a spin lock\n  hint: one of the file, by its name: static DEFINE_SPINLOCK(lock);",
     "spin_lock(&a); spin_lock(&b); spin_lock(&c); return 0;": "fix.c:4:41: 'c' is one spin lock too many: the model has 2, here a and b",
     "spin_lock(&a, 1); return 0;": "this spin lock takes 1 argument, 2 given",
-    "struct xstate_header h = current->thread.fpu.fpstate->regs.xsave.header; return 0;": "a struct is copied\n  hint: use a pointer",
+    "struct fpstate h = *current->thread.fpu.fpstate; return 0;": "a struct is copied\n  hint: use a pointer",
     "struct pair p; struct other o = { 1 }; p = o; return 0;": "copies something that is no struct pair of this function",
     "u8 v[2] = { 1, 2 }; return v[2];": "'v[2]': element 2 of 2",
     "u8 v[2] = { 1, 2, 3 }; return 0;": "more values than unsigned char [] has parts",
@@ -56,7 +56,6 @@ REFUSED = {
     "void (*g)(void) = 0; g(); return 0;": "calls through pointers are outside the C that can be checked",
     "return ({ struct pair p = { 1, 2 }; p; }).a;": "unknown member 'a'",
     "int x = pass(); return x;": "'x' is given what has no value",
-    "switch (1) { case 1: { default: return 2; } } return 0;": "is outside the C that can be checked",
     "int n = 1; switch (1) { case n: return 2; } return 0;": "'case n' must be a constant",
     "asm volatile(\"wrmsr\"); return 0;": "unknown instruction in inline assembler 'wrmsr'",
     "return READ_ONCE(nothing->x);": "unknown name 'nothing'",
@@ -78,6 +77,34 @@ REFUSED = {
     "const int c = 1; c = again(); return again();": "recursion",
     "table[0] = 1; return 0;": "is constant",
     "u8 b:3 = 1; return b;": "not valid C",
+    "int a = 1; int a = 2; return a;": "fix.c:4:16: 'a' is declared twice in one scope",
+    "x: x: return 1;": "the label x is there twice",
+    "switch (1) { case 1: case 1: return 2; } return 0;": "'case 1' is there twice in one switch",
+    "switch (1) { case 1 ... 4: case 3: return 2; } return 0;": "'case 3' is there twice in one switch",
+    "switch (1) { default: default: return 2; } return 0;": "a second default in one switch",
+    "switch (1) { case 1: ; guard(preempt)(); case 2: return 1; } return 0;": "this case leads into the scope of a guard",
+    "case 1: return 1;": "'case 1: return 1;' outside a switch",
+    "switch (current) { case 1: return 2; } return 0;": "a switch upon struct task_struct *\n  hint: an integer",
+    "const int a = 1; a = 2; return a;": "fix.c:4:18: 'a=2' is constant",
+    "const struct pair p = { 1, 2 }; p.a++; return 0;": "'p.a++' is constant",
+    "int a = 1, *const p = &a; p = 0; return 0;": "set more than once",
+    "int a = 1; -a = 3; return a;": "fix.c:4:13: not valid C: left of this assignment cannot be stored to\n  hint: brackets around",
+    "int a = 1, b = 2; a && b = 3; return a;": "what stands left of this assignment cannot be stored to",
+    "int a = 1; return a ? a : a = 3;": "what stands left of this assignment cannot be stored to",
+    "struct pair p = { 1, 2 }; if (p) return 1; return 0;": "a struct pair where a number or a pointer is asked for\n  hint: one of",
+    "return pass();": "what has no value (void) is used as one",
+    "return ({ int k = 1; });": "what has no value (void) is used as one",
+    "void v; return 0;": "'v' is of the type void",
+    "struct { u8 a:9; } s = { 1 }; return s.a;": "a bit field of 9 bits of unsigned char",
+    "struct { u8 a:0; } s = { 1 }; return s.a;": "a bit field of 0 bits of unsigned char",
+    "return;": "f() returns a int, here nothing",
+    "int a = 1; asm(\"nop\" : \"=r\"(a)); return a;": "inline assembler that gives a variable a value",
+    "int a = 1; { extern int a; return a; }": "'a' is a variable of the function here",
+    "typeof(nothing) a = 1; return a;": "unknown name 'nothing'",
+    "return sizeof(current->nonsense);": "unknown member 'task_struct.nonsense'",
+    "struct pair v[] = { 1, 2, 3 }; return 0;": "an element without brackets, in an array whose length its values tell\n  hint: brackets",
+    "struct pair *v[2] = { 0 }; int i = current->mm ? 1 : 0; return v[i]->a;": "an element that depends on a variable must be a number",
+    "u8 v[2] = { 1, 2 }; return v[1ULL << 32];": "element 4294967296 of 2",
 }  # fmt: skip
 BEFORE = (
     "struct pair { int a; u8 b; }; struct other { int a; u8 b; }; static int again(void) { return again(); } "
@@ -99,3 +126,20 @@ def test_what_is_accepted_beside_them() -> None:
     assert refusal("int x; if (current->mm) x = 1; else x = 2; return x;", BEFORE) == "accepted"
     assert refusal("while (1) { if (current->mm) return 1; } ", BEFORE) == "accepted"
     assert refusal("struct pair p = { 1, 2 }; return twice(p.b);", BEFORE) == "accepted"
+
+
+TWICE = {
+    "static int g(void) { return 1; } static int g(void) { return 2; }": "fix.c:1:34: 'g' is defined twice",
+    "enum { A, B, A };": "'A' is defined twice",
+    "static int g(int a, int a) { return a; }": "g: two parameters are named a",
+}
+
+
+@pytest.mark.parametrize("before", TWICE)
+def test_a_name_is_defined_once(before: str) -> None:
+    assert TWICE[before] in refusal("return g(1, 2);" if "int a" in before else "return 0;", before)
+
+
+def test_null_ends_the_kernel() -> None:
+    with pytest.raises(Crash, match="NULL pointer dereference"):
+        result_of("struct s { int a; }; return ((struct s *)0)->a;")

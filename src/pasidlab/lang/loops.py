@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pasidlab.lang.flow import Code, successors
 from pasidlab.lang.graphs import components
+from pasidlab.lang.types import ANY
 
 
 def endless_loops(code: Code) -> set[int]:
@@ -32,33 +35,73 @@ def _circles(after: list[list[int]], members: range | list[int]) -> list[list[in
     return list(groups.values())
 
 
+@dataclass(frozen=True)
+class _Counter:
+    """A local that each round makes greater by a step; ``places`` are the instructions that do. ``most``: what its C type can hold."""
+
+    names: frozenset[str]  # the local, and its copies of this round
+    step: int
+    most: int
+    places: tuple[int, ...]
+
+
 def _counts(code: Code, after: list[list[int]], circle: list[int]) -> bool:
-    """Whether each round counts a local up by a constant and may be the last when it reaches a limit; inner loops likewise."""
+    """Whether each round counts a local up by a constant and the last comes before a limit is passed; inner loops likewise."""
     inside = set(circle)
     made: dict[str, list[int]] = {}
     for i in circle:
         if (dst := code[i].dst) is not None:
             made.setdefault(dst, []).append(i)
-    for name, places in made.items():
-        instr = code[places[0]]
-        if len(places) != 1 or instr.op != "add" or instr.args[1] != name or not (isinstance(instr.args[2], int) and instr.args[2] > 0):
-            continue
-        tests = _limit_tests(code, circle, name, made)
-        leaving = [i for i in circle if code[i].op == "branch" and code[i].args[0] in tests and any(j not in inside for j in after[i])]
-        for test in leaving:
-            inner = [c for gone in (places[0], test) for c in _circles(after, [i for i in circle if i != gone])]
+    for counter in filter(None, (_counter(code, name, made) for name in made)):
+        ends = _limit_tests(code, circle, counter, made)
+        branches = [i for i in circle if code[i].op == "branch" and len(after[i]) == 2 and code[i].args[0] in ends]
+        for test in (i for i in branches if after[i][0 if ends[str(code[i].args[0])] else 1] not in inside):
+            inner = [c for gone in (*counter.places, test) for c in _circles(after, [i for i in circle if i != gone])]
             if all(_counts(code, after, c) for c in inner):
                 return True
     return False
 
 
-def _limit_tests(code: Code, circle: list[int], name: str, made: dict[str, list[int]]) -> set[str]:
-    """Locals that hold the outcome of comparing a counter with what does not change in the loop."""
-    tests = set()
+def _counter(code: Code, name: str, made: dict[str, list[int]]) -> _Counter | None:
+    """``name = name + step``, also with a conversion to a C type between the sum and the store; each made once in the loop."""
+    places: list[int] = []
+    most = ANY.high
+    at = name
+    while len(made.get(at, ())) == 1:
+        instr = code[made[at][0]]
+        places.append(made[at][0])
+        if instr.op == "add" and isinstance(instr.args[2], int) and instr.args[2] > 0:
+            copies = _copies_of(code, name, made)
+            read = instr.args[1]
+            if read != name and read not in copies:
+                return None
+            places += made[str(read)] if read != name else []
+            return _Counter(frozenset({name, *copies}), instr.args[2], most, tuple(places))
+        if instr.op == "sext" and isinstance(instr.args[2], int):
+            most = min(most, (1 << instr.args[2] - 1) - 1)
+        elif instr.op == "and" and isinstance(instr.args[2], int) and instr.args[2] & (instr.args[2] + 1) == 0:
+            most = min(most, instr.args[2])
+        elif instr.op != "copy":
+            return None
+        at = str(instr.args[1])
+    return None
+
+
+def _copies_of(code: Code, name: str, made: dict[str, list[int]]) -> list[str]:
+    return [copy for copy, places in made.items() if len(places) == 1 and code[places[0]].op == "copy" and code[places[0]].args[1] == name]
+
+
+def _limit_tests(code: Code, circle: list[int], counter: _Counter, made: dict[str, list[int]]) -> dict[str, bool]:
+    """Locals that compare a counter with what does not change in the loop, and which outcome must come in the end."""
+    tests: dict[str, bool] = {}
     for i in circle:
         instr = code[i]
-        if instr.op in ("eq", "le", "lt") and instr.dst is not None and len(made[instr.dst]) == 1:
-            other = [operand for operand in instr.operands() if operand != name]
-            if len(other) == 1 and not (isinstance(other[0], str) and other[0] in made):
-                tests.add(instr.dst)
+        if instr.op not in ("eq", "le", "lt") or instr.dst is None or len(made[instr.dst]) != 1:
+            continue
+        other = [operand for operand in instr.operands() if operand not in counter.names]
+        if len(other) != 1 or (isinstance(other[0], str) and other[0] in made):
+            continue
+        reachable = isinstance(other[0], int) and other[0] + counter.step <= counter.most and (instr.op != "eq" or counter.step == 1)
+        if counter.most == ANY.high or reachable:
+            tests[instr.dst] = instr.op == "eq" or instr.args[1] == other[0]
     return tests

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from tree_sitter import Node
 
@@ -18,15 +18,7 @@ from pasidlab.lang.types import BOOL, Int
 
 MOST_PARTS = 256
 MOST_BYTES = 8  # of a union: what one variable holds
-WHOLE = ("initializer_list", "identifier", "compound_literal_expression")  # what initializes a struct or an array inside another
-
-
-@dataclass(frozen=True)
-class _Given:
-    """A value of an initializer list, and the designators behind the first: what it is for inside the part."""
-
-    value: Node
-    path: Sequence[Node] = ()
+Path = tuple[str | int, ...]  # to a part of a struct or an array: its members and elements from the outside
 
 
 class Aggregates(Expressions):
@@ -40,9 +32,13 @@ class Aggregates(Expressions):
         """What types ask."""
         raise NotImplementedError
 
+    def size_of_array(self, node: Node) -> int:
+        """The value of a constant expression."""
+        raise NotImplementedError
+
     def own_struct(self, type_: CType) -> Node | None:
-        """The definition of a struct of the file or the function; None for the kernel's."""
-        return self.around.struct(type_.name) if isinstance(type_, Struct) and type_.name not in self.vocabulary.structs else None
+        """The definition of a struct that the function may have for itself; None for the others."""
+        return self.around.struct(type_.name) if isinstance(type_, Struct) else None
 
     def definition(self, type_: Struct) -> Definition | None:
         """What a struct of the sources is made of; None for others, and where attributes change how it lies in memory."""
@@ -134,40 +130,68 @@ class Aggregates(Expressions):
     def member_place(self, place: Place, name: str, node: Node) -> Place:
         """A member of a struct that the function itself has."""
         assert place.aggregate is not None
-        part = place.aggregate.member(name) if place.index is None else None
-        if part is None:
+        found = place.aggregate.member(name) if place.index is None else None
+        if found is not None:
+            return part_place(found)
+        each = [part.aggregate.member(name) if part.aggregate else None for part in place.aggregate.parts.values()] if place.index else []
+        known = [part for part in each if part is not None]
+        if not known or len(known) < len(each):
             self.refuse(node, f"'{plain(node)[:50]}': {place.type} has no member '{name}' that is known here")
-        return part_place(part)
+        return _among(known, place.index)
 
     def element_of(self, place: Place, index: Node, node: Node) -> Place:
         """An element of an array."""
         assert place.aggregate is not None
-        if not isinstance(place.type, Array) or place.index is not None:
-            self.refuse(node, f"'{plain(node)[:50]}' is no array with one index")
+        if not isinstance(place.type, Array) or place.type.count is None:
+            self.refuse(node, f"'{plain(node)[:50]}': {place.type} is no array")
+        number = self.arithmetic.number(self.value(index), self.at(node))
+        if not isinstance(number.type, Integer):
+            self.refuse(index, f"'{plain(index)[:50]}' is no number of an element")
+        if not isinstance(number.operand, int):
+            return self._element_named(place, place.type.count, self._inside(number, place.type.count, node), node)
+        if not 0 <= number.operand < place.type.count:
+            self.refuse(node, f"'{plain(node)[:50]}': element {number.operand} of {place.type.count}")
+        return self.element_numbered(place, number.operand)
+
+    def element_numbered(self, place: Place, number: int) -> Place:
+        """An element of an array whose number is known."""
+        assert place.aggregate is not None
+        if place.index is None:
+            return part_place(place.aggregate.parts[number])
+        rows = [part.aggregate for part in place.aggregate.parts.values() if part.aggregate is not None]
+        return _among([row.parts[number] for row in rows], place.index)
+
+    def _inside(self, number: Value, count: int, node: Node) -> Value:
+        """The number of an element that is not known here; outside the array the kernel ends."""
         at = self.at(node)
-        number = self.arithmetic.number(self.value(index), at)
-        parts = place.aggregate.parts
-        if isinstance(number.operand, int):
-            if number.operand not in parts:
-                self.refuse(node, f"'{plain(node)[:50]}': element {number.operand} of {len(parts)}")
-            return part_place(parts[number.operand])
-        if any(part.aggregate is not None for part in parts.values()):
-            self.refuse(node, f"'{plain(node)[:50]}': an element that depends on a variable must be a number", "one array for each member")
-        number = self.arithmetic.settled(self.arithmetic.convert(number, INT, at), at)
-        fits, _ = self.builder.binary("ult", (number.operand, number.domain), (len(parts), Int(len(parts), len(parts))), at)
+        number = self.arithmetic.settled(number, at)
+        fits, _ = self.builder.binary("ult", (number.operand, number.domain), (count, Int(count, count)), at)
         fine, bad = self.builder.label("fine"), self.builder.label("crash")
         self.builder.branch(fits, fine, bad, at)
         self.builder.place(bad, at)
         self.builder.emit("crash", at=at, text=f"array index out of bounds: {plain(node)[:40]}")
         self.builder.place(fine, at)
-        return Place(place.type.of, aggregate=place.aggregate, index=number)
+        return Value(number.operand, number.domain)
+
+    def _element_named(self, place: Place, count: int, number: Value, node: Node) -> Place:
+        assert place.aggregate is not None and isinstance(place.type, Array)
+        if isinstance(place.type.of, Pointer):
+            self.refuse(node, f"'{plain(node)[:50]}': an element that depends on a variable must be a number", "one pointer for each")
+        if place.index is None:
+            return _among(list(place.aggregate.parts.values()), number)
+        at = self.at(node)
+        rows = self.arithmetic.binary("*", place.index, number_of(count), at)
+        found = self.arithmetic.binary("+", rows, self.arithmetic.narrowed(number, INT, at), at)
+        parts = [one for part in place.aggregate.parts.values() if part.aggregate for one in part.aggregate.parts.values()]
+        return _among(parts, self.arithmetic.settled(found, at))
 
     def load_aggregate(self, place: Place, node: Node) -> Value:
         """The value of an array (a pointer to it), of an element not known here, or of a struct."""
         assert place.aggregate is not None
-        if place.index is None:
-            pointer = isinstance(place.type, Array)
-            return Value(1, BOOL, Pointer(place.type.of) if pointer else place.type, "", place)  # type: ignore[attr-defined]
+        if isinstance(place.type, Array):
+            return Value(1, BOOL, Pointer(place.type.of), "", place)
+        if place.index is None or isinstance(place.type, Struct):
+            return Value(1, BOOL, place.type, "", place)
         dst = self.new_variable("%element", place.type)
         at, done = self.at(node), self.builder.label("join")
         for part in self._selected(place, node):
@@ -179,8 +203,7 @@ class Aggregates(Expressions):
 
     def store_aggregate(self, place: Place, value: Value, node: Node) -> Value:
         """Store to an element of an array that is not known here, or to a struct."""
-        assert place.aggregate is not None
-        if place.index is None:
+        if place.index is None or not isinstance(place.type, Integer):
             return self._copied(place, value, node)
         value = self.arithmetic.settled(self.arithmetic.convert(value, place.type, self.at(node)), self.at(node))
         at, done = self.at(node), self.builder.label("join")
@@ -204,24 +227,82 @@ class Aggregates(Expressions):
         yield parts[-1]
 
     def _copied(self, place: Place, value: Value, node: Node) -> Value:
-        source = value.place.aggregate if value.place is not None and isinstance(value.type, Struct) else None
-        assert place.aggregate is not None
-        if source is None or source.type != place.aggregate.type:
+        if value.view in self.vocabulary.structs and value.type == place.type and place.aggregate is not None:
+            return self._copied_in(place.aggregate, value, node)
+        if value.place is None or value.place.aggregate is None or not isinstance(value.type, Struct) or value.type != place.type:
             self.refuse(node, f"'{plain(node)[:50]}' copies something that is no {place.type} of this function")
-        values = [self.arithmetic.settled(self.load(part_place(part), node), self.at(node)) for part in source.scalars()]
-        for part, one in zip(place.aggregate.scalars(), values, strict=True):
-            self.assign(part, one, node)
+        values = [self.arithmetic.settled(self.load(part, node), self.at(node)) for part in _scalars(value.place)]
+        for part, one in zip(_scalars(place), values, strict=True):
+            self.store(part, one, node)
         return value
+
+    def _copied_in(self, aggregate: Aggregate, value: Value, node: Node) -> Value:
+        """A copy of a struct of the model: a load of each member that the model has; the others are 0."""
+        for name, part in aggregate.parts.items():
+            known = f"{value.view}.{name}" in self.vocabulary.members or f"{value.view}.{name}" in self.vocabulary.bits
+            if known and isinstance(name, str):
+                self.assign(part, self.load(self.member_of(value, value.view, name, node), node), node)
+            else:
+                self._zero(part, node)
+        return value
+
+    def copy_out(self, place: Place, value: Value, node: Node) -> Value:
+        """A struct of the function copied to one of the model: a store to each member that can be stored to."""
+        if value.place is None or value.place.aggregate is None or value.type != place.type:
+            self.refuse(node, f"'{plain(node)[:50]}' copies a struct", "use a pointer to it, or copy its members")
+        to = self.load(place, node)
+        for name, part in value.place.aggregate.parts.items():
+            if isinstance(name, str):
+                self._store_member(to, name, part, node)
+        return value
+
+    def _store_member(self, to: Value, name: str, part: Variable, node: Node) -> None:
+        """Store to a member; where the model has a constant, or nothing and so 0, the value must be that."""
+        key, at = f"{to.view}.{name}", self.at(node)
+        known = key in self.vocabulary.bits or key in self.vocabulary.members
+        member = self.member_of(to, to.view, name, node) if known else None
+        for one in [part] if part.aggregate is None else part.aggregate.scalars():
+            value = self.load(part_place(one), node)
+            if member is not None and (member.bits or self.vocabulary.can_store(key)):
+                self.store(member, value, node)
+                continue
+            wanted = self.load(member, node) if member is not None else number_of(0)
+            same = self.arithmetic.compare("==", value, wanted, at)
+            self.arithmetic.crash_unless(same.operand, f"{key} has another value than the CPU takes", at)
+
+    def nowhere(self, type_: CType, node: Node) -> Place:
+        """A place of a type that nobody has: what NULL leads to, where the kernel has ended already, or what ``sizeof`` asks about."""
+        variable = self.new_variable("<nowhere>", type_)
+        variable.aggregate = self.aggregate("<nowhere>", type_, node) if isinstance(type_, Array | Struct) else None
+        if variable.aggregate is None and not isinstance(type_, Integer):
+            self.refuse(node, f"'{plain(node)[:40]}': {type_} is not known here")
+        self._zero(variable, node)
+        return part_place(variable)
 
     # ---- initializers
 
     def compound_literal(self, node: Node) -> Place:
         """``(struct s){ ... }``: a variable without a name."""
-        type_ = self.type_named(child(node, "type"))
+        type_ = self.sized_by(self.type_named(child(node, "type")), child(node, "value"))
         variable = self.new_variable("<literal>", type_)
-        variable.aggregate = self.aggregate("<literal>", type_, node)
+        variable.aggregate = self.aggregate("<literal>", type_, node) if isinstance(type_, Array | Struct) else None
         self.initialize(variable, child(node, "value"), node)
         return part_place(variable)
+
+    def sized_by(self, type_: CType, given: Node | None) -> CType:
+        """The type of what an initializer is for: ``[]`` leaves the number of elements to it."""
+        if not isinstance(type_, Array) or type_.count is not None or given is None or given.type != "initializer_list":
+            return type_
+        at = most = 0
+        for item in (n for n in given.named_children if n.type != "comment"):
+            if item.type == "initializer_pair":
+                designator = item.children_by_field_name("designator")[0]
+                at = self.size_of_array(designator.named_children[-1])
+            elif item.type != "initializer_list" and isinstance(type_.of, Array | Struct) and self.type_of_expression(item) != type_.of:
+                self.refuse(item, "an element without brackets, in an array whose length its values tell", "brackets, or a length")
+            at += 1
+            most = max(most, at)
+        return Array(type_.of, most)
 
     def initialize(self, variable: Variable, given: Node, node: Node) -> None:
         """Give a variable, and all inside it, what an initializer says; the rest is 0."""
@@ -235,80 +316,108 @@ class Aggregates(Expressions):
             else:
                 self.assign(variable, self.value(given), node)
         elif given.type == "initializer_list":
-            self._each(variable.aggregate, given, node)
+            self._each(variable, given, node)
         else:
             self.store(part_place(variable), self.value(given), node)
 
-    def _each(self, aggregate: Aggregate, given: Node, node: Node) -> None:
-        wanted: dict[str | int, list[_Given]] = {}
-        union = self.is_union(aggregate.type)
-        keys, at = list(aggregate.parts), 0
+    def _each(self, variable: Variable, given: Node, node: Node) -> None:
+        """Values in brackets (C11 6.7.9): each goes to the part its designators name, or to the one behind the last."""
+        items: list[tuple[Path, Node]] = []
+        last: Path = ()
         for item in (n for n in given.named_children if n.type != "comment"):
-            one = _Given(item)
-            chosen = keys[at : at + 1]
-            if item.type == "initializer_pair":
-                chosen, one = self._designated(aggregate, item)
-            if not chosen:
-                self.refuse(item, f"more values than {aggregate.type} has parts")
-            at = keys.index(chosen[-1]) + 1
-            wanted = {} if union and not one.path else wanted
-            if one.path or union:
-                at = len(keys)  # C would go on inside the part
-            for key in chosen:
-                wanted[key] = [*wanted.get(key, ()), one] if one.path else [one]
-        if union:
-            self._zero(Variable("", aggregate.type, "", aggregate=aggregate), node)
-        for key, part in aggregate.parts.items():
-            if key in wanted or not union:
-                self._given(part, wanted.get(key, []), node)
+            for path, value in self._targets(variable, item, last):
+                items = [(old, one) for old, one in items if not self._replaces(variable, path, old)]
+                items.append((path, value))
+                last = path
+        self._clear(variable, (), [path for path, _ in items], node)
+        for path, value in items:
+            self.initialize(_inside(variable, path), value, node)
+
+    def _targets(self, variable: Variable, item: Node, last: Path) -> Iterator[tuple[Path, Node]]:
+        """The parts that an item of a list is for; several for ``[0 ... 3] =``."""
+        if item.type != "initializer_pair":
+            path = self._next_part(variable, last)
+            if path is None:
+                self.refuse(item, f"more values than {variable.type} has parts")
+            yield self._down(variable, path, item), item
+            return
+        value = child(item, "value")
+        first, *more = item.children_by_field_name("designator")
+        if first.type == "subscript_range_designator" and not more:
+            low, high = (self.size_of_array(child(first, name)) for name in ("start", "end"))
+            if changes_something(value):
+                self.refuse(value, "a value with effects for several elements", "give each element its own")
+            for number in range(low, high + 1):
+                yield self._down(variable, self._designated(variable, (), number, item), value), value
+            return
+        path = ()
+        for designator in (first, *more):
+            path = self._designated(variable, path, self._key_of(designator), item)
+        yield self._down(variable, path, value), value
+
+    def _next_part(self, variable: Variable, path: Path) -> Path | None:
+        """The part that follows another in the order of the addresses; the first behind nothing; None behind the last."""
+        if not path:
+            return next(((key,) for key in variable.aggregate.parts), None) if variable.aggregate is not None else None
+        while path:
+            *outer, key = path
+            around = _inside(variable, tuple(outer)).aggregate
+            assert around is not None
+            keys = list(around.parts)
+            following = keys[keys.index(key) + 1 :] if not self.is_union(around.type) else []
+            if following:
+                return (*outer, following[0])
+            path = tuple(outer)
+        return None
+
+    def _down(self, variable: Variable, path: Path, value: Node) -> Path:
+        """A value without brackets of its own is for the first number inside, but for one that is a whole struct."""
+        while (part := _inside(variable, path)).aggregate is not None and bare(value).type != "initializer_list":
+            if isinstance(part.type, Struct) and self.type_of_expression(value) == part.type:
+                break
+            if not part.aggregate.parts:
+                self.refuse(value, f"more values than {part.type} has parts")
+            path = (*path, next(iter(part.aggregate.parts)))
+        return path
+
+    def _designated(self, variable: Variable, path: Path, key: str | int, item: Node) -> Path:
+        """The path on to a part, through anonymous structs if need be."""
+        inner = _inside(variable, path).aggregate
+        while inner is not None and key not in inner.parts:
+            around = next((k for k, part in inner.parts.items() if isinstance(key, str) and _holds(part, k, key)), None)
+            if around is None:
+                inner = None
+                break
+            path, inner = (*path, around), inner.parts[around].aggregate
+        if inner is None:
+            self.refuse(item, f"'{plain(item)[:40]}' names no part of {variable.type}")
+        return (*path, key)
+
+    def _replaces(self, variable: Variable, new: Path, old: Path) -> bool:
+        """Whether a value takes the place of an earlier one: for the same part, for one around it, or for another member of a union."""
+        same = next((n for n, (a, b) in enumerate(zip(new, old, strict=False)) if a != b), min(len(new), len(old)))
+        return same == len(new) or (same < len(old) and self.is_union(_inside(variable, old[:same]).type))
+
+    def _clear(self, variable: Variable, path: Path, given: list[Path], node: Node) -> None:
+        """What no value is for becomes 0; a union as a whole."""
+        if path in given:
+            return
+        if variable.aggregate is None or variable.aggregate.whole is not None or all(one[: len(path)] != path for one in given):
+            self._zero(variable, node)
+            return
+        for key, part in variable.aggregate.parts.items():
+            self._clear(part, (*path, key), given, node)
 
     def is_union(self, type_: CType) -> bool:
         """Whether a type is a union of the sources."""
         definition = self.own_struct(type_)
         return definition is not None and definition.type == "union_specifier"
 
-    def _given(self, part: Variable, values: list[_Given], node: Node) -> None:
-        """Give a part the values for it: one for all of it, then those for something inside."""
-        if not values or values[0].path:
-            self._zero(part, node)
-        for one in values:
-            inner = part
-            for designator in one.path:
-                inner = self._inner(inner, designator, one.value)
-            if inner.aggregate is not None and bare(one.value).type not in WHOLE:
-                self.refuse(one.value, f"'{inner.name}' needs brackets of its own")
-            self.initialize(inner, one.value, node)
-
-    def _designated(self, aggregate: Aggregate, item: Node) -> tuple[list[str | int], _Given]:
-        """Which parts ``.a = ``, ``[2] = `` or ``[0 ... 3] = `` names, and the value for them or for something inside."""
-        first, *path = item.children_by_field_name("designator")
-        value = child(item, "value")
-        if first.type == "subscript_range_designator" and not path:
-            low, high = (self.value(child(first, name)).operand for name in ("start", "end"))
-            if isinstance(low, int) and isinstance(high, int) and low <= high and {low, high} <= aggregate.parts.keys():
-                if changes_something(value):
-                    self.refuse(value, "a value with effects for several elements", "give each element its own")
-                return list(range(low, high + 1)), _Given(value)
-        key = self._key_of(first)
-        if key in aggregate.parts:
-            return [key], _Given(value, path)
-        around = next((k for k in aggregate.parts if isinstance(key, str) and _holds(aggregate.parts[k], k, key)), None)
-        if around is None:
-            self.refuse(item, f"'{plain(item)[:40]}' names no part of {aggregate.type}")
-        return [around], _Given(value, [first, *path])
-
     def _key_of(self, designator: Node) -> str | int:
         if designator.type == "field_designator":
             return text_of(designator.named_children[0])
         index = self.value(designator.named_children[0]).operand if designator.type == "subscript_designator" else ""
         return index if isinstance(index, int) else ""
-
-    def _inner(self, variable: Variable, designator: Node, node: Node) -> Variable:
-        key = self._key_of(designator)
-        found = variable.aggregate.part(key) if variable.aggregate is not None else None
-        if found is None:
-            self.refuse(node, f"'{plain(designator)[:40]}' names no part of {variable.type}")
-        return found
 
     def _zero(self, variable: Variable, node: Node) -> None:
         if variable.aggregate is None:
@@ -329,3 +438,24 @@ def _holds(part: Variable, key: str | int, name: str) -> bool:
 def part_place(variable: Variable) -> Place:
     """A part as something to load and store."""
     return Place(variable.type, variable, view=variable.view, aggregate=variable.aggregate)
+
+
+def _among(parts: list[Variable], index: Value | None) -> Place:
+    """The part that an index names, where it is not known here."""
+    return Place(parts[0].type, aggregate=Aggregate(Array(parts[0].type, len(parts)), dict(enumerate(parts))), index=index)
+
+
+def _scalars(place: Place) -> list[Place]:
+    """Every number inside a struct, also inside one that an index chooses."""
+    assert place.aggregate is not None
+    if place.index is None:
+        return [part_place(part) for part in place.aggregate.scalars()]
+    each = [list(part.aggregate.scalars()) for part in place.aggregate.parts.values() if part.aggregate is not None]
+    return [_among(list(same), place.index) for same in zip(*each, strict=True)]
+
+
+def _inside(variable: Variable, path: Path) -> Variable:
+    for key in path:
+        assert variable.aggregate is not None
+        variable = variable.aggregate.parts[key]
+    return variable

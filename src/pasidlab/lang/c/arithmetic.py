@@ -7,7 +7,7 @@ certain, and a violation (``sound_kernel``) where it happens: the divide error e
 from __future__ import annotations
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.ctype import INT, CType, Integer, Pointer, common, promoted
+from pasidlab.lang.c.ctype import INT, CType, Integer, Pointer, Struct, Void, common, promoted
 from pasidlab.lang.c.values import Value, number_of
 from pasidlab.lang.emit import Builder, bounds
 from pasidlab.lang.ir import SOUND, Operand
@@ -77,6 +77,7 @@ class Arithmetic:
         """A value as another integer type has it (C11 6.3.1.2, 6.3.1.3; what does not fit keeps its lowest bits, as gcc says)."""
         if not isinstance(type_, Integer) or value.unknown:
             return value
+        _check_scalar(value, at)
         if value.is_cpu and type_.bits == INT.bits:  # in a wider type -1 of unsigned int is another number than -1
             return value.typed(type_)
         if type_.boolean:
@@ -88,7 +89,10 @@ class Arithmetic:
 
     def truth(self, value: Value, at: Position) -> Value:
         """Whether a value differs from 0, as 0 or 1 of type int."""
-        if value.domain == BOOL or value.unknown:
+        if value.unknown:
+            return value
+        _check_scalar(value, at)
+        if value.domain == BOOL:
             return value.typed(INT) if isinstance(value.type, Integer) else value
         value = self.number(value, at)
         low, high = bounds(value.domain)
@@ -124,7 +128,7 @@ class Arithmetic:
         if b.operand == 0:
             raise PasidlabError("division by zero", position=at)
         if low <= 0 <= high:
-            self._crash_unless(b.operand, "divide error: division by zero", at)
+            self.crash_unless(b.operand, "divide error: division by zero", at)
         if type_.signed and least == type_.low and low <= -1 <= high:
             overflow, _ = self.builder.binary("eq", (a.operand, a.domain), (type_.low, Int(type_.low, type_.low)), at)
             minus, _ = self.builder.binary("eq", (b.operand, b.domain), (-1, Int(-1, -1)), at)
@@ -132,10 +136,11 @@ class Arithmetic:
             fine, _ = self.builder.unary("not", (both, BOOL), at)
             if fine == 0:
                 raise PasidlabError(f"the least {type_} divided by -1 has no value", position=at)
-            self._crash_unless(fine, "divide error: the least number divided by -1", at)
+            self.crash_unless(fine, "divide error: the least number divided by -1", at)
         return "u" + op if not type_.signed and (least < 0 or low < 0) else op
 
-    def _crash_unless(self, condition: Operand, sentence: str, at: Position) -> None:
+    def crash_unless(self, condition: Operand, sentence: str, at: Position) -> None:
+        """The kernel ends here where a condition is 0."""
         if isinstance(condition, int) and condition:
             return
         fine, bad = self.builder.label("fine"), self.builder.label("crash")
@@ -248,6 +253,14 @@ class Arithmetic:
                 raise PasidlabError(f"compares a {a.domain.struct} with a {b.domain.struct}", position=at)
             return Value(*self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), at))
         raise PasidlabError("compares a pointer with a number that is not 0", position=at, hint="compare with NULL, or with a pointer")
+
+
+def _check_scalar(value: Value, at: Position) -> None:
+    """PasidlabError for what is neither a number nor a pointer."""
+    if isinstance(value.type, Void):
+        raise PasidlabError("what has no value (void) is used as one", position=at)
+    if isinstance(value.type, Struct):
+        raise PasidlabError(f"a {value.type} where a number or a pointer is asked for", position=at, hint="one of its members")
 
 
 def _as_pointer(value: Value) -> Value:

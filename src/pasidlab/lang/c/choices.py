@@ -21,7 +21,7 @@ from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
 class Choices(Calls):
     """The part of a C function's compiler for what depends on a condition."""
 
-    def type_of_expression(self, node: Node) -> CType:
+    def type_of_expression(self, node: Node, silent: bool = False) -> CType:
         """The type of an expression that is not evaluated here."""
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class Choices(Calls):
 
     def _conditional(self, node: Node) -> Value:
         """``a ? b : c``, and ``a ?: c``, which evaluates a once."""
-        at, test = self.at(node), child(node, "condition")
+        at, test, mark = self.at(node), child(node, "condition"), len(self.builder.code)
         yes, no, done = (self.builder.label(hint) for hint in ("yes", "no", "join"))
         middle, other = node.child_by_field_name("consequence"), child(node, "alternative")
         kept: Value | None = None
@@ -112,7 +112,10 @@ class Choices(Calls):
         else:
             known = self.condition(test, yes, no)
         if known is not None:
-            self.builder.place(yes if known else no, at)
+            if self.builder.code[mark:][:-1]:
+                self.builder.place(yes if known else no, at)
+            else:
+                del self.builder.code[mark:]  # nothing but the jump: a constant stays one
             taken = (kept or self.value(middle or test)) if known else self.value(other)
             left = other if known else middle or test
             return self._as_side(taken, self._type_of_sides(taken.type, self._type_not_taken(left), node), taken, at)
@@ -145,7 +148,7 @@ class Choices(Calls):
     def _type_not_taken(self, node: Node) -> CType | None:
         """The type of a side that is never evaluated, be it beyond what can be compiled."""
         try:
-            return self.type_of_expression(node)
+            return self.type_of_expression(node, silent=True)
         except PasidlabError:
             return None
 

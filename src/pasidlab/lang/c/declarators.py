@@ -9,7 +9,7 @@ from typing import Protocol
 from tree_sitter import Node
 
 from pasidlab.lang.c.ctype import INT, VOID, Array, CType, Enum, FunctionType, Integer, Pointer, Struct, Unknown, bit_field, by_words
-from pasidlab.lang.c.rewrite import TYPEOF
+from pasidlab.lang.c.rewrite import TYPEOF, UNNAMED
 
 
 def text_of(node: Node | None) -> str:
@@ -22,6 +22,9 @@ class Evaluator(Protocol):
 
     def size_of_array(self, node: Node) -> int:
         """The value of a constant expression."""
+
+    def size_of_bits(self, node: Node, type_: Integer, name: str) -> int:
+        """How many bits a bit field has: no more than its type."""
 
     def type_of(self, node: Node) -> CType:
         """The type a ``typeof(...)`` at this place stands for."""
@@ -128,7 +131,7 @@ def members(node: Node, evaluator: Evaluator) -> list[Member]:
         declarators = item.children_by_field_name("declarator")
         for declarator in declarators:
             one = declared(base, declarator, evaluator)
-            found.append(_member(one.name, one.type, declarator.next_named_sibling, evaluator))
+            found.append(_member(one.name if one.name != UNNAMED else "", one.type, declarator.next_named_sibling, evaluator))
         if not declarators:
             found.append(_member("", base, next((c for c in item.named_children if c.type == "bitfield_clause"), None), evaluator))
     return found
@@ -137,7 +140,7 @@ def members(node: Node, evaluator: Evaluator) -> list[Member]:
 def _member(name: str, type_: CType, clause: Node | None, evaluator: Evaluator) -> Member:
     if clause is None or clause.type != "bitfield_clause" or not isinstance(type_, Integer):
         return Member(name, type_)
-    bits = evaluator.size_of_array(clause.named_children[0])
+    bits = evaluator.size_of_bits(clause.named_children[0], type_, name)
     return Member(name, bit_field(type_, bits), bits)
 
 

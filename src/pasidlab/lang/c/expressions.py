@@ -16,6 +16,12 @@ from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, null_pointer, number_of, outside
 from pasidlab.lang.types import NULL, Int, Ref
 
+_BIND_CLOSER = (
+    "binary_expression", "unary_expression", "pointer_expression", "cast_expression", "sizeof_expression", "update_expression",
+    "conditional_expression", "field_expression",
+)  # fmt: skip
+"""Their operands are no assignments without brackets (C11 6.5.16); the grammar takes them for such."""
+
 
 class Expressions(Types):
     """Compiles expressions; the statements inherit from it."""
@@ -234,6 +240,8 @@ class Expressions(Types):
     def _assignment(self, node: Node) -> Value:
         operator = text_of(child(node, "operator"))
         left, right = child(node, "left"), child(node, "right")
+        if node.parent is not None and node.parent.type in _BIND_CLOSER and node.parent.child_by_field_name("consequence") != node:
+            self.refuse(node, "not valid C: what stands left of this assignment cannot be stored to", "brackets around the assignment")
         if operator == "=":
             value = self.value(right)
             return self.store(self.place(left), value, node)
@@ -273,6 +281,9 @@ class Expressions(Types):
 
     def _assembler(self, node: Node) -> Value:
         code = text_of(node.child_by_field_name("assembly_code"))
+        outputs = node.child_by_field_name("output_operands")
+        if outputs is not None and any(n.type == "gnu_asm_output_operand" for n in outputs.named_children):
+            self.refuse(node, "inline assembler that gives a variable a value", "the value as C has it, or a function and --stub")
         words = [
             w
             for w in "".join(c if c.isalnum() else " " for c in code.replace("\\n", " ").replace("\\t", " ")).split()

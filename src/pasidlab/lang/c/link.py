@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from tree_sitter import Node
@@ -88,6 +89,12 @@ def program(
     return found
 
 
+@cache
+def kernel_layouts() -> dict[str, Node]:
+    """The kernel's structs that a function may have for itself, by their names."""
+    return parse_source(Source(vocabulary().layouts, "vocabulary.toml")).structs
+
+
 class Linker:
     """Compiles a program against one kernel namespace; answers result domains while it does."""
 
@@ -154,8 +161,8 @@ class Linker:
         return self.program.objects.get(name) if self.constant(name) is None else None
 
     def struct(self, name: str) -> Node | None:
-        """The definition of a struct of the sources."""
-        return self.program.structs.get(name)
+        """The definition of a struct of the sources; of the kernel's, one that a function may have for itself."""
+        return (kernel_layouts() if name in self.words.structs else self.program.structs).get(name)
 
     def enum(self, tag: str) -> Integer:
         """The type of an enum of the sources; of any other, what gcc takes for one without a negative value."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
+
 from tree_sitter import Node
 
 from pasidlab.lang.c.choices import Choices
@@ -11,6 +15,7 @@ from pasidlab.lang.c.parse import child, sized
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import Place, Value, number_of
 
+_Typed = TypeVar("_Typed")
 STRINGS = ("string_literal", "concatenated_string")
 
 
@@ -21,21 +26,26 @@ class Types(Choices):
         """A ``static const`` array or struct of the file."""
         raise NotImplementedError
 
-    def type_of_expression(self, node: Node) -> CType:
-        """The type of an expression that is not evaluated here: nothing of it stays."""
+    def type_of_expression(self, node: Node, silent: bool = False) -> CType:
+        """The type of an expression that is not evaluated here. ``silent``: names without a meaning in it are not told."""
+        return self._typed(lambda: self.value(node), silent).type
+
+    def _typed(self, compile_: Callable[[], _Typed], silent: bool = False) -> _Typed:
+        """What compiling something gives; nothing of the code stays."""
         builder, mark = self.builder, len(self.builder.code)
         locals_, variables, views = dict(builder.locals), dict(self.variables), {n: v.view for n, v in self.variables.items()}
-        with self.around.silent():
+        typing, self.typing = self.typing, True
+        with self.around.silent() if silent else nullcontext():
             try:
-                value = self.value(node)
+                return compile_()
             finally:
+                self.typing = typing
                 del builder.code[mark:]
                 builder.locals.clear()
                 builder.locals.update(locals_)
                 self.variables = variables
                 for name, view in views.items():
                     variables[name].view = view
-        return value.type
 
     def type_named(self, node: Node) -> CType:
         """The type that a type name stands for."""
@@ -72,7 +82,15 @@ class Types(Choices):
             return self.variables[text_of(inner)].type
         if inner.type == "identifier" and (found := self.around.object(text_of(inner))) is not None:
             return self.constant_object(text_of(inner), inner).type if found else INT
-        return self.type_of_expression(inner)
+        return self._typed(lambda: self._undecayed(inner))
+
+    def _undecayed(self, node: Node) -> CType:
+        """The type of an expression; arrays do not become pointers (C11 6.3.2.1)."""
+        pointed = node.type == "pointer_expression" and text_of(child(node, "operator")) == "*"
+        if not pointed and node.type not in ("field_expression", "subscript_expression", "compound_literal_expression"):
+            return self.value(node).type
+        place = self.place(node)
+        return place.type if place.aggregate is not None else self.load(place, node).type
 
     def _sizeof(self, node: Node) -> Value:
         type_ = self._operand_type(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 import tree_sitter_c
@@ -118,17 +118,27 @@ def _definitions(root: Node, unit: Unit) -> None:
         if node.type == "function_definition":
             function = _function(node, unit.expanded)
             if function:
-                unit.functions[function.name] = function
+                _once(function.name, unit.functions, node, unit)
+                unit.functions.setdefault(function.name, function)
         elif node.type == "enumerator_list":
             found = enumerators(node, unit.expanded)
-            unit.constants |= found
+            names = [text_of(item.child_by_field_name("name")) for item in node.named_children if item.type == "enumerator"]
+            for n, name in enumerate(names):
+                _once(name, {*unit.constants, *names[:n]}, node, unit)
+            unit.constants = found | unit.constants
             unit.enums[text_of(node.parent.child_by_field_name("name")) if node.parent is not None else ""] = tuple(found)
         elif node.type in ("translation_unit", "declaration", "type_definition", "enum_specifier", "linkage_specification", "ERROR"):
             if node.type == "declaration":
                 _object(node, unit)
-            work += node.named_children
+            work += reversed(node.named_children)
         elif node.type in ("struct_specifier", "union_specifier") and node.child_by_field_name("body") is not None:
             unit.structs[text_of(node.child_by_field_name("name"))] = node
+
+
+def _once(name: str, known: Container[str], node: Node, unit: Unit) -> None:
+    """A file defines a name once."""
+    if name in known and unit.first_error is None:
+        unit.first_error = PasidlabError(f"'{name}' is defined twice", position=unit.expanded.position(node.start_byte))
 
 
 def _object(node: Node, unit: Unit) -> None:

@@ -12,7 +12,7 @@ from tree_sitter import Node
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.arithmetic import Arithmetic
 from pasidlab.lang.c.bit_sets import BitSets
-from pasidlab.lang.c.ctype import INT, UINT, ULLONG, CType, Integer, Pointer, Struct
+from pasidlab.lang.c.ctype import INT, UINT, ULLONG, VOID, Array, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CFunction, child, plain
 from pasidlab.lang.c.preprocess import Expanded
@@ -39,6 +39,7 @@ class Places:
         self.bits = BitSets(builder, names, template)
         self.stubs = around.stubs
         self.variables: dict[str, Variable] = {}
+        self.typing = False  # what is compiled now is never executed: its type is asked for
         self.units: list[Expanded] = [function.unit]  # the text the nodes compiled now belong to is the last
 
     def at(self, node: Node) -> Position:
@@ -93,6 +94,22 @@ class Places:
         """A value where a place is asked for; nothing can be stored there unless it is an element of a struct."""
         return Place(value.type, view=value.view, node=self.template.bind((value.operand, value.domain)), nothing=value.opaque)
 
+    def copy_out(self, place: Place, value: Value, node: Node) -> Value:
+        """A struct of the function copied to one of the model."""
+        raise NotImplementedError
+
+    def nowhere(self, type_: CType, node: Node) -> Place:
+        """A place of a type that nobody has."""
+        raise NotImplementedError
+
+    def element_numbered(self, place: Place, number: int) -> Place:
+        """An element of an array whose number is known."""
+        raise NotImplementedError
+
+    def own_struct(self, type_: CType) -> Node | None:
+        """The definition of a struct of the file or the function; None for the kernel's."""
+        raise NotImplementedError
+
     def constant_object(self, name: str, node: Node) -> Place:
         """A ``static const`` array or struct of the file."""
         raise NotImplementedError
@@ -141,6 +158,8 @@ class Places:
                 base = self.load(base.place, inner)
         if base.unknown:
             return Place(view=UNKNOWN)
+        if (nowhere := self._led_by(base, node)) is not None:
+            return self.member_place(nowhere, name, node)
         return self.member_of(base, base.view.removeprefix(OPAQUE), name, node)
 
     def member_place(self, place: Place, name: str, node: Node) -> Place:
@@ -185,12 +204,32 @@ class Places:
                 return place
         value = self.value(node)
         if value.place is not None:
-            return value.place
+            return self._first_of(value.place)
         if value.unknown or value.opaque:
             return Place(view=value.view, nothing=value.opaque)
+        if (nowhere := self._led_by(value, node)) is not None:
+            return nowhere
         if f"{value.view}.*" in self.vocabulary.members or not value.view:
             return self.member_of(value, value.view, "*", node)
         return Place(Struct(value.view), view=value.view, node=self.template.bind((value.operand, value.domain)))
+
+    def _first_of(self, place: Place) -> Place:
+        """Where a pointer leads: of an array, its first element."""
+        if not isinstance(place.type, Array) or place.aggregate is None:
+            return place
+        return self.element_numbered(place, 0)
+
+    def _led_by(self, pointer: Value, node: Node) -> Place | None:
+        """Where a pointer to a type of the sources leads that has no place here: NULL, or one whose type alone is asked for."""
+        type_ = pointer.type.to if isinstance(pointer.type, Pointer) else VOID
+        if pointer.view or not (isinstance(type_, Integer | Array) or (isinstance(type_, Struct) and self.own_struct(type_) is not None)):
+            return None
+        if pointer.operand != 0 and not self.typing:
+            self.refuse(node, f"'{plain(node)[:40]}': this pointer leads nowhere in the model")
+        if not self.typing:
+            self.builder.emit("crash", at=self.at(node), text=f"NULL pointer dereference: {plain(node)[:40]}")
+            self.builder.place(self.builder.label("never"), self.at(node))
+        return self.nowhere(type_, node)
 
     def percpu_place(self, node: Node, held: bool = False) -> Place | None:
         """The place a per-CPU accessor reaches, or None if the call is none. ``held``: of this CPU, wherever the task goes."""
@@ -315,8 +354,10 @@ class Places:
                 place.variable.view = UNKNOWN
             return POISON if UNKNOWN in (place.view, value.view) else value
         at = self.at(node)
+        if (place.variable is not None and place.variable.fixed) or (place.aggregate is not None and place.aggregate.fixed):
+            self.refuse(node, f"'{plain(node)[:50]}' is constant")
         if place.aggregate is None and (isinstance(value.type, Struct) or isinstance(place.type, Struct)):
-            raise PasidlabError(f"'{plain(node)[:50]}' copies a struct", position=at, hint="use a pointer to it, or copy its members")
+            return self.copy_out(place, value, node)
         if place.aggregate is not None:
             return self.store_aggregate(place, value, node)
         if place.variable is not None:

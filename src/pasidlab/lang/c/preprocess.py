@@ -18,6 +18,10 @@ from pasidlab.lang.c.tokens import Source, Token, tokens_of
 MAX_TOKENS = 1_000_000
 MAX_EXPANSION = 20_000  # tokens one macro leaves behind
 MAX_DEPTH = 60
+_JOINED = frozenset([
+    "++", "--", "->", "<<", ">>", "&&", "||", "//", "/*", "##", "..", "<<=", ">>=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "==",
+    "!=", "<=", ">=",
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,13 @@ class Expanded:
 def joined(tokens: Rewritten, source: Source) -> Expanded:
     """The text of tokens, and where each stood."""
     found = Expanded("", source, [], [])
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = 0
     for number, token in enumerate(tokens.tokens):
         text = " " if token.kind == "space" else token.text
+        if pieces and _would_join(pieces[-1], text):
+            pieces.append(" ")  # ``-NEGATIVE`` is no ``--``
+            at += 1
         if number in tokens.typeofs:
             found.typeofs[at] = joined(rewritten(tokens.typeofs[number], tokens.types), source)
         found.outs.append(at)
@@ -69,6 +77,13 @@ def joined(tokens: Rewritten, source: Source) -> Expanded:
         at += len(text.encode())
     found.text = "".join(pieces)
     return found
+
+
+def _would_join(left: str, right: str) -> bool:
+    """Whether two tokens side by side would be read as one, or as a comment."""
+    if left[-1:].isalnum() or left[-1:] == "_":
+        return right[:1].isalnum() or right[:1] == "_"
+    return left + right[:1] in _JOINED
 
 
 class Preprocessor:
@@ -298,7 +313,7 @@ class Preprocessor:
                 piece = [Token("string", _quoted(given[body[i].text]), at.offset)]
                 i += 1
             elif token.text in given:
-                raw = [t for t in given[token.text] if t.kind != "newline"]
+                raw = [replace(t, kind="space", text=" ") if t.kind == "newline" else t for t in given[token.text]]
                 beside = pasted or (i < len(body) and body[i].text == "##")
                 piece = raw if beside else self.expand(raw, hidden, depth=depth + 1)
             else:
@@ -313,8 +328,14 @@ class Preprocessor:
 
 
 def _quoted(tokens: Sequence[Token]) -> str:
-    text = "".join(t.text for t in tokens).strip().replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-    return f'"{text}"'
+    """``#x``: the spelling of each token, one space where there is space between two (C11 6.10.3.2)."""
+    text = ""
+    for token in tokens:
+        if token.kind in ("space", "newline"):
+            text = text if text.endswith(" ") else text + " "
+        else:
+            text += token.text.replace("\\", "\\\\").replace('"', '\\"') if token.kind in ("string", "char") else token.text
+    return f'"{text.strip()}"'
 
 
 def _pasted(left: Token, right: Token, at: Token) -> Token:

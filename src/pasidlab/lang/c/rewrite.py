@@ -16,6 +16,7 @@ from pasidlab.lang.c.ctype import QUALIFIERS, TYPE_WORDS, by_words
 from pasidlab.lang.c.tokens import Token
 
 TYPEOF = "max_align_t"  # a type to the grammar, and used by no kernel
+UNNAMED = "__unnamed"
 CASE_RANGE = "__case_range"
 SCOPED_GUARD = "__scoped_guard"
 _TYPEOF = ("typeof", "__typeof__", "__typeof", "__typeof_unqual__", "typeof_unqual")
@@ -86,10 +87,9 @@ class _Rewriter:
             self._put(token, f"{token.text} {self.untagged[i]}")
             return 1
         if token.text in self.types and before not in _NOT_A_TYPE_AFTER and i not in self.declared:
-            self._put(token, self.types[token.text])
-            return 1
+            return self._unnamed(i, i + 1, self.types[token.text], token) or self._put(token, self.types[token.text])
         if token.text in TYPE_WORDS:
-            return self._words(i, token)
+            return self._words(i, token) or self._unnamed(i, i + 1, token.text, token)
         if token.text in _TYPEOF:
             return self._typeof(i, token)
         if token.text in _TYPE_FIRST:
@@ -114,11 +114,18 @@ class _Rewriter:
         type_ = by_words(" ".join(found))
         if len(found) == 1 or type_ is None:
             return 0
-        self._put(token, str(type_))
+        return self._unnamed(i, end, str(type_), token) or self._put(token, str(type_)) * (end - i)
+
+    def _unnamed(self, i: int, end: int, type_: str, token: Token) -> int:
+        """``u16 :4;``: bits without a name get one that nobody can write. How many tokens that takes; 0: there are none."""
+        if self._next(end, ":") is None:
+            return 0
+        self._put(token, f"{type_} {UNNAMED}")
         return end - i
 
-    def _put(self, like: Token, text: str, kind: str = "name") -> None:
+    def _put(self, like: Token, text: str, kind: str = "name") -> int:
         self.out.tokens.append(replace(like, text=text, kind=kind))
+        return 1
 
     def _next(self, i: int, text: str) -> int | None:
         """Where the next token is, if it is the one named."""

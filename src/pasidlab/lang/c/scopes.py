@@ -65,8 +65,10 @@ class Scopes(Variables):
     @contextmanager
     def scope(self) -> Iterator[None]:
         """The names and guards of a block."""
-        outer, guards = dict(self.variables), len(self.guards)
+        around, guards = self.outer, len(self.guards)
+        outer = self.outer = dict(self.variables)
         yield
+        self.outer = around
         if not self.unreachable:
             self.release(guards)
         del self.guards[guards:]
@@ -133,6 +135,8 @@ class Scopes(Variables):
 
     def _labeled_statement(self, node: Node) -> None:
         name = text_of(child(node, "label"))
+        if name in self.jumps.placed:
+            self.refuse(node, f"the label {name} is there twice")
         self.jumps.placed[name] = list(self.guards)
         self.builder.place(self._label(name), self.at(node))
         for item in node.named_children[1:]:

@@ -38,7 +38,7 @@ class FunctionCompiler(Switches):
         self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, around: Surroundings
     ) -> None:  # fmt: skip
         super().__init__(function, builder, names, template, vocabulary, around)
-        self.loops, self.guards, self.jumps = [], [], Jumps()
+        self.loops, self.guards, self.jumps, self.cases = [], [], Jumps(), {}
 
     def compile(self, name: str, cpus: Sequence[bool]) -> Function:
         """The function as IR; ``cpus``: the parameters its callers pass a CPU for, where C has its number."""
@@ -49,6 +49,8 @@ class FunctionCompiler(Switches):
         for parameter, is_cpu in zip(function.params, cpus, strict=True):
             if not parameter.name:
                 raise PasidlabError(f"{function.name}: a parameter has no name", position=function.position)
+            if parameter.name in self.variables:
+                raise PasidlabError(f"{function.name}: two parameters are named {parameter.name}", position=function.position)
             variable = self._declare(parameter.name, parameter.type)
             variable.cpu = is_cpu and parameter.name not in self.survey.computed
             self.builder.locals[variable.local] = self._parameter_domain(variable, is_cpu)
@@ -223,6 +225,8 @@ class FunctionCompiler(Switches):
     def _return_statement(self, node: Node) -> None:
         given = [n for n in node.named_children if n.type != "comment"]
         type_ = self.function.result
+        if not given and type_ != VOID:
+            self.refuse(node, f"{self.function.name}() returns a {type_}, here nothing")
         value = self.value(given[0]) if given else NO_VALUE
         if not given or type_ == VOID:
             self.release(0)

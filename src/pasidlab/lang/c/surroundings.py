@@ -41,7 +41,7 @@ class Surroundings(Protocol):
         """A constant variable of the sources that is an array or a struct."""
 
     def struct(self, name: str) -> Node | None:
-        """The definition of a struct of the sources."""
+        """The definition of a struct of the sources; of the kernel's, one that a function may have for itself."""
 
     def enum(self, tag: str) -> Integer:
         """The type of an enum of the sources."""

@@ -99,6 +99,7 @@ class Variable:
     value: Value | None = None  # a name for a constant
     inside: Inside | None = None  # some bits of another variable: a part of a union
     aggregate: Aggregate | None = None
+    fixed: bool = False  # ``const``: nothing but its initializer may give it a value
 
 
 @dataclass
@@ -115,6 +116,11 @@ class Aggregate:
             return self.parts[name]
         inner = [part.aggregate for key, part in self.parts.items() if isinstance(key, str) and key.startswith("<") and part.aggregate]
         return next((found for one in inner if (found := one.member(name)) is not None), None)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether one of its parts is constant."""
+        return any(part.fixed for part in self.scalars())
 
     def part(self, key: str | int) -> Variable | None:
         """A member by its name, an element by its number."""

@@ -34,6 +34,7 @@ class Variables(Aggregates):
         self.begins: dict[str, str] = {}  # label -> the local whose life begins there
         self.structs: dict[str, Node] = {}
         self.enums: dict[str, Integer] = {}  # those of the function, by their tags
+        self.outer: dict[str, Variable] = {}  # the names of the scopes around the innermost
         self.survey = Survey.of(function.body, vocabulary.cpus)
 
     def evaluator(self) -> Evaluator:
@@ -52,7 +53,7 @@ class Variables(Aggregates):
             known = struct.name in self.vocabulary.structs or self.around.struct(struct.name) is not None or struct.name in self.structs
             view = struct.name if struct.name in self.vocabulary.structs else "" if known else OPAQUE + struct.name
         if isinstance(type_, Struct) and view in self.vocabulary.structs:
-            view = OPAQUE + view
+            view = OPAQUE + view if self.own_struct(type_) is None else ""
         variable = Variable(name, type_, f"{name}'{same or ''}", view)
         if isinstance(type_, Integer):
             self.builder.locals[variable.local] = domain_of(type_)
@@ -167,6 +168,13 @@ class Variables(Aggregates):
             self.refuse(node, f"'{text_of(node)[:40]}' must be a constant that is not negative")
         return value.operand
 
+    def size_of_bits(self, node: Node, type_: Integer, name: str) -> int:
+        """How many bits a bit field has: no more than its type, and none only without a name."""
+        bits = self.size_of_array(node)
+        if bits > type_.bits or (bits == 0 and name):
+            self.refuse(node, f"a bit field of {bits} bits of {type_}")
+        return bits
+
     def define_struct(self, name: str, node: Node) -> None:
         """Take the definition of a struct inside a function."""
         self.structs[name] = node
@@ -224,7 +232,10 @@ class Variables(Aggregates):
         return value
 
     def _declaration(self, node: Node) -> None:
-        if any(text_of(c) == "extern" for c in node.children) or self._product(node) is not None:
+        if self._product(node) is not None:
+            return
+        if any(text_of(c) == "extern" for c in node.children):
+            self._extern(node)
             return
         kind = node.child_by_field_name("type")
         base = specifier(kind, self) if kind is None or text_of(kind) != "__auto_type" else VOID
@@ -235,20 +246,36 @@ class Variables(Aggregates):
                 continue
             if any(text_of(c) == "static" for c in node.children):
                 self.refuse(node, f"'{one.name}': static locals are outside the C that can be checked", "state lives in struct fields")
+            self._not_twice(one.name, declarator)
             self._variable(one.name, self._initial_type(one.type, given, base), given, declarator)
+            variable = self.variables[one.name]
+            for part in variable.aggregate.scalars() if variable.aggregate is not None else [variable]:
+                part.fixed = _is_const(node, declarator)
+
+    def _extern(self, node: Node) -> None:
+        """``extern`` inside a function names what the file has."""
+        for declarator in node.children_by_field_name("declarator"):
+            if declared(VOID, declarator).name in self.variables:
+                self.refuse(declarator, f"'{declared(VOID, declarator).name}' is a variable of the function here", "another name")
+
+    def _not_twice(self, name: str, node: Node) -> None:
+        """A name is declared once in a scope (C11 6.7)."""
+        if name in self.variables and self.variables[name] is not self.outer.get(name):
+            self.refuse(node, f"'{name}' is declared twice in one scope")
 
     def _initial_type(self, type_: CType, given: Node | None, base: CType) -> CType:
         """The declared type; ``__auto_type`` and ``[]`` leave it to the initializer."""
         if base == VOID and type_ == VOID and given is not None:
             return self.type_of_expression(given)
-        if isinstance(type_, Array) and type_.count is None and given is not None and given.type == "initializer_list":
-            return Array(type_.of, _length(given, self))
-        return type_
+        return self.sized_by(type_, given)
 
     def _variable(self, name: str, type_: CType, given: Node | None, node: Node) -> None:
         """Declare a variable. Its initializer is compiled before the name is known, unless it has parts."""
         if isinstance(type_, Unknown):
-            self.refuse(node, f"'{type_}' is no type that is known here", f"typedef unsigned int {type_};")
+            hint = f"typedef unsigned int {type_};" if str(type_).isidentifier() else ""
+            self.refuse(node, f"'{type_}' is no type that is known here", hint)
+        if type_ == VOID:
+            self.refuse(node, f"'{name}' is of the type void")
         if isinstance(type_, Array) and given is not None and given.type in STRINGS:  # a text: nothing asks for its letters
             self._declare(name, type_).view = OPAQUE + name
             return
@@ -309,18 +336,17 @@ class Variables(Aggregates):
         return variable
 
 
+def _is_const(declaration: Node, declarator: Node) -> bool:
+    """Whether ``const`` says that a variable keeps its value: before it, or, of a pointer, behind the last star."""
+    inner: Node | None = declarator
+    last = declaration
+    while inner is not None:
+        last = inner if inner.type == "pointer_declarator" else last
+        inner = inner.child_by_field_name("declarator")
+    return any(c.type == "type_qualifier" and text_of(c) == "const" for c in last.children)
+
+
 def domain_of(type_: CType) -> Domain:
     """What is known of a variable by its type; where that is much, what it holds is found after inlining."""
     return type_.domain if isinstance(type_, Integer) and type_.bits <= 8 else ANY
 
-
-def _length(given: Node, compiler: Variables) -> int:
-    """How many elements an initializer gives an array."""
-    at = most = 0
-    for item in (n for n in given.named_children if n.type != "comment"):
-        if item.type == "initializer_pair":
-            designator = item.children_by_field_name("designator")[0]
-            at = compiler.size_of_array(designator.named_children[0])
-        at += 1
-        most = max(most, at)
-    return most

@@ -130,6 +130,7 @@ class Vocabulary:
     members: dict[str, Meaning]
     stores: dict[str, str]
     bits: dict[str, dict[str, str]]
+    layouts: str  # C text: kernel structs that a function may have for itself
     percpu: dict[str, Meaning]
     percpu_negated: dict[str, str]
     access: dict[str, str]  # this_cpu_read -> read ...
@@ -155,6 +156,11 @@ class Vocabulary:
     def is_ignored(self, name: str) -> bool:
         """Whether a call of this name means nothing."""
         return name in self.ignored or any("*" in glob and fnmatch.fnmatchcase(name, glob) for glob in self.ignored)
+
+    def can_store(self, member: str) -> bool:
+        """Whether a member is a field of the model, or says how storing to it is done."""
+        found = self.members.get(member)
+        return member in self.stores or (found is not None and re.fullmatch(r"x\.\w+", found.text) is not None)
 
     def replacement(self, name: str, arity: int) -> Replacement | None:
         """The entry for a C function of that name and number of parameters."""
@@ -228,6 +234,7 @@ def vocabulary() -> Vocabulary:
         data["config"], data["features"], macros_of(data["macros"]["text"], str(path), data["config"]),
         types, {name: meaning(right, types) for name, right in data["values"].items()}, data["structs"],
         {name: meaning(right, types) for name, right in data["members"].items()}, data["stores"], data["bits"],
+        data["layouts"]["text"],
         {name: meaning(right, types) for name, right in data["percpu"].items()}, data["percpu_negated"],
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls,
         {name: (take, give) for name, (take, give) in data["guards"].items()}, data["ignored"],
