@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tree_sitter import Node
 
-from pasidlab.errors import PasidlabError, Position, counted
+from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.c.conditions import number
 from pasidlab.lang.c.ctype import VOID, Integer, Pointer
 from pasidlab.lang.c.declarators import text_of
@@ -192,10 +192,6 @@ class Calls(Places):
         at = self.at(node)
         return self.argument(value, BOOL if argument.name == "c" else None if value.is_cpu else value.domain, at)
 
-    def tested(self, node: Node) -> Value:
-        """An expression whose truth is asked."""
-        raise NotImplementedError
-
     def _possible(self, argument: Argument, node: Node) -> bool:
         if argument.kind == "literal":
             return plain(node) == argument.name or (
@@ -246,22 +242,6 @@ class Calls(Places):
         if isinstance(type_, Pointer):
             return self.as_pointer(value, type_, at)
         raise PasidlabError("a struct is passed by value", position=at, hint="pass a pointer to it")
-
-    def as_pointer(self, value: Value, type_: Pointer, at: Position) -> Value:
-        """A value as a pointer of a type."""
-        raise NotImplementedError
-
-    def either(self, condition: Value, a: Value, b: Value, at: Position) -> Value:
-        """``condition ? a : b`` of two values of one type."""
-        raise NotImplementedError
-
-    def type_argument(self, node: Node) -> Integer:
-        """The type that is the first argument of ``min_t()`` and its relatives."""
-        raise NotImplementedError
-
-    def inlined(self, function: CFunction, values: list[Value], node: Node) -> Value:
-        """A call whose arguments lead to what only the caller knows: variables of its own."""
-        raise NotImplementedError
 
     def _call_kernel(self, name: str, arguments: list[Node], node: Node) -> Value:
         """A function of the model: by the vocabulary's entry for its C prototype, or under its own name."""

@@ -21,10 +21,6 @@ from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
 class Choices(Calls):
     """The part of a C function's compiler for what depends on a condition."""
 
-    def type_of_expression(self, node: Node, silent: bool = False) -> CType:
-        """The type of an expression that is not evaluated here."""
-        raise NotImplementedError
-
     def tested(self, node: Node) -> Value:
         """An expression whose truth is asked. Whether a pointer out of the model is NULL is a question for the user."""
         value = self.value(node)

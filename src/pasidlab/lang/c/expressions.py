@@ -80,10 +80,6 @@ class Expressions(Types):
             return self.statement_expression(inner[0])
         return self.value(inner[0])
 
-    def statement_expression(self, node: Node) -> Value:
-        """``({ ... })``; the statements provide it."""
-        raise NotImplementedError
-
     def _number(self, node: Node) -> Value:
         text = text_of(node)
         if text.startswith(("-", "+")):  # the grammar takes the sign for a part of the number

@@ -16,8 +16,9 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.ctype import INT, VOID, CType, Enum, Integer, Pointer, enum_type
 from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.expanded import Expanded
 from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, sized
-from pasidlab.lang.c.preprocess import Expanded, Preprocessor
+from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.statements import FunctionCompiler
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.territory import territory

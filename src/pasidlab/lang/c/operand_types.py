@@ -13,7 +13,7 @@ from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer
 from pasidlab.lang.c.declarators import declared, specifier, text_of
 from pasidlab.lang.c.parse import child, sized
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.values import Place, Value, number_of
+from pasidlab.lang.c.values import Value, number_of
 
 _Typed = TypeVar("_Typed")
 STRINGS = ("string_literal", "concatenated_string")
@@ -21,10 +21,6 @@ STRINGS = ("string_literal", "concatenated_string")
 
 class Types(Choices):
     """The part of a C function's compiler that asks for types."""
-
-    def constant_object(self, name: str, node: Node) -> Place:
-        """A ``static const`` array or struct of the file."""
-        raise NotImplementedError
 
     def type_of_expression(self, node: Node, silent: bool = False) -> CType:
         """The type of an expression that is not evaluated here. ``silent``: names without a meaning in it are not told."""
@@ -99,14 +95,6 @@ class Types(Choices):
             what = f"'{text_of(node)}': the size of {type_} is not known here"
             self.refuse(node, what, "the model has no layout of kernel structs")
         return number_of(size, ULONG)
-
-    def size_of_type(self, type_: CType) -> int | None:
-        """The size of a type in bytes."""
-        raise NotImplementedError
-
-    def offset_of(self, type_: CType, name: str) -> int | None:
-        """Where a member of a struct of the sources begins, in bytes."""
-        raise NotImplementedError
 
     def _offsetof(self, node: Node) -> Value:
         type_ = self.type_named(child(node, "type"))

@@ -12,7 +12,7 @@ from tree_sitter import Language, Node, Parser, Range
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.ctype import VOID, CType
 from pasidlab.lang.c.declarators import declared, parameter_type, specifier, text_of
-from pasidlab.lang.c.preprocess import Expanded
+from pasidlab.lang.c.expanded import Expanded
 
 _LANGUAGE = Language(tree_sitter_c.language())
 

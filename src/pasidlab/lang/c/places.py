@@ -5,63 +5,24 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
 
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.arithmetic import Arithmetic
-from pasidlab.lang.c.bit_sets import BitSets
+from pasidlab.lang.c.compiler import Compiler
 from pasidlab.lang.c.ctype import INT, UINT, ULLONG, VOID, Array, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import text_of
-from pasidlab.lang.c.parse import CFunction, child, plain
-from pasidlab.lang.c.preprocess import Expanded
-from pasidlab.lang.c.surroundings import Surroundings
-from pasidlab.lang.c.templates import Template
+from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Inside, Place, Value, Variable, number_of, outside
-from pasidlab.lang.c.vocabulary import Meaning, Vocabulary
-from pasidlab.lang.emit import Builder, bounds
+from pasidlab.lang.c.vocabulary import Meaning
+from pasidlab.lang.emit import bounds
 from pasidlab.lang.ir import CPU
-from pasidlab.lang.names import Names
 from pasidlab.lang.types import BOOL, Domain, Int, Ref
 
 
-class Places:
+class Places(Compiler):
     """The part of a C function's compiler that resolves names."""
-
-    def __init__(
-        self, function: CFunction, builder: Builder, names: Names, template: Template, vocabulary: Vocabulary, around: Surroundings
-    ) -> None:  # fmt: skip
-        self.function, self.builder, self.names, self.template = function, builder, names, template
-        self.vocabulary, self.around = vocabulary, around
-        self.arithmetic = Arithmetic(builder)
-        self.bits = BitSets(builder, names, template)
-        self.stubs = around.stubs
-        self.variables: dict[str, Variable] = {}
-        self.typing = False  # what is compiled now is never executed: its type is asked for
-        self.units: list[Expanded] = [function.unit]  # the text the nodes compiled now belong to is the last
-
-    def at(self, node: Node) -> Position:
-        """The place of a node in its file."""
-        return self.units[-1].position(node.start_byte)
-
-    def refuse(self, node: Node, what: str, hint: str = "") -> NoReturn:
-        """Reject a construct at its place."""
-        raise PasidlabError(what, position=self.at(node), hint=hint)
-
-    def unknown(self, name: str, kind: str, node: Node) -> None:
-        """Report a name later, together with all others."""
-        self.around.report(name, kind, self.at(node), self.function.name)
-
-    def value(self, node: Node) -> Value:
-        """Compile an expression."""
-        raise NotImplementedError
-
-    @property
-    def cpus(self) -> int:
-        """How many CPUs there are."""
-        return self.names.counts["Cpu"]
 
     # ---- places
 
@@ -93,34 +54,6 @@ class Places:
     def bound_place(self, value: Value) -> Place:
         """A value where a place is asked for; nothing can be stored there unless it is an element of a struct."""
         return Place(value.type, view=value.view, node=self.template.bind((value.operand, value.domain)), nothing=value.opaque)
-
-    def copy_out(self, place: Place, value: Value, node: Node) -> Value:
-        """A struct of the function copied to one of the model."""
-        raise NotImplementedError
-
-    def nowhere(self, type_: CType, node: Node) -> Place:
-        """A place of a type that nobody has."""
-        raise NotImplementedError
-
-    def element_numbered(self, place: Place, number: int) -> Place:
-        """An element of an array whose number is known."""
-        raise NotImplementedError
-
-    def own_struct(self, type_: CType) -> Node | None:
-        """The definition of a struct of the file or the function; None for the kernel's."""
-        raise NotImplementedError
-
-    def constant_object(self, name: str, node: Node) -> Place:
-        """A ``static const`` array or struct of the file."""
-        raise NotImplementedError
-
-    def compound_literal(self, node: Node) -> Place:
-        """``(struct s){ ... }``."""
-        raise NotImplementedError
-
-    def element_of(self, place: Place, index: Node, node: Node) -> Place:
-        """An element of an array."""
-        raise NotImplementedError
 
     def _element(self, node: Node) -> Place:
         inner = child(node, "argument")
@@ -161,10 +94,6 @@ class Places:
         if (nowhere := self._led_by(base, node)) is not None:
             return self.member_place(nowhere, name, node)
         return self.member_of(base, base.view.removeprefix(OPAQUE), name, node)
-
-    def member_place(self, place: Place, name: str, node: Node) -> Place:
-        """A member of a struct that the function itself has."""
-        raise NotImplementedError
 
     def member_of(self, base: Value, struct: str, name: str, node: Node) -> Place:
         """The member of a struct that a value points to."""
@@ -285,10 +214,6 @@ class Places:
         value = self.typed(self.template.expression(place.node), place.type)
         return self._number_of_pasid(value, node) if place.pasid else value
 
-    def load_aggregate(self, place: Place, node: Node) -> Value:
-        """The value of an array (a pointer to it), of an element not known here, or of a struct."""
-        raise NotImplementedError
-
     def typed(self, bound: tuple[int | str, Domain], type_: CType | None) -> Value:
         """What model-language text gave, as C sees it."""
         operand, domain = bound
@@ -372,10 +297,6 @@ class Places:
             self._store_field(place, self._model_of_pasid(value, node) if place.pasid else value, node)
         return value
 
-    def store_aggregate(self, place: Place, value: Value, node: Node) -> Value:
-        """Store to an element of an array that is not known here."""
-        raise NotImplementedError
-
     def _store_field(self, place: Place, value: Value, node: Node) -> None:
         at = self.at(node)
         if not isinstance(place.node, ast.Attribute):
@@ -403,10 +324,6 @@ class Places:
         struct = base[1].struct if base is not None and isinstance(base[1], Ref) else "Cpu"
         field = self.names.fields.get(f"{struct}.{node.attr}")
         return field.domain if field else None
-
-    def assign(self, variable: Variable, value: Value, node: Node) -> Value:
-        """Assign a variable, converting to its type; the value it then has."""
-        raise NotImplementedError
 
     # ---- sets of bits
 

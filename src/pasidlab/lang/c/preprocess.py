@@ -6,22 +6,18 @@ vocabulary may know, and every token must still know its place in the file. Dire
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set
-from pasidlab.lang.c.rewrite import Rewritten, rewritten
+from pasidlab.lang.c.expanded import Expanded, joined
+from pasidlab.lang.c.rewrite import rewritten
 from pasidlab.lang.c.tokens import Source, Token, tokens_of
 
 MAX_TOKENS = 1_000_000
 MAX_EXPANSION = 20_000  # tokens one macro leaves behind
 MAX_DEPTH = 60
-_JOINED = frozenset([
-    "++", "--", "->", "<<", ">>", "&&", "||", "//", "/*", "##", "..", "<<=", ">>=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "==",
-    "!=", "<=", ">=",
-])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,58 +28,6 @@ class Macro:
     params: tuple[str, ...] | None
     body: tuple[Token, ...]
     variadic: bool = False
-
-
-@dataclass
-class Expanded:
-    """Text without directives and macros, and where each of its tokens stood in the source."""
-
-    text: str
-    source: Source
-    outs: list[int] = field(repr=False)
-    ins: list[int] = field(repr=False)
-    typeofs: dict[int, Expanded] = field(default_factory=dict, repr=False)  # place of the word in the text -> what is in its brackets
-
-    def position(self, out: int) -> Position:
-        """The place in the source of an offset in the text."""
-        index = max(bisect_right(self.outs, out) - 1, 0)
-        return self.source.position(self.ins[index] if self.ins else 0)
-
-    def piece(self, before: str, start: int, end: int, behind: str) -> Expanded:
-        """A part of the text, in bytes, with other text around; every place stays known."""
-        first, last = bisect_left(self.outs, start), bisect_left(self.outs, end)
-        shift = len(before) - start
-        text = before + self.text.encode()[start:end].decode() + behind
-        typeofs = {at + shift: found for at, found in self.typeofs.items() if start <= at < end}
-        outs = [out + shift for out in self.outs[first:last]]
-        return Expanded(text, self.source, outs, self.ins[first:last], typeofs)
-
-
-def joined(tokens: Rewritten, source: Source) -> Expanded:
-    """The text of tokens, and where each stood."""
-    found = Expanded("", source, [], [])
-    pieces: list[str] = []
-    at = 0
-    for number, token in enumerate(tokens.tokens):
-        text = " " if token.kind == "space" else token.text
-        if pieces and _would_join(pieces[-1], text):
-            pieces.append(" ")  # ``-NEGATIVE`` is no ``--``
-            at += 1
-        if number in tokens.typeofs:
-            found.typeofs[at] = joined(rewritten(tokens.typeofs[number], tokens.types), source)
-        found.outs.append(at)
-        found.ins.append(token.offset)
-        pieces.append(text)
-        at += len(text.encode())
-    found.text = "".join(pieces)
-    return found
-
-
-def _would_join(left: str, right: str) -> bool:
-    """Whether two tokens side by side would be read as one, or as a comment."""
-    if left[-1:].isalnum() or left[-1:] == "_":
-        return right[:1].isalnum() or right[:1] == "_"
-    return left + right[:1] in _JOINED
 
 
 class Preprocessor:

@@ -150,10 +150,6 @@ class Scopes(Variables):
             if self.jumps.placed[name] != guards:
                 self.refuse(node, f"goto {name} leads into the scope of a guard", "call the functions at both ends of the scope")
 
-    def statement(self, node: Node) -> None:
-        """Compile a statement, unless nothing leads to it."""
-        raise NotImplementedError
-
 
 def labelled(node: Node, name: str) -> Node | None:
     """The statement with a label in a function."""

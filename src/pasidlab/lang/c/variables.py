@@ -5,9 +5,10 @@ from __future__ import annotations
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.aggregates import Aggregates, part_place
+from pasidlab.lang.c.aggregates import part_place
 from pasidlab.lang.c.ctype import INT, ULONG, VOID, Array, CType, Integer, Pointer, Struct, Unknown, enum_type
 from pasidlab.lang.c.declarators import Evaluator, declared, specifier, text_of
+from pasidlab.lang.c.initializers import Initializers
 from pasidlab.lang.c.operand_types import STRINGS
 from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, sized
 from pasidlab.lang.c.places import bare
@@ -21,7 +22,7 @@ from pasidlab.lang.names import Names
 from pasidlab.lang.types import ANY, NULL, Domain, Ref
 
 
-class Variables(Aggregates):
+class Variables(Initializers):
     """The part of a C function's compiler that declares and assigns variables."""
 
     def __init__(
