@@ -14,6 +14,7 @@ from pasidlab.live.jobs import Job, SlicedMemory
 from pasidlab.live.libc import PAGE, SYS_MMAP
 from pasidlab.live.ptrace import GROUP_STOPS
 from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.state import Thread
 from pasidlab.machine.accelerator import BULK
 from pasidlab.machine.accelerator.checksums import crc32c_join
@@ -40,6 +41,7 @@ _CODE = b"".join(bytes.fromhex(text).ljust(_PLACE, b"\xcc") for text in _ALL)
 _DIRECTION = 1 << 10
 _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
 _TOP = 1 << 47  # the end of user space
+_PLACE_OF_CODE = WINDOW + PAGE  # if it is free
 _CRC_PIECE = 8 << 20  # bytes of each of the three strands: what is lost when one of them meets a fault
 
 
@@ -112,6 +114,8 @@ class Borrower:
         mm = thread.mm
         if not thread.process.signals.armed:
             return 0
+        if mm.code and mm.memory.read(mm.code, len(_CODE)) != _CODE:
+            mm.code = 0  # the program has given the place another content
         if not mm.code and not thread.process.filtered:
             with mm.ours:
                 if not mm.code:
@@ -120,7 +124,7 @@ class Borrower:
 
     def _make_page(self, thread: Thread) -> None:
         at = self.injector.call(
-            thread, thread.mm.syscall_at, SYS_MMAP, 0, PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64, 0
+            thread, thread.mm.syscall_at, SYS_MMAP, _PLACE_OF_CODE, PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64, 0
         )
         if at > 0:
             ptrace.poke(thread.tid, at, _CODE)

@@ -14,6 +14,7 @@ from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
 
 _BATCH = 1
+_TURN = 64  # descriptors that one write(2) submits before others have their turn
 _RETRIES = 64  # wq enqcmds_retries, the driver's default
 _EVENTS = select.POLLIN | 0x40  # EPOLLRDNORM
 
@@ -32,6 +33,9 @@ class Queues(Protocol):
     def software_error(self, node: WqNode) -> bool:
         """Whether the device has recorded an error it could not report otherwise (SWERR)."""
 
+    def breathe(self) -> None:
+        """Let others have their turn."""
+
 
 class CharacterDevices:
     """All open device files. Only the tracer thread calls it."""
@@ -43,7 +47,7 @@ class CharacterDevices:
         self.safe = safe  # user_submission_safe; false: mmap is refused, INTEL-SA-01084
         self.handles: dict[int, OpenFile] = {}
         self.clients: Counter[str] = Counter()  # open files of each queue
-        self.waiting: list[tuple[WqNode, Callable[[], None]]] = []
+        self.waiting: dict[int, tuple[WqNode, Callable[[], None]]] = {}  # who polls, by handle
         self._numbers = itertools.count(1)
 
     def _thread(self, tid: int) -> Thread | None:
@@ -93,6 +97,8 @@ class CharacterDevices:
             if error:
                 break
             written += 64
+            if written // 64 % _TURN == 0:
+                self.queues.breathe()
         return written
 
     def _submit(self, file: OpenFile, descriptor: bytes, thread: Thread) -> int:
@@ -112,17 +118,15 @@ class CharacterDevices:
             return select.POLLNVAL
         if self.queues.software_error(file.node):
             return _EVENTS
-        self.waiting.append((file.node, wake))
+        self.waiting[handle] = file.node, wake
         return 0
 
     def wake(self, node: WqNode) -> None:
         """A software error was recorded for this queue: those who poll it look again (its err_queue)."""
-        waiting, self.waiting = self.waiting, []
-        for other, wake in waiting:
+        for handle, (other, wake) in tuple(self.waiting.items()):
             if other is node:
+                del self.waiting[handle]
                 wake()
-            else:
-                self.waiting.append((other, wake))
 
     def waits_at_close(self, tid: int, handle: int) -> bool:
         """Whether close(2) of a descriptor waits for the work of the caller's address space. Any thread may ask.
@@ -143,6 +147,7 @@ class CharacterDevices:
     def release(self, handle: int) -> None:
         """The last reference is gone: drain, then unbind (idxd_file_dev_release)."""
         file = self.handles.pop(handle, None)
+        self.waiting.pop(handle, None)
         if file is None:
             return
         for page in file.pages:

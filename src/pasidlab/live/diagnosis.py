@@ -129,7 +129,7 @@ class Diagnosis:
     def _note(self, kind: str, what: str, thread: Thread, ip: int, advice: str = "") -> None:
         problem = self.problems.get((kind, what, ip))
         if problem is None and len(self.problems) >= _MOST:
-            what = "further ones, each different"
+            what, ip, advice = "further ones, each different", 0, ""
             problem = self.problems.get((kind, what, ip))
         if problem is None:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"

@@ -23,6 +23,7 @@ from pasidlab.live.state import Iommu, Portal, Thread
 GENERAL_PROTECTION, PAGE_FAULT = 13, 14  # vectors, SDM volume 3, table 6-1
 _PF_USER = 4  # with bit 0 for a page that was present and bit 1 for a write: error code of #PF
 _USER_TOP = (1 << 47) - 1  # kernel addresses show as present whatever they are: set_signal_archinfo(), fault.c
+_MOST_CACHED = 4096  # instructions: a program may make new ones all the time
 _FIXUPS = 64
 """A design whose fix-up says 'try again' this often in a row without a valid MSR faults for ever."""
 
@@ -123,6 +124,8 @@ class Emulator:
             instruction = decode(code)
             if instruction is None:
                 return False
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
             self._cache[ip] = cached = code[: instruction.length], instruction
             source = self._read_known(thread, ip, cached[0], instruction.source(registers))
         instruction = cached[1]

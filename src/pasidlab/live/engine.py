@@ -282,6 +282,10 @@ class Engine:
         """Whether the queue's device has recorded an error it could not report otherwise (idxd_cdev_poll())."""
         return node.device.label in self.software_errors
 
+    def breathe(self) -> None:
+        """Let others have their turn."""
+        self.loop.breathe()
+
     def occupancy(self, label: str) -> int:
         """Descriptors accepted and not yet completed."""
         return self.queues[label].occupancy if label in self.queues else 0

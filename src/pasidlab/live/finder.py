@@ -6,7 +6,7 @@ import os
 
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.fuse import FuseServer
-from pasidlab.live.libc import descriptor_of
+from pasidlab.live.libc import descriptor_of, device_number
 from pasidlab.live.nodes import Attribute, Binary, Directory, WqNode
 from pasidlab.live.state import OpenFile, Thread
 
@@ -36,6 +36,8 @@ class NamedFiles:
             return next((file for file in reversed(mine) if file.node is node), None)
         try:
             assert self.server is not None
+            if self.server.device == 0 or device_number(duplicate) != self.server.device:
+                return None  # a file of the program's own making at the same path: asking it could last
             self.server.identified = 0
             os.fsync(duplicate)
             return self.files.handles.get(self.server.identified)

@@ -89,6 +89,7 @@ class FuseServer:
 
     def __init__(self, fd: int, root: Directory, files: DeviceFiles, post: Callable[[Callable[[], None]], None]) -> None:
         self.fd, self.files, self.post, self.tracer = fd, files, post, threading.get_native_id()
+        self.device = 0  # st_dev of what is served, once it is known
         self.identified = 0  # the handle that the tracer's last fsync(2) reached
         self.nodes: dict[int, Node] = {1: root}
         self.numbers: dict[int, int] = {id(root): 1}

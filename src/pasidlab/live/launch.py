@@ -76,6 +76,7 @@ class Child:
 
     pid: int
     channel: socket.socket
+    file_system: int = 0  # st_dev of the device tree in its namespace
 
     def abandon(self) -> None:
         """Give it up."""
@@ -105,11 +106,12 @@ def spawn(program: Program, tops: dict[str, list[str]] | None) -> Child:
 
 
 def _become(program: Program, tops: dict[str, list[str]] | None, channel: socket.socket) -> NoReturn:
-    """In the child. Messages: U write my id maps, F here is /dev/fuse, R ready, E failed (text follows)."""
+    """In the child. Messages: U write my id maps, F here is /dev/fuse, R ready (st_dev of the tree follows), E failed (text
+    follows).
+    """
     try:
-        if tops is not None:
-            namespace.enter(tops, channel)
-        channel.sendall(b"R")
+        tree = namespace.enter(tops, channel) if tops is not None else 0
+        channel.sendall(b"R%d" % tree)
         if channel.recv(1) == b"G":
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
@@ -136,7 +138,8 @@ def prepare(child: Child, serve: Callable[[int], None]) -> str:
             child.channel.sendall(b"M")
         elif message == b"F":
             serve(descriptors[0])
-        elif message == b"R":
+        elif message[:1] == b"R":
+            child.file_system = int(message[1:])
             return ""
         else:
             return message[1:].decode(errors="replace") or "the child died"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -19,11 +20,13 @@ MNT_DETACH = 2
 
 # System call numbers, arch/x86/entry/syscalls/syscall_64.tbl
 SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_RT_SIGACTION = 9, 10, 11, 13
-SYS_MREMAP, SYS_MADVISE, SYS_CLONE, SYS_FORK, SYS_VFORK = 25, 28, 56, 57, 58
+SYS_MREMAP, SYS_MADVISE, SYS_SHMAT, SYS_CLONE, SYS_FORK, SYS_VFORK = 25, 28, 30, 56, 57, 58
 SYS_EXECVE, SYS_EXECVEAT, SYS_PTRACE, SYS_TGKILL = 59, 322, 101, 234
 SYS_PKEY_MPROTECT, SYS_CLONE3, SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 329, 435, 434, 438
 SYS_IOCTL, SYS_PRCTL, SYS_MOUNT, SYS_KCMP, SYS_SECCOMP, SYS_USERFAULTFD, SYS_FSMOUNT = 16, 157, 165, 312, 317, 323, 432
 USERFAULTFD_IOC_NEW = 0xAA00  # linux/userfaultfd.h
+
+_AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000  # linux/fcntl.h
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 PAGE = 4096
@@ -74,6 +77,13 @@ def umount(target: str) -> None:
 def unshare(flags: int) -> None:
     """unshare(2)."""
     check(libc.unshare(flags), "unshare")
+
+
+def device_number(descriptor: int) -> int:
+    """The file system of a file, as st_dev: told from what the kernel has (statx(2), AT_STATX_DONT_SYNC), so that nobody is asked."""
+    found = ctypes.create_string_buffer(256)
+    check(libc.statx(descriptor, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, 0, found), "statx")
+    return os.makedev(*struct.unpack_from("<II", found, 136))  # stx_dev_major, stx_dev_minor
 
 
 def descriptor_of(pid: int, number: int) -> int:

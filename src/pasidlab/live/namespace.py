@@ -28,8 +28,8 @@ _WHOLE_PROC = "/sys/bus/.proc"
 mount procfs (mnt_already_visible(), fs/namespace.c)."""
 
 
-def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
-    """In the child: new namespaces, then mount the tree. OSError if the host forbids any of it.
+def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> int:
+    """In the child: new namespaces, then mount the tree; its st_dev. OSError if the host forbids any of it.
 
     ``tree_tops`` lists, for each directory of the host, the entries to add to it. ``channel`` leads to the parent: it
     is told
@@ -55,8 +55,10 @@ def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> None:
             if not os.path.exists(f"{directory}/{name}"):
                 os.mkdir(f"{directory}/{name}")
             mount(f"{_STAGE}{directory}/{name}", f"{directory}/{name}", flags=MS_BIND)
+    device = os.stat(_STAGE).st_dev
     umount(_STAGE)
     os.rmdir(_STAGE)
+    return device
 
 
 def _new_namespaces(channel: socket.socket) -> None:

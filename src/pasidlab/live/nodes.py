@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from pasidlab.live.config import DeviceConfig, WqConfig
 
+_MOST_LINKS = 40  # as path_resolution(7) has it
+
 
 @dataclass
 class Attribute:
@@ -53,6 +55,23 @@ class Directory:
         for part in path.strip("/").split("/"):
             here = here.entries.get(part) if isinstance(here, Directory) else None
         return here
+
+
+    def resolved(self, path: str) -> str:
+        """The path without links, dots and doubled slashes; what leads out of the tree ends where that begins."""
+        left, here, links = path.split("/")[::-1], [""], 0
+        while left:
+            part = left.pop()
+            node = self.find("/".join([*here, part]))
+            if part == "..":
+                here = here[:-1] or [""]
+            elif isinstance(node, Link) and links < _MOST_LINKS:
+                links += 1
+                left += node.target.split("/")[::-1]
+                here = [""] if node.target.startswith("/") else here
+            elif part not in ("", "."):
+                here.append(part)
+        return "/".join(here)
 
 
 @dataclass

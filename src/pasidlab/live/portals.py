@@ -13,7 +13,7 @@ from typing import Protocol
 from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import SYSCALL, Injector
-from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP
+from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP, SYS_SHMAT
 from pasidlab.live.maps import mapping_at
 from pasidlab.live.nodes import Attribute, Binary
 from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
@@ -23,6 +23,7 @@ from pasidlab.live.state import Mm, OpenFile, Portal, Thread
 
 _PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_PRIVATE_ANONYMOUS = 2, 3, 1, 0x10, 0x20, 0x22
 _MAP_POPULATE, _MAP_LOCKED, _MADV_DONTFORK = 0x8000, 0x2000, 10
+_MREMAP_FIXED, _MREMAP_DONTUNMAP = 2, 4
 _PAGES = (1 << 32) - (PORTALS - WINDOW) >> 12
 _U64 = (1 << 64) - 1
 
@@ -42,7 +43,7 @@ class PortalMapper:
         self.files, self.found, self.injector, self.keeper = files, found, injector, keeper
 
     def on_call(self, thread: Thread, registers: RegisterArray) -> None:
-        """At a seccomp stop of mmap, munmap, mremap or mprotect."""
+        """At a seccomp stop of mmap, munmap, mremap, mprotect or shmat."""
         number = registers[ORIG_RAX]
         if number == SYS_MMAP and not registers[R10] & _MAP_ANONYMOUS:
             descriptor = registers[R8] & 0xFFFFFFFF
@@ -53,13 +54,50 @@ class PortalMapper:
             if isinstance(file, Attribute | Binary):  # kernfs_fop_mmap() without an mmap operation, as sysfs has it
                 answer(thread, registers, -errno.ENODEV)
                 return
-        touched = thread.mm.portals_in(registers[RDI], registers[RSI])
-        if not touched or (number == SYS_MMAP and not registers[R10] & _MAP_FIXED):
+        if number == SYS_SHMAT:
+            self._attached(thread)
+        elif number == SYS_MREMAP:
+            self._move(thread, registers)
+        elif number == SYS_MMAP and not registers[R10] & _MAP_FIXED:
             ptrace.resume(thread.tid)
-        elif number in (SYS_MMAP, SYS_MUNMAP, SYS_MREMAP):
-            self._changed(thread, number, touched)
         else:
-            answer(thread, registers, self._protect(thread.mm, touched, bool(registers[RDX] & _PROT_WRITE)))
+            self._cover(thread, registers)
+
+    def _cover(self, thread: Thread, registers: RegisterArray) -> None:
+        """munmap or mprotect of an area, or an mmap that takes its place."""
+        mm, start, length = thread.mm, registers[RDI], registers[RSI]
+        touched, ours = mm.portals_in(start, length), mm.pages_of_ours_in(start, length)
+        if not touched and not ours:
+            ptrace.resume(thread.tid)
+        elif registers[ORIG_RAX] in (SYS_MMAP, SYS_MUNMAP) or not touched:
+            self._changed(thread, dict.fromkeys(touched), ours)
+        else:
+            answer(thread, registers, self._protect(mm, touched, bool(registers[RDX] & _PROT_WRITE)))
+
+    def _move(self, thread: Thread, registers: RegisterArray) -> None:
+        """mremap: of a portal, or to where one is."""
+        mm, start, length, wanted, flags = thread.mm, registers[RDI], registers[RSI], registers[RDX], registers[R10]
+        touched = mm.portals_in(start, max(length, 1))
+        covered = (registers[R8], wanted) if flags & _MREMAP_FIXED else (0, 0)
+        ours = mm.pages_of_ours_in(start, length) + mm.pages_of_ours_in(*covered)
+        if touched and (flags & _MREMAP_DONTUNMAP or length != wanted):  # vma_to_resize(), mm/mremap.c: VM_PFNMAP
+            answer(thread, registers, -errno.EFAULT if wanted > length else -errno.EINVAL)
+            return
+        over = dict.fromkeys(mm.portals_in(*covered))
+        if not touched and not over and not ours:
+            ptrace.resume(thread.tid)
+        else:
+            self._changed(thread, over | {page: page - touched[0] for page in touched}, ours)
+
+    def _attached(self, thread: Thread) -> None:
+        """shmat: what it covers (SHM_REMAP) is seen afterwards."""
+        mm, address = thread.mm, self.injector.run_to_exit(thread.tid)
+        if not -PAGE < address < 0 and (mapping := mapping_at(thread.tid, address)):
+            length = mapping.end - address
+            for page in mm.portals_in(address, length):
+                mm.drop_portal(page)
+            self._renew(thread, mm.pages_of_ours_in(address, length))
+        ptrace.resume(thread.tid)
 
     @staticmethod
     def _protect(mm: Mm, pages: list[int], writable: bool) -> int:
@@ -78,14 +116,27 @@ class PortalMapper:
         if not portal.watched and (mapping := mapping_at(thread.tid, address)):
             portal.path = mapping.path
 
-    def _changed(self, thread: Thread, number: int, touched: list[int]) -> None:
+    def _changed(self, thread: Thread, touched: dict[int, int | None], ours: list[int]) -> None:
+        """Let the call happen. Portals it touches go, or move to this many bytes from its result; ``ours`` are pages of ours
+        that may be none any more.
+        """
         result = self.injector.run_to_exit(thread.tid)
         if not -PAGE < result < 0:
-            for page in touched:
-                portal = thread.mm.drop_portal(page)
-                if portal and number == SYS_MREMAP:
-                    self._place(thread, result + page - touched[0], portal.file, portal.writable)
+            portals = [(thread.mm.drop_portal(page), to) for page, to in touched.items()]
+            for portal, to in portals:
+                if portal and to is not None:
+                    self._place(thread, result + to, portal.file, portal.writable)
+            self._renew(thread, ours)
         ptrace.resume(thread.tid)
+
+    def _renew(self, thread: Thread, lost: list[int]) -> None:
+        """At a system call exit: pages of ours that the program has taken are its own; we need another scratch page."""
+        mm = thread.mm
+        if mm.code in lost:
+            mm.code = 0
+        if mm.scratch in lost:
+            mm.scratch = 0
+            self._make_scratch(thread)
 
     def _map(self, thread: Thread, registers: RegisterArray, file: OpenFile) -> None:
         mm = thread.mm
@@ -114,6 +165,10 @@ class PortalMapper:
 
     def _prepare(self, thread: Thread) -> None:
         """The first portal of an address space: a scratch page, then the signal markers."""
+        self._make_scratch(thread)
+        self.keeper.arm(thread)
+
+    def _make_scratch(self, thread: Thread) -> None:
         mm = thread.mm
         with mm.ours:
             if not mm.scratch:
@@ -121,7 +176,6 @@ class PortalMapper:
                     thread, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0
                 )
                 mm.scratch = max(at, 0)
-        self.keeper.arm(thread)
 
     def _free_page(self, mm: Mm) -> int:
         for _ in range(_PAGES):

@@ -10,12 +10,14 @@ reading: what is written other than by write(2), which is traced, fails (EBADF) 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import struct
 import tempfile
 import threading
+from collections.abc import Iterator
 from functools import partial
 from typing import IO
 
@@ -27,7 +29,7 @@ from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
 from pasidlab.live.places import tops
 from pasidlab.live.portals import PortalMapper, answer
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RSP, RegisterArray
-from pasidlab.live.seccomp import Rule, low
+from pasidlab.live.seccomp import Condition, Rule, high, low
 from pasidlab.live.state import OpenFile, Thread
 
 _WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
@@ -40,8 +42,9 @@ _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flag
 _OPENAT2 = 437  # its flags are the first field of a struct open_how
 _OPEN_HOW = 24  # bytes of it, linux/openat2.h
 _IN_CLOSE = 0x18
+_MOST_WRITTEN, _PIECE = 0x7FFFFFC0, 1 << 16  # bytes: of a call (MAX_RW_COUNT), and read at once
 _PREFIX = "pasidlab-run-"
-_LONGEST = 512
+_LONGEST, _RED_ZONE = 4096, 128  # bytes of a path (PATH_MAX), and below RSP that are the program's (System V ABI)
 
 
 class Redirector:
@@ -67,7 +70,8 @@ class Redirector:
     def rules(self) -> list[Rule]:
         """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""
         found: list[Rule] = [(number, []) for number in _PATHS]
-        return [*found, (_WRITE, [(low(0), ">", 2), (low(2), "lacks", 63), (low(2), "has", 0xFFFFFFC0)])]
+        whole: list[Condition] = [[(low(2), "has", 0xFFFFFFC0)], [(high(2), ">", 0)]]
+        return found + [(_WRITE, [(low(0), ">", 2), (low(2), "lacks", 63), *condition]) for condition in whole]
 
     def close(self) -> None:
         """Remove the directory."""
@@ -104,16 +108,15 @@ class Redirector:
 
     def _path(self, thread: Thread, registers: RegisterArray, number: int) -> None:
         position = _PATHS[number]
-        raw = thread.mm.memory.read(registers[ARGUMENTS[position]], _LONGEST)
-        target = self._target(
-            thread, os.fsdecode(raw.split(b"\0")[0]), registers[ARGUMENTS[0]] if position else _AT_FDCWD
-        )
+        path, ends, _ = thread.mm.memory.read(registers[ARGUMENTS[position]], _LONGEST).partition(b"\0")
+        directory = registers[ARGUMENTS[0]] if position else _AT_FDCWD
+        target = self._target(thread, os.fsdecode(path), directory) if ends else None
         if target is None:
             ptrace.resume(thread.tid)
             return
         file = None
-        if number in _OPENS:
-            node = self.nodes.get(_resolved(target, self.root))
+        if number in _OPENS and not _flags(thread, registers, number) & os.O_PATH:
+            node = self.nodes.get(self.tree.resolved(target.removeprefix(self.root)))
             if node:
                 try:
                     file = self.files.handles[self.files.open(thread.tid, node, _flags(thread, registers, number))]
@@ -121,18 +124,34 @@ class Redirector:
                     answer(thread, registers, -(error.errno or 5))
                     return
                 target = self._backing(file)
-        changed = ptrace.copy_registers(registers)
-        changed[ARGUMENTS[position]] = place = registers[RSP] - 128 - _LONGEST
-        thread.mm.memory.write(place, os.fsencode(target) + b"\0")
-        if file:
-            _for_reading(thread, changed, number, place - _OPEN_HOW)
-        ptrace.set_registers(thread.tid, changed)
-        result = self.injector.run_to_exit(thread.tid)
+        name = os.fsencode(target) + b"\0"
+        with self._lent(thread, registers[RSP], _OPEN_HOW + len(name)) as place:
+            changed = ptrace.copy_registers(registers)
+            changed[ARGUMENTS[position]] = place + _OPEN_HOW
+            thread.mm.memory.write(place + _OPEN_HOW, name)
+            if file:
+                _for_reading(thread, changed, number, place)
+            ptrace.set_registers(thread.tid, changed)
+            result = self.injector.run_to_exit(thread.tid)
         if file and result < 0:
             self._forget(file)
         registers[RAX] = result & (1 << 64) - 1
         ptrace.set_registers(thread.tid, registers)
         ptrace.resume(thread.tid)
+
+    @contextlib.contextmanager
+    def _lent(self, thread: Thread, stack: int, size: int) -> Iterator[int]:
+        """Memory of the program for what a call of its names: below its stack, which may be small: all is put back."""
+        mm, place = thread.mm, (stack - _RED_ZONE - size) & -8
+        kept = mm.memory.read(place, size)
+        if mm.memory.write(place, kept) < size:  # no room there
+            with mm.ours:
+                yield mm.scratch
+            return
+        try:
+            yield place
+        finally:
+            mm.memory.write(place, kept)
 
     def _target(self, thread: Thread, path: str, directory: int) -> str | None:
         """Where the path leads in our directory; None if it is not ours."""
@@ -146,7 +165,7 @@ class Redirector:
             path = os.path.join(base.removeprefix(self.root), path)
         path = os.path.normpath(path)
         ours = any(path == top or path.startswith(top + "/") for top in self.tops)
-        return self.root + path if ours else None
+        return self.root + path if ours and len(self.root + path) < _LONGEST - _OPEN_HOW else None
 
     def _backing(self, file: OpenFile) -> str:
         """An empty file that stands for this one open file."""
@@ -185,20 +204,32 @@ class Redirector:
         except OSError:
             return None
         if path.startswith(self.opens + "/"):
-            return self.files.handles.get(int(os.path.basename(path).split(" ")[0]))
+            name = os.path.basename(path).removesuffix(" (deleted)")
+            return self.files.handles.get(int(name)) if name.isdecimal() and len(name) < 20 else None
         node = self.tree.find(path.removeprefix(self.root)) if path.startswith(self.root + "/") else None
         return node if isinstance(node, Attribute | Binary) else None
 
     def _write(self, thread: Thread, registers: RegisterArray) -> None:
+        """write(2), piece by piece: the program says how long it is."""
         file = self.open_file(thread, registers[ARGUMENTS[0]] & 0xFFFFFFFF)
         if not isinstance(file, OpenFile):
             ptrace.resume(thread.tid)
             return
-        data = thread.mm.memory.read(registers[ARGUMENTS[1]], registers[ARGUMENTS[2]])
-        try:
-            answer(thread, registers, self.files.write(thread.tid, file.handle, data))
-        except OSError as error:
-            answer(thread, registers, -(error.errno or 5))
+        address, size, done = registers[ARGUMENTS[1]], min(registers[ARGUMENTS[2]], _MOST_WRITTEN), 0
+        while done < size:
+            wanted = min(_PIECE, size - done)
+            data = thread.mm.memory.read(address + done, wanted)
+            try:
+                accepted = self.files.write(thread.tid, file.handle, data) if len(data) >= 64 else -errno.EFAULT
+            except OSError as error:
+                accepted = -(error.errno or errno.EIO)
+            if accepted <= 0:
+                done = done or accepted
+                break
+            done += accepted
+            if accepted < wanted:
+                break
+        answer(thread, registers, done)
 
 
 def _flags(thread: Thread, registers: RegisterArray, number: int) -> int:
@@ -217,11 +248,6 @@ def _for_reading(thread: Thread, registers: RegisterArray, number: int, place: i
     how[0] &= ~os.O_ACCMODE & 0xFF
     thread.mm.memory.write(place, how)
     registers[argument] = place
-
-
-def _resolved(target: str, root: str) -> str:
-    """The tree's own path of what ``target`` leads to, following links."""
-    return os.path.realpath(target).removeprefix(os.path.realpath(root))
 
 
 def _new_file(place: str) -> IO[str]:

@@ -27,6 +27,7 @@ from pasidlab.live.libc import (
     SYS_PTRACE,
     SYS_RT_SIGACTION,
     SYS_SECCOMP,
+    SYS_SHMAT,
     SYS_USERFAULTFD,
     USERFAULTFD_IOC_NEW,
     check,
@@ -87,6 +88,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     found += [(SYS_MMAP, [(low(3), "has", _MAP_FIXED), *condition]) for condition in huge]
     for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT):
         found += [(number, condition) for condition in (in_window, *huge)]
+    found += [(SYS_MREMAP, [(high(4), "==", WINDOW >> 32)]), (SYS_SHMAT, [(high(1), "==", WINDOW >> 32)])]  # what they cover
     found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
     found += [(SYS_USERFAULTFD, []), (SYS_IOCTL, [(low(1), "==", USERFAULTFD_IOC_NEW)]), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]

@@ -181,6 +181,8 @@ class Session:
             child = launch.spawn(program, places.tops(self.tree))
             failed = launch.prepare(child, self._serve)
             if not failed:
+                assert self.server is not None
+                self.server.device = child.file_system
                 self.isolation = "namespace"
                 return child
             child.abandon()

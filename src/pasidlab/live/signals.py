@@ -7,6 +7,7 @@ provided it was not SIG_DFL to begin with; so a marker handler stands in for SIG
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import NO_DESCRIPTOR, SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
-from pasidlab.live.registers import RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
+from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
 from pasidlab.live.state import SignalState, Thread, TrapFrame
 
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
@@ -69,6 +70,8 @@ class SignalKeeper:
     def _set(self, thread: Thread, signal: int, action: bytes) -> bool:
         """rt_sigaction; whether it could be injected."""
         mm = thread.mm
+        if not mm.scratch:
+            return False
         with mm.ours:
             mm.memory.write(mm.scratch, action)
             return self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8) == 0
@@ -111,28 +114,38 @@ class SignalKeeper:
         ptrace.set_signal_mask(thread.tid, mask | 1 << signal - 1)
 
     def on_sigaction(self, thread: Thread, registers: RegisterArray) -> None:
-        """At the seccomp stop of rt_sigaction for one of our signals: let it take effect on the remembered action."""
+        """At the seccomp stop of rt_sigaction for one of our signals: let it take effect on the remembered action.
+
+        The program's memory, which may be slow to come, is read before and written after our page is held.
+        """
         state, mm = thread.process.signals, thread.mm
         signal, wanted, result = registers[RDI] & 0xFFFFFFFF, registers[RSI], registers[RDX]
-        if not state.armed or signal not in self.signals:
+        if not state.armed or signal not in self.signals or not mm.scratch or registers[R10] != 8:
             ptrace.resume(thread.tid)
             return
-        with mm.ours:
-            before, action = state.actions[signal], mm.memory.read(wanted, _SIZE) if wanted else b""
-            if len(action) == _SIZE and _handler(action) in (_DFL, _IGN):
-                mm.memory.write(mm.scratch, self._marker(thread, action))
-                changed = ptrace.copy_registers(registers)
-                changed[RSI] = mm.scratch
-                ptrace.set_registers(thread.tid, changed)
-            failed = self.injector.run_to_exit(thread.tid)
-            registers[RAX] = failed & (1 << 64) - 1
-            ptrace.set_registers(thread.tid, registers)
-            if not failed:
-                if result:
-                    mm.memory.write(result, before)
-                if len(action) == _SIZE:
-                    state.actions[signal] = action
+        action = mm.memory.read(wanted, _SIZE) if wanted else b""
+        if len(action) == _SIZE:
+            failed, before = self._change(thread, registers, signal, action)
+        else:
+            failed, before = -errno.EFAULT if wanted else 0, state.actions[signal]
+        if not failed and result and mm.memory.write(result, before) < _SIZE:
+            failed = -errno.EFAULT
+        registers[ORIG_RAX], registers[RAX] = (1 << 64) - 1, failed & (1 << 64) - 1
+        ptrace.set_registers(thread.tid, registers)
         ptrace.resume(thread.tid)
+
+    def _change(self, thread: Thread, registers: RegisterArray, signal: int, action: bytes) -> tuple[int, bytes]:
+        """Let the call happen with what we make of ``action``: its result, and the action before."""
+        state, mm = thread.process.signals, thread.mm
+        with mm.ours:
+            mm.memory.write(mm.scratch, self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action)
+            changed = ptrace.copy_registers(registers)
+            changed[RSI], changed[RDX] = mm.scratch, 0
+            ptrace.set_registers(thread.tid, changed)
+            failed, before = self.injector.run_to_exit(thread.tid), state.actions[signal]
+            if not failed:
+                state.actions[signal] = action
+        return failed, before
 
     def executed(self, thread: Thread, before: SignalState) -> None:
         """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored."""

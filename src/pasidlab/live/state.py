@@ -65,6 +65,10 @@ class Mm:
             return [page for page in range(first & -PAGE, first + length, PAGE) if page in self.portals]
         return sorted(page for page in self.portals if first <= page < first + length)
 
+    def pages_of_ours_in(self, first: int, length: int) -> list[int]:
+        """Those of our own pages that any byte of an area lies in."""
+        return [page for page in (self.scratch, self.code) if page and first < page + PAGE and page < first + length]
+
     def left_by(self, tid: int) -> None:
         """A thread is gone: reach the memory through another."""
         self.threads.discard(tid)

@@ -14,6 +14,7 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB, _DYNSYM, _PT_LOAD, _FUNCTION = 2, 11, 1, 2
 _LIMIT = 1 << 28  # bytes: a larger file is not searched
+_MOST_SYMBOLS, _LONGEST_NAME = 1 << 20, 512  # of a file that anybody may have made
 
 
 class ElfSymbols:
@@ -38,10 +39,10 @@ class ElfSymbols:
         self.symbols.sort()
 
     def _read(self, table: bytes, names: bytes) -> None:
-        for name, info, _, section, value, size in _SYMBOL.iter_unpack(table[: len(table) // 24 * 24]):
+        for name, info, _, section, value, size in _SYMBOL.iter_unpack(table[: min(len(table) // 24, _MOST_SYMBOLS) * 24]):
             if info & 15 == _FUNCTION and section and value:
-                end = names.find(b"\0", name)
-                self.symbols.append((value, size, names[name:end].decode(errors="replace")))
+                text = names[name : name + _LONGEST_NAME].partition(b"\0")[0]
+                self.symbols.append((value, size, text.decode(errors="replace")))
 
     def name(self, file_offset: int) -> str:
         """``function+0x12`` for a place in the file; empty if no symbol covers it."""

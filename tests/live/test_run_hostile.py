@@ -1,0 +1,113 @@
+"""Programs that do to their memory, their files and themselves what no program does: nothing hangs, nothing is harmed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import RUN, run, run_python
+from tries_place import build
+
+pytestmark = pytest.mark.needs_run
+
+WAYS = {
+    "mappings": ("moved-over", "attached-over", "resized", "taken", "emptied", "made-read-only"),
+    "odd": (
+        "path-only", "sealed", "through-proc", "closed-meanwhile", "other-stack", "no-stack", "handed-over", "not-dumpable",
+        "without-privileges", "apart", "leader-gone", "traced-child", "endless-write", "polled", "long-names", "small-stack",
+    ),
+    "calls": ("fork32", "untraced", "room"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with all of ``programs/``."""
+    place = tmp_path_factory.mktemp("programs")
+    if why := build(place):
+        pytest.skip(why)
+    return place
+
+
+@pytest.mark.parametrize("isolation", ["auto", "redirect"])
+@pytest.mark.parametrize("program", WAYS)
+def test_what_no_program_does(program: str, isolation: str, programs: Path) -> None:
+    ways = WAYS[program]
+    loop = f"for way in {' '.join(ways)}; do {programs / program} $way; echo $way $?; done"
+    done = run("/bin/sh", "-c", loop, options=("--isolation", isolation), timeout=120)
+    found = dict(line.split() for line in done.out.splitlines())
+    assert {way: code for way, code in found.items() if code not in ("0", "77")} == {}, done.err
+    assert list(found) == list(ways) and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(("how", "plain", "redirected"), [
+    ("open", "status 1", "open: No such file or directory"), ("write", "write: waits", "write: Bad file descriptor"),
+    ("worker", "write: waits", "write: Bad file descriptor"),
+])  # fmt: skip
+def test_io_uring_opens_and_writes_as_the_guards_page_says(how: str, plain: str, redirected: str, programs: Path) -> None:
+    for isolation, told in (("auto", (plain, redirected)), ("redirect", (redirected,))):
+        done = run(str(programs / "ring"), how, options=("--isolation", isolation))
+        assert done.code == 77 or done.out.strip() in told, (isolation, done)
+
+
+def test_a_device_file_that_never_ends_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "devices.toml"
+    link.symlink_to("/dev/zero")
+    done = run("/bin/true", options=("--devices", str(link)))
+    assert done.code == 2 and "has more than 1 MiB" in done.err, done
+
+
+@pytest.mark.parametrize("option", ["--devices", "--trace", ""])
+def test_ctrl_c_ends_what_waits_for_a_fifo(option: str, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo, 0o755)
+    words = [option, str(fifo), "--", "/bin/true"] if option else ["--", str(fifo)]
+    with subprocess.Popen([sys.executable, "-c", RUN, *words], stderr=subprocess.PIPE, text=True, start_new_session=True) as started:
+        assert started.stderr is not None
+        if not option:
+            assert started.wait(20) == 2 and "not a regular file" in started.stderr.read()
+            return
+        end, code = time.monotonic() + 20, None
+        while code is None and time.monotonic() < end:
+            os.killpg(started.pid, signal.SIGINT)
+            time.sleep(0.2)
+            code = started.poll()
+        assert code in (3, -signal.SIGINT)
+
+
+def test_scipy_and_the_compilers_are_not_loaded() -> None:
+    script = "import sys; import pasidlab.live.session; print(*{'scipy', 'numba', 'llvmlite', 'tree_sitter'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_who_serves_a_page_of_sigaction_may_call_it_too() -> None:
+    """One thread's action comes from a page that another must serve first, which sets a handler itself."""
+    done = run_python("""
+        import threading
+        open_portal()
+        fd = libc.syscall(323, 0)
+        if fd < 0:
+            print("0 served 0")  # the kernel's own accesses are served for the privileged only
+            raise SystemExit
+        place = libc.mmap(None, 4096, 3, 0x22, -1, 0)
+        libc.ioctl(fd, ctypes.c_ulong(0xC018AA3F), ctypes.byref((ctypes.c_uint64 * 3)(0xAA, 0, 0)))
+        libc.ioctl(fd, ctypes.c_ulong(0xC020AA00), ctypes.byref((ctypes.c_uint64 * 4)(place, 4096, 1, 0)))
+        page, told = Buffer(4096, 4096), []
+        def serve():
+            os.read(fd, 32)
+            told.append(libc.syscall(13, 7, ctypes.c_void_p(page.address), None, 8))
+            copy = (ctypes.c_uint64 * 5)(place, page.address, 4096, 0, 0)
+            libc.ioctl(fd, ctypes.c_ulong(0xC028AA03), ctypes.byref(copy))
+        thread = threading.Thread(target=serve)
+        thread.start()
+        answer = libc.syscall(13, 11, ctypes.c_void_p(place), None, 8)
+        thread.join()
+        print(answer, "served", *told)
+        """, "--isolation", "redirect", timeout=30)
+    assert done.out == "0 served 0\n", done
