@@ -97,6 +97,7 @@ REFUSED = {
     "void v; return 0;": "'v' is of the type void",
     "struct { u8 a:9; } s = { 1 }; return s.a;": "a bit field of 9 bits of unsigned char",
     "struct { u8 a:0; } s = { 1 }; return s.a;": "a bit field of 0 bits of unsigned char",
+    "return per_cpu(in_kernel_fpu, 7);": "there is no CPU 7: the scope has 2\n  hint: --cpus",
     "return;": "f() returns a int, here nothing",
     "int a = 1; asm(\"nop\" : \"=r\"(a)); return a;": "inline assembler that gives a variable a value",
     "int a = 1; { extern int a; return a; }": "'a' is a variable of the function here",
@@ -143,3 +144,9 @@ def test_a_name_is_defined_once(before: str) -> None:
 def test_null_ends_the_kernel() -> None:
     with pytest.raises(Crash, match="NULL pointer dereference"):
         result_of("struct s { int a; }; return ((struct s *)0)->a;")
+
+
+def test_a_cpu_that_is_not_there_ends_the_kernel() -> None:
+    with pytest.raises(Crash, match="there is no CPU of that number"):
+        result_of("int n = current->mm ? 7 : 0; return per_cpu(in_kernel_fpu, n);")
+    assert result_of("int n = current->mm ? 1 : 0; per_cpu(in_kernel_fpu, n) = 1; return per_cpu(in_kernel_fpu, 1);") == 1

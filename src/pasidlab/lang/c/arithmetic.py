@@ -51,13 +51,20 @@ class Arithmetic:
         return self.convert(Value(operand, Int(low, value.domain.count - 1), INT), value.type, at)
 
     def cpu(self, value: Value, count: int, at: Position) -> Value:
-        """A number as the CPU that has it; -1 in any width is none."""
+        """A number as the CPU that has it; -1 in any width is none. What is no CPU is refused, or ends the kernel where it comes."""
         if value.is_cpu:
             return value
         wanted = Ref("Cpu", count)
-        if isinstance(value.operand, int):
-            return Value(self.narrowed(value, INT, at).operand + 1, wanted, value.type)  # type: ignore[operator]
         short = self.narrowed(value, INT, at)
+        low, high = bounds(short.domain)
+        if isinstance(short.operand, int):
+            if not -1 <= short.operand < count:
+                raise PasidlabError(f"there is no CPU {short.operand}: the scope has {count}", position=at, hint="--cpus")
+            return Value(short.operand + 1, wanted, value.type)
+        if low < -1 or high >= count:
+            above, _ = self.builder.binary("add", (short.operand, short.domain), (1, Int(1, 1)), at)
+            fits, _ = self.builder.binary("ult", (above, ANY), (count + 1, Int(count + 1, count + 1)), at)
+            self.crash_unless(fits, "there is no CPU of that number", at)
         operand = self.builder.temp(wanted)
         self.builder.emit("add", operand, short.operand, 1, at=at)
         return Value(operand, wanted, value.type)
