@@ -67,12 +67,13 @@ class Scopes(Variables):
         """The names and guards of a block."""
         around, guards = self.outer, len(self.guards)
         outer = self.outer = dict(self.variables)
-        yield
-        self.outer = around
-        if not self.unreachable:
-            self.release(guards)
-        del self.guards[guards:]
-        self.variables = outer
+        try:
+            yield
+            if not self.unreachable:
+                self.release(guards)
+        finally:  # an expression that is refused may be one whose type alone was asked for
+            del self.guards[guards:]
+            self.outer, self.variables = around, outer
 
     # ---- guards
 
