@@ -55,6 +55,13 @@ def test_io_uring_opens_and_writes_as_the_guards_page_says(how: str, plain: str,
         assert done.code == 77 or done.out.strip() in told, (isolation, done)
 
 
+def test_a_program_that_hides_from_a_tracer_without_privileges(programs: Path) -> None:
+    words = ["setpriv", "--inh-caps", "-all", "--bounding-set", "-all"] if os.geteuid() == 0 else []
+    words += [sys.executable, "-c", RUN, "--isolation", "redirect", "--", str(programs / "odd"), "not-dumpable"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_device_file_that_never_ends_is_refused(tmp_path: Path) -> None:
     link = tmp_path / "devices.toml"
     link.symlink_to("/dev/zero")

@@ -19,7 +19,7 @@ SKIPPED = 77  # exit status of a program that finds that it cannot be tried here
 COMMAND = f"{sys.executable} -c 'from pasidlab.cli import main; main()'"
 
 
-def exits(code: int, text: str = "", *, options: tuple[str, ...] = (), limit: float = 20) -> Callable[..., Once]:
+def exits(code: int, text: str = "", *, options: tuple[str, ...] = (), limit: float = 60) -> Callable[..., Once]:
     """The program must end with this status, and its output must match ``text`` from beginning to end where there is one."""
 
     def of(program: str, *words: str) -> Once:
@@ -174,7 +174,7 @@ def waits() -> Iterator[Variant]:
             time.sleep(0.6)
             os.killpg(pid, signal.SIGINT)
 
-        done = place.run(*words, also=interrupt, limit=5)
+        done = place.run(*words, also=interrupt, limit=30)
         return judged(done, 2 if words[0] == "--" else 3)
 
     yield Variant("waits", "SIGTERM at the start", early(signal.SIGTERM))

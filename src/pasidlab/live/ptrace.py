@@ -17,6 +17,7 @@ _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
 
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 7, 128
+_CAP_SYS_PTRACE = 19  # linux/capability.h
 SYSCALL_STOP = 5 | 0x80
 STOPPED_BY_EXEC = signal.SIGTRAP | EVENT_EXEC << 8
 """si_code at the stop of an exec."""
@@ -151,6 +152,13 @@ def set_signal_mask(tid: int, mask: int) -> None:
     """Set the blocked signals."""
     _word.value = mask
     _do(_SETSIGMASK, tid, 8, _word_ref)
+
+
+def may_trace_all() -> bool:
+    """Whether this process has CAP_SYS_PTRACE."""
+    with open("/proc/self/status") as file:
+        effective = next(line for line in file if line.startswith("CapEff"))
+    return bool(int(effective.split()[1], 16) >> _CAP_SYS_PTRACE & 1)
 
 
 def poke(tid: int, address: int, data: bytes) -> None:

@@ -50,6 +50,7 @@ _ALLOW, _TRACE, _ENOSYS = 0x7FFF0000, 0x7FF00000, 0x00050000 | errno.ENOSYS  # S
 _ARCH_X86_64, _ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 _MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 IN_32_BITS = {
     SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
@@ -90,6 +91,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
         found += [(number, condition) for condition in (in_window, *huge)]
     found += [(SYS_MREMAP, [(high(4), "==", WINDOW >> 32)]), (SYS_SHMAT, [(high(1), "==", WINDOW >> 32)])]  # what they cover
     found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
+    found += [(SYS_PRCTL, [(low(0), "==", PR_SET_DUMPABLE), (low(1), "==", 0)])]
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
     found += [(SYS_USERFAULTFD, []), (SYS_IOCTL, [(low(1), "==", USERFAULTFD_IOC_NEW)]), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)])]

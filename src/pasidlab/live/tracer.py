@@ -179,6 +179,8 @@ class Tracer:
             self.keeper.on_sigaction(thread, registers)
         elif number in (SYS_EXECVE, SYS_EXECVEAT):
             self._begins_exec(thread)
+        elif number == SYS_PRCTL and registers[RBX if whose == seccomp.OURS_32 else RDI] == seccomp.PR_SET_DUMPABLE:
+            self._hides(thread, registers)
         elif number in (SYS_SECCOMP, SYS_PRCTL):
             self._wants_filter(thread, registers)
         elif number in _SERVING:
@@ -192,6 +194,16 @@ class Tracer:
             self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])
         else:
             self.calls.on_call(thread, registers)
+
+    @staticmethod
+    def _hides(thread: Thread, registers: RegisterArray) -> None:
+        """PR_SET_DUMPABLE 0: without privileges nobody could reach its memory any more (__ptrace_may_access()), no device of
+        ours either. Then it is told that it is done.
+        """
+        if ptrace.may_trace_all():
+            ptrace.resume(thread.tid)
+        else:
+            answer(thread, registers, 0)
 
     def _begins_exec(self, thread: Thread) -> None:
         """From here to the event, or to the exit from a call that failed, no completion is written: the thread id may
