@@ -7,21 +7,26 @@ ours runs as IR, before any model is made of it.
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from c_machine import Machine
+from c_machine import Crash, Machine
 from c_prelude import PRELUDE
 from c_programs import program
 
 FLAGS = ["-O0", "-w", "-std=gnu11", "-fwrapv", "-funsigned-char", "-fno-strict-aliasing"]
 
 
+DIVIDE_ERROR = -1
+"""In the place of a result: the program ends there, by a division by 0 or of the least number by -1."""
+
+
 class CompilerError(Exception):
-    """The host's compiler came upon a bug of its own."""
+    """The host's compiler came upon a bug of its own, or what it made of several programs ends early."""
 
 
 def ours(text: str, entry: str) -> int:
@@ -39,7 +44,12 @@ def theirs(text: str, entries: Sequence[str], folder: Path, compiler: str) -> li
         raise CompilerError
     if made.returncode:
         raise RuntimeError(f"{compiler} does not take this:\n{made.stderr}")
-    done = subprocess.run([str(folder / "programs")], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([str(folder / "programs")], capture_output=True, text=True, timeout=60)
+    if done.returncode == -signal.SIGFPE:
+        if len(entries) > 1:
+            raise CompilerError  # one of them; which is found by halves
+        return [DIVIDE_ERROR]
+    done.check_returncode()
     return [int(line) for line in done.stdout.split()]
 
 
@@ -70,6 +80,8 @@ def differences(first: int, count: int, compiler: str) -> tuple[list[tuple[int, 
         mine: object
         try:
             mine = ours(text, f"f{number}")
+        except Crash as error:
+            mine = DIVIDE_ERROR if "divide error" in str(error) else repr(error)
         except Exception as error:
             mine = repr(error)
         if mine != value:
