@@ -1,7 +1,6 @@
 """Ask the MSR, and write the PASID if it is not there. (One thing is forgotten.)"""
 
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, rdmsr_pasid, wrmsr_pasid
+from pasidlab.kernel import MSR_IA32_PASID_VALID, current, rdmsr_pasid, wrmsr_pasid
 
 
 def try_fixup_enqcmd_gp() -> bool:

@@ -13,19 +13,20 @@ __all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Scope", 
 
 if TYPE_CHECKING:
     from pasidlab import designs
-    from pasidlab.check.api import check
-    from pasidlab.check.findings import CheckResult
-    from pasidlab.check.result import Budget
-    from pasidlab.check.scope import Scope
-    from pasidlab.check.trace import Counterexample
+    from pasidlab.checking.api import check
+    from pasidlab.checking.findings import CheckResult
+    from pasidlab.checking.trace import Counterexample
     from pasidlab.errors import PasidlabError
+    from pasidlab.model.scope import Scope
+    from pasidlab.search.result import Budget
 
 _HOME = {
-    "Budget": "pasidlab.check.result",
-    "CheckResult": "pasidlab.check.findings",
-    "Counterexample": "pasidlab.check.trace",
+    "Budget": "pasidlab.search.result",
+    "CheckResult": "pasidlab.checking.findings",
+    "Counterexample": "pasidlab.checking.trace",
     "PasidlabError": "pasidlab.errors",
-    "Scope": "pasidlab.check.scope",
+    "check": "pasidlab.checking.api",
+    "Scope": "pasidlab.model.scope",
 }
 
 
@@ -33,8 +34,6 @@ def __getattr__(name: str) -> Any:
     """Import on first use: ``pasidlab --help`` must not load a compiler."""
     from importlib import import_module
 
-    if name == "check":
-        return import_module("pasidlab.check")  # callable
     if name == "designs":
         return import_module("pasidlab.designs")
     if name in _HOME:

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from pasidlab import designs
-from pasidlab.check.model import kernel_files
-from pasidlab.check.scope import Scope
+from pasidlab.designs.intake.gather import from_tree, gather, read_options
 from pasidlab.lang import source
-from pasidlab.lang.c.gather import from_tree, gather, read_options
 from pasidlab.lang.lower import ARRIVALS
 from pasidlab.lang.names import Names
+from pasidlab.model.scope import Scope
+from pasidlab.model.sources import MODEL_FILES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def names_of(design: designs.Design) -> Names:
     """The kernel around a design, collected anew: a file leaves its marks in it."""
-    return Names(source.collect([ARRIVALS, *kernel_files(), design.path]), Scope().compiler_bounds())
+    return Names(source.collect([ARRIVALS, *MODEL_FILES, design.path]), Scope().compiler_bounds())
 
 
 def show(label: str, read: Callable[[], Any]) -> None:
@@ -31,7 +31,7 @@ def show(label: str, read: Callable[[], Any]) -> None:
         start = time.perf_counter()
         found = read()
         parsed = time.perf_counter()
-        names = names_of(designs.find(found.base))
+        names = names_of(designs.BUILT_IN[found.base])
         around = time.perf_counter()
         functions = found.functions(names)
         times.append((parsed - start + time.perf_counter() - around, parsed - start))

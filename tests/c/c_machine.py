@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 
 from pasidlab import designs
-from pasidlab.check.model import kernel_files
-from pasidlab.check.scope import Scope
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.c.link import Linker
@@ -19,6 +17,8 @@ from pasidlab.lang.ir import BINARY, CPU, Function, Instr
 from pasidlab.lang.lower import ARRIVALS
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import Ref
+from pasidlab.model.scope import Scope
+from pasidlab.model.sources import MODEL_FILES
 
 FUEL = 200_000
 MASKS = {"irqs": "Cpu.irqs_off", "preempt": "Cpu.preempt_count", "bh": "Cpu.softirq_count"}
@@ -32,7 +32,7 @@ class Crash(Exception):
 def kernel_names(design: str = "early") -> Names:
     """The names of the kernel model around a design, with one task of one process bound to a PASID, on the first of two CPUs."""
     scope = Scope(cpus=2, tasks=1, mms=1, pasids=1)
-    return Names(source.collect([ARRIVALS, *kernel_files(), designs.BUILT_IN[design].path]), scope.compiler_bounds())
+    return Names(source.collect([ARRIVALS, *MODEL_FILES, designs.BUILT_IN[design].path]), scope.compiler_bounds())
 
 
 class Machine:

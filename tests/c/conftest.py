@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pasidlab.check.api import CheckResult, check
-from pasidlab.check.scope import Scope
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.checking.api import CheckResult, check
+from pasidlab.designs import Opening
+from pasidlab.model.scope import Scope
 
 TINY = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt"}))
 
@@ -21,6 +21,6 @@ def checked(tmp_path: Path) -> Callable[..., CheckResult]:
     def run(text: str, scope: Scope = TINY, name: str = "fix.c", **options: object) -> CheckResult:
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
-        return check(open_design(str(path), **options), scope)  # type: ignore[arg-type]
+        return check(Opening(str(path), **options).design(), scope)  # type: ignore[arg-type]
 
     return run

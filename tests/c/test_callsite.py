@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from mails import diff
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
-from pasidlab.commands.kernel_c import open_design
-from pasidlab.designs.kernel_c import gathered
+from pasidlab.checking.api import check
+from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import Scope
 
 RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
 FIXUP = """static bool __fixup_pasid_exception(void)
@@ -51,10 +50,10 @@ def written(tmp_path: Path, text: str) -> str:
 
 def test_a_call_before_interrupts_are_enabled(tmp_path: Path) -> None:
     file = written(tmp_path, handler(' \tRCU_LOCKDEP_WARN(!rcu_is_watching(), "no");\n' + CALL + ENABLE))
-    found, around = gathered(file)
-    assert around.name == "early"
+    found = Opening(file).design()
+    assert found.around == "early"
     assert found.notes[0].startswith(f"fixup_pasid_exception() is called before interrupts are enabled ({file}:")
-    result = check(open_design(file), RACE)
+    result = check(Opening(file).design(), RACE)
     assert result.holds, str(result)
     assert {item.function: item.fate.value for item in result.judged.items} == {  # type: ignore[union-attr]
         "__fixup_pasid_exception": "judged", "fixup_pasid_exception": "judged", "exc_general_protection": "judged",
@@ -63,8 +62,8 @@ def test_a_call_before_interrupts_are_enabled(tmp_path: Path) -> None:
 
 def test_a_call_after_interrupts_are_enabled(tmp_path: Path) -> None:
     file = written(tmp_path, handler(ENABLE + CALL + " \tif (static_cpu_has(X86_FEATURE_UMIP))\n"))
-    assert gathered(file)[1].name == "late-either"
-    assert "served" in [c.property for c in check(open_design(file), RACE).counterexamples]
+    assert Opening(file).design().around == "late-either"
+    assert "served" in [c.property for c in check(Opening(file).design(), RACE).counterexamples]
 
 
 def test_a_place_that_cannot_be_told(tmp_path: Path) -> None:
@@ -79,6 +78,6 @@ def test_a_place_that_cannot_be_told(tmp_path: Path) -> None:
 def test_any_design_may_be_the_base(base: str, tmp_path: Path) -> None:
     file = tmp_path / "fix.c"
     file.write_text(FIXUP)
-    design = open_design(str(file), base=base)
+    design = Opening(str(file), base=base).design()
     assert design.account is not None
     assert [item.fate.value for item in design.account().items] == ["judged", "judged"]

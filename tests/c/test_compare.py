@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from test_judged import CORE_FILE, diff
 from test_trees import CORE, FIXUP, tree
 
-from pasidlab.check.compare import Change, Compared
-from pasidlab.check.findings import PropertyResult
+from pasidlab.checking.compare import Change, Compared
+from pasidlab.checking.findings import PropertyResult
 from pasidlab.cli import _group
 from pasidlab.errors import PasidlabError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
 
 FIX = "static bool try_fixup_enqcmd_gp(void)\n{\n%s\n\treturn false;\n}\n"
@@ -59,7 +59,7 @@ def test_c_files(name: str, tmp_path: Path) -> None:
     path = tmp_path / "fix.c"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PasidlabError) as caught:
-        open_design(str(path))
+        Opening(str(path)).design()
     assert message in str(caught.value).replace(f"{tmp_path}/", "")
 
 
@@ -67,7 +67,7 @@ def test_unknown_names_come_all_at_once(tmp_path: Path) -> None:
     path = tmp_path / "fix.c"
     path.write_text(FIX % "\tfoo(1);\n\tif (current->novel)\n\t\tbar(TIF_NEW);\n\ttest_thread_flg(TIF_NEED_FPU_LOAD);", encoding="utf-8")
     with pytest.raises(PasidlabError) as caught:
-        open_design(str(path))
+        Opening(str(path)).design()
     text = str(caught.value).replace(f"{tmp_path}/", "")
     assert text.startswith("fix.c:3:2: 5 names mean nothing to the model:\n")
     for part in (
@@ -95,15 +95,15 @@ def test_files_that_are_no_input(data: bytes, name: str, message: str, tmp_path:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(PasidlabError, match=message.replace("(", r"\(").replace(")", r"\)")):
-        open_design(str(path))
+        Opening(str(path)).design()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"config": ["CONFIG_X"]}, "cannot read 'CONFIG_X'"),
-        ({"stubs": ["foo=maybe"]}, "cannot read stub 'foo=maybe'"),
-        ({"stubs": ["foo=unconstrained:5..1"]}, "from 5 to 1 is no range to try"),
+        ({"config": ("CONFIG_X",)}, "cannot read 'CONFIG_X'"),
+        ({"stubs": ("foo=maybe",)}, "cannot read stub 'foo=maybe'"),
+        ({"stubs": ("foo=unconstrained:5..1",)}, "from 5 to 1 is no range to try"),
         ({"base": "erly"}, "unknown design 'erly'"),
         ({"kernel": "/usr"}, "/usr is no Linux source tree"),
     ],
@@ -112,13 +112,13 @@ def test_options(options: dict[str, object], message: str, tmp_path: Path) -> No
     path = tmp_path / "fix.c"
     path.write_text(FIX % "", encoding="utf-8")
     with pytest.raises(PasidlabError, match=message.replace("(", r"\(")):
-        open_design(str(path), **options)  # type: ignore[arg-type]
+        Opening(str(path), **options).design()  # type: ignore[arg-type]
 
 
 def test_many_declarations_are_no_trouble(tmp_path: Path) -> None:
     path = tmp_path / "fix.c"
     path.write_text(FIX % "\n".join(f"\tint a{n} = {n};" for n in range(5000)), encoding="utf-8")
-    assert open_design(str(path)).name == "fix.c"
+    assert Opening(str(path)).design().name == "fix.c"
 
 
 def test_command_line_exits_with_2() -> None:

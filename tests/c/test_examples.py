@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pasidlab import designs
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.checking.api import check
+from pasidlab.designs import Opening
+from pasidlab.model.scope import Scope
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -36,17 +36,17 @@ PAIRS = [(name, scope) for name in designs.BUILT_IN for scope in SCOPES if LONG 
 @pytest.mark.parametrize(("name", "scope"), PAIRS)
 def test_c_and_python_are_the_same_model(name: str, scope: str) -> None:
     file = EXAMPLES / f"{name.replace('-', '_')}.c"
-    assert outcome(open_design(str(file)), SCOPES[scope]) == outcome(designs.BUILT_IN[name], SCOPES[scope])
+    assert outcome(Opening(str(file)).design(), SCOPES[scope]) == outcome(designs.BUILT_IN[name], SCOPES[scope])
 
 
 def test_numbers_are_what_they_were() -> None:
-    design = open_design(str(EXAMPLES / "late_either.c"))
+    design = Opening(str(EXAMPLES / "late_either.c")).design()
     assert outcome(design, SCOPES["bonds"]) == ("violated", 371408, 847596, [("coherent", 25), ("served", 34)])
-    assert outcome(open_design(str(EXAMPLES / "early.c")), SCOPES["bonds"])[:2] == ("holds", 39398)
+    assert outcome(Opening(str(EXAMPLES / "early.c")).design(), SCOPES["bonds"])[:2] == ("holds", 39398)
 
 
 def test_counterexample_shows_c_lines() -> None:
-    result = check(open_design(str(EXAMPLES / "late_either.c")), SCOPES["bonds"])
+    result = check(Opening(str(EXAMPLES / "late_either.c")).design(), SCOPES["bonds"])
     lines = [line for step in result.counterexample("coherent").steps for line in step.lines]
     mine = [line for line in lines if line.here.file.endswith("late_either.c")]
     assert any(line.here.source == "wrmsrl(MSR_IA32_PASID, pasid_state);" for line in mine)
@@ -61,4 +61,4 @@ def test_base_goes_by_the_functions_defined() -> None:
         "eager_ipi": "eager_ipi",
         "task_work": "task_work",
     }
-    assert {name: open_design(str(EXAMPLES / f"{name}.c")).path.stem for name in bases} == bases
+    assert {name: Opening(str(EXAMPLES / f"{name}.c")).design().path.stem for name in bases} == bases

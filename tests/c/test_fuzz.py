@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mails import EXAMPLES, forms, late_either
 
-from pasidlab.check.model import design_model
-from pasidlab.check.scope import Scope
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.checking.model import design_model
+from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import Scope
 from pasidlab.zoo.catalogue import BUGS
 
 TINY = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt"}))
@@ -103,7 +103,7 @@ def outcome(name: str, data: bytes, folder: Path, build: bool = False) -> str:
     path = folder / name
     path.write_bytes(data)
     try:
-        design = open_design(str(path))
+        design = Opening(str(path)).design()
         if build:
             design_model(design, TINY)
     except PasidlabError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pasidlab.check.api import CheckResult
+from pasidlab.checking.api import CheckResult
 from pasidlab.errors import PasidlabError
 
 Checked = Callable[..., CheckResult]

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from test_trees import CORE, FILES, FIXUP, tree
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
 from pasidlab.cli import _group
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.designs import Opening
+from pasidlab.designs.intake.judged import Fate, Judged
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.c.judged import Fate, Judged
+from pasidlab.model.scope import Scope
 
 TINY = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
 KVM = """int fpu_swap_kvm_fpstate(struct fpu_guest *guest_fpu, bool enter_guest)
@@ -48,7 +48,7 @@ def account(tmp_path: Path, patch: str, **options: object) -> Judged:
     Path(kernel, "arch/x86/kernel/fpu/core.c").write_text(CORE + "\n" + KVM)
     file = tmp_path / "fix.patch"
     file.write_text(patch)
-    design = open_design(str(file), kernel=kernel, **options)  # type: ignore[arg-type]
+    design = Opening(str(file), kernel=kernel, **options).design()  # type: ignore[arg-type]
     assert design.account is not None
     return design.account()
 
@@ -122,7 +122,7 @@ def test_an_order_that_is_taken_away(tmp_path: Path) -> None:
     fixup = FIXUP.replace("current->mm)", "READ_ONCE(current->mm))", 1)
     kernel = Path(tree(tmp_path, traps=fixup))
     (tmp_path / "fix.patch").write_text(diff("arch/x86/kernel/traps.c", fixup, FIXUP))
-    design = open_design(str(tmp_path / "fix.patch"), kernel=str(kernel))
+    design = Opening(str(tmp_path / "fix.patch"), kernel=str(kernel)).design()
     assert design.account is not None
     (item,) = [item for item in design.account().open if item.changed]
     assert item.left_out[0].why == "memory is sequentially consistent"
@@ -151,7 +151,7 @@ def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
 
 def test_an_acknowledgement(tmp_path: Path) -> None:
     text = core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;")
-    judged = account(tmp_path, text, allow_unjudged=["fpu_swap_*", "nothing"])
+    judged = account(tmp_path, text, allow_unjudged=("fpu_swap_*", "nothing",))
     assert not [item for item in judged.open if item.changed]
     assert [item.function for item in judged.acknowledged] == ["fpu_swap_kvm_fpstate"]
     assert judged.unused == ("--allow-unjudged nothing",)
@@ -160,7 +160,7 @@ def test_an_acknowledgement(tmp_path: Path) -> None:
 
 def test_options_that_nothing_asks_for(tmp_path: Path) -> None:
     text = core("true);\n\tif (!irqs", "1);\n\tif (!irqs")
-    assert account(tmp_path, text, config=["CONFIG_NOTHING=y"], stubs=["nobody=noop"]).unused == (
+    assert account(tmp_path, text, config=("CONFIG_NOTHING=y",), stubs=("nobody=noop",)).unused == (
         "--config CONFIG_NOTHING", "--stub nobody",
     )  # fmt: skip
 
@@ -169,17 +169,17 @@ def test_a_file_whose_function_replaces_nothing(tmp_path: Path) -> None:
     file = tmp_path / "fix.c"
     misspelt = "void fpu_flush_thred(void)\n{\n\tfpregs_lock();\n\tfpregs_unlock();\n}\n"
     file.write_text(f"{FIXUP}\n{misspelt}\nint three(void)\n{{\n\treturn 3;\n}}\n")
-    result = check(open_design(str(file)), TINY)
+    result = check(Opening(str(file)).design(), TINY)
     assert result.verdict == "inconclusive"
     assert {item.name: item.fate.value for item in result.judged.items} == {  # type: ignore[union-attr]
         "try_fixup_enqcmd_gp": "judged", "fpu_flush_thred": "built in", "three": "unrelated",
     }  # fmt: skip
-    assert check(open_design(str(file), allow_unjudged=["fpu_flush_thred"]), TINY).holds
+    assert check(Opening(str(file), allow_unjudged=("fpu_flush_thred",)).design(), TINY).holds
 
 
 def test_a_tree_that_lacks_what_matters_is_no_holds(tmp_path: Path) -> None:
     kernel = tree(tmp_path)
-    result = check(open_design("", kernel=kernel), TINY)
+    result = check(Opening("", kernel=kernel).design(), TINY)
     assert result.verdict == "inconclusive"
     missing = {item.function: item.why for item in result.judged.open}  # type: ignore[union-attr]
     assert missing["fpregs_mark_activate"].startswith("it uses function 'new_way_of_doing_it'")
@@ -219,12 +219,12 @@ def test_bad_input(tmp_path: Path) -> None:
     change = diff(CORE_FILE, CORE, CORE.replace("kernel_fpu_allowed, true", "kernel_fpu_allowed, 1"))
     file = tmp_path / "fix.patch"
     file.write_text("\ufeff" + change)
-    assert open_design(str(file), kernel=kernel).account is not None
+    assert Opening(str(file), kernel=kernel).design().account is not None
     file.write_text(change + change)
     with pytest.raises(PasidlabError, match="has this change already"):
-        open_design(str(file), kernel=kernel)
+        Opening(str(file), kernel=kernel).design()
     for path in ("../../etc/passwd", "/etc/passwd"):
         file.write_text(change.replace(f"a/{CORE_FILE}", path).replace(f"b/{CORE_FILE}", path))
         with pytest.raises(PasidlabError, match="which is outside the tree"):
-            open_design(str(file), kernel=kernel)
+            Opening(str(file), kernel=kernel).design()
     assert FILES["Makefile"].startswith("VERSION")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pasidlab.check.api import CheckResult
+from pasidlab.checking.api import CheckResult
 
 Checked = Callable[..., CheckResult]
 
@@ -96,13 +96,13 @@ def test_config_option_takes_the_fixup_away(checked: Checked) -> None:
     text = "static bool try_fixup_enqcmd_gp(void)\n{\n#ifdef CONFIG_IOMMU_SVA\n" + body
     text += "#else\n\treturn false;\n#endif\n}\n"
     assert checked(text).holds
-    assert [c.property for c in checked(text, config=["CONFIG_IOMMU_SVA=n"]).counterexamples] == ["served"]
+    assert [c.property for c in checked(text, config=("CONFIG_IOMMU_SVA=n",)).counterexamples] == ["served"]
 
 
 def test_stubs(checked: Checked) -> None:
     text = HANDLER % ("", "\tif (mystery(current))\n\t\treturn false;")
-    assert checked(text, stubs=["mystery=noop"]).holds
-    assert [c.property for c in checked(text, stubs=["mystery=unconstrained"]).counterexamples] == ["served"]
+    assert checked(text, stubs=("mystery=noop",)).holds
+    assert [c.property for c in checked(text, stubs=("mystery=unconstrained",)).counterexamples] == ["served"]
 
 
 def test_the_number_of_a_cpu_is_not_a_plain_number(checked: Checked) -> None:

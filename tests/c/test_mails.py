@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from mails import EXAMPLES, HEADERS, body, diff, forms, late_either, quoted
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.checking.api import check
+from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import Scope
 
 RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
 
 
 def outcome(path: Path) -> tuple[str, int, list[tuple[str, int]]]:
-    result = check(open_design(str(path)), RACE)
+    result = check(Opening(str(path)).design(), RACE)
     return result.verdict, result.states, [(c.property, len(c.steps)) for c in result.counterexamples]
 
 
@@ -36,7 +36,7 @@ def test_from_python(tmp_path: Path) -> None:
 def test_lines_of_a_counterexample_are_lines_of_the_mail(tmp_path: Path) -> None:
     path = tmp_path / "quoted.eml"
     path.write_bytes(forms(late_either())["quoted.eml"])
-    result = check(open_design(str(path)), RACE)
+    result = check(Opening(str(path)).design(), RACE)
     places = [line.here for step in result.counterexample("coherent").steps for line in step.lines]
     written = next(place for place in places if "wrmsrl" in place.source)
     assert "wrmsrl(MSR_IA32_PASID, pasid_state);" in path.read_text().split("\n")[written.line - 1]
@@ -46,7 +46,7 @@ def raised(tmp_path: Path, text: str, name: str = "mail.eml", **options: object)
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PasidlabError) as caught:
-        open_design(str(path), **options)  # type: ignore[arg-type]
+        Opening(str(path), **options).design()  # type: ignore[arg-type]
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 
@@ -58,7 +58,7 @@ def test_a_reply_that_stops_in_the_middle_of_a_function(tmp_path: Path) -> None:
 
 
 def test_whole_functions_before_the_cut_are_taken(tmp_path: Path) -> None:
-    from pasidlab.lang.c.gather import gather, read_options
+    from pasidlab.designs.intake.gather import gather, read_options
 
     lines = quoted(body(late_either()), "> ").split("\n")
     cut = next(n for n, line in enumerate(lines) if "__fixup_pasid_exception" in line) + 1
@@ -96,9 +96,9 @@ def test_a_patch_is_applied_over_a_tree(tmp_path: Path) -> None:
         "+\twrmsrl(MSR_IA32_PASID, current->mm->pasid | MSR_IA32_PASID_VALID);\n \tcurrent->pasid_activated = 1;\n \treturn true;\n"
     )
     root = str(tree(tmp_path))
-    assert [c.property for c in check(open_design("", kernel=root), RACE).counterexamples] == ["served"]
-    assert check(open_design(str(path), kernel=root), RACE).verdict == "inconclusive"  # this tree has next to nothing
-    assert check(open_design(str(path), kernel=root, allow_unjudged=["*"]), RACE).holds
+    assert [c.property for c in check(Opening("", kernel=root).design(), RACE).counterexamples] == ["served"]
+    assert check(Opening(str(path), kernel=root).design(), RACE).verdict == "inconclusive"  # this tree has next to nothing
+    assert check(Opening(str(path), kernel=root, allow_unjudged=("*",)).design(), RACE).holds
 
 
 def test_a_patch_that_does_not_apply(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pasidlab.check.api import CheckResult
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import CheckResult
+from pasidlab.model.scope import Scope
 
 Checked = Callable[..., CheckResult]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
 from pasidlab.cli import _group
-from pasidlab.commands.kernel_c import open_design
+from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import Scope
 
 RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
 FIXUP = """static bool try_fixup_enqcmd_gp(void)
@@ -113,7 +113,7 @@ def tree(folder: Path, **changes: str) -> str:
 
 
 def rows(kernel: str, **options: object) -> dict[str, tuple[str, str]]:
-    return {name: (place, why) for name, place, why in open_design("", kernel=kernel, **options).provenance}  # type: ignore[arg-type]
+    return {name: (place, why) for name, place, why in Opening("", kernel=kernel, **options).design().provenance}  # type: ignore[arg-type]
 
 
 def test_where_functions_come_from(tmp_path: Path) -> None:
@@ -137,32 +137,32 @@ def test_why_functions_stay_built_in(tmp_path: Path) -> None:
 
 
 def test_a_stub_brings_a_function_back(tmp_path: Path) -> None:
-    assert rows(tree(tmp_path), stubs=["new_way_of_doing_it=noop"])["fpregs_mark_activate"][0] == "arch/x86/kernel/fpu/core.c:49"
+    assert rows(tree(tmp_path), stubs=("new_way_of_doing_it=noop",))["fpregs_mark_activate"][0] == "arch/x86/kernel/fpu/core.c:49"
 
 
 def test_verdict_of_a_tree(tmp_path: Path) -> None:
-    assert check(open_design("", kernel=tree(tmp_path), allow_unjudged=["*"]), RACE).holds
+    assert check(Opening("", kernel=tree(tmp_path), allow_unjudged=("*",)).design(), RACE).holds
     broken = SCHED.replace("old_fpu->last_cpu = cpu;", "").replace("set_tsk", "clear_tsk")
     kernel = tree(tmp_path / "broken", sched=broken)
-    assert check(open_design("", kernel=kernel), Scope(cpus=1, tasks=2, mms=2, pasids=2, events=RACE.events)).verdict == "violated"
+    assert check(Opening("", kernel=kernel).design(), Scope(cpus=1, tasks=2, mms=2, pasids=2, events=RACE.events)).verdict == "violated"
 
 
 def test_a_file_over_a_tree(tmp_path: Path) -> None:
     file = Path(__file__).parents[2] / "examples" / "late_either.c"
-    design = open_design(str(file), kernel=tree(tmp_path))
+    design = Opening(str(file), kernel=tree(tmp_path)).design()
     found = {name: (place, why) for name, place, why in design.provenance}
     assert found["try_fixup_enqcmd_gp"] == ("", "the file brings the functions of 'late-either'")
     assert found["kernel_fpu_end"][0] == "arch/x86/kernel/fpu/core.c:23"
     assert found["fpu__pasid_write"][0] == f"{file}:6"
     assert [c.property for c in check(design, RACE).counterexamples] == ["coherent", "served"]
-    early = open_design(str(file.with_name("early.c")), kernel=tree(tmp_path))
+    early = Opening(str(file.with_name("early.c")), kernel=tree(tmp_path)).design()
     assert {name: place for name, place, _ in early.provenance}["try_fixup_enqcmd_gp"].endswith("examples/early.c:6")
 
 
 def test_a_flag_nobody_resets(tmp_path: Path) -> None:
     scope = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "clone"]))
-    assert check(open_design("", kernel=tree(tmp_path), allow_unjudged=["*"]), scope).holds
-    forgetful = open_design("", kernel=tree(tmp_path / "b", fork=FORK.replace("\ttsk->pasid_activated = 0;\n", "")))
+    assert check(Opening("", kernel=tree(tmp_path), allow_unjudged=("*",)).design(), scope).holds
+    forgetful = Opening("", kernel=tree(tmp_path / "b", fork=FORK.replace("\ttsk->pasid_activated = 0;\n", ""))).design()
     assert [c.property for c in check(forgetful, scope).counterexamples] == ["served"]
 
 
@@ -171,7 +171,7 @@ def test_enqcmd_compiled_out(tmp_path: Path) -> None:
     assert rows(kernel)["try_fixup_enqcmd_gp"] == (
         "", "ENQCMD is compiled out (arch/x86/include/asm/disabled-features.h:1): every #GP of ENQCMD is fatal",
     )  # fmt: skip
-    assert [(c.property, len(c.steps)) for c in check(open_design("", kernel=kernel), RACE).counterexamples] == [("served", 2)]
+    assert [(c.property, len(c.steps)) for c in check(Opening("", kernel=kernel).design(), RACE).counterexamples] == [("served", 2)]
 
 
 def test_lines_the_parser_loses_cost_one_function(tmp_path: Path) -> None:
@@ -196,12 +196,12 @@ def test_json_names_the_places_and_replay_reads_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [{"Makefile": "all:\n"}, {"Makefile": "VERSION = 6\n"}])
 def test_what_is_no_tree(changes: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(PasidlabError, match="is no Linux source tree"):
-        open_design("", kernel=tree(tmp_path, **changes))
+        Opening("", kernel=tree(tmp_path, **changes)).design()
 
 
 def test_a_tree_without_the_functions(tmp_path: Path) -> None:
     with pytest.raises(PasidlabError, match=r"\(Linux 2.6\) has none of the functions that are modelled"):
-        open_design("", kernel=tree(tmp_path, Makefile="VERSION = 2\nPATCHLEVEL = 6\n", traps="", core="", sched="", fork=""))
+        Opening("", kernel=tree(tmp_path, Makefile="VERSION = 2\nPATCHLEVEL = 6\n", traps="", core="", sched="", fork="")).design()
 
 
 def real_trees() -> list[str]:
@@ -221,7 +221,7 @@ WANTED = [
 @pytest.mark.skipif(not real_trees(), reason="no Linux source tree in PASIDLAB_LINUX_TREES or /usr/src")
 @pytest.mark.parametrize("kernel", real_trees())
 def test_real_trees(kernel: str) -> None:
-    design = open_design("", kernel=kernel)
+    design = Opening("", kernel=kernel).design()
     found = {name: place for name, place, _ in design.provenance}
     if found.get("try_fixup_enqcmd_gp"):
         assert [name for name in WANTED if not found.get(name)] == []

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from pasidlab import designs
-from pasidlab.check.model import kernel_files
 from pasidlab.lang import source
 from pasidlab.lang.c.ctype import Pointer, Struct
 from pasidlab.lang.c.templates import parsed
 from pasidlab.lang.c.vocabulary import vocabulary
 from pasidlab.lang.lower import ARRIVALS
+from pasidlab.model.sources import MODEL_FILES
 
 WORDS = vocabulary()
 EVERYWHERE = {
     name
     for design in designs.BUILT_IN.values()
-    for name in source.collect([ARRIVALS, *kernel_files(), design.path]).functions
+    for name in source.collect([ARRIVALS, *MODEL_FILES, design.path]).functions
 }  # fmt: skip
 # arch/x86/kernel/fpu/{core,context}, asm/fpu/{api,sched,internal}.h, traps.c, fork.c, sched/mm.h, by release
 PROTOCOL = {

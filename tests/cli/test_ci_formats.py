@@ -11,12 +11,12 @@ import jsonschema
 import pytest
 
 from pasidlab import designs
-from pasidlab.check.api import check, check_each
-from pasidlab.check.result import Budget
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check, check_each
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.junit import results_junit
 from pasidlab.report.sarif import results_sarif
+from pasidlab.search.result import Budget
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 WRONG = """
@@ -88,7 +88,7 @@ def test_sarif_of_a_file_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "some fix.py").write_text(designs.late_either.path.read_text())
     monkeypatch.chdir(tmp_path)
     for name in ("some fix.py", str(tmp_path / "some fix.py")):
-        run = valid(results_sarif(account_of(designs.find(name))))
+        run = valid(results_sarif(account_of(designs.Opening(name).design())))
         place = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
         assert place == {"uri": "some%20fix.py", "uriBaseId": "SRCROOT"}
         assert run["originalUriBaseIds"]["SRCROOT"] == {"uri": f"{tmp_path.as_uri()}/"}
@@ -145,8 +145,8 @@ def test_junit_of_what_is_not_settled(stopped):
 def test_junit_holds_no_character_that_xml_cannot(tmp_path):
     path = tmp_path / "odd.py"
     path.write_text(designs.late_either.path.read_text().replace("pasid = current.mm.pasid", "pasid = current.mm.pasid  # \x0c\x0b"))
-    assert "failure" in results_junit(account_of(designs.find(str(path))))
-    assert suites(account_of(designs.find(str(path))))["odd"]["coherent"].find("failure") is not None
+    assert "failure" in results_junit(account_of(designs.Opening(str(path)).design()))
+    assert suites(account_of(designs.Opening(str(path)).design()))["odd"]["coherent"].find("failure") is not None
 
 
 def test_a_violated_design_in_which_something_is_open_shows_both():
@@ -162,7 +162,7 @@ def test_a_violated_design_in_which_something_is_open_shows_both():
 def test_a_model_error_behind_a_violation_shows(tmp_path):
     path = tmp_path / "wrong.py"
     path.write_text(designs.early.path.read_text() + WRONG)
-    account = account_of(designs.find(str(path)), scope=Scope(tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "exit"})))
+    account = account_of(designs.Opening(str(path)).design(), scope=Scope(tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "exit"})))
     assert account.results[0].verdict == "violated" and account.results[0].error is not None
     run = valid(results_sarif(account))
     assert run["invocations"][0]["executionSuccessful"] is False

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from pasidlab import designs
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
-from pasidlab.commands.check import Asked
+from pasidlab.checking.api import check
+from pasidlab.commands.asked import Asked
 from pasidlab.commands.printing import printer
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.look import Look
 from pasidlab.report.text import result_text, verdict_table

@@ -11,11 +11,11 @@ import pytest
 from markupsafe import escape
 
 from pasidlab import __version__, designs
-from pasidlab.check.api import check_each
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check_each
 from pasidlab.cli import main
 from pasidlab.commands.formats import FORMATS
-from pasidlab.linux.promises import PROPERTIES
+from pasidlab.model.promises import PROPERTIES
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.page import results_page
 
@@ -114,8 +114,8 @@ def test_names_for_links_are_unlike_each_other(account) -> None:
 def test_text_from_a_design_cannot_leave_its_place(tmp_path) -> None:
     path = tmp_path / "a<b>&.py"
     text = '    """</script><script>alert(1)</script>"""\n    current.has_valid_pasid = True\n    return False\n'
-    path.write_text(f"from pasidlab.machine.ambient import current\n\n\ndef try_fixup_enqcmd_gp() -> bool:\n{text}")
-    page = results_page(account_of(designs.find(str(path))))
+    path.write_text(f"from pasidlab.kernel import current\n\n\ndef try_fixup_enqcmd_gp() -> bool:\n{text}")
+    page = results_page(account_of(designs.Opening(str(path)).design()))
     assert "alert(1)" in page and "<script>alert" not in page and "a&lt;b&gt;&amp;.py" in page
     Balanced().feed(page)
 

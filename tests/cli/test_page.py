@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pasidlab import designs
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.page import results_page
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from pasidlab import __version__, designs
-from pasidlab.check.api import check
-from pasidlab.check.result import Budget
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.prose import results_mail, results_markdown, results_mermaid
+from pasidlab.search.result import Budget
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 

@@ -12,16 +12,16 @@ import jsonschema
 import pytest
 
 from pasidlab import __version__, designs
-from pasidlab.check.api import check_each
-from pasidlab.check.result import Budget
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check_each
 from pasidlab.cli import main
 from pasidlab.commands.replay import _design, _replayed
 from pasidlab.commands.saved import read
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.json import results_json
 from pasidlab.report.schema import VERSIONS, schema_text
+from pasidlab.search.result import Budget
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--tasks 1 --mms 1 --events preempt,migrate,softirq --jobs 1"
@@ -91,7 +91,7 @@ def test_the_command_prints_the_schemas(capsys) -> None:
 
 def test_paths_are_relative(document) -> None:
     text = json.dumps(document["results"])
-    assert str(ROOT) not in text and "{pasidlab}/linux/" in text
+    assert str(ROOT) not in text and "{pasidlab}/model/linux/" in text
     assert [r["file"] for r in document["results"]] == [
         "{pasidlab}/designs/late_either.py", "{pasidlab}/designs/early.py", "examples/late_bare.c", "examples/late_either.c",
     ]  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pasidlab.check.scope import DEFAULT_PARTS, Scope
 from pasidlab.cli import main
 from pasidlab.commands.scopes import scope_from, scope_line
+from pasidlab.model.scope import DEFAULT_PARTS, Scope
 
 
 def test_events_alone_keep_the_sizes_of_part_race():

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
+from pasidlab.model.scope import Scope
 from pasidlab.report.look import PAGE
 from pasidlab.report.trace import trace_text
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pasidlab.check.result import Budget
-from pasidlab.check.search import search
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Model, Property
-from pasidlab.lang.llvm_text import AGAIN, ERROR, REACHED, STATE_BROKEN, STEP_BROKEN
 from pasidlab.lang.lower import build_model
 from pasidlab.lang.native import NativeModel, compile_model
 from pasidlab.lang.scope import Bounds
+from pasidlab.search.breadth_first import search
+from pasidlab.search.observed import AGAIN, ERROR, REACHED, STATE_BROKEN, STEP_BROKEN
+from pasidlab.search.result import Budget
 
 PROPERTIES = (Property("p", "a promise"), Property("q", "another"), Property("sound_kernel", "no crash"))
 BITS = {p.name: 1 << n for n, p in enumerate(PROPERTIES)}

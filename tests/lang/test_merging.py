@@ -5,11 +5,11 @@ from hypothesis import HealthCheck, given, settings
 from random_contexts import models
 from small_models import PROPERTIES
 
-from pasidlab.check.result import Budget
-from pasidlab.check.search import search
 from pasidlab.lang.lower import build_model
 from pasidlab.lang.native import compile_model
 from pasidlab.lang.scope import Bounds
+from pasidlab.search.breadth_first import search
+from pasidlab.search.result import Budget
 
 BUDGET = Budget(max_states=400_000)
 

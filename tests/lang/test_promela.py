@@ -8,14 +8,14 @@ import random_programs
 from hypothesis import HealthCheck, assume, given, settings
 from small_models import PROPERTIES, build
 
-from pasidlab.check.result import Budget
-from pasidlab.check.search import search
-from pasidlab.check.spin import build_spin, run_spin, spin_is_there
+from pasidlab.checking.spin import build_spin, run_spin, spin_is_there
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.promela import promela
 from pasidlab.lang.lower import build_model
 from pasidlab.lang.native import compile_model
 from pasidlab.lang.scope import Bounds
+from pasidlab.search.breadth_first import search
+from pasidlab.search.result import Budget
 
 pytestmark = pytest.mark.skipif(not spin_is_there(), reason="spin or a C compiler is not installed")
 BUDGET = Budget(max_states=100_000)

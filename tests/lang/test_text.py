@@ -7,8 +7,6 @@ from random_programs import models
 from small_models import PROPERTIES, build
 
 from pasidlab import designs
-from pasidlab.check.model import kernel_files
-from pasidlab.check.scope import EVENTS, Scope
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source
 from pasidlab.lang.ir import OPS, Function, Instr, Site
@@ -17,6 +15,8 @@ from pasidlab.lang.names import Names
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.text import domain_text, function_text, model_text, parse_function, parse_functions
 from pasidlab.lang.types import Int, Mask, Ref
+from pasidlab.model.scope import EVENTS, Scope
+from pasidlab.model.sources import MODEL_FILES
 
 SOURCE = '''\
 from typing import Annotated
@@ -106,7 +106,7 @@ def test_a_model(tmp_path):
 def test_every_function_of_the_kernel_and_the_designs():
     scope = Scope(cpus=2, tasks=2, mms=2, pasids=2, events=frozenset(EVENTS))
     for design in designs.BUILT_IN.values():
-        space = source.collect([ARRIVALS, *kernel_files(), design.path])
+        space = source.collect([ARRIVALS, *MODEL_FILES, design.path])
         functions = Functions(Names(space, scope.compiler_bounds()))
         compiled = [functions(name) for name in space.functions]
         assert len(compiled) > 100

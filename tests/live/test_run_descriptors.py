@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from running import run_python
 
-from pasidlab.machine.accelerator.abi import STATUS_TEXT
+from pasidlab.accelerator.abi import STATUS_TEXT
 
 pytestmark = pytest.mark.needs_run
 LEGAL = frozenset(STATUS_TEXT) - {0x53}
@@ -271,7 +271,7 @@ FUZZ = """
     os.close(ring)
     print(ctypes.string_at(readonly, READ_ONLY) == before[WRITABLE : WRITABLE + READ_ONLY], os.waitpid(pid, 0)[1])
 """
-MACHINE = str(Path(__file__).parents[1] / "machine")
+MACHINE = str(Path(__file__).parents[1] / "accelerator")
 
 
 def test_a_hundred_thousand_random_descriptors_on_a_real_process() -> None:

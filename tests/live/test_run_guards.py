@@ -293,8 +293,9 @@ def test_a_design_file_is_data(tmp_path: Path) -> None:
     proof = tmp_path / "executed"
     design = tmp_path / "mine.py"
     body = """
-    from pasidlab.machine.ambient import current
-    from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+    from pasidlab.model.ambient import current
+    from pasidlab.model.state import MSR_IA32_PASID_VALID
+    from pasidlab.model.x86.cpu import wrmsr_pasid
     X = open({proof!r}, "w").close()
     def try_fixup_enqcmd_gp() -> bool:
         {loop}

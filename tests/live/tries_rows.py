@@ -197,8 +197,7 @@ def filters() -> Iterator[Variant]:
 
 
 DESIGN = """
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.kernel import MSR_IA32_PASID_VALID, current, wrmsr_pasid
 {before}
 def try_fixup_enqcmd_gp() -> bool:
     {inside}

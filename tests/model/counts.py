@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pasidlab import designs
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
+from pasidlab.model.scope import Scope
 
 TABLE = Path(__file__).with_name("counts.json")
 LONG = bool(os.environ.get("PASIDLAB_LONG"))

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from near_designs import near_design
 
-from pasidlab.check.coverage import covered_lines
-from pasidlab.check.model import design_model
-from pasidlab.check.result import Budget
-from pasidlab.check.scope import Scope
-from pasidlab.check.search import search
-from pasidlab.designs import Design, find
+from pasidlab.checking.coverage import covered_lines
+from pasidlab.checking.model import design_model
+from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.native import compile_model
+from pasidlab.model.scope import Scope
+from pasidlab.search.breadth_first import search
+from pasidlab.search.result import Budget
 
 MOST_STATES = 3_000_000
 
@@ -89,7 +89,7 @@ def near(first: int, count: int, names: Sequence[str] = tuple(SCOPES)) -> Iterat
             where = names[seed % len(names)]
             merged = seed // len(names) % 3 != 0
             try:
-                yield f"{seed} {where}{'' if merged else ' unmerged'}", compared(find(str(path)), SCOPES[where], merged=merged)
+                yield f"{seed} {where}{'' if merged else ' unmerged'}", compared(Opening(str(path)).design(), SCOPES[where], merged=merged)
             except PasidlabError as error:
                 print(f"{seed}: refused: {str(error).splitlines()[0]}", flush=True)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pasidlab.check.scope import Scope
 from pasidlab.designs import BUILT_IN
+from pasidlab.model.scope import Scope
 
 
 @dataclass(frozen=True)

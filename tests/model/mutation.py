@@ -24,15 +24,15 @@ from unittest.mock import patch
 
 from mutations import Mutation, mutations
 
-from pasidlab.check.api import check
-from pasidlab.check.findings import NAMES
-from pasidlab.check.model import design_model
-from pasidlab.check.result import Budget
-from pasidlab.check.scope import DEFAULT_PARTS, Scope
+from pasidlab.checking.api import check
+from pasidlab.checking.findings import NAMES
+from pasidlab.checking.model import design_model
 from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.ir import Action, Model
+from pasidlab.model.scope import DEFAULT_PARTS, Scope
+from pasidlab.search.result import Budget
 
 TABLE = Path(__file__).with_name("mutation.json")
 OPEN = "not tried in the large parts yet"

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pasidlab.check.model import kernel_files
 from pasidlab.lang.lower import ARRIVALS
+from pasidlab.model.sources import MODEL_FILES
 
 LEFT_ALONE = {"properties.py", "contents.py"}  # what is asked, and what is forgotten: no part of the kernel
 WATCHING = {
@@ -46,7 +46,7 @@ class Mutation:
 
 def mutations() -> list[Mutation]:
     """All of them, in the order of the sources."""
-    files = [path for path in (ARRIVALS, *kernel_files()) if path.name not in LEFT_ALONE]
+    files = [path for path in (ARRIVALS, *MODEL_FILES) if path.name not in LEFT_ALONE]
     return [mutation for path in files for mutation in _of_file(path)]
 
 

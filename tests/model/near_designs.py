@@ -20,13 +20,13 @@ from pathlib import Path
 
 import pasidlab
 from pasidlab import Scope, check, designs
-from pasidlab.check.findings import CheckResult
-from pasidlab.check.result import Budget
+from pasidlab.checking.findings import CheckResult
 from pasidlab.errors import PasidlabError
+from pasidlab.search.result import Budget
 
 HOLDING = ("early", "early-read", "late-exclusive", "late-locked", "memory-edit")
 SCOPE = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate"}))
-FPU = Path(pasidlab.__file__).parent / "linux" / "fpu.py"
+FPU = Path(pasidlab.__file__).parent / "model" / "linux" / "fpu.py"
 OWNERS = ("fpregs_restore_userregs", "switch_fpu_prepare", "fpregs_mark_activate", "fpregs_state_valid", "switch_fpu_finish")
 MOST_STATES = 2_000_000
 EVERY = 4  # each of so many designs is explored with every combination of reductions

@@ -8,11 +8,11 @@ from counts import SCOPES, TABLE, measured
 
 import pasidlab
 from pasidlab import designs
-from pasidlab.check.search import search
 from pasidlab.lang.ir import Property
 from pasidlab.lang.lower import build_model
 from pasidlab.lang.native import compile_model
 from pasidlab.lang.scope import Bounds
+from pasidlab.search.breadth_first import search
 
 LAZYREG = Path(pasidlab.__file__).parent / "examples" / "lazyreg.py"
 PROPERTIES = tuple(Property(name, name) for name in ("owner", "msrval", "coherent"))

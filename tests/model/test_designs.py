@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pasidlab import designs
-from pasidlab.check.api import check
-from pasidlab.check.scope import DEFAULT_PARTS, EVENTS, Scope
+from pasidlab.checking.api import check
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import Interpreter
+from pasidlab.model.scope import DEFAULT_PARTS, EVENTS, Scope
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 
@@ -61,7 +61,7 @@ def test_native_code_agrees_with_the_interpreter(name: str) -> None:
 
     import numpy as np
 
-    from pasidlab.check.model import design_model
+    from pasidlab.checking.model import design_model
     from pasidlab.lang.native import compile_model
 
     model = design_model(designs.BUILT_IN[name], DEFAULT_PARTS["life"])
@@ -168,7 +168,7 @@ def test_events_that_cannot_be(words: list[str], message: str) -> None:
 
 
 def test_a_budget_ends_inconclusive() -> None:
-    from pasidlab.check.result import Budget
+    from pasidlab.search.result import Budget
 
     result = check("early-read", DEFAULT_PARTS["race"], budget=Budget(max_states=5000))
     assert (result.verdict, result.parts[0].reason) == ("inconclusive", "max_states")
@@ -193,7 +193,7 @@ FIXUP = "def try_fixup_enqcmd_gp() -> bool:\n"
         ("def mmput() -> None:\n    pass\n", "bad.py:1:1: mmput takes 0 arguments, 1 given where "),
         ("try_fixup_enqcmd_gp = lambda: True\n", "bad.py:1:1: a lambda is not part of the language\n  hint: write def try_"),
         ("async def try_fixup_enqcmd_gp() -> bool:\n    return True\n", "bad.py:1:1: 'async def try_fixup_enqcmd_gp() -> bool:' at module"),
-        ("from pasidlab.linux.fpu import fpregs_lok\n" + FIXUP + "    return True\n", "bad.py:1:32: pasidlab.linux.fpu has no 'fpregs_lo"),
+        ("from pasidlab.kernel import fpregs_lok\n" + FIXUP + "    return True\n", "bad.py:1:29: pasidlab.kernel has no 'fpregs_lok'"),
         ("", "bad.py replaces nothing\n  hint: define a kernel function in it"),
     ],
 )

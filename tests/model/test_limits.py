@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import EVENTS, Scope
+from pasidlab.checking.api import check
 from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import EVENTS, Scope
 
 TWICE = '''
 def note(task: Task) -> None:

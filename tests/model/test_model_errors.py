@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
 from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
+from pasidlab.model.scope import Scope
 
 SMALL = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"}))
 NOTHING = "\ndef try_fixup_enqcmd_gp() -> bool:\n    return False\n"

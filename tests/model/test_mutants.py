@@ -6,9 +6,9 @@ import pytest
 from counts import LONG
 from mutants import HARMLESS, MUTANTS
 
-from pasidlab.check.api import check
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
 from pasidlab.designs import BUILT_IN, Design
+from pasidlab.model.scope import Scope
 
 SCOPES: dict[str, Scope] = {str(m.scope): m.scope for m in MUTANTS}
 

@@ -10,12 +10,12 @@ from counts import SCOPES, SOME, scope
 
 import pasidlab
 from pasidlab import designs
-from pasidlab.check.api import check
-from pasidlab.check.model import design_model
-from pasidlab.check.search import search
+from pasidlab.checking.api import check
+from pasidlab.checking.model import design_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.native import compile_model
-from pasidlab.linux.promises import PROPERTIES
+from pasidlab.model.promises import PROPERTIES
+from pasidlab.search.breadth_first import search
 
 TINY = scope("preempt softirq")
 RACE = scope("preempt migrate softirq")
@@ -101,8 +101,8 @@ def test_forgetting_hides_no_promise_somebody_asks_for_alone(tmp_path):
 def test_every_promise_has_a_witness():
     """Each property that a predicate or a check may find broken is somewhere noted as put to the test."""
     asked, witnessed = set(), set()
-    for folder in ("machine", "linux", "designs"):
-        for path in (Path(pasidlab.__file__).parent / folder).glob("*.py"):
+    for folder in ("model", "designs"):
+        for path in (Path(pasidlab.__file__).parent / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args and isinstance(node.args[0], ast.Constant):
                     if node.func.id in ("never", "stuck", "check", "pending"):

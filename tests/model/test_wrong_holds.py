@@ -7,22 +7,23 @@ from pathlib import Path
 import pytest
 from counts import LONG
 
-from pasidlab.check.api import check
-from pasidlab.check.result import Budget
-from pasidlab.check.scope import Scope
+from pasidlab.checking.api import check
+from pasidlab.model.scope import Scope
 from pasidlab.report.text import result_text
+from pasidlab.search.result import Budget
 
 IMPORTS = """
 from pasidlab.lang.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
-from pasidlab.linux.fpu import (
+from pasidlab.model.linux.fpu import (
     fpregs_lock, fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, switch_fpu_finish, switch_fpu_prepare,
     __fpu_invalidate_fpregs_state,
 )
-from pasidlab.linux.locks import warn_on_once
-from pasidlab.linux.sched import pick_next_task, set_current
-from pasidlab.linux.traps import gp_user_force_sig_segv
-from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
+from pasidlab.model.linux.locks import warn_on_once
+from pasidlab.model.linux.sched import pick_next_task, set_current
+from pasidlab.model.linux.traps import gp_user_force_sig_segv
+from pasidlab.model.ambient import current, this_cpu
+from pasidlab.model.state import MSR_IA32_PASID_VALID
+from pasidlab.model.x86.cpu import XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
 """
 LATE = """
 @entry("exception")

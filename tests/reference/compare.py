@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pasidlab
-from pasidlab.check.result import Budget, SearchResult
-from pasidlab.check.search import search
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.ir import Property
 from pasidlab.lang.lower import build_model
 from pasidlab.lang.native import compile_model
 from pasidlab.lang.scope import Bounds
+from pasidlab.search.breadth_first import search
+from pasidlab.search.result import Budget, SearchResult
 from reference.random_models import RandomModel
 from reference.search import Found
 from reference.search import search as look_at_everything

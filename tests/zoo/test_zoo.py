@@ -11,7 +11,7 @@ from verdicts import INSIDE, TABLE, measured
 
 from pasidlab.cli import _group
 from pasidlab.commands.zoo import Row, summary
-from pasidlab.linux.promises import PROPERTIES
+from pasidlab.model.promises import PROPERTIES
 from pasidlab.zoo.catalogue import BUGS, CATALOGUE
 from pasidlab.zoo.difference import difference
 

@@ -50,7 +50,7 @@ def bench_command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from pasidlab.check.bench import bench
+    from pasidlab.checking.bench import bench
 
     document = bench(lazyreg).to_json()
     click.echo(json.dumps(document, indent=2) if as_json else _table(document))

@@ -6,94 +6,25 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pasidlab import designs
-from pasidlab.commands.scopes import scope_from, scope_line
+from pasidlab.commands.asked import Asked
+from pasidlab.commands.scopes import scope_line
+from pasidlab.designs.opening import SIDES
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.check.findings import CheckResult
-    from pasidlab.check.result import Budget
-    from pasidlab.check.scope import Scope
+    from pasidlab.checking.findings import CheckResult
     from pasidlab.commands.printing import Printer
     from pasidlab.commands.progress import Progress
-    from pasidlab.designs import Design
+    from pasidlab.designs import Design, Opening
+    from pasidlab.designs.opening import Side
+    from pasidlab.model.scope import Scope
     from pasidlab.report.account import Account, Checked
-
-NEVER = 1 << 62  # states after a violation: both sides of a comparison are explored to the end
-SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-
-
-def number(text: str | None, option: str) -> int | None:
-    """A whole number with K, M or G."""
-    if text is None:
-        return None
-    digits, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("K", "M", "G") else (text, "")
-    try:
-        value = int(float(digits) * SIZES[suffix])
-    except (ValueError, OverflowError):
-        value = 0
-    if value <= 0:
-        raise PasidlabError(f"{option} {text} is not a positive number", hint="for example 500K, 20M, 4G")
-    return value
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The options of ``check``."""
-
-    names: tuple[str, ...]
-    kernel: str | None
-    base: str | None
-    config: tuple[str, ...]
-    stub: tuple[str, ...]
-    allow_unjudged: tuple[str, ...]
-    compare: bool
-    reverse: bool
-    cpus: int | None
-    tasks: int | None
-    mms: int | None
-    pasids: int | None
-    events: str | None
-    properties: tuple[str, ...]
-    jobs: int | None
-    max_states: str | None
-    max_memory: str | None
-    timeout: float | None
-    as_json: bool
-    outputs: tuple[str, ...]
-    no_merge: bool
-    no_symmetry: bool
-    no_forget: bool
-    no_local_first: bool
-    evidence: bool
-    quiet: bool
-    verbose: bool
-
-    def opening(self, name: str, side: str = "") -> dict[str, Any]:
-        """What opens the design of a name again; ``side``: ``before`` or ``after`` of a comparison."""
-        return {
-            "name": name, "base": self.base, "config": list(self.config), "stubs": list(self.stub), "kernel": self.kernel,
-            "allow_unjudged": list(self.allow_unjudged), "reverse": self.reverse, "side": side,
-        }  # fmt: skip
-
-    def budget(self) -> Budget:
-        """When to give up."""
-        from pasidlab.check.result import Budget
-
-        if self.timeout is not None and isnan(self.timeout):
-            raise PasidlabError("--timeout nan is not a number of seconds")
-        limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
-        return Budget(*limits, NEVER if self.compare else None)
-
-    def scope(self) -> Scope | None:
-        """The scope the options ask for; None if they ask for none."""
-        return scope_from(self.cpus, self.tasks, self.mms, self.pasids, self.events)
+    from pasidlab.search.result import Budget
 
 
 @click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input, usage or I/O, 3 inconclusive.")
@@ -143,7 +74,7 @@ def check_command(**options: Any) -> int:
     must_be_known(asked.outputs)
     scope, budget = asked.scope(), asked.budget()
     chosen = _chosen(asked, scope)
-    from pasidlab.check.api import wanted_properties  # not before bad input has been told: it takes a second
+    from pasidlab.checking.api import wanted_properties  # not before bad input has been told: it takes a second
     from pasidlab.commands.printing import printer
     from pasidlab.report.look import look_of
 
@@ -168,30 +99,33 @@ def check_command(**options: Any) -> int:
     return account.exit_code
 
 
-def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, dict[str, Any]]]:
-    """Each design once, however often it is named, and what it was opened with. The scope is told first."""
-    from pasidlab.commands.kernel_c import open_design
+def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, Opening]]:
+    """Each design once, however often it is named, and what opens it again. The scope is told first."""
+    from pasidlab.commands.provenance import about
     from pasidlab.report.look import look_of
 
-    about: list[str] = []
-    tell = None if asked.quiet or asked.as_json else about.append
+    said: list[str] = []
     if asked.compare and len(asked.names) != 1:
         raise PasidlabError("--compare takes one patch", hint="pasidlab check fix.patch --kernel TREE --compare")
-    chosen: dict[Design, dict[str, Any]] = {}
+    chosen: dict[Design, Opening] = {}
     for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
-        for side in ("before", "after") if asked.compare else ("",):
+        sides: tuple[Side, ...] = SIDES if asked.compare else ("",)
+        for side in sides:
             opening = asked.opening(name, side)
-            chosen.setdefault(open_design(**opening, tell=tell, verbose=asked.verbose), opening)
+            design = opening.design()
+            if design.around and not (asked.quiet or asked.as_json):
+                said.append(about(design, asked.verbose))
+            chosen.setdefault(design, opening.carrying(design))
     if not asked.as_json:
-        click.echo("\n".join([*look_of(sys.stdout).prose(scope_line(scope), "", "  "), *about]))
+        click.echo("\n".join([*look_of(sys.stdout).prose(scope_line(scope), "", "  "), *said]))
     return list(chosen.items())
 
 
 def _explored(
-    asked: Asked, chosen: Sequence[tuple[Design, dict[str, Any]]], scope: Scope | None, budget: Budget, printing: Printer
+    asked: Asked, chosen: Sequence[tuple[Design, Opening]], scope: Scope | None, budget: Budget, printing: Printer
 ) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
-    from pasidlab.check.api import check_each
+    from pasidlab.checking.api import check_each
     from pasidlab.commands.progress import Progress
     from pasidlab.report.account import Checked
 
@@ -205,7 +139,7 @@ def _explored(
         for (design, opening), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):
                 result = _with_evidence(asked, design, result, deadline, progress)
-            yield Checked(design, result, opening if design.origin else None)
+            yield Checked(design, result, None if design in designs.BUILT_IN.values() else opening)
             progress.stop(result.design)
             printing.result(result)
             sys.stdout.flush()
@@ -213,7 +147,7 @@ def _explored(
 
 def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: float | None, progress: Progress) -> CheckResult:
     """The result with what puts its properties to the test."""
-    from pasidlab.check.evidence import with_evidence
+    from pasidlab.checking.evidence import with_evidence
     from pasidlab.zoo.mistakes import MISTAKES, NotThere
 
     return with_evidence(
@@ -222,7 +156,7 @@ def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: 
 
 
 def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], ended: BaseException | None) -> Account:
-    from pasidlab.check.compare import Comparison
+    from pasidlab.checking.compare import Comparison
     from pasidlab.report.account import Account
 
     said = str(ended) if isinstance(ended, PasidlabError) else "interrupted" if ended else ""
@@ -235,8 +169,8 @@ def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], e
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema designs`).")
 def designs_command(as_json: bool) -> None:
     """The designs of the debate, the parts every check explores by default, events and properties."""
-    from pasidlab.check.scope import DEFAULT_PARTS, EVENTS
-    from pasidlab.linux.promises import PROPERTIES
+    from pasidlab.model.promises import PROPERTIES
+    from pasidlab.model.scope import DEFAULT_PARTS, EVENTS
     from pasidlab.report.account import Account
     from pasidlab.report.json import heading, named
     from pasidlab.report.look import look_of

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from pasidlab import designs
-from pasidlab.commands.kernel_c import open_design
 from pasidlab.commands.scopes import scope_from
 from pasidlab.errors import PasidlabError
 from pasidlab.output import must_be_writable, write
 from pasidlab.zoo.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
-    from pasidlab.check.agreement import Agreement
-    from pasidlab.check.scope import Scope
+    from pasidlab.checking.agreement import Agreement
     from pasidlab.designs import Design
+    from pasidlab.model.scope import Scope
 
 BUGS = (
     "supervisor-not-saved", "valid-bit-missing", "pasid-drop-in-mmput", "unbind-after-drop", "drain-under-spinlock",
@@ -56,7 +55,7 @@ def export_command(
         raise PasidlabError(f"one design is exported, {len(names)} are named", hint="pasidlab designs")
     if output:
         must_be_writable(output)
-    from pasidlab.check.agreement import exported
+    from pasidlab.checking.agreement import exported
 
     ((design, chosen),) = _pairs(names, scope)
     text = exported(design, chosen).text
@@ -69,7 +68,7 @@ def export_command(
 
 def _small() -> tuple[Scope, Scope]:
     """The scopes in which designs are compared: the race for the registers on two CPUs, and life and death of a PASID on one."""
-    from pasidlab.check.scope import Scope
+    from pasidlab.model.scope import Scope
 
     race = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate"}))
     life = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq", "ipi", "bind", "exit"}))
@@ -85,7 +84,7 @@ def _pairs(names: Sequence[str], scope: Scope | None) -> Iterator[tuple[Design, 
         if name in bugs and name not in designs.BUILT_IN:
             yield buggy(bugs[name]), scope or bugs[name].scope
         else:
-            yield open_design(name), scope or _small()[0]
+            yield designs.Opening(name).design(), scope or _small()[0]
 
 
 def _table() -> Iterator[tuple[Design, Scope]]:
@@ -96,8 +95,8 @@ def _table() -> Iterator[tuple[Design, Scope]]:
 
 
 def _compare(pairs: Sequence[tuple[Design, Scope]], as_json: bool) -> int:
-    from pasidlab.check.agreement import compare
-    from pasidlab.check.spin import spin_is_there
+    from pasidlab.checking.agreement import compare
+    from pasidlab.checking.spin import spin_is_there
 
     if not spin_is_there():
         raise PasidlabError("SPIN and a C compiler are needed to compare", hint="apt-get install spin gcc")

@@ -12,8 +12,8 @@ from pasidlab.report.look import Look
 from pasidlab.report.text import VerdictTable, account_text, comparison_text, result_text, verdict_table
 
 if TYPE_CHECKING:
-    from pasidlab.check.findings import CheckResult
-    from pasidlab.commands.check import Asked
+    from pasidlab.checking.findings import CheckResult
+    from pasidlab.commands.asked import Asked
     from pasidlab.report.account import Account
 
 

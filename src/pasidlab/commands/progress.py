@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from pasidlab.check.result import Progress as Report
+    from pasidlab.search.result import Progress as Report
 
 QUIET_SECONDS = 2.0
 
@@ -72,7 +72,7 @@ def progress_text(report: Report) -> str:
 
 def _estimate(report: Report) -> str:
     """The level at hand, and the levels after it as their trend has it."""
-    from pasidlab.check.estimate import remaining
+    from pasidlab.search.estimate import remaining
 
     left = remaining(report.levels)
     if left is None or report.rate <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ from pasidlab import designs
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.check.scope import Scope
-    from pasidlab.check.trace import Counterexample
+    from pasidlab.checking.trace import Counterexample
     from pasidlab.commands.saved import Document, Saved
     from pasidlab.designs import Design
+    from pasidlab.model.scope import Scope
 
 
 @click.command("replay", epilog="Exit codes: 1 every violation shows again, 2 it does not, or bad input, usage or I/O.")
@@ -49,8 +50,10 @@ def replay_command(trace: Path, only: str | None, name: str | None, verbose: boo
 
 
 def _design(saved: Saved, document: Document) -> Design:
-    """The design, opened as it was then; its file may be named from the folder the check was made in."""
-    from pasidlab.commands.kernel_c import open_design
+    """The design, opened as it was then, from the text that was saved.
+
+    A document of an older version holds no text: the file is then looked for, also in the folder the check was made in.
+    """
     from pasidlab.report.account import PACKAGE
 
     def found(name: str) -> str:
@@ -58,20 +61,22 @@ def _design(saved: Saved, document: Document) -> Design:
         return str(there) if there and not Path(name).exists() and there.exists() else name
 
     if saved.opened:
-        opened = saved.opened | {name: found(saved.opened[name]) for name in ("name", "kernel") if name in saved.opened}
-        if opened["name"] == "-":
-            raise PasidlabError(f"{saved.design} was read from standard input", hint="check it from a file, and replay that")
-        return open_design(**opened)
+        if saved.opened.texts:
+            return saved.opened.design()
+        if saved.opened.name == "-":
+            raise PasidlabError(f"{saved.design} was read from standard input", hint="check it again: its text is then saved")
+        kernel = saved.opened.kernel and found(saved.opened.kernel)
+        return replace(saved.opened, name=found(saved.opened.name), kernel=kernel).design()
     own = saved.file.removeprefix("{pasidlab}/")
     if own != saved.file and saved.design in designs.BUILT_IN:
         return designs.BUILT_IN[saved.design]
-    return designs.find(str(PACKAGE / own) if own != saved.file else found(saved.file))
+    return designs.Opening(str(PACKAGE / own) if own != saved.file else found(saved.file)).design()
 
 
 def _replayed(trace: Path, design: Design, asked: Counterexample, scope: Scope) -> Counterexample:
     """The counterexample, made again. Raises PasidlabError if its moves do not lead to it."""
-    from pasidlab.check.model import design_model
-    from pasidlab.check.trace import Replayer
+    from pasidlab.checking.model import design_model
+    from pasidlab.checking.trace import Replayer
     from pasidlab.lang.interpreter import Interpreter, param_values
 
     model = design_model(design, scope, abstract=not asked.exact)

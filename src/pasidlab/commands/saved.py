@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pasidlab.check.scope import Scope
-from pasidlab.check.trace import Counterexample, Step
+from pasidlab.checking.trace import Counterexample, Step
+from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.source import read_text
+from pasidlab.model.scope import Scope
 
 T = TypeVar("T")
 KINDS: dict[type, str] = {str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
@@ -20,11 +21,11 @@ HINT = "write one with: pasidlab check DESIGN -o FILE.json"
 
 @dataclass(frozen=True)
 class Saved:
-    """One design of the document. ``file`` is as it was named, ``opened`` what opens a design out of C."""
+    """One design of the document. ``file`` is as it was named, ``opened`` what opens a design that is not built in."""
 
     design: str
     file: str
-    opened: dict[str, Any] | None
+    opened: Opening | None
     counterexamples: tuple[tuple[Counterexample, Scope], ...]
 
 
@@ -92,13 +93,18 @@ def _saved(result: Node) -> Saved:
     return Saved(result.get("design").as_a(str), result.get("file").as_a(str), _opened(opened) if opened else None, found)
 
 
-def _opened(node: Node) -> dict[str, Any]:
-    texts: dict[str, Any] = {name: inner.as_a(str) for name in ("base", "kernel") if (inner := node.maybe(name))}
-    allowed = node.maybe("allow_unjudged")
-    lists = {"config": node.get("config").all(str), "stubs": node.get("stubs").all(str)}
-    reverse, side = node.maybe("reverse"), node.maybe("side")
-    patched = {"reverse": reverse.as_a(bool) if reverse else False, "side": side.as_a(str) if side else ""}
-    return texts | {"name": node.get("name").as_a(str), **lists, **patched, "allow_unjudged": allowed.all(str) if allowed else []}
+def _opened(node: Node) -> Opening:
+    told: dict[str, Any] = {name: inner.as_a(str) for name in ("base", "kernel") if (inner := node.maybe(name))}
+    told |= {"name": node.get("name").as_a(str), "config": node.get("config").all(str), "stubs": node.get("stubs").all(str)}
+    if allowed := node.maybe("allow_unjudged"):
+        told["allow_unjudged"] = allowed.all(str)
+    if reverse := node.maybe("reverse"):
+        told["reverse"] = reverse.as_a(bool)
+    if side := node.maybe("side"):
+        told["side"] = side.as_a(str)
+    if texts := node.maybe("texts"):
+        told["texts"] = {name: texts.get(name).as_a(str) for name in texts.as_a(dict)}
+    return Opening.from_json(told)
 
 
 def _scope(node: Node) -> Scope:

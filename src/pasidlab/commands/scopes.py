@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pasidlab.check.scope import Scope
+    from pasidlab.model.scope import Scope
 
 
 def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None) -> Scope | None:
@@ -13,7 +13,7 @@ def scope_from(cpus: int | None, tasks: int | None, mms: int | None, pasids: int
 
     Events alone keep the sizes of part ``race``. Beside a size that is given, the others are as in ``Scope()``.
     """
-    from pasidlab.check.scope import DEFAULT_PARTS, Scope
+    from pasidlab.model.scope import DEFAULT_PARTS, Scope
 
     sizes = (cpus, tasks, mms, pasids)
     if events is None and all(size is None for size in sizes):

@@ -16,9 +16,9 @@ from pasidlab.report.look import Look, look_of
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 if TYPE_CHECKING:
-    from pasidlab.check.findings import CheckResult
-    from pasidlab.check.processes import Report
-    from pasidlab.check.result import Flag
+    from pasidlab.checking.findings import CheckResult
+    from pasidlab.checking.processes import Report
+    from pasidlab.search.result import Flag
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Row:
 
 def examine(bug: Bug, jobs: int | None = None, interrupted: Flag | None = None) -> Row:
     """Check a bug and its fixed twin in the bug's scope. Raises KeyboardInterrupt once the flag is set, or by Ctrl-C."""
-    from pasidlab.check.api import check
+    from pasidlab.checking.api import check
     from pasidlab.zoo.specimen import buggy, fixed
 
     if bug.reason:
@@ -79,7 +79,7 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool
         row = examine(find(name), jobs)
         click.echo(_json([row]) if as_json else _portrait(row, verbose, look_of(sys.stdout)))
         return 0 if row.as_expected else 1
-    from pasidlab.check.processes import available_cpus, side_by_side
+    from pasidlab.checking.processes import available_cpus, side_by_side
 
     rows: list[Row] = []
     look = look_of(sys.stdout)

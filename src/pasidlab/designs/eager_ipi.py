@@ -6,7 +6,7 @@ the middle of code that moves FPU state; and it acts on whatever task happens to
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import (
+from pasidlab.declare import (
     context,
     each,
     event,
@@ -17,15 +17,25 @@ from pasidlab.lang.declare import (
     preempt_enable,
     wait_until,
 )
-from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state, test_need_fpu_load
-from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
-from pasidlab.linux.mm import mmdrop
-from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid
-from pasidlab.linux.task import Mm, Task
-from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu, wrmsr_pasid
-from pasidlab.machine.device import intel_iommu_drain_pasid_prq
-from pasidlab.machine.iommu import iommu_alloc_global_pasid, iommu_free_global_pasid
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    Cpu,
+    Mm,
+    Task,
+    __fpu_invalidate_fpregs_state,
+    attach_device_pasid,
+    current,
+    detach_device_pasid,
+    intel_iommu_drain_pasid_prq,
+    iommu_alloc_global_pasid,
+    iommu_free_global_pasid,
+    mmdrop,
+    mutex_lock_sva,
+    mutex_unlock_sva,
+    test_need_fpu_load,
+    this_cpu,
+    wrmsr_pasid,
+)
 
 
 def update_pasid() -> None:

@@ -7,10 +7,7 @@ early portion of #GP". The flag pasid_activated tells a fault that was fixed onc
 
 from __future__ import annotations
 
-from pasidlab.linux.locks import lockdep_assert_irqs_disabled
-from pasidlab.linux.traps import mm_valid_pasid
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.kernel import MSR_IA32_PASID_VALID, current, lockdep_assert_irqs_disabled, mm_valid_pasid, wrmsr_pasid
 
 
 def try_fixup_enqcmd_gp() -> bool:

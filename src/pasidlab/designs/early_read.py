@@ -5,10 +5,7 @@ Andy Lutomirski, September 2021: "or just read the field out of FPU state". Noth
 
 from __future__ import annotations
 
-from pasidlab.linux.locks import lockdep_assert_irqs_disabled
-from pasidlab.linux.traps import mm_valid_pasid
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, rdmsr_pasid, wrmsr_pasid
+from pasidlab.kernel import MSR_IA32_PASID_VALID, current, lockdep_assert_irqs_disabled, mm_valid_pasid, rdmsr_pasid, wrmsr_pasid
 
 
 def try_fixup_enqcmd_gp() -> bool:

@@ -6,10 +6,8 @@ But interrupts are already enabled there. Andy Lutomirski pointed between the te
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.traps import gp_user_force_sig_segv, mm_valid_pasid
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.declare import entry, local_irq_enable
+from pasidlab.kernel import MSR_IA32_PASID_VALID, current, gp_user_force_sig_segv, mm_valid_pasid, wrmsr_pasid
 
 
 @entry("exception")

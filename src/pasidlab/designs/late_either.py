@@ -7,11 +7,18 @@ neither may be changed alone; and an image may be edited only if every copy in s
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock, get_xsave_addr
-from pasidlab.linux.traps import gp_user_force_sig_segv
-from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.declare import entry, local_irq_enable
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    current,
+    fpregs_lock,
+    fpregs_state_valid,
+    fpregs_unlock,
+    get_xsave_addr,
+    gp_user_force_sig_segv,
+    this_cpu,
+    wrmsr_pasid,
+)
 
 
 @entry("exception")

@@ -6,16 +6,28 @@ deactivate_mm(). The last one frees the number. Thomas Gleixner, 30 September: w
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import entry, instruction, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_state_valid, fpregs_unlock, get_xsave_addr
-from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva, warn_on_once
-from pasidlab.linux.mm import mm_pasid_drop, mmdrop
-from pasidlab.linux.sva import attach_device_pasid, detach_device_pasid, iommu_alloc_mm_data
-from pasidlab.linux.task import Mm
-from pasidlab.linux.traps import gp_user_force_sig_segv
-from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
-from pasidlab.machine.device import intel_iommu_drain_pasid_prq
+from pasidlab.declare import entry, instruction, local_irq_enable
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    Mm,
+    attach_device_pasid,
+    current,
+    detach_device_pasid,
+    fpregs_lock,
+    fpregs_state_valid,
+    fpregs_unlock,
+    get_xsave_addr,
+    gp_user_force_sig_segv,
+    intel_iommu_drain_pasid_prq,
+    iommu_alloc_mm_data,
+    mm_pasid_drop,
+    mmdrop,
+    mutex_lock_sva,
+    mutex_unlock_sva,
+    this_cpu,
+    warn_on_once,
+    wrmsr_pasid,
+)
 
 
 @entry("exception")

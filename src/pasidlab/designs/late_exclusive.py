@@ -6,11 +6,17 @@ memory and invalidate any preserved copies (by zapping last_cpu)."
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, get_xsave_addr
-from pasidlab.linux.traps import gp_user_force_sig_segv
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.declare import entry, local_irq_enable
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    __fpu_invalidate_fpregs_state,
+    current,
+    fpregs_lock,
+    fpregs_unlock,
+    get_xsave_addr,
+    gp_user_force_sig_segv,
+    wrmsr_pasid,
+)
 
 
 @entry("exception")

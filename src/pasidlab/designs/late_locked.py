@@ -5,11 +5,17 @@ handle_xfd_event() enables interrupts early as well; under fpregs_lock() it rest
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import fpregs_lock, fpregs_restore_userregs, fpregs_unlock
-from pasidlab.linux.traps import gp_user_force_sig_segv, mm_valid_pasid
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, wrmsr_pasid
+from pasidlab.declare import entry, local_irq_enable
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    current,
+    fpregs_lock,
+    fpregs_restore_userregs,
+    fpregs_unlock,
+    gp_user_force_sig_segv,
+    mm_valid_pasid,
+    wrmsr_pasid,
+)
 
 
 @entry("exception")

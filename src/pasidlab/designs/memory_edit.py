@@ -5,11 +5,17 @@ Under fpregs_lock(): save the registers if they are live, edit the image, set TI
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import entry, local_irq_enable
-from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, save_fpregs_to_fpstate
-from pasidlab.linux.traps import gp_user_force_sig_segv, mm_valid_pasid
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID
+from pasidlab.declare import entry, local_irq_enable
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    __fpu_invalidate_fpregs_state,
+    current,
+    fpregs_lock,
+    fpregs_unlock,
+    gp_user_force_sig_segv,
+    mm_valid_pasid,
+    save_fpregs_to_fpstate,
+)
 
 
 @entry("exception")

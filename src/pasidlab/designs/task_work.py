@@ -7,11 +7,20 @@ mode, as late-locked does. There is no fix-up in #GP. (No code was posted; this 
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import context, each, event, instruction, preempt_disable, preempt_enable, wait_until
-from pasidlab.linux.fpu import fpregs_lock, fpregs_restore_userregs, fpregs_unlock, fpu_flush_thread
-from pasidlab.linux.task import Mm, Task
-from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import MSR_IA32_PASID_VALID, Cpu, wrmsr_pasid
+from pasidlab.declare import context, each, event, instruction, preempt_disable, preempt_enable, wait_until
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID,
+    Cpu,
+    Mm,
+    Task,
+    current,
+    fpregs_lock,
+    fpregs_restore_userregs,
+    fpregs_unlock,
+    fpu_flush_thread,
+    this_cpu,
+    wrmsr_pasid,
+)
 
 
 def queue_pasid_work(task: Task) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.lang.declare import NULL, Range, each, event, initial, never, require, rule, singleton, size, struct
+from pasidlab.declare import NULL, Range, each, event, initial, never, require, rule, singleton, size, struct
 
 CPUS = size("cpus")
 TASKS = size("tasks")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pasidlab.lang.llvm_text import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_BROKEN, WHEN_STUCK
+from pasidlab.lang.llvm_text import WHEN_STUCK
+from pasidlab.search.observed import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_BROKEN
 
 
 @dataclass(frozen=True)

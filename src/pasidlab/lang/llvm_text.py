@@ -6,6 +6,7 @@ from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_la
 from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
 from pasidlab.lang.layout import Layout, Place
 from pasidlab.lang.types import Field, Int, Mask
+from pasidlab.search.observed import AGAIN, ERROR, LABELS, REACHED, STEP_BROKEN
 
 ARITHMETIC = {
     "add": "add",
@@ -26,8 +27,6 @@ COMPARISON = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "ult": "ult", "u
 SMALL = 80
 """Instructions below which an action is worth repeating at its call."""
 
-# `observed`: words overwritten for each state, then the accumulated reached mask, then counters.
-STATE_BROKEN, STEP_BROKEN, REACHED, ERROR, PENDING, AGAIN, LABELS, COUNTERS = 0, 1, 2, 3, 4, 5, 6, 8
 LABEL_BITS, LABEL_CHOICES = 16, 4
 """A label: the number of the action with its parameters, then five bits for each of its first choices (0: not made)."""
 WHEN_STUCK = -1

@@ -301,7 +301,7 @@ def _sleeping_test(code: Code, sleeping: tuple[int, ...]) -> Code:
 
 def build_model(
     name: str,
-    paths: Iterable[Path],
+    paths: Iterable[source.File],
     bounds: Bounds,
     properties: tuple[Property, ...],
     *,
@@ -309,7 +309,7 @@ def build_model(
     optimised: bool = True,
     local_first: bool = False,
     functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
-    whole: Path | None = None,
+    whole: source.File | None = None,
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name.
 

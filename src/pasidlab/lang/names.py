@@ -6,12 +6,11 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.source import Namespace, SourceStruct
+from pasidlab.lang.source import File, Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
 
 T = TypeVar("T")
@@ -28,6 +27,12 @@ _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
 }  # fmt: skip
 
 
+KERNEL = "pasidlab.kernel"
+"""The module from which a design imports what the model around it declares."""
+AMBIENT = ("current", "this_cpu")
+"""Names every context has: the task and the CPU that execute."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint naming the closest known name, or listing all of them."""
     names = sorted(known)
@@ -39,7 +44,7 @@ def _at(node: ast.AST, file: str) -> Position:
     return Position(file, getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
 
 
-def no_strangers(path: Path, before: frozenset[str], namespace: Namespace) -> None:
+def no_strangers(path: File, before: frozenset[str], namespace: Namespace) -> None:
     """Raise PasidlabError at a function of a file that replaces none of those there were ``before``, has no role, and nobody calls.
 
     And for a file that declares nothing at all.
@@ -54,13 +59,14 @@ def no_strangers(path: Path, before: frozenset[str], namespace: Namespace) -> No
             raise PasidlabError(f"nothing calls {function.name}()", position=function.position, hint=nearest(function.name, before))
 
 
-def imports_exist(path: Path, namespace: Namespace) -> None:
-    """Raise PasidlabError where a file imports from a file of the model what that does not declare."""
-    known = {*namespace.functions, *namespace.structs, *namespace.bases, *namespace.values}
+def imports_exist(path: File, namespace: Namespace) -> None:
+    """Raise PasidlabError where a file imports what the model, or a file of the model, does not declare."""
+    known = {*namespace.functions, *namespace.structs, *namespace.bases, *namespace.values, *AMBIENT}
     for node in ast.walk(ast.parse("\n".join(namespace.files[str(path)]))):
         if isinstance(node, ast.ImportFrom) and node.module:
             tail = f"/{node.module.replace('.', '/')}.py"
-            for alias in node.names if any(file.endswith(tail) for file in namespace.files) else ():
+            of_the_model = node.module == KERNEL or any(file.endswith(tail) for file in namespace.files)
+            for alias in node.names if of_the_model else ():
                 if alias.name != "*" and alias.name not in known:
                     what = f"{node.module} has no '{alias.name}'"
                     raise PasidlabError(what, position=_at(alias, str(path)), hint=nearest(alias.name, known))

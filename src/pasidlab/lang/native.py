@@ -13,9 +13,10 @@ from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
 from pasidlab.lang.ir import ASLEEP, TERMINATORS, Action, Model
 from pasidlab.lang.layout import Layout
 from pasidlab.lang.llvm_expand import Own, expand_text
-from pasidlab.lang.llvm_text import COUNTERS, PENDING, STATE_BROKEN, WHEN_STUCK, ActionText
+from pasidlab.lang.llvm_text import WHEN_STUCK, ActionText
 from pasidlab.lang.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.symmetry import Symmetry, canon_text, first_text
+from pasidlab.search.observed import COUNTERS, PENDING, STATE_BROKEN
 
 CPU_STRUCT = "Cpu"
 

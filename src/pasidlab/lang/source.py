@@ -49,6 +49,20 @@ class Namespace:
         return Namespace(dict(self.functions), dict(self.structs), dict(self.bases), dict(self.values), dict(self.files))
 
 
+@dataclass(frozen=True)
+class Text:
+    """A source file by its name, and what stands in it."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+File = Path | Text
+
+
 REMEMBERED: dict[str, tuple[str, ...]] = {}
 """Lines of texts that are not files by that name: standard input, a kernel file with a patch applied."""
 
@@ -65,11 +79,11 @@ def read_text(path: Path) -> str:
         raise PasidlabError(f"{path} is not a text file (byte {error.start} is not UTF-8)") from None
 
 
-def collect(paths: Iterable[Path], into: Namespace | None = None) -> Namespace:
+def collect(files: Iterable[File], into: Namespace | None = None) -> Namespace:
     """Read the files in order into a namespace."""
     namespace = into or Namespace()
-    for path in paths:
-        collect_text(read_text(path), str(path), namespace)
+    for file in files:
+        collect_text(file.text if isinstance(file, Text) else read_text(file), str(file), namespace)
     return namespace
 
 

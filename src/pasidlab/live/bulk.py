@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cache
 from signal import SIGBUS, SIGSEGV
 
+from pasidlab.accelerator import BULK
+from pasidlab.accelerator.checksums import crc32c_join
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.jobs import Job, SlicedMemory
@@ -16,8 +18,6 @@ from pasidlab.live.ptrace import GROUP_STOPS
 from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.state import Thread
-from pasidlab.machine.accelerator import BULK
-from pasidlab.machine.accelerator.checksums import crc32c_join
 
 _LEAVE = "f4"  # hlt: #GP in user mode, so that a fault and the end look alike, and no system call is needed
 _MOVE = "f3a4" + _LEAVE  # rep movsb

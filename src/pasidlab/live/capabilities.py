@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pasidlab.machine.accelerator import GENCAP_1_0, OPERATIONS_1_0, OPERATIONS_2_0, Op
+from pasidlab.accelerator import GENCAP_1_0, OPERATIONS_1_0, OPERATIONS_2_0, Op
 
 VERSION_2 = 0x200  # DEVICE_VERSION_2
 _GENCAP_IAX = 0x71F10901F0105  # a first-generation IAX: 2^31 bytes, no batch

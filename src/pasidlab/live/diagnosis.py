@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pasidlab.accelerator.abi import FAULTS, operation_name, status_text
+from pasidlab.accelerator.transfer import Outcome
 from pasidlab.live.decode import Instruction
 from pasidlab.live.emulate import Fault
 from pasidlab.live.maps import mapping_at
 from pasidlab.live.state import Thread
 from pasidlab.live.symbols import Symbolizer
-from pasidlab.machine.accelerator.abi import FAULTS, operation_name, status_text
-from pasidlab.machine.accelerator.transfer import Outcome
 
 _MOST = 1000  # different problems told apart
 _ABSENT = (

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
+from pasidlab.accelerator import Op
 from pasidlab.live.capabilities import mask_bits, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
-from pasidlab.machine.accelerator import Op
 
 DRIVERS = ("idxd", "user", "dmaengine")
 CONFIGURED = frozenset(("driver_name", "ats_disable", "prs_disable", "enqcmds_retries", "op_config"))

@@ -8,6 +8,19 @@ from dataclasses import dataclass
 
 from greenlet import getcurrent
 
+from pasidlab import accelerator
+from pasidlab.accelerator import (
+    IAX,
+    Accelerator,
+    Completion,
+    Memory,
+    Perturbation,
+    Status,
+    Submission,
+    WorkQueue,
+    swerror,
+)
+from pasidlab.accelerator.abi import FAULTS
 from pasidlab.live import ptrace
 from pasidlab.live.bulk import Borrower, BulkMemory
 from pasidlab.live.chrometrace import ChromeTrace
@@ -20,19 +33,6 @@ from pasidlab.live.loop import Gate, Timer
 from pasidlab.live.memory import without_memory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, Thread
-from pasidlab.machine import accelerator
-from pasidlab.machine.accelerator import (
-    IAX,
-    Accelerator,
-    Completion,
-    Memory,
-    Perturbation,
-    Status,
-    Submission,
-    WorkQueue,
-    swerror,
-)
-from pasidlab.machine.accelerator.abi import FAULTS
 
 _TICK = 5e-4  # seconds
 _PATIENCE = 0.05  # seconds between two looks at a thread that waits for its descriptor

@@ -44,7 +44,7 @@ class DesignFixup:
     def __init__(self, design: str, chaos: int | None = None) -> None:
         self.chaos = Chaos(chaos) if chaos is not None else None
         interrupted = self.chaos.between_steps if self.chaos else None
-        self.kernel = Kernel(designs.find(design), interrupted=interrupted)
+        self.kernel = Kernel(designs.Opening(design).design(), interrupted=interrupted)
         if self.chaos:
             self.chaos.settle(self.kernel)
 

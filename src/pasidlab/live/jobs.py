@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from greenlet import greenlet
 
+from pasidlab.accelerator import BULK
+from pasidlab.accelerator.abi import Op
 from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import Loop
 from pasidlab.live.state import Mm, Thread
-from pasidlab.machine.accelerator import BULK
-from pasidlab.machine.accelerator.abi import Op
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
 _ENDLESS = frozenset((Op.BATCH, Op.DRAIN))  # how long they take does not show in their size

@@ -10,8 +10,6 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pasidlab.check.model import kernel_files
-from pasidlab.check.scope import EVENTS
 from pasidlab.designs import Design
 from pasidlab.lang import source
 from pasidlab.lang.interpreter import FUEL
@@ -21,6 +19,8 @@ from pasidlab.lang.names import Names, imports_exist, no_strangers
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import BOOL, Domain, Ref
 from pasidlab.live.objects import Executor
+from pasidlab.model.scope import EVENTS
+from pasidlab.model.sources import MODEL_FILES
 
 _PASID_MASK = (1 << 20) - 1
 
@@ -241,9 +241,9 @@ def _shape(function: Function) -> list[tuple[object, ...]]:
 
 def _namespace(design: Design) -> source.Namespace:
     """The kernel with the design in it. PasidlabError where a file holds what ``check`` would refuse."""
-    namespace = source.collect([ARRIVALS, *kernel_files()])
+    namespace = source.collect([ARRIVALS, *MODEL_FILES])
     before = frozenset(namespace.functions)
-    source.collect([design.path], namespace)
+    source.collect([design.file], namespace)
     if design.functions is None:
         no_strangers(design.path, before, namespace)
         imports_exist(design.path, namespace)

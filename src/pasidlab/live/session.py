@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pasidlab.accelerator import Perturbation
 from pasidlab.errors import PasidlabError
 from pasidlab.live import guard, launch, places, seccomp, signals
 from pasidlab.live.bulk import Borrower
@@ -32,7 +33,6 @@ from pasidlab.live.redirect import Redirector
 from pasidlab.live.state import Iommu, Thread
 from pasidlab.live.tracer import Parts, Tracer
 from pasidlab.live.tree import Tree, here_numa_node
-from pasidlab.machine.accelerator import Perturbation
 
 _NAMESPACE_HINT = (
     "allow user namespaces (user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0; in a container "

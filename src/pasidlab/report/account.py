@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pasidlab
-from pasidlab.check.compare import Comparison
-from pasidlab.check.findings import CheckResult
-from pasidlab.designs import Design
+from pasidlab.checking.compare import Comparison
+from pasidlab.checking.findings import CheckResult
+from pasidlab.designs import Design, Opening
 
-PACKAGE = Path(pasidlab.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Checked:
 
     design: Design
     result: CheckResult
-    opened: Mapping[str, Any] | None = None
+    opened: Opening | None = None
 
     @property
     def file(self) -> str:

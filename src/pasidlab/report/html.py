@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from pasidlab.check.findings import CheckResult
+from pasidlab.checking.findings import CheckResult
 from pasidlab.report.text import MARKS, put_to_the_test, verdict_of
 from pasidlab.report.trace import trace_text
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pasidlab.check.compare import Comparison
-from pasidlab.check.findings import CheckResult
-from pasidlab.check.scope import Scope
-from pasidlab.check.trace import Counterexample, Frame, Step
+from pasidlab.checking.compare import Comparison
+from pasidlab.checking.findings import CheckResult
+from pasidlab.checking.trace import Counterexample, Frame, Step
+from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.schema import identifier
 from pasidlab.report.text import unsettled, why_not_settled
@@ -108,12 +108,14 @@ class _Told:
         return made | self._origin(entry)
 
     def _origin(self, entry: Checked) -> Json:
-        """Of a design out of C: how it was opened, the design around it, and where its functions come from."""
+        """Of a design that is not built in: what opens it. Of one out of C also the design around it, and where its functions come from."""
         if entry.opened is None:
             return {}
-        return {
-            "opened": dict(entry.opened),
-            "base": entry.design.path.stem.replace("_", "-"),
+        opened = {"opened": entry.opened.to_json()}
+        if not entry.design.around:
+            return opened
+        return opened | {
+            "base": entry.design.around,
             "notes": list(entry.design.notes),
             "judged": self._judged(entry.result),
             "provenance": [dict(zip(("function", "place", "why"), row, strict=True)) for row in entry.design.provenance],

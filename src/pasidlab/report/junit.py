@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pasidlab.check.compare import Change, Comparison, state_of
-from pasidlab.check.findings import CheckResult, PropertyResult
+from pasidlab.checking.compare import Change, Comparison, state_of
+from pasidlab.checking.findings import CheckResult, PropertyResult
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
 from pasidlab.report.text import put_to_the_test, unsettled, why_not_settled

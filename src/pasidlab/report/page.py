@@ -13,10 +13,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pasidlab.check.compare import state_of
-from pasidlab.check.findings import CheckResult
-from pasidlab.check.trace import Counterexample, source_text
-from pasidlab.linux.promises import PROPERTIES
+from pasidlab.checking.compare import state_of
+from pasidlab.checking.findings import CheckResult
+from pasidlab.checking.trace import Counterexample, source_text
+from pasidlab.model.promises import PROPERTIES
 from pasidlab.report.account import Account
 from pasidlab.report.json import named
 from pasidlab.report.telling import Row, Telling, numbers

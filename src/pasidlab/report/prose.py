@@ -6,9 +6,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from pasidlab.check.compare import state_of
-from pasidlab.check.findings import CheckResult
-from pasidlab.check.trace import Counterexample
+from pasidlab.checking.compare import state_of
+from pasidlab.checking.findings import CheckResult
+from pasidlab.checking.trace import Counterexample
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
 from pasidlab.report.look import Look

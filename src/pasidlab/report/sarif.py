@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pasidlab.check.trace import Counterexample, Frame, Step
+from pasidlab.checking.trace import Counterexample, Frame, Step
+from pasidlab.designs.intake.judged import Item
 from pasidlab.errors import counted
-from pasidlab.lang.c.judged import Item
-from pasidlab.linux.promises import PROPERTIES
+from pasidlab.model.promises import PROPERTIES
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.text import unsettled, why_not_settled
 from pasidlab.report.trace import trace_text

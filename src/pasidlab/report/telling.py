@@ -11,14 +11,14 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pasidlab.check.trace import Counterexample, Frame, Line, Step, joined
+from pasidlab.checking.trace import Counterexample, Frame, Line, Step, joined
 from pasidlab.report.leaves import is_leaf
 from pasidlab.report.words import words_for
 
 Call = tuple[object, ...]  # a function, and the place of each call that led to it
 Who = tuple[int | None, int | None, str]  # CPU, task, context: the threads of control that race
 
-AROUND = tuple(str(Path(__file__).parents[1] / folder) + "/" for folder in ("linux", "machine", "lang"))
+AROUND = tuple(str(Path(__file__).parents[1] / folder) + "/" for folder in ("model", "lang"))
 """The kernel and the machine around a design."""
 MASKS = ("irqs_off", "preempt_count", "softirq_count")
 OWN = (*MASKS, "current")

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pasidlab.check.compare import Change, Comparison, state_of
-from pasidlab.check.findings import CheckResult, Evidence, PartResult, PropertyResult
+from pasidlab.checking.compare import Change, Comparison, state_of
+from pasidlab.checking.findings import CheckResult, Evidence, PartResult, PropertyResult
 from pasidlab.errors import counted
 from pasidlab.report.look import PAGE, PLAIN, VERDICTS, Look, lines_of
 from pasidlab.report.trace import trace_text

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pasidlab.check.trace import Counterexample
+from pasidlab.checking.trace import Counterexample
 from pasidlab.errors import counted
 from pasidlab.report.look import PAGE, PLAIN, Look
 from pasidlab.report.telling import MASKS, NOBODY, Row, Telling, numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.check.trace import Step
+from pasidlab.checking.trace import Step
 
 ACTIONS = {
     "enqcmd": "ENQCMD",

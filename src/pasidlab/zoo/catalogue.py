@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pasidlab.check.scope import Scope
+from pasidlab.model.scope import Scope
 
 BUGS = Path(__file__).parent / "bugs"
 MUTANT = "mutant"

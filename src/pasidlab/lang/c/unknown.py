@@ -60,7 +60,7 @@ class Unknowns:
         raise PasidlabError(
             what, position=first,
             hint=f"--stub {example}=noop leaves it out, --stub {example}=unconstrained tries every value; "
-            "linux/vocabulary.toml says what every known name means",
+            "model/linux/vocabulary.toml says what every known name means",
         )  # fmt: skip
 
 

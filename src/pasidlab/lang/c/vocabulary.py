@@ -1,4 +1,4 @@
-"""Reads ``linux/vocabulary.toml``: what the names of kernel C mean in the model."""
+"""Reads ``model/linux/vocabulary.toml``: what the names of kernel C mean in the model."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def _replacement(left: str, right: str | dict[str, Any]) -> Replacement:
 @cache
 def vocabulary() -> Vocabulary:
     """The vocabulary of the kernel around a design."""
-    path = Path(__file__).parents[2] / "linux" / "vocabulary.toml"
+    path = Path(__file__).parents[2] / "model" / "linux" / "vocabulary.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:

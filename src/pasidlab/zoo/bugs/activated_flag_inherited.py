@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import NULL, instruction
-from pasidlab.linux.task import Task
-from pasidlab.machine.ambient import current
+from pasidlab.declare import NULL, instruction
+from pasidlab.kernel import Task, current
 
 
 @instruction

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import enter, entry, local_irq_disable, local_irq_enable, require, user
-from pasidlab.linux.fpu import __cpu_invalidate_fpregs_state, fpregs_lock, fpregs_unlock, save_fpregs_to_fpstate, use_kernel_fpu
-from pasidlab.machine.ambient import current, this_cpu
+from pasidlab.declare import enter, entry, local_irq_disable, local_irq_enable, require, user
+from pasidlab.kernel import (
+    __cpu_invalidate_fpregs_state,
+    current,
+    fpregs_lock,
+    fpregs_unlock,
+    save_fpregs_to_fpstate,
+    this_cpu,
+    use_kernel_fpu,
+)
 
 
 @user()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import context, release
-from pasidlab.linux.fpu import switch_fpu_finish, switch_fpu_prepare
-from pasidlab.linux.sched import pick_next_task, set_current
-from pasidlab.machine.ambient import current, this_cpu
+from pasidlab.declare import context, release
+from pasidlab.kernel import current, pick_next_task, set_current, switch_fpu_finish, switch_fpu_prepare, this_cpu
 
 
 @context("schedule")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import preempt_disable, preempt_enable
-from pasidlab.linux.task import Mm
-from pasidlab.machine.device import intel_iommu_drain_pasid_prq
-from pasidlab.machine.iommu import intel_pasid_tear_down_entry, pasid_entry
+from pasidlab.declare import preempt_disable, preempt_enable
+from pasidlab.kernel import Mm, intel_iommu_drain_pasid_prq, intel_pasid_tear_down_entry, pasid_entry
 
 
 def intel_mm_release(mm: Mm) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from pasidlab.linux.fpu import __cpu_invalidate_fpregs_state, fpregs_lock, fpregs_mark_activate, fpregs_unlock, restore_fpregs_from_fpstate
-from pasidlab.linux.signal import BAD_FRAME, RESTORED, fault_in_user_page, xrstor_from_user_sigframe
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import XFEATURE_MASK_PASID
+from pasidlab.kernel import (
+    BAD_FRAME,
+    RESTORED,
+    XFEATURE_MASK_PASID,
+    __cpu_invalidate_fpregs_state,
+    current,
+    fault_in_user_page,
+    fpregs_lock,
+    fpregs_mark_activate,
+    fpregs_unlock,
+    restore_fpregs_from_fpstate,
+    xrstor_from_user_sigframe,
+)
 
 
 def restore_fpregs_from_user() -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, happens, instruction
-from pasidlab.linux.fpu import fpregs_lock, fpregs_restore_userregs, fpregs_unlock, save_fpregs_to_fpstate
-from pasidlab.linux.signal import fault_in_user_page, xsave_to_user_sigframe
-from pasidlab.machine.ambient import current
+from pasidlab.declare import check, happens, instruction
+from pasidlab.kernel import (
+    current,
+    fault_in_user_page,
+    fpregs_lock,
+    fpregs_restore_userregs,
+    fpregs_unlock,
+    save_fpregs_to_fpstate,
+    xsave_to_user_sigframe,
+)
 
 
 def copy_fpstate_to_sigframe() -> None:

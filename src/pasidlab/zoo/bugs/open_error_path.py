@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, maybe
-from pasidlab.linux.sva import free_file, idxd_cdev_release, install_file, iommu_sva_bind_device, new_file
-from pasidlab.linux.task import File
-from pasidlab.machine.ambient import current
+from pasidlab.declare import check, maybe
+from pasidlab.kernel import File, current, free_file, idxd_cdev_release, install_file, iommu_sva_bind_device, new_file
 
 
 def idxd_cdev_open() -> None:

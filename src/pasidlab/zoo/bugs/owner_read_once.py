@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import happens
-from pasidlab.linux.fpu import fpregs_lock, fpregs_mark_activate, fpregs_unlock, restore_fpregs_from_fpstate
-from pasidlab.linux.signal import fault_in_user_page, xsave_to_user_sigframe
-from pasidlab.machine.ambient import current, this_cpu
-from pasidlab.machine.cpu import XFEATURE_MASK_FPSTATE
+from pasidlab.declare import happens
+from pasidlab.kernel import (
+    XFEATURE_MASK_FPSTATE,
+    current,
+    fault_in_user_page,
+    fpregs_lock,
+    fpregs_mark_activate,
+    fpregs_unlock,
+    restore_fpregs_from_fpstate,
+    this_cpu,
+    xsave_to_user_sigframe,
+)
 
 
 def copy_fpstate_to_sigframe() -> None:

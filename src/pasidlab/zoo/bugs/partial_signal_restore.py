@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import choose
-from pasidlab.linux.fpu import fpu__clear_user_states
-from pasidlab.linux.signal import (
+from pasidlab.declare import choose
+from pasidlab.kernel import (
     FAST_PATH,
     SLOW_PATH,
     force_sig_segv,
+    fpu__clear_user_states,
     lose_frame,
     pop_frame,
     restore_fpregs_from_user,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.linux.mm import atomic_dec_and_test_mm_users, intel_mm_release, mm_pasid_drop, mmdrop
-from pasidlab.linux.task import Mm
+from pasidlab.kernel import Mm, atomic_dec_and_test_mm_users, intel_mm_release, mm_pasid_drop, mmdrop
 
 
 def mmput(mm: Mm) -> None:

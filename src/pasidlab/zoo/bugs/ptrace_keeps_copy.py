@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.linux.fpu import __fpu_invalidate_fpregs_state
-from pasidlab.linux.task import Task
+from pasidlab.kernel import Task, __fpu_invalidate_fpregs_state
 
 
 def fpu_force_restore(target: Task) -> None:

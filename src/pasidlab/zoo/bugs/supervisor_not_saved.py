@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import happens
-from pasidlab.linux.fpu import (
+from pasidlab.declare import happens
+from pasidlab.kernel import (
+    XFEATURE_MASK_FPSTATE,
     __fpu_invalidate_fpregs_state,
+    copy_uabi_to_xstate,
+    current,
     fpregs_deactivate,
     fpregs_lock,
     fpregs_mark_activate,
     fpregs_unlock,
     restore_fpregs_from_fpstate,
+    xsaves,
 )
-from pasidlab.linux.signal import copy_uabi_to_xstate
-from pasidlab.machine.ambient import current
-from pasidlab.machine.cpu import XFEATURE_MASK_FPSTATE, xsaves
 
 
 def restore_slow_path() -> bool:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check
-from pasidlab.linux.locks import mutex_lock_sva, mutex_unlock_sva
-from pasidlab.linux.mm import mmdrop
-from pasidlab.linux.sva import detach_device_pasid
-from pasidlab.linux.task import Mm
-from pasidlab.machine.device import intel_iommu_drain_pasid_prq
+from pasidlab.declare import check
+from pasidlab.kernel import Mm, detach_device_pasid, intel_iommu_drain_pasid_prq, mmdrop, mutex_lock_sva, mutex_unlock_sva
 
 
 def iommu_sva_unbind_device(mm: Mm, pasid: int) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, enter, entry, reached, require, user
-from pasidlab.linux.task import File
-from pasidlab.machine.ambient import current
+from pasidlab.declare import check, enter, entry, reached, require, user
+from pasidlab.kernel import File, current
 
 
 @user(event="device")

@@ -1,0 +1,46 @@
+"""The Intel DSA and IAX accelerators as a model: descriptors, operations, completion records, work queues.
+
+In order: ``abi`` what both sides agree on; ``legality`` and ``limits`` what a descriptor may say; ``transfer`` the
+device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity``, ``iax`` the operations; ``device`` one at a
+time; ``queue`` many of them, with faults and delays on demand; ``swerror`` what no record shows.
+"""
+
+from pasidlab.accelerator.abi import (
+    GENCAP_1_0,
+    OPERATIONS_1_0,
+    OPERATIONS_2_0,
+    Cap,
+    Descriptor,
+    Flag,
+    Op,
+    Status,
+    operation_name,
+    status_text,
+)
+from pasidlab.accelerator.device import IAX, Accelerator
+from pasidlab.accelerator.legality import WqConfig
+from pasidlab.accelerator.queue import Completion, Perturbation, Submission, WorkQueue
+from pasidlab.accelerator.transfer import BULK, Memory, Outcome
+
+__all__ = [
+    "BULK",
+    "GENCAP_1_0",
+    "IAX",
+    "OPERATIONS_1_0",
+    "OPERATIONS_2_0",
+    "Accelerator",
+    "Cap",
+    "Completion",
+    "Descriptor",
+    "Flag",
+    "Memory",
+    "Op",
+    "Outcome",
+    "Perturbation",
+    "Status",
+    "Submission",
+    "WorkQueue",
+    "WqConfig",
+    "operation_name",
+    "status_text",
+]

@@ -1,0 +1,1 @@
+"""Scopes, the exploration of designs and what they find: what ``pasidlab check`` does."""

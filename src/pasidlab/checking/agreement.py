@@ -1,0 +1,94 @@
+"""The same model explored twice: by the search here, and by SPIN, which shares nothing with it but the lowered code.
+
+What both explore is the model as it is lowered, with nothing simplified, merged, left out or forgotten, without symmetry. A third
+exploration, with all of these, must come to the same verdicts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pasidlab.checking.findings import NAMES
+from pasidlab.checking.model import design_model
+from pasidlab.checking.spin import SpinRun, build_spin, run_spin
+from pasidlab.designs import Design
+from pasidlab.lang.back.promela import Export, promela
+from pasidlab.lang.ir import Model
+from pasidlab.lang.native import compile_model
+from pasidlab.model.scope import Scope
+from pasidlab.search.breadth_first import search
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What the engines found about one design in one scope."""
+
+    design: str
+    scope: Scope
+    states: int
+    transitions: int
+    broken: frozenset[str]  # promises a state or a step breaks
+    spin: SpinRun
+    broken_reduced: frozenset[str]  # likewise, in the exploration with every reduction
+
+    @property
+    def equal(self) -> bool:
+        """Same states, same verdict for each promise, same transitions, and no guard of the export was wrong.
+
+        A step that breaks a promise half way and leads nowhere is a transition in SPIN alone.
+        """
+        same = (self.states, self.broken, self.broken_reduced) == (self.spin.states, self.spin.broken, self.broken)
+        more = self.spin.transitions - self.transitions
+        return same and self.spin.errors == 0 and (more == 0 or (more > 0 and bool(self.broken)))
+
+    def verdicts(self) -> Iterator[tuple[str, bool, bool, bool]]:
+        """Each promise, and whether it holds here, in SPIN and in the reduced exploration."""
+        for name in NAMES:
+            yield name, name not in self.broken, name not in self.spin.broken, name not in self.broken_reduced
+
+    def to_json(self) -> dict[str, Any]:
+        """The agreement as JSON: what `pasidlab export --compare --json` prints."""
+        return {
+            "design": self.design, "scope": str(self.scope), "equal": self.equal,
+            "states": self.states, "spin_states": self.spin.states,
+            "transitions": self.transitions, "spin_transitions": self.spin.transitions,
+            "properties": [
+                {"name": name, "holds": here, "spin_holds": there, "reduced_holds": reduced}
+                for name, here, there, reduced in self.verdicts()
+            ],
+        }  # fmt: skip
+
+
+def whole_model(design: Design, scope: Scope) -> Model:
+    """The model of a design, lowered line by line."""
+    return design_model(design, scope, optimised=False, abstract=False)
+
+
+def exported(design: Design, scope: Scope) -> Export:
+    """That model in Promela."""
+    return promela(whole_model(design, scope))
+
+
+def compare(design: Design, scope: Scope, jobs: int = 1) -> Agreement:
+    """Explore a design by all engines. PasidlabError if SPIN is not installed or gives up."""
+    model = whole_model(design, scope)
+    export = promela(model)
+    with tempfile.TemporaryDirectory() as folder:
+        spin = run_spin(build_spin(export, Path(folder)), export)
+    found = search(compile_model(model), jobs=jobs)
+    broken = frozenset(model.properties[bit].name for bit in found.violations)
+    if found.error:
+        broken |= {export.properties[0]}
+    return Agreement(design.name, scope, found.states, found.transitions, broken, spin, _reduced(design, scope, jobs))
+
+
+def _reduced(design: Design, scope: Scope, jobs: int) -> frozenset[str]:
+    """The promises that a state or a step breaks in the exploration every check makes."""
+    from pasidlab.checking.api import check
+
+    result = check(design, scope, jobs=jobs)
+    return frozenset(c.property for c in result.counterexamples if c.loop is None)

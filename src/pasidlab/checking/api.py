@@ -1,0 +1,138 @@
+"""``check``: explore a design in a scope; the answer is a proof over the scope or a shortest counterexample for each broken property."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pasidlab.checking.explore import Built, Functions, OnProgress, Run
+from pasidlab.checking.findings import NAMES, CheckResult, PartResult, PropertyResult
+from pasidlab.checking.processes import Report, available_cpus, side_by_side
+from pasidlab.designs import Design, Opening
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.names import nearest
+from pasidlab.model.scope import DEFAULT_PARTS, Scope
+
+if TYPE_CHECKING:
+    from pasidlab.search.result import Budget, Flag, Progress
+
+__all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
+
+OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
+
+
+def check(
+    design: Design | Opening | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
+    jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
+    functions: Functions | None = None, merged: bool = True, symmetric: bool = True, forgetting: bool = True,
+    local_first: bool = True, interrupted: Flag | None = None,
+) -> CheckResult:  # fmt: skip
+    """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
+
+    ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
+    kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
+    STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
+    ``properties`` ask for more. ``merged``, ``symmetric``, ``forgetting`` and ``local_first`` switch the reductions off one by one:
+    the verdict is the same, the states are more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if
+    there is no result yet.
+
+    Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
+    is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
+    """
+    (result,) = check_each(
+        [design if isinstance(design, Design) else opening_of(design).design()], scope, properties=properties, jobs=jobs, budget=budget,
+        progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, merged=merged, symmetric=symmetric,
+        forgetting=forgetting, local_first=local_first, interrupted=interrupted,
+    )  # fmt: skip
+    return result
+
+
+def opening_of(design: Opening | str) -> Opening:
+    """What opens a design: a name is that of a built-in design or of a file."""
+    return Opening(design) if isinstance(design, str) else design
+
+
+def check_each(
+    designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
+    jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
+    merged: bool = True, symmetric: bool = True, forgetting: bool = True, local_first: bool = True, interrupted: Flag | None = None,
+) -> Iterator[CheckResult]:  # fmt: skip
+    """``check`` for several designs, each as soon as it is known and those before it are; interrupted ones are the last.
+
+    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory.
+    """
+    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
+    jobs = jobs or available_cpus()
+    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting, local_first, interrupted)
+    if budget and budget.timeout is not None:
+        run = replace(run, deadline=time.monotonic() + budget.timeout)
+    at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))
+    if at_once > 1:
+        shared = replace(run, jobs=jobs // at_once)
+        yield from side_by_side([partial(_side, shared, design, parts) for design in designs], at_once, progress)
+        return
+    for design in designs:
+        result = _check(run, design, parts)
+        yield result
+        if result.interrupted:
+            return
+
+
+def _side(run: Run, design: Design, parts: Mapping[str, Scope], report: Report, interrupted: Flag) -> CheckResult | None:
+    try:
+        return _check(replace(run, progress=run.progress and report, interrupted=interrupted), design, parts)
+    except KeyboardInterrupt:
+        return None
+
+
+def _check(run: Run, design: Design, parts: Mapping[str, Scope]) -> CheckResult:
+    """Explore the parts in turn. Raises KeyboardInterrupt if none was begun."""
+    from pasidlab.checking.coverage import unexecuted_lines
+
+    builds = [partial(run.build, design, name, part) for name, part in parts.items()]
+    results: list[PartResult] = []
+    with closing(_ahead(builds) if run.jobs > 1 else (build() for build in builds)) as models:
+        try:
+            for built in models:
+                if run.interrupted and run.interrupted.is_set():
+                    raise KeyboardInterrupt
+                results.append(replace(run, broken=any(part.counterexamples for part in results)).explore(built))
+                if results[-1].reason in ("interrupted", "timeout") or results[-1].error:
+                    break
+        except KeyboardInterrupt:  # between two searches
+            if not results:
+                raise
+    if (error := results[-1].error) and not any(part.counterexamples for part in results):
+        raise error.raised()
+    judged = design.account() if design.account else None
+    return CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :], judged=judged)
+
+
+def _ahead(builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None]:
+    """What each build gives, in turn, the one after it being under way."""
+    with ThreadPoolExecutor(max_workers=1) as builder:
+        futures: deque[Future[Built]] = deque()
+        try:
+            for build in builds:
+                futures.append(builder.submit(build))
+                if len(futures) > 1:
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:
+    """Property names checked against the nine; none given means all."""
+    for name in names:
+        if name not in NAMES:
+            raise PasidlabError(f"unknown property '{name}'", hint=nearest(name, NAMES))
+    return tuple(name for name in NAMES if not names or name in names)

@@ -1,0 +1,85 @@
+"""Before and after a patch, property by property: what got better, what got worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pasidlab.checking.findings import CheckResult, PropertyResult
+from pasidlab.errors import counted
+
+
+class Change(Enum):
+    """What a patch does to one property."""
+
+    BETTER = "better"
+    PROVED = "still holds"
+    BROKEN = "still broken"
+    WORSE = "worse"
+    OPEN = "not settled"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One property before and after."""
+
+    before: PropertyResult
+    after: PropertyResult
+
+    @property
+    def name(self) -> str:
+        """The property."""
+        return self.after.name
+
+    @property
+    def change(self) -> Change:
+        """What the patch does to it."""
+        if self.after.holds is None:
+            return Change.OPEN
+        if self.after.holds:
+            return Change.PROVED if self.before.holds else Change.BETTER
+        return Change.BROKEN if self.before.holds is False else Change.WORSE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two results of the same scope."""
+
+    before: CheckResult
+    after: CheckResult
+
+    @property
+    def properties(self) -> tuple[Compared, ...]:
+        """Each property before and after."""
+        return tuple(Compared(old, new) for old, new in zip(self.before.properties, self.after.properties, strict=True))
+
+    def of(self, change: Change) -> tuple[str, ...]:
+        """The properties to which that happened."""
+        return tuple(one.name for one in self.properties if one.change is change)
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing got worse, and something got better or stayed proved. 1: something did, or all is as broken as before. 3: open."""
+        if self.of(Change.WORSE):
+            return 1
+        if self.of(Change.OPEN) or (self.after.judged is not None and self.after.judged.open):
+            return 3
+        return 0 if self.of(Change.BETTER) or self.of(Change.PROVED) else 1
+
+    def sentences(self) -> list[str]:
+        """The comparison in words, the worst first."""
+        said = []
+        for change in (Change.WORSE, Change.BETTER, Change.BROKEN, Change.OPEN, Change.PROVED):
+            names = self.of(change)
+            if names:
+                said.append(f"{change.value}: {', '.join(names)}")
+        judged = self.after.judged
+        changed = [item.name for item in judged.related] if judged else []
+        if changed:
+            said.append(f"changed: {', '.join(changed)}")
+        return said
+
+
+def state_of(p: PropertyResult) -> str:
+    """Holds, broken in so many steps, or not settled."""
+    return "holds" if p.holds else "not settled" if p.holds is None else f"broken in {counted(p.steps or 0, 'step')}"

@@ -1,0 +1,34 @@
+"""Which source lines of a design no explored step ever executed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pasidlab.checking.trace import source_line
+from pasidlab.lang.native import NativeModel
+from pasidlab.search.observed import COUNTERS
+
+if TYPE_CHECKING:
+    from pasidlab.checking.findings import PartResult
+
+Lines = frozenset[tuple[str, int]]
+
+
+def covered_lines(native: NativeModel, counters: Sequence[int]) -> tuple[Lines, Lines]:
+    """Source lines (file, line) of blocks that were entered, and of all blocks there are."""
+    executed: set[tuple[str, int]] = set()
+    present: set[tuple[str, int]] = set()
+    for word, lines in native.cover_lines.items():
+        present |= lines
+        if counters[word - COUNTERS]:
+            executed |= lines
+    return frozenset(executed), frozenset(present)
+
+
+def unexecuted_lines(parts: Sequence[PartResult]) -> tuple[tuple[str, int, str], ...]:
+    """Lines of the design's files that stand in a model but were executed in none: (file, line, text)."""
+    executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
+    present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
+    texts = ((file, line, source_line(file, line)) for file, line in sorted(present - executed))
+    return tuple(entry for entry in texts if not entry[2].startswith("def "))

@@ -1,0 +1,237 @@
+"""Explores a design in one scope, and replays what the search found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from pasidlab.checking.findings import NAMES, ModelError, PartResult, PropertyResult, in_order
+from pasidlab.checking.model import design_model
+from pasidlab.checking.trace import Counterexample, Replayer
+from pasidlab.designs import Design
+from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.forget import exact
+from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
+from pasidlab.model.scope import Scope
+
+if TYPE_CHECKING:
+    from pasidlab.lang.native import NativeModel
+    from pasidlab.search.result import Budget, Flag, Progress, SearchResult, StopReason
+
+Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
+OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
+STATES_AFTER_VIOLATION = 3_000_000
+STATES_AFTER_EARLIER_VIOLATION = 20_000_000  # of each part that follows one in which something is broken
+MOST_WORDS = 8  # of 64 bits in a packed state
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model ready to be explored."""
+
+    design: Design
+    name: str
+    scope: Scope
+    model: Model
+    native: NativeModel
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked of all explorations of one call."""
+
+    wanted: tuple[str, ...]
+    jobs: int
+    budget: Budget | None
+    progress: OnProgress | None
+    functions: Functions | None
+    merged: bool
+    symmetric: bool
+    forgetting: bool
+    local_first: bool
+    interrupted: Flag | None = None  # None: Ctrl-C itself
+    deadline: float | None = None  # of time.monotonic(): when the whole check is to end
+    broken: bool = False  # something is, in an earlier part
+
+    def build(self, design: Design, name: str, scope: Scope) -> Built:
+        """The model of a design in a scope, compiled."""
+        from pasidlab.lang.native import compile_model
+
+        made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
+        model = design_model(
+            design, scope, merged=self.merged, abstract=self.forgetting, local_first=self.local_first, functions=made
+        )  # fmt: skip
+        native = compile_model(model, covered=design.sources, symmetric=self.symmetric, local_first=True)
+        if native.words > MOST_WORDS:
+            what = f"a state of {design.name} in this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most"
+            raise PasidlabError(what, hint="a smaller scope: fewer --tasks, --mms or events")
+        return Built(design, name, scope, model, native)
+
+    def explore(self, built: Built) -> PartResult:
+        """Explore one part: local steps first, and in full if that shows that something is wrong.
+
+        Local steps first tell whether something is broken, but not in how few steps (``independence``).
+        """
+        if built.model.private is not None:
+            watched = [bit for bit, name in enumerate(built.native.properties) if name != ASLEEP]
+            found = self._search(built, built.native, self._limits(), sum(1 << bit for bit in watched))
+            if not found.error and found.violations.keys().isdisjoint(watched):
+                return self._told(built, found)
+            built = self.in_full(built, replace(built.model, private=None))
+        return self._explore_in_full(built)
+
+    def _explore_in_full(self, built: Built) -> PartResult:
+        """Explore one part; exactly, if code looks at contents the model forgets.
+
+        While nobody looks at them, a model that forgets has the verdicts and lengths of the exact one (``forget``).
+        """
+        limits = self._limits()
+        model, native = built.model, built.native
+        watch = 1 << native.properties.index(LOOKED_AT) if model.forget else 0
+        found = self._search(built, native, limits, watch)
+        if watch and (found.violations.get(native.properties.index(LOOKED_AT)) or found.error):
+            built = self.in_full(built, exact(built.model))
+            found = self._search(built, built.native, limits, 0)
+        return self._told(built, found)
+
+    def _search(self, built: Built, native: NativeModel, limits: Budget, stop_on: int) -> SearchResult:
+        from pasidlab.search.breadth_first import search
+
+        report = self._reporter(built)
+        found = search(native, jobs=self.jobs, budget=limits, progress=report, interrupted=self.interrupted, stop_on=stop_on)
+        if found.reason == "max_memory" and found.depth_completed < 0:
+            first = counted(found.states, "state")
+            what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
+            raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
+        return found
+
+    def in_full(self, built: Built, model: Model) -> Built:
+        """The same part with another model of it."""
+        from pasidlab.lang.native import compile_model
+
+        return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
+
+    def _told(self, built: Built, found: SearchResult) -> PartResult:
+        """What a search found, replayed by the interpreter in the exact model."""
+        from pasidlab.checking.coverage import covered_lines
+
+        model, native = built.model, built.native
+        replayer = Replayer(Interpreter(model, symmetric=self.symmetric))
+        error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer)
+        waiting = self._waiting(built, found, broken) if "served" in self.wanted else Waited(None, "settled")
+        broken += [waiting.counterexample] if waiting.counterexample else []
+        if model.forget:
+            remembers = Replayer(Interpreter(exact(model)))
+            broken = [_remembered(remembers, c) for c in broken]
+        asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
+        proved = found.reason == "complete" and error is None
+        executed, present = covered_lines(native, found.counters)
+        open_ = {"served"} if waiting.reason != "settled" else set()
+        return PartResult(
+            built.name, built.scope, _reason(found.reason, waiting), found.states, found.transitions, found.depth, found.depth_completed,
+            found.seconds, found.bytes_per_state,
+            tuple(_property_result(name, found, asked_for, proved and name not in open_) for name in self.wanted),
+            in_order(asked_for), error, executed, present, model.notes,
+        )  # fmt: skip
+
+    def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample]) -> Waited:
+        """Whether a request waits for ever: proved without a look at the graph, or looked for in the graph of states themselves."""
+        from pasidlab.checking.liveness import surely_served, waits_for_ever
+        from pasidlab.checking.waiting import TooLarge
+        from pasidlab.lang.native import compile_model
+
+        if any(c.property == "served" for c in broken) or surely_served(found, built.native, built.model):
+            return Waited(None, "settled")
+        if found.reason != "complete" and not found.again:
+            return Waited(None, found.reason)
+        native = compile_model(built.model, labelled=True)
+        again = self._search(built, native, self._limits(), 0)
+        replayer = Replayer(Interpreter(built.model))
+        try:
+            lasso = waits_for_ever(again, native, replayer, "served", built.scope.tasks, self.look)
+        except TooLarge:
+            return Waited(None, "max_states")
+        except OutOfTime:
+            return Waited(None, "timeout")
+        except KeyboardInterrupt:
+            return Waited(None, "interrupted")
+        return Waited(lasso, "settled" if lasso or again.reason == "complete" else again.reason)
+
+    def look(self) -> None:
+        """Raises OutOfTime or KeyboardInterrupt if the work is to end."""
+        if self.interrupted and self.interrupted.is_set():
+            raise KeyboardInterrupt
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTime
+
+    def _limits(self) -> Budget:
+        from pasidlab.search.result import Budget
+
+        limits = self.budget or Budget()
+        if self.deadline is not None:
+            limits = replace(limits, timeout=max(self.deadline - time.monotonic(), 0.0))
+        if limits.after_violation is None and len(self.wanted) == len(NAMES):
+            limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
+            if self.broken and limits.max_states is None:
+                limits = replace(limits, max_states=STATES_AFTER_EARLIER_VIOLATION)
+        return limits
+
+    def _reporter(self, built: Built) -> Callable[[Progress], None] | None:
+        report = self.progress
+        return (lambda now: report(built.design.name, built.name, now)) if report else None
+
+
+class OutOfTime(Exception):
+    """The time for the whole check is over."""
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What the look for requests that wait for ever came to: one, or why the question is open ("settled": it is not)."""
+
+    counterexample: Counterexample | None
+    reason: StopReason | Literal["settled"]
+
+
+def _reason(search: StopReason, waiting: Waited) -> StopReason:
+    """Why a part is not settled, if it is not: its search, or what came after it."""
+    return search if search != "complete" or waiting.reason == "settled" else waiting.reason
+
+
+def _remembered(remembers: Replayer, found: Counterexample) -> Counterexample:
+    """The counterexample in the exact model: it shows there, since nobody has looked at what is forgotten."""
+    same = remembers.same_moves(found)
+    if same is None:
+        raise AssertionError(f"nobody looked at what was forgotten, but {found.property} is not broken without forgetting")
+    return same
+
+
+def _counterexamples(found: SearchResult, replayer: Replayer) -> list[Counterexample]:
+    from pasidlab.search.graph import path_to
+
+    result = []
+    for bit, violation in sorted((bit, v) for bit, v in found.violations.items() if bit < len(NAMES)):
+        path = path_to(found, violation.state, violation.depth)
+        result.append(replayer.counterexample(NAMES[bit], path, violation.by_step))
+    return result
+
+
+def _model_error(found: SearchResult, replayer: Replayer, sources: Sequence[str]) -> ModelError | None:
+    """The model error nearest to the beginning, at the line of the design that leads there."""
+    from pasidlab.search.graph import path_to
+
+    if found.error is None:
+        return None
+    way, failure = replayer.error(path_to(found, found.error.state, found.error.depth))
+    site = next((s for s in failure.site.chain() if s.position.file in sources), failure.site)
+    return ModelError(failure.sentence, site, way)
+
+
+def _property_result(name: str, found: SearchResult, broken: list[Counterexample], proved: bool) -> PropertyResult:
+    mine = next((c for c in broken if c.property == name), None)
+    if mine is not None:
+        return PropertyResult(name, False, True, len(mine.steps))
+    return PropertyResult(name, True if proved else None, bool(found.reached >> NAMES.index(name) & 1))

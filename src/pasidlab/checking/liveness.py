@@ -1,0 +1,154 @@
+"""``served`` as liveness: no request waits for ever, whether its task faults again and again, goes round in the kernel, or sleeps.
+
+What is assumed of a run (fairness): a context that can take its next step again and again takes it; a choice that is made again
+and again goes each way; so a task that may run is run some time. Interrupts and events of the environment come as they like, but
+for steps that are no event (an IPI that was sent arrives). A task stopped by a tracer does not wait for what was promised.
+
+``surely_served`` is a proof without the graph: every activation of kernel code comes to its end (``activations``), nobody who
+waits sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served.
+``waits_for_ever`` looks for a fair circle in the graph of states; it is not found only if there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order
+
+from pasidlab.checking.fairness import Numbers, fair_sets
+from pasidlab.checking.trace import Counterexample, Replayer
+from pasidlab.checking.waiting import Waiting, waiting_states
+from pasidlab.lang.activations import endless
+from pasidlab.lang.ir import ASLEEP, Model
+from pasidlab.lang.native import NativeModel
+from pasidlab.search.graph import depth_of, path_to
+from pasidlab.search.result import Packed, SearchResult
+
+FAULTS = "the task executes its ENQCMD again and again, faults every time, and never gets through"
+GOES_ROUND = "the task's ENQCMD faulted, and the kernel never lets it try again"
+MOST_STEPS = 60_000_000
+MOST_ROUNDS = 200  # in which a circle is made fair
+
+
+def surely_served(found: SearchResult, native: NativeModel, model: Model) -> bool:
+    """Whether a complete search has shown that nobody waits for ever, without a look at the graph."""
+    asleep = ASLEEP in native.properties and native.properties.index(ASLEEP) in found.violations
+    if found.reason != "complete" or found.again or asleep:
+        return False
+    programs = [action for action in model.actions if action.resumes]
+    return not any(endless(action, counter_of(action.name)) for action in programs)
+
+
+def counter_of(program: str) -> str:
+    """The field that holds a program's counter."""
+    return "Task.pc" if program == "task" else f"Cpu.{program}_pc"
+
+
+def waits_for_ever(
+    found: SearchResult, native: NativeModel, replayer: Replayer, name: str, elements: int, look: Callable[[], None]
+) -> Counterexample | None:
+    """A fair circle in which one of the elements (tasks) waits, with a shortest way to it; None if there is none.
+
+    ``found`` must come from a search without symmetry (a circle of classes need not be one of states), of a labelled model. A
+    circle is real even if the search was not complete. Raises TooLarge, and what ``look`` raises.
+    """
+    best: Counterexample | None = None
+    for element in range(1, elements + 1):
+        graph = waiting_states(found, native, replayer.interpreter.model, element, MOST_STEPS, look)
+        for members in fair_sets(graph.steps, graph.runs, look):
+            lasso = _lasso(found, replayer, graph, members, name)
+            if best is None or len(lasso.steps) < len(best.steps):
+                best = lasso
+    return best
+
+
+def _lasso(found: SearchResult, replayer: Replayer, graph: Waiting, members: Numbers, name: str) -> Counterexample:
+    """A shortest way into the set, and from there a fair way around."""
+    circle = _Circle(graph, members)
+    start = min(circle.starts(), key=lambda state: (depth_of(found, circle.packed(state)), circle.packed(state)))
+    around = circle.around(start)
+    path: list[Packed] = [*path_to(found, circle.packed(start)), *(circle.packed(state) for state in around)]
+    loop = len(path) - 1 - len(around)
+    sentence = FAULTS if circle.repeated(start, around) else GOES_ROUND
+    whole = replayer.path(name, sentence, path)
+    return replayer.finished(Counterexample(name, sentence, whole.initial, whole.steps, loop=loop))
+
+
+class _Circle:
+    """A fair set of states, and the shortest ways in it."""
+
+    def __init__(self, graph: Waiting, members: Numbers) -> None:
+        self.graph = graph
+        self.members = members
+        place = np.full(graph.steps.count, -1, dtype=np.int64)
+        place[members] = np.arange(len(members))
+        mine = place[graph.steps.sources] >= 0
+        self.sources = place[graph.steps.sources[mine]]
+        targets = graph.steps.targets[mine]
+        self.targets = np.where(targets >= 0, place[np.maximum(targets, 0)], -1)
+        self.classes, self.repeats = graph.steps.classes[mine], graph.repeats[mine]
+        inside = self.targets >= 0
+        data = np.ones(int(inside.sum()), dtype=np.int8)
+        self.matrix = csr_array((data, (self.sources[inside], self.targets[inside])), shape=(len(members),) * 2)
+
+    def packed(self, state: int) -> Packed:
+        """A state's words."""
+        return tuple(int(word) for word in self.graph.states[self.members[state]])
+
+    def starts(self) -> list[int]:
+        """Where to begin: where the request is repeated, if anywhere, else anywhere."""
+        inside = self.targets >= 0
+        repeating = np.unique(self.sources[inside & self.repeats])
+        return [int(n) for n in (repeating if len(repeating) else np.arange(len(self.members)))]
+
+    def repeated(self, start: int, around: list[int]) -> bool:
+        """Whether the request is made again on the way around."""
+        ways = set(zip([start, *around], around, strict=False))
+        return any((s, t) in ways for s, t in zip(self.sources[self.repeats].tolist(), self.targets[self.repeats].tolist(), strict=True))
+
+    def around(self, start: int) -> list[int]:
+        """The states after ``start`` on a way back to it that takes every class of steps it can take. Empty: nothing happens any more."""
+        inside = np.flatnonzero(self.targets >= 0)
+        mine = inside[self.sources[inside] == start]
+        if not len(mine):
+            return []
+        first = next((e for e in mine if self.repeats[e]), mine[0])
+        way = [int(self.targets[first])]
+        way += self._way(way[-1], start)
+        taken = set() if first is None else {int(self.classes[first])}
+        for _ in range(MOST_ROUNDS):
+            states = [start, *way]
+            taken |= self._classes_on(states)
+            missing = self._enabled(states) - taken
+            if not missing:
+                return way
+            edge = next(e for e in inside if int(self.classes[e]) in missing and int(self.sources[e]) in set(states))
+            at = len(states) - 1 - states[::-1].index(int(self.sources[edge]))
+            detour = [int(self.targets[edge]), *self._way(int(self.targets[edge]), start)]
+            way = [*way[:at], *detour]
+            taken.add(int(self.classes[edge]))
+            taken &= self._classes_on([start, *way]) | {int(self.classes[edge])}
+        return way
+
+    def _classes_on(self, states: list[int]) -> set[int]:
+        """The classes of some step along a way."""
+        ways = set(pairwise(states))
+        on = np.isin(self.sources, states) & (self.targets >= 0)
+        return {int(c) for s, t, c in zip(self.sources[on], self.targets[on], self.classes[on], strict=True) if (int(s), int(t)) in ways}
+
+    def _enabled(self, states: list[int]) -> set[int]:
+        """The classes somebody is obliged to take a step of, in some of the states."""
+        return {int(c) for c in np.unique(self.classes[np.isin(self.sources, states)]) if c >= 0}
+
+    def _way(self, start: int, end: int) -> list[int]:
+        """The states after ``start`` on a shortest way to ``end``."""
+        if start == end:
+            return []
+        _, before = breadth_first_order(self.matrix, start, directed=True)
+        way = [end]
+        while before[way[-1]] != start:
+            way.append(int(before[way[-1]]))
+        return way[::-1]

@@ -1,0 +1,125 @@
+"""Independent checks side by side, each in a process of its own.
+
+Half of a check of the default parts is making and compiling models, in Python, which threads of one process would do by turns.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pasidlab.errors import PasidlabError
+
+if TYPE_CHECKING:
+    from pasidlab.search.result import Flag
+
+T = TypeVar("T")
+_LOOK = 0.5  # seconds between two looks for the parent
+Report = Callable[..., None]
+
+
+Task = Callable[[Report, "Flag"], T | None]
+"""Work for a process: it may report how far it is, and ends early once the flag is set, with what it has (None: nothing)."""
+
+
+def available_cpus() -> int:
+    """The CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | None = None) -> Iterator[T]:
+    """What the tasks give, in their order, ``at_once`` of them running at a time.
+
+    Results must be picklable; tasks need not be, the processes are forked. Ctrl-C sets the flag of all that run and begins no other;
+    what those give still comes. Raises KeyboardInterrupt if that is nothing, PasidlabError if a process was killed.
+    """
+    context = multiprocessing.get_context("fork")
+    interrupted, reports = context.Event(), context.SimpleQueue()
+    report = reports.put if on_report else _nobody_listens
+    with ProcessPoolExecutor(at_once, context, _begin, (tasks, report, interrupted, os.getpid())) as pool:
+        futures: list[Future[T | None]] = []
+        listener = threading.Thread(target=_listen, args=(reports, on_report), daemon=True)
+        came = 0
+        try:
+            try:
+                for number in range(len(tasks)):
+                    futures.append(pool.submit(_do, number))
+                listener.start()  # not before the processes are forked
+            except KeyboardInterrupt:
+                _stop(futures, interrupted)
+            for future in futures:
+                result = _wait(future, futures, interrupted)
+                if result is None:
+                    break
+                came += 1
+                yield result
+        finally:
+            _stop(futures, interrupted)
+            reports.put(None)
+            if listener.ident is not None:
+                listener.join()
+        if not came:
+            raise KeyboardInterrupt
+
+
+def _wait(future: Future[T | None], futures: Sequence[Future[T | None]], interrupted: Any) -> T | None:
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        if interrupted.is_set():  # a second time: it is meant
+            raise
+        _stop(futures, interrupted)
+        return _wait(future, futures, interrupted)
+    except CancelledError:
+        return None
+    except BrokenProcessPool:
+        raise PasidlabError("a process was killed, perhaps because memory ran out", hint="--jobs 1 explores one design at a time") from None
+
+
+def _stop(futures: Sequence[Future[T | None]], interrupted: Any) -> None:
+    """Those that run end early, no other begins."""
+    interrupted.set()
+    for future in futures:
+        future.cancel()
+
+
+def _listen(reports: Any, on_report: Report | None) -> None:
+    while (arguments := reports.get()) is not None:
+        if on_report:
+            on_report(*arguments)
+
+
+def _nobody_listens(_arguments: tuple[Any, ...]) -> None:
+    pass
+
+
+# ---- in the processes
+
+_tasks: Sequence[Task[Any]] = ()
+_report: Report = _nobody_listens
+_interrupted: Flag = threading.Event()
+
+
+def _begin(tasks: Sequence[Task[Any]], report: Report, interrupted: Flag, parent: int) -> None:
+    global _tasks, _report, _interrupted
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the flag says it
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _tasks, _report, _interrupted = tasks, report, interrupted
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent is gone, whatever killed that: nobody takes its result any more."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
+
+
+def _do(number: int) -> Any:
+    return _tasks[number](lambda *arguments: _report(arguments), _interrupted)

@@ -1,0 +1,86 @@
+"""The options of ``check``, and what they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING
+
+from pasidlab import designs
+from pasidlab.commands.scopes import scope_from
+from pasidlab.errors import PasidlabError
+
+if TYPE_CHECKING:
+    from pasidlab.designs import Opening
+    from pasidlab.designs.opening import Side
+    from pasidlab.model.scope import Scope
+    from pasidlab.search.result import Budget
+
+NEVER = 1 << 62  # states after a violation: both sides of a comparison are explored to the end
+SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def number(text: str | None, option: str) -> int | None:
+    """A whole number with K, M or G."""
+    if text is None:
+        return None
+    digits, suffix = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("K", "M", "G") else (text, "")
+    try:
+        value = int(float(digits) * SIZES[suffix])
+    except (ValueError, OverflowError):
+        value = 0
+    if value <= 0:
+        raise PasidlabError(f"{option} {text} is not a positive number", hint="for example 500K, 20M, 4G")
+    return value
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of ``check``."""
+
+    names: tuple[str, ...]
+    kernel: str | None
+    base: str | None
+    config: tuple[str, ...]
+    stub: tuple[str, ...]
+    allow_unjudged: tuple[str, ...]
+    compare: bool
+    reverse: bool
+    cpus: int | None
+    tasks: int | None
+    mms: int | None
+    pasids: int | None
+    events: str | None
+    properties: tuple[str, ...]
+    jobs: int | None
+    max_states: str | None
+    max_memory: str | None
+    timeout: float | None
+    as_json: bool
+    outputs: tuple[str, ...]
+    no_merge: bool
+    no_symmetry: bool
+    no_forget: bool
+    no_local_first: bool
+    evidence: bool
+    quiet: bool
+    verbose: bool
+
+    def opening(self, name: str, side: Side = "") -> Opening:
+        """What opens the design of a name."""
+        return designs.Opening(
+            name, self.base, self.config, self.stub, self.kernel, allow_unjudged=self.allow_unjudged, reverse=self.reverse, side=side
+        )
+
+    def budget(self) -> Budget:
+        """When to give up."""
+        from pasidlab.search.result import Budget
+
+        if self.timeout is not None and isnan(self.timeout):
+            raise PasidlabError("--timeout nan is not a number of seconds")
+        limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
+        return Budget(*limits, NEVER if self.compare else None)
+
+    def scope(self) -> Scope | None:
+        """The scope the options ask for; None if they ask for none."""
+        return scope_from(self.cpus, self.tasks, self.mms, self.pasids, self.events)

@@ -1,0 +1,71 @@
+"""A design: the functions that replace kernel functions, and where they come from."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pasidlab.designs.intake.judged import Judged
+from pasidlab.lang.ir import Function
+from pasidlab.lang.names import Names
+from pasidlab.lang.source import File, Text, read_text
+
+_HERE = Path(__file__).parent
+_ORDER = (
+    "eager-ipi", "late-either", "late-either-refs", "late-exclusive", "late-bare", "late-locked",
+    "memory-edit", "early", "early-read", "task-work",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design: its name and the file whose functions replace kernel functions."""
+
+    name: str
+    path: Path
+    text: str | None = None
+    """What stands in ``path``; None: as the file is now."""
+    functions: Callable[[Names], dict[str, Function]] | None = field(default=None, compare=False)
+    """Ready-made functions (out of C) that replace kernel functions, those of ``path`` too."""
+    files: tuple[str, ...] = ()
+    """Where they stand; empty: in ``path``."""
+    origin: str = ""
+    """What the user named, if not ``path``."""
+    notes: tuple[str, ...] = ()
+    """What the reader of a verdict should know about how the functions were come by."""
+    account: Callable[[], Judged] | None = field(default=None, compare=False)
+    """Of a design out of C, once its functions were asked for: what of the input is judged. None: all of it is."""
+    provenance: tuple[tuple[str, str, str], ...] = ()
+    """Of a source tree: function, its place there (empty: built in), and why it stayed built in."""
+    around: str = ""
+    """Of a design out of C: the design whose kernel surrounds its functions."""
+    version: str = ""
+    """Of a source tree: of which Linux."""
+    texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The files that were read to open it, by name (``Files``)."""
+
+    @property
+    def file(self) -> File:
+        """The file of ``path``, to be read."""
+        return self.path if self.text is None else Text(str(self.path), self.text)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files its functions stand in."""
+        return self.files or (str(self.path),)
+
+    @property
+    def history(self) -> str:
+        """The docstring of the file: where the design comes from and what was said about it."""
+        return ast.get_docstring(ast.parse(self.file.text if isinstance(self.file, Text) else read_text(self.file))) or ""
+
+    @property
+    def idea(self) -> str:
+        """The first sentence of its history."""
+        return self.history.split("\n\n")[0].replace("\n", " ").removeprefix(f"{self.name}: ")
+
+
+BUILT_IN: dict[str, Design] = {name: Design(name, _HERE / f"{name.replace('-', '_')}.py") for name in _ORDER}
+"""The designs of the debate."""

@@ -1,0 +1,230 @@
+"""Decides what of an input is judged, built in or unrelated, once it is known what the compiler took."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pasidlab.designs.intake.edits import Edited, EditedHunk, Edits
+from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
+from pasidlab.designs.intake.spans import bare_lines, functions_in
+from pasidlab.designs.intake.statements_seen import Seen
+from pasidlab.designs.intake.territory import territory
+from pasidlab.designs.intake.tree import TreeProgram
+from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
+from pasidlab.lang.source import read_text
+
+_DECLARES = re.compile(
+    r"#\s*include\b|EXPORT_\w+\(|extern\b|MODULE_\w+\(|(?:struct|union|enum)\s+\w+\s*;$"  # what is found elsewhere
+    r"|[A-Za-z_][\w\s*]*\([^=]*\)[\w\s()]*;$"  # a prototype
+    r"|[\w\s*,()]+[,)]?;?$|[{}]+;?$"  # the middle of one, a member of a struct
+)
+
+
+@dataclass
+class Taken:
+    """What the compiler took: C functions by name, with the lines that mean something; and functions it had to leave."""
+
+    functions: Mapping[str, CFunction] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
+
+    def has(self, function: str, files: Iterable[str]) -> bool:
+        """True if the function was taken out of one of the files."""
+        return function in self.functions and self.functions[function].position.file in files
+
+
+def of_patches(edits: Edits, taken: Taken) -> Judged:
+    """The account of patches."""
+    fates = {key: _item(one, taken) for key, one in edits.functions.items()}
+    items = {key: item for key, item in fates.items() if key[1] or item.fate is not Fate.UNRELATED}
+    lines = {
+        (taken.functions[one.function].position.file, number)
+        for key, one in edits.functions.items() if key[1] and fates[key].fate is Fate.JUDGED and one.function in taken.seen
+        for edit in one.edits if edit.mark == "+" and edit.text
+        for number in taken.seen[one.function].lines_of(edit.text, edit.number)
+    }  # fmt: skip
+    return Judged(tuple(items.values()), tuple(_hunk(one, fates) for one in edits.hunks), edited=frozenset(lines))
+
+
+def _hunk(one: EditedHunk, items: Mapping[tuple[str, str], Item]) -> HunkFate:
+    if one.skipped:
+        return HunkFate(one.patch, one.line, one.file, tuple(one.functions), Fate.UNRELATED, one.skipped)
+    found = [items[one.file, name] for name in one.functions if (one.file, name) in items]
+    for fate in (Fate.BUILT_IN, Fate.JUDGED):
+        worst = next((item for item in found if item.fate is fate), None)
+        if worst is not None:
+            return HunkFate(one.patch, one.line, one.file, tuple(one.functions), fate, worst.why)
+    why = found[0].why if found else "only comments and space change"
+    return HunkFate(one.patch, one.line, one.file, tuple(one.functions), Fate.UNRELATED, why)
+
+
+def _item(one: Edited, taken: Taken) -> Item:
+    """The fate of one changed function."""
+    if not one.lines:
+        return _unrelated(one, "only comments and space change")
+    if one.function and taken.has(one.function, (one.file, one.patch)):
+        at = taken.functions[one.function].position
+        return Item(one.function, one.file, at.line, Fate.JUDGED, left_out=tuple(_left_out(one, taken)))
+    relevant = territory().relevant(one.file, one.function, one.lines)
+    if not relevant and one.function in vocabulary().replacements and "/" not in one.file:  # a path cut short
+        relevant = one.lines
+    if not one.function:
+        relevant = [line for line in relevant if not _only_declares(line) or territory().mentions(one.file, line)]
+        relevant = [line for line in relevant if not _judged_elsewhere(line, one.file, taken)]
+    if one.function in territory().handlers and relevant and all(_calls_fixup(line, taken) for line in relevant):
+        return Item(one.function, one.file, one.line, Fate.JUDGED, "its call of the fix-up")
+    if not relevant:
+        return _unrelated(one, "outside the territory of the model")
+    entry = taken.lines.get(one.function)
+    if entry is not None and entry.file == one.file:
+        if all(entry.word in line for line in relevant):
+            return Item(one.function, one.file, one.line, Fate.JUDGED)
+        return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.word}' are taken")
+    if one.removed:
+        return _removed(one, taken)
+    return Item(one.function, one.file, one.line, Fate.BUILT_IN, _why(one, taken))
+
+
+def _calls_fixup(line: str, taken: Taken) -> bool:
+    """True for a line of the handler that calls a fix-up that is judged, and for what follows such a call."""
+    names = [name for name in re.findall(r"\b(\w+)\s*\(", line) if name not in ("if", "user_mode")]
+    if names:
+        return all(name in territory().fixups and name in taken.functions for name in names)
+    return line in ("return;", "return true;", "goto exit;", "{", "}")
+
+
+
+def _unrelated(one: Edited, why: str) -> Item:
+    return Item(one.function, one.file, one.line, Fate.UNRELATED, why)
+
+
+def _removed(one: Edited, taken: Taken) -> Item:
+    """A function that is gone: another may have its part now; a mere helper is seen through those that called it."""
+    words = vocabulary()
+    parts = {entry.model for entry in words.replacements.get(one.function, ())}
+    now = {entry.model for name in taken.functions for entry in words.replacements.get(name, ())}
+    if parts and not parts <= now:
+        return Item(one.function, one.file, 0, Fate.BUILT_IN, "it is taken away, and nothing here has its part: the model's own stays")
+    return _unrelated(one, "it is taken away; those that called it count")
+
+
+def _why(one: Edited, taken: Taken) -> str:
+    """Why the model's own stands in for a function."""
+    words = vocabulary()
+    if one.function in taken.kept:
+        return taken.kept[one.function]
+    if not one.function:
+        return "what stands outside functions has the meaning of the model's vocabulary"
+    if one.function in words.replacements or one.function in words.calls:
+        return "the model's own meaning stands in for it"
+    if words.is_ignored(one.function):
+        return f"calls of it mean nothing in the model: {ignored_why(one.function)}"
+    place = territory().place(one.file, one.function)
+    return place.why if place is not None else "it touches what the model has, and nothing of the model takes it"
+
+
+def ignored_why(name: str) -> str:
+    """Why calls of a name mean nothing."""
+    ignored = vocabulary().ignored
+    return ignored.get(name) or next((why for glob, why in ignored.items() if "*" in glob and fnmatch.fnmatchcase(name, glob)), "")
+
+
+def _only_declares(line: str) -> bool:
+    return _DECLARES.match(line) is not None and "=" not in line
+
+
+def _judged_elsewhere(line: str, file: str, taken: Taken) -> bool:
+    """True for a macro or constant of the file's own that a judged function of it uses: it was read with it."""
+    match = re.match(r"#\s*define\s+(\w+)|([A-Z]\w+)\s*(?:=[^;]*)?,?$", line)
+    name = match and (match.group(1) or match.group(2))
+    words = vocabulary()
+    if not name or name in words.macros or name in words.values or name in words.calls:
+        return False
+    mine = [f for f in taken.functions.values() if f.position.file == file]
+    return any(re.search(rf"\b{name}\b", f.unit.source.text) for f in mine)
+
+
+def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
+    """Changed lines of a judged function without a meaning."""
+    seen = taken.seen[one.function]
+    land = territory()
+    order = re.compile(rf"\b(?:{'|'.join(land.order)})\b|[()\s]")
+    added = [order.sub("", edit.text) for edit in one.edits if edit.mark == "+"]
+    for edit in one.edits:
+        if not edit.text or edit.text.startswith("#"):
+            continue
+        names = re.findall(r"\b(\w+)\s*\(", edit.text)
+        meaningless = [name for name in names if vocabulary().is_ignored(name) and ignored_why(name) not in land.unseen]
+        lines = seen.lines_of(edit.text, edit.number) if edit.mark == "+" else []
+        if meaningless and len(meaningless) == len(names):
+            yield LeftOut(edit.text, lines[0] if lines else 0, ignored_why(meaningless[0]))
+        elif edit.mark == "-" and re.search(rf"\b(?:{'|'.join(land.order)})\b", edit.text) and order.sub("", edit.text) in added:
+            yield LeftOut(edit.text, 0, "memory is sequentially consistent")
+        elif lines and not (names and all(map(vocabulary().is_ignored, names))) and (why := seen.silent(lines[0])):
+            yield LeftOut(edit.text, lines[0], why)
+
+
+def of_file(functions: Mapping[str, CFunction], taken: Taken) -> Judged:
+    """The account of a C file."""
+    return Judged(tuple(_given(name, function, taken) for name, function in functions.items()))
+
+
+def _given(name: str, function: CFunction, taken: Taken) -> Item:
+    at = function.position
+    if name in taken.functions:
+        return Item(name, at.file, at.line, Fate.JUDGED)
+    why = "it takes the place of nothing, and nothing here that is judged calls it"
+    unit = function.unit
+    text = unit.text.encode()[function.node.start_byte : function.node.end_byte].decode()
+    land = territory()
+    matters = land.by_name(name) or name in vocabulary().replacements or any(land.mentions(at.file, line) for line in text.split("\n"))
+    return Item(name, at.file, at.line, Fate.BUILT_IN if matters else Fate.UNRELATED, why)
+
+
+def of_tree(program: TreeProgram, taken: Taken) -> tuple[Item, ...]:
+    """The account of a tree by itself: what is taken, what could not be, and what of the territory stays built in."""
+    items = {}
+    words = vocabulary()
+    for row in program.provenance():
+        file, _, line = row.place.rpartition(":")
+        if row.place:
+            items[row.function] = Item(row.function, file, int(line), Fate.JUDGED, changed=False)
+            continue
+        parts = {entry.model for entry in words.replacements.get(row.function, ())} or {row.function}
+        missing = row.function not in program.wanted and row.function not in words.tree_designs and parts & set(territory().needed)
+        needed = row.function.partition(" ")[0] in {name.removesuffix("__lines") for name in program.kept} or bool(missing)
+        items[row.function] = Item(row.function, "", 0, Fate.BUILT_IN, row.why, changed=False, needed=needed)
+    for name, function in taken.functions.items():
+        at = function.position
+        if name not in items and not name.endswith("__lines"):
+            items[name] = Item(name, at.file, at.line, Fate.JUDGED, changed=False)
+    for item in _built_in(program, frozenset(name.partition(" ")[0] for name in items)):
+        items.setdefault(item.function, item)
+    return tuple(items.values())
+
+
+def _built_in(program: TreeProgram, known: frozenset[str]) -> Iterator[Item]:
+    """The functions of the territory that a tree has and the model does not take."""
+    land = territory()
+    root = program.tree.root
+    files = {file for place in land.places if not place.unrelated for glob in place.files for file in _files(root, glob)}
+    for file in sorted(files):
+        source = program.tree.changed.get(file)
+        lines = (source.text if source is not None else read_text(root / file)).split("\n")
+        for span in functions_in(lines):
+            place = land.place(file, span.name)
+            if place is not None and span.name not in known and land.relevant(file, span.name, bare_lines(lines[span.start : span.end])):
+                why = f"calls of it mean nothing in the model: {why}" if (why := ignored_why(span.name)) else place.why
+                yield Item(span.name, file, span.start + 1, Fate.BUILT_IN, why, changed=False)
+
+
+def _files(root: Path, glob: str) -> list[str]:
+    if "*" not in glob:
+        return [glob] if glob.endswith((".c", ".h")) and (root / glob).is_file() else []
+    return [path.relative_to(root).as_posix() for path in sorted(root.glob(glob)) if path.suffix in (".c", ".h")]

@@ -1,0 +1,113 @@
+"""Mails and mailboxes: the text of each message as mail archives keep it, with the lines it had in the file."""
+
+from __future__ import annotations
+
+import re
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from pasidlab.designs.intake.patch import Patch, looks_like_fragment, looks_like_patch, read_patch
+from pasidlab.errors import PasidlabError
+
+_QUOTE = re.compile(r"^(> ?)+")
+_HEADER = re.compile(r"diff --git |--- (a/|/dev/null)|\+\+\+ (b/|/dev/null)|@@ -\d")
+_SERIES = re.compile(r"\[[^]]*PATCH[^]]*?(\d+)/(\d+)[^]]*\]", re.IGNORECASE)
+
+
+def looks_like_mail(text: str) -> bool:
+    """Whether a text begins as a mail or a mailbox does."""
+    head = text[:4000].lstrip()
+    return head.startswith("From ") or bool(
+        re.match(r"(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}", head) and re.search(r"(?mi)^(subject|from|date):", head)
+    )
+
+
+def messages(data: bytes) -> list[tuple[int, bytes]]:
+    """The messages of a mailbox, each with the number of its first line; a single mail is a mailbox of one."""
+    starts = [match.end() for match in re.finditer(rb"(?m)^From [^\n]*\d\d:\d\d[^\n]*\n|\AFrom [^\n]*\n", data)]
+    if not data.startswith(b"From ") or not starts:
+        return [(1, data)]
+    ends = [data.rfind(b"\nFrom ", 0, start - 1) + 1 or start for start in starts[1:]] + [len(data)]
+    return [
+        (data.count(b"\n", 0, start) + 1, re.sub(rb"(?m)^>(>*From )", rb"\1", data[start:end]))
+        for start, end in zip(starts, ends, strict=True)
+        if data[start:end].strip()
+    ]
+
+
+def patches(data: bytes, name: str) -> list[Patch]:
+    """The patches of a mail or mailbox, in the order of the series. Lines are those of the file, unless a message is encoded."""
+    found: list[tuple[int, Patch]] = []
+    seen = messages(data)
+    for number, (first, raw) in enumerate(seen):
+        message = message_from_bytes(raw, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        text = _text(message)
+        if not looks_like_patch(text) and not looks_like_fragment(text):
+            continue
+        subject = " ".join(str(message.get("subject", "")).split())
+        head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0].count(b"\n") + 2
+        if _is_plain(message):
+            label, shift = name, first - 1 + head
+            _remember(label, data.decode("utf-8", "replace"))
+        else:
+            label, shift = (f"{name} (decoded)" if len(seen) == 1 else f"{name}[{number + 1}] (decoded)"), 0
+            _remember(label, text)
+        patch = read_patch([(line + shift, content) for line, content in numbered(text)], label)
+        patch.subject = subject
+        match = _SERIES.search(subject)
+        found.append((int(match.group(1)) if match else number, patch))
+    if not found:
+        raise PasidlabError(
+            f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff"
+        )
+    return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
+
+
+def _is_plain(message: EmailMessage) -> bool:
+    """Whether the lines of the text are lines of the file."""
+    encoding = str(message.get("content-transfer-encoding", "7bit")).strip().lower()
+    return not message.is_multipart() and encoding in ("7bit", "8bit", "binary") and message.get_param("format") != "flowed"
+
+
+def _remember(label: str, text: str) -> None:
+    from pasidlab.lang.source import REMEMBERED
+
+    REMEMBERED[label] = tuple(text.splitlines())
+
+
+def _text(message: EmailMessage) -> str:
+    """The text of a message and of its attached patches, decoded."""
+    pieces = []
+    for part in message.walk():
+        if part.get_content_maintype() == "text" or (part.get_filename() or "").endswith((".patch", ".diff")):
+            payload = part.get_payload(decode=True)
+            if not isinstance(payload, bytes):
+                continue
+            charset = part.get_content_charset() or "utf-8"
+            try:
+                pieces.append(payload.decode(charset, "replace"))
+            except LookupError:
+                pieces.append(payload.decode("utf-8", "replace"))
+            if part.get_param("format") == "flowed":
+                pieces[-1] = re.sub(r"(?m)(?<=\S) \n(?![>+\- @])", " ", pieces[-1])
+    return "\n".join(pieces).replace("\r\n", "\n").replace("\u00a0", " ")
+
+
+def numbered(text: str) -> list[tuple[int, str]]:
+    """The lines of a text with their numbers; of a diff quoted in a reply only the lines quoted as often as the diff itself, bare."""
+    lines = list(enumerate(text.split("\n"), start=1))
+    if any(line.startswith("@@ -") for _, line in lines):
+        return lines
+    diff = any(_HEADER.match(_QUOTE.sub("", line)) for _, line in lines)
+    depth = 0
+    found = []
+    for number, line in lines:
+        marks = _QUOTE.match(line)
+        bare = line[marks.end() :] if marks else line
+        here = marks.group().count(">") if marks else 0
+        if _HEADER.match(bare) if diff else bare.startswith("+"):
+            depth = here
+        if here == depth:
+            found.append((number, bare))
+    return found

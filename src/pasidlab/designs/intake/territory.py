@@ -1,0 +1,114 @@
+"""Reads ``model/linux/territory.toml``: which files, functions and lines of Linux matter to the model."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError
+
+_FLOW = re.compile(r"\b(?:if|else|for|while|do|switch|case|default|goto|break|continue|return)\b|^\w+\s*:(?!:)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Functions of some files. ``words`` empty: every line of them matters."""
+
+    files: tuple[str, ...]
+    functions: tuple[str, ...]
+    words: tuple[str, ...]
+    unrelated: bool
+    why: str
+
+    def has(self, file: str, function: str) -> bool:
+        """True if the function is meant; an empty name, for lines outside functions, where all functions of the file are."""
+        return any(fnmatch.fnmatchcase(file, glob) for glob in self.files) and _named(function, self.functions)
+
+    def names(self, function: str) -> bool:
+        """True if the function is meant by its name, not merely as one of all."""
+        return function in self.functions
+
+
+@dataclass(frozen=True)
+class Territory:
+    """What the file says."""
+
+    places: tuple[Place, ...]
+    anywhere: tuple[str, ...]
+    elsewhere: tuple[str, ...]  # files where the words mean something else
+    needed: tuple[str, ...]
+    unseen: frozenset[str]  # reasons for which a call is ignored, and nobody asks
+    order: tuple[str, ...]  # wrappers of an access that only order it
+    fixups: tuple[str, ...]  # names of the fix-up of the fault
+    enables: tuple[str, ...]  # calls that enable interrupts in the handler
+    handlers: tuple[str, ...]  # of the fault
+    early: str  # the design whose handler calls the fix-up before that
+
+    def place(self, file: str, function: str) -> Place | None:
+        """The first place that has a function of a file; None outside the territory."""
+        found = next((place for place in self.places if place.has(file, function)), None)
+        return None if found is None or found.unrelated else found
+
+    def by_name(self, function: str) -> bool:
+        """True if some file of the territory has a function of that name by name, not merely as one of all."""
+        return any(place.names(function) and not place.unrelated for place in self.places)
+
+    def _known(self, file: str) -> bool:
+        """True if a file is that of some place, or of another machine."""
+        globs = (*self.elsewhere, *(glob for place in self.places for glob in place.files))
+        return any(fnmatch.fnmatchcase(file, glob) for glob in globs)
+
+    def relevant(self, file: str, function: str, lines: Sequence[str]) -> list[str]:
+        """Those changed lines of a function that matter. Comments must be gone.
+
+        A file that no place names may be a place's under a shorter path: there the name of the function decides.
+        """
+        place = self.place(file, function)
+        if place is None and not self._known(file):
+            place = next((one for one in self.places if not one.unrelated and one.names(function)), None)
+        lines = [line for line in lines if line]
+        if place is not None and not place.words:
+            return lines
+        words = place.words if place is not None else ()
+        return [line for line in lines if _mentions(line, words) or (words and _FLOW.search(line)) or self.mentions(file, line)]
+
+    def mentions(self, file: str, line: str) -> bool:
+        """True if a line has one of the words that matter anywhere."""
+        return not any(fnmatch.fnmatchcase(file, glob) for glob in self.elsewhere) and _mentions(line, self.anywhere)
+
+
+def _named(name: str, globs: Iterable[str]) -> bool:
+    return any(glob == "*" or fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def _mentions(line: str, globs: Sequence[str]) -> bool:
+    if not globs:
+        return False
+    names = re.findall(r"[A-Za-z_]\w*(?:->\w+)?", line)
+    return any(fnmatch.fnmatchcase(name, glob) for whole in names for name in {whole, *whole.split("->")} for glob in globs)
+
+
+@cache
+def territory() -> Territory:
+    """The territory of the kernel around a design."""
+    path = Path(__file__).parents[2] / "model" / "linux" / "territory.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise PasidlabError(f"cannot read the territory {path}: {error}") from None
+    places = tuple(
+        Place(
+            tuple(one["files"]), tuple(one.get("functions", ["*"])), tuple(one.get("words", [])), one.get("unrelated", False), one["why"],
+        )
+        for one in data["place"]
+    )  # fmt: skip
+    return Territory(
+        places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), tuple(data["tree"]["needed"]),
+        frozenset(data["unseen"]["reasons"]), tuple(data["unseen"]["order"]), tuple(data["fixup"]["names"]),
+        tuple(data["fixup"]["enables"]), tuple(data["fixup"]["handlers"]), data["fixup"]["before"],
+    )  # fmt: skip

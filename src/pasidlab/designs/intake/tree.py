@@ -1,0 +1,275 @@
+"""Takes the modelled functions from a Linux source tree, and says where each came from or why it stayed built in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pasidlab.designs.intake.files import Files
+from pasidlab.errors import PasidlabError
+from pasidlab.lang import source as texts
+from pasidlab.lang.c.link import Linker, Program, configured, parse_source
+from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.preprocess import Preprocessor
+from pasidlab.lang.c.tokens import Source
+from pasidlab.lang.c.unknown import Stub
+from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
+from pasidlab.lang.names import Names
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One function: the place it was taken from, or why it stayed built in."""
+
+    function: str
+    place: str  # file:line in the tree; empty: built in
+    why: str = ""
+
+
+@dataclass
+class Tree:
+    """A Linux source tree, its files read as they are needed. ``changed`` holds files a patch has altered."""
+
+    root: Path
+    changed: dict[str, Source] = field(default_factory=dict)
+    files: Files = field(default_factory=Files)
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        self.version = self._version()
+
+    def _version(self) -> str:
+        try:
+            text = self.files.text(str(self.root / "Makefile"))
+        except PasidlabError:
+            text = ""
+        found = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL)\s*=\s*(\d+)", text, re.MULTILINE))
+        if "VERSION" not in found or "PATCHLEVEL" not in found or not self.files.is_dir(str(self.root / "arch" / "x86")):
+            raise PasidlabError(f"{self.root} is no Linux source tree", hint="--kernel takes the folder that holds Makefile and arch/x86")
+        return f"{found['VERSION']}.{found['PATCHLEVEL']}" + (f".{found['SUBLEVEL']}" if found.get("SUBLEVEL", "0") != "0" else "")
+
+    def source(self, file: str) -> Source | None:
+        """A file of the tree; None if it has none of that name."""
+        if file in self.changed:
+            return self.changed[file]
+        path = str(self.root / file)
+        if not self.files.is_file(path):
+            return None
+        text = self.files.text(path)
+        texts.REMEMBERED[file] = tuple(text.splitlines())
+        return Source(text, file)
+
+
+@dataclass
+class TreeProgram:
+    """The functions of a tree before it is known which of them the model can express."""
+
+    tree: Tree
+    wanted: dict[str, CFunction]
+    helpers: dict[str, CFunction]
+    lines: dict[str, tuple[TreeLines, CFunction | None]]
+    sources: Program  # the constants and structs of the files
+    stubs: Mapping[str, Stub]
+    rows: list[Provenance] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)  # functions that stay built in: why
+    disabled: str = ""  # where the tree compiles ENQCMD out
+    own_design: bool = True  # no file brings another
+
+    @property
+    def base(self) -> str:
+        """The design whose kernel surrounds the tree's functions."""
+        return next((design for name, design in vocabulary().tree_designs.items() if name in self.wanted), "early")
+
+    @property
+    def has_design(self) -> bool:
+        """Whether the tree hands PASIDs to tasks at all."""
+        return not self.disabled and any(name in self.wanted for name in vocabulary().tree_designs)
+
+    def give_way(self, design: str) -> None:
+        """Leave out what would handle the fault: a file brings a design of its own."""
+        for name in vocabulary().tree_handlers:
+            if self.wanted.pop(name, None):
+                self.rows.append(Provenance(name, "", f"the file brings the functions of '{design}'"))
+        self.own_design = False
+
+    def program(self, names: Names) -> Program:
+        """What can be compiled against a kernel; the rest is noted in ``kept``."""
+        while True:
+            program = self._without_kept(names)
+            linker = Linker(program, names)
+            try:
+                linker.link()
+                return program
+            except PasidlabError as error:
+                if not self._keep(linker, error):
+                    raise
+
+    def _keep(self, linker: Linker, error: PasidlabError) -> bool:
+        """Leave out the functions that cannot be compiled; False if there are none to blame."""
+        found = {
+            name: f"it calls {used}(): {self.kept[used]}" if used in self.kept else f"it uses {what} '{used}' ({at})"
+            for name, (used, what, at) in linker.unknowns.used_by.items()
+        }
+        if not found and linker.failed:
+            found = {linker.failed: str(error).split("\n")[0]}
+        fresh = {name: why for name, why in found.items() if name not in self.kept}
+        self.kept |= fresh
+        return bool(fresh)
+
+    def _without_kept(self, names: Names) -> Program:
+        functions = {n: f for n, f in self.wanted.items() if n not in self.kept}
+        helpers = {n: f for n, f in self.helpers.items() if n not in self.kept}
+        bodies: dict[str, str] = {}
+        for name, (entry, lines) in self.lines.items():
+            if f"{name}__lines" in self.kept or entry.model not in names.namespace.functions:
+                continue
+            text = model_text(names, entry.model)
+            if lines is not None:
+                functions[lines.name] = lines
+                bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
+            elif entry.missing:
+                bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
+        if self.own_design and not self.has_design:
+            bodies["try_fixup_enqcmd_gp"] = "False"
+        return self.sources.joined(Program(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
+
+    def lines_taken(self) -> dict[str, TreeLines]:
+        """The large functions of which lines take the place of the model's, or whose lack of them does."""
+        return {
+            name: entry for name, (entry, lines) in self.lines.items() if f"{name}__lines" not in self.kept and (lines or entry.missing)
+        }
+
+    def provenance(self) -> list[Provenance]:
+        """A row for each function the model could take."""
+        rows = []
+        words = vocabulary()
+        told = {row.function for row in self.rows}
+        entries = [one for name, function in self.wanted.items() if (one := words.replacement(name, len(function.params)))]
+        taken = {one.model for one in entries} | {also.partition("(")[0] for one in entries for also in one.also}
+        for name in words.tree_functions:
+            function = self.wanted.get(name)
+            if function is None:
+                models = {one.model for one in words.replacements[name]}  # they may go by another version's name here
+                if not models <= taken and name not in words.tree_designs and name not in told:
+                    taken |= models
+                    rows.append(Provenance(name, "", f"Linux {self.tree.version} has no function of this name"))
+            elif name in self.kept:
+                rows.append(Provenance(name, "", self.kept[name]))
+            else:
+                rows.append(Provenance(name, f"{function.position.file}:{function.position.line}"))
+        for name, (entry, lines) in self.lines.items():
+            label = f"{name} ({entry.word} lines)"
+            if lines is None:
+                rows.append(Provenance(label, "", (entry.missing and "no such line: copied from the parent") or "no such line"))
+            elif lines.name in self.kept:
+                rows.append(Provenance(label, "", self.kept[lines.name]))
+            else:
+                rows.append(Provenance(label, f"{lines.position.file}:{lines.position.line}"))
+        return rows + self.rows
+
+
+def _indented(text: str, replace: str, by: str) -> str:
+    line = next((one for one in text.split("\n") if replace in one), "")
+    space = line[: len(line) - len(line.lstrip())]
+    return by.replace("\n", "\n" + space)
+
+
+def model_text(names: Names, name: str) -> str:
+    """The body of a model function as text."""
+    import ast
+
+    body = names.namespace.functions[name].node.body
+    return "\n".join(ast.unparse(s) for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)))
+
+
+def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None) -> TreeProgram:
+    """Find and parse the functions of a tree."""
+    words = vocabulary()
+    everything: dict[str, CFunction] = {}
+    sources = Program({})
+    for file in words.tree_files:
+        source = tree.source(file)
+        if source is None:
+            continue
+        unit = parse_source(source, config)
+        everything = {**unit.functions, **everything}
+        sources = Program({}, unit.constants, unit.objects, unit.structs, unit.enums).joined(sources)
+    disabled = _disabled(tree, config)
+    designs = frozenset(words.tree_designs) if disabled else frozenset()
+    wanted = {name: everything[name] for name in words.tree_functions if name in everything and name not in designs}
+    others = {m for n, f in wanted.items() if (r := words.replacement(n, len(f.params))) for m in (r.model,)}
+    wanted = {n: f for n, f in wanted.items() if words.replacement(n, len(f.params)) or words.replacements[n][0].model not in others}
+    if not wanted:
+        raise PasidlabError(
+            f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood"
+        )
+    lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in words.tree_lines}
+    helpers = {n: f for n, f in everything.items() if n not in wanted}
+    found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)
+    found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
+    if not found.has_design:
+        why = f"ENQCMD is compiled out ({disabled})" if disabled else f"Linux {tree.version} has nothing that hands a PASID to a task"
+        found.rows.append(Provenance("try_fixup_enqcmd_gp", "", f"{why}: every #GP of ENQCMD is fatal"))
+    return found
+
+
+def _disabled(tree: Tree, config: Mapping[str, str] | None) -> str:
+    """Where the tree compiles the feature out, whatever the CPU has; empty if it does not."""
+    words = vocabulary().tree_disabled
+    source = tree.source(words["file"])
+    if source is None:
+        return ""
+    found = Preprocessor(source, {}, configured(config))
+    found.run()
+    macro = found.macros.get(words["macro"])
+    if macro is None or not any(token.text == words["feature"] for token in macro.body):
+        return ""
+    return str(source.position(macro.body[0].offset)).rpartition(":")[0]
+
+
+def _body_lines(source: Source, name: str) -> tuple[int, list[str]] | None:
+    """The lines of a function in kernel style: from its name at the left margin to the closing bracket there."""
+    lines = source.text.split("\n")
+    head = re.compile(rf"^(\w[\w\s*]*\b)?{name}\(")
+    for start, line in enumerate(lines):
+        if head.match(line) and not line.rstrip().endswith(";"):
+            end = next((n for n in range(start, len(lines)) if lines[n].startswith("}")), None)
+            if end is not None:
+                return start, lines[start:end]
+    return None
+
+
+def _lines(tree: Tree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
+    """The lines of a large function that have the word, as a function of their own; conditionals around them count."""
+    source = tree.source(entry.file)
+    found = _body_lines(source, entry.function) if source else None
+    if source is None or found is None:
+        return None
+    start, body = found
+    chosen = [n for n, line in enumerate(body) if entry.word in line or re.match(r"\s*#\s*(if|else|elif|endif)", line)]
+    if not any(entry.word in body[n] for n in chosen):
+        return None
+    kept = [f"static void {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), "}"]
+    first = next(n for n in chosen if entry.word in body[n])
+    numbers = [first, first, *chosen, chosen[-1]]
+    places = tuple((source.position(0).file, start + n + 1) for n in numbers)
+    unit = parse_source(Source("\n".join(kept), entry.file, places=places), config)
+    return unit.functions.get(f"{entry.function}__lines")
+
+
+def _note(tree: Tree, note: Mapping[str, object]) -> Provenance | None:
+    """A note about a function if its body has the words."""
+    files = note["files"]
+    assert isinstance(files, list)
+    for file in files:
+        source = tree.source(str(file))
+        found = _body_lines(source, str(note["function"])) if source else None
+        if found is None:
+            continue
+        start, body = found
+        number = next((n for n, line in enumerate(body) if str(note["word"]) in line), None)
+        if number is not None and str(note["also"]) in "".join(body[max(0, number - 2) : number + 1]):
+            return Provenance(str(note["function"]), "", f"{note['text']} ({file}:{start + number + 1})")
+    return None

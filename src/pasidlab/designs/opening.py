@@ -1,0 +1,125 @@
+"""The one door for designs: a name, a Python or C file, a patch, a mail or a source tree, with all that says how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pasidlab.designs.design import BUILT_IN, Design
+from pasidlab.designs.intake.files import STANDARD_INPUT, Files
+from pasidlab.designs.intake.gather import Gathered, Options, before_and_after, from_tree, gather, read_options
+from pasidlab.errors import PasidlabError
+from pasidlab.lang import source
+from pasidlab.lang.lower import ARRIVALS
+from pasidlab.lang.names import Names, nearest
+from pasidlab.model.scope import Scope
+from pasidlab.model.sources import MODEL_FILES
+
+SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
+"""Files the C front end reads."""
+SIDES: tuple[Literal["before"], Literal["after"]] = ("before", "after")
+Side = Literal["", "before", "after"]
+"""Of a comparison: the tree before a patch, or after it. Empty: there is no comparison."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What opens a design: the same one in every process, on every machine that has the texts.
+
+    ``name`` is that of a built-in design or of a file, ``-`` for standard input, or empty: the design of the tree ``kernel`` itself.
+    All but the texts are options of the command line, for C alone: ``reverse`` takes a patch out of the tree, ``allow_unjudged`` names
+    functions that need not be judged, as the user knows (``*`` stands for any letters).
+    """
+
+    name: str = ""
+    base: str | None = None
+    config: tuple[str, ...] = ()
+    stubs: tuple[str, ...] = ()
+    kernel: str | None = None
+    texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The files to be read, by name (``Files``). Empty: as they are on the disk."""
+    allow_unjudged: tuple[str, ...] = ()
+    reverse: bool = False
+    side: Side = ""
+
+    def design(self) -> Design:
+        """The design. PasidlabError if there is none, or it cannot be compiled in the smallest scope."""
+        files = Files(dict(self.texts))
+        if is_c(self.name) or (self.kernel and not self.name):
+            found = self._out_of_c(files)
+        elif replace(self, name="", texts=()) != Opening():
+            what = "--base, --config, --stub, --kernel, --allow-unjudged, --compare and -R"
+            raise PasidlabError(f"{what} are for C files, patches and trees; {self.name} is none")
+        else:
+            found = _by_name(self.name, files)
+        return replace(found, texts=tuple(sorted(files.read.items())))
+
+    def carrying(self, design: Design) -> Opening:
+        """The opening that needs no file any more, once it has opened ``design``."""
+        return replace(self, texts=design.texts)
+
+    def _out_of_c(self, files: Files) -> Design:
+        options = read_options(self.config, self.stubs, self.kernel, self.reverse, self.base, files)
+        before, found = before_and_after(self.name, options) if self.side else (None, _gathered(self.name, options))
+        if self.base and self.base not in BUILT_IN and not self.base.endswith(".py"):
+            _by_name(self.base, files)
+            raise PasidlabError(f"--base {self.base} is no design")
+        if self.side == "before":
+            around = _by_name(self.base or (before or found).base, files)
+            return around if before is None else self._made(before, around)
+        return self._made(found, _by_name(self.base or found.base, files))
+
+    def _made(self, found: Gathered, around: Design) -> Design:
+        """The design that functions make. What a tree could not give is known once it has been compiled."""
+        _try_once(found, around)
+        allowed = self.allow_unjudged
+        provenance = found.provenance() if found.tree else []
+        return replace(
+            around, name=found.name, functions=found.functions, files=found.files, origin=self.name or str(self.kernel),
+            notes=tuple(found.notes), provenance=tuple((row.function, row.place, row.why) for row in provenance), around=around.name,
+            version=found.tree.tree.version if found.tree else "", account=lambda: found.judged().allowing(allowed),
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """The opening as an object of JSON."""
+        return {
+            "name": self.name, "base": self.base, "config": list(self.config), "stubs": list(self.stubs), "kernel": self.kernel,
+            "allow_unjudged": list(self.allow_unjudged), "reverse": self.reverse, "side": self.side, "texts": dict(self.texts),
+        }  # fmt: skip
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Opening:
+        """The opening that ``to_json`` wrote."""
+        texts: Mapping[str, str] = document.get("texts") or {}
+        return Opening(
+            document["name"], document.get("base"), tuple(document.get("config", ())), tuple(document.get("stubs", ())),
+            document.get("kernel"), tuple(sorted(texts.items())), tuple(document.get("allow_unjudged", ())),
+            document.get("reverse", False), document.get("side", ""),
+        )  # fmt: skip
+
+
+def is_c(name: str) -> bool:
+    """True for a name that the C front end reads."""
+    return name == STANDARD_INPUT or name.endswith(SUFFIXES)
+
+
+def _gathered(name: str, options: Options) -> Gathered:
+    return gather(name, options) if name else from_tree(options)
+
+
+def _by_name(name: str, files: Files) -> Design:
+    """The built-in design of that name, or that of a Python file. PasidlabError if there is neither."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    path = Path(name)
+    if name and (path.suffix == ".py" or files.is_file(name) or path.exists()):
+        return Design(path.stem, path, text=files.text(name))
+    raise PasidlabError(f"unknown design '{name}'", hint=nearest(name, BUILT_IN))
+
+
+def _try_once(found: Gathered, around: Design) -> None:
+    """Compile for the smallest scope: errors come before anything is explored, and a tree learns what stays built in."""
+    space = source.collect([ARRIVALS, *MODEL_FILES, around.file])
+    found.functions(Names(space, Scope(cpus=1, tasks=1, mms=1, pasids=1).compiler_bounds()))

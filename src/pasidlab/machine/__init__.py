@@ -1,1 +1,0 @@
-"""The hardware: CPUs with IA32_PASID and xstate, the IOMMU's PASID table, the accelerator."""

@@ -1,0 +1,180 @@
+"""Signal frames: arch/x86/kernel/fpu/signal.c of v6.12. The PASID is never written to user memory nor read from it."""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import check, choose, enter, entry, happens, instruction, maybe, pause, require, user
+from pasidlab.model.ambient import current, this_cpu
+from pasidlab.model.linux.exit import do_exit
+from pasidlab.model.linux.fpu import (
+    __cpu_invalidate_fpregs_state,
+    __fpu_invalidate_fpregs_state,
+    fpregs_lock,
+    fpregs_mark_activate,
+    fpregs_restore_userregs,
+    fpregs_unlock,
+    fpu__clear_user_states,
+    restore_fpregs_from_fpstate,
+    xfeatures_mask_supervisor,
+)
+from pasidlab.model.linux.locks import might_sleep
+from pasidlab.model.state import INIT, USER_DATA, Task
+from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, xsaves
+
+FAST_PATH = 0
+SLOW_PATH = 1
+
+
+def arch_do_signal_or_restart() -> None:
+    """handle_signal(): the frame is written, then the handler starts with user components in INIT. get_signal() may sleep."""
+    might_sleep()
+    copy_fpstate_to_sigframe()
+    push_frame()
+    fpu__clear_user_states()
+    current.expected_user = INIT
+
+
+@instruction
+def push_frame() -> None:
+    """The interrupted instruction pointer goes into the frame; the handler is next."""
+    current.frame_at_enqcmd = current.at_enqcmd
+    current.at_enqcmd = False
+    current.in_handler = True
+
+
+def copy_fpstate_to_sigframe() -> None:
+    """copy_fpstate_to_sigframe(): XSAVE of user components to the user stack with page faults off; faults are taken outside the lock."""
+    while True:
+        fpregs_lock()
+        if current.need_fpu_load:
+            fpregs_restore_userregs()
+        if happens("fault"):
+            fpregs_unlock()
+            fault_in_user_page()
+        else:
+            xsave_to_user_sigframe()
+            fpregs_unlock()
+            return
+
+
+@instruction
+def xsave_to_user_sigframe() -> None:
+    """XSAVE with the user mask. What stands in the frame is what the program gets back: it must be the program's own."""
+    check("preserved", this_cpu.user_regs == current.expected_user, "a signal frame is given registers the task did not have")
+    current.frame_user = this_cpu.user_regs
+
+
+def fault_in_user_page() -> None:
+    """A page of user memory is faulted in: sleeps."""
+    might_sleep()
+    pause()
+
+
+@user(follows="signal")
+def rt_sigreturn() -> None:
+    """The handler returns."""
+    require(current.in_handler and not current.at_enqcmd)
+    enter(sys_rt_sigreturn)
+
+
+@entry("syscall")
+def sys_rt_sigreturn() -> None:
+    """__fpu_restore_sig(): fast path from user memory, slow path through the kernel's image; either may fail on a bad frame."""
+    restored = restore_fpregs_from_user() if choose(FAST_PATH, SLOW_PATH) == FAST_PATH else restore_slow_path()
+    if restored:
+        pop_frame()
+    else:
+        fpu__clear_user_states()
+        lose_frame()
+        force_sig_segv()
+
+
+@instruction
+def pop_frame() -> None:
+    """The frame's instruction pointer is back; what it held of user components is what the task has."""
+    current.expected_user = current.frame_user
+    current.frame_user = INIT
+    current.at_enqcmd = current.frame_at_enqcmd
+    current.frame_at_enqcmd = False
+    current.in_handler = False
+
+
+@instruction
+def lose_frame() -> None:
+    """signal_fault(): what the frame held is lost; user components are in INIT."""
+    current.expected_user = INIT
+    current.frame_user = INIT
+    current.frame_at_enqcmd = False
+    current.in_handler = False
+
+
+def force_sig_segv() -> None:
+    """force_sig(SIGSEGV): its handler is next if the task has one and does not block the signal; else the task dies of it."""
+    if not current.in_handler and happens("signal"):
+        arch_do_signal_or_restart()
+    else:
+        do_exit()
+
+
+def restore_fpregs_from_user() -> bool:
+    """restore_fpregs_from_user(): XRSTOR of user components from the frame, PASID kept."""
+    while True:
+        fpregs_lock()
+        outcome = xrstor_from_user_sigframe()
+        if outcome != RESTORED:
+            if current.need_fpu_load:
+                __cpu_invalidate_fpregs_state()
+            fpregs_unlock()
+            if outcome == BAD_FRAME:
+                return False
+            fault_in_user_page()
+        else:
+            if current.need_fpu_load and xfeatures_mask_supervisor() != 0:
+                restore_fpregs_from_fpstate(current, xfeatures_mask_supervisor())
+            fpregs_mark_activate()
+            fpregs_unlock()
+            return True
+
+
+RESTORED = 0
+BAD_FRAME = 1
+PAGE_FAULT = 2
+
+
+@instruction
+def xrstor_from_user_sigframe() -> int:
+    """XRSTOR from user memory: a fault may have changed the registers already (SDM vol. 2, XRSTOR)."""
+    outcome = choose(BAD_FRAME, PAGE_FAULT) if happens("fault") else RESTORED
+    if outcome == RESTORED:
+        this_cpu.user_regs = current.frame_user
+    elif maybe():
+        this_cpu.user_regs = choose(INIT, USER_DATA)
+    return outcome
+
+
+def restore_slow_path() -> bool:
+    """The ia32 frame: state goes through the kernel's image."""
+    fpregs_lock()
+    if not current.need_fpu_load:
+        if xfeatures_mask_supervisor() != 0:
+            xsaves(current, XFEATURE_MASK_FPSTATE)
+        current.need_fpu_load = True
+    __fpu_invalidate_fpregs_state(current)
+    __cpu_invalidate_fpregs_state()
+    fpregs_unlock()
+    might_sleep()
+    if happens("fault"):
+        return False
+    copy_uabi_to_xstate(current, current.frame_user)
+    fpregs_lock()
+    restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
+    fpregs_mark_activate()
+    fpregs_unlock()
+    return True
+
+
+@instruction
+def copy_uabi_to_xstate(task: Task, value: int) -> None:
+    """copy_uabi_to_xstate(): user components are replaced, XSTATE_BV keeps its supervisor bits."""
+    task.bv_user = value != INIT
+    if value != INIT:
+        task.image_user = value

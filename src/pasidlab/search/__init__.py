@@ -1,0 +1,1 @@
+"""Explores every state that a successor function reaches. Knows nothing of languages, kernels or devices: usable alone."""

@@ -1,0 +1,293 @@
+"""Breadth-first search of all states, level by level, on all cores.
+
+A level is done in rounds. In the first phase of a round the next few frontier states of every partition are expanded,
+group of partitions by group, and the successors sorted by the partition they belong to. In the second phase each
+partition takes in what all groups have for it, in the order of the groups. Threads pick groups as they become free, but
+which states a round expands and in which order a partition takes its own in depends on the model alone: so does
+everything that is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from pasidlab.search import kernels as k
+from pasidlab.search.memory import Block, Words
+from pasidlab.search.observed import COUNTERS, REACHED
+from pasidlab.search.result import Budget, Flag, NativeModel, OnProgress, Progress, SearchResult, StopReason
+from pasidlab.search.store import MOST_STATES, Store
+from pasidlab.search.verdicts import Verdicts
+
+_ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store
+_LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
+_MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
+_ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
+_WORTH_OPTIMISING = 1 << 18  # states from which faster code pays
+_PROGRESS = 0.5  # seconds between reports
+_LEFT_TO_OTHERS = 1 << 28  # bytes of the machine's memory no search takes
+
+
+def search(
+    model: NativeModel,
+    *,
+    jobs: int | None = None,
+    budget: Budget | None = None,
+    progress: OnProgress | None = None,
+    stop_on: int = 0,
+    interrupted: Flag | None = None,
+) -> SearchResult:
+    """Explore every state of ``model`` within ``budget``.
+
+    ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
+    properties: the search ends with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a
+    flag, ends it after the running round, with what was found.
+    """
+    if not 1 <= model.words <= 8 or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:
+        raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
+    if jobs is None:
+        jobs = len(os.sched_getaffinity(0))
+    running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), progress, stop_on)
+    with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, _interrupts(interrupted) as stop:
+        try:
+            reason = running.explore(pool, stop)
+        except KeyboardInterrupt:  # not ours: raised by the progress callback
+            reason = "interrupted"
+        except MemoryError:
+            reason = "max_memory"
+    return running.result(reason)
+
+
+def available_memory() -> int:
+    """Bytes the machine can give without swapping (MemAvailable, proc(5)); where it does not say, as if there were no end."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 1 << 62
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 1 << 62)
+
+
+@contextmanager
+def _interrupts(flag: Flag | None) -> Iterator[Flag]:
+    """The flag, or else an event that Ctrl-C sets, in place of the exception it would raise in the middle of something."""
+    event = threading.Event()
+    if flag is not None or threading.current_thread() is not threading.main_thread():
+        yield flag or event
+        return
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)  # None: it was not Python's
+
+
+class _Worker:
+    """What one thread needs for itself: room for the successors of a group, and what ``expand`` observes."""
+
+    def __init__(self, successors: int, words: int, observed_words: int) -> None:
+        self.successors = Block(successors * words * 8, huge=False)
+        self.numbers = Block(successors, huge=False)  # partition of each, one byte
+        self.hashes = Block(2 * k.BATCH * 8)
+        self.observed = Block(observed_words * 8)
+        self.most = 0  # successors it held at once
+
+
+class _Group:
+    """A run of partitions that is expanded as one, and its successors sorted by partition."""
+
+    def __init__(self, number: int, first: int, last: int, successors: int, words: int) -> None:
+        self.number, self.first, self.last = number, first, last
+        self.sorted = Block(successors * words * 8, huge=False)
+        self.transitions = 0
+        self.most = 0  # successors it held at once
+        self.tally: Words = np.zeros(k.TALLY, dtype=np.int64)
+        self.worst: Words = np.zeros((k.WORST_ROWS, words), dtype=np.int64)
+
+
+class _Search:
+    """One run of the search."""
+
+    def __init__(self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int) -> None:
+        self.model, self.jobs, self.budget, self.progress, self.stop_on = model, jobs, budget, progress, stop_on
+        self.store = Store(model.words)
+        self.verdicts = Verdicts()
+        self.start = self.reported = time.perf_counter()
+        self.reported_states = self.peak = 0
+        self.completed = -1
+        self.grown = False  # so large that the code has been optimised
+        self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
+        edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
+        successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
+        self.successors = successors  # room of a group or worker
+        self.groups = [_Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
+        self.workers = [_Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
+        self.sources: Words = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
+        self.offsets: Words = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
+
+    def explore(self, pool: ThreadPoolExecutor, interrupted: Flag) -> StopReason:
+        """Run to the end or to a reason to stop."""
+        self._insert_initial()
+        while self.store.open_level():
+            self._open_tallies()
+            while unexpanded := self.store.unexpanded:
+                if reason := "interrupted" if interrupted.is_set() else self._over_budget():
+                    return reason
+                if not self.grown and self.store.count >= _WORTH_OPTIMISING:
+                    self.grown, self.model = True, self.model.optimised()
+                alone = unexpanded < _ALONE
+                self._share(pool, self._expand, alone)
+                if not self._room():
+                    return "max_memory"
+                self._share(pool, self._insert, alone)
+                self._account()
+            self.completed += 1
+            self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), _MOST_QUOTA)
+            self.verdicts.close_level(self.completed, [(g.tally, g.worst) for g in self.groups])
+            if self.stop_on & self.verdicts.settled or self._seen_enough():
+                return "violation"
+        return "complete"
+
+    def _seen_enough(self) -> bool:
+        """Whether something is broken and as much has been explored as the budget wants in that case."""
+        limit = self.budget.after_violation
+        return limit is not None and self.verdicts.settled != 0 and self.store.count > limit
+
+    def _insert_initial(self) -> None:
+        """Put the initial states in through the first group, as many at a time as it has room for."""
+        initial = np.ascontiguousarray(self.model.initial, dtype=np.uint64)
+        worker, group = self.workers[0], self.groups[0]
+        for first in range(0, len(initial), self.successors):
+            some = initial[first : first + self.successors]
+            worker.most = group.most = max(group.most, len(some))
+            k.scatter(
+                self.model.words,
+                some.ctypes.data,
+                len(some),
+                worker.numbers.address,
+                self.offsets[0],
+                group.sorted.address,
+            )
+            for each in self.groups:
+                self._insert(worker, each)
+        self._account()
+
+    def _share(self, pool: ThreadPoolExecutor, task: Callable[[_Worker, _Group], None], alone: bool) -> None:
+        """Do ``task`` for every group, each worker taking the next one when it is free."""
+        todo = deque(self.groups)
+
+        def work(worker: _Worker) -> None:
+            while True:
+                try:
+                    group = todo.popleft()
+                except IndexError:
+                    return
+                task(worker, group)
+
+        others = [] if alone else [pool.submit(work, worker) for worker in self.workers[1:]]
+        work(self.workers[0])
+        for other in others:
+            other.result()
+
+    def _expand(self, worker: _Worker, group: _Group) -> None:
+        """First phase: expand a group's share of the frontier and sort what comes out."""
+        count = k.expand_frontier(
+            self.model.expand_address,
+            self.model.words,
+            self.store.parts,
+            group.first,
+            group.last,
+            self.quota,
+            worker.successors.address,
+            worker.observed.address,
+            group.tally,
+            group.worst.ctypes.data,
+        )
+        group.transitions += count
+        group.most, worker.most = max(group.most, count), max(worker.most, count)
+        offsets = self.offsets[group.number]
+        k.scatter(self.model.words, worker.successors.address, count, worker.numbers.address, offsets, group.sorted.address)
+
+    def _insert(self, worker: _Worker, group: _Group) -> None:
+        """Second phase: a group's partitions take in what all groups have for them."""
+        p = group.first
+        while p >= 0:
+            p = k.insert(self.model.words, self.store.parts, p, group.last, self.sources, self.offsets, worker.hashes.address)
+            if p >= 0:
+                self.store.grow(p)
+
+    def _open_tallies(self) -> None:
+        for group in self.groups:
+            group.tally[:] = 0
+            group.tally[k.OPEN] = np.uint64(self.verdicts.open).astype(np.int64)
+            group.tally[k.OPEN_ERROR] = self.verdicts.error is None
+
+    def _over_budget(self) -> StopReason | None:
+        """Why to stop before the next round, if at all; and the progress report that may be due."""
+        now, states, limits = time.perf_counter(), self.store.count, self.budget
+        if self.progress and now - self.reported >= _PROGRESS:
+            rate = (states - self.reported_states) / (now - self.reported)
+            self.reported, self.reported_states = now, states
+            ends = [0, *(int(ends.sum()) for ends in self.store.levels)]
+            levels = tuple(b - a for a, b in pairwise(ends))
+            self.progress(Progress(self.completed + 1, states, self.store.unexpanded, rate, self._bytes(), now - self.start, levels))
+        if states >= min(MOST_STATES, states + 1 if limits.max_states is None else limits.max_states):
+            return "max_states"
+        if limits.timeout is not None and now - self.start >= limits.timeout:
+            return "timeout"
+        return None
+
+    def _bytes(self, incoming: Words | None = None) -> int:
+        """Bytes of memory taken, or that may be once ``incoming`` states of each partition are inserted."""
+        stride = self.store.stride
+        groups = sum(group.sorted.touched(group.most * stride) + group.worst.nbytes for group in self.groups)
+        workers = sum(w.successors.touched(w.most * stride) + w.numbers.touched(w.most) for w in self.workers)
+        return self.store.bytes(incoming) + groups + workers
+
+    def _room(self) -> bool:
+        """Whether the round's successors fit into the memory budget, or into what the machine has left, even if all are new."""
+        incoming = (self.offsets[:, 1:] - self.offsets[:, :-1]).sum(axis=0)
+        needed = self._bytes(incoming)
+        if self.budget.max_memory is None:
+            return needed - self._bytes() + _LEFT_TO_OTHERS <= available_memory()
+        return needed <= self.budget.max_memory
+
+    def _account(self) -> None:
+        """Note the memory of the round that ends, including blocks that were there twice while they grew."""
+        self.peak = max(self.peak, self._bytes() + self.jobs * self.store.released)
+        self.store.released = 0
+
+    def result(self, reason: StopReason) -> SearchResult:
+        """Everything found so far."""
+        levels = self.store.levels
+        if self.completed + 1 < len(levels):
+            self.verdicts.close_level(self.completed + 1, [(g.tally, g.worst) for g in self.groups])
+        self.verdicts.finish(self.completed)
+        ends = [0, *(int(ends.sum()) for ends in levels), self.store.count]
+        sizes = [b - a for a, b in pairwise(ends) if b > a]
+        observed = np.array([w.observed.words[: self.model.observed_words] for w in self.workers]).view(np.uint64)
+        return SearchResult(
+            reason=reason,
+            states=self.store.count,
+            transitions=sum(group.transitions for group in self.groups),
+            level_sizes=tuple(sizes),
+            depth_completed=self.completed,
+            reached=int(np.bitwise_or.reduce(observed[:, REACHED])),
+            counters=tuple(observed[:, COUNTERS:].sum(axis=0).tolist()),
+            violations=self.verdicts.violations,
+            error=self.verdicts.error,
+            again=self.verdicts.again,
+            seconds=time.perf_counter() - self.start,
+            peak_bytes=self.peak,
+            model=self.model,
+            store=self.store,
+        )

@@ -1,0 +1,361 @@
+"""The compiled inner loops of the search: expand, scatter, insert, and the exact hash table they fill.
+
+A packed state is ``words`` 64-bit words. The top bits of its hash select one of ``PARTITIONS`` partitions. A partition
+is a log of its states in the order found (so in level order) and a table of 64-bit keys in lines of eight, 0 for none.
+The 32 hash bits below the partition's, scaled to the number of lines, are the line where a key belongs; from a full
+line it moves on to the next.
+
+The key of a state of one word is its whole hash, which is a bijection: the key is the state. The key of a longer one is
+the upper part of its hash above its place in the log (from 1, ``PLACE_BITS``), where it is confirmed: storage is exact.
+The partition's bits are all set in a key, so no key is 0. One thread at a time works on a partition, so nothing is
+atomic.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pasidlab.search import observed as word_of
+from pasidlab.search.memory import (
+    below,
+    call3,
+    compiled,
+    equal_lanes,
+    load8,
+    load64,
+    prefetch,
+    shift_right,
+    store8,
+    store64,
+    trailing_zeros,
+)
+
+Table = npt.NDArray[np.int64]
+
+PARTITION_BITS = 6
+PARTITIONS = 1 << PARTITION_BITS
+PLACE_BITS = 32 - PARTITION_BITS  # so that the 32 bits between are the ones that select the line
+PLACE_MASK = (1 << PLACE_BITS) - 1
+LINE = 64  # bytes: eight keys
+BATCH = 32  # states whose cache lines are fetched together
+_TOP = 64 - PARTITION_BITS
+_KEY_TOP = -1 << _TOP  # set in every key
+
+# Columns of a partition's row.
+LOG = 0  # address of the log
+COUNT = 1  # states in the log
+TABLE = 2  # address of the keys
+LINES = 3  # number of lines
+LIMIT = 4  # states from which the table, or the log, has to grow first
+NEXT = 5  # log position of the next state to expand
+END = 6  # log position behind the last state to expand in this level
+SOURCE = 7  # insertion so far in this round: number of the group ...
+DONE = 8  # ... and how many of its states
+COLUMNS = 16  # a row has cache lines of its own
+
+# Bytes from the start of `observed`.
+STATE_BROKEN_AT = word_of.STATE_BROKEN * word_of.WORD
+STEP_BROKEN_AT = word_of.STEP_BROKEN * word_of.WORD
+ERROR_AT = word_of.ERROR * word_of.WORD
+PENDING_AT = word_of.PENDING * word_of.WORD
+AGAIN_AT = word_of.AGAIN * word_of.WORD
+
+# A group's tally of what `expand` observed.
+OPEN = 0  # property bits for which violations are still of interest
+OPEN_ERROR = 1  # 1 if model errors are
+BY_STATE = 2  # property bits violated by a state
+BY_STEP = 3  # property bits violated by a step
+ERROR = 4  # 1 after a model error
+AGAIN = 5  # liveness bits of repeated faults seen
+TALLY = 8
+ERROR_ROW = 128  # rows of a group's worst states: 0..63 by state, 64..127 by step, one for model errors
+WORST_ROWS = 129
+
+
+@compiled("int64(int64, int64)")
+def hash_state(state: int, words: int) -> int:
+    """Mix all bits of a packed state into 64."""
+    h = load64(state) * -0x61C8864680B583EB
+    h ^= shift_right(h, 32)
+    for w in range(1, words):
+        h = (h ^ load64(state + 8 * w)) * -0x3D4D51C2D82B14B1
+        h ^= shift_right(h, 29)
+    return h * -0x2917014799A6026D
+
+
+@compiled("int64(int64, int64)")
+def line_of(key: int, lines: int) -> int:
+    """Number of the line where a key belongs. Larger keys of a partition never belong to smaller lines."""
+    return ((shift_right(key, PLACE_BITS) & 0xFFFF_FFFF) * lines) >> 32
+
+
+@compiled("boolean(int64, int64, int64)")
+def same_state(a: int, b: int, words: int) -> bool:
+    """Whether two packed states are equal."""
+    for w in range(words):  # noqa: SIM110
+        if load64(a + 8 * w) != load64(b + 8 * w):
+            return False
+    return True
+
+
+@compiled("void(int64, int64, int64)")
+def copy_state(to: int, state: int, words: int) -> None:
+    """Copy one packed state."""
+    for w in range(words):
+        store64(to + 8 * w, load64(state + 8 * w))
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64)")
+def keep_smallest(state: int, words: int, mask: int, seen: int, worst: int, row: int) -> int:
+    """For each bit of ``mask`` keep the smallest state in ``worst[row + bit]``.
+
+    ``seen`` is the mask of the rows in use so far; return what it is now.
+    """
+    for bit in range(64):
+        if (mask >> bit) & 1:
+            best = worst + (row + bit) * words * 8
+            w = 0
+            while w < words - 1 and load64(state + 8 * w) == load64(best + 8 * w):
+                w += 1
+            if ((seen >> bit) & 1) == 0 or below(load64(state + 8 * w), load64(best + 8 * w)):
+                copy_state(best, state, words)
+    return seen | mask
+
+
+@compiled("int64(int64, int64, int64[:, ::1], int64, int64, int64, int64, int64, int64[::1], int64)")
+def expand_frontier(
+    expand: int,
+    words: int,
+    parts: Table,
+    first: int,
+    last: int,
+    quota: int,
+    out: int,
+    observed: int,
+    tally: Table,
+    worst: int,
+) -> int:
+    """Expand the next frontier states of partitions first..last-1 into ``out``, each until it has ``quota`` successors.
+
+    Return the number of all successors.
+    """
+    stride, start, again = words * 8, out, 0
+    open_properties, open_error = tally[OPEN], tally[OPEN_ERROR]
+    for p in range(first, last):
+        state, stop = parts[p, LOG] + parts[p, NEXT] * stride, parts[p, LOG] + parts[p, END] * stride
+        full = out + quota * stride
+        while state != stop and out < full:
+            out += call3(expand, state, out, observed) * stride
+            again |= load64(observed + AGAIN_AT)
+            by_state, by_step = load64(observed + STATE_BROKEN_AT) & open_properties, load64(observed + STEP_BROKEN_AT) & open_properties
+            error = open_error if load64(observed + ERROR_AT) != 0 else 0
+            if (by_state | by_step | error) != 0:
+                tally[BY_STATE] = keep_smallest(state, words, by_state, tally[BY_STATE], worst, 0)
+                tally[BY_STEP] = keep_smallest(state, words, by_step, tally[BY_STEP], worst, 64)
+                tally[ERROR] = keep_smallest(state, words, error, tally[ERROR], worst, ERROR_ROW)
+            state += stride
+        parts[p, NEXT] = (state - parts[p, LOG]) // stride
+    tally[AGAIN] |= again
+    return (out - start) // stride
+
+
+@compiled("void(int64, int64, int64, int64, int64[::1], int64)")
+def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, out: int) -> None:
+    """Sort ``count`` states by partition into ``out``; partition p's lie from offsets[p] to offsets[p + 1].
+
+    ``numbers`` is room for a byte for each state.
+    """
+    stride = words * 8
+    offsets[:] = 0
+    if words == 1:
+        for i in range(count):
+            p = shift_right(hash_state(states + i * 8, 1), _TOP)
+            store8(numbers + i, p)
+            offsets[p] += 1
+    else:
+        for i in range(count):
+            p = shift_right(hash_state(states + i * stride, words), _TOP)
+            store8(numbers + i, p)
+            offsets[p] += 1
+    total = count
+    for p in range(PARTITIONS, -1, -1):
+        total -= offsets[p]
+        offsets[p] = total
+    # now offsets[p] is where partition p begins; placing its states moves it on to where it ends
+    if words == 1:
+        for i in range(count):
+            p = load8(numbers + i)
+            store64(out + offsets[p] * 8, load64(states + i * 8))
+            offsets[p] += 1
+    else:
+        for i in range(count):
+            p = load8(numbers + i)
+            copy_state(out + offsets[p] * stride, states + i * stride, words)
+            offsets[p] += 1
+    for p in range(PARTITIONS, 0, -1):
+        offsets[p] = offsets[p - 1]
+    offsets[0] = 0
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64)")
+def probe(words: int, log: int, table: int, lines: int, state: int, h: int) -> int:
+    """Address of the key of ``state`` whose hash is ``h``, or of the empty place where it belongs."""
+    mask = -1 if words == 1 else ~PLACE_MASK
+    key = (h | _KEY_TOP) & mask
+    number = line_of(key, lines)
+    while True:
+        line = table + number * LINE
+        equal = equal_lanes(line, mask, key)
+        while equal != 0:
+            at = line + 8 * trailing_zeros(equal)
+            if words == 1 or same_state(log + ((load64(at) & PLACE_MASK) - 1) * words * 8, state, words):
+                return at
+            equal &= equal - 1
+        empty = equal_lanes(line, -1, 0)
+        if empty != 0:
+            return line + 8 * trailing_zeros(empty)
+        number += 1
+        if number == lines:
+            number = 0
+
+
+@compiled("void(int64, int64, int64, int64, int64, int64)")
+def fetch(words: int, table: int, lines: int, batch: int, size: int, hashes: int) -> None:
+    """Hash a batch of states and have the lines where they belong brought into the cache."""
+    if words == 1:
+        for k in range(size):
+            h = hash_state(batch + k * 8, 1)
+            store64(hashes + 8 * k, h)
+            prefetch(table + line_of(h, lines) * LINE)
+    else:
+        for k in range(size):
+            h = hash_state(batch + k * words * 8, words)
+            store64(hashes + 8 * k, h)
+            prefetch(table + line_of(h, lines) * LINE)
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+def insert_narrow(log: int, count: int, table: int, lines: int, batch: int, size: int, hashes: int) -> int:
+    """Insert a batch of states of one word; return the count.
+
+    No branch depends on whether a state is new, because no processor can predict it.
+    """
+    for k in range(size):
+        h = load64(hashes + 8 * k)
+        key = h | _KEY_TOP
+        line = table + line_of(h, lines) * LINE
+        equal, empty = equal_lanes(line, -1, key), equal_lanes(line, -1, 0)
+        if (equal | empty) != 0:
+            at, new = line + 8 * trailing_zeros(equal if equal != 0 else empty), equal == 0
+        else:
+            at = probe(1, log, table, lines, batch + k * 8, h)
+            new = load64(at) == 0
+        store64(at, key)
+        store64(log + count * 8, load64(batch + k * 8))
+        count += new
+    return count
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)")
+def insert_wide(words: int, log: int, count: int, table: int, lines: int, batch: int, size: int, hashes: int) -> int:
+    """Insert a batch of longer states; return the count."""
+    stride = words * 8
+    for k in range(size):
+        h = load64(hashes + 8 * k)
+        line = table + line_of(h, lines) * LINE
+        equal = equal_lanes(line, ~PLACE_MASK, (h | _KEY_TOP) & ~PLACE_MASK)
+        if equal != 0:
+            prefetch(log + ((load64(line + 8 * trailing_zeros(equal)) & PLACE_MASK) - 1) * stride)
+    for k in range(size):
+        h = load64(hashes + 8 * k)
+        at = probe(words, log, table, lines, batch + k * stride, h)
+        if load64(at) == 0:
+            copy_state(log + count * stride, batch + k * stride, words)
+            count += 1
+            store64(at, ((h | _KEY_TOP) & ~PLACE_MASK) | count)
+    return count
+
+
+@compiled("int64(int64, int64[:, ::1], int64, int64, int64[::1], int64[:, ::1], int64)")
+def insert(words: int, parts: Table, first: int, last: int, sources: Table, offsets: Table, hashes: int) -> int:
+    """Insert what the groups scattered to partitions first..last-1, in the order of the groups.
+
+    Return -1 when done, or a partition that has to grow first: then call again with ``first`` at that partition.
+    ``hashes`` is room for 2 * BATCH words. While a batch is inserted, the lines of the next one are on their way.
+    """
+    stride = words * 8
+    for p in range(first, last):
+        log, count, table, lines, limit = (
+            parts[p, LOG],
+            parts[p, COUNT],
+            parts[p, TABLE],
+            parts[p, LINES],
+            parts[p, LIMIT],
+        )
+        for source in range(parts[p, SOURCE], sources.size):
+            base, end = sources[source] + offsets[source, p] * stride, offsets[source, p + 1] - offsets[source, p]
+            i, now, then = parts[p, DONE], hashes, hashes + 8 * BATCH
+            fetch(words, table, lines, base + i * stride, min(end - i, BATCH), now)
+            while i < end:
+                size = min(end - i, BATCH)
+                if count + size > limit:
+                    parts[p, COUNT], parts[p, SOURCE], parts[p, DONE] = count, source, i
+                    return p
+                batch = base + i * stride
+                i += size
+                fetch(words, table, lines, base + i * stride, min(end - i, BATCH), then)
+                if words == 1:
+                    count = insert_narrow(log, count, table, lines, batch, size, now)
+                else:
+                    count = insert_wide(words, log, count, table, lines, batch, size, now)
+                now, then = then, now
+            parts[p, DONE] = 0
+        parts[p, COUNT], parts[p, SOURCE] = count, 0
+    return -1
+
+
+@compiled("void(int64, int64, int64, int64, int64)")
+def rehash(old: int, old_lines: int, table: int, lines: int, used: int) -> None:
+    """Fill an empty table with the keys of a smaller one: both are gone through from front to back, but for some keys.
+
+    ``used`` is a byte for each line, zero at first: reading back a line just written to would be slower.
+    """
+    for line in range(old, old + old_lines * LINE, LINE):
+        keys = trailing_zeros(equal_lanes(line, -1, 0) | 256)
+        for at in range(line, line + 8 * keys, 8):
+            key = load64(at)
+            number = line_of(key, lines)
+            place = load8(used + number)
+            while place == 8:
+                number = number + 1 if number + 1 < lines else 0
+                place = load8(used + number)
+            store64(table + number * LINE + 8 * place, key)
+            store8(used + number, place + 1)
+
+
+@compiled("void(int64, int64[:, ::1], int64, int64, int64)")
+def find(words: int, parts: Table, states: int, count: int, out: int) -> None:
+    """For each of ``count`` states store to ``out`` its number, place of its key * PARTITIONS + partition, or -1."""
+    for i in range(count):
+        state = states + i * words * 8
+        h = hash_state(state, words)
+        p = shift_right(h, _TOP)
+        at = probe(words, parts[p, LOG], parts[p, TABLE], parts[p, LINES], state, h)
+        store64(out + 8 * i, ((at - parts[p, TABLE]) // 8) * PARTITIONS + p if load64(at) != 0 else -1)
+
+
+@compiled("int64(int64, int64, int64, int64, int64, int64, int64)")
+def expand_list(expand: int, words: int, states: int, count: int, out: int, observed: int, notes: int) -> int:
+    """Expand ``count`` states into ``out``; return the number of successors.
+
+    ``notes`` takes three words of each state: its number of successors and its pending and again masks.
+    """
+    total = 0
+    for i in range(count):
+        n = call3(expand, states + i * words * 8, out + total * words * 8, observed)
+        total += n
+        store64(notes + 24 * i, n)
+        store64(notes + 24 * i + 8, load64(observed + PENDING_AT))
+        store64(notes + 24 * i + 16, load64(observed + AGAIN_AT))
+    return total

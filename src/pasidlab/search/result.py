@@ -1,0 +1,134 @@
+"""What a search is asked and what it answers: the native model, budgets, progress, violations, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pasidlab.search.store import Store
+
+Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
+StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted"]
+
+
+class Flag(Protocol):
+    """Something that Ctrl-C sets."""
+
+    def is_set(self) -> bool:
+        """Whether it did."""
+
+
+class NativeModel(Protocol):
+    """A model compiled to a successor function.
+
+    ``expand_address`` is that of ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``. It writes
+    all successors one after the other, duplicates included, and returns how many there are. ``observed`` belongs to the
+    calling thread; what is written to its words stands in the module ``observed``.
+    """
+
+    @property
+    def words(self) -> int:
+        """64-bit words of a packed state, 1 to 8."""
+
+    @property
+    def initial(self) -> npt.NDArray[np.uint64]:
+        """The distinct initial states, [n, words]."""
+
+    @property
+    def max_successors(self) -> int:
+        """No state has more successors than this, duplicates included."""
+
+    @property
+    def expand_address(self) -> int:
+        """Where the successor function is."""
+
+    @property
+    def observed_words(self) -> int:
+        """Words of ``observed``, at least 8."""
+
+    def optimised(self) -> NativeModel:
+        """The same model in faster code, which may take a second or two to make; itself if there is none."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to give up; None is never. All are looked at between rounds of some ten thousand states."""
+
+    max_states: int | None = None
+    max_memory: int | None = None  # bytes of the store and the buffers; never exceeded
+    timeout: float | None = None  # seconds
+    after_violation: int | None = None  # states; with a violation at hand the search ends with the level that passes them
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running search is."""
+
+    depth: int  # the level being expanded
+    states: int  # found so far
+    frontier: int  # of that level, not expanded yet
+    rate: float  # states found per second since the last report
+    bytes: int
+    elapsed: float  # seconds
+    levels: tuple[int, ...] = ()  # states of each level that is completely known
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """The first violation of one property, or the first model error.
+
+    ``steps`` is the least number of steps that shows it. Of all states at that distance ``state`` is the smallest; with
+    ``by_step`` it is the last state before the step that violates. ``minimal`` is False if the search stopped too early
+    to exclude that a state one step nearer violates it as well.
+    """
+
+    steps: int
+    state: Packed
+    by_step: bool
+    minimal: bool = True
+
+    @property
+    def depth(self) -> int:
+        """The level of ``state``."""
+        return self.steps - 1 if self.by_step else self.steps
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    All of it but ``seconds`` and ``peak_bytes`` is the same for any number of jobs, unless the clock, the keyboard or
+    the memory ended the search.
+    """
+
+    reason: StopReason
+    states: int
+    transitions: int
+    level_sizes: tuple[int, ...]  # states at each distance from the initial ones
+    depth_completed: int  # every state up to this level has been expanded; -1: not even the initial ones
+    reached: int  # mask
+    counters: tuple[int, ...]
+    violations: dict[int, Violation]  # by property bit
+    error: Violation | None
+    again: int  # mask of the liveness classes with a repeated fault
+    seconds: float
+    peak_bytes: int
+    model: NativeModel = field(repr=False)
+    store: Store = field(repr=False)
+
+    @property
+    def depth(self) -> int:
+        """Largest number of steps needed to reach a state."""
+        return len(self.level_sizes) - 1
+
+    @property
+    def bytes_per_state(self) -> float:
+        """Peak bytes of memory for each state stored."""
+        return self.peak_bytes / max(self.states, 1)

@@ -1,0 +1,94 @@
+"""Memory for the partitions' hash tables, which grow one after the other."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import numpy.typing as npt
+
+from pasidlab.search import kernels as k
+from pasidlab.search.memory import HUGE_PAGE, Block, Words
+
+Mask = npt.NDArray[np.bool_]  # of partitions
+
+_FIRST_LINES = 128
+_FULL = 0.85  # of a table's places
+_GROWTH = 1.5
+
+
+class _Generation:
+    """A block with room for a table of every partition, each a little larger than the one before it.
+
+    The sizes rise up to those of the next generation. So the partitions move from one to the next in their order, and
+    at any time all their tables together take 12 to 13 bytes per state. What the first ones leave is given back before
+    the last move.
+    """
+
+    def __init__(self, age: int) -> None:
+        spread = np.geomspace(1, _GROWTH, k.PARTITIONS, endpoint=False)
+        self.lines: Words = (_FIRST_LINES * _GROWTH**age * spread).astype(np.int64)
+        self.ends = np.cumsum(self.lines) * k.LINE
+        self.block = Block(int(self.ends[-1]))
+        self.left = 0  # partitions below this one have left, and their memory has been given back
+
+    def address(self, p: int) -> int:
+        """Where partition p's table is."""
+        return int(self.block.address + self.ends[p] - self.lines[p] * k.LINE)
+
+    def touched(self, kept: Mask) -> int:
+        """Bytes of the pages that the tables of the ``kept`` partitions lie on."""
+        first, last = (
+            (self.ends - self.lines * k.LINE)[kept] // self.block.page,
+            (self.ends[kept] - 1) // self.block.page,
+        )
+        return int((last - first + 1).sum() - (first[1:] == last[:-1]).sum()) * self.block.page
+
+    def release(self, left: int) -> None:
+        """Give back the memory of all partitions below ``left``."""
+        first, last = ((int(self.ends[p - 1]) if p else 0) // self.block.page for p in (self.left, left))
+        self.block.release(first * self.block.page, last * self.block.page)
+        self.left = left
+
+
+class Tables:
+    """The tables of all partitions. Threads may grow different ones at the same time."""
+
+    def __init__(self) -> None:
+        self._ages: Words = np.zeros(k.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
+        self._generations = {0: _Generation(0)}
+        self._lock = threading.Lock()
+
+    def describe(self, p: int) -> tuple[int, int, int]:
+        """Of partition p's table: address, lines, keys from which it has to grow."""
+        generation = self._generations[int(self._ages[p])]
+        lines = int(generation.lines[p])
+        return generation.address(p), lines, int(lines * 8 * _FULL)
+
+    def grow(self, p: int) -> None:
+        """Move partition p's keys to a larger table."""
+        age = int(self._ages[p])
+        old = self._generations[age]
+        with self._lock:
+            if age + 1 not in self._generations:
+                self._generations[age + 1] = _Generation(age + 1)
+            new = self._generations[age + 1]
+        used = np.zeros(new.lines[p], dtype=np.uint8)
+        k.rehash(old.address(p), old.lines[p], new.address(p), new.lines[p], used.ctypes.data)
+        with self._lock:
+            self._ages[p] = age + 1
+            stayed = np.flatnonzero(self._ages <= age)
+            if not len(stayed):
+                del self._generations[age]
+            elif stayed[0] > old.left:
+                old.release(int(stayed[0]))
+
+    def bytes(self, growing: Mask | None = None) -> int:
+        """Bytes of memory taken, or that could be if the ``growing`` partitions grew."""
+        total = 0
+        for age, generation in self._generations.items():
+            here = self._ages == age
+            total += generation.touched(here | ((self._ages > age) & (np.arange(k.PARTITIONS) >= generation.left)))
+            if growing is not None and (growing & here).any():
+                total += int((generation.lines[growing & here] * _GROWTH + 1).sum()) * k.LINE + 2 * HUGE_PAGE
+        return total

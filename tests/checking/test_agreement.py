@@ -1,0 +1,28 @@
+"""SPIN explores designs and finds what the search finds. `pasidlab export --compare` does so for all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pasidlab.checking.agreement import compare
+from pasidlab.checking.spin import spin_is_there
+from pasidlab.designs import BUILT_IN
+from pasidlab.model.scope import Scope
+from pasidlab.zoo.specimen import buggy, find
+
+pytestmark = pytest.mark.skipif(not spin_is_there(), reason="spin or a C compiler is not installed")
+RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"}))
+
+
+def test_a_design_that_holds() -> None:
+    found = compare(BUILT_IN["task-work"], RACE)
+    assert found.equal
+    assert found.states > 1_000
+    assert all(here and spin and reduced for _, here, spin, reduced in found.verdicts())
+
+
+def test_a_bug() -> None:
+    bug = find("valid-bit-missing")
+    found = compare(buggy(bug), bug.scope)
+    assert found.equal
+    assert found.spin.broken == {"served"}
