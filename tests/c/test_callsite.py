@@ -69,9 +69,9 @@ def test_a_call_after_interrupts_are_enabled(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_told(tmp_path: Path) -> None:
     file = written(tmp_path, handler(" \tstruct task_struct *tsk;\n" + CALL + " \tint ret;\n"))
     with pytest.raises(PasidlabError, match=r"cannot tell whether .*\(\) is called before .* or after\n  hint: --base early"):
-        gathered(file)
+        Opening(file).design()
     for base in ("early", "late-bare", "late-locked", "early-read"):
-        assert gathered(file, base)[1].name == base
+        assert Opening(file, base=base).design().around == base
 
 
 @pytest.mark.parametrize("base", ["early", "late-bare", "late-either", "early-read", "task-work", "eager-ipi"])
