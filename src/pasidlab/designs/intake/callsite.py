@@ -9,7 +9,7 @@ from enum import Enum
 
 from pasidlab.designs.intake.patch import Hunk
 from pasidlab.designs.intake.spans import at_line, bare_lines, functions_in
-from pasidlab.designs.intake.territory import territory
+from pasidlab.lang.c.territory import territory
 
 
 class Call(Enum):

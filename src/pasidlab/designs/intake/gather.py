@@ -15,12 +15,12 @@ from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.judged import Fate, Judged
 from pasidlab.designs.intake.judging import Taken
 from pasidlab.designs.intake.statements_seen import Seen
-from pasidlab.designs.intake.territory import territory
 from pasidlab.designs.intake.tree import Provenance
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source as texts
 from pasidlab.lang.c.link import Linker, Program, program
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, read_stubs
 from pasidlab.lang.c.vocabulary import vocabulary

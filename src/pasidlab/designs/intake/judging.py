@@ -12,9 +12,9 @@ from pasidlab.designs.intake.edits import Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
 from pasidlab.designs.intake.spans import bare_lines, functions_in
 from pasidlab.designs.intake.statements_seen import Seen
-from pasidlab.designs.intake.territory import territory
 from pasidlab.designs.intake.tree import TreeProgram
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
 from pasidlab.lang.source import read_text
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tree_sitter import Node
 
-from pasidlab.designs.intake.territory import territory
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.ctype import INT, VOID, CType, Enum, Integer, Pointer, enum_type
@@ -22,6 +21,7 @@ from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, si
 from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.statements import FunctionCompiler
 from pasidlab.lang.c.templates import Template
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import Value, enumerator, exact
