@@ -228,3 +228,37 @@ def test_bad_input(tmp_path: Path) -> None:
         with pytest.raises(PasidlabError, match="which is outside the tree"):
             Opening(str(file), kernel=kernel).design()
     assert FILES["Makefile"].startswith("VERSION")
+
+
+SOURCE = Path("/usr/src/linux-source-6.12")
+EXEC = Scope(cpus=1, tasks=1, mms=2, pasids=2, events=frozenset(["preempt", "exec", "bind", "unbind"]))
+SWAP = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "kvm"]))
+CLEAR = "current->pasid_activated = 0;"
+
+
+@pytest.mark.skipif(not SOURCE.exists(), reason="Debian's linux-source-6.12 is not there")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "scope", "broken"),
+    [
+        ("arch/x86/kernel/process.c", "\tfpu_flush_thread();\n", f"\tfpu_flush_thread();\n\t{CLEAR}\n", EXEC, ""),
+        ("fs/exec.c", "\tflush_thread();\n", f"\t{CLEAR}\n\tflush_thread();\n", EXEC, ""),
+        (CORE_FILE, "\tfpu_reset_fpregs();\n}", f"\tfpu_reset_fpregs();\n\t{CLEAR}\n}}", EXEC, ""),
+        (
+            CORE_FILE,
+            "\tif (!cur_fps->is_confidential && !test_thread_flag(TIF_NEED_FPU_LOAD))\n\t\tsave_fpregs_to_fpstate(fpu);\n",
+            "", SWAP, "preserved",
+        ),
+    ],
+)  # fmt: skip
+def test_patches_of_the_real_tree(file: str, old: str, new: str, scope: Scope, broken: str, tmp_path: Path) -> None:
+    before = (SOURCE / file).read_text()
+    assert old in before
+    patch = tmp_path / "fix.patch"
+    patch.write_text(diff(file, before, before.replace(old, new, 1)))
+    result = check(Opening(str(patch), kernel=str(SOURCE)).design(), scope)
+    assert result.judged is not None
+    assert fates(result.judged).get(result.judged.related[0].name) == "judged"
+    if broken:
+        assert broken in [c.property for c in result.counterexamples]
+    else:
+        assert result.holds, str(result)

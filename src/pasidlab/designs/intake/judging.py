@@ -83,9 +83,12 @@ def _item(one: Edited, taken: Taken) -> Item:
         return _unrelated(one, "outside the territory of the model")
     entry = taken.lines.get(one.function)
     if entry is not None and entry.file == one.file:
-        if all(entry.word in line for line in relevant):
+        added = {edit.text for edit in one.edits if edit.mark == "+"}
+        seen = taken.seen.get(f"{one.function}__lines")
+        if all(entry.has(line) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
             return Item(one.function, one.file, one.line, Fate.JUDGED)
-        return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.word}' are taken")
+        where = f" behind {entry.after}()" if entry.after else ""
+        return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
     if one.removed:
         return _removed(one, taken)
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, _why(one, taken))

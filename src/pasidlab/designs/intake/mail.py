@@ -6,7 +6,8 @@ import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
-from pasidlab.designs.intake.patch import Patch, looks_like_fragment, looks_like_patch, read_patch
+from pasidlab.designs.intake.patch import FileChange, Hunk, Line, Patch, looks_like_fragment, looks_like_patch, read_patch
+from pasidlab.designs.intake.spans import functions_in
 from pasidlab.errors import PasidlabError
 
 _QUOTE = re.compile(r"^(> ?)+")
@@ -57,11 +58,43 @@ def patches(data: bytes, name: str) -> list[Patch]:
         patch.subject = subject
         match = _SERIES.search(subject)
         found.append((int(match.group(1)) if match else number, patch))
+    if not found and (bare := _bare_functions(data, name)) is not None:
+        return [bare]
     if not found:
         raise PasidlabError(
             f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff"
         )
     return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
+
+
+def _bare_functions(data: bytes, name: str) -> Patch | None:
+    """Functions, and macros, that stand in the text of mails without a diff; the last of one name counts. None: there are none."""
+    lines: list[Line] = []
+    for first, raw in messages(data):
+        message = message_from_bytes(raw, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0].count(b"\n") + 2
+        shift = first - 1 + head if _is_plain(message) else 0
+        text = _text(message).split("\n")
+        taken = [span for span in functions_in(text) if span.whole]
+        macros = [n for n, line in enumerate(text) if line.startswith("#define ") or (n and _goes_on(text, n - 1))]
+        wanted = sorted({n for span in taken for n in range(span.start, span.end)} | set(macros if taken else []))
+        lines += [Line("+", text[n], n + 1 + shift) for n in wanted]
+        if lines:
+            _remember(name, data.decode("utf-8", "replace") if _is_plain(message) else _text(message))
+    if not lines:
+        return None
+    note = f"{name}:{lines[0].number}: no diff: the functions in the text are taken as they stand"
+    return Patch(name, [FileChange("fragment.c", hunks=[Hunk(1, "", lines[0].number, lines)])], [note])
+
+
+def _goes_on(text: list[str], n: int) -> bool:
+    """True if a line is of a macro that the next one goes on with."""
+    while n >= 0 and text[n].rstrip().endswith("\\"):
+        if text[n].startswith("#define "):
+            return True
+        n -= 1
+    return False
 
 
 def _is_plain(message: EmailMessage) -> bool:

@@ -32,6 +32,10 @@ class Seen:
         bare = bare_lines(lines)
         return [n for n in range(first, last + 1) if n - 1 < len(bare) and bare[n - 1] == text]
 
+    def says(self, text: str) -> bool:
+        """True if one of the lines that was taken says this."""
+        return text in bare_lines(self.function.unit.source.text.split("\n"))
+
     def silent(self, line: int) -> str:
         """Why a line that says something means nothing; empty if it means something or is mere structure."""
         if line not in self._kept():

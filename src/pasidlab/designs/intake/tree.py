@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.designs.intake.files import Files
+from pasidlab.designs.intake.spans import bare_lines
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source as texts
 from pasidlab.lang.c.link import Linker, Program, configured, parse_source
@@ -160,7 +161,7 @@ class TreeProgram:
             else:
                 rows.append(Provenance(name, f"{function.position.file}:{function.position.line}"))
         for name, (entry, lines) in self.lines.items():
-            label = f"{name} ({entry.word} lines)"
+            label = f"{name} ({entry.label} lines)"
             if lines is None:
                 rows.append(Provenance(label, "", (entry.missing and "no such line: copied from the parent") or "no such line"))
             elif lines.name in self.kept:
@@ -248,11 +249,13 @@ def _lines(tree: Tree, entry: TreeLines, config: Mapping[str, str] | None) -> CF
     if source is None or found is None:
         return None
     start, body = found
-    chosen = [n for n, line in enumerate(body) if entry.word in line or re.match(r"\s*#\s*(if|else|elif|endif)", line)]
-    if not any(entry.word in body[n] for n in chosen):
+    behind = next((n for n, line in enumerate(body) if f"{entry.after}(" in line), 0) if entry.after else 0
+    bare = bare_lines(body)
+    chosen = [n for n in range(behind, len(body)) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
+    if not any(entry.has(bare[n]) for n in chosen):
         return None
     kept = [f"static void {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), "}"]
-    first = next(n for n in chosen if entry.word in body[n])
+    first = next(n for n in chosen if entry.has(bare[n]))
     numbers = [first, first, *chosen, chosen[-1]]
     places = tuple((source.position(0).file, start + n + 1) for n in numbers)
     unit = parse_source(Source("\n".join(kept), entry.file, places=places), config)

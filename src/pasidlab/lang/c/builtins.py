@@ -283,6 +283,8 @@ def _memcpy(x: Calls, arguments: list[Node], node: Node) -> Value:
 
 def _memset(x: Calls, arguments: list[Node], node: Node) -> Value:
     to, byte, length = takes(x, arguments, 3, node, "memset")
+    if x.value(to).opaque:
+        return NO_VALUE  # what is not modelled
     _whole(x, length)
     if x.value(byte).operand != 0:
         raise PasidlabError("memset() of an image with something else than 0", position=x.at(byte))

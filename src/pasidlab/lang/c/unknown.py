@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.vocabulary import vocabulary
 from pasidlab.lang.names import nearest
 
 
@@ -52,7 +53,7 @@ class Unknowns:
         if not self.found:
             return
         names = sorted(set(known))
-        lines = [f"{at}: unknown {kind} '{name}'{_closest(name, names)}" for name, (kind, at) in self.found.items()]
+        lines = [f"{at}: {_what(name, kind)}{_closest(name, names)}" for name, (kind, at) in self.found.items()]
         count = len(lines)
         first = next(iter(self.found.values()))[1]
         what = lines[0].split(": ", 1)[1] if count == 1 else f"{count} names mean nothing to the model:\n  " + "\n  ".join(lines)
@@ -64,8 +65,22 @@ class Unknowns:
         )  # fmt: skip
 
 
+def _what(name: str, kind: str) -> str:
+    """What is wrong with a use of a name: nobody knows it, or not with these arguments."""
+    known = _forms(name) if kind == "function" else []
+    return f"{name}() is not known with these arguments: the model knows {', '.join(known)}" if known else f"unknown {kind} '{name}'"
+
+
+def _forms(name: str) -> list[str]:
+    words = vocabulary()
+    calls = [f"{name}({', '.join(argument.name for argument in pattern.args)})" for pattern, _ in words.calls.get(name, ())]
+    return calls or [f"{name}({', '.join(entry.params)})" for entry in words.replacements.get(name, ())]
+
+
 def _closest(name: str, names: list[str]) -> str:
     """What a name may have been meant to be; of a struct, the members that mean something."""
+    if name in names:
+        return ""
     struct, dot, _ = name.partition(".")
     alike = [known for known in names if ("." in known) == bool(dot)]
     hint = nearest(name, alike)

@@ -105,7 +105,10 @@ class Replacement:
 
 @dataclass(frozen=True)
 class TreeLines:
-    """Lines of a large function of a source tree that take the place of one line of a model function."""
+    """Lines of a large function of a source tree that take the place of one line of a model function.
+
+    ``word`` is a regular expression, ``after`` a word that only lines behind it are taken.
+    """
 
     function: str
     file: str
@@ -115,6 +118,16 @@ class TreeLines:
     replace: str
     by: str
     missing: str = ""
+    after: str = ""
+
+    def has(self, line: str) -> bool:
+        """True for a line to be taken."""
+        return re.search(self.word, line) is not None
+
+    @property
+    def label(self) -> str:
+        """What the lines are about."""
+        return self.word.partition("|")[0]
 
 
 @dataclass(frozen=True)
