@@ -18,7 +18,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.model.scope import Scope
 
 TINY = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))
-KVM = """int fpu_swap_kvm_fpstate(struct fpu_guest *guest_fpu, bool enter_guest)
+KVM = """int fpu_update_guest_xfd(struct fpu_guest *guest_fpu, bool enter_guest)
 {
 	fpregs_lock();
 	fpregs_unlock();
@@ -70,11 +70,11 @@ def test_a_judged_and_a_built_in_function(tmp_path: Path) -> None:
     old = "\tthis_cpu_write(kernel_fpu_allowed, true);\n"
     text = core(old, f"\tbarrier();\n{old}\tfpregs_lock();\n")
     judged = account(tmp_path, text + core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;"))
-    assert fates(judged) == {"kernel_fpu_end": "judged", "fpu_swap_kvm_fpstate": "built in"}
+    assert fates(judged) == {"kernel_fpu_end": "judged", "fpu_update_guest_xfd": "built in"}
     assert [(hunk.functions, hunk.fate) for hunk in judged.hunks] == [
-        (("kernel_fpu_end",), Fate.JUDGED), (("fpu_swap_kvm_fpstate",), Fate.BUILT_IN),
+        (("kernel_fpu_end",), Fate.JUDGED), (("fpu_update_guest_xfd",), Fate.BUILT_IN),
     ]  # fmt: skip
-    (swap,) = [item for item in judged.open if item.function == "fpu_swap_kvm_fpstate"]
+    (swap,) = [item for item in judged.open if item.function == "fpu_update_guest_xfd"]
     assert swap.file == CORE_FILE
     (end,) = [item for item in judged.open if item.function == "kernel_fpu_end"]
     assert [(one.text, one.why) for one in end.left_out] == [("barrier();", "memory is sequentially consistent")]
@@ -151,11 +151,11 @@ def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
 
 def test_an_acknowledgement(tmp_path: Path) -> None:
     text = core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;")
-    judged = account(tmp_path, text, allow_unjudged=("fpu_swap_*", "nothing",))
+    judged = account(tmp_path, text, allow_unjudged=("fpu_update_*", "nothing",))
     assert not [item for item in judged.open if item.changed]
-    assert [item.function for item in judged.acknowledged] == ["fpu_swap_kvm_fpstate"]
+    assert [item.function for item in judged.acknowledged] == ["fpu_update_guest_xfd"]
     assert judged.unused == ("--allow-unjudged nothing",)
-    assert "not judged, as acknowledged: fpu_swap_kvm_fpstate" in judged.sentence()
+    assert "not judged, as acknowledged: fpu_update_guest_xfd" in judged.sentence()
 
 
 def test_options_that_nothing_asks_for(tmp_path: Path) -> None:
@@ -200,18 +200,18 @@ def test_every_report_says_it(tmp_path: Path) -> None:
     done = run(str(patch), "--kernel", kernel, "-q", *(word for file in files for word in ("-o", str(file))))
     assert done.return_value == 3
     assert "judged 0 of 1 changed function." in done.output
-    assert "not judged: fpu_swap_kvm_fpstate" in done.output
+    assert "not judged: fpu_update_guest_xfd" in done.output
     for file in files[2:]:
-        assert "fpu_swap_kvm_fpstate" in file.read_text().replace("\\", ""), file
+        assert "fpu_update_guest_xfd" in file.read_text().replace("\\", ""), file
     (result,) = json.loads(files[0].read_text())["results"]
     assert result["judged"]["hunks"][0]["fate"] == "built in"
-    assert [one["function"] for one in result["judged"]["functions"] if one["changed"]] == ["fpu_swap_kvm_fpstate"]
+    assert [one["function"] for one in result["judged"]["functions"] if one["changed"]] == ["fpu_update_guest_xfd"]
     sarif = json.loads(files[1].read_text())["runs"][0]
-    assert any(r["ruleId"] == "not_judged" and "fpu_swap_kvm_fpstate" in r["message"]["text"] for r in sarif["results"])
+    assert any(r["ruleId"] == "not_judged" and "fpu_update_guest_xfd" in r["message"]["text"] for r in sarif["results"])
     assert fromstring(files[2].read_text()).find(".//testcase[@name='judged']/error") is not None
     allowed = run(str(patch), "--kernel", kernel, "-q", "--allow-unjudged", "*")
     assert allowed.return_value == 0
-    assert "as acknowledged: fpu_swap_kvm_fpstate" in allowed.output
+    assert "as acknowledged: fpu_update_guest_xfd" in allowed.output
 
 
 def test_bad_input(tmp_path: Path) -> None:
