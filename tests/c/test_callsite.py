@@ -52,7 +52,7 @@ def test_a_call_before_interrupts_are_enabled(tmp_path: Path) -> None:
     file = written(tmp_path, handler(' \tRCU_LOCKDEP_WARN(!rcu_is_watching(), "no");\n' + CALL + ENABLE))
     found = Opening(file).design()
     assert found.around == "early"
-    assert found.notes[0].startswith(f"fixup_pasid_exception() is called before interrupts are enabled ({file}:")
+    assert found.notes[0].startswith(f"__fixup_pasid_exception() is called before interrupts are enabled ({file}:")
     result = check(Opening(file).design(), RACE)
     assert result.holds, str(result)
     assert {item.function: item.fate.value for item in result.judged.items} == {  # type: ignore[union-attr]

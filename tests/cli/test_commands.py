@@ -100,7 +100,7 @@ def test_ctrl_c_keeps_what_was_found() -> None:
     large = [sys.executable, "-m", "pasidlab.cli", "check", "early-read", "--tasks", "3", "--mms", "3", "--events", events]
     subprocess.run([*large, "--max-states", "1000"], capture_output=True, timeout=200)  # compiled from here on
     running = subprocess.Popen(large, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    time.sleep(12)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (3, "")
@@ -133,7 +133,7 @@ def test_ctrl_c_side_by_side_keeps_what_each_found() -> None:
     large += ["--mms", "3", "--events", "preempt,migrate,fork,clone,exit"]
     subprocess.run([*large, "--max-states", "1000"], capture_output=True, timeout=200)  # compiled from here on
     running = subprocess.Popen([*large, "-q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(8)
+    time.sleep(16)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (3, "not explored: early\n")

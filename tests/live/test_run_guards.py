@@ -308,7 +308,7 @@ def test_a_design_file_is_data(tmp_path: Path) -> None:
     assert (done.out, done.report["gp_fixups"], proof.exists()) == ("1\n", 1, False), done.err
     design.write_text(body.format(proof=str(proof), loop="while current.mm.pasid != 0: pass"))
     done = run_python(program, "--design", str(design))
-    assert done.code == 2 and "mine.py:6:" in done.err and "never ends" in done.err and not proof.exists()
+    assert done.code == 2 and "mine.py:7:" in done.err and "never ends" in done.err and not proof.exists()
     design.write_text("import os\nos.system('touch " + str(proof) + "')\n")
     done = run_python(program, "--design", str(design))
     assert done.code == 2 and "Traceback" not in done.err and not proof.exists()

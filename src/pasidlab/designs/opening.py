@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pasidlab.designs.design import BUILT_IN, Design
 from pasidlab.designs.intake.files import STANDARD_INPUT, Files
-from pasidlab.designs.intake.gather import Gathered, Options, before_and_after, from_tree, gather, read_options
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.lower import ARRIVALS
 from pasidlab.lang.names import Names, nearest
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES
+
+if TYPE_CHECKING:  # the C front end is loaded when C is opened
+    from pasidlab.designs.intake.gather import Gathered, Options
 
 SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
 """Files the C front end reads."""
@@ -61,6 +63,8 @@ class Opening:
         return replace(self, texts=design.texts)
 
     def _out_of_c(self, files: Files) -> Design:
+        from pasidlab.designs.intake.gather import before_and_after, read_options
+
         options = read_options(self.config, self.stubs, self.kernel, self.reverse, self.base, files)
         before, found = before_and_after(self.name, options) if self.side else (None, _gathered(self.name, options))
         if self.base and self.base not in BUILT_IN and not self.base.endswith(".py"):
@@ -106,6 +110,8 @@ def is_c(name: str) -> bool:
 
 
 def _gathered(name: str, options: Options) -> Gathered:
+    from pasidlab.designs.intake.gather import from_tree, gather
+
     return gather(name, options) if name else from_tree(options)
 
 
@@ -115,7 +121,8 @@ def _by_name(name: str, files: Files) -> Design:
         return BUILT_IN[name]
     path = Path(name)
     if name and (path.suffix == ".py" or files.is_file(name) or path.exists()):
-        return Design(path.stem, path, text=files.text(name))
+        own = next((design for design in BUILT_IN.values() if design.path == path.absolute()), None)
+        return own or Design(path.stem, path, text=files.text(name))
     raise PasidlabError(f"unknown design '{name}'", hint=nearest(name, BUILT_IN))
 
 

@@ -46,7 +46,8 @@ def _design(bug: Bug, repaired: bool) -> Design:
 
 
 def _from_c(bug: Bug, repaired: bool):  # type: ignore[no-untyped-def]
-    from pasidlab.lang.c import Source, link, program
+    from pasidlab.lang.c.link import link, program
+    from pasidlab.lang.c.tokens import Source
 
     config = {"CONFIG_FIXED": "y" if repaired else "n"}
     parsed = program([Source(source.read_text(bug.path), str(bug.path))], config)
