@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from counts import SCOPES, TABLE, measured
+from counts import LONG, SCOPES, SOME, TABLE, measured
 
 import pasidlab
 from pasidlab import designs
@@ -34,8 +34,10 @@ def test_lazyreg_with_its_bug():
     assert {PROPERTIES[bit].name: v.steps for bit, v in lazyreg(3, "bug").violations.items()}["coherent"] == 12
 
 
-@pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("design", designs.BUILT_IN)
+EACH = [(design, scope) for design in designs.BUILT_IN for scope in SCOPES if LONG or design in SOME or scope == "interrupts"]
+
+
+@pytest.mark.parametrize(("design", "scope"), EACH)
 def test_designs(design, scope):
     assert measured(design, scope) == RECORDED[scope][design]
 
