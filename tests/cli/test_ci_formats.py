@@ -109,7 +109,7 @@ def test_sarif_of_what_is_not_settled(stopped):
     unsettled = [p.name for p in stopped.results[0].properties if p.holds is None]
     assert len(unsettled) == 9
     assert [(r["ruleId"], r["level"]) for r in run["results"]] == [(name, "warning") for name in unsettled]
-    why = "is not settled: a larger --max-states explores more (explored: scope to depth "
+    why = "is not settled: a larger --max-states explores more (explored: scope to level "
     assert all(why in r["message"]["text"] for r in run["results"])
     (invocation,) = run["invocations"]
     assert (invocation["executionSuccessful"], invocation["exitCode"]) == (False, 3)
@@ -137,7 +137,7 @@ def test_junit_of_what_is_not_settled(stopped):
     found = suites(stopped)
     errors = [case.find("error") for case in found["early-read"].values()]
     assert len(errors) == 9 and all(error.get("type") == "not settled" for error in errors)
-    assert errors[0].get("message").startswith("not settled: a larger --max-states explores more (explored: scope to depth ")
+    assert errors[0].get("message").startswith("not settled: a larger --max-states explores more (explored: scope to level ")
     assert found["task-work"]["explored"].find("error").get("message") == "interrupted"
     assert "never put to the test" not in results_junit(stopped)
 

@@ -105,7 +105,7 @@ def test_ctrl_c_keeps_what_was_found() -> None:
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (3, "")
     assert re.search(r"^early-read: inconclusive$", out, re.MULTILINE)
-    assert re.search(r"stopped \(interrupted\); complete to depth \d+$", out, re.MULTILINE)
+    assert re.search(r"stopped \(interrupted\); complete to level \d+ of local steps first$", out, re.MULTILINE)
 
 
 def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
@@ -154,7 +154,7 @@ def test_a_mistake_in_the_second_design_loses_nothing(tmp_path: Path) -> None:
 def test_budgets_end_inconclusive(option: str, value: str, reason: str) -> None:
     done = pasidlab("check", "early-read", "--tasks", "2", "--jobs", "1", option, value)
     assert done.returncode == 3
-    assert re.search(rf"stopped \({reason}\); (complete to depth \d+|before the first step)\n", done.stdout)
+    assert re.search(rf"stopped \({reason}\); (complete to level \d+ of local steps first|before the first step)\n", done.stdout)
 
 
 @pytest.mark.parametrize("command", ["designs", "check late-either --tasks 1 --mms 1 --events preempt,softirq", "zoo --help"])

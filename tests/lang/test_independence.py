@@ -168,6 +168,27 @@ def test_each_condition_is_needed(tmp_path, monkeypatch, condition):
     assert "q" not in explored(lowered(path, "softirq", merged=False), local_first=True)[1][0]
 
 
+TOLD = {  # steps that cannot be taken, or end the kernel, and yet tell what a field of another CPU holds
+    "a check, then nothing": "        check('q', cpu.slot != 1 or not cpu.irqs_off)\n    require(False)\n",
+    "a check, then what is known to fail": "        if cpu.irqs_off:\n            check('q', cpu.slot != 1)\n            require(False)\n",
+    "NULL is followed": (
+        "        if cpu.slot == 1 and cpu.irqs_off:\n            task = shared.lock\n"
+        "            if task is None:\n                task.flag = True\n"
+        "    require(False)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_what_a_step_tells_that_is_not_taken(tmp_path, told):
+    path = tmp_path / "model.py"
+    text = HEAD + STEPS.replace("STATEMENT", "this_cpu.slot = 1\n    this_cpu.slot = 0")
+    path.write_text(text + "\n@rule()\ndef tell() -> None:\n    for cpu in each(Cpu):\n" + TOLD[told], encoding="utf-8")
+    models = [lowered(path, "none", merged=merged) for merged in (True, False)]
+    broken = [explored(model, local_first=first)[1][0] for model in models for first in (True, False)]
+    assert all(verdict == broken[0] != set() for verdict in broken)
+
+
 def test_masks_that_another_cpu_sets_are_that_cpu_s(tmp_path):
     """It leaves out CPUs with interrupts off, having switched off its own: that says nothing of this one."""
     path = tmp_path / "model.py"

@@ -134,7 +134,7 @@ class Run:
             built.name, built.scope, _reason(found.reason, waiting), found.states, found.transitions, found.depth, found.depth_completed,
             found.seconds, found.bytes_per_state,
             tuple(_property_result(name, found, asked_for, proved and name not in open_) for name in self.wanted),
-            in_order(asked_for), error, executed, present, model.notes,
+            in_order(asked_for), error, executed, present, model.notes, local_first=model.private is not None,
         )  # fmt: skip
 
     def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample]) -> Waited:

@@ -80,11 +80,17 @@ class PartResult:
     executed: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
     present: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
     notes: tuple[str, ...] = ()  # reductions that are left out, and why
+    local_first: bool = False  # then a depth is a number of levels of that search, not of steps
+
+    @property
+    def reach(self) -> str:
+        """How far everything has been explored, in words."""
+        return f"level {self.depth_completed} of local steps first" if self.local_first else f"depth {self.depth_completed}"
 
     @property
     def settled(self) -> str:
-        """How far everything has been explored, in words."""
-        return f"complete to depth {self.depth_completed}" if self.depth_completed >= 0 else "before the first step"
+        """What is complete, in words."""
+        return f"complete to {self.reach}" if self.depth_completed >= 0 else "before the first step"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a rule, a predicate or a handler can access while a program stands at a boundary, found by running it on what is known there.
 
 The CPU, its current task and a task it has taken are numbered (``Standing``); what is known of them is data; everything else has
-an unknown value, and both ways of a branch are followed. A way that ends in a ``require`` that is known to fail is never taken.
+an unknown value, and both ways of a branch are followed. A way that ends in a ``require`` that is known to fail is never taken,
+unless something on it may break a property: what a failed check says stands although the step does not.
 A predicate that is known to be false looks at nothing.
 """
 
@@ -15,6 +16,8 @@ from pasidlab.lang.emit import computed
 from pasidlab.lang.flow import Code
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
 
+ELEMENT = {"load": 2, "store": 1, "take": 1, "release": 0, "deref": 0}
+"""Which argument of an operation is the element that it accesses."""
 MOST_WAYS = 3000
 """Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
 MOST_ROUNDS = 30
@@ -105,6 +108,7 @@ class _Way:
     gone: frozenset[str]  # fields an unknown element of which was stored to
     found: list[Found] = field(default_factory=list)
     visited: dict[int, int] = field(default_factory=dict)
+    checked: bool = False  # a check on it may fail
 
     def hold(self, path: str, element: Value, instr: Instr, value: Value, at_once: bool) -> None:
         """A load: the local holds the value, and within one step the field keeps it."""
@@ -118,7 +122,7 @@ class _Way:
         self.fields = {place: better if held is value else held for place, held in self.fields.items()}
 
     def fork(self, at: int) -> _Way:
-        return _Way(at, dict(self.locals), dict(self.fields), self.gone, list(self.found), dict(self.visited))
+        return _Way(at, dict(self.locals), dict(self.fields), self.gone, list(self.found), dict(self.visited), self.checked)
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,10 @@ class Cases:
                 yield way.found, ended
 
     def _follow(self, way: _Way, asked: Asked, work: list[_Way]) -> bool | None:
-        """Follow one way to its end, leaving others for later. None: it is never taken; else whether a predicate may be true."""
+        """Follow one way to its end, leaving others for later. None: it is never taken; else whether a predicate may be true.
+
+        Following None is an end like any other: the step breaks a property, or a predicate cannot answer.
+        """
         while True:
             instr = self.code[way.at]
             if instr.op in ("end", "crash", "pause"):
@@ -179,12 +186,16 @@ class Cases:
             if instr.op == "return":
                 return self._value(way, instr.args[0]) != 0
             if instr.op in ("require", "wait") and self._value(way, instr.args[0]) == 0:
-                return None
+                return way.checked or None
             if instr.op in ("jump", "branch", "switch"):
                 self._jump(way, instr, work)
                 continue
-            if instr.op in ("load", "store", "take", "release", "deref") and not self._access(way, instr, asked, work):
-                return None
+            if instr.op in ELEMENT and self._value(way, instr.args[ELEMENT[instr.op]]) == 0:
+                return True
+            if instr.op in ELEMENT and not self._access(way, instr, asked, work):
+                return way.checked or None
+            if instr.op == "check":
+                way.checked |= may_be(self._value(way, instr.args[1]), 0)
             if instr.op == "mask":
                 self._mask(way, instr)
             elif instr.op not in ("load", "take", "store") and instr.dst is not None:
@@ -212,11 +223,9 @@ class Cases:
             raise _TooMany
 
     def _access(self, way: _Way, instr: Instr, asked: Asked, work: list[_Way]) -> bool:
-        """Note an access and its effect; False if the step faults or cannot be taken."""
+        """Note an access and its effect; False if the step cannot be taken."""
         path = instr.field or ON_CPU
-        element = self._value(way, instr.args[{"load": 2, "store": 1, "take": 1, "release": 0, "deref": 0}[instr.op]])
-        if element == 0:
-            return False  # following None ends the step
+        element = self._value(way, instr.args[ELEMENT[instr.op]])
         if instr.op == "deref":
             return True
         way.found.append((path, element, instr.op != "load"))

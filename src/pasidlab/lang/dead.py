@@ -30,7 +30,6 @@ class Piece(Protocol):
     @property
     def roots(self) -> set[str]:
         """Labels control may enter at from outside."""
-        raise NotImplementedError
 
 
 def drop_dead_fields(fields: dict[str, Field], pieces: Sequence[Piece], keep: frozenset[str] = CONTEXT_FIELDS) -> dict[str, Field]:

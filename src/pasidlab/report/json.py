@@ -82,7 +82,7 @@ class _Told:
                 {
                     "name": p.name, "reason": p.reason, "states": p.states, "transitions": p.transitions, "depth": p.depth,
                     "depth_completed": p.depth_completed, "seconds": round(p.seconds, 3), "bytes_per_state": round(p.bytes_per_state, 1),
-                    "notes": list(p.notes),
+                    "notes": list(p.notes), "local_first": p.local_first,
                 }
                 for p in result.parts
             ],

@@ -185,7 +185,7 @@ def why_not_settled(result: CheckResult, name: str) -> str:
     for part in result.parts:
         if any(p.name == name and p.holds is None for p in part.properties):
             stopped = part.reason != "complete"
-            parts.setdefault(_obstacle(part), []).append(f"{part.name} to depth {part.depth_completed}" if stopped else part.name)
+            parts.setdefault(_obstacle(part), []).append(f"{part.name} to {part.reach}" if stopped else part.name)
     told = [f"{WHY[why]} (explored: {', '.join(names)})" for why, names in parts.items()]
     if result.missing:
         told.append(f"not explored: {', '.join(result.missing)}")
