@@ -59,3 +59,10 @@ def test_a_name_the_kernel_has_is_not(tmp_path):
     path = tmp_path / "good.py"
     path.write_text("from pasidlab.kernel import current, this_cpu, Task, fpregs_lock\n\n\n" + FIXUP)
     assert check(str(path), Scope(cpus=1, tasks=1, mms=1, events=frozenset({"preempt"}))).states > 10
+
+
+def test_a_word_of_the_language_is_found_at_the_other_door(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text("from pasidlab.kernel import NULL, current\n\n\n" + FIXUP)
+    with pytest.raises(PasidlabError, match="pasidlab.kernel has no 'NULL'\n  hint: from pasidlab.declare import NULL"):
+        check(str(path), Scope(cpus=1, tasks=1, mms=1))

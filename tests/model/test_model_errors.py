@@ -40,7 +40,7 @@ def test_an_error_comes_before_a_longer_violation(tmp_path):
     with pytest.raises(PasidlabError) as error:
         check(design(tmp_path, NOTHING, IN_SOFTIRQ), SMALL)
     assert str(error.value).splitlines()[0].endswith(
-        "mine.py:33:5: 9 stored to Cpu.user_regs, whose domain is 0..2, in softirq_uses_fpu() after 1 step"
+        "mine.py:30:5: 9 stored to Cpu.user_regs, whose domain is 0..2, in softirq_uses_fpu() after 1 step"
     )
 
 
@@ -61,7 +61,7 @@ def owner_loads(cpu: Cpu) -> bool:
 '''
     with pytest.raises(PasidlabError) as error:
         check(design(tmp_path, text), SMALL)
-    assert "mine.py:30:12: NULL pointer dereference: Task.need_fpu_load of nothing" in str(error.value)
+    assert "mine.py:27:12: NULL pointer dereference: Task.need_fpu_load of nothing" in str(error.value)
     assert "hint: ask first: 'x is not None and ...'" in str(error.value)
 
 

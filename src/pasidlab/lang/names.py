@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang import declare
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.source import File, Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
@@ -27,6 +28,8 @@ _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
 }  # fmt: skip
 
 
+MOST_NAMES = 40
+"""Names that one hint lists."""
 KERNEL = "pasidlab.kernel"
 """The module from which a design imports what the model around it declares."""
 AMBIENT = ("current", "this_cpu")
@@ -34,10 +37,11 @@ AMBIENT = ("current", "this_cpu")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the closest known name, or listing all of them."""
+    """A hint naming the closest known name, or listing them, MOST_NAMES at most."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names[:MOST_NAMES])}{more}"
 
 
 def _at(node: ast.AST, file: str) -> Position:
@@ -69,7 +73,8 @@ def imports_exist(path: File, namespace: Namespace) -> None:
             for alias in node.names if of_the_model else ():
                 if alias.name != "*" and alias.name not in known:
                     what = f"{node.module} has no '{alias.name}'"
-                    raise PasidlabError(what, position=_at(alias, str(path)), hint=nearest(alias.name, known))
+                    language = f"from pasidlab.declare import {alias.name}" if hasattr(declare, alias.name) else ""
+                    raise PasidlabError(what, position=_at(alias, str(path)), hint=language or nearest(alias.name, known))
 
 
 class Names:
