@@ -9,14 +9,6 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import FUEL, MOST_OUTCOMES, Interpreter
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(models())
 def test_random_models(tmp_path_factory, text):

@@ -9,14 +9,6 @@ from pasidlab.errors import PasidlabError
 CALL = '@entry("syscall")\ndef sys_call() -> None:\n    for cpu in each(Cpu):\n        cpu.ipi_pending = True\n'
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def handler(kind: str, name: str, body: str) -> str:
     return f'@context("{kind}", event="{kind}")\ndef {name}() -> None:\n    {body}\n'
 

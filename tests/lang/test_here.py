@@ -52,14 +52,6 @@ BODIES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def syscall(lines: str) -> str:
     body = "".join(f"    {line}\n" for line in lines.splitlines())
     return HEAD.replace('@never("p"', '@never("sound_kernel"') + FUNCTIONS + '@entry("syscall")\ndef sys_call() -> None:\n' + body

@@ -16,14 +16,6 @@ from pasidlab.search.result import Budget
 BUDGET = Budget(max_states=400_000)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def lowered(path, events: str, *, merged: bool = True, tasks: int = 2):
     bounds = Bounds({"cpus": 2, "tasks": tasks}, frozenset(events.split()))
     return build_model("model", [path], bounds, PROPERTIES, merged=merged, local_first=True)

@@ -1,6 +1,5 @@
 """Merging steps nobody can tell apart changes no verdict: random models with contexts, merged against unmerged."""
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from random_contexts import models
 from small_models import PROPERTIES
@@ -12,14 +11,6 @@ from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget
 
 BUDGET = Budget(max_states=400_000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
 
 
 def explored(path, events: str, merged: bool):

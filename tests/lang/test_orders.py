@@ -67,14 +67,6 @@ ORDERED = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def model_of(folder, body: str):
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     rule = "@rule()\ndef go() -> None:\n    if f():\n        reached('q')\n"

@@ -36,14 +36,6 @@ def by_both(model, folder):
     return (spin.states, steps, set(spin.broken)), (found.states, found.transitions if not broken else steps, broken)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def test_models_with_contexts(tmp_path_factory):
     path, counted = tmp_path_factory.getbasetemp() / "model.py", []
 

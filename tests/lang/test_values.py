@@ -5,15 +5,6 @@ from small_models import assert_engines_agree, build
 
 from pasidlab.lang.interpreter import Interpreter
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 MODEL = '''\
 from typing import Annotated
 @struct(count=3)

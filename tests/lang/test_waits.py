@@ -32,14 +32,6 @@ def sys_call() -> None:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_of_their_own(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def one_cpu(text: str) -> str:
     """The second CPU has no part: only a task that gives up the first lets the other run."""
     return text.replace('@struct(count=size("cpus"))', "@struct(count=1)")

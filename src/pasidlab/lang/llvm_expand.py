@@ -32,7 +32,7 @@ def expand_text(
     look = _look_text([p for p in predicates if p[1] != WHEN_STUCK])
     lines = [f"define {'internal ' if private else ''}i64 @{'once' if private else 'expand'}({_PARAMETERS}) {{", *_observed_lines()]
     lines += [f"  store i64 0, ptr %z{word}" for word in _OVERWRITTEN]
-    lines += [*_other_cpus(words, cpus), "  call void @look(ptr %state, ptr %out, ptr %seen)"]
+    lines += [*_rooms(words, cpus), *map(_first, range(2, cpus + 1)), "  call void @look(ptr %state, ptr %out, ptr %seen)"]
     lines += [f"  %asked = load i64, ptr %z{ERROR}", f"  store i64 0, ptr %z{ERROR}"]
     for n, own in enumerate(private):
         lines += _own_lines(n, own, words)
@@ -56,12 +56,14 @@ def _observed_lines() -> list[str]:
     return [f"  %z{word} = getelementptr i64, ptr %seen, i64 {word}" for word in _OVERWRITTEN]
 
 
-def _other_cpus(words: int, cpus: int) -> list[str]:
-    """The states in which another CPU is the first."""
-    lines = []
-    for cpu in range(2, cpus + 1):
-        lines += [f"  %state{cpu} = alloca [{words} x i64]", f'  call void @"first.{cpu}"(ptr %state, ptr %state{cpu})']
-    return lines
+def _rooms(words: int, cpus: int) -> list[str]:
+    """Room for the states in which another CPU is the first."""
+    return [f"  %state{cpu} = alloca [{words} x i64]" for cpu in range(2, cpus + 1)]
+
+
+def _first(cpu: int) -> str:
+    """Makes the state in which a CPU is the first."""
+    return f'  call void @"first.{cpu}"(ptr %state, ptr %state{cpu})'
 
 
 def _look_text(predicates: list[tuple[str, int, int]]) -> str:
@@ -72,21 +74,15 @@ def _look_text(predicates: list[tuple[str, int, int]]) -> str:
 
 def _solo_text(words: int, cpus: int, private: Sequence[Own]) -> str:
     """The function that does the only step of a state in which a private CPU has but one; it returns 0 for any other state."""
-    made = _other_cpus(words, cpus)
-    lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *made[::2]]
+    lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *_rooms(words, cpus)]
     for n, own in enumerate(private):
         v, state = f"own{n}", _state_of(own.cpu)
-        lines += made[2 * own.cpu - 3 :][:1] if own.cpu > 1 else []
-        lines += [
-            f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
-            f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
-        ]  # fmt: skip
+        lines += [_first(own.cpu)] if own.cpu > 1 else []
+        lines += _private_lines(v, own, state)
         total = _call_lines(lines, f"{v}.o", "0", [(name, state) for name in own.others], words)
         lines += [f"  %{v}.one = icmp eq i64 {total}, 0", f"  br i1 %{v}.one, label %{v}.alone, label %no", f"{v}.alone:"]
         total = _call_lines(lines, f"{v}.p", "0", [(name, state) for name in own.programs], words)
-        lines += [
-            f"  switch i64 {total}, label %no [ i64 0, label %{v}.not i64 1, label %yes ]", f"{v}.not:",
-        ]  # fmt: skip
+        lines += [f"  switch i64 {total}, label %no [ i64 0, label %{v}.not i64 1, label %yes ]", f"{v}.not:"]
     return "\n".join([*lines, "  br label %no", "no:", "  ret i64 0", "yes:", "  ret i64 1", "}"])
 
 
@@ -124,13 +120,18 @@ def _call_lines(lines: list[str], prefix: str, total: str, calls: Iterable[tuple
     return total
 
 
-def _own_lines(number: int, own: Own, words: int) -> list[str]:
-    """If the CPU is private and its program can go on: its own actions, and no more."""
-    v, state = f"own{number}", _state_of(own.cpu)
-    lines = [
+def _private_lines(v: str, own: Own, state: str) -> list[str]:
+    """Go on at ``v.goes`` if the CPU is private, else at ``v.not``."""
+    return [
         f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
         f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
     ]  # fmt: skip
+
+
+def _own_lines(number: int, own: Own, words: int) -> list[str]:
+    """If the CPU is private and its program can go on: its own actions, and no more."""
+    v, state = f"own{number}", _state_of(own.cpu)
+    lines = _private_lines(v, own, state)
     total = _call_lines(lines, f"{v}.p", "0", [(name, state) for name in own.programs], words)
     lines += [f"  %{v}.stands = icmp eq i64 {total}, 0", f"  br i1 %{v}.stands, label %{v}.not, label %{v}.alone", f"{v}.alone:"]
     total = _call_lines(lines, f"{v}.o", total, [(name, state) for name in own.others], words)
