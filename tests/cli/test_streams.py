@@ -165,7 +165,7 @@ def test_folders_that_are_read_only(tmp_path: Path) -> None:
         f"export HOME={tmp_path}; unset XDG_CACHE_HOME NUMBA_CACHE_DIR; "
     )
     done = subprocess.run(["unshare", "-m", "bash", "-c", f"{script} {PASIDLAB} check early -q {SMALL}"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 2
+    assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 3  # scope, head, verdict
     words = f"{script} {PASIDLAB} check early -q {SMALL} -o {tmp_path}/found.json"
     done = subprocess.run(["unshare", "-m", "bash", "-c", words], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith(f"error: cannot write {tmp_path}/found.json: ")
