@@ -6,8 +6,8 @@ import pytest
 from c_machine import Machine
 from c_programs import program
 
-from pasidlab.lang.intervals import Known, intervals, widest
 from pasidlab.lang.ir import Function, Instr
+from pasidlab.lang.lowering.intervals import Known, intervals, widest
 
 
 class Watched(Machine):

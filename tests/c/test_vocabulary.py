@@ -9,7 +9,7 @@ from pasidlab.lang import source
 from pasidlab.lang.c.ctype import Pointer, Struct
 from pasidlab.lang.c.templates import parsed
 from pasidlab.lang.c.vocabulary import vocabulary
-from pasidlab.lang.lower import ARRIVALS
+from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.model.sources import MODEL_FILES
 
 WORDS = vocabulary()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pasidlab.lang.back.native import NativeModel, compile_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Model, Property
-from pasidlab.lang.lower import build_model
-from pasidlab.lang.native import NativeModel, compile_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.search.breadth_first import search
 from pasidlab.search.observed import AGAIN, ERROR, REACHED, STATE_BROKEN, STEP_BROKEN

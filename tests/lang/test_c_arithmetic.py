@@ -10,7 +10,7 @@ from small_models import PROPERTIES, assert_engines_agree, build
 from pasidlab.lang.emit import computed
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import BINARY
-from pasidlab.lang.lower import build_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.text import parse_function
 

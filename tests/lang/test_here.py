@@ -6,7 +6,7 @@ import pytest
 from random_contexts import HEAD
 from small_models import PROPERTIES, broken
 
-from pasidlab.lang.lower import build_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.text import model_text
 

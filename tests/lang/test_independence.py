@@ -5,10 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from random_contexts import HEAD, models
 from small_models import PROPERTIES
 
-from pasidlab.lang.independence import Judge
+from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.lower import build_model
-from pasidlab.lang.native import compile_model
+from pasidlab.lang.lowering.independence import Judge
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget

@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from random_contexts import models
 from small_models import PROPERTIES
 
-from pasidlab.lang.lower import build_model
-from pasidlab.lang.native import compile_model
+from pasidlab.lang.back.native import compile_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget

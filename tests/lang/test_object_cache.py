@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from small_models import PROPERTIES
 
-from pasidlab.lang.lower import build_model
-from pasidlab.lang.native import compile_model
-from pasidlab.lang.object_cache import cached_object, keep_object
+from pasidlab.lang.back.native import compile_model
+from pasidlab.lang.back.object_cache import cached_object, keep_object
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 
 MODEL = """

@@ -10,9 +10,9 @@ from small_models import PROPERTIES, build
 
 from pasidlab.checking.spin import build_spin, run_spin, spin_is_there
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.back.promela import promela
-from pasidlab.lang.lower import build_model
-from pasidlab.lang.native import compile_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget

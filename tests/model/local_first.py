@@ -18,7 +18,7 @@ from pasidlab.checking.coverage import covered_lines
 from pasidlab.checking.model import design_model
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.native import compile_model
+from pasidlab.lang.back.native import compile_model
 from pasidlab.model.scope import Scope
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget

@@ -8,9 +8,9 @@ from counts import LONG, SCOPES, SOME, TABLE, measured
 
 import pasidlab
 from pasidlab import designs
+from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Property
-from pasidlab.lang.lower import build_model
-from pasidlab.lang.native import compile_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.search.breadth_first import search
 

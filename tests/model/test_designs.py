@@ -62,7 +62,7 @@ def test_native_code_agrees_with_the_interpreter(name: str) -> None:
     import numpy as np
 
     from pasidlab.checking.model import design_model
-    from pasidlab.lang.native import compile_model
+    from pasidlab.lang.back.native import compile_model
 
     model = design_model(designs.BUILT_IN[name], DEFAULT_PARTS["life"])
     native, interpreter = compile_model(model, symmetric=True), Interpreter(model, symmetric=True)

@@ -12,8 +12,8 @@ import pasidlab
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
+from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.native import compile_model
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.search.breadth_first import search
 

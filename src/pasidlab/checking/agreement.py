@@ -16,9 +16,9 @@ from pasidlab.checking.findings import NAMES
 from pasidlab.checking.model import design_model
 from pasidlab.checking.spin import SpinRun, build_spin, run_spin
 from pasidlab.designs import Design
+from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.back.promela import Export, promela
 from pasidlab.lang.ir import Model
-from pasidlab.lang.native import compile_model
 from pasidlab.model.scope import Scope
 from pasidlab.search.breadth_first import search
 

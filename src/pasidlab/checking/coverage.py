@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pasidlab.checking.trace import source_line
-from pasidlab.lang.native import NativeModel
+from pasidlab.lang.back.native import NativeModel
 from pasidlab.search.observed import COUNTERS
 
 if TYPE_CHECKING:

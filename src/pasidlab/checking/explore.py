@@ -12,13 +12,13 @@ from pasidlab.checking.model import design_model
 from pasidlab.checking.trace import Counterexample, Replayer
 from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError, counted
-from pasidlab.lang.forget import exact
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
+from pasidlab.lang.lowering.forget import exact
 from pasidlab.model.scope import Scope
 
 if TYPE_CHECKING:
-    from pasidlab.lang.native import NativeModel
+    from pasidlab.lang.back.native import NativeModel
     from pasidlab.search.result import Budget, Flag, Progress, SearchResult, StopReason
 
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
@@ -58,7 +58,7 @@ class Run:
 
     def build(self, design: Design, name: str, scope: Scope) -> Built:
         """The model of a design in a scope, compiled."""
-        from pasidlab.lang.native import compile_model
+        from pasidlab.lang.back.native import compile_model
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
         model = design_model(
@@ -110,7 +110,7 @@ class Run:
 
     def in_full(self, built: Built, model: Model) -> Built:
         """The same part with another model of it."""
-        from pasidlab.lang.native import compile_model
+        from pasidlab.lang.back.native import compile_model
 
         return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
 
@@ -141,7 +141,7 @@ class Run:
         """Whether a request waits for ever: proved without a look at the graph, or looked for in the graph of states themselves."""
         from pasidlab.checking.liveness import surely_served, waits_for_ever
         from pasidlab.checking.waiting import TooLarge
-        from pasidlab.lang.native import compile_model
+        from pasidlab.lang.back.native import compile_model
 
         if any(c.property == "served" for c in broken) or surely_served(found, built.native, built.model):
             return Waited(None, "settled")

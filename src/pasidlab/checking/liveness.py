@@ -21,9 +21,9 @@ from scipy.sparse.csgraph import breadth_first_order
 from pasidlab.checking.fairness import Numbers, fair_sets
 from pasidlab.checking.trace import Counterexample, Replayer
 from pasidlab.checking.waiting import Waiting, waiting_states
-from pasidlab.lang.activations import endless
+from pasidlab.lang.back.native import NativeModel
 from pasidlab.lang.ir import ASLEEP, Model
-from pasidlab.lang.native import NativeModel
+from pasidlab.lang.lowering.activations import endless
 from pasidlab.search.graph import depth_of, path_to
 from pasidlab.search.result import Packed, SearchResult
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pasidlab.designs import Design
-from pasidlab.lang.forget import exact, watched
 from pasidlab.lang.ir import Function, Model
-from pasidlab.lang.lower import build_model
+from pasidlab.lang.lowering.forget import exact, watched
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES

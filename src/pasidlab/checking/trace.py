@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from pasidlab.lang.back.layout import State
 from pasidlab.lang.interpreter import Failure, Interpreter, Outcome, Touch
 from pasidlab.lang.ir import Site
-from pasidlab.lang.layout import State
-from pasidlab.lang.lower import IN_USER_MODE
+from pasidlab.lang.lowering.lower import IN_USER_MODE
 from pasidlab.lang.source import REMEMBERED
 from pasidlab.lang.types import Field, Mask, Ref
 

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.checking.fairness import Numbers, Steps
-from pasidlab.lang.contexts import ON_CPU
+from pasidlab.lang.back.layout import Layout
+from pasidlab.lang.back.llvm_text import LABEL_BITS
+from pasidlab.lang.back.native import PENDING_ELEMENT, NativeModel
 from pasidlab.lang.ir import Action, Model
-from pasidlab.lang.layout import Layout
-from pasidlab.lang.llvm_text import LABEL_BITS
-from pasidlab.lang.native import PENDING_ELEMENT, NativeModel
+from pasidlab.lang.lowering.contexts import ON_CPU
 from pasidlab.search import kernels as k
 from pasidlab.search.graph import Expander, Expansion
 from pasidlab.search.result import SearchResult

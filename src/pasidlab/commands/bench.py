@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pasidlab.lang.native import NativeModel
+    from pasidlab.lang.back.native import NativeModel
 
 LAZYREG = Path(__file__).parents[1] / "examples" / "lazyreg.py"
 
 
 def lazyreg(tasks: int = 3, cpus: int = 2, bug: bool = False) -> NativeModel:
     """The benchmark model, compiled; ``bug`` seeds the mistake whose shortest counterexample has 12 steps."""
+    from pasidlab.lang.back.native import compile_model
     from pasidlab.lang.ir import Property
-    from pasidlab.lang.lower import build_model
-    from pasidlab.lang.native import compile_model
+    from pasidlab.lang.lowering.lower import build_model
     from pasidlab.lang.scope import Bounds
 
     properties = tuple(Property(name, name) for name in ("owner", "msrval", "coherent"))

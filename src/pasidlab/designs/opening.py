@@ -11,7 +11,7 @@ from pasidlab.designs.design import BUILT_IN, Design
 from pasidlab.designs.intake.files import STANDARD_INPUT, Files
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
-from pasidlab.lang.lower import ARRIVALS
+from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.names import Names, nearest
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from pasidlab.lang.back.layout import Layout, State
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, DIVISIONS, LOOKED_AT, SOUND, Action, Instr, Model, Operand, Predicate, Site
-from pasidlab.lang.layout import Layout, State
-from pasidlab.lang.symmetry import Symmetry
+from pasidlab.lang.lowering.symmetry import Symmetry
 
 FUEL = 20_000
 """Rounds of loops one step may make before it counts as endless."""

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.contexts import AT_ENTRY
 from pasidlab.lang.ir import Action, Entry, Instr, Property
+from pasidlab.lang.lowering.contexts import AT_ENTRY
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.source import SourceFunction
 

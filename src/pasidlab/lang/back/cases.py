@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pasidlab.lang.back.guards import ways
 from pasidlab.lang.back.numbers import Number, literal
 from pasidlab.lang.back.places import Places
-from pasidlab.lang.flow import Code, without_unreachable
 from pasidlab.lang.interpreter import param_values
 from pasidlab.lang.ir import CPU, Action, Instr
+from pasidlab.lang.lowering.flow import Code, without_unreachable
 from pasidlab.lang.types import Ref
 
 _STRAIGHT = frozenset({"label", "branch", "jump", "switch", "choose", "return", "end"})

@@ -14,8 +14,8 @@ from pasidlab.lang.back.numbers import Number, binary, impossible, literal, of_d
 from pasidlab.lang.back.places import Places
 from pasidlab.lang.back.ranges import refusing
 from pasidlab.lang.emit import computed
-from pasidlab.lang.flow import successors
 from pasidlab.lang.ir import BINARY, Instr, Operand
+from pasidlab.lang.lowering.flow import successors
 
 MOST_PATHS = 20_000
 MOST_INSTRUCTIONS = 1_000_000

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.cases import Case, cases
+from pasidlab.lang.back.layout import State
 from pasidlab.lang.back.numbers import Number
 from pasidlab.lang.back.places import Places, declarable
 from pasidlab.lang.back.steps import ERROR, Step, Surroundings
 from pasidlab.lang.interpreter import CHOICE_DEPTH, Interpreter
 from pasidlab.lang.ir import CPU, Action, Model, Predicate
-from pasidlab.lang.layout import State
 
 _MOST_LINES = 500  # of one d_step, in which SPIN 6.5 takes 2048 places to jump to
 _NEXT = "\n           "  # between statements

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.numbers import COUNT, Number, TooWide, binary, literal, of_domain, unary
 from pasidlab.lang.back.places import Places
-from pasidlab.lang.flow import liveness
 from pasidlab.lang.ir import BINARY, Instr, Operand
+from pasidlab.lang.lowering.flow import liveness
 
 _ROUNDS = 8  # of growing step by step, before a range that still grows is taken to be that of a counter
 

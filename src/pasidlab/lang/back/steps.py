@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pasidlab.lang.back.numbers import Number, binary, contains, impossible, literal, outside, truth, unary
 from pasidlab.lang.back.places import Places
 from pasidlab.lang.back.ranges import ranges, refusing
-from pasidlab.lang.flow import forward, liveness, reachable, successors
 from pasidlab.lang.interpreter import FUEL, loop_labels
 from pasidlab.lang.ir import BINARY, CPU, SOUND, Action, Instr, Operand
+from pasidlab.lang.lowering.flow import forward, liveness, reachable, successors
 
 ERROR = 0
 """The number of what is not a promise: the model itself is wrong."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.flow import forward, reachable
 from pasidlab.lang.ir import Instr
+from pasidlab.lang.lowering.flow import forward, reachable
 
 
 def check_values(code: Sequence[Instr], watched: Mapping[str, str], begins: Mapping[str, str], needs_value: str) -> None:

@@ -27,11 +27,11 @@ from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import Value, enumerator, exact
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
 from pasidlab.lang.emit import Builder
-from pasidlab.lang.expressions import Value as Bound
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify
-from pasidlab.lang.lower import Functions
+from pasidlab.lang.lowering.lower import Functions
 from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.python.expressions import Value as Bound
 from pasidlab.lang.types import Domain, Ref
 
 NO_PASID = 0xFFFF_FFFF  # include/linux/ioasid.h v5.18: INVALID_IOASID ((ioasid_t)-1); include/linux/iommu.h v6.5: IOMMU_PASID_INVALID (-1U)
@@ -373,7 +373,7 @@ def _parameters(function: CFunction) -> str:
 
 
 def link(program: Program, names: Names) -> dict[str, Function]:
-    """IR functions for ``lang.lower.build_model(functions=...)``."""
+    """IR functions for ``lang.lowering.lower.build_model(functions=...)``."""
     return Linker(program, names).link()
 
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.emit import Builder
-from pasidlab.lang.expressions import Results
-from pasidlab.lang.expressions import Value as Bound
 from pasidlab.lang.names import Names
-from pasidlab.lang.python import Statements
+from pasidlab.lang.python.expressions import Results
+from pasidlab.lang.python.expressions import Value as Bound
+from pasidlab.lang.python.statements import Statements
 from pasidlab.lang.types import BOOL, join
 
 NOTHING: Bound = (0, BOOL)

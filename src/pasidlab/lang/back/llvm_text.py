@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pasidlab.lang.back.layout import Layout, Place
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
 from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
-from pasidlab.lang.layout import Layout, Place
 from pasidlab.lang.types import Field, Int, Mask
 from pasidlab.search.observed import AGAIN, ERROR, LABELS, REACHED, STEP_BROKEN
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pasidlab.lang.cases import Cases
-from pasidlab.lang.contexts import Masks, mask_states
-from pasidlab.lang.flow import successors
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.merge import Access, accesses_of
-from pasidlab.lang.owners import Owner, owners_at
-from pasidlab.lang.programs import Program
+from pasidlab.lang.lowering.cases import Cases
+from pasidlab.lang.lowering.contexts import Masks, mask_states
+from pasidlab.lang.lowering.flow import successors
+from pasidlab.lang.lowering.merge import Access, accesses_of
+from pasidlab.lang.lowering.owners import Owner, owners_at
+from pasidlab.lang.lowering.programs import Program
 
 
 @dataclass(frozen=True)

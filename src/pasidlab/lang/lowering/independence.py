@@ -25,15 +25,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pasidlab.lang.cases import ANY, EXIT_ENTRY, Asked, Cases, Found, Some, Standing, Value, arguments, may_be
-from pasidlab.lang.contexts import CURRENT, ON_CPU, Masks
-from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
-from pasidlab.lang.merge import Access, Rule, Traffic, fields_of
-from pasidlab.lang.owners import Owner
-from pasidlab.lang.programs import Lowered
+from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, Asked, Cases, Found, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
+from pasidlab.lang.lowering.inline import LANGUAGE
+from pasidlab.lang.lowering.merge import Access, Rule, Traffic, fields_of
+from pasidlab.lang.lowering.owners import Owner
+from pasidlab.lang.lowering.programs import Lowered
+from pasidlab.lang.lowering.stretches import Stretch, counter_write, stretches
 from pasidlab.lang.roles import PREDICATES
-from pasidlab.lang.stretches import Stretch, counter_write, stretches
 from pasidlab.lang.types import Ref
 
 TASK_PC = "Task.pc"

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pasidlab.lang.flow import Code, successors
 from pasidlab.lang.ir import CPU, DIVISIONS, SHIFTS, Instr, Operand
+from pasidlab.lang.lowering.flow import Code, successors
 from pasidlab.lang.types import Domain, Field, Int, Ref
 
 NOT_IN_A_ROUND = {

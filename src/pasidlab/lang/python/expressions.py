@@ -10,7 +10,7 @@ from pasidlab.errors import PasidlabError, Position, counted
 from pasidlab.lang.emit import Builder, bounds, wrapped
 from pasidlab.lang.ir import CPU, Operand
 from pasidlab.lang.names import Names, nearest
-from pasidlab.lang.refusals import reject
+from pasidlab.lang.python.refusals import reject
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join, kind
 
 Value = tuple[Operand, Domain]

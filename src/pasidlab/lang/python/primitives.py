@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from pasidlab.lang.expressions import Expressions, Primitive, Value
 from pasidlab.lang.ir import CPU, SLEEP, SLEEPING, SOUND, SPIN
-from pasidlab.lang.refusals import reject
+from pasidlab.lang.python.expressions import Expressions, Primitive, Value
+from pasidlab.lang.python.refusals import reject
 from pasidlab.lang.types import BOOL, Int, Ref
 
 NOTHING: Value = (0, BOOL)

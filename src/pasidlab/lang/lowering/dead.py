@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from pasidlab.lang.contexts import MASK_FIELDS
-from pasidlab.lang.flow import Code, forward, simplify
 from pasidlab.lang.ir import CPU, Instr, Operand
+from pasidlab.lang.lowering.contexts import MASK_FIELDS
+from pasidlab.lang.lowering.flow import Code, forward, simplify
 from pasidlab.lang.types import Field
 
 CONTEXT_FIELDS = frozenset({

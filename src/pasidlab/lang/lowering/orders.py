@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
-from pasidlab.lang.rounds import FlatCode, Loop, Round, loops_of
+from pasidlab.lang.lowering.rounds import FlatCode, Loop, Round, loops_of
 from pasidlab.lang.types import Field, Ref
 
 NUMBER = "#"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from pasidlab.lang.copies import propagated
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, SHIFTS, TERMINATORS, VALUES, Instr
+from pasidlab.lang.lowering.copies import propagated
 
 T = TypeVar("T")
 Code = list[Instr]

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 
-from pasidlab.lang.contexts import CURRENT, MASK_FIELDS, ON_CPU, PROGRAM_COUNTERS, Masks
-from pasidlab.lang.flow import Code, forward
-from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.ir import CPU, Instr, Operand
+from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, PROGRAM_COUNTERS, Masks
+from pasidlab.lang.lowering.flow import Code, forward
+from pasidlab.lang.lowering.inline import LANGUAGE
 
 
 class Owner(Enum):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.graphs import components
 from pasidlab.lang.ir import BINARY, Action, Instr, Operand
+from pasidlab.lang.lowering.graphs import components
 
 MOST_WAYS = 4000
 """Ways from one boundary that are followed; a program with more counts as one that may go on for ever."""

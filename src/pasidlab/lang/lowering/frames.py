@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.emit import result_domain
-from pasidlab.lang.flow import Code, liveness
-from pasidlab.lang.intervals import intervals, widest
 from pasidlab.lang.ir import BINARY, CPU, Instr, Site
+from pasidlab.lang.lowering.flow import Code, liveness
+from pasidlab.lang.lowering.intervals import intervals, widest
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref, join
 
 LARGEST_SLOT_BITS = 12

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pasidlab.lang.flow import Code, successors
 from pasidlab.lang.ir import CPU, Instr
+from pasidlab.lang.lowering.flow import Code, successors
 
 Names = frozenset[str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pasidlab.lang.llvm_text import WHEN_STUCK
+from pasidlab.lang.back.llvm_text import WHEN_STUCK
 from pasidlab.search.observed import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_BROKEN
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pasidlab.lang.flow import Code, forward
 from pasidlab.lang.ir import CPU, Instr
+from pasidlab.lang.lowering.flow import Code, forward
 
 CONTEXTS = ("task", "schedule", "softirq", "hardirq")
 MASK_FIELDS = {"irqs": "Cpu.irqs_off", "preempt": "Cpu.preempt_count", "bh": "Cpu.softirq_count"}

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pasidlab.lang.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks
 from pasidlab.lang.emit import computed
-from pasidlab.lang.flow import Code
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
+from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks
+from pasidlab.lang.lowering.flow import Code
 
 ELEMENT = {"load": 2, "store": 1, "take": 1, "release": 0, "deref": 0}
 """Which argument of an operation is the element that it accesses."""

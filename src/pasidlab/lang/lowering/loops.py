@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasidlab.lang.flow import Code, successors
-from pasidlab.lang.graphs import components
+from pasidlab.lang.lowering.flow import Code, successors
+from pasidlab.lang.lowering.graphs import components
 from pasidlab.lang.types import ANY
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations, product
 
-from pasidlab.lang.layout import Layout, State
+from pasidlab.lang.back.layout import Layout, State
 from pasidlab.lang.types import Field, Ref
 
 

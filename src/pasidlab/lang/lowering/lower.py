@@ -9,30 +9,30 @@ from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
-from pasidlab.lang.cases import Cases
-from pasidlab.lang.contexts import CURRENT, ON_CPU, mask_states
-from pasidlab.lang.dead import drop_dead_fields
-from pasidlab.lang.flatten import Flattener
-from pasidlab.lang.flow import Code
-from pasidlab.lang.forget import forgotten_fields, stand_in
-from pasidlab.lang.independence import Elements, Judge, local_counters, private
-from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify
-from pasidlab.lang.merge import ARRIVAL, Rule, Source, Traffic, Visibility, fields_of
+from pasidlab.lang.lowering.cases import Cases
+from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, mask_states
+from pasidlab.lang.lowering.dead import drop_dead_fields
+from pasidlab.lang.lowering.flatten import Flattener
+from pasidlab.lang.lowering.flow import Code
+from pasidlab.lang.lowering.forget import forgotten_fields, stand_in
+from pasidlab.lang.lowering.independence import Elements, Judge, local_counters, private
+from pasidlab.lang.lowering.inline import LANGUAGE
+from pasidlab.lang.lowering.merge import ARRIVAL, Rule, Source, Traffic, Visibility, fields_of
+from pasidlab.lang.lowering.orders import order_dependent
+from pasidlab.lang.lowering.owners import not_exclusive, owners_at
+from pasidlab.lang.lowering.programs import OWNER, Lowered, Program, lower_program, owned_task
+from pasidlab.lang.lowering.sleepers import asleep
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
-from pasidlab.lang.orders import order_dependent
-from pasidlab.lang.owners import not_exclusive, owners_at
-from pasidlab.lang.programs import OWNER, Lowered, Program, lower_program, owned_task
-from pasidlab.lang.python import FunctionCompiler
+from pasidlab.lang.python.statements import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.sleepers import asleep
 from pasidlab.lang.types import Domain, Int, Ref
 
 IN_USER_MODE = "%user"  # set by the guard of what user mode executes
-ARRIVALS = Path(__file__).with_name("arrivals.py")
+ARRIVALS = Path(__file__).parents[1] / "arrivals.py"
 ABOVE = {
     "task": ("hardirq", "softirq", "schedule"),
     "user": ("hardirq", "softirq", "schedule"),

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from pasidlab.lang.emit import bounds, computed, result_domain
-from pasidlab.lang.flow import Code, successors
 from pasidlab.lang.ir import BINARY, TRUTHS, Instr, Operand
+from pasidlab.lang.lowering.flow import Code, successors
 from pasidlab.lang.types import ANY, BOOL, Domain, Int, Ref
 
 Known = dict[str, tuple[int, int]]  # locals that are not here may hold anything

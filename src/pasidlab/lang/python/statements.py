@@ -6,14 +6,14 @@ import ast
 
 from pasidlab.errors import Position
 from pasidlab.lang.emit import Builder
-from pasidlab.lang.expressions import Expressions, Results, Value
 from pasidlab.lang.ir import CPU, Function, Operand
 from pasidlab.lang.names import Names
-from pasidlab.lang.primitives import PRIMITIVES
-from pasidlab.lang.refusals import INSTEAD, reject
+from pasidlab.lang.python.expressions import Expressions, Results, Value
+from pasidlab.lang.python.primitives import PRIMITIVES
+from pasidlab.lang.python.refusals import INSTEAD, reject
+from pasidlab.lang.python.unbound import bound
 from pasidlab.lang.source import SourceFunction
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Ref, join, kind
-from pasidlab.lang.unbound import bound
 
 
 class Statements(Expressions):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.emit import Builder
-from pasidlab.lang.flow import Code, forward
 from pasidlab.lang.ir import Instr
+from pasidlab.lang.lowering.flow import Code, forward
 from pasidlab.lang.types import BOOL
 
 Names = frozenset[str]

@@ -24,11 +24,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pasidlab.lang.cases import Asked, Cases, Found, Some, Standing, Value, arguments, may_be
-from pasidlab.lang.contexts import MASK_FIELDS, ON_CPU, Masks
-from pasidlab.lang.flow import Code
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.owners import Owner, Owners, owner_of
+from pasidlab.lang.lowering.cases import Asked, Cases, Found, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks
+from pasidlab.lang.lowering.flow import Code
+from pasidlab.lang.lowering.owners import Owner, Owners, owner_of
 
 
 @dataclass(frozen=True)

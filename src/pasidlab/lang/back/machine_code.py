@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.object_cache import cache_directory, cached_object, keep_object
+from pasidlab.lang.back.object_cache import cache_directory, cached_object, keep_object
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm

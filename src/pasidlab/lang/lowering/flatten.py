@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pasidlab.lang.contexts import AT_ENTRY
-from pasidlab.lang.copies import propagated
-from pasidlab.lang.flow import Code, fold, simplify, without_unreachable
-from pasidlab.lang.here import executing_cpu
-from pasidlab.lang.inline import LANGUAGE, Inliner
 from pasidlab.lang.ir import CPU, SLEEPING, Entry, Function, Instr
+from pasidlab.lang.lowering.contexts import AT_ENTRY
+from pasidlab.lang.lowering.copies import propagated
+from pasidlab.lang.lowering.flow import Code, fold, simplify, without_unreachable
+from pasidlab.lang.lowering.inline import LANGUAGE, Inliner
+from pasidlab.lang.lowering.programs import Program
+from pasidlab.lang.lowering.rounds import FlatCode
 from pasidlab.lang.names import Names
-from pasidlab.lang.programs import Program
+from pasidlab.lang.python.here import executing_cpu
 from pasidlab.lang.roles import PREDICATES
-from pasidlab.lang.rounds import FlatCode
 
 ENTERED_AS = {"schedule": ("schedule",), "softirq": ("softirq",), "hardirq": ("hardirq", "ipi")}
 """The kinds of arrival that begin the program of a context; the order is that of the entry numbers in ``arrivals``."""

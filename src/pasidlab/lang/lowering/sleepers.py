@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pasidlab.lang.contexts import CURRENT
-from pasidlab.lang.inline import LANGUAGE
 from pasidlab.lang.ir import CPU, Action, Instr
+from pasidlab.lang.lowering.contexts import CURRENT
+from pasidlab.lang.lowering.inline import LANGUAGE
 
 
 def asleep(pending: Action, task: Action, sleeping: Sequence[int]) -> Action:

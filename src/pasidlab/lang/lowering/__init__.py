@@ -1,0 +1,1 @@
+"""From functions of the IR to a model: contexts, program counters, reductions."""
