@@ -36,7 +36,7 @@ _COMMANDS = {
 }
 _HELP = {
     "check": "Explore designs: a proof over the scope or a shortest counterexample.",
-    "designs": "The designs of the debate.",
+    "designs": "The designs of the debate; the parts, events and properties of a check.",
     "zoo": "Bugs of the past: each caught, each fix holds.",
     "replay": "Re-execute a saved counterexample step by step.",
     "schema": "Print the JSON Schema of what --json prints.",
