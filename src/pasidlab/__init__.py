@@ -14,16 +14,16 @@ __all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Scope", 
 if TYPE_CHECKING:
     from pasidlab import designs
     from pasidlab.checking.api import check
-    from pasidlab.checking.findings import CheckResult
-    from pasidlab.checking.trace import Counterexample
+    from pasidlab.checking.result import CheckResult
     from pasidlab.errors import PasidlabError
     from pasidlab.model.scope import Scope
     from pasidlab.search.result import Budget
+    from pasidlab.trace.steps import Counterexample
 
 _HOME = {
     "Budget": "pasidlab.search.result",
-    "CheckResult": "pasidlab.checking.findings",
-    "Counterexample": "pasidlab.checking.trace",
+    "CheckResult": "pasidlab.checking.result",
+    "Counterexample": "pasidlab.trace.steps",
     "PasidlabError": "pasidlab.errors",
     "check": "pasidlab.checking.api",
     "Scope": "pasidlab.model.scope",

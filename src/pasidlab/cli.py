@@ -104,7 +104,7 @@ def _group(ctx: click.Context) -> None:
 
 def _invoke(arguments: list[str]) -> int:
     """The exit code of the command. A reader that goes away ends it, click says so by SystemExit(1): that is no verdict."""
-    from pasidlab.report.look import PAGE, look_of
+    from pasidlab.trace.look import PAGE, look_of
 
     look = look_of(sys.stdout)
     width = look.page if look.terminal and look.page < PAGE else None

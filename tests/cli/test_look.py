@@ -21,9 +21,9 @@ from pasidlab.commands.asked import Asked
 from pasidlab.commands.printing import printer
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
-from pasidlab.report.look import Look
-from pasidlab.report.text import result_text, verdict_table
-from pasidlab.report.trace import trace_text
+from pasidlab.report.text import verdict_table
+from pasidlab.trace.columns import trace_text
+from pasidlab.trace.look import Look
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--tasks 1 --mms 1 --events preempt,migrate,softirq --jobs 1"
@@ -84,7 +84,7 @@ def test_every_report_fits(results, columns: int) -> None:
     for look in (Look(columns), Look(columns, colour=True)):
         assert widest(verdict_table(results, look)) <= columns
         for result in results:
-            assert widest(result_text(result, look=look)) <= columns
+            assert widest(result.text(look=look)) <= columns
 
 
 def test_a_narrow_trace_names_the_cpu_where_it_goes_on(results) -> None:
@@ -136,7 +136,7 @@ def test_without_a_name_there_is_the_table_and_where_to_see_more(results, capsys
 
 def test_designs_that_are_named_are_told_in_full_and_the_table_is_last(results, capsys) -> None:
     text = printed(results, Look(), capsys, names=("late-bare", "two-cpus"))
-    assert text == "".join(result_text(result) + "\n\n" for result in results) + verdict_table(results) + "\n"
+    assert text == "".join(result.text() + "\n\n" for result in results) + verdict_table(results) + "\n"
     every = printed(results, Look(), capsys, verbose=True)
-    assert every == "".join(result_text(result, verbose=True) + "\n\n" for result in results) + verdict_table(results) + "\n"
+    assert every == "".join(result.text(verbose=True) + "\n\n" for result in results) + verdict_table(results) + "\n"
     assert "that only look at" in text and "that only look at" not in every

@@ -9,8 +9,8 @@ import pytest
 
 from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
-from pasidlab.report.look import PAGE
-from pasidlab.report.trace import trace_text
+from pasidlab.trace.columns import trace_text
+from pasidlab.trace.look import PAGE
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 

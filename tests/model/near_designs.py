@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pasidlab
 from pasidlab import Scope, check, designs
-from pasidlab.checking.findings import CheckResult
+from pasidlab.checking.result import CheckResult
 from pasidlab.errors import PasidlabError
 from pasidlab.search.result import Budget
 

@@ -9,7 +9,6 @@ from counts import LONG
 
 from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
-from pasidlab.report.text import result_text
 from pasidlab.search.result import Budget
 
 IMPORTS = """
@@ -187,4 +186,4 @@ def populate() -> bool:
     result = check(str(path), scope, budget=Budget(max_states=20_000))
     (note,) = result.parts[0].notes
     assert note.startswith("steps are not merged: releases a task that may still be somebody's (") and "mine.py:" in note
-    assert "".join(note.split()) in "".join(result_text(result).split())  # wherever the lines are broken
+    assert "".join(note.split()) in "".join(result.text().split())  # wherever the lines are broken

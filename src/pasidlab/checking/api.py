@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pasidlab.checking.explore import Built, Functions, OnProgress, Run
-from pasidlab.checking.findings import NAMES, CheckResult, PartResult, PropertyResult
+from pasidlab.checking.findings import NAMES, PartResult, PropertyResult
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
+from pasidlab.checking.result import CheckResult
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pasidlab.checking.findings import CheckResult, PropertyResult
+from pasidlab.checking.findings import PropertyResult
+from pasidlab.checking.result import CheckResult
 from pasidlab.errors import counted
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pasidlab.checking.trace import source_line
 from pasidlab.lang.back.native import NativeModel
 from pasidlab.search.observed import COUNTERS
+from pasidlab.trace.sources import source_line
 
 if TYPE_CHECKING:
     from pasidlab.checking.findings import PartResult

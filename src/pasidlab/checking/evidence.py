@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pasidlab.checking.explore import Built, OutOfTime, Run
-from pasidlab.checking.findings import NAMES, CheckResult, Evidence
+from pasidlab.checking.findings import NAMES, Evidence
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
+from pasidlab.checking.result import CheckResult
 from pasidlab.designs import Design
 from pasidlab.model.scope import Scope
 from pasidlab.search.result import Budget, SearchResult
@@ -154,9 +155,9 @@ def _explored(run: Run, look: _Look, built: Built, bit: int) -> SearchResult:
 
 def _steps(built: Built, found: SearchResult, bit: int) -> int:
     """The length of a shortest counterexample, replayed."""
-    from pasidlab.checking.trace import Replayer
     from pasidlab.lang.interpreter import Interpreter
     from pasidlab.search.graph import path_to
+    from pasidlab.trace.replay import Replayer
 
     violation = found.violations[bit]
     way = path_to(found, violation.state, violation.depth)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pasidlab.checking.findings import NAMES, ModelError, PartResult, PropertyResult, in_order
 from pasidlab.checking.model import design_model
-from pasidlab.checking.trace import Counterexample, Replayer
 from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
 from pasidlab.lang.lowering.forget import exact
 from pasidlab.model.scope import Scope
+from pasidlab.trace.replay import Replayer
+from pasidlab.trace.steps import Counterexample
 
 if TYPE_CHECKING:
     from pasidlab.lang.back.native import NativeModel
@@ -203,7 +204,7 @@ def _reason(search: StopReason, waiting: Waited) -> StopReason:
 
 def _remembered(remembers: Replayer, found: Counterexample) -> Counterexample:
     """The counterexample in the exact model: it shows there, since nobody has looked at what is forgotten."""
-    same = remembers.same_moves(found)
+    same = remembers.remade(found.recipe())
     if same is None:
         raise AssertionError(f"nobody looked at what was forgotten, but {found.property} is not broken without forgetting")
     return same

@@ -19,13 +19,14 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 
 from pasidlab.checking.fairness import Numbers, fair_sets
-from pasidlab.checking.trace import Counterexample, Replayer
 from pasidlab.checking.waiting import Waiting, waiting_states
 from pasidlab.lang.back.native import NativeModel
 from pasidlab.lang.ir import ASLEEP, Model
 from pasidlab.lang.lowering.activations import endless
 from pasidlab.search.graph import depth_of, path_to
 from pasidlab.search.result import Packed, SearchResult
+from pasidlab.trace.replay import Replayer
+from pasidlab.trace.steps import Counterexample
 
 FAULTS = "the task executes its ENQCMD again and again, faults every time, and never gets through"
 GOES_ROUND = "the task's ENQCMD faulted, and the kernel never lets it try again"

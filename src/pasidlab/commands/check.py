@@ -17,7 +17,7 @@ from pasidlab.designs.opening import SIDES
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.checking.findings import CheckResult
+    from pasidlab.checking.result import CheckResult
     from pasidlab.commands.printing import Printer
     from pasidlab.commands.progress import Progress
     from pasidlab.designs import Design, Opening
@@ -76,7 +76,7 @@ def check_command(**options: Any) -> int:
     chosen = _chosen(asked, scope)
     from pasidlab.checking.api import wanted_properties  # not before bad input has been told: it takes a second
     from pasidlab.commands.printing import printer
-    from pasidlab.report.look import look_of
+    from pasidlab.trace.look import look_of
 
     wanted_properties(asked.properties)
     printing = printer(asked, [design.name for design, _ in chosen], look_of(sys.stdout))
@@ -102,7 +102,7 @@ def check_command(**options: Any) -> int:
 def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, Opening]]:
     """Each design once, however often it is named, and what opens it again. The scope is told first."""
     from pasidlab.commands.provenance import about
-    from pasidlab.report.look import look_of
+    from pasidlab.trace.look import look_of
 
     said: list[str] = []
     if asked.compare and len(asked.names) != 1:
@@ -173,8 +173,8 @@ def designs_command(as_json: bool) -> None:
     from pasidlab.model.scope import DEFAULT_PARTS, EVENTS
     from pasidlab.report.account import Account
     from pasidlab.report.json import heading, named
-    from pasidlab.report.look import look_of
     from pasidlab.report.text import definitions
+    from pasidlab.trace.look import look_of
 
     if as_json:
         account = Account(())

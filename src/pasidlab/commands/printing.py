@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from pasidlab.report.look import Look
-from pasidlab.report.text import VerdictTable, account_text, comparison_text, result_text, verdict_table
+from pasidlab.report.text import VerdictTable, comparison_text, verdict_table
+from pasidlab.trace.look import Look
 
 if TYPE_CHECKING:
-    from pasidlab.checking.findings import CheckResult
+    from pasidlab.checking.result import CheckResult
     from pasidlab.commands.asked import Asked
     from pasidlab.report.account import Account
 
@@ -62,7 +62,7 @@ class AsTable:
             click.echo(heading)
         self.begun = True
         click.echo(self.table.row(result))
-        for line in account_text(result, self.look):
+        for line in result.account_text(self.look):
             click.echo(line)
 
     def end(self, account: Account) -> None:
@@ -82,7 +82,7 @@ class InFull:
 
     def result(self, result: CheckResult) -> None:
         """Parts, properties, counterexamples."""
-        click.echo(result_text(result, verbose=self.verbose, look=self.look) + "\n")
+        click.echo(result.text(verbose=self.verbose, look=self.look) + "\n")
 
     def end(self, account: Account) -> None:
         """The table."""

@@ -13,10 +13,10 @@ from pasidlab import designs
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.checking.trace import Counterexample
     from pasidlab.commands.saved import Document, Saved
     from pasidlab.designs import Design
     from pasidlab.model.scope import Scope
+    from pasidlab.trace.steps import Counterexample, Recipe
 
 
 @click.command("replay", epilog="Exit codes: 1 every violation shows again, 2 it does not, or bad input, usage or I/O.")
@@ -30,11 +30,11 @@ def replay_command(trace: Path, only: str | None, name: str | None, verbose: boo
     Every step is made again by the interpreter, from the design as it is now. Exit code 1: the violation shows again.
     """
     from pasidlab.commands.saved import HINT, read
-    from pasidlab.report.look import look_of
-    from pasidlab.report.trace import trace_text
+    from pasidlab.trace.columns import trace_text
+    from pasidlab.trace.look import look_of
 
     document = read(trace)
-    every = [(saved, *found) for saved in document.results for found in saved.counterexamples]
+    every = [(saved, *found) for saved in document.results for found in saved.recipes]
     chosen = [(s, c, scope) for s, c, scope in every if only in (None, s.design) and name in (None, c.property)]
     if not every:
         raise PasidlabError(f"{trace} holds no counterexample to replay", hint=HINT)
@@ -73,19 +73,19 @@ def _design(saved: Saved, document: Document) -> Design:
     return designs.Opening(str(PACKAGE / own) if own != saved.file else found(saved.file)).design()
 
 
-def _replayed(trace: Path, design: Design, asked: Counterexample, scope: Scope) -> Counterexample:
+def _replayed(trace: Path, design: Design, asked: Recipe, scope: Scope) -> Counterexample:
     """The counterexample, made again. Raises PasidlabError if its moves do not lead to it."""
     from pasidlab.checking.model import design_model
-    from pasidlab.checking.trace import Replayer
     from pasidlab.lang.interpreter import Interpreter, param_values
+    from pasidlab.trace.replay import Replayer
 
     model = design_model(design, scope, abstract=not asked.exact)
     known = {action.name: set(param_values(action)) for action in model.actions}
-    possible = all(step.params in known.get(step.action, ()) for step in asked.steps)
-    replayed = Replayer(Interpreter(model)).same_moves(asked) if possible else None
+    possible = all(move.params in known.get(move.action, ()) for move in asked.moves)
+    replayed = Replayer(Interpreter(model)).remade(asked) if possible else None
     if replayed is None:
         raise PasidlabError(
-            f"{trace}: the {len(asked.steps)} steps to '{asked.property}' of {design.name} cannot be made again",
+            f"{trace}: the {len(asked.moves)} steps to '{asked.property}' of {design.name} cannot be made again",
             hint="the design has changed since, or the file is damaged: check the design again",
         )
     return replayed

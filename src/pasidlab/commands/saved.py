@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pasidlab.checking.trace import Counterexample, Step
 from pasidlab.designs import Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.source import read_text
 from pasidlab.model.scope import Scope
+from pasidlab.trace.steps import Move, Recipe
 
 T = TypeVar("T")
 KINDS: dict[type, str] = {str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
@@ -26,7 +26,7 @@ class Saved:
     design: str
     file: str
     opened: Opening | None
-    counterexamples: tuple[tuple[Counterexample, Scope], ...]
+    recipes: tuple[tuple[Recipe, Scope], ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def read(file: Path) -> Document:
 
 def _saved(result: Node) -> Saved:
     opened = result.maybe("opened")
-    found = tuple((_counterexample(node), _scope(node.get("scope"))) for node in result.get("counterexamples"))
+    found = tuple((_recipe(node), _scope(node.get("scope"))) for node in result.get("counterexamples"))
     return Saved(result.get("design").as_a(str), result.get("file").as_a(str), _opened(opened) if opened else None, found)
 
 
@@ -124,25 +124,24 @@ def _told(node: Node, make: Callable[[], T]) -> T:
         raise node.fails(f"is wrong: {error.what}") from None
 
 
-def _counterexample(node: Node) -> Counterexample:
+def _recipe(node: Node) -> Recipe:
     moves = tuple(_move(move) for move in node.get("moves"))
     loop = node.maybe("loop")
     if loop and not 0 <= loop.as_a(int) < len(moves):
         raise loop.fails(f"is not a step of {len(moves)}")
-    return Counterexample(
+    return Recipe(
         node.get("property").as_a(str),
         node.get("sentence").as_a(str),
-        (),
         moves,
         node.get("broken_by_step").as_a(bool),
         loop.as_a(int) if loop else None,
-        exact=node.get("exact").as_a(bool),
+        node.get("exact").as_a(bool),
     )
 
 
-def _move(node: Node) -> Step:
+def _move(node: Node) -> Move:
     parts = list(node)
     if len(parts) != 3:
         raise node.fails("is not an action, its parameters and its choices")
     action, params, choices = parts
-    return Step(None, "", None, action.as_a(str), (), (), (), tuple(params.all(int)), tuple(choices.all(int)))
+    return Move(action.as_a(str), tuple(params.all(int)), tuple(choices.all(int)))

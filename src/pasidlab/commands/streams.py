@@ -91,7 +91,7 @@ def give_up_what_is_left() -> None:
 
 def complain(text: str) -> None:
     """One message on standard error, in the lines of the terminal; nothing can be done where there is none."""
-    from pasidlab.report.look import look_of
+    from pasidlab.trace.look import look_of
 
     with suppress(OSError, ValueError):
         if sys.stderr is None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pasidlab.report.json import heading
-from pasidlab.report.look import Look, look_of
+from pasidlab.trace.look import Look, look_of
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 if TYPE_CHECKING:
-    from pasidlab.checking.findings import CheckResult
     from pasidlab.checking.processes import Report
+    from pasidlab.checking.result import CheckResult
     from pasidlab.search.result import Flag
 
 
@@ -150,7 +150,7 @@ def _line(row: Row, look: Look) -> str:
 
 
 def _portrait(row: Row, verbose: bool, look: Look) -> str:
-    from pasidlab.report.trace import trace_text
+    from pasidlab.trace.columns import trace_text
     from pasidlab.zoo.difference import difference
     from pasidlab.zoo.specimen import FIXED_EAGER
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.checking.compare import Comparison
-from pasidlab.checking.findings import CheckResult
+from pasidlab.checking.result import CheckResult
 from pasidlab.designs import Design, Opening
 
 PACKAGE = Path(__file__).parents[1]

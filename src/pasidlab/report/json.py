@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pasidlab.checking.compare import Comparison
-from pasidlab.checking.findings import CheckResult
-from pasidlab.checking.trace import Counterexample, Frame, Step
+from pasidlab.checking.result import CheckResult
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.schema import identifier
-from pasidlab.report.text import unsettled, why_not_settled
+from pasidlab.trace.steps import Counterexample, Frame, Step
 from pasidlab.version import VERSION
 
 Json = dict[str, Any]
@@ -89,7 +88,7 @@ class _Told:
             "properties": [
                 {
                     "name": p.name, "holds": p.holds, "reached": p.reached, "steps": p.steps,
-                    "why": why_not_settled(result, p.name) if p in unsettled(result) else None,
+                    "why": result.why_not_settled(p.name) if p in result.unsettled else None,
                 }
                 for p in result.properties
             ],
@@ -156,7 +155,7 @@ class _Told:
             "broken_by_step": found.broken_by_step,
             "loop": found.loop,
             "initial": list(found.initial),
-            "moves": [[step.action, list(step.params), list(step.choices)] for step in found.steps],
+            "moves": [[move.action, list(move.params), list(move.choices)] for move in found.recipe().moves],
         }
 
     def step(self, step: Step) -> Json:
@@ -165,9 +164,9 @@ class _Told:
             "cpu": step.cpu,
             "context": step.context,
             "task": step.task,
-            "function": step.action,
+            "function": step.move.action,
             **(self.frame(step.main) if step.main else place),
-            "action": step.action,
+            "action": step.move.action,
             "lines": [self.frame(line.here) for line in step.lines],
             "changes": {c.name: [c.old, c.new] for c in step.changes},
         }

@@ -9,11 +9,11 @@ import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pasidlab.checking.compare import Change, Comparison, state_of
-from pasidlab.checking.findings import CheckResult, PropertyResult
+from pasidlab.checking.findings import PropertyResult
+from pasidlab.checking.result import CheckResult
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
-from pasidlab.report.text import put_to_the_test, unsettled, why_not_settled
-from pasidlab.report.trace import trace_text
+from pasidlab.trace.columns import trace_text
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold (section 2.2)."""
@@ -48,7 +48,7 @@ def _comparison(root: Element, comparison: Comparison) -> None:
             found = after.counterexample(one.name)
             failure.text = _text(trace_text(found, after.scope_of(found).cpus))
         elif one.change is Change.OPEN:
-            SubElement(case, "error", type="not settled", message=_text(f"{said}: {why_not_settled(after, one.name)}"))
+            SubElement(case, "error", type="not settled", message=_text(f"{said}: {after.why_not_settled(one.name)}"))
         else:
             SubElement(case, "system-out").text = said
     _judged(suite, after)
@@ -81,10 +81,10 @@ def _suite(root: Element, result: CheckResult) -> None:
 
 def _case(suite: Element, result: CheckResult, p: PropertyResult) -> None:
     case = SubElement(suite, "testcase", classname=_text(result.design), name=p.name)
-    if p in unsettled(result):
-        SubElement(case, "error", type="not settled", message=_text(f"not settled: {why_not_settled(result, p.name)}"))
+    if p in result.unsettled:
+        SubElement(case, "error", type="not settled", message=_text(f"not settled: {result.why_not_settled(p.name)}"))
     elif p.holds:
-        SubElement(case, "system-out").text = put_to_the_test(result, p)
+        SubElement(case, "system-out").text = result.put_to_the_test(p)
     for found in result.counterexamples:
         if found.property == p.name:
             message = f"{found.sentence}, after {counted(len(found.steps), 'step')}"

@@ -14,15 +14,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pasidlab.checking.compare import state_of
-from pasidlab.checking.findings import CheckResult
-from pasidlab.checking.trace import Counterexample, source_text
+from pasidlab.checking.result import CheckResult
+from pasidlab.checking.wording import MARKS, no_mistake, verdict_of
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.report.account import Account
 from pasidlab.report.json import named
-from pasidlab.report.telling import Row, Telling, numbers
-from pasidlab.report.text import MARKS, no_mistake, put_to_the_test, verdict_of, why_not_settled
-from pasidlab.report.trace import columns, looked_at
-from pasidlab.report.words import words_for
+from pasidlab.trace.columns import columns, looked_at
+from pasidlab.trace.sources import source_text
+from pasidlab.trace.steps import Counterexample
+from pasidlab.trace.telling import Row, Telling, numbers
+from pasidlab.trace.words import words_for
 from pasidlab.version import VERSION
 
 MEANINGS = {p.name: p.sentence for p in PROPERTIES}
@@ -46,7 +47,7 @@ def results_page(account: Account) -> str:
     }
     return environment.get_template("page.html").render(
         sections=sections, comparison=account.comparison, data=data, version=VERSION, missing=account.missing, ended=account.ended,
-        command=shlex.join(account.command), why=why_not_settled, witness=put_to_the_test, no_mistake=no_mistake,
+        command=shlex.join(account.command), no_mistake=no_mistake,
     )  # fmt: skip
 
 

@@ -7,24 +7,15 @@ import shlex
 from collections.abc import Iterator
 
 from pasidlab.checking.compare import state_of
-from pasidlab.checking.findings import CheckResult
-from pasidlab.checking.trace import Counterexample
+from pasidlab.checking.result import CheckResult
+from pasidlab.checking.wording import MARKS, no_mistake, parts_text, verdict_of
 from pasidlab.errors import counted
 from pasidlab.report.account import Account
-from pasidlab.report.look import Look
-from pasidlab.report.telling import Row, Telling, numbers
-from pasidlab.report.text import (
-    MARKS,
-    VerdictTable,
-    comparison_text,
-    no_mistake,
-    parts_text,
-    put_to_the_test,
-    result_text,
-    verdict_of,
-    why_not_settled,
-)
-from pasidlab.report.trace import columns, trace_text
+from pasidlab.report.text import VerdictTable, comparison_text
+from pasidlab.trace.columns import columns, trace_text
+from pasidlab.trace.look import Look
+from pasidlab.trace.steps import Counterexample
+from pasidlab.trace.telling import Row, Telling, numbers
 from pasidlab.version import VERSION
 
 MAIL = Look(terminal=72)
@@ -40,7 +31,7 @@ def results_mail(account: Account) -> str:
     table = VerdictTable([result.design for result in account.results], MAIL)
     heading = table.heading()
     lines = [*([heading] if heading else []), *(table.row(result) for result in account.results)]
-    blocks = ["\n".join(lines), *(result_text(result, look=MAIL) for result in account.results)]
+    blocks = ["\n".join(lines), *(result.text(look=MAIL) for result in account.results)]
     if account.comparison:
         blocks.append("\n".join(comparison_text(account.comparison, MAIL)))
     if account.missing:
@@ -95,11 +86,11 @@ def _section(result: CheckResult) -> Iterator[str]:
     yield f"## {_plain(result.design)}: {MARKS[result.verdict]}"
     if result.account:
         yield "\n".join(f"- {_plain(sentence)}" for sentence in result.account)
-    yield _code("\n".join(parts_text(result)))
+    yield _code("\n".join(parts_text(result.parts, result.missing)))
     rows = ["| property | verdict | witness |", "| --- | --- | --- |"]
     for p in result.properties:
-        why = f": {why_not_settled(result, p.name)}" if p.holds is None else ""
-        rows.append(f"| {_plain(p.name)} | {verdict_of(p)} | {_plain(put_to_the_test(result, p) + why)} |")
+        why = f": {result.why_not_settled(p.name)}" if p.holds is None else ""
+        rows.append(f"| {_plain(p.name)} | {verdict_of(p)} | {_plain(result.put_to_the_test(p) + why)} |")
     yield "\n".join(rows)
     if result.evidence:
         rows = ["| evidence | part | mistake of the kernel that is caught there | steps |", "| --- | --- | --- | ---: |"]

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pasidlab.checking.trace import Counterexample, Frame, Step
 from pasidlab.designs.intake.judged import Item
 from pasidlab.errors import counted
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.report.account import Account, Checked
-from pasidlab.report.text import unsettled, why_not_settled
-from pasidlab.report.trace import trace_text
-from pasidlab.report.words import words_for
+from pasidlab.trace.columns import trace_text
+from pasidlab.trace.steps import Counterexample, Frame, Step
+from pasidlab.trace.words import words_for
 from pasidlab.version import VERSION
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -80,8 +79,8 @@ def _results(account: Account, entry: Checked) -> Iterator[Json]:
         yield _broken(account, entry, found)
     for item in entry.result.judged.open if entry.result.judged else ():
         yield _unjudged(account, entry, item)
-    for p in unsettled(entry.result):
-        text = f"{entry.result.design}: {p.name} is not settled: {why_not_settled(entry.result, p.name)}."
+    for p in entry.result.unsettled:
+        text = f"{entry.result.design}: {p.name} is not settled: {entry.result.why_not_settled(p.name)}."
         yield _result(entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
 
 

@@ -10,10 +10,10 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pasidlab.checking.trace import Counterexample
 from pasidlab.errors import counted
-from pasidlab.report.look import PAGE, PLAIN, Look
-from pasidlab.report.telling import MASKS, NOBODY, Row, Telling, numbers
+from pasidlab.trace.look import PAGE, PLAIN, Look
+from pasidlab.trace.steps import Counterexample
+from pasidlab.trace.telling import MASKS, NOBODY, Row, Telling, numbers
 
 SEPARATE = 2  # columns between columns
 NARROW = 24  # a column of a CPU is at least that wide, or there is only one

@@ -1,102 +1,22 @@
-"""Counterexamples: a path of packed states becomes steps a kernel developer can read, by replaying it in the interpreter."""
+"""A path of packed states becomes steps a kernel developer can read, and moves are made again: both by the interpreter."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 
 from pasidlab.lang.back.layout import State
 from pasidlab.lang.interpreter import Failure, Interpreter, Outcome, Touch
 from pasidlab.lang.ir import Site
 from pasidlab.lang.lowering.lower import IN_USER_MODE
-from pasidlab.lang.source import REMEMBERED
-from pasidlab.lang.types import Field, Mask, Ref
+from pasidlab.trace.naming import element_name, is_bookkeeping, shown
+from pasidlab.trace.sources import source_line
+from pasidlab.trace.steps import Change, Counterexample, Frame, Line, Move, Recipe, Step, joined
 
 Packed = tuple[int, ...]
 CONTEXTS = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}
 """Action of a program -> the context it runs in; what else happens is an instruction of user mode or an event."""
-HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
 MOST_LAPS = 10
-NAMED = {
-    **dict.fromkeys(("user_regs", "image_user", "guest_user", "frame_user", "expected_user"), ("init", "user", "kernel")),
-    "state": ("dead", "running", "traced"),
-}
-"""Values that are names in the model: xstate contents (model/x86/cpu.py), task states (model/state.py)."""
-SHORT = {"Task": "T", "Cpu": "CPU", "Mm": "mm", "PasidEntry": "PASID", "File": "file"}
-
-
-@dataclass(frozen=True)
-class Change:
-    """One field that a step changed: ``T0.need_fpu_load`` from ``0`` to ``1``."""
-
-    name: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Where execution stands in one function."""
-
-    function: str
-    file: str
-    line: int
-    source: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """A source line a step executed, with the calls that led to it: the outermost function comes first."""
-
-    frames: tuple[Frame, ...]
-    loads: tuple[tuple[str, str], ...] = ()  # what it looked at, and what it saw
-    changes: tuple[Change, ...] = ()
-    stored: bool = False
-    failed: bool = False  # it asks for what does not hold
-
-    @property
-    def here(self) -> Frame:
-        """The line itself."""
-        return self.frames[-1]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a counterexample. ``cpu`` is None for steps of the environment, ``task`` None for an idle CPU."""
-
-    cpu: int | None
-    context: str  # user, kernel, schedule, softirq, hardirq, event
-    task: int | None
-    action: str
-    lines: tuple[Line, ...]
-    changes: tuple[Change, ...]
-    state: State = field(repr=False)
-    params: tuple[int, ...] = ()
-    choices: tuple[int, ...] = ()  # what ``choose`` answered, in order
-    over: bool = False  # kernel code: it has come to its end
-
-    @property
-    def main(self) -> Frame | None:
-        """The line that says best what the step does: the last one that stored something, else the first."""
-        stored = [line for line in self.lines if line.stored]
-        return stored[-1].here if stored else self.lines[0].here if self.lines else None
-
-
-@dataclass(frozen=True)
-class Counterexample:
-    """A shortest way to break a property: ``sentence`` says how, ``steps`` how it came to that."""
-
-    property: str
-    sentence: str
-    initial: State = field(repr=False)
-    steps: tuple[Step, ...] = ()
-    broken_by_step: bool = False
-    loop: int | None = None  # liveness: the last step leads back to the state after this many steps
-    final: tuple[tuple[str, str], ...] = ()  # the state at the end: (field of element, value) where not the default
-    seen: tuple[tuple[str, str], ...] = ()  # what the broken promise looked at, and saw
-    exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
 
 
 class Replayer:
@@ -124,8 +44,8 @@ class Replayer:
         for f in self.interpreter.model.fields:
             start = self.interpreter.offsets[f.path]
             for i in range(f.count):
-                if not _bookkeeping(f.path) and state[start + i] != f.default:
-                    told.append((f"{_element(f, i)}.{f.name}", show(f, state[start + i])))
+                if not is_bookkeeping(f.path) and state[start + i] != f.default:
+                    told.append((f"{element_name(f, i)}.{f.name}", shown(f, state[start + i])))
         return replace(found, final=tuple(sorted(told, key=lambda t: t[0].split(".")[0])), seen=self._seen(found, state))
 
     def _seen(self, found: Counterexample, state: State) -> tuple[tuple[str, str], ...]:
@@ -136,13 +56,13 @@ class Replayer:
             return tuple(dict.fromkeys(load for line in mine for load in line.loads))
         for predicate, outcome in self.interpreter.broken(state):
             if (predicate.property, predicate.sentence) == (found.property, found.sentence):
-                told = [self._told(touch) for touch in outcome.path if touch.op == "load" and not _bookkeeping(touch.field)]
+                told = [self._told(touch) for touch in outcome.path if touch.op == "load" and not is_bookkeeping(touch.field)]
                 return tuple(dict.fromkeys(told))
         return ()
 
     def _told(self, touch: Touch) -> tuple[str, str]:
         f = self.names[touch.field]
-        return f"{_element(f, touch.element)}.{f.name}", show(f, touch.new)
+        return f"{element_name(f, touch.element)}.{f.name}", shown(f, touch.new)
 
     def path(self, name: str, sentence: str, path: Sequence[Packed]) -> Counterexample:
         """The steps along a path of packed states, canonical or not; AssertionError where the interpreter cannot follow."""
@@ -177,16 +97,7 @@ class Replayer:
         found = self.path("", "", path)
         return found.steps, self.errors(found.steps[-1].state if found.steps else found.initial)[0]
 
-    def same_error(self, steps: Sequence[Step], sentence: str) -> bool:
-        """Whether the moves lead to the same model error in this interpreter's model."""
-        for state in self.interpreter.initial_states():
-            made = self._moves(state, steps)
-            end = made[-1][1] if made else state
-            if len(made) == len(steps) and any(f.sentence == sentence for f in self.errors(end)):
-                return True
-        return False
-
-    def _moves(self, state: State, moves: Sequence[Step]) -> list[tuple[Outcome, State]]:
+    def follow(self, state: State, moves: Sequence[Move]) -> list[tuple[Outcome, State]]:
         """What each move does, as far as they can be made, and the state after it."""
         made: list[tuple[Outcome, State]] = []
         for move in moves:
@@ -199,34 +110,39 @@ class Replayer:
             made.append((outcome, state))
         return made
 
-    def same_moves(self, abstract: Counterexample) -> Counterexample | None:
-        """A counterexample's moves made in this interpreter's model; None if they do not lead to the violation here."""
+    def remade(self, recipe: Recipe) -> Counterexample | None:
+        """A counterexample whose moves are made in this interpreter's model; None if they do not lead to the violation here."""
         for initial in self.interpreter.initial_states():
-            found = self._moves_from(initial, abstract)
+            found = self._remade_from(initial, recipe)
             if found is not None:
                 return found
         return None
 
-    def _moves_from(self, state: State, abstract: Counterexample) -> Counterexample | None:
-        made = self._moves(state, abstract.steps)
-        if len(made) < len(abstract.steps):
+    def _remade_from(self, state: State, recipe: Recipe) -> Counterexample | None:
+        made = self.follow(state, recipe.moves)
+        if len(made) < len(recipe.moves):
             return None
         before = [state, *(after for _, after in made)]
-        if abstract.loop is not None:
-            shown = self._closes(before[-1], before[abstract.loop], abstract.steps[abstract.loop :])
-        elif abstract.broken_by_step:
-            shown = bool(made) and any(f.property == abstract.property for f in made[-1][0].failures)
+        if recipe.loop is not None:
+            shows = self._closes(before[-1], before[recipe.loop], recipe.moves[recipe.loop :])
+        elif recipe.broken_by_step:
+            shows = bool(made) and any(f.property == recipe.property for f in made[-1][0].failures)
         else:
-            shown = any(predicate.property == abstract.property for predicate, _ in self.interpreter.broken(before[-1]))
+            shows = any(predicate.property == recipe.property for predicate, _ in self.interpreter.broken(before[-1]))
+        if not shows:
+            return None
         steps = tuple(self.step(outcome, before[n]) for n, (outcome, _) in enumerate(made))
-        return self.finished(replace(abstract, initial=state, steps=steps)) if shown else None
+        found = Counterexample(
+            recipe.property, recipe.sentence, state, steps, recipe.broken_by_step, recipe.loop, exact=recipe.exact
+        )  # fmt: skip
+        return self.finished(found)
 
-    def _closes(self, state: State, first: State, lap: Sequence[Step]) -> bool:
+    def _closes(self, state: State, first: State, lap: Sequence[Move]) -> bool:
         """Whether going round again and again comes back to a state: contents nobody may rely on may differ in the first laps."""
         known = {first}
         while state not in known:
             known.add(state)
-            made = self._moves(state, lap)
+            made = self.follow(state, lap)
             if len(made) < len(lap) or len(known) > MOST_LAPS:
                 return False
             state = made[-1][1]
@@ -240,15 +156,13 @@ class Replayer:
         task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
         after = outcome.state or before
         return Step(
+            Move(outcome.action, outcome.params, outcome.choices),
             cpu,
             context,
             task if task >= 0 else None,
-            outcome.action,
             self.lines(outcome),
             self.changes(before, after),
             after,
-            outcome.params,
-            outcome.choices,
             self._over(context, cpu, task, after),
         )
 
@@ -265,7 +179,7 @@ class Replayer:
         found: list[Line] = []
         for touch in outcome.path:
             position = touch.site.position
-            if position.line == 0 or position.file.endswith("lang/arrivals.py") or _bookkeeping(touch.field):
+            if position.line == 0 or position.file.endswith("lang/arrivals.py") or is_bookkeeping(touch.field):
                 continue
             line = self._line(touch)
             if _is_header(line):
@@ -284,53 +198,21 @@ class Replayer:
             return Line(frames, (self._told(touch),))
         f = self.names[touch.field]
         name, new = self._told(touch)
-        change = (Change(name, show(f, touch.old), new),) if touch.old != touch.new else ()
+        change = (Change(name, shown(f, touch.old), new),) if touch.old != touch.new else ()
         return Line(frames, (), change, stored=True)
 
     def changes(self, before: State, after: State) -> tuple[Change, ...]:
         """Fields whose value differs, but for the language's own."""
         found = []
         for f in self.interpreter.model.fields:
-            if _bookkeeping(f.path):
+            if is_bookkeeping(f.path):
                 continue
             start = self.interpreter.offsets[f.path]
             for i in range(f.count):
                 old, new = before[start + i], after[start + i]
                 if old != new:
-                    found.append(Change(f"{_element(f, i)}.{f.name}", show(f, old), show(f, new)))
+                    found.append(Change(f"{element_name(f, i)}.{f.name}", shown(f, old), shown(f, new)))
         return tuple(found)
-
-
-def _element(f: Field, i: int) -> str:
-    """An element's name: T0, CPU1, PASID1 (PASIDs count from 1)."""
-    short = SHORT.get(f.struct, f.struct)
-    return short if f.count == 1 and f.struct not in SHORT else f"{short}{i + (f.struct == 'PasidEntry')}"
-
-
-def show(f: Field, value: int) -> str:
-    """A value as a reader knows it: none, T0, CPU1; a register with its Valid bit as V|1; contents by whose they are."""
-    if isinstance(f.domain, Ref):
-        short = SHORT.get(f.domain.struct, f.domain.struct)
-        return "none" if value == 0 else f"{short}{value - 1 + (f.domain.struct == 'PasidEntry')}"
-    if isinstance(f.domain, Mask) and value >> 31:
-        return f"V|{value & 0xFFFFF}"
-    named = NAMED.get(f.name, ())
-    return named[value] if value < len(named) else str(value)
-
-
-def _bookkeeping(path: str | None) -> bool:
-    """Whether a field is the language's own: program counters and saved locals."""
-    name = path.split(".")[1] if path else ""
-    return name in HIDDEN or "local" in name
-
-
-def joined(first: Line, then: Line) -> Line:
-    """A line executed on: what it looked at, and what it changed from first to last."""
-    changes = {c.name: c for c in first.changes}
-    for c in then.changes:
-        changes[c.name] = replace(changes.get(c.name, c), new=c.new)
-    loads = tuple(dict.fromkeys(first.loads + then.loads))
-    return Line(first.frames, loads, tuple(changes.values()), first.stored or then.stored, first.failed or then.failed)
 
 
 def _frames(site: Site) -> tuple[Frame, ...]:
@@ -345,22 +227,3 @@ def _frames(site: Site) -> tuple[Frame, ...]:
 def _is_header(line: Line) -> bool:
     """Whether a line is where its function is defined: its parameters are made ready there."""
     return not line.stored and not line.failed and f"{line.here.function}(" in line.here.source.replace(" (", "(")
-
-
-@cache
-def _text_of(file: str) -> tuple[str, ...]:
-    try:
-        return tuple(Path(file).read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError):
-        return ()
-
-
-def source_text(file: str) -> tuple[str, ...]:
-    """The lines of a source file, or of what was read as one from a mail or a patch; none if it cannot be read."""
-    return REMEMBERED.get(file) or _text_of(file)
-
-
-def source_line(file: str, line: int) -> str:
-    """The text of a source line, without its indentation; empty if it cannot be read."""
-    text = source_text(file)
-    return text[line - 1].strip() if 0 < line <= len(text) else ""

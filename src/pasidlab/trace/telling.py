@@ -11,9 +11,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pasidlab.checking.trace import Counterexample, Frame, Line, Step, joined
-from pasidlab.report.leaves import is_leaf
-from pasidlab.report.words import words_for
+from pasidlab.trace.leaves import is_leaf
+from pasidlab.trace.steps import Counterexample, Frame, Line, Step, joined
+from pasidlab.trace.words import words_for
 
 Call = tuple[object, ...]  # a function, and the place of each call that led to it
 Who = tuple[int | None, int | None, str]  # CPU, task, context: the threads of control that race

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.checking.trace import Step
+from pasidlab.trace.steps import Step
 
 ACTIONS = {
     "enqcmd": "ENQCMD",
@@ -35,15 +35,15 @@ ACTIONS = {
 
 def words_for(step: Step) -> str:
     """What a step is, in a few words; for kernel code the function."""
-    if step.action == "enqcmd":
+    if step.move.action == "enqcmd":
         return _enqcmd(step)
-    if step.action == "block" and step.task is None:
+    if step.move.action == "block" and step.task is None:
         return "<idle looks for work>"
-    if step.action in ACTIONS:
-        return ACTIONS[step.action]
+    if step.move.action in ACTIONS:
+        return ACTIONS[step.move.action]
     if step.context in ("schedule", "softirq", "hardirq"):
         return f"returns from the {step.context}" if step.context != "schedule" else "schedule() is done"
-    return f"{step.main.function}()" if step.main else step.action if step.context != "kernel" else "goes on"
+    return f"{step.main.function}()" if step.main else step.move.action if step.context != "kernel" else "goes on"
 
 
 def _enqcmd(step: Step) -> str:
