@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pasidlab.version import VERSION as __version__
 
-__all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Scope", "__version__", "check", "designs"]
+__all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Reductions", "Scope", "__version__", "check", "designs"]
 
 if TYPE_CHECKING:
     from pasidlab import designs
     from pasidlab.checking.api import check
+    from pasidlab.checking.reductions import Reductions
     from pasidlab.checking.result import CheckResult
     from pasidlab.errors import PasidlabError
     from pasidlab.model.scope import Scope
@@ -25,6 +26,7 @@ _HOME = {
     "CheckResult": "pasidlab.checking.result",
     "Counterexample": "pasidlab.trace.steps",
     "PasidlabError": "pasidlab.errors",
+    "Reductions": "pasidlab.checking.reductions",
     "check": "pasidlab.checking.api",
     "Scope": "pasidlab.model.scope",
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pasidlab import designs
 from pasidlab.checking.api import check
+from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.model.scope import Scope
 
 TABLE = Path(__file__).with_name("counts.json")
@@ -34,7 +36,7 @@ SCOPES = {
 
 def measured(design: str, name: str, **options: bool) -> dict[str, Any]:
     """What the full search finds."""
-    found = check(designs.BUILT_IN[design], SCOPES[name], local_first=False, **options)
+    found = check(designs.BUILT_IN[design], SCOPES[name], reductions=replace(EVERY_STEP, **options))
     broken = {c.property: len(c.steps) for c in found.counterexamples}
     return {"states": found.states, "transitions": found.transitions, "depth": found.depth, "broken": broken}
 

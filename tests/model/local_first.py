@@ -16,6 +16,7 @@ from near_designs import near_design
 
 from pasidlab.checking.coverage import covered_lines
 from pasidlab.checking.model import design_model
+from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.native import compile_model
@@ -64,7 +65,7 @@ class Compared:
 
 def compared(design: Design, where: Scope, *, merged: bool = True) -> Compared | None:
     """Both searches of a design; None if one does not come to its end, or no CPU is ever private."""
-    model = design_model(design, where, merged=merged, local_first=True)
+    model = design_model(design, where, reductions=Reductions(merging=merged))
     if model.private is None:
         return None
     found, states = [], []

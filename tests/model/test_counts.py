@@ -44,7 +44,7 @@ def test_designs(design, scope):
 
 @pytest.mark.parametrize("design", ["early", "late-either"])
 @pytest.mark.parametrize("scope", ["interrupts", "signals", "bind", "kvm"])
-@pytest.mark.parametrize("reduction", ["merged", "symmetric"])
+@pytest.mark.parametrize("reduction", ["merging", "symmetry"])
 def test_reductions_keep_the_verdicts(design, scope, reduction):
     full = measured(design, scope, **{reduction: False})
     assert set(full["broken"]) == set(RECORDED[scope][design]["broken"])

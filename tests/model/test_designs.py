@@ -9,6 +9,7 @@ import pytest
 
 from pasidlab import designs
 from pasidlab.checking.api import check
+from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.model.scope import DEFAULT_PARTS, EVENTS, Scope
@@ -32,7 +33,7 @@ EXPECTED: dict[str, tuple[int, int, int, dict[str, int]]] = {
 
 @pytest.mark.parametrize("name", designs.BUILT_IN)
 def test_exact_counts_and_verdicts(name: str) -> None:
-    result = check(name, SMALL, local_first=False)
+    result = check(name, SMALL, reductions=EVERY_STEP)
     broken = {c.property: len(c.steps) for c in result.counterexamples}
     assert (result.states, result.transitions, result.depth, broken) == EXPECTED[name]
     assert all(part.reason == "complete" for part in result.parts) and all(p.holds is not None for p in result.properties)
@@ -41,9 +42,9 @@ def test_exact_counts_and_verdicts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", designs.BUILT_IN)
-@pytest.mark.parametrize("options", [{"merged": False}, {"symmetric": False}], ids=["unmerged", "without symmetry"])
+@pytest.mark.parametrize("options", [{"merging": False}, {"symmetry": False}], ids=["unmerged", "without symmetry"])
 def test_reductions_do_not_change_a_verdict(name: str, options: dict[str, bool]) -> None:
-    reduced, full = (check(name, SMALL, local_first=False, **how) for how in ({}, options))
+    reduced, full = (check(name, SMALL, reductions=replace(EVERY_STEP, **how)) for how in ({}, options))
     assert {p.name: (p.holds, p.reached) for p in full.properties} == {p.name: (p.holds, p.reached) for p in reduced.properties}
     assert full.states > reduced.states
 

@@ -12,6 +12,7 @@ import pasidlab
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
+from pasidlab.checking.reductions import Reductions
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.model.promises import PROPERTIES
@@ -25,7 +26,7 @@ FORGOTTEN = {name: SCOPES[name] for name in ("interrupts", "signals", "bind", "k
 @pytest.mark.parametrize("where", FORGOTTEN)
 @pytest.mark.parametrize("name", SOME)
 def test_forgetting_keeps_the_verdict(name, where):
-    with_it, without = check(name, FORGOTTEN[where]), check(name, FORGOTTEN[where], forgetting=False)
+    with_it, without = check(name, FORGOTTEN[where]), check(name, FORGOTTEN[where], reductions=Reductions(forgetting=False))
     assert with_it.verdict == without.verdict
     shortest = {c.property: len(c.steps) for c in without.counterexamples}
     for found in with_it.counterexamples:
@@ -69,7 +70,8 @@ def test_threads_change_nothing(name):
 @pytest.mark.parametrize("name", ["eager-ipi", "late-bare", "early"])
 def test_simplifying_keeps_the_verdict(name):
     """Against the code as the functions have it: every line, every field, every access a step of its own."""
-    models = (design_model(designs.BUILT_IN[name], RACE, optimised=optimised, abstract=optimised) for optimised in (True, False))
+    ways = {optimised: Reductions(forgetting=optimised, local_first=False) for optimised in (True, False)}
+    models = (design_model(designs.BUILT_IN[name], RACE, optimised=optimised, reductions=how) for optimised, how in ways.items())
     reduced, whole = (search(compile_model(model)) for model in models)
     assert (set(reduced.violations), reduced.reached) == (set(whole.violations), whole.reached)
     assert reduced.states < whole.states
@@ -80,7 +82,8 @@ def test_merging_knows_what_unbalanced_masks_leave_possible(tmp_path):
     path, text = tmp_path / "mine.py", designs.BUILT_IN["late-exclusive"].path.read_text(encoding="utf-8")
     swapped = text.replace("fpregs_lock()", "%").replace("fpregs_unlock()", "fpregs_lock()").replace("%", "fpregs_unlock()")
     path.write_text(swapped, encoding="utf-8")
-    broken = [{c.property for c in check(str(path), SCOPES["interrupts"], merged=merged).counterexamples} for merged in (True, False)]
+    ways = [Reductions(merging=merged) for merged in (True, False)]
+    broken = [{c.property for c in check(str(path), SCOPES["interrupts"], reductions=how).counterexamples} for how in ways]
     assert broken == [{"sound_kernel", "served", "coherent"}] * 2
 
 

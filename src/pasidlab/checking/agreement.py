@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pasidlab.checking.findings import NAMES
 from pasidlab.checking.model import design_model
+from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.checking.spin import SpinRun, build_spin, run_spin
 from pasidlab.designs import Design
 from pasidlab.lang.back.native import compile_model
@@ -65,7 +66,7 @@ class Agreement:
 
 def whole_model(design: Design, scope: Scope) -> Model:
     """The model of a design, lowered line by line."""
-    return design_model(design, scope, optimised=False, abstract=False)
+    return design_model(design, scope, reductions=replace(EVERY_STEP, forgetting=False), optimised=False)
 
 
 def exported(design: Design, scope: Scope) -> Export:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pasidlab.checking.explore import Built, Functions, OnProgress, Run
 from pasidlab.checking.findings import NAMES, PartResult, PropertyResult
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
+from pasidlab.checking.reductions import ALL, Reductions
 from pasidlab.checking.result import CheckResult
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
@@ -31,25 +32,23 @@ OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
 def check(
     design: Design | Opening | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
-    functions: Functions | None = None, merged: bool = True, symmetric: bool = True, forgetting: bool = True,
-    local_first: bool = True, interrupted: Flag | None = None,
+    functions: Functions | None = None, reductions: Reductions = ALL, interrupted: Flag | None = None,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
 
     ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
     STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
-    ``properties`` ask for more. ``merged``, ``symmetric``, ``forgetting`` and ``local_first`` switch the reductions off one by one:
-    the verdict is the same, the states are more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if
-    there is no result yet.
+    ``properties`` ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result
+    yet.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
     """
     (result,) = check_each(
         [design if isinstance(design, Design) else opening_of(design).design()], scope, properties=properties, jobs=jobs, budget=budget,
-        progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, merged=merged, symmetric=symmetric,
-        forgetting=forgetting, local_first=local_first, interrupted=interrupted,
+        progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, reductions=reductions,
+        interrupted=interrupted,
     )  # fmt: skip
     return result
 
@@ -62,15 +61,15 @@ def opening_of(design: Opening | str) -> Opening:
 def check_each(
     designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    merged: bool = True, symmetric: bool = True, forgetting: bool = True, local_first: bool = True, interrupted: Flag | None = None,
+    reductions: Reductions = ALL, interrupted: Flag | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
-    """``check`` for several designs, each as soon as it is known and those before it are; interrupted ones are the last.
+    """``check`` for several designs. Yields results in the order given; an interrupted one is the last.
 
     They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory.
     """
     parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
     jobs = jobs or available_cpus()
-    run = Run(wanted_properties(properties), jobs, budget, progress, functions, merged, symmetric, forgetting, local_first, interrupted)
+    run = Run(wanted_properties(properties), jobs, budget, progress, functions, reductions, interrupted)
     if budget and budget.timeout is not None:
         run = replace(run, deadline=time.monotonic() + budget.timeout)
     at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from pasidlab.checking.explore import Built, OutOfTime, Run
 from pasidlab.checking.findings import NAMES, Evidence
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
+from pasidlab.checking.reductions import Reductions
 from pasidlab.checking.result import CheckResult
 from pasidlab.designs import Design
 from pasidlab.model.scope import Scope
@@ -87,10 +88,8 @@ def _part(
     look: _Look, name: str, scope: Scope, wanted: Sequence[str], report: Report, interrupted: Flag | None
 ) -> tuple[Evidence, ...]:
     """What breaks each of the properties in one part, as far as there is time."""
-    run = Run(
-        NAMES, 1, None, None, None, merged=True, symmetric=True, forgetting=False, local_first=True, interrupted=interrupted,
-        deadline=look.deadline,
-    )  # fmt: skip
+    reductions = Reductions(forgetting=False)
+    run = Run(NAMES, 1, None, None, None, reductions, interrupted=interrupted, deadline=look.deadline)
     found: list[Evidence] = []
     for wish in wanted:
         evidence = Evidence(wish, name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pasidlab.checking.findings import NAMES, ModelError, PartResult, PropertyResult, in_order
 from pasidlab.checking.model import design_model
+from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import Design
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
@@ -49,10 +50,7 @@ class Run:
     budget: Budget | None
     progress: OnProgress | None
     functions: Functions | None
-    merged: bool
-    symmetric: bool
-    forgetting: bool
-    local_first: bool
+    reductions: Reductions
     interrupted: Flag | None = None  # None: Ctrl-C itself
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end
     broken: bool = False  # something is, in an earlier part
@@ -63,9 +61,9 @@ class Run:
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
         model = design_model(
-            design, scope, merged=self.merged, abstract=self.forgetting, local_first=self.local_first, functions=made
+            design, scope, reductions=self.reductions, functions=made
         )  # fmt: skip
-        native = compile_model(model, covered=design.sources, symmetric=self.symmetric, local_first=True)
+        native = compile_model(model, covered=design.sources, symmetric=self.reductions.symmetry, local_first=True)
         if native.words > MOST_WORDS:
             what = f"a state of {design.name} in this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most"
             raise PasidlabError(what, hint="a smaller scope: fewer --tasks, --mms or events")
@@ -113,14 +111,14 @@ class Run:
         """The same part with another model of it."""
         from pasidlab.lang.back.native import compile_model
 
-        return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.symmetric))
+        return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.reductions.symmetry))
 
     def _told(self, built: Built, found: SearchResult) -> PartResult:
         """What a search found, replayed by the interpreter in the exact model."""
         from pasidlab.checking.coverage import covered_lines
 
         model, native = built.model, built.native
-        replayer = Replayer(Interpreter(model, symmetric=self.symmetric))
+        replayer = Replayer(Interpreter(model, symmetric=self.reductions.symmetry))
         error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer)
         waiting = self._waiting(built, found, broken) if "served" in self.wanted else Waited(None, "settled")
         broken += [waiting.counterexample] if waiting.counterexample else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pasidlab.checking.reductions import EVERY_STEP, Reductions
 from pasidlab.designs import Design
 from pasidlab.lang.ir import Function, Model
 from pasidlab.lang.lowering.forget import exact, watched
@@ -18,22 +19,20 @@ def design_model(
     design: Design,
     scope: Scope,
     *,
-    merged: bool = True,
+    reductions: Reductions = EVERY_STEP,
     optimised: bool = True,
-    abstract: bool = True,
-    local_first: bool = False,
     functions: dict[str, Function] | None = None,
     extra: Sequence[Path] = (),
 ) -> Model:
     """The kernel with the design in it. ``extra`` files override it in turn, ``functions`` (already compiled) override all.
 
-    Unless ``optimised``, nothing is simplified, merged or left out of the state.
+    Symmetry is the compiler's (``native.compile_model``). Unless ``optimised``, nothing is simplified, merged or left out of the state.
     """
     files = [*MODEL_FILES, design.file, *extra]
     made = functions or design.functions
     bounds = scope.compiler_bounds()
     model = build_model(
-        design.name, files, bounds, PROPERTIES, merged=merged, optimised=optimised, local_first=local_first, functions=made,
-        whole=design.file,
+        design.name, files, bounds, PROPERTIES, merged=reductions.merging, optimised=optimised,
+        local_first=reductions.local_first, functions=made, whole=design.file,
     )  # fmt: skip
-    return watched(model) if abstract else exact(model)
+    return watched(model) if reductions.forgetting else exact(model)

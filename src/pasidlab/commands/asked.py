@@ -11,6 +11,7 @@ from pasidlab.commands.scopes import scope_from
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
+    from pasidlab.checking.reductions import Reductions
     from pasidlab.designs import Opening
     from pasidlab.designs.opening import Side
     from pasidlab.model.scope import Scope
@@ -80,6 +81,12 @@ class Asked:
             raise PasidlabError("--timeout nan is not a number of seconds")
         limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
         return Budget(*limits, NEVER if self.compare else None)
+
+    def reductions(self) -> Reductions:
+        """What is not switched off."""
+        from pasidlab.checking.reductions import Reductions
+
+        return Reductions(not self.no_merge, not self.no_symmetry, not self.no_forget, not self.no_local_first)
 
     def scope(self) -> Scope | None:
         """The scope the options ask for; None if they ask for none."""

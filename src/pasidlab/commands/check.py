@@ -133,8 +133,7 @@ def _explored(
     with Progress() as progress:
         found = check_each(
             [design for design, _ in chosen], scope, properties=asked.properties, jobs=asked.jobs, budget=budget,
-            progress=progress.update, merged=not asked.no_merge, symmetric=not asked.no_symmetry, forgetting=not asked.no_forget,
-            local_first=not asked.no_local_first,
+            progress=progress.update, reductions=asked.reductions(),
         )  # fmt: skip
         for (design, opening), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):

@@ -76,10 +76,11 @@ def _design(saved: Saved, document: Document) -> Design:
 def _replayed(trace: Path, design: Design, asked: Recipe, scope: Scope) -> Counterexample:
     """The counterexample, made again. Raises PasidlabError if its moves do not lead to it."""
     from pasidlab.checking.model import design_model
+    from pasidlab.checking.reductions import Reductions
     from pasidlab.lang.interpreter import Interpreter, param_values
     from pasidlab.trace.replay import Replayer
 
-    model = design_model(design, scope, abstract=not asked.exact)
+    model = design_model(design, scope, reductions=Reductions(forgetting=not asked.exact, local_first=False))
     known = {action.name: set(param_values(action)) for action in model.actions}
     possible = all(move.params in known.get(move.action, ()) for move in asked.moves)
     replayed = Replayer(Interpreter(model)).remade(asked) if possible else None
