@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pasidlab.checking.reductions import EVERY_STEP, Reductions
 from pasidlab.designs import Design
 from pasidlab.lang.ir import Function, Model
 from pasidlab.lang.lowering.forget import exact, watched
+from pasidlab.lang.lowering.kept import kept_or_built
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.model.scope import Scope
@@ -31,8 +33,9 @@ def design_model(
     files = [*MODEL_FILES, design.file, *extra]
     made = functions or design.functions
     bounds = scope.compiler_bounds()
-    model = build_model(
+    build = partial(build_model, functions=made) if made else kept_or_built
+    model = build(
         design.name, files, bounds, PROPERTIES, merged=reductions.merging, optimised=optimised,
-        local_first=reductions.local_first, functions=made, whole=design.file,
+        local_first=reductions.local_first, whole=design.file,
     )  # fmt: skip
     return watched(model) if reductions.forgetting else exact(model)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.back.object_cache import cache_directory, cached_object, keep_object
+from pasidlab.lang.cache import keep, kept
 
 if TYPE_CHECKING:
     import llvmlite.binding as llvm
@@ -25,6 +25,7 @@ PASSES = (
 NewGVN is not among them: in LLVM 20 it aborts the process on some models (an assertion of its own, verifyIterationSettled).
 """
 
+OBJECT = ".o"
 NOTHING = "define void @nothing() { ret void }"
 """The text whose place a cached object takes."""
 
@@ -70,8 +71,7 @@ class _Target:
 
     def cached(self, text: str) -> MachineCode | None:
         """What is in the cache."""
-        folder, key = cache_directory(), self._key(text)
-        stored = cached_object(folder / _name(key), key) if folder else None
+        stored = kept(self._key(text), OBJECT)
         if stored is None:
             return None
         engine = self._llvm.create_mcjit_compiler(self._llvm.parse_assembly(NOTHING), self._machine)
@@ -100,9 +100,4 @@ class _Target:
         return hashlib.sha256("\0".join([*self._named, text]).encode()).digest()
 
     def _keep(self, key: bytes, _module: llvm.ModuleRef, code: bytes) -> None:
-        if folder := cache_directory():
-            keep_object(folder / _name(key), key, code)
-
-
-def _name(key: bytes) -> str:
-    return f"{key.hex()[:32]}.o"
+        keep(key, OBJECT, code)
