@@ -33,6 +33,7 @@ _COMMANDS = {
     "export": "pasidlab.commands.export:export_command",
     "bench": "pasidlab.commands.bench:bench_command",
     "run": "pasidlab.live.command:run",
+    "observe": "pasidlab.commands.observe:observe_group",
 }
 _HELP = {
     "check": "Explore designs: a proof over the scope or a shortest counterexample.",
@@ -43,6 +44,7 @@ _HELP = {
     "export": "Write a design's model for SPIN; compare what SPIN finds.",
     "bench": "Measure the engine beside its peers and the machine's limit.",
     "run": "Run a program that uses Intel DSA on a machine without it.",
+    "observe": "Record a live kernel's trace events; hold them against the model.",
 }
 
 _EXAMPLES = {

@@ -1,0 +1,90 @@
+"""The events that are recorded, and which of their fields are looked at: one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """What an event is. The names are the kernel's."""
+
+    OTHER = 0
+    x86_fpu_regs_activated = 1
+    x86_fpu_regs_deactivated = 2
+    x86_fpu_dropped = 3
+    x86_fpu_copy_dst = 4
+    x86_fpu_copy_src = 5
+    x86_fpu_before_save = 6
+    x86_fpu_after_save = 7
+    x86_fpu_before_restore = 8
+    x86_fpu_after_restore = 9
+    x86_fpu_init_state = 10
+    x86_fpu_xstate_check_failed = 11
+    sched_switch = 12
+    sched_migrate_task = 13
+    sched_process_fork = 14
+    sched_process_exec = 15
+    sched_process_exit = 16
+    sched_process_wait = 17
+    task_newtask = 18
+    task_rename = 19
+    signal_deliver = 20
+    softirq_entry = 21
+    softirq_exit = 22
+    kvm_fpu = 23
+    write_msr = 24
+    function = 25
+    LOST = 26
+    """Not an event of the kernel: ``a`` events were lost on this CPU before the next one (0: the kernel does not say how many)."""
+
+
+IS_FPU = frozenset(kind for kind in Kind if kind.name.startswith("x86_fpu_"))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One event: where tracefs has it, and up to four fields (``a`` to ``d``); ``name+8`` is what lies 8 bytes into a field."""
+
+    kind: Kind
+    system: str
+    fields: tuple[str, ...]
+    filter: str = ""
+    needed: bool = False
+    """Without this event nothing can be said."""
+
+    @property
+    def path(self) -> str:
+        """``system/event``."""
+        return f"{self.system}/{self.kind.name}"
+
+
+_FPU = ("fpu", "load_fpu", "xfeatures", "xcomp_bv")
+
+EVENTS = (
+    Recorded(Kind.x86_fpu_regs_activated, "x86_fpu", _FPU, needed=True),
+    Recorded(Kind.x86_fpu_regs_deactivated, "x86_fpu", _FPU, needed=True),
+    Recorded(Kind.x86_fpu_dropped, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_copy_dst, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_copy_src, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_before_save, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_after_save, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_before_restore, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_after_restore, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_init_state, "x86_fpu", _FPU),
+    Recorded(Kind.x86_fpu_xstate_check_failed, "x86_fpu", _FPU),
+    Recorded(Kind.sched_switch, "sched", ("next_pid", "prev_state", "prev_pid"), needed=True),
+    Recorded(Kind.sched_migrate_task, "sched", ("pid", "orig_cpu", "dest_cpu")),
+    Recorded(Kind.sched_process_fork, "sched", ("child_pid", "parent_pid")),
+    Recorded(Kind.sched_process_exec, "sched", ("pid", "old_pid")),
+    Recorded(Kind.sched_process_exit, "sched", ("pid",)),
+    Recorded(Kind.sched_process_wait, "sched", ("pid",)),
+    Recorded(Kind.task_newtask, "task", ("pid", "clone_flags", "comm", "comm+8")),
+    Recorded(Kind.task_rename, "task", ("pid", "", "newcomm", "newcomm+8")),
+    Recorded(Kind.signal_deliver, "signal", ("sig",)),
+    Recorded(Kind.softirq_entry, "irq", ("vec",)),
+    Recorded(Kind.softirq_exit, "irq", ("vec",)),
+    Recorded(Kind.kvm_fpu, "kvm", ("load",)),
+    Recorded(Kind.write_msr, "msr", ("msr", "val"), filter="msr == 0xd93"),  # IA32_PASID, SDM vol. 4
+)
+FUNCTION = Recorded(Kind.function, "ftrace", ("ip", "parent_ip"))

@@ -1,0 +1,205 @@
+"""A recording: one file with everything that is needed to read it on another machine.
+
+The file begins with MAGIC and a JSON document (formats, tasks, kernel, clock). Then come chunks, each with a small head: raw pages of
+the ring buffer of one CPU, in the order in which the kernel filled them. The last chunk is a JSON document with what the kernel counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pasidlab.errors import PasidlabError
+from pasidlab.observe.formats import Format, parse_format, parse_header_page
+from pasidlab.observe.kinds import EVENTS, FUNCTION, Recorded
+
+MAGIC = b"pasidlab observe 1\n"
+_HEAD = struct.Struct("<4sIQ")  # what, CPU, bytes that follow
+PAGES, END = b"page", b"end."
+
+
+@dataclass(frozen=True)
+class TaskAtStart:
+    """A task that was there when the recording began. ``kernel``: PF_KTHREAD or PF_USER_WORKER, which have no xstate of their own."""
+
+    pid: int
+    tgid: int
+    comm: str
+    kernel: bool
+
+
+@dataclass(frozen=True)
+class About:
+    """What a recording says of itself, before its events."""
+
+    kernel: str
+    machine: str
+    cpus: tuple[int, ...]
+    clock: str
+    page_bytes: int
+    header_page: str
+    formats: dict[str, str]
+    missing: tuple[str, ...]
+    """Events that this kernel does not have, or does not let be traced."""
+    tasks: tuple[TaskAtStart, ...]
+    functions: dict[str, str] = field(default_factory=dict)
+    """Functions that were traced: address, in hexadecimal digits, to name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document at the head of the file."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: dict[str, Any]) -> About:
+        """What ``to_json`` wrote."""
+        tasks = tuple(TaskAtStart(**task) for task in document["tasks"])
+        lists = {"cpus": tuple(document["cpus"]), "missing": tuple(document["missing"]), "tasks": tasks}
+        return About(**{**document, **lists})
+
+    @cached_property
+    def parsed(self) -> dict[str, Format]:
+        """The formats by event, ``system/event``."""
+        return {path: parse_format(text) for path, text in self.formats.items()}
+
+    @cached_property
+    def data_offset(self) -> int:
+        """Bytes of a page before its first event."""
+        return parse_header_page(self.header_page).fields["data"].offset
+
+    def recorded(self) -> list[tuple[Recorded, Format]]:
+        """The events that are in the recording, with their formats."""
+        return [(event, self.parsed[event.path]) for event in (*EVENTS, FUNCTION) if event.path in self.parsed]
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The kernel's version, (6, 12). PasidlabError if its name does not begin with one."""
+        parts = self.kernel.split(".")
+        try:
+            return int(parts[0]), int(parts[1].split("-")[0])
+        except (ValueError, IndexError):
+            raise PasidlabError(f"the recording's kernel is '{self.kernel}', which is no version of Linux") from None
+
+
+class Writer:
+    """Writes a recording. Several threads may write, each chunk under ``lock``."""
+
+    def __init__(self, file: BinaryIO, about: About) -> None:
+        self.file = file
+        self.lock = threading.Lock()
+        self.page_bytes = about.page_bytes
+        document = json.dumps(about.to_json()).encode()
+        self.file.write(MAGIC + len(document).to_bytes(8, "little") + document)
+        self.file.flush()
+
+    def pages(self, cpu: int, source: int, count: int) -> None:
+        """Take ``count`` bytes of pages of a CPU out of a pipe."""
+        self._write(_HEAD.pack(PAGES, cpu, count))
+        while count:
+            moved = os.splice(source, self.file.fileno(), count)
+            if moved == 0:
+                raise PasidlabError("the pipe of the ring buffer ended early")
+            count -= moved
+
+    def page(self, cpu: int, data: bytes) -> None:
+        """Pages of a CPU that were read."""
+        self._write(_HEAD.pack(PAGES, cpu, len(data)) + data)
+
+    def end(self, counted: dict[str, Any]) -> None:
+        """What the kernel counted, per CPU. The recording is complete."""
+        document = json.dumps(counted).encode()
+        self._write(_HEAD.pack(END, 0, len(document)) + document)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.file.fileno(), view) :]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Pages of one CPU: where they begin in the file, and how many bytes they are."""
+
+    cpu: int
+    start: int
+    count: int
+
+
+class Recording:
+    """A recording that is read. Raises PasidlabError for what is none, or is not complete."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            with open(self.path, "rb") as file:
+                self._read(file)
+        except OSError as error:
+            raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
+
+    def _read(self, file: BinaryIO) -> None:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise PasidlabError(f"{self.path} is no recording of `pasidlab observe record`")
+        size = int.from_bytes(file.read(8), "little")
+        self.about = _about(self._document(file.read(size) if size < os.fstat(file.fileno()).st_size else b""), self.path)
+        self.chunks: list[Chunk] = []
+        self.counted: dict[str, Any] | None = None
+        length = os.fstat(file.fileno()).st_size
+        while self.counted is None:
+            what, cpu, count = _HEAD.unpack(self._exactly(file, _HEAD.size))
+            if what not in (PAGES, END) or file.tell() + count > length:
+                raise self._cut_off()
+            if what == END:
+                self.counted = self._document(file.read(count))
+                break
+            self.chunks.append(Chunk(cpu, file.tell(), count))
+            file.seek(count, os.SEEK_CUR)
+        if file.read(1):
+            raise PasidlabError(f"{self.path} goes on after its end", hint="the recording is damaged: record again")
+
+    def _exactly(self, file: BinaryIO, count: int) -> bytes:
+        data = file.read(count)
+        if len(data) != count:
+            raise self._cut_off()
+        return data
+
+    def _cut_off(self) -> PasidlabError:
+        hint = "the recorder was killed, or the disk was full: record again"
+        return PasidlabError(f"{self.path} ends in the middle of a recording", hint=hint)
+
+    def _document(self, data: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(data)
+        except ValueError:
+            raise self._cut_off() from None
+        if not isinstance(document, dict):
+            raise self._cut_off()
+        return document
+
+    def cpus(self) -> list[int]:
+        """The CPUs that have pages."""
+        return sorted({chunk.cpu for chunk in self.chunks})
+
+    def pages(self, cpu: int, most: int) -> Iterator[bytes]:
+        """The pages of a CPU, in order, at most about ``most`` bytes at a time and whole pages each time."""
+        step = max(most - most % self.about.page_bytes, self.about.page_bytes)
+        with open(self.path, "rb") as file:
+            for chunk in (chunk for chunk in self.chunks if chunk.cpu == cpu):
+                for start in range(0, chunk.count, step):
+                    file.seek(chunk.start + start)
+                    yield file.read(min(step, chunk.count - start))
+
+
+def _about(document: dict[str, Any], path: Path) -> About:
+    try:
+        about = About.from_json(document)
+        about.recorded()
+        _ = about.data_offset
+    except (KeyError, TypeError) as error:
+        raise PasidlabError(f"{path}: its head lacks {error}", hint="the recording is damaged, or of another version of pasidlab") from None
+    return about

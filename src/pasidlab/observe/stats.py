@@ -1,0 +1,145 @@
+"""What a recording shows of lazy restores, counted: switches, saves and restores, in all and by task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pasidlab.observe.kinds import Kind
+from pasidlab.observe.merged import merged
+from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, C, D, Events
+from pasidlab.observe.recording import Recording
+
+IRQS_OFF = 1  # TRACE_FLAG_IRQS_OFF: a restore with interrupts off is the last thing before user mode
+
+
+@dataclass
+class TaskCounts:
+    """One task's numbers. ``runs``: how often it was given a CPU."""
+
+    runs: int = 0
+    saves: int = 0
+    restores: int = 0
+    activations: int = 0
+
+    @property
+    def avoided(self) -> int:
+        """Runs that ended before the registers were needed, or found them still there."""
+        return max(self.runs - self.restores, 0)
+
+
+@dataclass
+class Stats:
+    """The numbers of one recording."""
+
+    kernel: str
+    events: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    kinds: dict[str, int] = field(default_factory=dict)
+    tasks: dict[int, TaskCounts] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    kernel_tasks: set[int] = field(default_factory=set)
+
+    @property
+    def total(self) -> TaskCounts:
+        """All tasks that have xstate of their own."""
+        mine = [row for pid, row in self.tasks.items() if pid not in self.kernel_tasks]
+        return TaskCounts(*(sum(getattr(row, name) for row in mine) for name in ("runs", "saves", "restores", "activations")))
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``--json`` prints."""
+        return {
+            "kernel": self.kernel, "events": self.events, "lost": self.lost, "seconds": self.seconds, "kinds": self.kinds,
+            "total": _row(self.total), "tasks": [
+                {"pid": pid, "comm": self.names.get(pid, ""), "kernel": pid in self.kernel_tasks, **_row(row)}
+                for pid, row in sorted(self.tasks.items())
+            ],
+        }  # fmt: skip
+
+    def text(self, most: int) -> str:
+        """A page for a reader, with the ``most`` tasks that had a CPU most often."""
+        total = self.total
+        rate = f"{100 * total.avoided / total.runs:.1f} %" if total.runs else "none"
+        lines = [
+            f"Linux {self.kernel}: {self.events:,} events in {self.seconds:.1f} s" + (f", {self.lost:,} lost" if self.lost else ""),
+            f"user tasks were given a CPU {total.runs:,} times; registers were loaded {total.restores:,} times on the way to user mode",
+            f"restores avoided: {total.avoided:,} ({rate})",
+            f"saves at a switch: {total.saves:,}; registers made current in other ways (signal, fork, KVM): {total.activations:,}",
+            "",
+            f"{'task':<24}{'runs':>12}{'saves':>12}{'restores':>12}{'avoided':>12}",
+        ]
+        rows = sorted(((pid, row) for pid, row in self.tasks.items() if pid not in self.kernel_tasks), key=lambda found: -found[1].runs)
+        for pid, row in rows[:most]:
+            name = f"{self.names.get(pid, '?')} {pid}"
+            lines.append(f"{name:<24}{row.runs:>12,}{row.saves:>12,}{row.restores:>12,}{row.avoided:>12,}")
+        if len(rows) > most:
+            lines.append(f"... and {len(rows) - most:,} more (--most)")
+        return "\n".join(lines)
+
+
+def _row(row: TaskCounts) -> dict[str, int]:
+    return {"runs": row.runs, "saves": row.saves, "restores": row.restores, "activations": row.activations, "avoided": row.avoided}
+
+
+def stats(path: str | Path) -> Stats:
+    """The numbers of a recording. PasidlabError if it cannot be read."""
+    recording = Recording(path)
+    about = recording.about
+    found = Stats(about.kernel)
+    found.names = {task.pid: task.comm for task in about.tasks}
+    found.kernel_tasks = {0} | {task.pid for task in about.tasks if task.kernel}
+    found.seconds = float((recording.counted or {}).get("seconds", 0.0))
+    switched: dict[int, int] = {}
+    for piece in merged(recording):
+        _add(found, piece, switched)
+    return found
+
+
+def _add(found: Stats, piece: Events, switched: dict[int, int]) -> None:
+    """Count a piece. ``switched``: by CPU, the task whose sched_switch was the CPU's last event."""
+    kinds = piece[:, KIND]
+    for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
+        name = Kind(int(kind)).name
+        found.kinds[name] = found.kinds.get(name, 0) + int(count)
+    lost = kinds == Kind.LOST
+    found.lost += int(np.maximum(piece[lost, A], 1).sum())
+    found.events += len(piece) - int(lost.sum())
+    for row in piece[np.isin(kinds, (Kind.task_newtask, Kind.task_rename))]:
+        found.names[int(row[A])] = comm(row)
+        if row[KIND] == Kind.task_newtask and int(row[PID]) in found.kernel_tasks:
+            found.kernel_tasks.add(int(row[A]))
+    _count(found, "runs", piece[kinds == Kind.sched_switch, A])
+    activated = kinds == Kind.x86_fpu_regs_activated
+    restored = activated & (piece[:, FLAGS] & IRQS_OFF != 0)
+    _count(found, "restores", piece[restored, PID])
+    _count(found, "activations", piece[activated & ~restored, PID])
+    _count(found, "saves", _saved(piece, switched))
+
+
+def _saved(piece: Events, switched: dict[int, int]) -> Events:
+    """The tasks saved at a switch: that event is the next on its CPU after sched_switch. (At an exit it stands elsewhere.)"""
+    saved = []
+    for cpu in np.unique(piece[:, CPU]):
+        mine = piece[piece[:, CPU] == cpu]
+        before = np.concatenate(([switched.get(int(cpu), -1)], np.where(mine[:, KIND] == Kind.sched_switch, mine[:, PID], -1)))
+        switched[int(cpu)] = int(before[-1])
+        saved.append(mine[(mine[:, KIND] == Kind.x86_fpu_regs_deactivated) & (before[:-1] == mine[:, PID]), PID])
+    return np.concatenate(saved) if saved else np.zeros(0, np.int64)
+
+
+def _count(found: Stats, name: str, pids: Events) -> None:
+    for pid, count in zip(*np.unique(pids, return_counts=True), strict=True):
+        row = found.tasks.setdefault(int(pid), TaskCounts())
+        setattr(row, name, getattr(row, name) + int(count))
+
+
+def comm(row: Events) -> str:
+    """The 16 bytes of a task's name, as ``task_newtask`` and ``task_rename`` carry them."""
+    text = int(row[C]).to_bytes(8, "little", signed=True) + int(row[D]).to_bytes(8, "little", signed=True)
+    return text.split(b"\0")[0].decode("utf-8", "backslashreplace")
+
+

@@ -1,0 +1,124 @@
+"""The kernel's tracefs: a mount that nobody else sees, and an instance of its own in which events are traced.
+
+The mount is detached (fsmount(2), Linux 5.2): it has no mount point and goes away with the process, also by kill -9. What a killed
+process does leave behind is its instance; the next recording removes instances whose process is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pasidlab.errors import PasidlabError
+
+# System call numbers of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl) and FSCONFIG_CMD_CREATE (include/uapi/linux/mount.h).
+SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432
+FSCONFIG_CMD_CREATE = 6
+CLOSE_ON_EXEC = 1
+
+NAME = re.compile(r"pasidlab-(\d+)")
+
+
+class Tracefs:
+    """The root of tracefs, through a descriptor. Raises PasidlabError where there is none, or it may not be used."""
+
+    def __init__(self) -> None:
+        if platform.machine() != "x86_64":
+            raise PasidlabError(f"x86_fpu events are those of x86-64; this machine is {platform.machine()}")
+        if os.geteuid() != 0:
+            raise PasidlabError("recording trace events needs root", hint="sudo pasidlab observe record ...")
+        self._fd = _detached_mount()
+        self.root = Path(f"/proc/self/fd/{self._fd}")
+
+    def close(self) -> None:
+        """The mount is gone."""
+        os.close(self._fd)
+
+    @contextmanager
+    def instance(self) -> Iterator[Instance]:
+        """An instance for this process; it is removed in the end, and those of processes that are gone are removed first."""
+        folder = self.root / "instances"
+        if not folder.is_dir():
+            raise PasidlabError("this kernel's tracefs has no instances", hint="CONFIG_TRACING with a kernel of 3.10 or newer")
+        for old in folder.iterdir():
+            match = NAME.fullmatch(old.name)
+            if match and not Path(f"/proc/{match[1]}").exists():
+                with suppress(OSError):  # somebody else reads it, or was faster
+                    Instance(old).remove()
+        path = folder / f"pasidlab-{os.getpid()}"
+        try:
+            path.mkdir()
+        except OSError as error:
+            raise PasidlabError(f"cannot make a trace instance: {error.strerror}") from None
+        made = Instance(path)
+        try:
+            yield made
+        finally:
+            made.remove()
+
+
+def _detached_mount() -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *args: object) -> int:
+        result: int = libc.syscall(number, *args)
+        if result < 0:
+            code = ctypes.get_errno()
+            why = "this kernel has no tracefs" if code == errno.ENODEV else os.strerror(code)
+            raise PasidlabError(f"cannot mount tracefs: {why}", hint="a kernel with CONFIG_FTRACE, and root outside a container")
+        return result
+
+    context = call(SYS_FSOPEN, b"tracefs", CLOSE_ON_EXEC)
+    try:
+        call(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0)
+        return call(SYS_FSMOUNT, context, CLOSE_ON_EXEC, 0)
+    finally:
+        os.close(context)
+
+
+class Instance:
+    """One trace instance: buffers, events and options of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, text: str) -> None:
+        """Write a control file. OSError is the kernel's refusal."""
+        handle = os.open(self.path / name, os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.write(handle, text.encode())
+        finally:
+            os.close(handle)
+
+    def append(self, name: str, text: str) -> None:
+        """Add a line to a control file that holds several. OSError is the kernel's refusal."""
+        handle = os.open(self.path / name, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(handle, f"{text}\n".encode())
+        finally:
+            os.close(handle)
+
+    def read(self, name: str) -> str:
+        """The text of a control file."""
+        return (self.path / name).read_text(encoding="utf-8", errors="backslashreplace")
+
+    def has_event(self, name: str) -> bool:
+        """True if the kernel has this event, ``system/event``."""
+        return (self.path / "events" / name).is_dir()
+
+    def cpus(self) -> list[int]:
+        """The CPUs that have a buffer."""
+        return sorted(int(entry.name.removeprefix("cpu")) for entry in (self.path / "per_cpu").iterdir())
+
+    def remove(self) -> None:
+        """Everything is switched off, then the instance is removed."""
+        for name, text in (("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop"), ("set_ftrace_filter", "")):
+            with suppress(OSError):
+                self.write(name, text)
+        self.path.rmdir()

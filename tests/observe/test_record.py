@@ -1,0 +1,129 @@
+"""Recording: what is in the file, what is left behind, and what is said where it cannot be done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from observing import WORKLOAD, pasidlab
+
+from pasidlab.errors import PasidlabError
+from pasidlab.observe.kinds import Kind
+from pasidlab.observe.merged import merged
+from pasidlab.observe.pages import KIND, TIME
+from pasidlab.observe.recording import MAGIC, Recording
+
+
+def instances(tracefs):
+    return sorted(entry.name for entry in (tracefs.root / "instances").iterdir())
+
+
+def test_a_recording_holds_what_the_kernel_counted(live):
+    recording = Recording(live)
+    pieces = list(merged(recording, most=1 << 16))
+    read = sum(cpu["read events"] for cpu in recording.counted["cpus"].values())
+    assert read > 1000
+    assert sum(int((piece[:, KIND] != Kind.LOST).sum()) for piece in pieces) == read
+    kinds = {Kind(int(kind)) for piece in pieces for kind in set(piece[:, KIND])}
+    assert kinds >= {Kind.x86_fpu_regs_activated, Kind.x86_fpu_regs_deactivated, Kind.x86_fpu_dropped, Kind.x86_fpu_copy_dst}
+    assert kinds >= {Kind.sched_switch, Kind.sched_process_fork, Kind.sched_process_exec, Kind.sched_process_exit, Kind.signal_deliver}
+    assert len(pieces) > 2
+    last = 0
+    for piece in pieces:
+        assert last <= piece[0, TIME]
+        assert (piece[1:, TIME] >= piece[:-1, TIME]).all()
+        last = piece[-1, TIME]
+    assert any(task.pid == os.getpid() and not task.kernel for task in recording.about.tasks)
+    assert any(task.pid == 2 and task.kernel for task in recording.about.tasks) or not Path("/proc/2").exists()
+
+
+def test_small_pieces_give_the_same_events(live):
+    recording = Recording(live)
+    small = [row.tolist() for piece in merged(recording, most=1 << 14) for row in piece]
+    assert sorted(small) == sorted(row.tolist() for piece in merged(recording) for row in piece)
+
+
+def test_stats_count_a_recording(live):
+    found = json.loads(pasidlab("stats", live, "--json"))
+    total = found["total"]
+    assert found["lost"] == 0
+    assert 0 < total["restores"] <= total["runs"] + total["saves"]
+    assert total["saves"] + found["kinds"]["x86_fpu_dropped"] >= found["kinds"]["x86_fpu_regs_deactivated"] > total["saves"] > 0
+    assert "restores avoided" in pasidlab("stats", live)
+
+
+def test_nothing_is_left_when_it_is_interrupted(tracefs, tmp_path):
+    before, mounts = instances(tracefs), Path("/proc/mounts").read_text()
+    path = tmp_path / "cut.rec"
+    process = start_recorder(path)
+    wait_for_instance(tracefs, process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert instances(tracefs) == before
+    assert Path("/proc/mounts").read_text() == mounts
+    assert Recording(path).counted["cpus"]
+
+
+def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
+    process = start_recorder(tmp_path / "killed.rec")
+    wait_for_instance(tracefs, process.pid)
+    process.kill()
+    process.wait(30)
+    assert f"pasidlab-{process.pid}" in instances(tracefs)
+    pasidlab("record", "-o", tmp_path / "next.rec", "--", "true")
+    assert f"pasidlab-{process.pid}" not in instances(tracefs)
+    assert "in the middle of a recording" in pasidlab("stats", tmp_path / "killed.rec.part", code=2)
+
+
+def start_recorder(path):
+    command = [sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", str(path)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+
+
+def wait_for_instance(tracefs, pid):
+    enable = tracefs.root / f"instances/pasidlab-{pid}/events/sched/sched_switch/enable"
+    end = time.monotonic() + 60
+    while not (enable.exists() and enable.read_text().startswith("1")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    time.sleep(0.05)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tracefs, tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", tmp_path], capture_output=True).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        said = pasidlab("record", "-o", tmp_path / "full.rec", "--seconds", "5", "--", sys.executable, WORKLOAD, "1", code=2)
+        assert "the disk is full" in said
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_command_that_cannot_be_run_is_said(tracefs, tmp_path):
+    assert "cannot run /no/such" in pasidlab("record", "-o", tmp_path / "x.rec", "--", "/no/such", code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data[:10], "is no recording"),
+        (lambda data: b"garbage" + data, "is no recording"),
+        (lambda data: data[: len(MAGIC) + 20], "in the middle of a recording"),
+        (lambda data: data[:-5], "in the middle of a recording"),
+        (lambda data: data[: len(data) // 2], "in the middle of a recording"),
+        (lambda data: data + b"more", "goes on after its end"),
+        (lambda data: data.replace(b'"kernel": "', b'"kernal": "', 1), "its head lacks"),
+    ],
+)
+def test_damaged_files_are_refused(live, tmp_path, change, said):
+    path = tmp_path / "bad.rec"
+    path.write_bytes(change(live.read_bytes()))
+    with pytest.raises(PasidlabError, match=said):
+        Recording(path)
+    assert said in pasidlab("stats", path, code=2)
