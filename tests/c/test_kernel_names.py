@@ -67,6 +67,21 @@ def test_counts_have_the_kernel_s_units() -> None:
     assert value("return preemptible() + 2 * in_task() + 4 * in_atomic();") == 3
 
 
+def test_counts_are_taken_apart_by_masks() -> None:
+    text = "preempt_disable(); local_bh_disable(); int n = preempt_count(); return "
+    assert value(text + "(n & PREEMPT_MASK) == PREEMPT_OFFSET && (n & SOFTIRQ_MASK) == SOFTIRQ_DISABLE_OFFSET;") == 1
+    assert value("return (preempt_count() & HARDIRQ_MASK) == HARDIRQ_OFFSET && !(preempt_count() & NMI_MASK);", Cpu__hardirq_pc=2) == 1
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("clamp_t(u8, 300, 1, 40)", 40), ("min3(3, n++, 2)", 0), ("max3(3, 1, n) + n", 3), ("abs(-3) + abs(n)", 3), ("DIV_ROUND_UP(7, 2)", 4),
+    ("round_up(5, 4) * 10 + round_down(7, 4)", 84), ("ALIGN(5, 8)", 8), ("is_power_of_2(8) + 2 * is_power_of_2(n)", 1),
+    ("upper_32_bits(0x500000001ULL) * 10 + lower_32_bits(0x500000001ULL)", 51), ("likely(2) + unlikely(0x100000000ULL)", 2),
+])  # fmt: skip
+def test_the_kernel_s_arithmetic(text: str, wanted: int) -> None:
+    assert value(f"int n = 0; return {text};") == wanted
+
+
 # ---- locks
 
 SPIN = "static DEFINE_SPINLOCK(a);\nstatic DEFINE_RAW_SPINLOCK(b);"

@@ -78,6 +78,8 @@ class Aggregates(Expressions):
                 key = one.member.name or f"<{number}>"
                 here = replace(inside, bit=inside.bit + one.bit, bits=one.bits)
                 found.parts[key] = self._bits(f"{name}.{key}", one.member.type, here, node)
+                if one.member.constant:
+                    fix(found.parts[key])
         return found
 
     def _bits(self, name: str, type_: CType, inside: Inside, node: Node) -> Variable:
@@ -91,7 +93,7 @@ class Aggregates(Expressions):
         if isinstance(type_, Array):
             if type_.count is None or type_.count > MOST_PARTS:
                 self.refuse(node, f"'{name}': an array of {type_.count or 'unknown'} elements", f"1 to {MOST_PARTS} can be checked")
-            keys: list[tuple[str | int, CType]] = [(n, type_.of) for n in range(type_.count)]
+            keys: list[tuple[str | int, CType, bool]] = [(n, type_.of, False) for n in range(type_.count)]
         else:
             definition = self.own_struct(type_)
             if definition is None:
@@ -100,15 +102,17 @@ class Aggregates(Expressions):
                 assert isinstance(type_, Struct)
                 return self._union(name, type_, node)
             found_members = enumerate(members(definition, self.evaluator()))
-            keys = [(m.name or f"<{n}>", m.type) for n, m in found_members if m.name or m.bits is None]
+            keys = [(m.name or f"<{n}>", m.type, m.constant) for n, m in found_members if m.name or m.bits is None]
         found = Aggregate(type_)
-        for key, one in keys:
+        for key, one, constant in keys:
             label = f"{name}[{key}]" if isinstance(key, int) else f"{name}.{key}"
             part = self.new_variable(label, one)
             part.aggregate = self.aggregate(label, one, node)
             if part.aggregate is None and not isinstance(one, Integer | Pointer):
                 self.refuse(node, f"'{label}' is a {one}, which is not known here")
             found.parts[key] = part
+            if constant:
+                fix(part)
         return found
 
     # ---- parts
@@ -175,7 +179,7 @@ class Aggregates(Expressions):
         """The value of an array (a pointer to it), of an element not known here, or of a struct."""
         assert place.aggregate is not None
         if isinstance(place.type, Array):
-            return Value(1, BOOL, Pointer(place.type.of), "", place)
+            return Value(1, BOOL, Pointer(place.type.of, place.fixed), "", place)
         if place.index is None or isinstance(place.type, Struct):
             return Value(1, BOOL, place.type, "", place)
         dst = self.new_variable("%element", place.type)
@@ -219,7 +223,7 @@ class Aggregates(Expressions):
             self.refuse(node, f"'{plain(node)[:50]}' copies something that is no {place.type} of this function")
         values = [self.arithmetic.settled(self.load(part, node), self.at(node)) for part in _scalars(value.place)]
         for part, one in zip(_scalars(place), values, strict=True):
-            self.store(part, one, node)
+            self.put(part, one, node)
         return value
 
     def _copied_in(self, aggregate: Aggregate, value: Value, node: Node) -> Value:
@@ -265,6 +269,12 @@ class Aggregates(Expressions):
         self.zero(variable, node)
         return part_place(variable)
 
+    def clear(self, place: Place, node: Node) -> None:
+        """Make everything in a variable of the function, or in a part of it, 0."""
+        if place.constant or place.variable is None or place.index is not None:
+            self.refuse(node, f"'{plain(node)[:50]}': what it clears is constant, or depends on a variable")
+        self.zero(place.variable, node)
+
     def zero(self, variable: Variable, node: Node) -> None:
         if variable.aggregate is None:
             self.assign(variable, number_of(0), node)
@@ -279,6 +289,12 @@ class Aggregates(Expressions):
 def part_place(variable: Variable) -> Place:
     """A part as something to load and store."""
     return Place(variable.type, variable, view=variable.view, aggregate=variable.aggregate)
+
+
+def fix(variable: Variable) -> None:
+    """Nothing but an initializer gives a value to a variable, or to anything inside."""
+    for one in variable.aggregate.scalars() if variable.aggregate is not None else [variable]:
+        one.fixed = True
 
 
 def _among(parts: list[Variable], index: Value | None) -> Place:

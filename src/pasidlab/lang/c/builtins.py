@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from functools import partial
 
 from tree_sitter import Node
@@ -11,7 +10,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls, Operation, takes
 from pasidlab.lang.c.ctype import INT, LONG, ULONG, Array, Integer
 from pasidlab.lang.c.declarators import text_of
-from pasidlab.lang.c.parse import plain
+from pasidlab.lang.c.memory import MEMORY
 from pasidlab.lang.c.spin_locks import SPIN_LOCKS
 from pasidlab.lang.c.values import NO_VALUE, Place, Value, number_of
 from pasidlab.lang.ir import CPU, SOUND
@@ -37,6 +36,14 @@ def _clamp(x: Calls, arguments: list[Node], node: Node) -> Value:
     takes(x, arguments, 3, node, "clamp")
     value, low, high = (x.arithmetic.settled(x.value(one), x.at(one)) for one in arguments)
     return _selected("min", x, _selected("max", x, value, low, node), high, node)
+
+
+def _clamp_of_type(x: Calls, arguments: list[Node], node: Node) -> Value:
+    """clamp_t(type, value, low, high)."""
+    takes(x, arguments, 4, node, "clamp_t")
+    type_ = x.type_argument(arguments[0])
+    value, low, high = (x.arithmetic.settled(x.arithmetic.convert(x.value(one), type_, x.at(one)), x.at(one)) for one in arguments[1:])
+    return _selected("min", x, _selected("max", x, value, low, node), high, node).typed(type_)
 
 
 def _selected(name: str, x: Calls, a: Value, b: Value, node: Node) -> Value:
@@ -245,53 +252,6 @@ def _bit(change: str, gives: bool, atomic: bool, x: Calls, arguments: list[Node]
     return x.arithmetic.truth(x.arithmetic.binary("&", old, mask, at), at) if gives else NO_VALUE
 
 
-# ---- images
-
-
-def _whole(x: Calls, length: Node) -> None:
-    """A length must be that of an image: the model has no bytes of which a part could be copied."""
-    text = plain(length)
-    named = text in x.vocabulary.sizes or text.rpartition(">")[2].rpartition(".")[2] in x.vocabulary.sizes
-    if not named and not text.startswith("sizeof("):
-        raise PasidlabError(
-            f"'{text[:40]}' as the length of an image", position=x.at(length), hint=f"sizeof(*dst), {', '.join(sorted(x.vocabulary.sizes))}"
-        )
-
-
-def _image(x: Calls, node: Node) -> ast.expr:
-    value = x.value(node)
-    if value.unknown or not isinstance(value.domain, Ref) or value.domain.struct != "Task" or value.view in ("", "task_struct"):
-        raise PasidlabError(f"'{plain(node)[:40]}' is no xstate image that the model has", position=x.at(node))
-    return x.argument(value, value.domain, x.at(node))
-
-
-def _memcpy(x: Calls, arguments: list[Node], node: Node) -> Value:
-    """An image is copied in the order of its addresses, legacy region, header, extended region: who looks meanwhile sees a part."""
-    to, source, length = takes(x, arguments, 3, node, "memcpy")
-    _whole(x, length)
-    at, dst = x.at(node), _image(x, to)
-    if plain(source).startswith("&init_fpstate"):
-        x.template.run("reset_header(x)", {"x": dst}, at)
-        return NO_VALUE
-    names = {"x": dst, "y": _image(x, source), "a": ast.Name(x.template.fresh("bit")), "b": ast.Name(x.template.fresh("bit"))}
-    x.template.run("x.image_user = y.image_user", names, at)
-    x.template.run("a = y.bv_user; b = y.bv_pasid", names, at, atomic=True)
-    x.template.run("x.bv_user = a; x.bv_pasid = b", names, at, atomic=True)
-    x.template.run("x.image_pasid = y.image_pasid", names, at)
-    return NO_VALUE
-
-
-def _memset(x: Calls, arguments: list[Node], node: Node) -> Value:
-    to, byte, length = takes(x, arguments, 3, node, "memset")
-    if x.value(to).opaque:
-        return NO_VALUE  # what is not modelled
-    _whole(x, length)
-    if x.value(byte).operand != 0:
-        raise PasidlabError("memset() of an image with something else than 0", position=x.at(byte))
-    x.template.run("reset_header(x)", {"x": _image(x, to)}, x.at(node))
-    return NO_VALUE
-
-
 def _atomics() -> dict[str, Operation]:
     found: dict[str, Operation] = {}
     for kind in ("atomic", "atomic_long", "atomic64"):
@@ -319,16 +279,16 @@ def _atomics() -> dict[str, Operation]:
 
 
 OPERATIONS: dict[str, Operation] = {
-    **_atomics(), **SPIN_LOCKS,
+    **_atomics(), **SPIN_LOCKS, **MEMORY,
     "test_bit": partial(_bit, "", True, False),
     **{name: partial(_lesser, name) for name in ("min", "max")},
     **{name: partial(_lesser_of_type, name) for name in ("min_t", "max_t")},
-    "clamp": _clamp, "swap": _swap, "ARRAY_SIZE": _array_size, "__builtin_expect": _expect,
+    "clamp": _clamp, "clamp_t": _clamp_of_type, "swap": _swap, "ARRAY_SIZE": _array_size, "__builtin_expect": _expect,
     "BUG": _bug, **{name: partial(_bug_on, name) for name in ("BUG_ON", "VM_BUG_ON")},
     "smp_processor_id": partial(_this_cpu, True, "smp_processor_id"),
     "raw_smp_processor_id": partial(_this_cpu, False, "raw_smp_processor_id"), "get_cpu": _get_cpu,
     "refcount_inc": partial(_refcount, "+", ""), "refcount_dec": partial(_refcount, "-", "left"),
     "refcount_inc_not_zero": partial(_refcount, "+", "not zero"), "refcount_dec_and_test": partial(_refcount, "-", "zero"),
-    "memcpy": _memcpy, "memset": _memset, "refcount_read": _read, "refcount_set": _set,
+    "refcount_read": _read, "refcount_set": _set,
 }  # fmt: skip
 """By their names in C. A function that the file defines under one of them takes its place."""

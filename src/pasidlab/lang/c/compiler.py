@@ -144,6 +144,10 @@ class Compiler(ABC):
         """The type that is the first argument of ``min_t()`` and its relatives."""
 
     @abstractmethod
+    def clear(self, place: Place, node: Node) -> None:
+        """Make everything in a variable of the function, or in a part of it, 0."""
+
+    @abstractmethod
     def size_of_type(self, type_: CType) -> int | None:
         """The size of a type in bytes."""
 

@@ -82,6 +82,7 @@ class Condition:
         self.tokens = [t for t in tokens if t.kind != "space"]
         self.defined, self.config, self.where = defined, config, at
         self.next = 0
+        self.decided = 0  # how many operators around have their value already: what stands behind them need not have one
 
     def value(self) -> int:
         """The value of the whole line."""
@@ -106,10 +107,17 @@ class Condition:
         if self._peek() != "?":
             return test
         self._take("?")
-        yes = self._ternary()
+        yes = self._where(bool(test.value), self._ternary)
         self._take(":")
-        no = self._ternary()
+        no = self._where(not test.value, self._ternary)
         return Number.of((yes if test.value else no).value, yes.unsigned or no.unsigned)
+
+    def _where(self, counts: bool, operand: Callable[[], Number]) -> Number:
+        """An operand whose value counts, or is not evaluated (C11 6.5.13 to 6.5.15)."""
+        self.decided += not counts
+        found = operand()
+        self.decided -= not counts
+        return found
 
     def _binary(self, level: int) -> Number:
         if level == len(_LEVELS):
@@ -118,7 +126,8 @@ class Condition:
         while self._peek() in _LEVELS[level]:
             sign = self._peek()
             self.next += 1
-            left = self._operated(sign, left, self._binary(level + 1))
+            counts = {"&&": left.value != 0, "||": left.value == 0}.get(sign, True)
+            left = self._operated(sign, left, self._where(counts, lambda: self._binary(level + 1)))
         return left
 
     def _operated(self, sign: str, a: Number, b: Number) -> Number:
@@ -126,15 +135,21 @@ class Condition:
             return Number(int(bool(a.value) and bool(b.value) if sign == "&&" else bool(a.value) or bool(b.value)))
         if sign in ("<<", ">>"):
             if not 0 <= b.value < 64:
-                raise self._error(f"a shift by {b.value} in #if")
+                return self._none(f"a shift by {b.value} in #if")
             return Number.of(a.value << b.value if sign == "<<" else a.value >> b.value, a.unsigned)
         unsigned = a.unsigned or b.unsigned
         x, y = Number.of(a.value, unsigned).value, Number.of(b.value, unsigned).value
         if sign in _COMPARE:
             return Number(int(_COMPARE[sign](x, y)))
         if sign in ("/", "%") and y == 0:
-            raise self._error("division by zero in #if")
+            return self._none("division by zero in #if")
         return Number.of(fold(_ARITHMETIC[sign], x, y), unsigned)
+
+    def _none(self, what: str) -> Number:
+        """No value: an error, unless it is not evaluated."""
+        if not self.decided:
+            raise self._error(what)
+        return Number(0)
 
     def _unary(self) -> Number:
         if self.next >= len(self.tokens):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pasidlab.lang.types import ANY, Domain, Int
 
@@ -71,9 +71,10 @@ class Integer(CType):
 
 @dataclass(frozen=True)
 class Pointer(CType):
-    """A pointer."""
+    """A pointer. ``constant``: nothing may be stored through it; it points to the same type all the same."""
 
     to: CType
+    constant: bool = field(default=False, compare=False)
 
     @property
     def size(self) -> int | None:

@@ -41,11 +41,12 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True)
 class Declared:
-    """What a declarator introduces. ``function`` is the function declarator if it is one."""
+    """What a declarator introduces. ``function`` is the function declarator if it is one. ``constant``: ``const`` keeps its value."""
 
     name: str
     type: CType
     function: Node | None = None
+    constant: bool = False
 
 
 def specifier(node: Node | None, evaluator: Evaluator | None = None) -> CType:
@@ -74,8 +75,18 @@ def _struct(node: Node, evaluator: Evaluator | None) -> CType:
     return Struct(name)
 
 
-def declared(type_: CType, node: Node | None, evaluator: Evaluator | None = None) -> Declared:
-    """What a declarator makes of the type before it."""
+def is_const(node: Node) -> bool:
+    """Whether ``const`` is among the qualifiers of a declaration, a type name or a star."""
+    return any(c.type == "type_qualifier" and text_of(c) == "const" for c in node.children)
+
+
+def introduced(node: Node, declarator: Node | None, evaluator: Evaluator | None = None) -> Declared:
+    """What a declarator introduces in the declaration, parameter, member or type name that it is a part of."""
+    return declared(specifier(node.child_by_field_name("type"), evaluator), declarator, evaluator, is_const(node))
+
+
+def declared(type_: CType, node: Node | None, evaluator: Evaluator | None = None, constant: bool = False) -> Declared:
+    """What a declarator makes of the type before it. ``constant``: that type is ``const``."""
     function: Node | None = None
     name = ""
     while node is not None:
@@ -83,7 +94,7 @@ def declared(type_: CType, node: Node | None, evaluator: Evaluator | None = None
             name = text_of(node)
             break
         if node.type in ("pointer_declarator", "abstract_pointer_declarator"):
-            type_ = Pointer(type_)
+            type_, constant = Pointer(type_, constant), is_const(node)
         elif node.type in ("array_declarator", "abstract_array_declarator"):
             size = node.child_by_field_name("size")
             count = evaluator.size_of_array(size) if size is not None and evaluator is not None else None
@@ -94,7 +105,7 @@ def declared(type_: CType, node: Node | None, evaluator: Evaluator | None = None
         node = _inner(node)
     if function is not None and isinstance(type_, FunctionType):
         return Declared(name, type_.result, function)
-    return Declared(name, type_)
+    return Declared(name, type_, constant=constant)
 
 
 def _inner(node: Node) -> Node | None:
@@ -104,11 +115,11 @@ def _inner(node: Node) -> Node | None:
     return inner
 
 
-def parameter_type(type_: CType) -> CType:
+def parameter_type(one: Declared) -> CType:
     """Arrays and functions are passed as pointers."""
-    if isinstance(type_, Array):
-        return Pointer(type_.of)
-    return Pointer(type_) if isinstance(type_, FunctionType) else type_
+    if isinstance(one.type, Array):
+        return Pointer(one.type.of, one.constant)
+    return Pointer(one.type) if isinstance(one.type, FunctionType) else one.type
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,7 @@ class Member:
     name: str
     type: CType
     bits: int | None = None
+    constant: bool = False
 
 
 def members(node: Node, evaluator: Evaluator) -> list[Member]:
@@ -130,18 +142,20 @@ def members(node: Node, evaluator: Evaluator) -> list[Member]:
         base = specifier(item.child_by_field_name("type"), evaluator)
         declarators = item.children_by_field_name("declarator")
         for declarator in declarators:
-            one = declared(base, declarator, evaluator)
-            found.append(_member(one.name if one.name != UNNAMED else "", one.type, declarator.next_named_sibling, evaluator))
+            one = declared(base, declarator, evaluator, is_const(item))
+            found.append(_member(one, declarator.next_named_sibling, evaluator))
         if not declarators:
-            found.append(_member("", base, next((c for c in item.named_children if c.type == "bitfield_clause"), None), evaluator))
+            clause = next((c for c in item.named_children if c.type == "bitfield_clause"), None)
+            found.append(_member(Declared("", base, constant=is_const(item)), clause, evaluator))
     return found
 
 
-def _member(name: str, type_: CType, clause: Node | None, evaluator: Evaluator) -> Member:
-    if clause is None or clause.type != "bitfield_clause" or not isinstance(type_, Integer):
-        return Member(name, type_)
-    bits = evaluator.size_of_bits(clause.named_children[0], type_, name)
-    return Member(name, bit_field(type_, bits), bits)
+def _member(one: Declared, clause: Node | None, evaluator: Evaluator) -> Member:
+    name = one.name if one.name != UNNAMED else ""
+    if clause is None or clause.type != "bitfield_clause" or not isinstance(one.type, Integer):
+        return Member(name, one.type, constant=one.constant)
+    bits = evaluator.size_of_bits(clause.named_children[0], one.type, name)
+    return Member(name, bit_field(one.type, bits), bits, one.constant)
 
 
 def is_void(types: Iterable[CType]) -> bool:

@@ -139,12 +139,13 @@ class Expressions(Types):
             return outside(text_of(inner), Pointer(place.type))
         if place.aggregate is None and isinstance(place.type, Struct):
             value = self.load(place, inner)
-            return replace(value, type=Pointer(place.type)) if not value.unknown else value
+            return replace(value, type=Pointer(place.type, place.fixed)) if not value.unknown else value
         if place.variable is None and place.aggregate is None and place.node is None and not place.bits:
             self.refuse(node, f"the address of '{text_of(inner)[:40]}' is outside the C that can be checked", "pass the value")
         if place.variable is not None and place.variable.place is not None:
             self.refuse(node, f"the address of the pointer '{text_of(inner)}' to a variable", "pass the pointer")
-        return Value(1, Int(1, 1), Pointer(place.type), "", place)
+        fixed = place.fixed or (place.variable is not None and place.variable.fixed)
+        return Value(1, Int(1, 1), Pointer(place.type, fixed), "", place)
 
     def _is_outside(self, name: str) -> bool:
         known = name in self.variables or name in self.vocabulary.values or self.around.constant(name) is not None

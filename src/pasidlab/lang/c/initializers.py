@@ -57,7 +57,7 @@ class Initializers(Aggregates):
         elif given.type == "initializer_list":
             self._each(variable, given, node)
         else:
-            self.store(part_place(variable), self.value(given), node)
+            self.put(part_place(variable), self.value(given), node)
 
     def _each(self, variable: Variable, given: Node, node: Node) -> None:
         """Values in brackets (C11 6.7.9): each goes to the part its designators name, or to the one behind the last."""

@@ -177,7 +177,7 @@ class Linker:
 
     def _resolved(self, type_: CType) -> CType:
         if isinstance(type_, Pointer):
-            return Pointer(self._resolved(type_.to))
+            return replace(type_, to=self._resolved(type_.to))
         return self.enum(type_.tag) if isinstance(type_, Enum) else type_
 
     def constant(self, name: str) -> Value | None:

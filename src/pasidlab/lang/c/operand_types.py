@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from pasidlab.lang.c.choices import Choices
 from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer
-from pasidlab.lang.c.declarators import declared, specifier, text_of
+from pasidlab.lang.c.declarators import introduced, text_of
 from pasidlab.lang.c.parse import child, sized
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import Value, number_of
@@ -45,8 +45,7 @@ class Types(Choices):
 
     def type_named(self, node: Node) -> CType:
         """The type that a type name stands for."""
-        base = specifier(node.child_by_field_name("type"), self)  # type: ignore[arg-type]
-        return declared(base, node.child_by_field_name("declarator"), self).type  # type: ignore[arg-type]
+        return introduced(node, node.child_by_field_name("declarator"), self).type  # type: ignore[arg-type]
 
     def type_argument(self, node: Node) -> Integer:
         """The type that is the first argument of ``min_t()`` and its relatives; ``rewrite`` has made it a cast."""

@@ -10,8 +10,8 @@ import tree_sitter_c
 from tree_sitter import Language, Node, Parser, Range
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.ctype import VOID, CType
-from pasidlab.lang.c.declarators import declared, parameter_type, specifier, text_of
+from pasidlab.lang.c.ctype import VOID, Array, CType
+from pasidlab.lang.c.declarators import declared, introduced, parameter_type, text_of
 from pasidlab.lang.c.expanded import Expanded
 
 _LANGUAGE = Language(tree_sitter_c.language())
@@ -31,10 +31,11 @@ def child(node: Node, field: str) -> Node:
 
 @dataclass(frozen=True)
 class CParameter:
-    """A parameter; ``name`` is empty where the definition gives none."""
+    """A parameter; ``name`` is empty where the definition gives none. ``constant``: the function may not store to it."""
 
     name: str
     type: CType
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,17 +200,17 @@ def _function_ranges(text: bytes) -> Iterator[Range]:
 
 
 def _function(node: Node, unit: Expanded) -> CFunction | None:
-    one = declared(specifier(node.child_by_field_name("type")), node.child_by_field_name("declarator"))
+    one = introduced(node, node.child_by_field_name("declarator"))
     body = node.child_by_field_name("body")
     if not one.name or one.function is None or body is None:
         return None
     params = []
     for parameter in child(one.function, "parameters").named_children:
         if parameter.type == "parameter_declaration":
-            base = specifier(parameter.child_by_field_name("type"))
-            found = declared(base, parameter.child_by_field_name("declarator"))
+            found = introduced(parameter, parameter.child_by_field_name("declarator"))
             if found.type != VOID:
-                params.append(CParameter(found.name, parameter_type(found.type)))
+                fixed = found.constant and not isinstance(found.type, Array)
+                params.append(CParameter(found.name, parameter_type(found), fixed))
     one_step = any("one_step" in text_of(c) for c in node.named_children if c.type == "attribute_specifier")
     return CFunction(one.name, tuple(params), one.type, body, unit, node, one_step)
 

@@ -59,10 +59,11 @@ class Places(Compiler):
         inner = child(node, "argument")
         base = self.value(inner) if inner.type == "call_expression" else None
         place = base.place if base is not None and base.place else self.place(inner)
+        through = to_const(base.type if base is not None else place.variable.type if place.variable is not None else place.type)
         if place.variable is not None and place.variable.place is not None:
             place = place.variable.place
         if place.aggregate is not None:
-            return self.element_of(place, child(node, "index"), node)
+            return kept_from(place.fixed or through, self.element_of(place, child(node, "index"), node))
         if place.view == UNKNOWN:
             return Place(view=UNKNOWN)
         raise PasidlabError(
@@ -75,20 +76,26 @@ class Places(Compiler):
         written = plain(node).replace("->", ".")
         root = written.partition(".")[0]
         if written in self.vocabulary.values and root not in self.variables:
-            value = self.by_meaning(self.vocabulary.values[written], {}, self.at(node))
-            return self.bound_place(value)
-        name = text_of(child(node, "field"))
+            return self.bound_place(self.by_meaning(self.vocabulary.values[written], {}, self.at(node)))
         if text_of(child(node, "operator")) == ".":
             place = self.place(inner)
-            if place.aggregate is not None:
-                return self.member_place(place, name, node)
-            base = self.load(place, inner)
-        else:
-            base = self.value(inner)
-            if base.place is not None and base.place.aggregate is not None:
-                return self.member_place(base.place, name, node)
-            if base.place is not None:
-                base = self.load(base.place, inner)
+            return kept_from(place.fixed, self._member_in(place, node))
+        base = self.value(inner)
+        return kept_from(to_const(base.type), self._member_behind(base, node))
+
+    def _member_in(self, place: Place, node: Node) -> Place:
+        """``place.member``."""
+        if place.aggregate is not None:
+            return self.member_place(place, text_of(child(node, "field")), node)
+        return self._member_behind(self.load(place, child(node, "argument")), node)
+
+    def _member_behind(self, base: Value, node: Node) -> Place:
+        """``base->member``."""
+        name = text_of(child(node, "field"))
+        if base.place is not None and base.place.aggregate is not None:
+            return kept_from(base.place.fixed, self.member_place(base.place, name, node))
+        if base.place is not None:
+            base = self.load(base.place, child(node, "argument"))
         if base.unknown:
             return Place(view=UNKNOWN)
         if (nowhere := self._led_by(base, node)) is not None:
@@ -132,6 +139,9 @@ class Places(Compiler):
             if place is not None:
                 return place
         value = self.value(node)
+        return kept_from(to_const(value.type), self._led_to(value, node))
+
+    def _led_to(self, value: Value, node: Node) -> Place:
         if value.place is not None:
             return self._first_of(value.place)
         if value.unknown or value.opaque:
@@ -146,7 +156,7 @@ class Places(Compiler):
         """Where a pointer leads: of an array, its first element."""
         if not isinstance(place.type, Array) or place.aggregate is None:
             return place
-        return self.element_numbered(place, 0)
+        return kept_from(place.fixed, self.element_numbered(place, 0))
 
     def _led_by(self, pointer: Value, node: Node) -> Place | None:
         """Where a pointer to a type of the sources leads that has no place here: NULL, or one whose type alone is asked for."""
@@ -273,14 +283,18 @@ class Places(Compiler):
         return self.arithmetic.narrowed(shifted, variable.type, at)
 
     def store(self, place: Place, value: Value, node: Node) -> Value:
-        """Store a value at a place; what the place then holds."""
+        """Store a value at a place, unless C forbids it; what the place then holds."""
+        if place.constant:
+            self.refuse(node, f"'{plain(node)[:50]}' is constant")
+        return self.put(place, value, node)
+
+    def put(self, place: Place, value: Value, node: Node) -> Value:
+        """Give a place a value, be it its first."""
         if place.nothing or UNKNOWN in (place.view, value.view):
             if place.variable is not None and value.unknown:
                 place.variable.view = UNKNOWN
             return POISON if UNKNOWN in (place.view, value.view) else value
         at = self.at(node)
-        if (place.variable is not None and place.variable.fixed) or (place.aggregate is not None and place.aggregate.fixed):
-            self.refuse(node, f"'{plain(node)[:50]}' is constant")
         if place.aggregate is None and (isinstance(value.type, Struct) or isinstance(place.type, Struct)):
             return self.copy_out(place, value, node)
         if place.aggregate is not None:
@@ -355,6 +369,16 @@ class Places(Compiler):
         dst = self.builder.temp(domain)
         self.builder.emit("choose", dst, stub.low, stub.high, at=at)
         return Value(dst, domain)
+
+
+def to_const(type_: CType) -> bool:
+    """Whether nothing may be stored through a value of a type."""
+    return isinstance(type_, Pointer) and type_.constant
+
+
+def kept_from(fixed: bool, place: Place) -> Place:
+    """A place that nobody may store to, if ``fixed``."""
+    return replace(place, fixed=True) if fixed else place
 
 
 def bare(node: Node) -> Node:

@@ -55,6 +55,8 @@ class _Rewriter:
             if not taken:
                 self.out.tokens.append(token)
                 taken = 1
+            if token.text == "," and self._next(i + 1, ":") is not None:
+                self._put(token, UNNAMED)  # ``u32 a:1, :3;``
             if token.text == "*" and before == behind_bracket != "" and self._next(i + 1, "(") is not None:
                 self._put(token, "+", "punct")
             last = self.out.tokens[-1]
@@ -184,16 +186,17 @@ class _Rewriter:
             return
         given = [n for n in range(i + 1, end) if self.tokens[n].kind not in ("space", "newline")]
         words = [self.tokens[n].text for n in given if self.tokens[n].text not in ("const", "volatile")]
+        const = "const " if any(self.tokens[n].text == "const" for n in given) else ""
         self.declared |= set(given[-1:])
         if len(words) < 2 or not all(word.replace("_", "a").isalnum() for word in words):
             return
         *before, name = words
         if all(word in TYPE_WORDS for word in before):
-            self.types[name] = str(by_words(" ".join(before)) or " ".join(before))
+            self.types[name] = const + str(by_words(" ".join(before)) or " ".join(before))
         elif len(before) == 1 and before[0] in self.types:
-            self.types[name] = self.types[before[0]]
+            self.types[name] = const + self.types[before[0]]
         elif len(before) == 2 and before[0] in ("struct", "union", "enum"):
-            self.types[name] = " ".join(before)
+            self.types[name] = const + " ".join(before)
 
     def _typedef_of(self, i: int, brace: int) -> None:
         """``typedef struct { ... } name;``: one without a tag gets the name for it."""

@@ -57,6 +57,7 @@ class FunctionCompiler(Switches):
             locals_.append(variable.local)
             if is_cpu and not variable.cpu:
                 self._number_parameter(variable)
+            self.variables[parameter.name].fixed = parameter.constant
         self.statement(function.body)
         end = function.unit.position(function.node.end_byte - 1)
         self.builder.emit("return", 0, at=end)
@@ -296,6 +297,7 @@ class _Inlined(FunctionCompiler):
                 variable.view = value.view
             else:
                 self.assign(variable, value, self.function.body)
+            variable.fixed = parameter.constant
         if self.into is not None:
             self._begins(self.into, False, self.function.body)
         self.statement(self.function.body)

@@ -163,3 +163,12 @@ class Place:
     pasid: bool = False  # holds the number of a PASID, and what stands for none differs between kernels
     aggregate: Aggregate | None = None
     index: Value | None = None  # of an array: the element, where it is not known here
+    fixed: bool = False  # reached through a pointer to ``const``, or inside what is
+
+    @property
+    def constant(self) -> bool:
+        """Whether C lets nobody store here."""
+        if self.fixed or (self.aggregate is not None and self.aggregate.fixed):
+            return True
+        one = self.variable
+        return one is not None and (one.fixed or (one.inside is not None and one.inside.whole.fixed))

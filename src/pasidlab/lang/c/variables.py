@@ -5,9 +5,9 @@ from __future__ import annotations
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.aggregates import part_place
+from pasidlab.lang.c.aggregates import fix, part_place
 from pasidlab.lang.c.ctype import INT, ULONG, VOID, Array, CType, Integer, Pointer, Struct, Unknown, enum_type
-from pasidlab.lang.c.declarators import Evaluator, declared, specifier, text_of
+from pasidlab.lang.c.declarators import Evaluator, declared, introduced, is_const, specifier, text_of
 from pasidlab.lang.c.initializers import Initializers
 from pasidlab.lang.c.operand_types import STRINGS
 from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, sized
@@ -15,7 +15,7 @@ from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.surroundings import Surroundings
 from pasidlab.lang.c.survey import Survey
 from pasidlab.lang.c.templates import Template
-from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Inside, Place, Value, Variable, enumerator, exact, null_pointer, number_of
+from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Inside, Place, Value, Variable, enumerator, exact, null_pointer, number_of, outside
 from pasidlab.lang.c.vocabulary import Vocabulary
 from pasidlab.lang.emit import Builder, wrapped
 from pasidlab.lang.names import Names
@@ -208,7 +208,7 @@ class Variables(Initializers):
 
     def constant_variable(self, found: CObject) -> Value | None:
         """The value of a constant variable of the file that is a number; None for any other, and for what is not known here."""
-        one = declared(specifier(found.node.child_by_field_name("type"), self), found.declarator, self)
+        one = introduced(found.node, found.declarator, self)
         if not isinstance(one.type, Integer):
             return None
         try:
@@ -242,16 +242,18 @@ class Variables(Initializers):
         base = specifier(kind, self) if kind is None or text_of(kind) != "__auto_type" else VOID
         for declarator in node.children_by_field_name("declarator"):
             given = declarator.child_by_field_name("value") if declarator.type == "init_declarator" else None
-            one = declared(base, declarator, self)
+            one = declared(base, declarator, self, is_const(node))
             if one.function is not None or not one.name:
                 continue
-            if any(text_of(c) == "static" for c in node.children):
+            static, mark = any(text_of(c) == "static" for c in node.children), len(self.builder.code)
+            if static and not one.constant:
                 self.refuse(node, f"'{one.name}': static locals are outside the C that can be checked", "state lives in struct fields")
             self._not_twice(one.name, declarator)
             self._variable(one.name, self._initial_type(one.type, given, base), given, declarator)
-            variable = self.variables[one.name]
-            for part in variable.aggregate.scalars() if variable.aggregate is not None else [variable]:
-                part.fixed = _is_const(node, declarator)
+            if static and any(i.op != "label" and not (i.op == "copy" and isinstance(i.args[1], int)) for i in self.builder.code[mark:]):
+                self.refuse(declarator, f"'{one.name}' must have a constant for its value")
+            if one.constant:
+                fix(self.variables[one.name])
 
     def _extern(self, node: Node) -> None:
         """``extern`` inside a function names what the file has."""
@@ -319,7 +321,7 @@ class Variables(Initializers):
         mark, outer = len(self.builder.code), self.variables
         self.variables = {}
         given = child(found.declarator, "value")
-        one = declared(specifier(found.node.child_by_field_name("type"), self), found.declarator, self)
+        one = introduced(found.node, found.declarator, self)
         variable = self.new_variable(f"<{name}>", self._initial_type(one.type, given, one.type))
         variable.aggregate = self.aggregate(name, variable.type, found.declarator)
         if variable.aggregate is None:
@@ -330,21 +332,14 @@ class Variables(Initializers):
         self.variables = outer
         for part in variable.aggregate.scalars():
             operand = made.get(part.local)
+            if isinstance(part.type, Pointer) and (operand == 0 or part.view.startswith(OPAQUE)):  # NULL, or a text
+                part.value = null_pointer(part.type) if operand == 0 else outside(part.name, part.type)
+                continue
             if not isinstance(operand, int) or not isinstance(part.type, Integer):
                 self.refuse(found.declarator, f"'{part.name}' must have a constant for its value")
             part.value = number_of(operand, part.type)
         self.units.pop()
         return variable
-
-
-def _is_const(declaration: Node, declarator: Node) -> bool:
-    """Whether ``const`` says that a variable keeps its value: before it, or, of a pointer, behind the last star."""
-    inner: Node | None = declarator
-    last = declaration
-    while inner is not None:
-        last = inner if inner.type == "pointer_declarator" else last
-        inner = inner.child_by_field_name("declarator")
-    return any(c.type == "type_qualifier" and text_of(c) == "const" for c in last.children)
 
 
 def domain_of(type_: CType) -> Domain:

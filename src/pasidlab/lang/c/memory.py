@@ -1,0 +1,112 @@
+"""memcpy() and memset(): of xstate images of the model, and of structs and arrays that the function has for itself."""
+
+from __future__ import annotations
+
+import ast
+
+from tree_sitter import Node
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.calls import Calls, Operation, takes
+from pasidlab.lang.c.ctype import Array, Integer
+from pasidlab.lang.c.parse import plain
+from pasidlab.lang.c.values import NO_VALUE, Place, Value
+from pasidlab.lang.types import Ref
+
+
+def _memcpy(x: Calls, arguments: list[Node], node: Node) -> Value:
+    """An image is copied in the order of its addresses, legacy region, header, extended region: who looks meanwhile sees a part."""
+    to, source, length = takes(x, arguments, 3, node, "memcpy")
+    value, at = x.value(to), x.at(node)
+    if (own := _own(value)) is not None:
+        _of_length(x, own, length)
+        _copied(x, own, x.value(source), node)
+        return NO_VALUE
+    _whole(x, length)
+    dst = _image(x, value, to)
+    if plain(source).startswith("&init_fpstate"):
+        x.template.run("reset_header(x)", {"x": dst}, at)
+        return NO_VALUE
+    src = _image(x, x.value(source), source)
+    names = {"x": dst, "y": src, "a": ast.Name(x.template.fresh("bit")), "b": ast.Name(x.template.fresh("bit"))}
+    x.template.run("x.image_user = y.image_user", names, at)
+    x.template.run("a = y.bv_user; b = y.bv_pasid", names, at, atomic=True)
+    x.template.run("x.bv_user = a; x.bv_pasid = b", names, at, atomic=True)
+    x.template.run("x.image_pasid = y.image_pasid", names, at)
+    return NO_VALUE
+
+
+def _memset(x: Calls, arguments: list[Node], node: Node) -> Value:
+    to, byte, length = takes(x, arguments, 3, node, "memset")
+    value = x.value(to)
+    if value.opaque:
+        return NO_VALUE  # what is not modelled
+    own = _own(value)
+    if own is None:
+        _whole(x, length)
+    else:
+        _of_length(x, own, length)
+    if x.value(byte).operand != 0:
+        raise PasidlabError("memset() with something else than 0", position=x.at(byte))
+    if own is not None:
+        x.clear(own, node)
+    else:
+        x.template.run("reset_header(x)", {"x": _image(x, value, to)}, x.at(node))
+    return NO_VALUE
+
+
+# ---- images
+
+
+def _whole(x: Calls, length: Node) -> None:
+    """A length must be that of an image: the model has no bytes of which a part could be copied."""
+    text = plain(length)
+    named = text in x.vocabulary.sizes or text.rpartition(">")[2].rpartition(".")[2] in x.vocabulary.sizes
+    if not named and not text.startswith("sizeof("):
+        raise PasidlabError(
+            f"'{text[:40]}' as the length of an image", position=x.at(length), hint=f"sizeof(*dst), {', '.join(sorted(x.vocabulary.sizes))}"
+        )
+
+
+def _image(x: Calls, value: Value, node: Node) -> ast.expr:
+    if value.unknown or not isinstance(value.domain, Ref) or value.domain.struct != "Task" or value.view in ("", "task_struct"):
+        raise PasidlabError(f"'{plain(node)[:40]}' is no xstate image that the model has", position=x.at(node))
+    return x.argument(value, value.domain, x.at(node))
+
+
+# ---- the function's own structs and arrays
+
+
+def _own(value: Value) -> Place | None:
+    """The variable that a pointer leads to, if it is one of the function's own."""
+    place = value.place
+    return place if place is not None and (place.aggregate is not None or place.variable is not None) else None
+
+
+def _of_length(x: Calls, place: Place, length: Node) -> None:
+    """A length must be that of the whole."""
+    size, given = x.size_of_type(place.type), x.value(length)
+    if size is None or given.operand != size:
+        what = f"'{plain(length)[:40]}' is not the length of a whole {place.type}"
+        raise PasidlabError(what, position=x.at(length), hint="its sizeof; or each part alone")
+
+
+def _copied(x: Calls, to: Place, value: Value, node: Node) -> None:
+    source = _own(value)
+    if source is None or source.type != to.type:
+        raise PasidlabError(f"memcpy() of something that is no {to.type} of this function", position=x.at(node), hint="each part alone")
+    _each(x, to, source, node)
+
+
+def _each(x: Calls, to: Place, source: Place, node: Node) -> None:
+    if isinstance(to.type, Array) and to.aggregate is not None:
+        for number in range(to.type.count or 0):
+            _each(x, x.element_numbered(to, number), x.element_numbered(source, number), node)
+    elif isinstance(to.type, Integer) or to.aggregate is not None:
+        x.store(to, x.load(source, node), node)
+    else:
+        raise PasidlabError(f"memcpy() of a {to.type}", position=x.at(node), hint="an assignment")
+
+
+MEMORY: dict[str, Operation] = {"memcpy": _memcpy, "memset": _memset}
+"""By their names in C."""
