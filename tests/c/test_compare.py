@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from test_judged import CORE_FILE, diff
 from test_trees import CORE, FIXUP, tree
 
-from pasidlab.checking.compare import Change, Compared
+from pasidlab.checking.compare import Compared, Effect
 from pasidlab.checking.findings import PropertyResult
 from pasidlab.cli import _group
 from pasidlab.errors import PasidlabError
@@ -76,9 +76,9 @@ def test_what_is_not_judged_is_no_success(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "change"),
     [
-        (True, True, Change.PROVED), (False, True, Change.BETTER), (None, True, Change.BETTER), (True, False, Change.WORSE),
-        (None, False, Change.WORSE), (False, False, Change.BROKEN), (True, None, Change.OPEN),
+        (True, True, Effect.PROVED), (False, True, Effect.BETTER), (None, True, Effect.BETTER), (True, False, Effect.WORSE),
+        (None, False, Effect.WORSE), (False, False, Effect.BROKEN), (True, None, Effect.OPEN),
     ],
 )  # fmt: skip
-def test_what_a_patch_does_to_a_property(before: bool | None, after: bool | None, change: Change) -> None:
+def test_what_a_patch_does_to_a_property(before: bool | None, after: bool | None, change: Effect) -> None:
     assert Compared(PropertyResult("served", before, True), PropertyResult("served", after, True)).change is change

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pasidlab.lang.back.native import NativeModel, compile_model
+from pasidlab.lang.back.native import CompiledModel, compile_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Model, Property
 from pasidlab.lang.lowering.lower import build_model
@@ -49,7 +49,7 @@ class Native:
     """A compiled model, called for one state at a time."""
 
     def __init__(self, model: Model, *, symmetric: bool = False, optimised: bool = False, local_first: bool = False) -> None:
-        quick: NativeModel = compile_model(model, symmetric=symmetric, local_first=local_first)
+        quick: CompiledModel = compile_model(model, symmetric=symmetric, local_first=local_first)
         self.model = quick.optimised() if optimised else quick
         signature = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self.expand = signature(self.model.expand_address)

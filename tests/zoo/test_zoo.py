@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from verdicts import INSIDE, TABLE, measured
 
 from pasidlab.cli import _group
-from pasidlab.commands.zoo import Row, summary
+from pasidlab.commands.zoo import BugRow, summary
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.zoo.catalogue import BUGS, CATALOGUE
 from pasidlab.zoo.difference import difference
@@ -73,7 +73,7 @@ def test_bug_outside_the_model() -> None:
 
 
 def test_the_catalogue_says_what_it_holds() -> None:
-    rows = [Row(bug) for bug in CATALOGUE]
+    rows = [BugRow(bug) for bug in CATALOGUE]
     assert summary(rows).endswith("of 29 bugs caught with a fix that holds (3 of them mutants, in no kernel); 8 more are outside the model")
     assert {bug.name for bug in CATALOGUE if bug.mutant} == {"clone-foreign-registers", "clone-keeps-last-cpu", "ptrace-keeps-copy"}
 

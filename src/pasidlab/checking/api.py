@@ -22,7 +22,7 @@ from pasidlab.lang.names import nearest
 from pasidlab.model.scope import DEFAULT_PARTS, Scope
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import Budget, Flag, Progress
+    from pasidlab.search.result import Budget, Progress, StopFlag
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
 
@@ -32,7 +32,7 @@ OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
 def check(
     design: Design | Opening | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
-    functions: Functions | None = None, reductions: Reductions = ALL, interrupted: Flag | None = None,
+    functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
 
@@ -61,7 +61,7 @@ def opening_of(design: Opening | str) -> Opening:
 def check_each(
     designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    reductions: Reductions = ALL, interrupted: Flag | None = None,
+    reductions: Reductions = ALL, interrupted: StopFlag | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs. Yields results in the order given; an interrupted one is the last.
 
@@ -84,7 +84,7 @@ def check_each(
             return
 
 
-def _side(run: Run, design: Design, parts: Mapping[str, Scope], report: Report, interrupted: Flag) -> CheckResult | None:
+def _side(run: Run, design: Design, parts: Mapping[str, Scope], report: Report, interrupted: StopFlag) -> CheckResult | None:
     try:
         return _check(replace(run, progress=run.progress and report, interrupted=interrupted), design, parts)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from pasidlab.checking.result import CheckResult
 from pasidlab.errors import counted
 
 
-class Change(Enum):
+class Effect(Enum):
     """What a patch does to one property."""
 
     BETTER = "better"
@@ -33,13 +33,13 @@ class Compared:
         return self.after.name
 
     @property
-    def change(self) -> Change:
+    def change(self) -> Effect:
         """What the patch does to it."""
         if self.after.holds is None:
-            return Change.OPEN
+            return Effect.OPEN
         if self.after.holds:
-            return Change.PROVED if self.before.holds else Change.BETTER
-        return Change.BROKEN if self.before.holds is False else Change.WORSE
+            return Effect.PROVED if self.before.holds else Effect.BETTER
+        return Effect.BROKEN if self.before.holds is False else Effect.WORSE
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,23 @@ class Comparison:
         """Each property before and after."""
         return tuple(Compared(old, new) for old, new in zip(self.before.properties, self.after.properties, strict=True))
 
-    def of(self, change: Change) -> tuple[str, ...]:
+    def of(self, change: Effect) -> tuple[str, ...]:
         """The properties to which that happened."""
         return tuple(one.name for one in self.properties if one.change is change)
 
     @property
     def exit_code(self) -> int:
         """0: nothing got worse, and something got better or stayed proved. 1: something did, or all is as broken as before. 3: open."""
-        if self.of(Change.WORSE):
+        if self.of(Effect.WORSE):
             return 1
-        if self.of(Change.OPEN) or (self.after.judged is not None and self.after.judged.open):
+        if self.of(Effect.OPEN) or (self.after.judged is not None and self.after.judged.open):
             return 3
-        return 0 if self.of(Change.BETTER) or self.of(Change.PROVED) else 1
+        return 0 if self.of(Effect.BETTER) or self.of(Effect.PROVED) else 1
 
     def sentences(self) -> list[str]:
         """The comparison in words, the worst first."""
         said = []
-        for change in (Change.WORSE, Change.BETTER, Change.BROKEN, Change.OPEN, Change.PROVED):
+        for change in (Effect.WORSE, Effect.BETTER, Effect.BROKEN, Effect.OPEN, Effect.PROVED):
             names = self.of(change)
             if names:
                 said.append(f"{change.value}: {', '.join(names)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pasidlab.lang.back.native import NativeModel
+from pasidlab.lang.back.native import CompiledModel
 from pasidlab.search.observed import COUNTERS
 from pasidlab.trace.sources import source_line
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Lines = frozenset[tuple[str, int]]
 
 
-def covered_lines(native: NativeModel, counters: Sequence[int]) -> tuple[Lines, Lines]:
+def covered_lines(native: CompiledModel, counters: Sequence[int]) -> tuple[Lines, Lines]:
     """Source lines (file, line) of blocks that were entered, and of all blocks there are."""
     executed: set[tuple[str, int]] = set()
     present: set[tuple[str, int]] = set()

@@ -22,13 +22,13 @@ from pasidlab.model.scope import Scope
 from pasidlab.search.result import Budget, SearchResult
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import Flag
+    from pasidlab.search.result import StopFlag
 
 MOST_STATES = 5_000_000
 """States explored for one mistake in one part."""
 
 
-class Mistake(Protocol):
+class KernelWithMistake(Protocol):
     """A kernel with a mistake in it."""
 
     @property
@@ -52,14 +52,14 @@ class _Look:
     """What is looked for, and until when. ``impossible`` is raised where a mistake cannot be made around a design."""
 
     design: Design
-    mistakes: Sequence[Mistake]
+    mistakes: Sequence[KernelWithMistake]
     impossible: type[Exception]
     most_memory: int | None
     deadline: float | None  # of time.monotonic()
 
 
 def with_evidence(
-    design: Design, result: CheckResult, mistakes: Sequence[Mistake], impossible: type[Exception], *, jobs: int | None = None,
+    design: Design, result: CheckResult, mistakes: Sequence[KernelWithMistake], impossible: type[Exception], *, jobs: int | None = None,
     most_memory: int | None = None, deadline: float | None = None, told: OnEvidence | None = None,
 ) -> CheckResult:  # fmt: skip
     """The result, and for each property that holds in a part what breaks it there.
@@ -85,7 +85,7 @@ def _nobody(*_: object) -> None:
 
 
 def _part(
-    look: _Look, name: str, scope: Scope, wanted: Sequence[str], report: Report, interrupted: Flag | None
+    look: _Look, name: str, scope: Scope, wanted: Sequence[str], report: Report, interrupted: StopFlag | None
 ) -> tuple[Evidence, ...]:
     """What breaks each of the properties in one part, as far as there is time."""
     reductions = Reductions(forgetting=False)
@@ -119,7 +119,7 @@ class _Cut(Exception):
     """The search for a counterexample ended at a limit: whether the mistake is caught is not settled."""
 
 
-def _caught(run: Run, look: _Look, mistake: Mistake, name: str, scope: Scope) -> int | None:
+def _caught(run: Run, look: _Look, mistake: KernelWithMistake, name: str, scope: Scope) -> int | None:
     """Steps after which the property catches the mistake, 0 if it does not; None if it cannot be made."""
     run.look()
     try:

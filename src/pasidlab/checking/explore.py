@@ -20,8 +20,8 @@ from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
 
 if TYPE_CHECKING:
-    from pasidlab.lang.back.native import NativeModel
-    from pasidlab.search.result import Budget, Flag, Progress, SearchResult, StopReason
+    from pasidlab.lang.back.native import CompiledModel
+    from pasidlab.search.result import Budget, Progress, SearchResult, StopFlag, StopReason
 
 Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
 OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
@@ -38,7 +38,7 @@ class Built:
     name: str
     scope: Scope
     model: Model
-    native: NativeModel
+    native: CompiledModel
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Run:
     progress: OnProgress | None
     functions: Functions | None
     reductions: Reductions
-    interrupted: Flag | None = None  # None: Ctrl-C itself
+    interrupted: StopFlag | None = None  # None: Ctrl-C itself
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end
     broken: bool = False  # something is, in an earlier part
 
@@ -96,7 +96,7 @@ class Run:
             found = self._search(built, built.native, limits, 0)
         return self._told(built, found)
 
-    def _search(self, built: Built, native: NativeModel, limits: Budget, stop_on: int) -> SearchResult:
+    def _search(self, built: Built, native: CompiledModel, limits: Budget, stop_on: int) -> SearchResult:
         from pasidlab.search.breadth_first import search
 
         report = self._reporter(built)

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import breadth_first_order
 
 from pasidlab.checking.fairness import Numbers, fair_sets
 from pasidlab.checking.waiting import Waiting, waiting_states
-from pasidlab.lang.back.native import NativeModel
+from pasidlab.lang.back.native import CompiledModel
 from pasidlab.lang.ir import ASLEEP, Model
 from pasidlab.lang.lowering.activations import endless
 from pasidlab.search.graph import depth_of, path_to
@@ -34,7 +34,7 @@ MOST_STEPS = 60_000_000
 MOST_ROUNDS = 200  # in which a circle is made fair
 
 
-def surely_served(found: SearchResult, native: NativeModel, model: Model) -> bool:
+def surely_served(found: SearchResult, native: CompiledModel, model: Model) -> bool:
     """Whether a complete search has shown that nobody waits for ever, without a look at the graph."""
     asleep = ASLEEP in native.properties and native.properties.index(ASLEEP) in found.violations
     if found.reason != "complete" or found.again or asleep:
@@ -49,7 +49,7 @@ def counter_of(program: str) -> str:
 
 
 def waits_for_ever(
-    found: SearchResult, native: NativeModel, replayer: Replayer, name: str, elements: int, look: Callable[[], None]
+    found: SearchResult, native: CompiledModel, replayer: Replayer, name: str, elements: int, look: Callable[[], None]
 ) -> Counterexample | None:
     """A fair circle in which one of the elements (tasks) waits, with a shortest way to it; None if there is none.
 

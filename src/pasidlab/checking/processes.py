@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import Flag
+    from pasidlab.search.result import StopFlag
 
 T = TypeVar("T")
 _LOOK = 0.5  # seconds between two looks for the parent
 Report = Callable[..., None]
 
 
-Task = Callable[[Report, "Flag"], T | None]
+Task = Callable[[Report, "StopFlag"], T | None]
 """Work for a process: it may report how far it is, and ends early once the flag is set, with what it has (None: nothing)."""
 
 
@@ -104,10 +104,10 @@ def _nobody_listens(_arguments: tuple[Any, ...]) -> None:
 
 _tasks: Sequence[Task[Any]] = ()
 _report: Report = _nobody_listens
-_interrupted: Flag = threading.Event()
+_interrupted: StopFlag = threading.Event()
 
 
-def _begin(tasks: Sequence[Task[Any]], report: Report, interrupted: Flag, parent: int) -> None:
+def _begin(tasks: Sequence[Task[Any]], report: Report, interrupted: StopFlag, parent: int) -> None:
     global _tasks, _report, _interrupted
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the flag says it
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

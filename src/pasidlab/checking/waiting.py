@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pasidlab.checking.fairness import Numbers, Steps
 from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_text import LABEL_BITS
-from pasidlab.lang.back.native import PENDING_ELEMENT, NativeModel
+from pasidlab.lang.back.native import PENDING_ELEMENT, CompiledModel
 from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.lowering.contexts import ON_CPU
 from pasidlab.search import kernels as k
@@ -34,7 +34,7 @@ class Waiting:
     runs: npt.NDArray[np.bool_]  # of each state: the element has a CPU
 
 
-def waiting_states(found: SearchResult, native: NativeModel, model: Model, element: int, most: int, look: Callable[[], None]) -> Waiting:
+def waiting_states(found: SearchResult, native: CompiledModel, model: Model, element: int, most: int, look: Callable[[], None]) -> Waiting:
     """The graph of the states that wait for ``element``. Raises TooLarge beyond ``most`` steps; ``look`` may raise as well."""
     expander, store = Expander(native), found.store
     obligations = _Obligations(model, native, element)
@@ -77,7 +77,7 @@ class _Obligations:
     contexts on each CPU. The waiting element, in user mode, makes its request again. Rules are obliged as their declaration says.
     """
 
-    def __init__(self, model: Model, native: NativeModel, element: int) -> None:
+    def __init__(self, model: Model, native: CompiledModel, element: int) -> None:
         self.layout = Layout(model.fields)
         self.element = element
         self.steps = [(model.actions[number], number, params) for number, params in native.steps]

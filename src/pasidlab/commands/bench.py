@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pasidlab.lang.back.native import NativeModel
+    from pasidlab.lang.back.native import CompiledModel
 
 LAZYREG = Path(__file__).parents[1] / "examples" / "lazyreg.py"
 
 
-def lazyreg(tasks: int = 3, cpus: int = 2, bug: bool = False) -> NativeModel:
+def lazyreg(tasks: int = 3, cpus: int = 2, bug: bool = False) -> CompiledModel:
     """The benchmark model, compiled; ``bug`` seeds the mistake whose shortest counterexample has 12 steps."""
     from pasidlab.lang.back.native import compile_model
     from pasidlab.lang.ir import Property

@@ -18,11 +18,11 @@ from pasidlab.zoo.catalogue import CATALOGUE, Bug
 if TYPE_CHECKING:
     from pasidlab.checking.processes import Report
     from pasidlab.checking.result import CheckResult
-    from pasidlab.search.result import Flag
+    from pasidlab.search.result import StopFlag
 
 
 @dataclass(frozen=True)
-class Row:
+class BugRow:
     """What was found out about one bug: is it caught, and does its fixed twin hold?"""
 
     bug: Bug
@@ -41,22 +41,22 @@ class Row:
         return bool(self.bug.reason) or (self.steps is not None and self.repaired is not None and self.repaired.holds)
 
 
-def examine(bug: Bug, jobs: int | None = None, interrupted: Flag | None = None) -> Row:
+def examine(bug: Bug, jobs: int | None = None, interrupted: StopFlag | None = None) -> BugRow:
     """Check a bug and its fixed twin in the bug's scope. Raises KeyboardInterrupt once the flag is set, or by Ctrl-C."""
     from pasidlab.checking.api import check
     from pasidlab.zoo.specimen import buggy, fixed
 
     if bug.reason:
-        return Row(bug)
+        return BugRow(bug)
     results = []
     for make in (buggy, fixed):
         results.append(check(make(bug), bug.scope, jobs=jobs, interrupted=interrupted))
         if results[-1].interrupted:
             raise KeyboardInterrupt
-    return Row(bug, *results)
+    return BugRow(bug, *results)
 
 
-def _side(bug: Bug, _report: Report, interrupted: Flag) -> Row | None:
+def _side(bug: Bug, _report: Report, interrupted: StopFlag) -> BugRow | None:
     try:
         return None if interrupted.is_set() else examine(bug, 1, interrupted)
     except KeyboardInterrupt:
@@ -81,7 +81,7 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool
         return 0 if row.as_expected else 1
     from pasidlab.checking.processes import available_cpus, side_by_side
 
-    rows: list[Row] = []
+    rows: list[BugRow] = []
     look = look_of(sys.stdout)
     if not as_json and _has_room(look):
         click.echo(look.paint("dim", HEADING))
@@ -102,7 +102,7 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool
     return 0 if all(row.as_expected for row in rows) else 1
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[BugRow]) -> str:
     """How many bugs are caught, how many of them are mutants, and how many the model does not express."""
     inside = [row for row in rows if not row.bug.reason]
     good, mutants = sum(row.as_expected for row in inside), sum(row.bug.mutant for row in inside)
@@ -112,7 +112,7 @@ def summary(rows: Sequence[Row]) -> str:
     )
 
 
-def _json(rows: Sequence[Row]) -> str:
+def _json(rows: Sequence[BugRow]) -> str:
     document = {**heading("zoo", click.get_current_context().obj or ()), "zoo": [_document(row) for row in rows]}
     return json.dumps(document, indent=2)
 
@@ -136,7 +136,7 @@ def _has_room(look: Look) -> bool:
     return look.table is None or look.table >= WIDE
 
 
-def _line(row: Row, look: Look) -> str:
+def _line(row: BugRow, look: Look) -> str:
     """One bug: a row of the table, or a few lines where there is no room for it."""
     bug = row.bug
     caught = f"{row.steps} steps" if row.steps is not None else "NOT CAUGHT"
@@ -149,7 +149,7 @@ def _line(row: Row, look: Look) -> str:
     return _columns(bug.name, bug.fix, bug.breaks, caught, twin)
 
 
-def _portrait(row: Row, verbose: bool, look: Look) -> str:
+def _portrait(row: BugRow, verbose: bool, look: Look) -> str:
     from pasidlab.trace.columns import trace_text
     from pasidlab.zoo.difference import difference
     from pasidlab.zoo.specimen import FIXED_EAGER
@@ -172,7 +172,7 @@ def _portrait(row: Row, verbose: bool, look: Look) -> str:
     return "\n\n".join([*blocks, "\n".join([*([HEADING] if _has_room(look) else []), _line(row, look)])])
 
 
-def _document(row: Row) -> dict[str, Any]:
+def _document(row: BugRow) -> dict[str, Any]:
     bug = row.bug
     document: dict[str, Any] = {"name": bug.name, "fix": bug.fix, "mechanism": bug.mechanism, "mutant": bug.mutant}
     if bug.reason:

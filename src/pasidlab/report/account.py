@@ -28,7 +28,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Place:
+class FileName:
     """A file as documents name it: ``path`` is relative to the base of that name, or absolute where ``base`` is empty."""
 
     base: str
@@ -58,15 +58,15 @@ class Account:
         tree = {"KERNEL": Path(self.kernel).absolute()} if self.kernel else {}
         return {"PASIDLAB": PACKAGE, **tree, "SRCROOT": self.directory}
 
-    def place(self, file: str) -> Place:
+    def place(self, file: str) -> FileName:
         """How documents name a file. A name that is no path, as ``<stdin>``, stays what it is."""
         path = Path(file)
         if path.is_absolute():
             for base, folder in self.bases.items():
                 if path.is_relative_to(folder):
-                    return Place(base, path.relative_to(folder).as_posix())
-            return Place("", path.as_posix())
-        return Place("SRCROOT" if (self.directory / path).is_file() else "", path.as_posix())
+                    return FileName(base, path.relative_to(folder).as_posix())
+            return FileName("", path.as_posix())
+        return FileName("SRCROOT" if (self.directory / path).is_file() else "", path.as_posix())
 
     @property
     def exit_code(self) -> int:

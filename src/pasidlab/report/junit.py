@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pasidlab.checking.compare import Change, Comparison, state_of
+from pasidlab.checking.compare import Comparison, Effect, state_of
 from pasidlab.checking.findings import PropertyResult
 from pasidlab.checking.result import CheckResult
 from pasidlab.errors import counted
@@ -43,11 +43,11 @@ def _comparison(root: Element, comparison: Comparison) -> None:
     for one in comparison.properties:
         case = SubElement(suite, "testcase", classname=_text(after.design), name=one.name)
         said = f"{one.change.value}: {state_of(one.before)} before, {state_of(one.after)} after"
-        if one.change is Change.WORSE:
+        if one.change is Effect.WORSE:
             failure = SubElement(case, "failure", type=one.name, message=_text(said))
             found = after.counterexample(one.name)
             failure.text = _text(trace_text(found, after.scope_of(found).cpus))
-        elif one.change is Change.OPEN:
+        elif one.change is Effect.OPEN:
             SubElement(case, "error", type="not settled", message=_text(f"{said}: {after.why_not_settled(one.name)}"))
         else:
             SubElement(case, "system-out").text = said

@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from pasidlab.checking.compare import Change, Comparison, state_of
+from pasidlab.checking.compare import Comparison, Effect, state_of
 from pasidlab.checking.result import CheckResult
 from pasidlab.checking.wording import MARKS
 from pasidlab.trace.look import PLAIN, VERDICTS, Look
 
-MANNERS = {Change.BETTER: "good", Change.PROVED: "good", Change.BROKEN: "bad", Change.WORSE: "bad", Change.OPEN: "open"}
+MANNERS = {Effect.BETTER: "good", Effect.PROVED: "good", Effect.BROKEN: "bad", Effect.WORSE: "bad", Effect.OPEN: "open"}
 BROKEN = "broken (steps of the shortest counterexample)"
 FIGURES = 28  # columns of states, depth and seconds, and the gap after them
 LAST = 16  # columns that what is broken needs at least

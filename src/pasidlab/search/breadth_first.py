@@ -25,7 +25,7 @@ import numpy as np
 from pasidlab.search import kernels as k
 from pasidlab.search.memory import Block, Words
 from pasidlab.search.observed import COUNTERS, REACHED
-from pasidlab.search.result import Budget, Flag, NativeModel, OnProgress, Progress, SearchResult, StopReason
+from pasidlab.search.result import Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
 from pasidlab.search.store import MOST_STATES, Store
 from pasidlab.search.verdicts import Verdicts
 
@@ -45,7 +45,7 @@ def search(
     budget: Budget | None = None,
     progress: OnProgress | None = None,
     stop_on: int = 0,
-    interrupted: Flag | None = None,
+    interrupted: StopFlag | None = None,
 ) -> SearchResult:
     """Explore every state of ``model`` within ``budget``.
 
@@ -78,7 +78,7 @@ def available_memory() -> int:
 
 
 @contextmanager
-def _interrupts(flag: Flag | None) -> Iterator[Flag]:
+def _interrupts(flag: StopFlag | None) -> Iterator[StopFlag]:
     """The flag, or else an event that Ctrl-C sets, in place of the exception it would raise in the middle of something."""
     event = threading.Event()
     if flag is not None or threading.current_thread() is not threading.main_thread():
@@ -134,7 +134,7 @@ class _Search:
         self.sources: Words = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
         self.offsets: Words = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
 
-    def explore(self, pool: ThreadPoolExecutor, interrupted: Flag) -> StopReason:
+    def explore(self, pool: ThreadPoolExecutor, interrupted: StopFlag) -> StopReason:
         """Run to the end or to a reason to stop."""
         self._insert_initial()
         while self.store.open_level():

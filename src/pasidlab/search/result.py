@@ -15,7 +15,7 @@ Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
 StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted"]
 
 
-class Flag(Protocol):
+class StopFlag(Protocol):
     """Something that Ctrl-C sets."""
 
     def is_set(self) -> bool:

@@ -21,14 +21,14 @@ class Call(Enum):
 
 
 @dataclass(frozen=True)
-class Site:
+class CallSite:
     """A call, and its line in the patch."""
 
     place: Call
     line: int
 
 
-def call_site(hunk: Hunk, fixups: Sequence[str]) -> Site | None:
+def call_site(hunk: Hunk, fixups: Sequence[str]) -> CallSite | None:
     """The call of one of the fix-ups that a hunk shows, as it reads after the patch; None if it shows none.
 
     A call in another fix-up is no call of the handler.
@@ -46,8 +46,8 @@ def call_site(hunk: Hunk, fixups: Sequence[str]) -> Site | None:
         number = hunk.new[n].number
         first, last = (span.start, span.end) if span is not None else (0, len(bare))
         if any(enables.search(line) for line in bare[first:n]):
-            return Site(Call.AFTER, number)
+            return CallSite(Call.AFTER, number)
         if any(enables.search(line) for line in bare[n + 1 : last]):
-            return Site(Call.BEFORE, number)
-        return Site(Call.UNKNOWN, number)
+            return CallSite(Call.BEFORE, number)
+        return CallSite(Call.UNKNOWN, number)
     return None

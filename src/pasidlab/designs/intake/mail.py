@@ -6,7 +6,7 @@ import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
-from pasidlab.designs.intake.patch import FileChange, Hunk, Line, Patch, looks_like_fragment, looks_like_patch, read_patch
+from pasidlab.designs.intake.patch import FileChange, Hunk, Patch, PatchLine, looks_like_fragment, looks_like_patch, read_patch
 from pasidlab.designs.intake.spans import functions_in
 from pasidlab.errors import PasidlabError
 
@@ -69,7 +69,7 @@ def patches(data: bytes, name: str) -> list[Patch]:
 
 def _bare_functions(data: bytes, name: str) -> Patch | None:
     """Functions, and macros, that stand in the text of mails without a diff; the last of one name counts. None: there are none."""
-    lines: list[Line] = []
+    lines: list[PatchLine] = []
     for first, raw in messages(data):
         message = message_from_bytes(raw, policy=policy.default)
         assert isinstance(message, EmailMessage)
@@ -79,7 +79,7 @@ def _bare_functions(data: bytes, name: str) -> Patch | None:
         taken = [span for span in functions_in(text) if span.whole]
         macros = [n for n, line in enumerate(text) if line.startswith("#define ") or (n and _goes_on(text, n - 1))]
         wanted = sorted({n for span in taken for n in range(span.start, span.end)} | set(macros if taken else []))
-        lines += [Line("+", text[n], n + 1 + shift) for n in wanted]
+        lines += [PatchLine("+", text[n], n + 1 + shift) for n in wanted]
         if lines:
             _remember(name, data.decode("utf-8", "replace") if _is_plain(message) else _text(message))
     if not lines:

@@ -15,7 +15,7 @@ _FUZZ = 300  # lines a hunk may have moved
 
 
 @dataclass(frozen=True)
-class Line:
+class PatchLine:
     """A line of a hunk: `` ``, ``+`` or ``-``, its text, and where it stands in the patch."""
 
     mark: str
@@ -30,7 +30,7 @@ class Hunk:
     start: int
     heading: str
     number: int
-    lines: list[Line] = field(default_factory=list)
+    lines: list[PatchLine] = field(default_factory=list)
     missing: int = 0  # lines cut off at its end
     new_start: int = 0  # its first line in the new file
 
@@ -40,7 +40,7 @@ class Hunk:
         return [one.text for one in self.lines if one.mark != "+"]
 
     @property
-    def new(self) -> list[Line]:
+    def new(self) -> list[PatchLine]:
         """The lines it leaves."""
         return [one for one in self.lines if one.mark != "-"]
 
@@ -100,7 +100,7 @@ def read_patch(lines: Sequence[tuple[int, str]], name: str) -> Patch:
 
 def _fragment(lines: Sequence[tuple[int, str]], patch: Patch) -> bool:
     """Added lines without the hunk they belong to, as replies quote them."""
-    added = [Line("+", text[1:], number) for number, text in lines if text.startswith("+") and not text.startswith("+++ ")]
+    added = [PatchLine("+", text[1:], number) for number, text in lines if text.startswith("+") and not text.startswith("+++ ")]
     if not any(line.text.startswith("{") for line in added):
         return False
     patch.files.append(FileChange("fragment.c", hunks=[Hunk(1, "", added[0].number, added)]))
@@ -140,10 +140,10 @@ def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: 
                 break
             if hunk.lines:  # before the first line it is what is left of the heading
                 last = hunk.lines[-1]
-                hunk.lines[-1] = Line(last.mark, f"{last.text.rstrip()} {text.strip()}", last.number)
+                hunk.lines[-1] = PatchLine(last.mark, f"{last.text.rstrip()} {text.strip()}", last.number)
             i += 1
             continue
-        hunk.lines.append(Line(mark, text[1:], number))
+        hunk.lines.append(PatchLine(mark, text[1:], number))
         old, new = old - (mark != "+"), new - (mark != "-")
         i += 1
     hunk.missing = max(old, new)
@@ -222,7 +222,7 @@ def reversed_patch(patch: Patch) -> Patch:
     swap = {"+": "-", "-": "+", " ": " "}
 
     def turned(hunk: Hunk) -> Hunk:
-        lines = [Line(swap[line.mark], line.text, line.number) for line in hunk.lines]
+        lines = [PatchLine(swap[line.mark], line.text, line.number) for line in hunk.lines]
         return Hunk(hunk.new_start, hunk.heading, hunk.number, lines, hunk.missing, hunk.start)
 
     files = [FileChange(one.path, one.deleted, [turned(hunk) for hunk in one.hunks], one.new_file) for one in patch.files]
@@ -251,7 +251,7 @@ def _mismatch(lines: list[str], old: list[str], wanted: int) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Piece:
+class PatchPiece:
     """A run of lines of a hunk after the patch: whole functions, or the visible part of one that is not whole."""
 
     source: Source | None
@@ -259,45 +259,45 @@ class Piece:
     number: int
 
 
-def pieces(change: FileChange, patch: Patch) -> list[Piece]:
+def pieces(change: FileChange, patch: Patch) -> list[PatchPiece]:
     """Cuts every hunk, as it reads after the patch, into whole functions, by the kernel's habit of braces at the left margin."""
-    found: list[Piece] = []
+    found: list[PatchPiece] = []
     for hunk in change.hunks:
         lines = hunk.new
         first = next((n for n, one in enumerate(lines) if one.text[:1] in "{}" and one.text[:1]), None)
         if first is not None and lines[first].text.startswith("}"):
             if any(one.mark != " " for one in _changed_part(hunk, lines[first].number)):
-                found.append(Piece(None, _function_name(hunk.heading), hunk.number))
+                found.append(PatchPiece(None, _function_name(hunk.heading), hunk.number))
             lines = lines[first + 1 :]
         elif first is None:
             if any(one.mark != " " for one in hunk.lines):
-                found.append(Piece(None, _function_name(hunk.heading), hunk.number))
+                found.append(PatchPiece(None, _function_name(hunk.heading), hunk.number))
             continue
         end = max((n for n, one in enumerate(lines) if one.text.startswith("}")), default=-1)
         rest = lines[end + 1 :]
         opened = next((n for n, one in enumerate(rest) if one.text.startswith("{")), None)
         if opened is not None and any(one.mark == "+" for one in rest[opened:]):
             head = " ".join(one.text for one in rest[:opened][-4:])
-            found.append(Piece(None, _function_name(head), rest[opened].number))
+            found.append(PatchPiece(None, _function_name(head), rest[opened].number))
         whole = lines[: end + 1]
         if whole:
             text = "\n".join(one.text for one in _without_torn_comment(whole))
             places = tuple((patch.name, one.number) for one in whole)
-            found.append(Piece(Source(text, patch.name, places=places, partial=True), "", whole[0].number))
+            found.append(PatchPiece(Source(text, patch.name, places=places, partial=True), "", whole[0].number))
     return found
 
 
-def _changed_part(hunk: Hunk, until: int) -> list[Line]:
+def _changed_part(hunk: Hunk, until: int) -> list[PatchLine]:
     return [one for one in hunk.lines if one.number <= until]
 
 
-def _without_torn_comment(lines: list[Line]) -> list[Line]:
+def _without_torn_comment(lines: list[PatchLine]) -> list[PatchLine]:
     """Blanks the end of a comment whose beginning the hunk does not show."""
     for n, one in enumerate(lines):
         if "/*" in one.text:
             break
         if "*/" in one.text:
-            return [Line(" ", "", o.number) for o in lines[: n + 1]] + lines[n + 1 :]
+            return [PatchLine(" ", "", o.number) for o in lines[: n + 1]] + lines[n + 1 :]
     return lines
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pasidlab.lang.back.guards import ways
-from pasidlab.lang.back.numbers import Number, literal
-from pasidlab.lang.back.places import Places
+from pasidlab.lang.back.numbers import Expression32, literal
+from pasidlab.lang.back.places import Variables
 from pasidlab.lang.interpreter import param_values
 from pasidlab.lang.ir import CPU, Action, Instr
 from pasidlab.lang.lowering.flow import Code, without_unreachable
@@ -22,12 +22,12 @@ class Case:
 
     title: str
     code: tuple[Instr, ...]
-    known: Mapping[str, Number]  # parameters
+    known: Mapping[str, Expression32]  # parameters
     choices: tuple[int, ...]
     guard: str
 
 
-def cases(action: Action, places: Places, cpu: Number | None = None) -> Iterator[Case]:
+def cases(action: Action, places: Variables, cpu: Expression32 | None = None) -> Iterator[Case]:
     """Every case of an action. ``cpu`` stands for the executing CPU; without it, that is a parameter like any other."""
     seen: set[tuple[int, ...]] = set()
     for values in param_values(action):
@@ -64,7 +64,7 @@ def _entered(code: Code) -> Iterator[tuple[int | None, Code]]:
         yield counter, without_unreachable([*code[:at], *here, *code[at + 1 :]], set())
 
 
-def _title(action: Action, known: Mapping[str, Number], counter: int | None, choices: tuple[int, ...]) -> str:
+def _title(action: Action, known: Mapping[str, Expression32], counter: int | None, choices: tuple[int, ...]) -> str:
     words = [action.name]
     for name, domain in action.params:
         if known[name].known:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.back.numbers import Number, binary, impossible, literal, of_domain, outside, truth, unary
-from pasidlab.lang.back.places import Places
+from pasidlab.lang.back.numbers import Expression32, binary, impossible, literal, of_domain, outside, truth, unary
+from pasidlab.lang.back.places import Variables
 from pasidlab.lang.back.ranges import refusing
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, Instr, Operand
@@ -30,8 +30,8 @@ class _Path:
     """A path half way: what is known where it stands."""
 
     at: int
-    locals: dict[str, Number]
-    stores: tuple[tuple[str, Number, Number], ...] = ()  # field, element, value; the last one is the newest
+    locals: dict[str, Expression32]
+    stores: tuple[tuple[str, Expression32, Expression32], ...] = ()  # field, element, value; the last one is the newest
     facts: Mapping[str, bool] = field(default_factory=dict)  # conditions that were decided on the way
     conditions: tuple[str, ...] = ()
     choices: tuple[int, ...] = ()
@@ -50,7 +50,7 @@ class _Path:
         return [] if self.facts.get(condition) is False else [self.went(at, condition, True)]
 
 
-def ways(code: Sequence[Instr], locals_: Mapping[str, Number], places: Places) -> Ways:
+def ways(code: Sequence[Instr], locals_: Mapping[str, Expression32], places: Variables) -> Ways:
     """Every way a step can be taken. ``locals_`` are its parameters."""
     return _Walk(code, places).ways(locals_)
 
@@ -58,7 +58,7 @@ def ways(code: Sequence[Instr], locals_: Mapping[str, Number], places: Places) -
 class _Walk:
     """Follows one step's code."""
 
-    def __init__(self, code: Sequence[Instr], places: Places) -> None:
+    def __init__(self, code: Sequence[Instr], places: Variables) -> None:
         self.code, self.places = code, places
         self.labels = {str(i.args[0]): n for n, i in enumerate(code) if i.op == "label"}
         self.open = _deciding_ahead(code)
@@ -70,7 +70,7 @@ class _Walk:
             "check": self._check, "choose": self._choose,
         }  # fmt: skip
 
-    def ways(self, locals_: Mapping[str, Number]) -> Ways:
+    def ways(self, locals_: Mapping[str, Expression32]) -> Ways:
         self.work, paths = [_Path(0, dict(locals_))], 0
         while self.work:
             self._follow(self.work.pop())
@@ -124,12 +124,12 @@ class _Walk:
         path.at += 1
         return True
 
-    def _value(self, path: _Path, operand: Operand) -> Number:
+    def _value(self, path: _Path, operand: Operand) -> Expression32:
         if isinstance(operand, int):
             return literal(operand)
         return path.locals.get(operand, literal(0))
 
-    def _unary(self, op: str, a: Number) -> Number:
+    def _unary(self, op: str, a: Expression32) -> Expression32:
         if a.known:
             return literal(int(not a.low) if op == "not" else ~a.low)
         return unary(op, a)
@@ -173,7 +173,7 @@ class _Walk:
             return False
         return self._decided(path, there, True)
 
-    def _loaded(self, path: _Path, name: str, element: Number) -> Number:
+    def _loaded(self, path: _Path, name: str, element: Expression32) -> Expression32:
         """What a field's element holds after the stores so far."""
         domain = self.places.field(name).domain
         value = of_domain(self.places.text(name, element), domain)
@@ -184,7 +184,7 @@ class _Walk:
                 value = what
             elif not (where.known and element.known):
                 same = binary("eq", where, element).text
-                value = Number(f"({same} -> {what.text} : {value.text})", value.low, value.high).or_(what)
+                value = Expression32(f"({same} -> {what.text} : {value.text})", value.low, value.high).or_(what)
         return value
 
     def _truth(self, path: _Path, operand: Operand) -> bool | str:

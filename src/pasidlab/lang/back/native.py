@@ -25,7 +25,7 @@ PENDING_ELEMENT = 16
 
 
 @dataclass
-class NativeModel:
+class CompiledModel:
     """A compiled model. Its function is ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``."""
 
     words: int
@@ -42,14 +42,14 @@ class NativeModel:
         """Where the successor function is."""
         return self.code.address("expand")
 
-    def optimised(self) -> NativeModel:
+    def optimised(self) -> CompiledModel:
         """The same model in optimised code."""
         return self if self.code.optimised else replace(self, code=optimised(self.code.text))
 
 
 def compile_model(
     model: Model, *, covered: Collection[str] = (), symmetric: bool = False, labelled: bool = False, local_first: bool = False
-) -> NativeModel:
+) -> CompiledModel:
     """Compile a model for this machine: quickly, unless its optimised code is in the cache (``NativeModel.optimised`` makes that).
 
     ``covered``: files of which it is noted which lines are executed. ``symmetric``: successors are canonical under the model's symmetry.
@@ -66,7 +66,7 @@ def compile_model(
     code = best_at_hand(emitter.text())
     packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
-    return NativeModel(
+    return CompiledModel(
         layout.words,
         initial,
         emitter.bound,

@@ -24,7 +24,7 @@ class TooWide(Exception):
 
 
 @dataclass(frozen=True)
-class Number:
+class Expression32:
     """An expression with the lowest 32 bits of a value between ``low`` and ``high``."""
 
     text: str
@@ -58,59 +58,59 @@ class Number:
         return "" if self.counts else f"{self.text} < {least} || {self.text} > {COUNT}"
 
     @property
-    def counted(self) -> Number:
+    def counted(self) -> Expression32:
         """The value where it is small enough to be added."""
-        return Number(self.text, min(max(self.low, -COUNT), COUNT), max(min(self.high, COUNT), -COUNT))
+        return Expression32(self.text, min(max(self.low, -COUNT), COUNT), max(min(self.high, COUNT), -COUNT))
 
-    def or_(self, other: Number) -> Number:
+    def or_(self, other: Expression32) -> Expression32:
         """This expression, if it may also have the other's values."""
-        return Number(self.text, min(self.low, other.low), max(self.high, other.high))
+        return Expression32(self.text, min(self.low, other.low), max(self.high, other.high))
 
 
-Operation = Callable[[Number, Number], Number]
+Operation = Callable[[Expression32, Expression32], Expression32]
 
 
-def literal(value: int) -> Number:
+def literal(value: int) -> Expression32:
     """A constant."""
     bits = value & (1 << _BITS) - 1
     if bits >> _BITS - 1 and value > 0:
         rest = bits & _MOST
-        return Number(f"({_SIGN} | {rest})" if rest else _SIGN, value, value)
+        return Expression32(f"({_SIGN} | {rest})" if rest else _SIGN, value, value)
     short = bits - (1 << _BITS) if bits >> _BITS - 1 else bits
     text = _SIGN if short == _LEAST else f"({short})" if short < 0 else str(short)
-    return Number(text, value, value)
+    return Expression32(text, value, value)
 
 
-def of_domain(text: str, domain: Domain) -> Number:
+def of_domain(text: str, domain: Domain) -> Expression32:
     """An expression whose values are those of a domain."""
     match domain:
         case Int(low, high):
-            return Number(text, low, high)
+            return Expression32(text, low, high)
         case Mask(mask):
-            return Number(text, 0, mask)
+            return Expression32(text, 0, mask)
         case Ref(_, count):
-            return Number(text, 0, count)
+            return Expression32(text, 0, count)
     raise AssertionError(domain)
 
 
-def truth(a: Number) -> str:
+def truth(a: Expression32) -> str:
     """The condition that a value is not 0."""
     return _exact(a).text if a.low >= 0 and a.high <= 1 else f"({_exact(a).text} != 0)"
 
 
-def unary(op: str, a: Number) -> Number:
+def unary(op: str, a: Expression32) -> Expression32:
     """``not`` or ``inv``."""
     if op == "not":
-        return Number(f"({_exact(a).text} == 0)", 0, 1)
-    return Number(f"(~{a.text})", ~a.high, ~a.low)
+        return Expression32(f"({_exact(a).text} == 0)", 0, 1)
+    return Expression32(f"(~{a.text})", ~a.high, ~a.low)
 
 
-def binary(op: str, a: Number, b: Number) -> Number:
+def binary(op: str, a: Expression32, b: Expression32) -> Expression32:
     """An operation of the IR, where it has a result: where neither ``impossible`` nor ``outside`` is true."""
     return _OPERATIONS[op](a, b)
 
 
-def impossible(op: str, a: Number, b: Number) -> str:
+def impossible(op: str, a: Expression32, b: Expression32) -> str:
     """The condition that operands have no result, or none that is certain to fit; empty if they always have."""
     if op in DIVISIONS and b.low <= 0 <= b.high:
         return f"({b.text} == 0)"
@@ -122,14 +122,14 @@ def impossible(op: str, a: Number, b: Number) -> str:
     return ""
 
 
-def outside(op: str, a: Number, b: Number, result: str) -> str:
+def outside(op: str, a: Expression32, b: Expression32, result: str) -> str:
     """The condition that the result, once there, is too great to be added to; empty if it never is."""
     if op not in ("add", "sub") or _sum(op, a.counted, b.counted).counts:
         return ""
     return f"({result} < {-COUNT} || {result} > {COUNT})"
 
 
-def contains(domain: Domain, a: Number) -> str:
+def contains(domain: Domain, a: Expression32) -> str:
     """The condition that a value lies in a domain; empty if it is certain to."""
     if isinstance(domain, Mask):
         if a.low >= 0 and a.high == 0:
@@ -143,105 +143,105 @@ def contains(domain: Domain, a: Number) -> str:
     return f"({binary('le', low, a).text} && {binary('le', a, high).text})"
 
 
-def _exact(a: Number) -> Number:
+def _exact(a: Expression32) -> Expression32:
     """The number, refused if its 32 bits do not tell its value."""
     if not (a.signed or a.unsigned):
         raise TooWide(f"a value between {a.low} and {a.high}")
     return a
 
 
-def _alike(a: Number, b: Number) -> None:
+def _alike(a: Expression32, b: Expression32) -> None:
     if not ((a.signed and b.signed) or (a.unsigned and b.unsigned)):
         raise TooWide(f"values between {min(a.low, b.low)} and {max(a.high, b.high)}")
 
 
 def _equality(sign: str) -> Operation:
-    def compare(a: Number, b: Number) -> Number:
+    def compare(a: Expression32, b: Expression32) -> Expression32:
         _alike(a, b)
-        return Number(f"({a.text} {sign} {b.text})", 0, 1)
+        return Expression32(f"({a.text} {sign} {b.text})", 0, 1)
 
     return compare
 
 
 def _order(sign: str) -> Operation:
-    def compare(a: Number, b: Number) -> Number:
+    def compare(a: Expression32, b: Expression32) -> Expression32:
         _alike(a, b)
         if a.signed and b.signed:
-            return Number(f"({a.text} {sign} {b.text})", 0, 1)
-        return Number(f"(({a.text} ^ {_SIGN}) {sign} ({b.text} ^ {_SIGN}))", 0, 1)
+            return Expression32(f"({a.text} {sign} {b.text})", 0, 1)
+        return Expression32(f"(({a.text} ^ {_SIGN}) {sign} ({b.text} ^ {_SIGN}))", 0, 1)
 
     return compare
 
 
-def _and(a: Number, b: Number) -> Number:
+def _and(a: Expression32, b: Expression32) -> Expression32:
     text = f"({a.text} & {b.text})"
     bounds = [n.high for n in (a, b) if n.unsigned]
     if bounds:
-        return Number(text, 0, min(bounds))
+        return Expression32(text, 0, min(bounds))
     _alike(a, b)
-    return Number(text, _LEAST, _MOST)
+    return Expression32(text, _LEAST, _MOST)
 
 
 def _bits(sign: str) -> Operation:
-    def combine(a: Number, b: Number) -> Number:
+    def combine(a: Expression32, b: Expression32) -> Expression32:
         _alike(a, b)
         text = f"({a.text} {sign} {b.text})"
         if a.unsigned and b.unsigned:
-            return Number(text, 0, (1 << max(a.high, b.high).bit_length()) - 1)
-        return Number(text, _LEAST, _MOST)
+            return Expression32(text, 0, (1 << max(a.high, b.high).bit_length()) - 1)
+        return Expression32(text, _LEAST, _MOST)
 
     return combine
 
 
-def _sum(op: str, a: Number, b: Number) -> Number:
+def _sum(op: str, a: Expression32, b: Expression32) -> Expression32:
     sign, low, high = ("+", b.low, b.high) if op == "add" else ("-", -b.high, -b.low)
-    return Number(f"({a.text} {sign} {b.text})", a.low + low, a.high + high)
+    return Expression32(f"({a.text} {sign} {b.text})", a.low + low, a.high + high)
 
 
 def _adding(op: str) -> Operation:
     return lambda a, b: _sum(op, a.counted, b.counted).counted
 
 
-def _signed(result: Number, *operands: Number) -> Number:
+def _signed(result: Expression32, *operands: Expression32) -> Expression32:
     if not all(n.signed for n in (result, *operands)):
         raise TooWide(f"a value between {result.low} and {result.high}")
     return result
 
 
-def _mul(a: Number, b: Number) -> Number:
+def _mul(a: Expression32, b: Expression32) -> Expression32:
     corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
-    return _signed(Number(f"({a.text} * {b.text})", min(corners), max(corners)), a, b)
+    return _signed(Expression32(f"({a.text} * {b.text})", min(corners), max(corners)), a, b)
 
 
-def _shl(a: Number, b: Number) -> Number:
+def _shl(a: Expression32, b: Expression32) -> Expression32:
     counts = max(b.low, 0), min(b.high, _BITS - 1)
     corners = [x << n for x in (a.low, a.high) for n in counts if n >= 0]
-    return _exact(Number(f"({a.text} << {b.text})", min(corners, default=0), max(corners, default=0)))
+    return _exact(Expression32(f"({a.text} << {b.text})", min(corners, default=0), max(corners, default=0)))
 
 
-def _shr(a: Number, b: Number) -> Number:
+def _shr(a: Expression32, b: Expression32) -> Expression32:
     if a.signed:
-        return Number(f"({a.text} >> {b.text})", min(a.low, 0), max(a.high, 0))
+        return Expression32(f"({a.text} >> {b.text})", min(a.low, 0), max(a.high, 0))
     if not b.known or not 0 < b.low < _BITS or not a.unsigned:
         raise TooWide(f"a value between {a.low} and {a.high} shifted")
-    return Number(f"(({a.text} >> {b.low}) & {(1 << _BITS - b.low) - 1})", a.low >> b.low, a.high >> b.low)
+    return Expression32(f"(({a.text} >> {b.low}) & {(1 << _BITS - b.low) - 1})", a.low >> b.low, a.high >> b.low)
 
 
-def _div(a: Number, b: Number) -> Number:
+def _div(a: Expression32, b: Expression32) -> Expression32:
     most = max(abs(a.low), abs(a.high))
     low = 0 if a.low >= 0 and b.low >= 0 else -most
-    return _signed(Number(f"({a.text} / {b.text})", low, most), a, b)
+    return _signed(Expression32(f"({a.text} / {b.text})", low, most), a, b)
 
 
-def _mod(a: Number, b: Number) -> Number:
+def _mod(a: Expression32, b: Expression32) -> Expression32:
     most = max(abs(b.low), abs(b.high), 1) - 1
-    return _signed(Number(f"({a.text} % {b.text})", 0 if a.low >= 0 else -most, most), a, b)
+    return _signed(Expression32(f"({a.text} % {b.text})", 0 if a.low >= 0 else -most, most), a, b)
 
 
 def _positive(operation: Operation) -> Operation:
     """An operation on numbers read without a sign, which is that on numbers with one where none is negative."""
 
-    def checked(a: Number, b: Number) -> Number:
+    def checked(a: Expression32, b: Expression32) -> Expression32:
         if a.low < 0 or b.low < 0:
             raise TooWide(f"a value between {min(a.low, b.low)} and {max(a.high, b.high)} read without a sign")
         return operation(a, b)
@@ -249,14 +249,14 @@ def _positive(operation: Operation) -> Operation:
     return checked
 
 
-def _sext(a: Number, bits: Number) -> Number:
+def _sext(a: Expression32, bits: Expression32) -> Expression32:
     half = 1 << max(bits.low, 1) - 1
     if -half <= a.low and a.high < half:
         return a
     if not bits.known or not 1 <= bits.low <= _BITS:
         raise TooWide(f"the lowest {bits.low} bits of a value between {a.low} and {a.high}")
     rest = _BITS - bits.low
-    return Number(f"(({a.text} << {rest}) >> {rest})" if rest else a.text, -half, half - 1)
+    return Expression32(f"(({a.text} << {rest}) >> {rest})" if rest else a.text, -half, half - 1)
 
 
 _OPERATIONS: dict[str, Operation] = {

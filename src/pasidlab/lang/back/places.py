@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.back.numbers import Number, of_domain, truth
+from pasidlab.lang.back.numbers import Expression32, of_domain, truth
 from pasidlab.lang.types import Field
 
 _TYPES = (("bit", 0, 1), ("byte", 0, 255), ("short", -(1 << 15), (1 << 15) - 1))
 
 
-class Places:
+class Variables:
     """Where each field is: an array of its elements, or one variable where there is one element."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
@@ -25,14 +25,14 @@ class Places:
         """The field of a path."""
         return self.fields[path]
 
-    def text(self, path: str, element: Number) -> str:
+    def text(self, path: str, element: Expression32) -> str:
         """The variable that holds a field of an element (from 1) that is there."""
         name = self.names[path]
         if self.fields[path].count == 1:
             return name
         return f"{name}[{element.low - 1}]" if element.known else f"{name}[{element.text} - 1]"
 
-    def there(self, element: Number, count: int) -> str:
+    def there(self, element: Expression32, count: int) -> str:
         """The condition that one of ``count`` elements has this number; ``true`` or ``false`` where that is known."""
         if element.low >= 1 and element.high <= count:
             return "true"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.cases import Case, cases
 from pasidlab.lang.back.layout import State
-from pasidlab.lang.back.numbers import Number
-from pasidlab.lang.back.places import Places, declarable
-from pasidlab.lang.back.steps import ERROR, Step, Surroundings
+from pasidlab.lang.back.numbers import Expression32
+from pasidlab.lang.back.places import Variables, declarable
+from pasidlab.lang.back.steps import ERROR, StepSurroundings, StepText
 from pasidlab.lang.interpreter import CHOICE_DEPTH, Interpreter
 from pasidlab.lang.ir import CPU, Action, Model, Predicate
 
@@ -68,8 +68,8 @@ class _Writer:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.places = Places(model.fields)
-        self.around = Surroundings(self.places, {p.name: n for n, p in enumerate(model.properties, start=ERROR + 1)})
+        self.places = Variables(model.fields)
+        self.around = StepSurroundings(self.places, {p.name: n for n, p in enumerate(model.properties, start=ERROR + 1)})
         states = Interpreter(model).initial_states()
         self.initial = self._by_field(states[0]) if len(states) == 1 else None
         self.late = self.initial is None or not all(map(declarable, self.initial))
@@ -89,7 +89,7 @@ class _Writer:
 
     def text(self) -> str:
         """All of it."""
-        cpu = Number("cpu", 1, self.cpus)
+        cpu = Expression32("cpu", 1, self.cpus)
         own = self._numbered(case for a in self.model.actions if _has_cpu(a) for case in cases(a, self.places, cpu))
         others = self._numbered(case for a in self.model.actions if not _has_cpu(a) for case in cases(a, self.places))
         first = self._numbered(cases(self.model.init, self.places) if self.late else ())
@@ -127,8 +127,8 @@ class _Writer:
             lines.append(f"    :: d_step {{ {guard} ->  /* {case.title} */{_NEXT}{before}{statements} }}")
         return "\n".join([*lines, "    od", "}"]) if alternatives else ""
 
-    def _statements(self, number: int, case: Case, around: Surroundings) -> list[str]:
-        step = Step(number, case.code, case.known, case.choices, around)
+    def _statements(self, number: int, case: Case, around: StepSurroundings) -> list[str]:
+        step = StepText(number, case.code, case.known, case.choices, around)
         statements = step.statements()
         self.temporaries = max(self.temporaries, step.temporaries)
         return statements

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pasidlab.lang.back.numbers import Number, binary, contains, impossible, literal, outside, truth, unary
-from pasidlab.lang.back.places import Places
+from pasidlab.lang.back.numbers import Expression32, binary, contains, impossible, literal, outside, truth, unary
+from pasidlab.lang.back.places import Variables
 from pasidlab.lang.back.ranges import ranges, refusing
 from pasidlab.lang.interpreter import FUEL, loop_labels
 from pasidlab.lang.ir import BINARY, CPU, SOUND, Action, Instr, Operand
@@ -17,19 +17,19 @@ ERROR = 0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class StepSurroundings:
     """What a step's text refers to."""
 
-    places: Places
+    places: Variables
     properties: Mapping[str, int]  # the number of each
     predicate: bool = False  # whatever fails is the model's fault
 
 
-class Step:
+class StepText:
     """Writes one step. ``number`` makes its labels unique; ``known`` are its parameters, ``choices`` what it chooses in turn."""
 
     def __init__(
-        self, number: int, code: Sequence[Instr], known: Mapping[str, Number], choices: Sequence[int], around: Surroundings
+        self, number: int, code: Sequence[Instr], known: Mapping[str, Expression32], choices: Sequence[int], around: StepSurroundings
     ) -> None:
         self.number, self.code, self.known, self.choices, self.around = number, list(code), known, choices, around
         self.ranges = ranges(code, known, around.places)
@@ -88,14 +88,14 @@ class Step:
         first = len(self.names)
         return [(f"t{first + k}", self.around.places.text(path, literal(n))) for k, (path, n) in enumerate(elements)]
 
-    def _value(self, operand: Operand) -> Number:
+    def _value(self, operand: Operand) -> Expression32:
         if isinstance(operand, int):
             return literal(operand)
         if operand == CPU:
             return self.known[CPU]
         found = self.ranges.get(operand, literal(0))
         low = 1 if found.low == 0 and found.high and operand in (self.nonzero[self.at] or ()) else found.low
-        return Number(self.names[operand], low, found.high)
+        return Expression32(self.names[operand], low, found.high)
 
     def _put(self, statement: str) -> None:
         self.lines.append(statement + ";")

@@ -126,7 +126,7 @@ class _Way:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """What a behaviour is asked with: where the other program stands, the arguments, and whether its own task is in user mode."""
 
     standing: Standing
@@ -144,7 +144,7 @@ class Cases:
         self.starts = [self.labels[label] for label in entries] or [start]
         self.at_once = not entries  # a handler takes many steps: what it does not own may change meanwhile
 
-    def accesses(self, asked: Asked) -> frozenset[Found] | None:
+    def accesses(self, asked: Question) -> frozenset[Found] | None:
         """What it may access; None if there are too many ways to tell."""
         try:
             ways = list(self._ways(asked))
@@ -153,14 +153,14 @@ class Cases:
         looks = not self.predicate or any(true for _, true in ways)
         return frozenset(access for found, _ in ways for access in found) if looks else frozenset()
 
-    def true_ways(self, asked: Asked) -> list[frozenset[Found]] | None:
+    def true_ways(self, asked: Question) -> list[frozenset[Found]] | None:
         """What a predicate looks at on each way that may end with true; None if there are too many to tell."""
         try:
             return [frozenset(found) for found, true in self._ways(asked) if true]
         except _TooMany:
             return None
 
-    def _ways(self, asked: Asked) -> Iterator[tuple[list[Found], bool]]:
+    def _ways(self, asked: Question) -> Iterator[tuple[list[Found], bool]]:
         """The accesses of each way that may be taken to its end, and whether it may end with true."""
         known = asked.standing.known() | {(path, asked.standing.cpu): value for path, value in asked.arrival.items()}
         work = [_Way(start, dict(asked.arguments), dict(known), frozenset()) for start in self.starts]
@@ -174,7 +174,7 @@ class Cases:
             if ended is not None:
                 yield way.found, ended
 
-    def _follow(self, way: _Way, asked: Asked, work: list[_Way]) -> bool | None:
+    def _follow(self, way: _Way, asked: Question, work: list[_Way]) -> bool | None:
         """Follow one way to its end, leaving others for later. None: it is never taken; else whether a predicate may be true.
 
         Following None is an end like any other: the step breaks a property, or a predicate cannot answer.
@@ -222,7 +222,7 @@ class Cases:
         if way.visited[way.at] > MOST_ROUNDS:
             raise _TooMany
 
-    def _access(self, way: _Way, instr: Instr, asked: Asked, work: list[_Way]) -> bool:
+    def _access(self, way: _Way, instr: Instr, asked: Question, work: list[_Way]) -> bool:
         """Note an access and its effect; False if the step cannot be taken."""
         path = instr.field or ON_CPU
         element = self._value(way, instr.args[ELEMENT[instr.op]])
@@ -266,7 +266,7 @@ class Cases:
             least = old if isinstance(old, int) else old.low
             way.fields[path, cpu] = Some(least + 1 if direction == "off" else max(least - 1, 0))
 
-    def _loaded(self, way: _Way, path: str, element: Value, asked: Asked) -> list[Value]:
+    def _loaded(self, way: _Way, path: str, element: Value, asked: Question) -> list[Value]:
         """What a field may hold."""
         if path in way.gone:
             return [Some()]

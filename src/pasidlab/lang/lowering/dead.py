@@ -22,7 +22,7 @@ CONTEXT_FIELDS = frozenset({
 There = frozenset[Operand]  # locals known to refer to an element
 
 
-class Piece(Protocol):
+class Rooted(Protocol):
     """Flat code and the labels that must stay."""
 
     code: Code
@@ -32,7 +32,7 @@ class Piece(Protocol):
         """Labels control may enter at from outside."""
 
 
-def drop_dead_fields(fields: dict[str, Field], pieces: Sequence[Piece], keep: frozenset[str] = CONTEXT_FIELDS) -> dict[str, Field]:
+def drop_dead_fields(fields: dict[str, Field], pieces: Sequence[Rooted], keep: frozenset[str] = CONTEXT_FIELDS) -> dict[str, Field]:
     """Rewrite the pieces without dead fields, in place, until there are none; the fields that remain."""
     while True:
         code = [instr for piece in pieces for instr in piece.code]

@@ -10,7 +10,7 @@ from pasidlab.lang.lowering.contexts import AT_ENTRY
 from pasidlab.lang.lowering.copies import propagated
 from pasidlab.lang.lowering.flow import Code, fold, simplify, without_unreachable
 from pasidlab.lang.lowering.inline import LANGUAGE, Inliner
-from pasidlab.lang.lowering.programs import Program
+from pasidlab.lang.lowering.programs import ContextProgram
 from pasidlab.lang.lowering.rounds import FlatCode
 from pasidlab.lang.names import Names
 from pasidlab.lang.python.here import executing_cpu
@@ -71,7 +71,7 @@ class Flattener:
         known = executing_cpu(code, [0], [False] * len(code))  # nobody moves within a step
         return code if known is code else simplify(known, set())
 
-    def programs(self, behaviours: list[Entry]) -> list[Program]:
+    def programs(self, behaviours: list[Entry]) -> list[ContextProgram]:
         """The program of each context that some behaviour begins."""
         starts = self._entered_from_somewhere(behaviours)
         exits = [e for e in behaviours if e.role == "exit_to_user"]
@@ -104,7 +104,7 @@ class Flattener:
             found |= entered
         return [e for name, e in entries.items() if name in found]
 
-    def _task_program(self, starts: list[Entry], leave: Entry | None) -> Program:
+    def _task_program(self, starts: list[Entry], leave: Entry | None) -> ContextProgram:
         inliner = _SleepingInliner(self.functions)
         labels = ["entry.exit"]
         masks = [AT_ENTRY["exit_to_user"]]
@@ -120,9 +120,9 @@ class Flattener:
             inliner.call(leave.function, (), None, None)
         inliner.emit("store", "Cpu.irqs_off", CPU, 0, site=LANGUAGE)
         inliner.emit("end", site=LANGUAGE)
-        return Program("task", inliner.code, inliner.locals, labels, masks, "Task", "local")
+        return ContextProgram("task", inliner.code, inliner.locals, labels, masks, "Task", "local")
 
-    def _context_program(self, context: str, handlers: dict[str, list[Entry]]) -> Program:
+    def _context_program(self, context: str, handlers: dict[str, list[Entry]]) -> ContextProgram:
         """One entry for each kind of arrival; it begins with any of that kind's handlers."""
         inliner = _SleepingInliner(self.functions)
         for kind, mine in handlers.items():
@@ -141,7 +141,7 @@ class Flattener:
         inliner.call(RETURN[context], (), None, None)
         inliner.emit("end", site=LANGUAGE)
         entries, masks = [f"entry.{kind}" for kind in handlers], [AT_ENTRY[kind] for kind in handlers]
-        return Program(context, inliner.code, inliner.locals, entries, masks, "Cpu", context + "_local")
+        return ContextProgram(context, inliner.code, inliner.locals, entries, masks, "Cpu", context + "_local")
 
     def _limit(self, event: str) -> Code:
         """Counts down how often a bounded event may still happen."""

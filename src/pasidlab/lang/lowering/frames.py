@@ -15,7 +15,7 @@ LARGEST_SLOT_BITS = 12
 
 
 @dataclass(frozen=True)
-class Frame:
+class Slots:
     """Slot number of each local that must survive a boundary, the slots' domains, and who is live at each boundary."""
 
     slot_of: dict[str, int]
@@ -29,7 +29,7 @@ class Frame:
 
 def allocate(
     code: Code, boundaries: list[int], locals_: dict[str, Domain | None], implicit: frozenset[str], starts: list[int]
-) -> Frame:  # fmt: skip
+) -> Slots:  # fmt: skip
     """Assign slots greedily; ``implicit`` locals are reloaded at every resume and need none. ``starts``: the indices of the entries."""
     before = liveness(code)
     live_at = {i: tuple(sorted(before[i] - implicit - {CPU})) for i in boundaries}
@@ -55,7 +55,7 @@ def allocate(
         else:
             slot_of[name] = len(domains)
             domains.append(domain)
-    return Frame(slot_of, tuple(domains), live_at)
+    return Slots(slot_of, tuple(domains), live_at)
 
 
 def _look_closer(

@@ -26,10 +26,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
-from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, Asked, Cases, Found, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, Cases, Found, Question, Some, Standing, Value, arguments, may_be
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
 from pasidlab.lang.lowering.inline import LANGUAGE
-from pasidlab.lang.lowering.merge import Access, Rule, Traffic, fields_of
+from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
 from pasidlab.lang.lowering.owners import Owner
 from pasidlab.lang.lowering.programs import Lowered
 from pasidlab.lang.lowering.stretches import Stretch, counter_write, stretches
@@ -88,7 +88,7 @@ def _without_circles(local: set[int], leads: dict[int, frozenset[int]]) -> set[i
 
 
 @dataclass(frozen=True)
-class Place:
+class Touched:
     """Something accessed: a field of an element, by number as far as known, and whether it is written."""
 
     path: str
@@ -109,7 +109,7 @@ class Judge:
         self._found: dict[tuple[int, Standing, bool], frozenset[Found] | None] = {}
         self._watched: dict[Standing, frozenset[Found] | None] = {}
         self._arrivals: dict[Standing, bool] = {}
-        self._others: dict[tuple[Place, Standing], bool] = {}
+        self._others: dict[tuple[Touched, Standing], bool] = {}
         self._steps: dict[Standing, frozenset[Found] | None] = {}
 
     def local(self, context: str, stretch: Stretch) -> bool:
@@ -127,10 +127,10 @@ class Judge:
                     return False
         return True
 
-    def _places(self, access: Access, standing: Standing) -> Iterator[Place]:
+    def _places(self, access: StateAccess, standing: Standing) -> Iterator[Touched]:
         """What an access may touch."""
         element = {Owner.CPU: standing.cpu, Owner.CURRENT: standing.task, Owner.TAKEN: standing.taken}.get(access.owner, 0)
-        yield Place(access.field, element or Some(), access.write)
+        yield Touched(access.field, element or Some(), access.write)
 
     def _arrivals_fine(self, standing: Standing) -> bool:
         """Condition 2: for every rule of the CPU that may be taken there."""
@@ -139,11 +139,11 @@ class Judge:
             self._arrivals[standing] = all(self._arrival_fine(rule, standing) for rule in own)
         return self._arrivals[standing]
 
-    def _arrival_fine(self, rule: Rule, standing: Standing) -> bool:
+    def _arrival_fine(self, rule: Behaving, standing: Standing) -> bool:
         found = self._accesses(rule, standing, own=True)
-        return found is not None and not any(self._by_others(Place(*place), standing) for place in found)
+        return found is not None and not any(self._by_others(Touched(*place), standing) for place in found)
 
-    def _by_others(self, mine: Place, standing: Standing) -> bool:
+    def _by_others(self, mine: Touched, standing: Standing) -> bool:
         """Whether another CPU or the environment may write what is read there, or access what is written."""
         if mine.path == ON_CPU and not mine.write and mine.element in (standing.task, standing.taken):
             return False  # who has a task for itself keeps it
@@ -152,14 +152,14 @@ class Judge:
             self._others[key] = self._by_program(mine, standing) or any(self._by_rule(mine, rule, standing) for rule in self.rules)
         return self._others[key]
 
-    def _by_program(self, mine: Place, standing: Standing) -> bool:
+    def _by_program(self, mine: Touched, standing: Standing) -> bool:
         """Programs of other CPUs: they reach what this one owns only by finding it, and then know that somebody has it."""
         access = _access(mine, standing)
         if not self._found_by_program(access):
             return False
         return access.owner is Owner.OTHER or _meets(mine, self._elsewhere(standing))
 
-    def _found_by_program(self, mine: Access) -> bool:
+    def _found_by_program(self, mine: StateAccess) -> bool:
         return any(
             Owner.OTHER in (mine.owner, theirs.owner) and (mine.write or theirs.write)
             for source in self.traffic.programs
@@ -171,20 +171,20 @@ class Judge:
         owned = Standing(ANY, Masks(None, None, None), standing.cpu, standing.task, standing.taken)
         if owned not in self._steps:
             self._steps[owned] = _joined(
-                stretch.cases.accesses(Asked(owned, self.elements.locals(stretch, owned, cpu)))
+                stretch.cases.accesses(Question(owned, self.elements.locals(stretch, owned, cpu)))
                 for every in self.stretches.values()
                 for stretch in every
                 for cpu in self.elements.others(owned.cpu)
             )
         return self._steps[owned]
 
-    def _by_rule(self, mine: Place, rule: Rule, standing: Standing) -> bool:
+    def _by_rule(self, mine: Touched, rule: Behaving, standing: Standing) -> bool:
         write = rule.fields.get(mine.path)
         if write is None or not (mine.write or write):
             return False
         return _meets(mine, self._accesses(rule, standing, own=False))
 
-    def _looked_at(self, mine: Place, standing: Standing) -> bool:
+    def _looked_at(self, mine: Touched, standing: Standing) -> bool:
         """Condition 3: whether a predicate may tell, and others may change what it says."""
         if standing not in self._watched:
             self._watched[standing] = _joined(
@@ -195,19 +195,19 @@ class Judge:
             )  # the task itself does not sleep where it stands
         return _meets(mine, self._watched[standing])
 
-    def _watched_by(self, rule: Rule, standing: Standing, assigned: dict[str, Value]) -> frozenset[Found] | None:
+    def _watched_by(self, rule: Behaving, standing: Standing, assigned: dict[str, Value]) -> frozenset[Found] | None:
         """What a predicate looks at on the ways to true that others may open or close; None if that cannot be told."""
-        ways = rule.cases.true_ways(Asked(standing, assigned))
+        ways = rule.cases.true_ways(Question(standing, assigned))
         if ways is None:
             return None
-        return frozenset(found for way in set(ways) if any(self._by_others(Place(*one), standing) for one in way) for found in way)
+        return frozenset(found for way in set(ways) if any(self._by_others(Touched(*one), standing) for one in way) for found in way)
 
-    def _accesses(self, rule: Rule, standing: Standing, *, own: bool) -> frozenset[Found] | None:
+    def _accesses(self, rule: Behaving, standing: Standing, *, own: bool) -> frozenset[Found] | None:
         """What a rule may access: that of the standing's CPU if ``own``, else those of other CPUs and of none."""
         key = (id(rule), standing, own)
         if key not in self._found:
             arguments_ = self.elements.assigned(rule, standing.cpu, own=own)
-            self._found[key] = _joined(rule.cases.accesses(Asked(standing, assigned, rule.role == "user")) for assigned in arguments_)
+            self._found[key] = _joined(rule.cases.accesses(Question(standing, assigned, rule.role == "user")) for assigned in arguments_)
         return self._found[key]
 
 
@@ -241,18 +241,18 @@ class Elements:
         not_mine = frozenset({standing.task, standing.taken} - {0})
         return {CPU: cpu, **{name: Some(1, not_mine) for name in stretch.owned}}
 
-    def assigned(self, rule: Rule, cpu: int = 0, *, own: bool = False) -> Iterator[dict[str, Value]]:
+    def assigned(self, rule: Behaving, cpu: int = 0, *, own: bool = False) -> Iterator[dict[str, Value]]:
         """The parameters of a rule; of the CPU's own rules, or of all but those."""
         cpus = [cpu] if own else self.others(cpu) if cpu else list(range(1, self.cpus + 1))
         return arguments(rule.params, cpus, rule.uses_cpu)
 
 
-def _access(place: Place, standing: Standing) -> Access:
+def _access(place: Touched, standing: Standing) -> StateAccess:
     """A place by its owner."""
     owned = {("Cpu", standing.cpu): Owner.CPU, ("Task", standing.task): Owner.CURRENT, ("Task", standing.taken): Owner.TAKEN}
     struct = place.path.split(".")[0]
     owner = owned.get((struct, place.element), Owner.OTHER) if isinstance(place.element, int) and place.element else Owner.OTHER
-    return Access(place.path, owner, place.write)
+    return StateAccess(place.path, owner, place.write)
 
 
 def _joined(each: Iterable[frozenset[Found] | None]) -> frozenset[Found] | None:
@@ -265,7 +265,7 @@ def _joined(each: Iterable[frozenset[Found] | None]) -> frozenset[Found] | None:
     return frozenset(every)
 
 
-def _meets(mine: Place, found: frozenset[Found] | None) -> bool:
+def _meets(mine: Touched, found: frozenset[Found] | None) -> bool:
     """Whether accesses may be to the place, one of the two a write; anything may if they are not known."""
     return found is None or any(
         path == mine.path and (mine.write or write) and _may_meet(mine.element, element) for path, element, write in found
@@ -276,9 +276,9 @@ def _may_meet(a: Value, b: Value) -> bool:
     return may_be(b, a) if isinstance(a, int) else may_be(a, b) if isinstance(b, int) else True
 
 
-def _sleeper(action: Action) -> Rule:
+def _sleeper(action: Action) -> Behaving:
     """The predicate of those who sleep. By condition 4 no step changes whether a counter is one of a sleeper."""
     code = list(action.code)
     fields = {path: write for path, write in fields_of(code).items() if path != TASK_PC}
     params = tuple((name, getattr(domain, "count", 0)) for name, domain in action.params)
-    return Rule(ASLEEP, params, Cases(code, predicate=True), fields, False)
+    return Behaving(ASLEEP, params, Cases(code, predicate=True), fields, False)

@@ -20,10 +20,10 @@ from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.forget import forgotten_fields, stand_in
 from pasidlab.lang.lowering.independence import Elements, Judge, local_counters, private
 from pasidlab.lang.lowering.inline import LANGUAGE
-from pasidlab.lang.lowering.merge import ARRIVAL, Rule, Source, Traffic, Visibility, fields_of
+from pasidlab.lang.lowering.merge import ARRIVAL, Behaving, ProgramAccesses, Traffic, Visibility, fields_of
 from pasidlab.lang.lowering.orders import order_dependent
 from pasidlab.lang.lowering.owners import not_exclusive, owners_at
-from pasidlab.lang.lowering.programs import OWNER, Lowered, Program, lower_program, owned_task
+from pasidlab.lang.lowering.programs import OWNER, ContextProgram, Lowered, lower_program, owned_task
 from pasidlab.lang.lowering.sleepers import asleep
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
 from pasidlab.lang.python.statements import FunctionCompiler
@@ -157,7 +157,7 @@ class Lowering:
             return None
         return private(counters, {low.program.context: low.counters for low in lowered}, Ref("Cpu", traffic.cpus))
 
-    def _forgotten(self, programs: list[Program], pieces: list[Behaviour]) -> dict[str, Domain]:
+    def _forgotten(self, programs: list[ContextProgram], pieces: list[Behaviour]) -> dict[str, Domain]:
         """Makes room for the value that stands for any in the fields that are forgotten; their domains without it."""
         before: dict[str, Domain] = {}
         for piece in pieces:
@@ -178,29 +178,29 @@ class Lowering:
         domain = pending.params[0][1]
         return bool(self.sleeping) and isinstance(domain, Ref) and domain.struct == "Task" and "Task.pc" in self.fields
 
-    def _traffic(self, programs: list[Program], behaviours: list[Behaviour]) -> Traffic:
+    def _traffic(self, programs: list[ContextProgram], behaviours: list[Behaviour]) -> Traffic:
         counts = self.names.counts
         traffic = Traffic(counts.get("Cpu", 1), counts.get("Task", 1))
         for program in programs:
             masks = mask_states(program.code, program.starts())
             owners = owners_at(program.code, masks, program.starts())
             self.shared += not_exclusive(program.context, program.code, owners, str(ARRIVALS))
-            source = Source(program.context)
+            source = ProgramAccesses(program.context)
             source.add(program.code, owners)
             traffic.programs.append(source)
             if program.context in ("softirq", "hardirq"):
                 cases = Cases(program.code, entries=program.entries)
-                traffic.handlers[program.context] = Rule("handler", (), cases, fields_of(program.code), True, ARRIVAL[program.context])
+                traffic.handlers[program.context] = Behaving("handler", (), cases, fields_of(program.code), True, ARRIVAL[program.context])
         for behaviour in behaviours:
             role, code = behaviour.entry.role, behaviour.code
             if role not in ("initial", "forget"):
                 self.shared += not_exclusive("rule", code, owners_at(code, [None] * len(code), [0]), str(ARRIVALS))
                 params = tuple((name, d.count if isinstance(d, Ref) else 0) for name, d in behaviour.entry.params)
                 cases = Cases(code, predicate=role in PREDICATES)
-                traffic.rules.append(Rule(role, params, cases, fields_of(code), any(CPU in i.args for i in code)))
+                traffic.rules.append(Behaving(role, params, cases, fields_of(code), any(CPU in i.args for i in code)))
         return traffic
 
-    def _lower(self, program: Program, visibility: Visibility) -> Lowered:
+    def _lower(self, program: ContextProgram, visibility: Visibility) -> Lowered:
         guard = _guard(program.context)
         if program.context == "task":
             guard += [_at("load", OWNER, "Cpu.current", CPU), _at("require", OWNER)]

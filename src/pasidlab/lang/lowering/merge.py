@@ -25,14 +25,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.lowering.cases import Asked, Cases, Found, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.lowering.cases import Cases, Found, Question, Some, Standing, Value, arguments, may_be
 from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of
 
 
 @dataclass(frozen=True)
-class Access:
+class StateAccess:
     """One access: the field, whose element it is, and whether it is written."""
 
     field: str
@@ -41,11 +41,11 @@ class Access:
 
 
 @dataclass
-class Source:
+class ProgramAccesses:
     """A program, by what it may access wherever it stands."""
 
     context: str
-    accesses: dict[str, set[Access]] = field(default_factory=lambda: defaultdict(set))
+    accesses: dict[str, set[StateAccess]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, code: Code, owners: Sequence[Owners]) -> None:
         """Count every access of a piece of code."""
@@ -59,7 +59,7 @@ Facts = frozenset[tuple[str, int]]
 
 
 @dataclass
-class Rule:
+class Behaving:
     """A rule, a user's instruction, a predicate or a handler: its role, its parameters (name, how many values), and its code."""
 
     role: str
@@ -83,11 +83,11 @@ class Traffic:
 
     cpus: int
     tasks: int
-    programs: list[Source] = field(default_factory=list)
-    rules: list[Rule] = field(default_factory=list)
-    handlers: dict[str, Rule] = field(default_factory=dict)  # contexts that nest
+    programs: list[ProgramAccesses] = field(default_factory=list)
+    rules: list[Behaving] = field(default_factory=list)
+    handlers: dict[str, Behaving] = field(default_factory=dict)  # contexts that nest
 
-    def standings(self, context: str, masks: Masks, mine: Access, facts: Facts) -> Iterable[Standing]:
+    def standings(self, context: str, masks: Masks, mine: StateAccess, facts: Facts) -> Iterable[Standing]:
         """The ways to number the CPU (0 where the task may be moved), the current task and a taken one, as far as there must be one."""
         tasks = range(1, self.tasks + 1)
         for cpu in [0] if masks.preemption_possible else range(1, self.cpus + 1):
@@ -109,19 +109,19 @@ def fields_of(code: Code) -> dict[str, bool]:
     return found
 
 
-def accesses_of(instr: Instr, owners: Owners) -> list[Access]:
+def accesses_of(instr: Instr, owners: Owners) -> list[StateAccess]:
     """The accesses an instruction makes."""
     if instr.op == "mask":
         field_ = MASK_FIELDS[str(instr.args[0]).split("_")[0]]
-        return [Access(field_, Owner.CPU, True)]
+        return [StateAccess(field_, Owner.CPU, True)]
     if instr.op == "enter":
-        return [Access("Task.pc", owner_of(instr.args[0], owners), True)]
+        return [StateAccess("Task.pc", owner_of(instr.args[0], owners), True)]
     if instr.op in ("take", "release"):
-        return [Access(ON_CPU, Owner.OTHER, True)]
+        return [StateAccess(ON_CPU, Owner.OTHER, True)]
     if instr.field is None:
         return []
     element = instr.args[2] if instr.op == "load" else instr.args[1]
-    return [Access(instr.field, owner_of(element, owners), instr.op == "store")]
+    return [StateAccess(instr.field, owner_of(element, owners), instr.op == "store")]
 
 
 class Visibility:
@@ -142,12 +142,12 @@ class Visibility:
             return True
         return any(self._access_visible(access, context, masks) for access in accesses_of(instr, owners))
 
-    def _access_visible(self, mine: Access, context: str, masks: Masks) -> bool:
+    def _access_visible(self, mine: StateAccess, context: str, masks: Masks) -> bool:
         if mine.owner is Owner.CPU and masks.preemption_possible:
             return True
         return self._programs(mine, masks) or self._nested(mine, context, masks) or self._rules(mine, context, masks)
 
-    def _programs(self, mine: Access, masks: Masks) -> bool:
+    def _programs(self, mine: StateAccess, masks: Masks) -> bool:
         """Programs on other CPUs; of a task that may be off its CPU, whoever switches, takes or runs it."""
         movable = masks.preemption_possible
         if self.traffic.cpus == 1 and not movable:
@@ -160,7 +160,7 @@ class Visibility:
                     return True
         return False
 
-    def _nested(self, mine: Access, context: str, masks: Masks) -> bool:
+    def _nested(self, mine: StateAccess, context: str, masks: Masks) -> bool:
         """Handlers that may interrupt this CPU here, a hard interrupt also inside a softirq."""
         handlers = self.traffic.handlers
         softirq = handlers.get("softirq") if masks.softirq_possible else None
@@ -170,11 +170,11 @@ class Visibility:
             return any(_conflict(mine, handler) for handler in (softirq, hardirq))
         return any(self._met(mine, handler, context, masks, facts) for handler in (softirq, hardirq) if handler)
 
-    def _rules(self, mine: Access, context: str, masks: Masks) -> bool:
+    def _rules(self, mine: StateAccess, context: str, masks: Masks) -> bool:
         """Rules and predicates."""
         return any(self._met(mine, rule, context, masks, frozenset()) for rule in self.traffic.rules)
 
-    def _met(self, mine: Access, rule: Rule, context: str, masks: Masks, facts: Facts) -> bool:
+    def _met(self, mine: StateAccess, rule: Behaving, context: str, masks: Masks, facts: Facts) -> bool:
         """Whether a behaviour may write what is accessed, or read what is written, while the program stands there."""
         if not _conflict(mine, rule):
             return False
@@ -187,26 +187,26 @@ class Visibility:
                 return True
         return False
 
-    def _accesses(self, rule: Rule, standing: Standing) -> frozenset[Found] | None:
+    def _accesses(self, rule: Behaving, standing: Standing) -> frozenset[Found] | None:
         key = (id(rule), standing)
         if key not in self._found:
             self._found[key] = self._followed(rule, standing)
         return self._found[key]
 
-    def _followed(self, rule: Rule, standing: Standing) -> frozenset[Found] | None:
+    def _followed(self, rule: Behaving, standing: Standing) -> frozenset[Found] | None:
         cpus = [n for n in range(1, self.traffic.cpus + 1) if rule.role != "user" or n != standing.cpu]
         if rule.arrival and standing.cpu:
             cpus = [standing.cpu]
         every: set[Found] = set()
         for assigned in arguments(rule.params, cpus, rule.uses_cpu):
-            found = rule.cases.accesses(Asked(standing, assigned, rule.role == "user", rule.arrival if standing.cpu else {}))
+            found = rule.cases.accesses(Question(standing, assigned, rule.role == "user", rule.arrival if standing.cpu else {}))
             if found is None:
                 return None
             every |= found
         return frozenset(every)
 
 
-def _conflict(mine: Access, rule: Rule) -> bool:
+def _conflict(mine: StateAccess, rule: Behaving) -> bool:
     """Whether a behaviour may write what is accessed, or read what is written, whoever's it is."""
     write = rule.fields.get(mine.field)
     return write is not None and (mine.write or write)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
-from pasidlab.lang.lowering.rounds import FlatCode, Loop, Round, loops_of
+from pasidlab.lang.lowering.rounds import ElementLoop, FlatCode, Round, loops_of
 from pasidlab.lang.types import Field, Ref
 
 NUMBER = "#"
@@ -37,7 +37,7 @@ def order_dependent(texts: Iterable[FlatCode], fields: dict[str, Field], structs
 Found = tuple[str, str, Instr]
 
 
-def _of_loops(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[Loop]) -> list[Found]:
+def _of_loops(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[ElementLoop]) -> list[Found]:
     found = []
     for loop in loops:
         if loop.struct in wanted and (why := Round(text, loop, fields).why_ordered()):
@@ -45,7 +45,7 @@ def _of_loops(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: li
     return found
 
 
-def _of_values(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[Loop]) -> list[Found]:
+def _of_values(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[ElementLoop]) -> list[Found]:
     counting = {n for loop in loops for n in loop.own}
     kinds = _kinds(text, fields, wanted, {loop.counter for loop in loops})
 
@@ -59,7 +59,7 @@ def _of_values(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: l
     return found
 
 
-def _enters_loop(instr: Instr, loops: list[Loop]) -> bool:
+def _enters_loop(instr: Instr, loops: list[ElementLoop]) -> bool:
     """The test before the first round."""
     return instr.op == "le" and any(instr.args[1] == loop.counter and isinstance(instr.args[2], int) for loop in loops)
 

@@ -9,7 +9,7 @@ from pasidlab.lang.ir import CPU, SLEEP, SOUND, Action, Instr, Operand, Site
 from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, Masks, mask_states
 from pasidlab.lang.lowering.dead import followed
 from pasidlab.lang.lowering.flow import Code, forward, simplify, successors
-from pasidlab.lang.lowering.frames import Frame, allocate
+from pasidlab.lang.lowering.frames import Slots, allocate
 from pasidlab.lang.lowering.inline import LANGUAGE
 from pasidlab.lang.lowering.loops import endless_loops
 from pasidlab.lang.lowering.merge import Visibility
@@ -24,7 +24,7 @@ OWNER = "%owner"  # the element whose frame the program uses: the task, or the C
 
 
 @dataclass
-class Program:
+class ContextProgram:
     """Flat code of one context before its boundaries are set. ``entries`` are labels by program counter, from 1."""
 
     context: str
@@ -73,14 +73,14 @@ class Lowered:
     """The action of a program, the program with its boundaries, the frame fields it needs, and the counters where a task sleeps."""
 
     action: Action
-    program: Program
+    program: ContextProgram
     fields: list[Field]
     sleeping: tuple[int, ...]
     counters: int
     ordered: frozenset[str]  # structs whose elements a loop visits in order over several steps: not interchangeable
 
 
-def lower_program(program: Program, visibility: Visibility, guard: Code, count: int) -> Lowered:
+def lower_program(program: ContextProgram, visibility: Visibility, guard: Code, count: int) -> Lowered:
     """Set the boundaries, allocate the frame, and build the action."""
     code = set_boundaries(program, visibility)
     boundaries = [i for i, instr in enumerate(code) if instr.op == "pause"]
@@ -94,13 +94,13 @@ def lower_program(program: Program, visibility: Visibility, guard: Code, count: 
     return Lowered(action, replace(program, code=code), fields, tuple(builder.sleeping), counters, ordered)
 
 
-def _visited_in_order(code: Code, frame: Frame, locals_: dict[str, Domain | None]) -> frozenset[str]:
+def _visited_in_order(code: Code, frame: Slots, locals_: dict[str, Domain | None]) -> frozenset[str]:
     counted = {instr.dst for instr in code if instr.op == "add"}
     domains = [locals_.get(name) for name in frame.slot_of if name in counted]
     return frozenset(domain.struct for domain in domains if isinstance(domain, Ref))
 
 
-def set_boundaries(program: Program, visibility: Visibility) -> Code:
+def set_boundaries(program: ContextProgram, visibility: Visibility) -> Code:
     """Insert a pause before every visible access that is not already the first of its step; collapse double pauses."""
     code, starts = program.code, program.starts()
     masks = mask_states(code, starts)
@@ -120,7 +120,7 @@ def set_boundaries(program: Program, visibility: Visibility) -> Code:
     return _insert(_without_circles(code, wanted), program)
 
 
-def _may_fail(code: Code, program: Program, atomic: list[int], owners: Sequence[Owners]) -> list[bool]:
+def _may_fail(code: Code, program: ContextProgram, atomic: list[int], owners: Sequence[Owners]) -> list[bool]:
     """For each instruction whether the step it begins may turn out to be one that cannot be taken, or after which nothing follows."""
     after = successors(code)
     certain = {Owner.CPU, Owner.TAKEN, Owner.CURRENT} if program.context == "task" else {Owner.CPU, Owner.TAKEN}
@@ -140,7 +140,7 @@ def _may_fail(code: Code, program: Program, atomic: list[int], owners: Sequence[
     return ahead
 
 
-def _begins_step(instr: Instr, depth: int, program: Program) -> bool:
+def _begins_step(instr: Instr, depth: int, program: ContextProgram) -> bool:
     """Whether a boundary before an instruction keeps what may fail in it out of the step before."""
     return depth == 0 and (_counts(instr, program) or (instr.op == "atomic" and instr.args[0] == "begin"))
 
@@ -156,7 +156,7 @@ def _never_empty(instr: Instr) -> bool:
     return isinstance(low, int) and isinstance(high, int) and low <= high
 
 
-def _counts(instr: Instr, program: Program) -> bool:
+def _counts(instr: Instr, program: ContextProgram) -> bool:
     """Whether an instruction can be a step of its own.
 
     Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them.
@@ -199,7 +199,7 @@ def _without_circles(code: Code, wanted: list[bool]) -> Code:
     return [new for i, instr in enumerate(with_all) for new in ([instr, Instr("pause", (), instr.site)] if i in tops else [instr])]
 
 
-def _insert(with_all: Code, program: Program) -> Code:
+def _insert(with_all: Code, program: ContextProgram) -> Code:
     """The code without the boundaries before which nothing has been accessed since the last one on any path; a sleep stands by itself."""
 
     def step(pair: Instr, dirty: bool) -> bool:
@@ -225,7 +225,7 @@ def owned_task(instr: Instr) -> Code:
 class _Assembler:
     """Writes the action: dispatch, resume blocks that reload the frame, and saves at every boundary."""
 
-    def __init__(self, program: Program, frame: Frame, code: Code, boundaries: list[int]) -> None:
+    def __init__(self, program: ContextProgram, frame: Slots, code: Code, boundaries: list[int]) -> None:
         self.program, self.frame, self.code, self.boundaries = program, frame, code, boundaries
         self.number = {index: len(program.entries) + 1 + n for n, index in enumerate(boundaries)}
         self.sites: list[Site] = [LANGUAGE] * (len(program.entries) + 1)

@@ -82,7 +82,7 @@ def _indexed(pairs: Iterator[tuple[str, int]]) -> dict[str, list[int]]:
 
 
 @dataclass(frozen=True)
-class Loop:
+class ElementLoop:
     """``for x in each(struct)``: instructions ``head`` to ``end``; the round ends at the test ``last``."""
 
     counter: str
@@ -97,7 +97,7 @@ class Loop:
         return range(self.last - 1, self.end + 1)
 
 
-def loops_of(text: FlatCode) -> list[Loop]:
+def loops_of(text: FlatCode) -> list[ElementLoop]:
     """The loops over elements, as the front ends write them; anything else that counts elements is arithmetic on them."""
     where = {str(i.args[0]): n for n, i in enumerate(text.code) if i.op == "label"}
     found = []
@@ -110,14 +110,14 @@ def loops_of(text: FlatCode) -> list[Loop]:
             if before != ["eq", "branch", "label"] or [i.args for i in firsts] != [(counter, 1)] or text.code[n + 1].op != "jump":
                 continue
             if text.code[n - 3].args[1:] == (counter, domain.count):
-                found.append(Loop(counter, domain.struct, where[str(text.code[n + 1].args[0])], n - 2, n + 1))
+                found.append(ElementLoop(counter, domain.struct, where[str(text.code[n + 1].args[0])], n - 2, n + 1))
     return found
 
 
 class Round:
     """The body of one loop."""
 
-    def __init__(self, text: FlatCode, loop: Loop, fields: dict[str, Field]) -> None:
+    def __init__(self, text: FlatCode, loop: ElementLoop, fields: dict[str, Field]) -> None:
         self.text, self.loop, self.fields = text, loop, fields
         self.inside = range(loop.head, loop.last - 1)
         self.body = [text.code[n] for n in self.inside]

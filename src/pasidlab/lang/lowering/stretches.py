@@ -9,9 +9,9 @@ from pasidlab.lang.ir import Instr
 from pasidlab.lang.lowering.cases import Cases
 from pasidlab.lang.lowering.contexts import Masks, mask_states
 from pasidlab.lang.lowering.flow import successors
-from pasidlab.lang.lowering.merge import Access, accesses_of
+from pasidlab.lang.lowering.merge import StateAccess, accesses_of
 from pasidlab.lang.lowering.owners import Owner, owners_at
-from pasidlab.lang.lowering.programs import Program
+from pasidlab.lang.lowering.programs import ContextProgram
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Stretch:
 
     counter: int
     masks: Masks
-    accesses: frozenset[Access]
+    accesses: frozenset[StateAccess]
     leads: frozenset[int]
     cases: Cases
     owned: frozenset[str]  # locals that refer to tasks this program has for itself, where it begins
 
 
-def stretches(program: Program) -> list[Stretch]:
+def stretches(program: ContextProgram) -> list[Stretch]:
     """All stretches of a program whose boundaries are set."""
     code, starts = program.code, program.starts()
     masks = mask_states(code, starts)
@@ -46,9 +46,9 @@ def stretches(program: Program) -> list[Stretch]:
     return found
 
 
-def counter_write(context: str) -> Access:
+def counter_write(context: str) -> StateAccess:
     """What every step of a program does without saying so: it changes the program's counter."""
-    return Access("Task.pc", Owner.CURRENT, True) if context == "task" else Access(f"Cpu.{context}_pc", Owner.CPU, True)
+    return StateAccess("Task.pc", Owner.CURRENT, True) if context == "task" else StateAccess(f"Cpu.{context}_pc", Owner.CPU, True)
 
 
 def _until_boundary(code: Sequence[Instr], after: list[list[int]], begin: int, counter: dict[int, int]) -> tuple[set[int], set[int]]:
