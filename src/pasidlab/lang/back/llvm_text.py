@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.back.layout import Bits, Layout
+from pasidlab.lang.back.llvm_lines import Lines
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
 from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
 from pasidlab.lang.types import Field, Int, Mask
@@ -33,7 +34,7 @@ WHEN_STUCK = -1
 """Marks predicates that break a property of a state only if it has no successor."""
 
 
-class ActionText:
+class ActionText(Lines):
     """Emits one LLVM function for an action with constant parameters."""
 
     def __init__(
@@ -47,47 +48,15 @@ class ActionText:
         after: tuple[str, ...] = (),
         label: int | None = None,
     ) -> None:
+        super().__init__()
         self.label = label
         self.name, self.action, self.layout, self.bits, self.cover, self.after = name, action, layout, bits, cover, after
         self.constants = {local: value for (local, _), value in zip(action.params, params, strict=True)}
-        self.lines: list[str] = []
-        self.fresh = 0
         self.flags: set[str] = set()  # of broken, reached, again: those some instruction may set
         self.chooses = any(i.op == "choose" for i in action.code)
         self.returns = any(i.op == "return" for i in action.code)
         self.locals = sorted({i.dst for i in action.code if i.dst} | {o for i in action.code for o in i.operands() if isinstance(o, str)})
         self.loops = loop_labels(action)
-
-    def temp(self) -> str:
-        """A new SSA name."""
-        self.fresh += 1
-        return f"%t{self.fresh}"
-
-    def put(self, text: str) -> None:
-        """One line of the body."""
-        self.lines.append("  " + text)
-
-    def op(self, text: str) -> str:
-        """An instruction with a result."""
-        name = self.temp()
-        self.put(f"{name} = {text}")
-        return name
-
-    def get(self, pointer: str) -> str:
-        """A loaded word."""
-        return self.op(f"load i64, ptr {pointer}")
-
-    def index(self, base: str, number: int | str) -> str:
-        """The address of word ``number`` behind ``base``."""
-        return self.op(f"getelementptr i64, ptr {base}, i64 {number}")
-
-    def do(self, operation: str, a: int | str, b: int | str) -> str:
-        """A binary operation on 64-bit words."""
-        return self.op(f"{operation} i64 {a}, {b}")
-
-    def block(self, label: str) -> None:
-        """Start a basic block."""
-        self.lines.append(f'"{label}":')
 
     def local(self, operand: Operand) -> str:
         """The value of an operand: a literal or a loaded local."""
