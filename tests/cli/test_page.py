@@ -12,6 +12,7 @@ from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.page import results_page
+from pasidlab.trace.steps import Change, Move
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
@@ -29,9 +30,21 @@ def folder(tmp_path_factory):
     spread = [replace(c, steps=tuple(replace(s, cpu=n // 3 % 2) for n, s in enumerate(c.steps))) for c in part.counterexamples]
     two = replace(result, design="two-cpus", parts=(replace(part, counterexamples=tuple(spread)),))
     entries = [Checked(designs.late_either, r) for r in (result, two)]
+    sent = replace(result, parts=(replace(part, counterexamples=(with_interrupt(part.counterexamples[0]),)),))
+    (made / "sent.html").write_text(results_page(Account((Checked(designs.late_either, sent),))), encoding="utf-8")
     (made / "one.html").write_text(results_page(Account((Checked(designs.late_either, one),), command=COMMAND)), encoding="utf-8")
     (made / "many.html").write_text(results_page(Account(tuple(entries), ("early",), "interrupted", COMMAND)), encoding="utf-8")
     return made
+
+
+def with_interrupt(found):
+    """The counterexample as if CPU 0 sent an IPI in step 2 that arrives on CPU 1 in step 5, and T0 went on there from step 11."""
+    steps = list(found.steps)
+    steps[1] = replace(steps[1], changes=(*steps[1].changes, Change("CPU1.ipi_pending", "0", "1")))
+    steps[4] = replace(steps[4], cpu=1, context="event", move=Move("arrive_ipi", (2,)), stacks=(steps[4].stacks[0], ("hardirq",)))
+    moved = tuple(replace(c, name=c.name.replace("CPU0.current", "CPU1.current")) for c in steps[10].changes)
+    steps[10] = replace(steps[10], changes=moved)
+    return replace(found, steps=tuple(steps))
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +137,33 @@ def test_the_picture_lights_up_where_a_copy_passes_for_valid_but_differs(opened)
     assert page.locator(".state .changed", has_text="msr_pasid=0→V|1").count() == 1
     assert page.locator(".state .looked").count() > 3
     assert "current.has_valid_pasid = True" in page.locator(".source").inner_text()
+
+
+def test_lanes_show_contexts_interrupts_and_migration(opened) -> None:
+    page = opened("sent.html#step=7")
+    label = page.locator(".lanes svg").get_attribute("aria-label")
+    assert "CPU 0 sends an IPI to CPU 1 in step 2, it arrives in step 5." in label and "T0 goes from CPU 0 to CPU 1 by step 11." in label
+    assert page.locator(".lanes .between.ipi").count() == 1 and page.locator(".lanes .between.moved").count() == 1
+    assert page.locator(".lanes .moves").count() == 12 and page.locator(".lanes .bar.schedule.moves").count() == 5
+    assert page.locator(".lanes .bar.kernel.moves").count() == 3 and page.locator(".lanes .bar.hardirq").count() == 2
+    box = page.locator(".lanes svg").bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 12, box["y"] + 8)
+    assert where(page) == "Step 12 of 12"
+
+
+def test_it_tells_what_else_could_be_done_and_who_wrote_a_field(opened) -> None:
+    page = opened("one.html#step=2")
+    assert page.locator(".others h4").inner_text() == "Instead of step 2"
+    assert page.locator(".others li").all_inner_texts() == ["CPU 1: <softirq>"]
+    page.get_by_label("Last step").click()
+    page.get_by_label("T0.need_fpu_load: written in step 11").click()
+    page.wait_for_function("document.querySelector('output').textContent === 'Step 11 of 12'")
+    assert page.locator(".steps .change", has_text="T0.need_fpu_load 0 → 1").count() == 1
+    assert page.locator(".source .ran").count() > 0 and page.locator(".source .never").count() == 0
+    again = page.locator(".trace .command code").inner_text()
+    assert again == (
+        "pasidlab check late-either -o found.html -o found.json; pasidlab replay found.json --design late-either --property coherent"
+    )
 
 
 @pytest.mark.parametrize("width", [390, 1280])

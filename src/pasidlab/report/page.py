@@ -21,7 +21,7 @@ from pasidlab.report.account import Account
 from pasidlab.report.json import named
 from pasidlab.trace.columns import columns, looked_at
 from pasidlab.trace.sources import source_text
-from pasidlab.trace.steps import Counterexample
+from pasidlab.trace.steps import Counterexample, Enabled, Step
 from pasidlab.trace.telling import Row, Telling, numbers
 from pasidlab.trace.words import words_for
 from pasidlab.version import VERSION
@@ -58,8 +58,18 @@ def _sections(account: Account) -> list[dict[str, Any]]:
     for result in account.results:
         name = _slug(result.design, taken)
         traces = [_trace(found, result, _slug(f"{name}-{found.property}", taken)) for found in result.counterexamples]
+        for trace in traces:
+            trace["again"] = _again(account, result, trace["found"])
         sections.append({"name": name, "result": result, "traces": traces})
     return sections
+
+
+def _again(account: Account, result: CheckResult, found: Counterexample) -> str:
+    """The commands that save a counterexample and make it again; empty where no command made it."""
+    if not account.command:
+        return ""
+    save = shlex.join([*account.command, "-o", "found.json"])
+    return f"{save}; {shlex.join(['pasidlab', 'replay', 'found.json', '--design', result.design, '--property', found.property])}"
 
 
 def _slug(text: str, taken: set[str]) -> str:
@@ -89,10 +99,17 @@ def _trace(found: Counterexample, result: CheckResult, name: str) -> dict[str, A
 def _row(row: Row, acting: list[int]) -> dict[str, Any]:
     """One line of a trace: where it stands, what it says, and the first and last step it belongs to (none: to the one before)."""
     return {
-        "column": None if row.cpu is None else acting.index(row.cpu), "depth": row.depth, "text": row.text, "numbers": numbers(row.steps),
+        "column": None if row.cpu is None else acting.index(row.cpu), "depth": row.depth, "text": _text(row), "numbers": numbers(row.steps),
         "change": row.text.startswith("-> "), "file": row.place.file if row.place else "", "line": row.place.line if row.place else 0,
         "place": f"{Path(row.place.file).name}:{row.place.line}" if row.place else "", "steps": row.steps and [row.steps[0], row.steps[-1]],
     }  # fmt: skip
+
+
+def _text(row: Row) -> str:
+    """What a row says; of what a line changed also what was there before."""
+    if row.text.startswith("-> ") and row.line:
+        return "-> " + ", ".join(f"{c.name} {c.old} \N{RIGHTWARDS ARROW} {c.new}" for c in row.line.changes)
+    return row.text
 
 
 def _data(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
@@ -104,15 +121,26 @@ def _data(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
         "rows": [row["steps"] for row in trace["rows"]],
         "places": [(named(account, row["file"]), row["line"]) if row["file"] else None for row in trace["rows"]],
         "initial": _initial(found),
-        "steps": [
-            {"cpu": step.cpu, "task": step.task, "words": words_for(step), "changes": [[c.name, c.old, c.new] for c in step.changes]}
-            for step in found.steps
-        ],
+        "steps": [_step(account, step) for step in found.steps],
         "looked": [name for name, _ in looked_at(found)],
         "loop": found.loop,
         "cpus": trace["scope"].cpus,
         "tasks": trace["scope"].tasks,
     }
+
+
+def _step(account: Account, step: Step) -> dict[str, Any]:
+    places = dict.fromkeys((named(account, line.here.file), line.here.line) for line in step.lines)
+    return {
+        "cpu": step.cpu, "task": step.task, "context": step.context, "action": step.move.action, "words": words_for(step),
+        "changes": [[c.name, c.old, c.new] for c in step.changes], "stacks": step.stacks, "ran": list(places),
+        "others": [_enabled(other) for other in step.others],
+    }  # fmt: skip
+
+
+def _enabled(move: Enabled) -> dict[str, Any]:
+    place = f"{Path(move.place.file).name}:{move.place.line}" if move.place else ""
+    return {"cpu": move.cpu, "task": move.task, "words": move.words, "place": place, "breaks": move.breaks}
 
 
 def _initial(found: Counterexample) -> dict[str, str]:

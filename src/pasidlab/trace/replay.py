@@ -11,7 +11,8 @@ from pasidlab.lang.ir import Site
 from pasidlab.lang.lowering.lower import IN_USER_MODE
 from pasidlab.trace.naming import element_name, is_bookkeeping, shown
 from pasidlab.trace.sources import source_line
-from pasidlab.trace.steps import Change, Counterexample, Frame, Line, Move, Recipe, Step, joined
+from pasidlab.trace.steps import Change, Counterexample, Enabled, Frame, Line, Move, Recipe, Step, joined
+from pasidlab.trace.words import words_for
 
 Packed = tuple[int, ...]
 CONTEXTS = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}
@@ -77,15 +78,17 @@ class Replayer:
             outcome = next((o for o in outcomes if o.state is not None and canonical(o.state) == tuple(target)), None)
             if outcome is None or outcome.state is None:
                 raise AssertionError(f"step {len(steps) + 1} of the path is not a step of the interpreter")
-            steps.append(self.step(outcome, state))
+            steps.append(replace(self.step(outcome, state), others=self._others(outcome, outcomes, state)))
             state = outcome.state
         return Counterexample(name, sentence, initial, tuple(steps))
 
     def _broken_by_step(self, name: str, initial: State, steps: list[Step], state: State) -> Counterexample:
-        for outcome in self.interpreter.successors(state):
+        outcomes = self.interpreter.successors(state)
+        for outcome in outcomes:
             for failure in outcome.failures:
                 if failure.property == name:
-                    return Counterexample(name, failure.sentence, initial, (*steps, self.step(outcome, state)), broken_by_step=True)
+                    last = replace(self.step(outcome, state), others=self._others(outcome, outcomes, state))
+                    return Counterexample(name, failure.sentence, initial, (*steps, last), broken_by_step=True)
         raise AssertionError(f"no step out of the last state breaks {name} in the interpreter")
 
     def errors(self, state: State) -> list[Failure]:
@@ -131,7 +134,7 @@ class Replayer:
             shows = any(predicate.property == recipe.property for predicate, _ in self.interpreter.broken(before[-1]))
         if not shows:
             return None
-        steps = tuple(self.step(outcome, before[n]) for n, (outcome, _) in enumerate(made))
+        steps = tuple(self.beside_others(outcome, before[n]) for n, (outcome, _) in enumerate(made))
         found = Counterexample(
             recipe.property, recipe.sentence, state, steps, recipe.broken_by_step, recipe.loop, exact=recipe.exact
         )  # fmt: skip
@@ -148,6 +151,35 @@ class Replayer:
             state = made[-1][1]
         return True
 
+    def beside_others(self, outcome: Outcome, before: State) -> Step:
+        """What an outcome says to a reader, and what could have been done instead."""
+        return replace(self.step(outcome, before), others=self._others(outcome, self.interpreter.successors(before), before))
+
+    def enabled(self, state: State) -> tuple[Enabled, ...]:
+        """Every move that can be made in a state."""
+        return self._others(None, self.interpreter.successors(state), state)
+
+    def _others(self, taken: Outcome | None, outcomes: Sequence[Outcome], state: State) -> tuple[Enabled, ...]:
+        others = [o for o in outcomes if taken is None or _move(o) != _move(taken)]
+        told = [(self.step(o, state), tuple(dict.fromkeys(f.property for f in o.failures))) for o in others]
+        return tuple(Enabled(step.move, step.cpu, step.task, words_for(step), step.main, breaks) for step, breaks in told)
+
+    def stacks(self, state: State) -> tuple[tuple[str, ...], ...]:
+        """For each CPU the contexts that are active, the innermost last; none in a model without contexts."""
+        if "Cpu.current" not in self.names:
+            return ()
+        found = []
+        for cpu in range(self.names["Cpu.current"].count):
+            task = self.value(state, "Cpu.current", cpu) - 1
+            active = [("kernel", task >= 0 and "Task.pc" in self.names and self.value(state, "Task.pc", task))]
+            active += [(context, self._counter(state, context, cpu)) for context in ("schedule", "softirq", "hardirq")]
+            found.append(tuple(context for context, counter in active if counter))
+        return tuple(found)
+
+    def _counter(self, state: State, context: str, cpu: int) -> int:
+        path = f"Cpu.{context}_pc"
+        return self.value(state, path, cpu) if path in self.names else 0
+
     def step(self, outcome: Outcome, before: State) -> Step:
         """What an outcome says to a reader."""
         action = next(a for a in self.interpreter.model.actions if a.name == outcome.action)
@@ -156,7 +188,7 @@ class Replayer:
         task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
         after = outcome.state or before
         return Step(
-            Move(outcome.action, outcome.params, outcome.choices),
+            _move(outcome),
             cpu,
             context,
             task if task >= 0 else None,
@@ -164,6 +196,7 @@ class Replayer:
             self.changes(before, after),
             after,
             self._over(context, cpu, task, after),
+            self.stacks(after),
         )
 
     def _over(self, context: str, cpu: int | None, task: int, after: State) -> bool:
@@ -213,6 +246,10 @@ class Replayer:
                 if old != new:
                     found.append(Change(f"{element_name(f, i)}.{f.name}", shown(f, old), shown(f, new)))
         return tuple(found)
+
+
+def _move(outcome: Outcome) -> Move:
+    return Move(outcome.action, outcome.params, outcome.choices)
 
 
 def _frames(site: Site) -> tuple[Frame, ...]:

@@ -52,6 +52,18 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Enabled:
+    """A move that can be made in a state: what it is, in words, and where; ``breaks`` names the properties it breaks ("": an error)."""
+
+    move: Move
+    cpu: int | None
+    task: int | None
+    words: str
+    place: Frame | None = None
+    breaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Step:
     """What a move does. ``cpu`` is None for steps of the environment, ``task`` None for an idle CPU."""
 
@@ -63,6 +75,8 @@ class Step:
     changes: tuple[Change, ...]
     state: State = field(repr=False)
     over: bool = False  # kernel code: it has come to its end
+    stacks: tuple[tuple[str, ...], ...] = ()  # for each CPU, the contexts active after it, the innermost last; (): user mode
+    others: tuple[Enabled, ...] = field(default=(), repr=False)  # what could have been done instead
 
     @property
     def main(self) -> Frame | None:

@@ -211,7 +211,8 @@ def _said(line: Line) -> str:
 def _changes(row: Row) -> Iterator[Row]:
     told = [c for c in row.line.changes if c.name.split(".")[1] not in ASIDE] if row.line else []
     if told:
-        yield Row(row.who, "-> " + ", ".join(f"{c.name}={c.new}" for c in told), row.depth + 2)
+        text = "-> " + ", ".join(f"{c.name}={c.new}" for c in told)
+        yield Row(row.who, text, row.depth + 2, line=Line((), changes=tuple(told)))
 
 
 def numbers(steps: list[int]) -> str:

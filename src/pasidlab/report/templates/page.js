@@ -15,6 +15,7 @@ function element(tag, className, text) {
 function unfold(trace) {
   trace.states = [trace.initial];
   trace.writers = [{}];
+  trace.stacks = [[], ...trace.steps.map((step) => step.stacks)];
   trace.steps.forEach((step, n) => {
     trace.states.push({ ...trace.states[n], ...Object.fromEntries(step.changes.map(([name, , now]) => [name, now])) });
     trace.writers.push({ ...trace.writers[n], ...Object.fromEntries(step.changes.map(([name]) => [name, n + 1])) });
@@ -23,49 +24,6 @@ function unfold(trace) {
   const numbered = (count, name) => Array.from({ length: count }, (_, n) => `${name}${n}`);
   trace.cpuNames = numbered(trace.cpus, "CPU");
   trace.taskNames = numbered(trace.tasks, "T").filter((task) => ever(`${task}.state`) || ever(`${task}.mm`));
-}
-
-function showSource(panel, place) {
-  panel.replaceChildren();
-  const lines = place && data.sources[place[0]];
-  if (!lines || !lines.length) return;
-  const pre = element("pre");
-  const first = Math.max(1, place[1] - AROUND);
-  for (let n = first; n <= Math.min(lines.length, place[1] + AROUND); n++) {
-    const never = unexecuted.has(`${place[0]}:${n}`) ? "never" : "";
-    const line = element("span", `line${n === place[1] ? " here" : ""}`);
-    if (never) line.title = "never executed";
-    const [indent, code] = [lines[n - 1].match(/^\s*/)[0], lines[n - 1].trim()];
-    line.append(element("span", "number", `${String(n).padStart(5)}  `), indent, element("span", never, code || " "));
-    pre.append(line);
-  }
-  panel.append(element("h4", "", `Source: ${place[0].split("/").pop()}`), pre);
-}
-
-function showState(panel, trace, step) {
-  const [before, after, writers] = [trace.states[step - 1], trace.states[step], trace.writers[step]];
-  const groups = new Map();
-  for (const name of Object.keys(after).sort()) {
-    const [who, what] = name.split(".");
-    if (!groups.has(who)) groups.set(who, []);
-    groups.get(who).push([name, what]);
-  }
-  const list = element("dl");
-  const ended = step === trace.steps.length;
-  for (const [who, fields] of groups) {
-    const values = element("dd");
-    for (const [name, what] of fields) {
-      const [old, value] = [before[name], after[name]];
-      const changed = old !== value;
-      const idle = ["0", "none", "init"].includes(value);
-      const shown = element("span", changed ? "changed" : idle ? "idle" : "", changed ? `${what}=${old}→${value}` : `${what}=${value}`);
-      shown.title = writers[name] ? `written in step ${writers[name]}` : "as at the beginning";
-      if (ended && trace.looked.includes(name)) shown.classList.add("looked");
-      values.append(shown, " ");
-    }
-    list.append(element("dt", "", who), values);
-  }
-  panel.replaceChildren(element("h4", "", `State after step ${step}`), list);
 }
 
 function said(step, number) {
@@ -79,6 +37,7 @@ class Stepper {
   constructor(box, trace) {
     Object.assign(this, { box, trace, step: 0, rows: [...box.querySelectorAll("tr[data-row]")] });
     unfold(trace);
+    this.lanes = trace.stacks[1]?.length ? new Lanes(box.querySelector(".lanes"), trace, (step) => this.show(step)) : null;
     this.spans = this.rowSpans();
     box.tabIndex = -1;
     this.controls();
@@ -151,8 +110,9 @@ class Stepper {
     this.now.textContent = said(this.trace.steps[this.step - 1], this.step);
     this.link.href = linkTo(this.trace, this.step);
     showState(this.box.querySelector(".state"), this.trace, this.step);
+    showOthers(this.box.querySelector(".others"), this.trace, this.step);
     const number = this.rows.indexOf(mine[mine.length - 1]);
-    showSource(this.box.querySelector(".source"), this.trace.places.slice(0, number + 1).filter((place) => place).pop());
+    showSource(this.box.querySelector(".source"), this.trace, this.trace.places.slice(0, number + 1).filter((place) => place).pop(), this.step);
     this.draw();
     if (linked) {
       history.replaceState(null, "", linkTo(this.trace, this.step));
@@ -161,7 +121,9 @@ class Stepper {
   }
 
   draw() {
-    if (this.step) picture(this.box.querySelector(".picture"), this.trace, this.trace.states[this.step - 1], this.trace.states[this.step]);
+    if (!this.step) return;
+    picture(this.box.querySelector(".picture"), this.trace, this.trace.states[this.step - 1], this.trace.states[this.step]);
+    this.lanes?.draw(this.step);
   }
 }
 

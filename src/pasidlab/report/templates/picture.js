@@ -85,7 +85,9 @@ function arrow(svg, name, from, to, kind, label, shift, part) {
   const way = drawn("path", { class: `arrow ${kind}`, d: `M${from.x + shift},${from.y} L${to.x + shift},${to.y}`, "marker-end": `url(#${name})` });
   const at = { x: from.x + shift + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part + 4 };
   const [left, right] = [{ "text-anchor": "end", dx: -5 }, { "text-anchor": "start", dx: 5 }];
-  const side = shift === 0 ? { "text-anchor": "middle" } : shift > 0 || at.x < 8 * label.length ? right : left;
+  const room = svg.viewBox.baseVal.width;
+  const fits = at.x + 5 + 7.5 * label.length < room;
+  const side = shift === 0 ? { "text-anchor": "middle" } : (shift > 0 && fits) || at.x < 8 * label.length ? right : left;
   svg.append(way, drawn("text", { class: "small halo", x: at.x, y: at.y, ...side }, label));
 }
 
