@@ -7,7 +7,7 @@ certain, and a violation (``sound_kernel``) where it happens: the divide error e
 from __future__ import annotations
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.ctype import INT, CType, Integer, Pointer, Struct, Void, common, promoted
+from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer, Struct, Void, common, promoted
 from pasidlab.lang.c.values import Value, number_of
 from pasidlab.lang.emit import Builder, bounds
 from pasidlab.lang.ir import SOUND, Operand
@@ -258,6 +258,8 @@ class Arithmetic:
         if isinstance(a.domain, Ref) and isinstance(b.domain, Ref):
             if NULL not in (a.domain, b.domain) and a.domain.struct != b.domain.struct:
                 raise PasidlabError(f"compares a {a.domain.struct} with a {b.domain.struct}", position=at)
+            return Value(*self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), at))
+        if a.type == b.type == Pointer(VOID) and a.place is None and b.place is None:  # parameters that nobody passes anything but NULL
             return Value(*self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), at))
         raise PasidlabError("compares a pointer with a number that is not 0", position=at, hint="compare with NULL, or with a pointer")
 

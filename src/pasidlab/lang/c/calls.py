@@ -20,7 +20,7 @@ from pasidlab.lang.c.vocabulary import Argument, Meaning, Pattern
 from pasidlab.lang.python.expressions import Value as Bound
 from pasidlab.lang.types import ANY, BOOL, Domain, Ref
 
-_ASSIGNS = re.compile(r"(\w+) = ([^;\n]+)(?:; (.+))?")
+_ASSIGNS = re.compile(r"(?P<to>\w+)(?:\.(?P<member>\w+))? = (?P<value>[^;\n]+)(?:; (?P<rest>.+))?")
 PREEMPTIBLE = "{} in preemptible code"
 NOT_PREEMPTIBLE = (
     "reached('sound_kernel'); check('sound_kernel', this_cpu.irqs_off or this_cpu.preempt_count != 0 or this_cpu.softirq_count != 0 "
@@ -128,7 +128,7 @@ class Calls(Places):
             return self._key(arguments[0])
         assigns = _ASSIGNS.fullmatch(meaning.text)
         names = {a.name: n for a, n in zip(pattern.args, arguments, strict=False)}
-        if assigns and assigns[1] in names and self._kind_of(pattern, assigns[1]) != "element":
+        if assigns and assigns["to"] in names and (not assigns["member"] or self._kind_of(pattern, assigns["to"]) == "place"):
             return self._assigned(pattern, meaning, assigns, names, node)
         bound = self._match(pattern, arguments, meaning)
         self.effects_of(arguments[len(pattern.args) :])
@@ -138,24 +138,28 @@ class Calls(Places):
         return next(a.kind for a in pattern.args if a.name == name)
 
     def _assigned(self, pattern: Pattern, meaning: Meaning, assigns: re.Match[str], names: dict[str, Node], node: Node) -> Value:
-        """``v = ...``: the argument is where the value goes, and has a type of its own."""
-        target = names[assigns[1]]
-        place = self.pointed(target) if self._kind_of(pattern, assigns[1]) == "place" else self.place(target)
-        at = self.at(node)
-        bound = self._match(pattern, list(names.values()), Meaning(assigns[2]))
+        """``v = ...``, ``v.member = ...``: the argument is where the value goes, and has a type of its own."""
+        target, at = names[assigns["to"]], self.at(node)
+        place = self.pointed(target) if self._kind_of(pattern, assigns["to"]) == "place" else self.place(target)
+        if assigns["member"]:
+            place = self.member_place(place, assigns["member"], node)
+        bound = self._match(pattern, list(names.values()), Meaning(assigns["value"]))
         if bound is None:
             return POISON
-        value = self.typed(self.template.run(assigns[2], bound, at, meaning.atomic), meaning.type)
-        self.store(place, value, node)
-        return self.typed(self.template.run(assigns[3], {}, at), None) if assigns[3] else NO_VALUE
+        self.store(place, self.typed(self.template.run(assigns["value"], bound, at, meaning.atomic), meaning.type), node)
+        rest = assigns["rest"]
+        if rest and (more := _ASSIGNS.fullmatch(rest)) is not None and more["to"] == assigns["to"]:
+            return self._assigned(pattern, meaning, more, names, node)
+        return self.typed(self.template.run(rest, {}, at), None) if rest else NO_VALUE
 
     def found_and_set(self, name: str, node: Node) -> Value:
         """What ``name(v)``, an entry of the form ``v = ...; ...``, gives its argument."""
         _, meaning = self.vocabulary.calls[name][0]
         assigns = _ASSIGNS.fullmatch(meaning.text)
-        assert assigns is not None and assigns[3]
-        value = self.arithmetic.settled(self.typed(self.template.run(assigns[2], {}, self.at(node)), meaning.type), self.at(node))
-        self.template.run(assigns[3], {}, self.at(node))
+        assert assigns is not None and assigns["rest"]
+        given = self.typed(self.template.run(assigns["value"], {}, self.at(node)), meaning.type)
+        value = self.arithmetic.settled(given, self.at(node))
+        self.template.run(assigns["rest"], {}, self.at(node))
         return value
 
     def _match(self, pattern: Pattern, arguments: list[Node], meaning: Meaning) -> dict[str, ast.expr] | None:

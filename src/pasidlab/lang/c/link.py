@@ -163,7 +163,8 @@ class Linker:
 
     def struct(self, name: str) -> Node | None:
         """The definition of a struct of the sources; of the kernel's, one that a function may have for itself."""
-        return (kernel_layouts() if name in self.words.structs else self.program.structs).get(name)
+        own = None if name in self.words.structs else self.program.structs.get(name)
+        return own or kernel_layouts().get(name)
 
     def enum(self, tag: str) -> Integer:
         """The type of an enum of the sources; of any other, what gcc takes for one without a negative value."""

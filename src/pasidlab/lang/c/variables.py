@@ -119,6 +119,10 @@ class Variables(Initializers):
     def _assign_pointer(self, variable: Variable, value: Value, at: Position) -> Value:
         if value.place is not None or value.opaque or variable.place is not None or variable.view.startswith(OPAQUE):
             return self._lead(variable, value, at)
+        if value.type == Pointer(VOID) and not isinstance(value.domain, Ref) and not value.constant:  # nothing but NULL is passed for it
+            none = self.arithmetic.compare("==", value, null_pointer(), at)
+            self.arithmetic.crash_unless(none.operand, f"'{variable.name}' leads to something the model does not have", at)
+            value = null_pointer(variable.type, variable.view)
         if value.view and variable.view not in ("", UNKNOWN, value.view) and variable.type == Pointer(VOID):
             raise PasidlabError(f"'{variable.name}' points to a {variable.view} before, here to a {value.view}", position=at)
         if value.view and (not variable.view or variable.view == UNKNOWN):

@@ -56,6 +56,14 @@ def copy_fpstate_to_sigframe() -> None:
             return
 
 
+def xsave_to_user() -> int:
+    """xsave_to_user_sigframe() of a C function: not 0 where the page is not there."""
+    if happens("fault"):
+        return PAGE_FAULT
+    xsave_to_user_sigframe()
+    return 0
+
+
 @instruction
 def xsave_to_user_sigframe() -> None:
     """XSAVE with the user mask. What stands in the frame is what the program gets back: it must be the program's own."""
@@ -78,14 +86,18 @@ def rt_sigreturn() -> None:
 
 @entry("syscall")
 def sys_rt_sigreturn() -> None:
-    """__fpu_restore_sig(): fast path from user memory, slow path through the kernel's image; either may fail on a bad frame."""
-    restored = restore_fpregs_from_user() if choose(FAST_PATH, SLOW_PATH) == FAST_PATH else restore_slow_path()
-    if restored:
+    """fpu__restore_sig(): fast path from user memory, slow path through the kernel's image; either may fail on a bad frame."""
+    if __fpu_restore_sig(choose(FAST_PATH, SLOW_PATH) == SLOW_PATH):
         pop_frame()
     else:
         fpu__clear_user_states()
         lose_frame()
         force_sig_segv()
+
+
+def __fpu_restore_sig(ia32_fxstate: bool) -> bool:
+    """__fpu_restore_sig(): only the frame of a 32-bit program takes the slow path."""
+    return restore_slow_path() if ia32_fxstate else restore_fpregs_from_user()
 
 
 @instruction
@@ -136,8 +148,8 @@ def restore_fpregs_from_user() -> bool:
 
 
 RESTORED = 0
-BAD_FRAME = 1
-PAGE_FAULT = 2
+BAD_FRAME = 13  # X86_TRAP_GP: what a user access gives back is the vector of its fault (arch/x86/kernel/fpu/xstate.h, XSTATE_OP)
+PAGE_FAULT = 14  # X86_TRAP_PF
 
 
 @instruction
@@ -161,15 +173,27 @@ def restore_slow_path() -> bool:
     __fpu_invalidate_fpregs_state(current)
     __cpu_invalidate_fpregs_state()
     fpregs_unlock()
-    might_sleep()
-    if happens("fault"):
+    if copy_sigframe_from_user_to_xstate() != 0:
         return False
-    copy_uabi_to_xstate(current, current.frame_user)
     fpregs_lock()
     restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
     fpregs_mark_activate()
     fpregs_unlock()
     return True
+
+
+def copy_sigframe_from_user_to_xstate() -> int:
+    """copy_sigframe_from_user_to_xstate(): user components from the frame into the image; not 0 where the frame is bad."""
+    if copy_from_user_sigframe() != 0:
+        return PAGE_FAULT
+    copy_uabi_to_xstate(current, current.frame_user)
+    return 0
+
+
+def copy_from_user_sigframe() -> int:
+    """__copy_from_user() of a part of the frame: sleeps; not 0 where the page is not there."""
+    might_sleep()
+    return PAGE_FAULT if happens("fault") else 0
 
 
 @instruction
