@@ -1,7 +1,7 @@
 # pasidlab: `make demo` and `make test` set up what they need; only Python 3.11+, make and a package index are assumed.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1) + 1)')
 
 .PHONY: setup demo test lint promote clean
 

@@ -34,7 +34,7 @@ def test_forgetting_keeps_the_verdict(name, where):
     assert with_it.states <= without.states
 
 
-@pytest.mark.parametrize("name", designs.BUILT_IN)
+@pytest.mark.parametrize("name", SOME)
 def test_the_interpreter_explores_the_same_states(name):
     """All of a small scope, state by state: states, steps, levels, what is broken and what is reached."""
     model = design_model(designs.BUILT_IN[name], TINY)

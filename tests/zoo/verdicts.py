@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pasidlab.commands.zoo import examine
+from pasidlab.commands.zoo import BugRow, examine
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 TABLE = Path(__file__).with_name("verdicts.json")
@@ -15,8 +15,13 @@ INSIDE = {bug.name: bug for bug in CATALOGUE if not bug.reason}
 
 def measured(bug: Bug) -> dict[str, Any]:
     row = examine(bug)
-    assert row.caught is not None and row.repaired is not None
-    return {"steps": row.steps, "states": row.caught.states, "fixed": row.repaired.verdict, "fixed_states": row.repaired.states}
+    assert row.repaired is not None
+    return {**caught(row), "fixed": row.repaired.verdict, "fixed_states": row.repaired.states}
+
+
+def caught(row: BugRow) -> dict[str, Any]:
+    assert row.caught is not None
+    return {"steps": row.steps, "states": row.caught.states}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import TypeVar
 
 from pasidlab.lang.emit import computed
@@ -142,11 +143,13 @@ def forward(code: Code, start: dict[int, T], step: Callable[[Instr, T], T], merg
     """Forward data flow: what holds before each instruction; None where control cannot come."""
     after = successors(code)
     state: list[T | None] = [None] * len(code)
-    work = list(start)
     for i, value in start.items():
         state[i] = value
+    work = sorted(start)  # a heap: in the order of the text most instructions come after all that lead to them
+    waiting = set(work)
     while work:
-        i = work.pop()
+        i = heappop(work)
+        waiting.remove(i)
         before = state[i]
         assert before is not None
         out = step(code[i], before)
@@ -155,5 +158,7 @@ def forward(code: Code, start: dict[int, T], step: Callable[[Instr, T], T], merg
             merged = out if known is None else merge(known, out)
             if merged != known:
                 state[j] = merged
-                work.append(j)
+                if j not in waiting:
+                    waiting.add(j)
+                    heappush(work, j)
     return state
