@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from c_machine import Machine
 
 from pasidlab.checking.api import CheckResult
 from pasidlab.errors import PasidlabError
@@ -87,3 +88,28 @@ def test_sleeping_under_a_guard_is_told(checked: Checked) -> None:
 def test_what_cannot_be_guarded(checked: Checked, text: str, what: str) -> None:
     with pytest.raises(PasidlabError, match=what):
         checked(LATE % f"\t{text}")
+
+
+OWN = """
+DEFINE_LOCK_GUARD_0(fpregs, fpregs_lock(), fpregs_unlock())
+DEFINE_GUARD(reload, struct task_struct *, set_tsk_thread_flag(_T, TIF_NEED_FPU_LOAD), clear_tsk_thread_flag(_T, TIF_NEED_FPU_LOAD))
+static long f(void)
+{
+	%s
+}
+"""
+
+
+@pytest.mark.parametrize("body", [
+    "{ guard(fpregs)(); if (!softirq_count()) return 1; } return softirq_count() ? 2 : 3;",
+    "scoped_guard(fpregs) { if (current->mm) break; return 2; } return softirq_count() ? 1 : 3;",
+    "{ guard(reload)(current); if (!test_thread_flag(TIF_NEED_FPU_LOAD)) return 1; } return test_thread_flag(TIF_NEED_FPU_LOAD) ? 2 : 3;",
+])  # fmt: skip
+def test_guards_that_a_file_defines(body: str) -> None:
+    one = Machine(OWN % body)
+    assert (one.call("f"), one.failed) == (3, [])
+
+
+def test_a_kernel_with_other_locks_is_refused() -> None:
+    with pytest.raises(PasidlabError, match="CONFIG_PREEMPT_RT: the kernel around is one without it"):
+        Machine("static int f(void) { return 1; }", config={"CONFIG_PREEMPT_RT": "y"})

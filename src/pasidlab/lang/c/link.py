@@ -64,6 +64,9 @@ class Program:
 def configured(config: Mapping[str, str] | None = None) -> dict[str, str]:
     """The vocabulary's configuration with changes."""
     merged = {**vocabulary().config, **(config or {})}
+    if merged.get("CONFIG_PREEMPT_RT", "n") != "n":
+        hint = "there spin locks sleep, softirqs are threads and fpregs_lock() is preempt_disable()"
+        raise PasidlabError("CONFIG_PREEMPT_RT: the kernel around is one without it", hint=hint)
     return {name: value for name, value in merged.items() if value != "n"}
 
 

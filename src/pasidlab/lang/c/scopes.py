@@ -89,6 +89,11 @@ class Scopes(Variables):
 
     def guard(self, name: str, arguments: list[Node], node: Node, block: Node) -> None:
         """``guard(name)(arguments);`` and ``scoped_guard(name, arguments)`` of linux/cleanup.h."""
+        own = f"__take_{name}", f"__give_{name}"  # DEFINE_LOCK_GUARD_0() and DEFINE_GUARD() of the file
+        if name not in self.vocabulary.guards and own[0] in self.around.defined:
+            self.called(own[0], arguments, node)
+            self.guards.append(Guard(own[1], arguments, node, block))
+            return
         if name not in self.vocabulary.guards:
             known = ", ".join(self.vocabulary.guards)
             self.refuse(node, f"guard({name}) is none the model knows", f"{known}; or call the functions at both ends of the scope")
