@@ -1,7 +1,7 @@
 """Mutants of the kernel and hardware model, made from its source: every statement dropped, every condition negated, one at a time.
 
-What only watches is left alone: ``check``, ``reached`` and the kernel's assertions. Dropping one of those changes no run of the kernel;
-``mutants.py`` shows for each that it fires.
+What only watches is left alone: ``check``, ``reached``, the kernel's assertions and tracepoints. Dropping one of those changes no run
+of the kernel; ``mutants.py`` shows for each that it fires.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def _places(function: ast.FunctionDef) -> Iterator[tuple[str, ast.AST]]:
 
 def _does_something(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") not in WATCHING
+        called = getattr(node.value.func, "id", "") if isinstance(node.value, ast.Call) else ""
+        return isinstance(node.value, ast.Call) and called not in WATCHING and not called.startswith("trace_")
     return not isinstance(node, ast.Pass)
 
 

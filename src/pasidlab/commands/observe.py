@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
@@ -60,3 +61,55 @@ def stats_command(path: str, as_json: bool, most: int) -> None:
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text(most))
 
 
+@observe_group.command("verify", epilog="Exit codes: 0 conforms, 1 a contradiction, 2 bad input, 3 cannot decide.")
+@click.argument("path", metavar="FILE", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify_command(path: str, as_json: bool) -> int:
+    """Hold a recording against the model: is what its events show a behaviour of the model's own functions?
+
+    Steps without an event (the kernel uses the FPU, a restore is skipped) are found, and counted.
+    """
+    from pasidlab.observe.recording import Recording
+    from pasidlab.observe.telling import verdict_json, verdict_text
+    from pasidlab.observe.verify import verify
+
+    with _Progress() as progress:
+        verdict = verify(Recording(path), progress.update)
+    click.echo(json.dumps(verdict_json(verdict), indent=2) if as_json else verdict_text(verdict))
+    return verdict.status
+
+
+@observe_group.command("coverage", epilog="Exit codes: 0, 1 the kernel did what the model cannot do, 2 bad input.")
+@click.argument("path", metavar="FILE", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def coverage_command(path: str, as_json: bool) -> int:
+    """List what the model can do, and how often a recording shows it."""
+    from pasidlab.observe.recording import Recording
+    from pasidlab.observe.telling import verdict_text
+    from pasidlab.observe.verify import verify
+
+    with _Progress() as progress:
+        verdict = verify(Recording(path), progress.update)
+    if verdict.contradiction:
+        click.echo(verdict_text(verdict))
+        return 1
+    click.echo(json.dumps(verdict.coverage.to_json(), indent=2) if as_json else verdict.coverage.text())
+    return 0
+
+
+class _Progress:
+    """How many events have been judged, on standard error if that is a terminal."""
+
+    def __enter__(self) -> _Progress:
+        self.shown = False
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.shown:
+            click.echo("\r" + " " * 40 + "\r", err=True, nl=False)
+
+    def update(self, events: int) -> None:
+        """So many so far."""
+        if sys.stderr.isatty():
+            self.shown = True
+            click.echo(f"\r{events:,} events", err=True, nl=False)

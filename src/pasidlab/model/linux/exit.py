@@ -20,6 +20,7 @@ from pasidlab.model.linux.fpu import fpu__drop
 from pasidlab.model.linux.mm import mmput
 from pasidlab.model.linux.random import add_device_randomness
 from pasidlab.model.linux.sva import drop_file, idxd_cdev_release
+from pasidlab.model.linux.tracepoints import trace_sched_process_exit
 from pasidlab.model.state import TASK_DEAD, Mm, Task
 
 
@@ -52,6 +53,7 @@ def do_exit() -> None:
     """do_exit(): the address space, then the files, then the FPU; the task is never scheduled again."""
     forget_program()
     exit_mm()
+    trace_sched_process_exit()
     exit_files()
     exit_thread()
     exit_notify()

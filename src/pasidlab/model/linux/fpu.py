@@ -17,6 +17,14 @@ from pasidlab.lang.declare import (
 )
 from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.linux.locks import is_kthread, lockdep_assert_irqs_enabled, warn_on_once
+from pasidlab.model.linux.tracepoints import (
+    trace_x86_fpu_after_save,
+    trace_x86_fpu_before_save,
+    trace_x86_fpu_copy_dst,
+    trace_x86_fpu_dropped,
+    trace_x86_fpu_regs_activated,
+    trace_x86_fpu_regs_deactivated,
+)
 from pasidlab.model.state import INIT, KERNEL_DATA, Cpu, Task
 from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, xrstors, xsaves
 
@@ -45,11 +53,13 @@ def fpregs_state_valid(task: Task, cpu: Cpu) -> bool:
 def fpregs_activate(task: Task) -> None:
     """This CPU's registers now belong to the task."""
     this_cpu.fpregs_owner = task
+    trace_x86_fpu_regs_activated(task)
 
 
 def fpregs_deactivate(task: Task) -> None:
     """This CPU's registers belong to nobody."""
     this_cpu.fpregs_owner = NULL
+    trace_x86_fpu_regs_deactivated(task)
 
 
 def __cpu_invalidate_fpregs_state() -> None:
@@ -108,6 +118,7 @@ def switch_fpu_prepare(prev: Task) -> None:
     if not is_kthread(prev):
         save_fpregs_to_fpstate(prev)
         prev.last_cpu = this_cpu
+        trace_x86_fpu_regs_deactivated(prev)
 
 
 def switch_fpu_finish(task: Task) -> None:
@@ -159,8 +170,10 @@ def fpregs_lock_and_load() -> None:
 def fpu_sync_fpstate() -> None:
     """fpu_sync_fpstate(): the image of current is brought up to date; the registers stay the truth."""
     fpregs_lock()
+    trace_x86_fpu_before_save(current)
     if not current.need_fpu_load:
         save_fpregs_to_fpstate(current)
+    trace_x86_fpu_after_save(current)
     fpregs_unlock()
 
 
@@ -180,6 +193,7 @@ def fpu_clone(child: Task) -> None:
     save_fpregs_to_fpstate(child)
     fpregs_unlock()
     child.bv_pasid = False
+    trace_x86_fpu_copy_dst(child)
 
 
 def fpu_reset_fpregs() -> None:
@@ -208,6 +222,7 @@ def fpu__drop() -> None:
     """Exit of current."""
     preempt_disable()
     fpregs_deactivate(current)
+    trace_x86_fpu_dropped(current)
     preempt_enable()
 
 

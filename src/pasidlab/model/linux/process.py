@@ -24,6 +24,7 @@ from pasidlab.model.linux.fpu import fpu_clone, fpu_flush_thread
 from pasidlab.model.linux.mm import mm_init, mmget, mmput
 from pasidlab.model.linux.random import add_latent_entropy
 from pasidlab.model.linux.sva import idxd_cdev_release, uninstall_file
+from pasidlab.model.linux.tracepoints import trace_sched_process_exec, trace_sched_process_fork
 from pasidlab.model.state import TASK_DEAD, TASK_RUNNING, Mm, Task
 
 
@@ -72,6 +73,7 @@ def kernel_clone(child: Task | None) -> None:
     """kernel_clone() once copy_process() is done, also where it has failed."""
     add_latent_entropy()
     if child is not None:
+        trace_sched_process_fork()
         wake_up_new_task(child)
 
 
@@ -184,6 +186,7 @@ def sys_execve() -> None:
             do_exit()
         flush_thread()
         new_program()
+        trace_sched_process_exec()
 
 
 def do_close_on_exec() -> None:

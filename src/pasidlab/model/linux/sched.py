@@ -5,6 +5,7 @@ from __future__ import annotations
 from pasidlab.lang.declare import NULL, context, each, event, instruction, maybe, pick, release, require, take
 from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.linux.fpu import switch_fpu_finish, switch_fpu_prepare
+from pasidlab.model.linux.tracepoints import trace_sched_switch
 from pasidlab.model.state import TASK_RUNNING, Cpu, Task
 
 
@@ -41,6 +42,7 @@ def schedule() -> None:
     """__schedule(), context_switch(), __switch_to(); interrupts are off throughout."""
     prev = current
     task = pick_next_task()
+    trace_sched_switch()
     if task is not None:
         this_cpu.loaded_mm = task.mm  # switch_mm_irqs_off(); idle keeps the mm lazily
         task.cpu = this_cpu

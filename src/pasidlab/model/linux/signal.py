@@ -17,6 +17,7 @@ from pasidlab.model.linux.fpu import (
     xfeatures_mask_supervisor,
 )
 from pasidlab.model.linux.locks import might_sleep
+from pasidlab.model.linux.tracepoints import trace_signal_deliver
 from pasidlab.model.state import INIT, USER_DATA, Task
 from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, xsaves
 
@@ -27,6 +28,7 @@ SLOW_PATH = 1
 def arch_do_signal_or_restart() -> None:
     """handle_signal(): the frame is written, then the handler starts with user components in INIT. get_signal() may sleep."""
     might_sleep()
+    trace_signal_deliver()
     copy_fpstate_to_sigframe()
     push_frame()
     fpu__clear_user_states()

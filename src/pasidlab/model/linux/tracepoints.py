@@ -1,0 +1,53 @@
+"""The kernel's tracepoints that stand in functions of the model, at the lines where v6.12 has them.
+
+To a check they are nothing: no step, no state. ``pasidlab observe`` puts functions in their place that note what happened, and so learns
+from the model itself which events a step shows.
+"""
+
+from __future__ import annotations
+
+from pasidlab.model.state import Task
+
+
+def trace_x86_fpu_regs_activated(fpu: Task) -> None:
+    """asm/trace/fpu.h: like all of x86_fpu, the event tells the fpu and TIF_NEED_FPU_LOAD of current."""
+
+
+def trace_x86_fpu_regs_deactivated(fpu: Task) -> None:
+    """At a switch, and at the end of a task."""
+
+
+def trace_x86_fpu_dropped(fpu: Task) -> None:
+    """fpu__drop()."""
+
+
+def trace_x86_fpu_copy_dst(fpu: Task) -> None:
+    """fpu_clone(): the child's."""
+
+
+def trace_x86_fpu_before_save(fpu: Task) -> None:
+    """fpu_sync_fpstate()."""
+
+
+def trace_x86_fpu_after_save(fpu: Task) -> None:
+    """fpu_sync_fpstate()."""
+
+
+def trace_sched_switch() -> None:
+    """__schedule(), before the switch."""
+
+
+def trace_sched_process_fork() -> None:
+    """kernel_clone(), before the child may run."""
+
+
+def trace_sched_process_exec() -> None:
+    """exec_binprm(): the new program is there."""
+
+
+def trace_sched_process_exit() -> None:
+    """do_exit(), after exit_mm()."""
+
+
+def trace_signal_deliver() -> None:
+    """get_signal(), for a signal that has a handler."""

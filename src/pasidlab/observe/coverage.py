@@ -1,0 +1,69 @@
+"""Which steps of the model a live kernel has shown: each event at each place of the model's code where it can come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pasidlab.observe.explanations import Explanations, code, in_words, is_arrival
+
+Step = tuple[str, str]
+"""An event in words, and the functions that come to its tracepoint."""
+
+
+@dataclass
+class Coverage:
+    """Steps that show an event. ``certain``: nothing else explains some event of the recording. ``perhaps``: something else does too."""
+
+    certain: dict[Step, int] = field(default_factory=dict)
+    perhaps: dict[Step, int] = field(default_factory=dict)
+    never: list[Step] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``--json`` prints."""
+        return {
+            "certain": [{"event": event, "place": place, "times": times} for (event, place), times in self.certain.items()],
+            "perhaps": [{"event": event, "place": place, "times": times} for (event, place), times in self.perhaps.items()],
+            "never": [{"event": event, "place": place} for event, place in self.never],
+        }
+
+    def text(self) -> str:
+        """A table for a reader, by event."""
+        total = len(self.certain) + len(self.perhaps) + len(self.never)
+        lines = [
+            f"{total} steps of the model show an event: {len(self.certain)} were seen for certain, {len(self.perhaps)} perhaps "
+            f"(another step explains the same events), {len(self.never)} never",
+        ]
+        rows = {step: f"{times:>12,}  " for step, times in self.certain.items()}
+        rows |= {step: f"{times:>12,} ?" for step, times in self.perhaps.items()}
+        rows |= dict.fromkeys(self.never, f"{'never':>12}  ")
+        event = ""
+        for step in sorted(rows):
+            if step[0] != event:
+                event = step[0]
+                lines += ["", event]
+            lines.append(f"{rows[step]}{step[1]}")
+        return "\n".join(lines)
+
+
+def coverage(known: Explanations) -> Coverage:
+    """What the transitions that a recording has used say of the model's steps."""
+    found = Coverage()
+    by: dict[tuple[int, int], set[str]] = {}
+    for edge in (edge for edges in known.automaton.edges for edge in edges):
+        if edge.letter and not is_arrival(edge.letter):
+            by.setdefault((code(*edge.letter), edge.to), set()).add(edge.by)
+    for number in range(len(known.sets)):
+        for column, letter in enumerate(known.codes):
+            times = int(known.uses[number, column])
+            if times:
+                nodes = [node for node, counts in known.sets[int(known.table[number, column])] if not counts]
+                places = {place for node in nodes for place in by[letter, node]}
+                into = found.certain if len(places) == 1 else found.perhaps
+                for place in places:
+                    step = (in_words(letter), place)
+                    into[step] = into.get(step, 0) + times
+    found.perhaps = {step: times for step, times in found.perhaps.items() if step not in found.certain}
+    possible = {(in_words(letter), place) for (letter, _), places in by.items() for place in places}
+    found.never = sorted(possible - found.certain.keys() - found.perhaps.keys())
+    return found

@@ -1,0 +1,53 @@
+"""Automata that were derived before, kept on disk: a derivation takes seconds, and is the same until the model changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pasidlab.lang.cache import keep, kept
+from pasidlab.observe.automaton import Automaton, Edge, Hidden, Letter, derive
+
+SUFFIX = ".observe"
+
+
+def derived(version: tuple[int, int]) -> Automaton:
+    """The automaton of a version of Linux, from the disk if it is there."""
+    key = hashlib.sha256(_fingerprint() + repr(version).encode()).digest()
+    if found := kept(key, SUFFIX):
+        return _read(json.loads(found))
+    made = derive(version)
+    keep(key, SUFFIX, json.dumps(_written(made)).encode())
+    return made
+
+
+def _fingerprint() -> bytes:
+    """Of every file that a derivation depends on: the language, the model, and what stands beside this file."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for part in ("lang", "model", "observe"):
+        for file in sorted((package / part).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.digest()
+
+
+def _written(automaton: Automaton) -> dict[str, Any]:
+    return {
+        "version": automaton.version, "edges": [[[e.to, e.letter, e.hidden, e.by] for e in edges] for edges in automaton.edges],
+        "running": automaton.running, "away": automaton.away, "dead": automaton.dead, "copied": automaton.copied,
+        "place": automaton.place, "child": automaton.child, "relocated": [[*key, to] for key, to in automaton.relocated.items()],
+    }  # fmt: skip
+
+
+def _read(document: dict[str, Any]) -> Automaton:
+    edges = [
+        [Edge(to, Letter(*letter) if letter else None, Hidden(*hidden) if hidden else None, by) for to, letter, hidden, by in row]
+        for row in document["edges"]
+    ]
+    return Automaton(
+        (document["version"][0], document["version"][1]), edges=edges, running=document["running"], away=document["away"],
+        dead=document["dead"], relocated={(node, owner, last): to for node, owner, last, to in document["relocated"]},
+        copied=[(owner, last) for owner, last in document["copied"]], place=document["place"], child=document["child"],
+    )  # fmt: skip

@@ -1,0 +1,246 @@
+"""Follows every CPU and every task through the events, by the table of explanations. Compiled; stops where Python has to decide.
+
+What is known of a CPU and of a task is a row of numbers. A row of zeros is one of which nothing is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasidlab.observe.explanations import (
+    ANY_AWAY,
+    ANY_RUNNING,
+    AS_IT_WAS,
+    EITHER,
+    GONE,
+    IMPOSSIBLE,
+    MISSING,
+    NEW_TASK,
+    NOT_SO,
+)
+from pasidlab.observe.kinds import Kind
+from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
+from pasidlab.search.memory import compiled
+
+Table = NDArray[np.int64]
+
+# Columns of a CPU's row. Tasks and CPUs are stored as their number plus one, where 0 says that nobody knows.
+CURRENT, SET, LEAVING, NEXT, OWNER, CHILD_FPU, SEEN = range(7)
+CPU_COLUMNS = 7
+# Columns of a task's row.
+AWAY, LAST, OUT, RUNS_ON, IS, FPU = range(6)
+TASK_COLUMNS = 6
+NOBODY = -1
+"""An owner, or a last_cpu, that is known to be none."""
+
+KNOWN, KERNEL, EXITING, BLIND = 1, 2, 4, 8
+"""Bits of ``IS``. KNOWN: somebody saw it begin. KERNEL: it has no xstate of its own. BLIND: its own events are not in the recording."""
+
+# Why following has stopped; the numbers are those of STOPS.
+END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
+
+IRQS_OFF, BH_OFF = 0x01, 0x80  # TRACE_FLAG_IRQS_OFF, TRACE_FLAG_BH_OFF
+CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
+"""create_io_thread() and vhost_task_create() make threads of a program that have no xstate of their own (PF_USER_WORKER)."""
+
+SWITCH, FORK, EXEC, EXIT = int(Kind.sched_switch), int(Kind.sched_process_fork), int(Kind.sched_process_exec), int(Kind.sched_process_exit)
+ACTIVATED, DEACTIVATED, DROPPED = (
+    int(Kind.x86_fpu_regs_activated), int(Kind.x86_fpu_regs_deactivated), int(Kind.x86_fpu_dropped),
+)  # fmt: skip
+COPY_DST, BEFORE, AFTER = int(Kind.x86_fpu_copy_dst), int(Kind.x86_fpu_before_save), int(Kind.x86_fpu_after_save)
+SIGNAL, NEWTASK, LOST = int(Kind.signal_deliver), int(Kind.task_newtask), int(Kind.LOST)
+
+_TABLES = "Tuple((int64[:,::1], int64[:,::1]))"
+_RULES = "Tuple((int64[:,::1], int64[:,::1], int64[::1], int64, int64))"
+
+
+@compiled(f"int64({_RULES}, int64, int64)")
+def _next(rules: tuple[Table, Table, Table, int, int], number: int, column: int) -> int:
+    """The next set; the use of the entry is counted."""
+    if column < 0:
+        return IMPOSSIBLE
+    to: int = rules[0][number, column]
+    if to >= 0:
+        rules[1][number, column] += 1
+    return to
+
+
+@compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
+def _leave(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], cpu: int, asked: Table) -> int:
+    """The task that was switched out has left the CPU."""
+    cpus, tasks = known
+    here = cpus[cpu]
+    prev = here[CURRENT] - 1
+    if prev > 0 and here[SET] >= 0:
+        to = _next(rules, here[SET], rules[4])
+        if to < 0:
+            asked[0], asked[1] = here[SET], rules[4]
+            return NEED_ENTRY if to == MISSING else NO_BEHAVIOUR
+        row = tasks[prev]
+        row[RUNS_ON] = 0
+        if to == GONE:
+            row[:] = 0
+            row[IS] = EXITING
+        else:
+            row[AWAY], row[OUT] = to + 1, cpu + 1
+    elif prev > 0:
+        tasks[prev, RUNS_ON] = 0
+    here[LEAVING], here[CURRENT] = 2, 0
+    return END
+
+
+@compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
+def _settle(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], cpu: int, asked: Table) -> int:
+    """The task that was switched out has left the CPU; the next one is there."""
+    cpus, tasks = known
+    here = cpus[cpu]
+    if here[LEAVING] == 1:
+        stopped = _leave(known, rules, cpu, asked)
+        if stopped != END:
+            return stopped
+    pid = here[NEXT] - 1
+    row = tasks[pid]
+    if pid > 0:
+        other = row[RUNS_ON] - 1
+        if other >= 0 and other != cpu:
+            if cpus[other, LEAVING] != 1 or cpus[other, CURRENT] != pid + 1:
+                return TWO_CPUS
+            stopped = _leave(known, rules, other, asked)
+            if stopped != END:
+                return stopped
+    if pid == 0 or row[IS] & KERNEL:
+        here[SET] = -1
+    else:
+        if not row[IS] & KNOWN:
+            return STRANGER
+        owner, last = EITHER, EITHER
+        if here[OWNER] == pid + 1:
+            owner = AS_IT_WAS if row[OUT] == cpu + 1 else EITHER
+        elif here[OWNER] != 0:
+            owner = NOT_SO
+        if row[LAST] == cpu + 1:
+            last = AS_IT_WAS if row[OUT] == cpu + 1 else EITHER
+        elif row[LAST] != 0:
+            last = NOT_SO
+        away = row[AWAY] - 1 if row[AWAY] else ANY_AWAY
+        to = _next(rules, away, rules[3] + owner * 3 + last)
+        if to < 0:
+            asked[0], asked[1] = away, rules[3] + owner * 3 + last
+            return NEED_ENTRY if to == MISSING else NO_BEHAVIOUR
+        here[SET] = to
+    here[CURRENT], here[LEAVING] = pid + 1, 0
+    if pid > 0:
+        row[RUNS_ON] = cpu + 1
+    return END
+
+
+@compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
+def _judge(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], event: Table, asked: Table) -> int:
+    """The set of the task that runs, after its event."""
+    cpus, tasks = known
+    kind, here, row = event[KIND], cpus[event[CPU]], tasks[event[PID]]
+    if kind in (ACTIVATED, DEACTIVATED, DROPPED, COPY_DST, BEFORE, AFTER):
+        of_current = event[A] == row[FPU]
+        if row[FPU] == 0 and kind not in (COPY_DST, DROPPED):
+            row[FPU] = event[A]
+            of_current = True
+        number = (
+            kind * 16 + (8 if of_current else 0) + (4 if event[B] else 0)
+            + (2 if event[FLAGS] & IRQS_OFF else 0) + (1 if event[FLAGS] & BH_OFF else 0)
+        )  # fmt: skip
+    elif kind in (SWITCH, FORK, EXEC, EXIT, SIGNAL):
+        number = kind * 16
+    else:
+        return END
+    to = _next(rules, here[SET], rules[2][number])
+    if to < 0:
+        asked[0], asked[1] = here[SET], rules[2][number]
+        return NEED_ENTRY if to == MISSING else NO_BEHAVIOUR
+    here[SET] = to
+    return END
+
+
+@compiled(f"int64({_TABLES}, int64[::1], boolean)")
+def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
+    """What an event says besides: who owns the registers, where a task was last, who is there."""
+    cpus, tasks = known
+    kind, cpu, pid = event[KIND], event[CPU], event[PID]
+    here, row = cpus[cpu], tasks[pid]
+    if kind == SWITCH:
+        here[LEAVING], here[NEXT] = 1, event[A] + 1
+    elif kind == ACTIVATED:
+        here[OWNER], row[LAST] = pid + 1, cpu + 1
+    elif kind == DEACTIVATED:
+        if saved:
+            row[LAST] = cpu + 1
+        else:
+            here[OWNER] = NOBODY
+    elif kind == COPY_DST:
+        here[CHILD_FPU] = event[A]
+    elif kind == FORK:
+        child = tasks[event[A]]
+        child[:] = 0
+        if row[IS] & KERNEL:
+            child[IS] = KNOWN | KERNEL
+        else:
+            child[IS], child[AWAY], child[LAST], child[FPU] = KNOWN, NEW_TASK + 1, NOBODY, here[CHILD_FPU]
+    elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD and not row[IS] & KERNEL:
+        tasks[event[A]][:] = 0
+        tasks[event[A], IS] = KNOWN | KERNEL
+    elif kind == EXIT:
+        row[IS] |= EXITING
+    return 0
+
+
+@compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
+def _event(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], event: Table, asked: Table) -> int:
+    """One event. Where it stops, the event is to be given again once Python has decided: what was done before is not done twice."""
+    cpus, tasks = known
+    kind, cpu, pid = event[KIND], event[CPU], event[PID]
+    here = cpus[cpu]
+    if kind == LOST:
+        return LOST_EVENTS
+    saved = kind == DEACTIVATED and here[LEAVING] == 1 and here[CURRENT] == pid + 1
+    if here[LEAVING] != 0 and not saved:
+        stopped = _settle(known, rules, cpu, asked)
+        if stopped != END:
+            return stopped
+    row = tasks[pid]
+    if here[CURRENT] == 0:
+        if pid > 0 and not row[IS] & KERNEL and not row[IS] & KNOWN:
+            return STRANGER
+        if pid > 0 and row[RUNS_ON] != 0:
+            return TWO_CPUS
+        here[CURRENT] = pid + 1
+        here[SET] = -1 if pid == 0 or row[IS] & KERNEL else ANY_RUNNING
+        row[RUNS_ON] = cpu + 1
+    elif here[CURRENT] != pid + 1:
+        return OTHER_PID
+    if kind == SWITCH and event[C] != pid:
+        return WRONG_PREV
+    if here[SET] >= 0:
+        stopped = _judge(known, rules, event, asked)
+        if stopped != END:
+            return stopped
+    elif kind in (ACTIVATED, EXEC):
+        # A task that the kernel made for a program (call_usermodehelper()) has become one.
+        if pid == 0:
+            return NO_BEHAVIOUR
+        row[IS] = (row[IS] | KNOWN) & ~KERNEL
+        here[SET] = ANY_RUNNING
+    _note(known, event, saved)
+    here[SEEN] += 1
+    return END
+
+
+@compiled(f"int64({_TABLES}, {_RULES}, int64[:,::1], int64, int64[::1])")
+def follow(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], events: Table, start: int, asked: Table) -> int:
+    """Follow events from a row on. Returns the row where Python has to decide, or the number of rows; ``asked[2]`` says why."""
+    for row in range(start, len(events)):
+        stopped = _event(known, rules, events[row], asked)
+        if stopped != END:
+            asked[2] = stopped
+            return row
+    asked[2] = END
+    return len(events)

@@ -1,0 +1,241 @@
+"""What programs on a real machine do that a check bounds or leaves out. The FPU protocol itself stays the model's.
+
+In the modelling language, read and not run. Handlers may be interrupted by handlers, a task may be killed wherever it returns to user
+mode. What is not about who owns the registers (their contents, address spaces, files) is left out.
+"""
+
+from __future__ import annotations
+
+from pasidlab.lang.declare import at, choose, enter, entry, happens, instruction, maybe, release, require, rule, user
+from pasidlab.model.ambient import current
+from pasidlab.model.linux.exit import do_exit
+from pasidlab.model.linux.fpu import (
+    fpregs_lock_and_load,
+    fpregs_unlock,
+    fpu__clear_user_states,
+    fpu_sync_fpstate,
+    kernel_fpu_begin,
+    kernel_fpu_end,
+)
+from pasidlab.model.linux.process import alloc_task, copy_process, sys_execve
+from pasidlab.model.linux.ptrace import fpu_force_restore
+from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, copy_fpstate_to_sigframe, sys_rt_sigreturn
+from pasidlab.model.linux.tracepoints import trace_signal_deliver, trace_x86_fpu_dropped
+from pasidlab.model.state import TASK_RUNNING, Cpu, Task
+
+
+def boot() -> None:
+    """One task in user mode, its registers loaded. The other slot is for its children."""
+    cpu = at(Cpu, 0)
+    task = at(Task, 0)
+    task.state = TASK_RUNNING
+    task.on_cpu = True
+    task.last_cpu = cpu
+    cpu.current = task
+    cpu.fpregs_owner = task
+
+
+# What programs do.
+
+
+def enqcmd() -> None:
+    """Not looked at here."""
+    require(False)
+
+
+def use_fpu() -> None:
+    """Contents of registers are not looked at."""
+    require(False)
+
+
+def exec_program() -> None:
+    """execve(2) where other threads may be."""
+    enter(sys_execve)
+
+
+def rt_sigreturn() -> None:
+    """A program may call it whenever it likes."""
+    enter(sys_rt_sigreturn)
+
+
+@user()
+def other_system_call() -> None:
+    """Any system call that does something with the registers."""
+    enter(sys_other)
+
+
+@entry("syscall")
+def sys_other() -> None:
+    """A core dump or a tracer asks for registers, shadow stacks are set up, or the kernel computes with the FPU."""
+    what = choose(0, 2)
+    if what == 0:
+        fpu_sync_fpstate()
+    elif what == 1:
+        fpregs_lock_and_load()
+        fpregs_unlock()
+    else:
+        process_uses_fpu()
+
+
+def process_uses_fpu() -> None:
+    """Crypto, checksums, RAID in a system call."""
+    kernel_fpu_begin()
+    kernel_fpu_end()
+
+
+@rule()
+def tracer_sets_registers() -> None:
+    """PTRACE_SETREGSET on the task while it is on no CPU."""
+    task = at(Task, 0)
+    require(current is None and not task.on_cpu)
+    fpu_force_restore(task)
+
+
+# Ways that are longer than in a check.
+
+
+def copy_to_new_process() -> Task | None:
+    """copy_process(), which may fail at its end: exit_thread() of the child then comes to fpu__drop()."""
+    child = alloc_task()
+    if child is None:
+        return None
+    copy_process(child)
+    if maybe():
+        fork_failed(child)
+        return None
+    return child
+
+
+def fork_failed(child: Task) -> None:
+    """bad_fork_cleanup_thread: exit_thread(p); fpu__drop() of v6.12 deactivates only what is current's."""
+    trace_x86_fpu_dropped(child)
+    release(child)
+
+
+def exit_to_user_mode_work() -> bool:
+    """A signal is pending."""
+    return happens("signal")
+
+
+def exit_to_user_mode_loop() -> None:
+    """get_signal() for a signal that is ignored, stops the task, ends it (perhaps with a core dump), or has a handler."""
+    trace_signal_deliver()
+    if maybe():
+        return
+    if maybe():
+        if maybe():
+            fpu_sync_fpstate()
+        do_exit()
+    arch_do_signal_or_restart()
+
+
+def arch_do_signal_or_restart() -> None:
+    """handle_signal(): where the frame cannot be written, SIGSEGV is next."""
+    copy_fpstate_to_sigframe()
+    if maybe():
+        return
+    fpu__clear_user_states()
+
+
+def force_sig_segv() -> None:
+    """The signal is pending; the way back to user mode deals with it."""
+
+
+# What is left out: contents, address spaces, files.
+
+
+@instruction
+def xsaves(task: Task, rfbm: int) -> None:
+    """XSAVES."""
+
+
+@instruction
+def xrstors(task: Task, rfbm: int) -> None:
+    """XRSTORS."""
+
+
+@instruction
+def use_kernel_fpu() -> None:
+    """Contents."""
+
+
+@instruction
+def init_user_regs() -> None:
+    """Contents."""
+
+
+@instruction
+def reset_header(task: Task) -> None:
+    """Contents."""
+
+
+@instruction
+def copy_uabi_to_xstate(task: Task, value: int) -> None:
+    """Contents."""
+
+
+@instruction
+def xsave_to_user_sigframe() -> None:
+    """Contents."""
+
+
+@instruction
+def xrstor_from_user_sigframe() -> int:
+    """XRSTOR from the frame, which may be bad or not there."""
+    return choose(RESTORED, BAD_FRAME + 1) if happens("fault") else RESTORED
+
+
+@instruction
+def push_frame() -> None:
+    """The frame."""
+
+
+@instruction
+def pop_frame() -> None:
+    """The frame."""
+
+
+@instruction
+def lose_frame() -> None:
+    """The frame."""
+
+
+@instruction
+def guest_runs() -> None:
+    """Contents."""
+
+
+@instruction
+def dup_task_struct(child: Task) -> None:
+    """arch_dup_task_struct()."""
+    child.last_cpu = current.last_cpu
+    child.need_fpu_load = current.need_fpu_load
+
+
+def fpstate_reset(task: Task) -> None:
+    """Which fpstate is in use makes no difference here."""
+
+
+def copy_files(child: Task) -> None:
+    """Files."""
+
+
+def forget_program() -> None:
+    """What the program was doing."""
+
+
+def exit_mm() -> None:
+    """Address spaces."""
+
+
+def exit_files() -> None:
+    """Files."""
+
+
+def exec_mmap() -> bool:
+    """Address spaces."""
+    return True
+
+
+def new_program() -> None:
+    """Contents."""

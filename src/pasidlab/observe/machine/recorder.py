@@ -1,0 +1,112 @@
+"""Tracepoints that note what they show: these functions take the place of the model's empty ones.
+
+In the modelling language, read and not run. ``ring`` holds the event of a step; whoever takes steps empties it again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pasidlab.lang.declare import Range, instruction, never, singleton, struct
+from pasidlab.model.ambient import current, this_cpu
+from pasidlab.model.state import Task
+
+NO_EVENT = 0
+NO_SUCH_EVENT = 31
+REGS_ACTIVATED = 1
+REGS_DEACTIVATED = 2
+DROPPED = 3
+COPY_DST = 4
+BEFORE_SAVE = 6
+AFTER_SAVE = 7
+SCHED_SWITCH = 12
+SCHED_PROCESS_FORK = 14
+SCHED_PROCESS_EXEC = 15
+SCHED_PROCESS_EXIT = 16
+SIGNAL_DELIVER = 20
+
+
+@struct(count=1)
+class Ring:
+    """What the ring buffer got in this step. The numbers are those of ``observe.kinds``."""
+
+    event: Annotated[int, Range(0, 31)] = 0
+    of_current: bool = False  # the fpu of the event is current's
+    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current
+    irqs_off: bool = False
+    bh_off: bool = False
+
+
+ring = singleton(Ring)
+
+
+@never("sound_kernel", "a tracepoint notes an event that does not exist")
+def notes_no_such_event() -> bool:
+    """Somebody has to look at the ring, or it would leave the state as of no use."""
+    return ring.event == NO_SUCH_EVENT and ring.of_current and ring.load_fpu and ring.irqs_off and ring.bh_off
+
+
+def note(event: int, of_current: bool) -> None:
+    """What every event has: common_flags, and TIF_NEED_FPU_LOAD of current."""
+    ring.event = event
+    ring.of_current = of_current
+    ring.load_fpu = False
+    if current is not None:
+        ring.load_fpu = current.need_fpu_load
+    ring.irqs_off = this_cpu.irqs_off
+    ring.bh_off = this_cpu.softirq_count != 0
+
+
+@instruction
+def trace_x86_fpu_regs_activated(fpu: Task) -> None:
+    note(REGS_ACTIVATED, fpu is current)
+
+
+@instruction
+def trace_x86_fpu_regs_deactivated(fpu: Task) -> None:
+    note(REGS_DEACTIVATED, fpu is current)
+
+
+@instruction
+def trace_x86_fpu_dropped(fpu: Task) -> None:
+    note(DROPPED, fpu is current)
+
+
+@instruction
+def trace_x86_fpu_copy_dst(fpu: Task) -> None:
+    note(COPY_DST, fpu is current)
+
+
+@instruction
+def trace_x86_fpu_before_save(fpu: Task) -> None:
+    note(BEFORE_SAVE, fpu is current)
+
+
+@instruction
+def trace_x86_fpu_after_save(fpu: Task) -> None:
+    note(AFTER_SAVE, fpu is current)
+
+
+@instruction
+def trace_sched_switch() -> None:
+    note(SCHED_SWITCH, current is not None)
+
+
+@instruction
+def trace_sched_process_fork() -> None:
+    note(SCHED_PROCESS_FORK, True)
+
+
+@instruction
+def trace_sched_process_exec() -> None:
+    note(SCHED_PROCESS_EXEC, True)
+
+
+@instruction
+def trace_sched_process_exit() -> None:
+    note(SCHED_PROCESS_EXIT, True)
+
+
+@instruction
+def trace_signal_deliver() -> None:
+    note(SIGNAL_DELIVER, True)

@@ -1,0 +1,281 @@
+"""Holds a recording against the model: is what its events show a behaviour of the model's own functions?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pasidlab.errors import PasidlabError
+from pasidlab.observe import follow as f
+from pasidlab.observe.automaton import Hidden
+from pasidlab.observe.coverage import Coverage, coverage
+from pasidlab.observe.derived import derived
+from pasidlab.observe.explanations import MISSING, Explanations
+from pasidlab.observe.kinds import Kind
+from pasidlab.observe.merged import merged
+from pasidlab.observe.pages import CPU, KIND, PID, A, B, Events
+from pasidlab.observe.recording import About, Recording
+
+OLDEST = (5, 18)
+"""irq_fpu_usable() of the model is that of 5.18; older kernels let interrupts use the FPU elsewhere."""
+
+Pieces = Callable[[], Iterator[Events]]
+"""The events of a recording in order, as often as they are asked for."""
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """The first event that no behaviour of the model explains. ``number`` counts events from 1."""
+
+    number: int
+    event: tuple[int, ...]
+    sentence: str
+    places: tuple[str, ...] = ()
+    """Where the task may have stood before."""
+    expected: tuple[str, ...] = ()
+    """Events that could have come instead."""
+    history: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Events of that task and of that CPU before, with their numbers."""
+
+
+@dataclass
+class Verdict:
+    """What was found. ``hidden``: the fewest hidden steps that explain the events."""
+
+    kernel: str
+    events: int = 0
+    judged: int = 0
+    lost: int = 0
+    blind: tuple[int, ...] = ()
+    missing: tuple[str, ...] = ()
+    unsure_from: int = 0
+    """The first event after which events were lost; 0: none were."""
+    unseen: int = 0
+    """Switches to and from blind tasks that are not in the recording."""
+    exchanges: int = 0
+    """Tasks that took over their leader's pid at an exec."""
+    hidden: dict[Hidden, int] = field(default_factory=dict)
+    contradiction: Contradiction | None = None
+    coverage: Coverage = field(default_factory=Coverage)
+
+    @property
+    def status(self) -> int:
+        """The exit code: 0 conforms, 1 a contradiction, 3 cannot decide."""
+        if self.contradiction:
+            return 1
+        return 3 if self.lost or not self.judged else 0
+
+
+def verify(recording: Recording, progress: Callable[[int], None] = lambda events: None) -> Verdict:
+    """The verdict on a recording; PasidlabError if it cannot be read, or is of a kernel that the model is not made for."""
+    return judge(recording.about, lambda: merged(recording), progress)
+
+
+def judge(about: About, pieces: Pieces, progress: Callable[[int], None] = lambda events: None) -> Verdict:
+    """The verdict on the events of a recording."""
+    if about.version < OLDEST:
+        raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
+    judging = _Judging(about, pieces, Explanations(derived(about.version)))
+    judging.look_for_blind_tasks()
+    judging.run(progress)
+    return judging.verdict
+
+
+class _Judging:
+    """One run over a recording."""
+
+    def __init__(self, about: About, pieces: Pieces, explanations: Explanations) -> None:
+        self.about, self.pieces, self.explanations = about, pieces, explanations
+        self.verdict = Verdict(about.kernel, missing=about.missing)
+        self.cpus = np.zeros((max(about.cpus, default=0) + 1, f.CPU_COLUMNS), np.int64)
+        self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
+        self.strangers = not about.tasks
+        """Tasks may be there that nobody saw begin."""
+        self.exchanged: dict[int, tuple[int, int, tuple[int, ...]]] = {}
+        """By new pid, an exec that is still to be told of: old pid, event."""
+        for task in about.tasks:
+            self._room(task.pid)
+            self.tasks[task.pid, f.IS] = f.KNOWN | (f.KERNEL if task.kernel else 0)
+
+    def _room(self, pid: int) -> None:
+        while pid >= len(self.tasks):
+            self.tasks = np.concatenate((self.tasks, np.zeros_like(self.tasks)))
+
+    def look_for_blind_tasks(self) -> None:
+        """Tasks that are given a CPU, and whose own switches are never there: the host hides them."""
+        seen = np.zeros(0, np.int64)
+        given: Counter[int] = Counter()
+        last: dict[int, int] = {}  # by CPU: a task's own events may come after the end of the recording
+        for piece in self.pieces():
+            switches = piece[piece[:, KIND] == Kind.sched_switch]
+            seen = np.union1d(seen, switches[:, PID])
+            given.update(dict(zip(*(found.tolist() for found in np.unique(switches[:, A], return_counts=True)), strict=True)))
+            last |= dict(zip(switches[:, CPU].tolist(), switches[:, A].tolist(), strict=True))
+            self._room(int(max(piece[:, PID].max(), piece[np.isin(piece[:, KIND], _HAVE_PID), A].max(initial=0))))
+            self.cpus = _rows(self.cpus, int(piece[:, CPU].max()) + 1)
+        given.subtract(last.values())
+        found = {pid for pid, times in given.items() if times > 0} - set(seen.tolist()) - {0}
+        self.verdict.blind = tuple(sorted(found))
+        for pid in self.verdict.blind:
+            self.tasks[pid, f.IS] |= f.BLIND | f.KNOWN
+
+    def run(self, progress: Callable[[int], None]) -> None:
+        """All pieces, until the first contradiction."""
+        for piece in self.pieces():
+            events = np.ascontiguousarray(piece)
+            self._follow(events)
+            if self.verdict.contradiction:
+                break
+            self.verdict.events += len(events)
+            progress(self.verdict.events)
+        if not self.verdict.contradiction and self.exchanged:
+            number, old, event = min(self.exchanged.values())
+            if number < self.verdict.events - _ENOUGH:
+                self.verdict.events = number - 1
+                what = f"pid {old} goes on as pid {event[PID]}, but there is no exec by which it takes over its leader's pid"
+                self._contradict(event, what)
+        self._account()
+
+    def _follow(self, events: Events) -> None:
+        asked = np.zeros(3, np.int64)
+        row = 0
+        while not self.verdict.contradiction:
+            e = self.explanations
+            rules = (e.table, e.uses, e.column, e.enter, e.leave)
+            row = f.follow((self.cpus, self.tasks), rules, events, row, asked)
+            if row == len(events):
+                return
+            event = tuple(int(value) for value in events[row])
+            self.verdict.events += row
+            skip = self._decide(int(asked[2]), event, int(asked[0]), int(asked[1]))
+            if not self.verdict.contradiction:
+                self.verdict.events -= row
+            row += skip
+
+    def _decide(self, why: int, event: tuple[int, ...], number: int, column: int) -> int:
+        """What to do where following has stopped. Returns how many events are done with."""
+        if why == f.NEED_ENTRY:
+            self.explanations.fill(number, column)
+            return 0
+        if why == f.LOST_EVENTS:
+            self._forget_all(event)
+            return 1
+        if why == f.STRANGER:
+            return self._stranger(event)
+        if why == f.OTHER_PID:
+            return self._other_pid(event)
+        if why == f.TWO_CPUS:
+            self._contradict(event, f"pid {self._coming(event)} is given CPU {event[CPU]}, but was not switched out where it runs")
+        elif why == f.WRONG_PREV:
+            self._contradict(event, f"sched_switch tells of another task than the one that runs, pid {event[PID]}")
+        else:
+            self._contradict(event, "no behaviour of the model goes on like this", number, column)
+        return 0
+
+    def _coming(self, event: tuple[int, ...]) -> int:
+        here = self.cpus[event[CPU]]
+        return int(here[f.NEXT]) - 1 if here[f.LEAVING] else event[PID]
+
+    def _stranger(self, event: tuple[int, ...]) -> int:
+        pid = self._coming(event)
+        if self.strangers:
+            self.tasks[pid, f.IS] |= f.KNOWN
+        else:
+            self._contradict(event, f"pid {pid} runs, but was not there at the start, and no fork made it")
+        return 0
+
+    def _other_pid(self, event: tuple[int, ...]) -> int:
+        """Another task than the one that runs here: the one that runs is blind, or an exec has exchanged pids, or it cannot be."""
+        here, pid = self.cpus[event[CPU]], event[PID]
+        old = int(here[f.CURRENT]) - 1
+        if here[f.SEEN] <= 1:  # the first event of a CPU may stand in the middle of a switch
+            self.tasks[old, f.RUNS_ON] = 0
+            here[:] = 0
+        elif self.tasks[old, f.IS] & f.BLIND or old == 0:  # the idle task gave way to one that is blind
+            self.verdict.unseen += 1
+            self.tasks[old, [f.RUNS_ON, f.AWAY, f.OUT, f.LAST]] = 0
+            here[f.LEAVING], here[f.NEXT], here[f.CURRENT], here[f.OWNER] = 2, pid + 1, 0, 0
+        elif self.tasks[pid, f.IS] & f.EXITING and old > 0:
+            self._exchange(event, old)
+        else:
+            self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, and was not switched out, but the event is of pid {pid}")
+        return 0
+
+    def _exchange(self, event: tuple[int, ...], old: int) -> None:
+        """de_thread(): a thread that is not the leader takes over the pid of its leader, which has exited."""
+        pid, cpu = event[PID], event[CPU]
+        self.tasks[[old, pid]] = self.tasks[[pid, old]]
+        elsewhere = int(self.tasks[old, f.RUNS_ON]) - 1
+        if elsewhere >= 0:
+            self.cpus[elsewhere, f.CURRENT] = old + 1
+        self.cpus[cpu, f.CURRENT] = pid + 1
+        self.cpus[self.cpus[:, f.OWNER] == old + 1, f.OWNER] = pid + 1
+        self.verdict.exchanges += 1
+        if event[KIND] != Kind.sched_process_exec or event[B] != old:
+            self.exchanged[pid] = (self.verdict.events + 1, old, event)
+
+    def _forget_all(self, event: tuple[int, ...]) -> None:
+        """Events were lost: anything may have happened to anybody."""
+        self.verdict.lost += max(event[A], 1)
+        self.verdict.unsure_from = self.verdict.unsure_from or self.verdict.events + 1
+        self.strangers = True
+        self.cpus[:] = 0
+        self.tasks[:, [f.AWAY, f.LAST, f.OUT, f.RUNS_ON, f.FPU]] = 0
+        self.tasks[:, f.IS] &= f.KNOWN | f.KERNEL | f.BLIND
+
+    def _contradict(self, event: tuple[int, ...], sentence: str, number: int = MISSING, column: int = MISSING) -> None:
+        known = self.explanations
+        places: tuple[str, ...] = ()
+        expected: tuple[str, ...] = ()
+        if number >= 0:
+            at = known.automaton.place
+            places = tuple(sorted({at[node] for node, counts in known.sets[number] if not counts}, key=lambda text: (len(text), text)))
+            expected = tuple(known.possible(number))
+        history = tuple(_history(self.pieces, self.verdict.events, event))
+        self.verdict.contradiction = Contradiction(self.verdict.events + 1, event, sentence, places, expected, history)
+
+    def _account(self) -> None:
+        """Sum up what the transitions that were used have cost."""
+        known, verdict = self.explanations, self.verdict
+        total: Counter[Hidden] = Counter()
+        for (number, column), counts in known.charges.items():
+            used = int(known.uses[number, column])
+            for hidden, times in counts:
+                total[hidden] += used * times
+        verdict.hidden = {hidden: times for hidden, times in sorted(total.items()) if times}
+        verdict.coverage = coverage(known)
+        verdict.judged = int(known.uses[:, : known.enter].sum())
+
+
+_HAVE_PID = (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec)
+_ENOUGH = 50_000  # events within which an exec tells of itself
+_SHOWN = 10
+
+
+def _rows(table: Events, wanted: int) -> Events:
+    if wanted <= len(table):
+        return table
+    return np.concatenate((table, np.zeros((wanted - len(table), table.shape[1]), np.int64)))
+
+
+def _history(pieces: Pieces, before: int, event: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+    """The last events of the CPU and of the task, with their numbers."""
+    kept: dict[int, tuple[int, ...]] = {}
+    count = 0
+    for piece in pieces():
+        piece = piece[: max(before - count, 0)]
+        of_cpu = np.flatnonzero(piece[:, CPU] == event[CPU])[-_SHOWN:]
+        of_task = np.flatnonzero((piece[:, PID] == event[PID]) | ((piece[:, KIND] == Kind.sched_switch) & (piece[:, A] == event[PID])))
+        for row in np.union1d(of_cpu, of_task[-_SHOWN:]):
+            kept[count + int(row) + 1] = tuple(int(value) for value in piece[row])
+        count += len(piece)
+        if count >= before:
+            break
+    mine = [number for number, row in sorted(kept.items()) if row[CPU] == event[CPU]][-_SHOWN:]
+    its = [number for number, row in sorted(kept.items()) if event[PID] in (row[PID], row[A])][-_SHOWN:]
+    return [(number, kept[number]) for number in sorted({*mine, *its})]
+
+
