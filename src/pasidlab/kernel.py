@@ -54,9 +54,10 @@ linux/random.py
 linux/sched.py
     may_run_here, pick_next_task, schedule, set_current, work_is_waiting
 linux/signal.py
-    BAD_FRAME, FAST_PATH, PAGE_FAULT, RESTORED, SLOW_PATH, arch_do_signal_or_restart, copy_fpstate_to_sigframe,
-    copy_uabi_to_xstate, fault_in_user_page, force_sig_segv, lose_frame, pop_frame, push_frame, restore_fpregs_from_user,
-    restore_slow_path, rt_sigreturn, sys_rt_sigreturn, xrstor_from_user_sigframe, xsave_to_user_sigframe
+    BAD_FRAME, FAST_PATH, PAGE_FAULT, RESTORED, SLOW_PATH, __fpu_restore_sig, arch_do_signal_or_restart, copy_fpstate_to_sigframe,
+    copy_from_user_sigframe, copy_sigframe_from_user_to_xstate, copy_uabi_to_xstate, fault_in_user_page, force_sig_segv,
+    lose_frame, pop_frame, push_frame, restore_fpregs_from_user, restore_slow_path, rt_sigreturn, sys_rt_sigreturn,
+    xrstor_from_user_sigframe, xsave_to_user, xsave_to_user_sigframe
 linux/sva.py
     attach_device_pasid, close_device, context_mm, context_pasid, detach_device_pasid, drop_file, free_file, idxd_cdev_open,
     idxd_cdev_release, install_file, iommu_alloc_mm_data, iommu_sva_bind_device, iommu_sva_unbind_device, new_file, open_device,
@@ -124,9 +125,10 @@ from pasidlab.model.linux.sched import (
     may_run_here, pick_next_task, schedule, set_current, work_is_waiting,
 )
 from pasidlab.model.linux.signal import (
-    BAD_FRAME, FAST_PATH, PAGE_FAULT, RESTORED, SLOW_PATH, arch_do_signal_or_restart, copy_fpstate_to_sigframe,
-    copy_uabi_to_xstate, fault_in_user_page, force_sig_segv, lose_frame, pop_frame, push_frame, restore_fpregs_from_user,
-    restore_slow_path, rt_sigreturn, sys_rt_sigreturn, xrstor_from_user_sigframe, xsave_to_user_sigframe,
+    BAD_FRAME, FAST_PATH, PAGE_FAULT, RESTORED, SLOW_PATH, __fpu_restore_sig, arch_do_signal_or_restart, copy_fpstate_to_sigframe,
+    copy_from_user_sigframe, copy_sigframe_from_user_to_xstate, copy_uabi_to_xstate, fault_in_user_page, force_sig_segv,
+    lose_frame, pop_frame, push_frame, restore_fpregs_from_user, restore_slow_path, rt_sigreturn, sys_rt_sigreturn,
+    xrstor_from_user_sigframe, xsave_to_user, xsave_to_user_sigframe,
 )
 from pasidlab.model.linux.sva import (
     attach_device_pasid, close_device, context_mm, context_pasid, detach_device_pasid, drop_file, free_file, idxd_cdev_open,
@@ -167,10 +169,11 @@ __all__ = [
     "Mm", "NOT_THERE", "OTHER_PROCESS", "PAGE_FAULT", "PASIDS", "PASID_NUMBERS", "PasidEntry", "PasidMsr", "PasidNumber",
     "RESTORED", "SLOW_PATH", "SpinLock", "TASKS", "TASK_DEAD", "TASK_RUNNING", "TASK_TRACED", "THREAD", "Task", "TaskState",
     "USER_DATA", "UserComponent", "UserCount", "XFEATURE_MASK_FPSTATE", "XFEATURE_MASK_PASID", "XFEATURE_MASK_USER",
-    "__cpu_invalidate_fpregs_state", "__fpu_invalidate_fpregs_state", "add_device_randomness", "add_latent_entropy", "alloc_task",
-    "arch_do_signal_or_restart", "arch_exit_to_user_mode_prepare", "atomic_dec_and_test_mm_users", "attach_device_pasid",
-    "bind_from_the_start", "blake2s_compress", "boot", "clone_thread", "close_device", "context_mm", "context_pasid",
-    "copy_files", "copy_fpstate_to_sigframe", "copy_process", "copy_to_new_process", "copy_to_new_thread", "copy_uabi_to_xstate",
+    "__cpu_invalidate_fpregs_state", "__fpu_invalidate_fpregs_state", "__fpu_restore_sig", "add_device_randomness",
+    "add_latent_entropy", "alloc_task", "arch_do_signal_or_restart", "arch_exit_to_user_mode_prepare",
+    "atomic_dec_and_test_mm_users", "attach_device_pasid", "bind_from_the_start", "blake2s_compress", "boot", "clone_thread",
+    "close_device", "context_mm", "context_pasid", "copy_files", "copy_fpstate_to_sigframe", "copy_from_user_sigframe",
+    "copy_process", "copy_sigframe_from_user_to_xstate", "copy_to_new_process", "copy_to_new_thread", "copy_uabi_to_xstate",
     "current", "deactivate_mm", "detach_device_pasid", "device_access", "device_complete", "device_page_request",
     "do_close_on_exec", "do_exit", "do_raw_spin_lock", "do_raw_spin_trylock", "do_raw_spin_unlock", "do_task_dead", "drop_file",
     "dup_mm", "dup_task_struct", "enqcmd", "exc_general_protection", "exec_mmap", "exec_program", "exit_files", "exit_mm",
@@ -199,5 +202,6 @@ __all__ = [
     "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst", "trace_x86_fpu_dropped", "trace_x86_fpu_regs_activated",
     "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp", "unfreeze_traced", "uninstall_file", "use_fpu", "use_kernel_fpu",
     "vcpu_enter_guest", "wait_for_child", "wake_up_new_task", "warn_on_once", "work_is_waiting", "wrmsr_pasid",
-    "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors", "xsave_to_user_sigframe", "xsaves", "xstateregs_get",
+    "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors", "xsave_to_user", "xsave_to_user_sigframe", "xsaves",
+    "xstateregs_get",
 ]
