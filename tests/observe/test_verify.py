@@ -30,6 +30,12 @@ def test_a_recording_of_another_machine_conforms():
     }  # fmt: skip
 
 
+def test_stats_of_the_sample():
+    found = json.loads(pasidlab("stats", SAMPLE, "--json"))
+    assert (found["still_there"], found["kernel_uses"]) == (29, {"sys_fork": 2, "sys_execve": 1})
+    assert "2 in sys_fork(), 1 in sys_execve()" in pasidlab("stats", SAMPLE)
+
+
 def test_kernels_that_the_model_is_not_made_for_are_refused(tmp_path):
     old = SAMPLE.read_bytes().replace(b'"kernel": "6.18.44-fc-v782"', b'"kernel": "5.10.44-fc-v782"', 1)
     (tmp_path / "old.rec").write_bytes(old)

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.kinds import Kind
 from pasidlab.observe.merged import merged
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, C, D, Events
 from pasidlab.observe.recording import Recording
+from pasidlab.observe.verify import verify
 
 IRQS_OFF = 1  # TRACE_FLAG_IRQS_OFF: a restore with interrupts off is the last thing before user mode
 
@@ -43,6 +45,19 @@ class Stats:
     tasks: dict[int, TaskCounts] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     kernel_tasks: set[int] = field(default_factory=set)
+    hidden: dict[Hidden, int] = field(default_factory=dict)
+    """Steps without an event (``verify``); those up to the first contradiction, if there is one."""
+
+    @property
+    def still_there(self) -> int:
+        """Loads on the way to user mode that were skipped: the registers still held the task's image."""
+        return sum(times for hidden, times in self.hidden.items() if hidden.function == "fpregs_restore_userregs")
+
+    @property
+    def kernel_uses(self) -> dict[str, int]:
+        """How often the kernel took registers that were a task's, by what the task was doing."""
+        found = {hidden.during: times for hidden, times in self.hidden.items() if hidden.function == "kernel_fpu_begin"}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @property
     def total(self) -> TaskCounts:
@@ -54,7 +69,7 @@ class Stats:
         """The document that ``--json`` prints."""
         return {
             "kernel": self.kernel, "events": self.events, "lost": self.lost, "seconds": self.seconds, "kinds": self.kinds,
-            "total": _row(self.total), "tasks": [
+            "total": _row(self.total), "still_there": self.still_there, "kernel_uses": self.kernel_uses, "tasks": [
                 {"pid": pid, "comm": self.names.get(pid, ""), "kernel": pid in self.kernel_tasks, **_row(row)}
                 for pid, row in sorted(self.tasks.items())
             ],
@@ -68,7 +83,10 @@ class Stats:
             f"Linux {self.kernel}: {self.events:,} events in {self.seconds:.1f} s" + (f", {self.lost:,} lost" if self.lost else ""),
             f"user tasks were given a CPU {total.runs:,} times; registers were loaded {total.restores:,} times on the way to user mode",
             f"restores avoided: {total.avoided:,} ({rate})",
+            f"on the way to user mode the registers were still there {self.still_there:,} times",
             f"saves at a switch: {total.saves:,}; registers made current in other ways (signal, fork, KVM): {total.activations:,}",
+            "the kernel used the FPU, and took registers that were a task's: "
+            + (", ".join(f"{times:,} in {during}()" for during, times in self.kernel_uses.items()) or "never"),
             "",
             f"{'task':<24}{'runs':>12}{'saves':>12}{'restores':>12}{'avoided':>12}",
         ]
@@ -96,6 +114,7 @@ def stats(path: str | Path) -> Stats:
     switched: dict[int, int] = {}
     for piece in merged(recording):
         _add(found, piece, switched)
+    found.hidden = verify(recording).hidden
     return found
 
 
