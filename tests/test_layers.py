@@ -10,7 +10,7 @@ import pasidlab
 SOURCES = Path(pasidlab.__file__).parent
 ORDER = [
     "errors version", "output", "search", "lang", "accelerator", "model declare", "kernel", "designs", "trace", "checking",
-    "zoo live observe", "report", "commands", "cli",
+    "zoo live observe", "report", "explore", "commands", "cli",
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 BESIDE = {"__init__", "examples"}  # the public names, and models in the language

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pasidlab.trace.steps import Counterexample, Recipe
 
 
-@click.command("replay", epilog="Exit codes: 1 every violation shows again, 2 it does not, or bad input, usage or I/O.")
+@click.command("replay", epilog="Exit codes: 1 every violation shows again, 0 a path is made again, 2 neither, or bad input, usage or I/O.")
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--design", "only", metavar="NAME", help="Replay only this design's counterexamples.")
 @click.option("--property", "name", metavar="NAME", help="Replay only the counterexample of this property.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every line that was executed.")
 def replay_command(trace: Path, only: str | None, name: str | None, verbose: bool) -> int:
-    """Re-execute the counterexamples that `pasidlab check -o FILE.json` saved.
+    """Re-execute the counterexamples that `pasidlab check -o FILE.json` saved, or a path of `pasidlab explore`.
 
     Every step is made again by the interpreter, from the design as it is now. Exit code 1: the violation shows again.
     """
@@ -42,14 +42,14 @@ def replay_command(trace: Path, only: str | None, name: str | None, verbose: boo
         have = ", ".join(f"{saved.design}: {found.property}" for saved, found, _ in every)
         raise PasidlabError(f"{trace} holds no such counterexample", hint=f"it holds {have}")
     for saved, asked, scope in chosen:
-        design = _design(saved, document)
+        design = opened_again(saved, document)
         replayed = _replayed(trace, design, asked, scope)
         click.echo(f"{design.name}: every step made again by the interpreter\n")
         click.echo(trace_text(replayed, scope.cpus, verbose=verbose, look=look_of(sys.stdout)) + "\n")
-    return 1
+    return 1 if any(asked.property for _, asked, _ in chosen) else 0
 
 
-def _design(saved: Saved, document: Document) -> Design:
+def opened_again(saved: Saved, document: Document) -> Design:
     """The design, opened as it was then, from the text that was saved.
 
     A document of an older version holds no text: the file is then looked for, also in the folder the check was made in.
@@ -85,8 +85,9 @@ def _replayed(trace: Path, design: Design, asked: Recipe, scope: Scope) -> Count
     possible = all(move.params in known.get(move.action, ()) for move in asked.moves)
     replayed = Replayer(Interpreter(model)).remade(asked) if possible else None
     if replayed is None:
+        end = f"'{asked.property}'" if asked.property else "the end of the path"
         raise PasidlabError(
-            f"{trace}: the {len(asked.moves)} steps to '{asked.property}' of {design.name} cannot be made again",
+            f"{trace}: the {len(asked.moves)} steps to {end} of {design.name} cannot be made again",
             hint="the design has changed since, or the file is damaged: check the design again",
         )
     return replayed

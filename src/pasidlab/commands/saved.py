@@ -129,13 +129,15 @@ def _recipe(node: Node) -> Recipe:
     loop = node.maybe("loop")
     if loop and not 0 <= loop.as_a(int) < len(moves):
         raise loop.fails(f"is not a step of {len(moves)}")
+    name = node.get("property").as_a(str)
     return Recipe(
-        node.get("property").as_a(str),
+        name,
         node.get("sentence").as_a(str),
         moves,
         node.get("broken_by_step").as_a(bool),
         loop.as_a(int) if loop else None,
         node.get("exact").as_a(bool),
+        None if name else tuple(node.get("initial").all(int)),
     )
 
 

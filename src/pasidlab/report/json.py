@@ -44,7 +44,8 @@ def _comparison(comparison: Comparison) -> Json:
     }  # fmt: skip
 
 
-def _scope(scope: Scope) -> Json:
+def scope_json(scope: Scope) -> Json:
+    """A scope."""
     return {
         "cpus": scope.cpus, "tasks": scope.tasks, "mms": scope.mms, "pasids": scope.pasids,
         "events": sorted(scope.events), "bounds": scope.bounds,
@@ -71,7 +72,7 @@ class _Told:
         made = {
             "design": result.design,
             "file": self.file(entry.file),
-            "scope": {part.name: _scope(part.scope) for part in result.parts},
+            "scope": {part.name: scope_json(part.scope) for part in result.parts},
             "verdict": result.verdict,
             "states": result.states,
             "transitions": result.transitions,
@@ -150,7 +151,7 @@ class _Told:
             "property": found.property,
             "sentence": found.sentence,
             "trace": [self.step(step) for step in found.steps],
-            "scope": _scope(scope),
+            "scope": scope_json(scope),
             "exact": found.exact,
             "broken_by_step": found.broken_by_step,
             "loop": found.loop,

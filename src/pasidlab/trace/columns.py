@@ -24,7 +24,8 @@ def trace_text(found: Counterexample, cpus: int, *, verbose: bool = False, look:
     told = Telling(found, verbose)
     rows = list(told.rows())
     page = _Columns(columns(found, cpus), max((len(numbers(row.steps)) for row in rows), default=0) + 1, look)
-    title = look.prose(f"{found.property}: shortest counterexample, {counted(len(found.steps), 'step')}")
+    what = f"{found.property}: shortest counterexample" if found.property else "path"
+    title = look.prose(f"{what}, {counted(len(found.steps), 'step')}")
     lines = [*(look.paint("strong", line) for line in title), "", *page.headings()]
     for row in rows:
         lines += page.lines(row)
@@ -42,13 +43,14 @@ def columns(found: Counterexample, cpus: int) -> list[int]:
 
 def ending(found: Counterexample, look: Look = PLAIN) -> list[str]:
     """The sentence that is violated, what it saw, and the rest of the state."""
-    lines = [look.paint("bad", line) for line in look.prose(f"VIOLATED {found.property}: {found.sentence}.")]
+    said = look.prose(f"VIOLATED {found.property}: {found.sentence}.") if found.property else []
+    lines = [look.paint("bad", line) for line in said]
     looked = looked_at(found)
     if looked:
         lines += ["", "It looked at", *_grouped(looked, look)]
     rest = [entry for entry in found.final if entry not in looked]
     title = look.prose("The rest of the state, where it is not 0 or none" if looked else "The state")
-    return [*lines, "", *title, *_grouped(rest, look)]
+    return [*lines, *([""] if lines else []), *title, *_grouped(rest, look)]
 
 
 def looked_at(found: Counterexample) -> list[tuple[str, str]]:

@@ -116,6 +116,8 @@ class Replayer:
     def remade(self, recipe: Recipe) -> Counterexample | None:
         """A counterexample whose moves are made in this interpreter's model; None if they do not lead to the violation here."""
         for initial in self.interpreter.initial_states():
+            if recipe.initial is not None and initial != recipe.initial:
+                continue
             found = self._remade_from(initial, recipe)
             if found is not None:
                 return found
@@ -126,7 +128,9 @@ class Replayer:
         if len(made) < len(recipe.moves):
             return None
         before = [state, *(after for _, after in made)]
-        if recipe.loop is not None:
+        if not recipe.property:
+            shows = True
+        elif recipe.loop is not None:
             shows = self._closes(before[-1], before[recipe.loop], recipe.moves[recipe.loop :])
         elif recipe.broken_by_step:
             shows = bool(made) and any(f.property == recipe.property for f in made[-1][0].failures)

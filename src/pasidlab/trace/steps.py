@@ -87,7 +87,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a counterexample again: the moves from an initial state, and how they break the property."""
+    """What makes a counterexample again: the moves from an initial state, and how they break the property.
+
+    With an empty ``property`` it is a mere path; ``initial`` says from where, where that is known.
+    """
 
     property: str
     sentence: str
@@ -95,6 +98,7 @@ class Recipe:
     broken_by_step: bool = False
     loop: int | None = None
     exact: bool = True
+    initial: State | None = None
 
 
 @dataclass(frozen=True)

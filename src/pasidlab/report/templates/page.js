@@ -35,7 +35,7 @@ function said(step, number) {
 
 class Stepper {
   constructor(box, trace) {
-    Object.assign(this, { box, trace, step: 0, rows: [...box.querySelectorAll("tr[data-row]")] });
+    Object.assign(this, { box, trace, step: -1, least: trace.enabled ? 0 : 1, rows: [...box.querySelectorAll("tr[data-row]")] });
     unfold(trace);
     this.lanes = trace.stacks[1]?.length ? new Lanes(box.querySelector(".lanes"), trace, (step) => this.show(step)) : null;
     this.spans = this.rowSpans();
@@ -44,7 +44,7 @@ class Stepper {
     this.rows.forEach((row, n) => row.addEventListener("click", () => { this.show(this.spans[n][1]); box.focus({ preventScroll: true }); }));
     box.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.draw()).observe(box.querySelector(".picture"));
-    if (trace.steps.length) this.show(1, false);
+    if (trace.steps.length >= this.least) this.show(this.least, false);
   }
 
   // The first and the last step of each row; a row without a number belongs to the one before.
@@ -54,6 +54,7 @@ class Stepper {
   }
 
   controls() {
+    const { trace } = this;
     const bar = this.box.querySelector(".controls");
     const button = (text, label, to) => {
       const made = element("button", "", text);
@@ -64,11 +65,11 @@ class Stepper {
       return made;
     };
     const last = this.trace.steps.length;
-    this.first = button("|◀", "First step", () => 1);
+    this.first = button("|◀", trace.enabled ? "Beginning" : "First step", () => this.least);
     this.back = button("◀ Back", "Step back", () => this.step - 1);
     this.next = button("Next ▶", "Next step", () => this.step + 1);
     this.end = button("▶|", "Last step", () => last);
-    this.slider = Object.assign(element("input"), { type: "range", min: 1, max: last, value: 1 });
+    this.slider = Object.assign(element("input"), { type: "range", min: this.least, max: last, value: this.least });
     this.slider.setAttribute("aria-label", "Step");
     this.slider.addEventListener("input", () => this.show(Number(this.slider.value)));
     this.output = element("output");
@@ -89,7 +90,7 @@ class Stepper {
     const last = this.trace.steps.length;
     const to = {
       ArrowRight: this.step + 1, ArrowDown: this.step + 1, j: this.step + 1, ArrowLeft: this.step - 1, ArrowUp: this.step - 1, k: this.step - 1,
-      PageDown: this.step + LEAP, PageUp: this.step - LEAP, Home: 1, End: last,
+      PageDown: this.step + LEAP, PageUp: this.step - LEAP, Home: this.least, End: last,
     }[event.key];
     if (to === undefined) return;
     event.preventDefault();
@@ -98,19 +99,19 @@ class Stepper {
 
   show(wanted, linked = true) {
     const last = this.trace.steps.length;
-    this.step = Math.max(1, Math.min(last, wanted));
+    this.step = Math.max(this.least, Math.min(last, wanted));
     const mine = this.rows.filter((row, n) => this.spans[n][0] <= this.step && this.step <= this.spans[n][1]);
     this.rows.forEach((row) => { row.classList.toggle("here", mine.includes(row)); row.removeAttribute("aria-current"); });
     mine[0]?.setAttribute("aria-current", "step");
-    for (const [button, off] of [[this.first, 1], [this.back, 1], [this.next, last], [this.end, last]]) {
+    for (const [button, off] of [[this.first, this.least], [this.back, this.least], [this.next, last], [this.end, last]]) {
       button.setAttribute("aria-disabled", this.step === off); // a disabled one would lose the focus, and with it the keys
     }
     this.slider.value = this.step;
     this.output.textContent = `Step ${this.step} of ${last}`;
-    this.now.textContent = said(this.trace.steps[this.step - 1], this.step);
+    this.now.textContent = this.step ? said(this.trace.steps[this.step - 1], this.step) : "The beginning.";
     this.link.href = linkTo(this.trace, this.step);
     showState(this.box.querySelector(".state"), this.trace, this.step);
-    showOthers(this.box.querySelector(".others"), this.trace, this.step);
+    (this.trace.enabled ? showChoices : showOthers)(this.box.querySelector(".others"), this.trace, this.step);
     const number = this.rows.indexOf(mine[mine.length - 1]);
     showSource(this.box.querySelector(".source"), this.trace, this.trace.places.slice(0, number + 1).filter((place) => place).pop(), this.step);
     this.draw();
@@ -121,8 +122,8 @@ class Stepper {
   }
 
   draw() {
-    if (!this.step) return;
-    picture(this.box.querySelector(".picture"), this.trace, this.trace.states[this.step - 1], this.trace.states[this.step]);
+    if (this.step < 0) return;
+    picture(this.box.querySelector(".picture"), this.trace, this.trace.states[Math.max(0, this.step - 1)], this.trace.states[this.step]);
     this.lanes?.draw(this.step);
   }
 }

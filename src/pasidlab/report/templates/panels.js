@@ -75,3 +75,23 @@ function showOthers(panel, trace, step) {
   panel.replaceChildren(element("h4", "", `Instead of step ${step}`));
   panel.append(list.children.length ? list : element("p", "hint", "Nothing else could be done."));
 }
+
+// Live: all that can be done after a step, each with a button; what this path does there is marked.
+function showChoices(panel, trace, step) {
+  const next = trace.steps[step];
+  const taken = next && { ...next, place: "", breaks: [] };
+  const moves = taken ? [taken, ...taken.others] : trace.enabled;
+  const list = element("ul");
+  for (const move of moves) {
+    const line = choice(move);
+    const button = element("button", "", "Take");
+    button.type = "button";
+    button.setAttribute("aria-label", `Take: ${line.textContent}`);
+    button.addEventListener("click", () => panel.dispatchEvent(new CustomEvent("take", { bubbles: true, detail: { step, move: move.move } })));
+    line.prepend(button, " ");
+    if (taken && move === taken) line.append(" ", element("span", "hint", "(this path)"));
+    list.append(line);
+  }
+  panel.replaceChildren(element("h4", "", step ? `What can be done after step ${step}` : "What can be done at the beginning"));
+  panel.append(moves.length ? list : element("p", "hint", "Nothing can be done any more."));
+}

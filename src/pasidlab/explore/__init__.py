@@ -1,0 +1,1 @@
+"""A model to step through in a browser: take any step, go back, look for a state."""

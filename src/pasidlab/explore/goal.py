@@ -1,0 +1,78 @@
+"""The shortest way to a state where an expression of the modelling language is true.
+
+The expression becomes a predicate beside those of the model, which stays as it is: so the way consists of the steps a walk has. Looked
+at are the states between those steps.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from pasidlab.checking.explore import MOST_WORDS
+from pasidlab.errors import PasidlabError
+from pasidlab.explore.walk import Walk, Walker
+from pasidlab.lang.back.native import compile_model
+from pasidlab.lang.ir import Model, Predicate, Property
+from pasidlab.lang.lowering.lower import build_model
+from pasidlab.lang.source import Text
+from pasidlab.model.promises import PROPERTIES
+from pasidlab.model.sources import MODEL_FILES
+from pasidlab.search.breadth_first import search
+from pasidlab.search.graph import path_to
+from pasidlab.search.result import Budget
+from pasidlab.trace.replay import Replayer
+
+NAMES = {"cpu": "Cpu", "task": "Task", "mm": "Mm", "pasid": "PasidEntry", "other_cpu": "Cpu", "other_task": "Task"}
+"""Names in an expression that stand for any element of a struct."""
+WANTED = Property("wanted", "the expression is true")
+BUDGET = Budget(max_states=20_000_000, timeout=60.0)
+
+
+def shortest_way(walker: Walker, expression: str) -> Walk:
+    """A shortest walk to a state where the expression is true for some elements.
+
+    Raises PasidlabError for a mistake in the expression, or if there is no such state, or none was found within BUDGET.
+    """
+    model = _watched(walker, expression)
+    native = compile_model(model)
+    if native.words > MOST_WORDS:
+        raise PasidlabError(f"a state of this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most")
+    bit = native.properties.index(WANTED.name)
+    found = search(native, budget=BUDGET, stop_on=1 << bit)
+    if bit not in found.violations:
+        if found.reason != "complete":
+            raise PasidlabError(f"no such state among the first {found.states:,}, up to depth {found.depth_completed}")
+        raise PasidlabError(f"there is no such state: all {found.states:,} of this scope were looked at")
+    violation = found.violations[bit]
+    way = Replayer(walker.replayer.interpreter).path("", "", path_to(found, violation.state, violation.depth))
+    return walker.walk(way.recipe().moves, walker.initial.index(way.initial))
+
+
+def _watched(walker: Walker, expression: str) -> Model:
+    """The walker's model with the expression as its only predicate."""
+    predicate = _predicate(walker, expression)
+    known = walker.model.field_table()
+    lost = sorted({str(i.args[1]) for i in predicate.action.code if i.op == "load"} - known.keys())
+    if lost:
+        raise PasidlabError(f"{lost[0]} never changes in this scope, so it is no part of a state")
+    return replace(walker.model, predicates=(predicate,), properties=(*walker.model.properties, WANTED))
+
+
+def _predicate(walker: Walker, expression: str) -> Predicate:
+    text = " ".join(expression.split())
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError) as error:
+        raise PasidlabError(f"not an expression: {text}", hint=str(getattr(error, "msg", error))) from None
+    used = [name for name in NAMES if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))]
+    params = ", ".join(f"{name}: {NAMES[name]}" for name in used)
+    code = f'@never("{WANTED.name}", "{WANTED.sentence}")\ndef wanted({params}) -> bool:\n    return {text}\n'
+    header = "from pasidlab.declare import *\nfrom pasidlab.kernel import *\n"
+    design = walker.design
+    bounds = walker.scope.compiler_bounds()
+    made = build_model(
+        design.name, [*MODEL_FILES, design.file, Text("<expression>", header + code)], bounds, (*PROPERTIES, WANTED), merged=False,
+        functions=design.functions, whole=design.file,
+    )  # fmt: skip
+    return next(p for p in made.predicates if p.property == WANTED.name)

@@ -1,0 +1,47 @@
+"""What the browser gets: the page, and a walk as a trace to step through."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pasidlab.designs import Opening
+from pasidlab.explore.walk import Walk, Walker
+from pasidlab.report.account import Account
+from pasidlab.report.json import heading, scope_json
+from pasidlab.report.stepping import data_of, enabled_data, environment, sources_of, trace_of
+from pasidlab.version import VERSION
+
+NAME = "walk"
+
+
+def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
+    """A walk for the scripts: the trace, its sources, and the HTML it stands in."""
+    account = Account(())
+    trace = trace_of(walk.path, walker.scope, NAME)
+    made = data_of(account, trace) | {"enabled": [enabled_data(move) for move in walk.enabled]}
+    html = environment().get_template("trace.html").render(trace=trace)
+    return {"trace": made, "sources": sources_of(account, [trace]), "html": html, "initial": walk.initial}
+
+
+def explore_page(walk: Walk, walker: Walker) -> str:
+    """The whole page, standing at the end of a walk."""
+    data = walk_data(walk, walker)
+    page = {"traces": [data["trace"]], "sources": data["sources"], "unexecuted": [], "initial": walk.initial}
+    return environment().get_template("explore.html").render(
+        design=walker.design.name, scope=str(walker.scope), beginnings=len(walker.initial), trace=trace_of(walk.path, walker.scope, NAME),
+        data=page, version=VERSION,
+    )  # fmt: skip
+
+
+def path_json(walk: Walk, walker: Walker, opening: Opening | None) -> str:
+    """The walk as a document that ``pasidlab replay`` and ``pasidlab explore`` read."""
+    recipe = walk.path.recipe()
+    path = {
+        "property": "", "sentence": "", "scope": scope_json(walker.scope), "exact": True, "broken_by_step": False, "loop": None,
+        "initial": list(walk.path.initial), "moves": [[move.action, list(move.params), list(move.choices)] for move in recipe.moves],
+    }  # fmt: skip
+    result: dict[str, Any] = {"design": walker.design.name, "file": str(walker.design.path), "counterexamples": [path]}
+    if opening is not None:
+        result["opened"] = opening.to_json()
+    return json.dumps({**heading("path"), "results": [result]}, indent=1) + "\n"

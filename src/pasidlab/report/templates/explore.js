@@ -1,0 +1,60 @@
+// The live page: each walk is a list of moves, made by the server, which keeps none.
+const live = { moves: data.traces[0].steps.map((step) => step.move), initial: data.initial };
+const said_ = document.querySelector(".said");
+
+async function ask(what, asked) {
+  document.body.setAttribute("aria-busy", "true");
+  said_.textContent = what === "find" ? "Searching …" : "";
+  try {
+    const reply = await fetch(what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
+    const answer = await reply.json();
+    said_.textContent = answer.error || "";
+    return answer.error ? null : answer;
+  } catch {
+    said_.textContent = "pasidlab explore does not answer any more.";
+    return null;
+  } finally {
+    document.body.removeAttribute("aria-busy");
+  }
+}
+
+function display(answer, step) {
+  if (!answer) return;
+  Object.assign(data.sources, answer.sources);
+  data.traces[0] = answer.trace;
+  Object.assign(live, { moves: answer.trace.steps.map((made) => made.move), initial: answer.initial });
+  document.getElementById("walk").innerHTML = answer.html;
+  steppers[0] = new Stepper(document.querySelector(".trace"), answer.trace);
+  steppers[0].show(step ?? live.moves.length);
+  steppers[0].box.focus({ preventScroll: true });
+  const begin = document.getElementById("begin");
+  if (begin) begin.value = live.initial;
+}
+
+const walk = (moves, initial, step) => ask("walk", { moves, initial }).then((answer) => display(answer, step));
+const begin = () => Number(document.getElementById("begin")?.value ?? 0);
+
+document.getElementById("walk").addEventListener("take", ({ detail }) => walk([...live.moves.slice(0, detail.step), detail.move], live.initial));
+document.getElementById("restart").addEventListener("click", () => walk([], begin()));
+document.getElementById("begin")?.addEventListener("change", () => walk([], begin()));
+document.querySelector(".explore").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask("find", { expression: document.getElementById("goal").value }).then((answer) => display(answer));
+});
+document.getElementById("save").addEventListener("click", async () => {
+  const answer = await ask("save", { moves: live.moves.slice(0, steppers[0].step), initial: live.initial });
+  if (!answer) return;
+  const made = Object.assign(element("a"), { href: URL.createObjectURL(new Blob([`${JSON.stringify(answer, null, 1)}\n`])), download: "path.json" });
+  made.click();
+  URL.revokeObjectURL(made.href);
+  said_.textContent = `Saved ${steppers[0].step} steps: pasidlab replay path.json`;
+});
+document.getElementById("load").addEventListener("change", async ({ target }) => {
+  try {
+    const found = JSON.parse(await target.files[0].text()).results.flatMap((result) => result.counterexamples)[0];
+    await walk(found.moves, live.initial, 0);
+  } catch {
+    said_.textContent = "That file holds no path or counterexample.";
+  }
+  target.value = "";
+});

@@ -1,0 +1,132 @@
+"""The explorer: walks, the shortest way to a state, who is let in, what is saved, and the page in a browser."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import threading
+
+import jsonschema
+import pytest
+
+from pasidlab import designs
+from pasidlab.cli import main
+from pasidlab.errors import PasidlabError
+from pasidlab.explore.goal import shortest_way
+from pasidlab.explore.server import Explorer
+from pasidlab.explore.walk import Walker
+from pasidlab.model.scope import Scope
+from pasidlab.report.schema import schema_text
+from pasidlab.trace.steps import Move
+
+SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
+WRONG = "task.need_fpu_load and cpu.fpregs_owner is task and task.last_cpu is cpu and cpu.msr_pasid != 0 and not task.bv_pasid"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def walker():
+    return Walker(designs.late_either, SMALL)
+
+
+@pytest.fixture(scope="module")
+def server(walker):
+    served = Explorer(walker, walker.walk(()), None)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    yield served
+    served.shutdown()
+    served.server_close()
+
+
+def ask(server, path, body=None, host=None, kind="application/json"):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+    headers = {"Host": host or f"127.0.0.1:{server.server_port}"} | ({"Content-Type": kind} if body is not None else {})
+    connection.request("GET" if body is None else "POST", path, body if body is None else json.dumps(body), headers)
+    reply = connection.getresponse()
+    return reply.status, reply.read().decode()
+
+
+def test_a_walk_takes_any_enabled_step_and_no_other(walker) -> None:
+    begin = walker.walk(())
+    assert [(e.cpu, e.words) for e in begin.enabled] == [
+        (0, "<softirq>"), (1, "<softirq>"), (0, "<preempted>"), (0, "ENQCMD -> #GP"), (0, "uses its registers"),
+    ]  # fmt: skip
+    for choice in begin.enabled:
+        after = walker.walk([choice.move])
+        assert after.path.steps[0].move == choice.move and len(after.path.steps[0].others) == 4 and after.path.property == ""
+    for wrong in (Move("enqcmd", (2,)), Move("enqcmd", (7,)), Move("enqcmd", ()), Move("nothing", ())):
+        with pytest.raises(PasidlabError, match=r"step 1, .* cannot be made there"):
+            walker.walk([wrong])
+
+
+def test_the_shortest_way_to_a_state(walker) -> None:
+    found = shortest_way(walker, WRONG).path
+    assert (len(found.steps), found.property) == (12, "coherent")
+    assert len(shortest_way(walker, "cpu.user_regs != 0").path.steps) == 1
+    assert shortest_way(walker, "cpu.current is task").path.steps == ()
+
+
+@pytest.mark.parametrize(("expression", "said"), [
+    ("task.state == 2", "there is no such state: all [0-9,]+ of this scope"), ("cpu.msr_pasid ==", "not an expression"),
+    ("foo.bar", "unknown name 'foo'"), ("cpu.nothing", "Cpu has no field 'nothing'"), ("__import__('os').system('x')", "cannot call"),
+])  # fmt: skip
+def test_what_is_no_such_state_is_told(walker, expression: str, said: str) -> None:
+    with pytest.raises(PasidlabError, match=said):
+        shortest_way(walker, expression)
+
+
+def test_only_who_knows_the_address_is_let_in(server) -> None:
+    page = f"/{server.token}/"
+    assert ask(server, page)[0] == 200
+    assert [ask(server, path)[0] for path in ("/", "/walk", "/wrong/", f"/{server.token}")] == [404] * 4
+    assert ask(server, page, host="evil.example")[0] == 404 and ask(server, page, host=f"localhost:{server.server_port}")[0] == 200
+    asked = {"moves": [], "initial": 0}
+    assert ask(server, f"{page}walk", asked)[0] == 200
+    assert ask(server, f"{page}walk", asked, host="evil.example:80")[0] == 404 and ask(server, "/wrong/walk", asked)[0] == 404
+    assert ask(server, f"{page}walk", asked, kind="text/plain")[0] == 404
+    for wrong in ({"moves": 3}, {"moves": [["enqcmd"]]}, {"moves": [["enqcmd", ["x"], []]]}, {"initial": "a"}, [], "x"):
+        assert ask(server, f"{page}walk", wrong)[0] in (200, 400)
+    assert ask(server, f"{page}walk", {"initial": 7})[0] == 400 and ask(server, f"{page}nothing", asked)[0] == 404
+
+
+def test_a_saved_path_is_made_again(server, walker, tmp_path, capsys) -> None:
+    moves = [[m.action, list(m.params), list(m.choices)] for m in shortest_way(walker, WRONG).path.recipe().moves[:8]]
+    status, text = ask(server, f"/{server.token}/save", {"moves": moves, "initial": 0})
+    assert status == 200
+    jsonschema.validate(json.loads(text), json.loads(schema_text("path")))
+    (tmp_path / "path.json").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", str(tmp_path / "path.json")])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0 and "path, 8 steps" in out and "T0 ENQCMD -> #GP" in out and "VIOLATED" not in out
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
+def test_the_page_takes_steps_goes_back_and_finds(server) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.set_default_timeout(60_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(server.url)
+        assert page.locator(".trace output").inner_text() == "Step 0 of 0"
+        page.get_by_role("button", name="Take: CPU 0: T0 ENQCMD").click()
+        page.wait_for_function("document.querySelector('.trace output').textContent === 'Step 1 of 1'")
+        page.locator("#goal").fill(WRONG)
+        page.get_by_role("button", name="Find").click()
+        page.wait_for_function("document.querySelector('.trace output').textContent === 'Step 12 of 12'")
+        assert page.locator(".picture .wrong").count() == 2 and "coherent" in page.locator(".trace h3").inner_text()
+        page.locator("input[type=range]").fill("4")
+        page.get_by_role("button", name="Take: CPU 1").first.click()
+        page.wait_for_function("document.querySelector('.trace output').textContent === 'Step 5 of 5'")
+        page.locator("#goal").fill("cpu.nothing")
+        page.get_by_role("button", name="Find").click()
+        page.wait_for_function("document.querySelector('.said').textContent.includes('no field')")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390 and errors == []
+        assert [v["id"] for v in Axe().run(page).response["violations"]] == []
+        browser.close()
