@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import threading
 
 import jsonschema
@@ -22,7 +21,6 @@ from pasidlab.trace.steps import Move
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 WRONG = "task.need_fpu_load and cpu.fpregs_owner is task and task.last_cpu is cpu and cpu.msr_pasid != 0 and not task.bv_pasid"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -100,33 +98,3 @@ def test_a_saved_path_is_made_again(server, walker, tmp_path, capsys) -> None:
         main(["replay", str(tmp_path / "path.json")])
     out = capsys.readouterr().out
     assert ended.value.code == 0 and "path, 8 steps" in out and "T0 ENQCMD -> #GP" in out and "VIOLATED" not in out
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
-def test_the_page_takes_steps_goes_back_and_finds(server) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        page.set_default_timeout(60_000)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(server.url)
-        assert page.locator(".trace output").inner_text() == "Step 0 of 0"
-        page.get_by_role("button", name="Take: CPU 0: T0 ENQCMD").click()
-        page.wait_for_function("document.querySelector('.trace output').textContent === 'Step 1 of 1'")
-        page.locator("#goal").fill(WRONG)
-        page.get_by_role("button", name="Find").click()
-        page.wait_for_function("document.querySelector('.trace output').textContent === 'Step 12 of 12'")
-        assert page.locator(".picture .wrong").count() == 2 and "coherent" in page.locator(".trace h3").inner_text()
-        page.locator("input[type=range]").fill("4")
-        page.get_by_role("button", name="Take: CPU 1").first.click()
-        page.wait_for_function("document.querySelector('.trace output').textContent === 'Step 5 of 5'")
-        page.locator("#goal").fill("cpu.nothing")
-        page.get_by_role("button", name="Find").click()
-        page.wait_for_function("document.querySelector('.said').textContent.includes('no field')")
-        assert page.evaluate("document.documentElement.scrollWidth") == 390 and errors == []
-        assert [v["id"] for v in Axe().run(page).response["violations"]] == []
-        browser.close()
