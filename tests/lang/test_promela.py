@@ -8,7 +8,7 @@ import random_programs
 from hypothesis import HealthCheck, assume, given, settings
 from small_models import PROPERTIES, build
 
-from pasidlab.checking.spin import build_spin, run_spin, spin_is_there
+from pasidlab.checking.spin import export_explored, export_verifier, spin_is_there
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.back.promela import promela
@@ -29,7 +29,7 @@ def by_both(model, folder):
     if found.reason != "complete":
         return None
     export = promela(model)
-    spin = run_spin(build_spin(export, folder), export)
+    spin = export_explored(export_verifier(export, folder), export)
     assert spin.errors == 0
     broken = {model.properties[bit].name for bit in found.violations} | ({"a model error"} if found.error else set())
     steps = spin.transitions if not broken else max(spin.transitions, found.transitions)  # of SPIN also those that break down half way

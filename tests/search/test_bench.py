@@ -1,21 +1,19 @@
 """The benchmark: SPIN's count of LazyReg is the engine's, and the report has the promised shape."""
 
 import json
-import shutil
 
 import pytest
 from lazyreg_double import lazyreg
 
 from pasidlab.checking.bench import bench, hash_inserts_per_second
-from pasidlab.checking.promela import build_spin, lazyreg_promela, run_spin
+from pasidlab.checking.lazyreg_promela import lazyreg_promela
+from pasidlab.checking.spin import explored, spin_is_there, verifier
 from pasidlab.search.breadth_first import search
 
 
-@pytest.mark.skipif(not shutil.which("spin") or not shutil.which("gcc"), reason="spin or gcc is not installed")
+@pytest.mark.skipif(not spin_is_there(), reason="spin or gcc is not installed")
 def test_spin_counts_the_same_states(tmp_path):
-    verifier = build_spin(lazyreg_promela(2, 2), "bfs", tmp_path)
-    assert verifier is not None
-    run, result = run_spin(verifier), search(lazyreg(2))
+    (run, _), result = explored(verifier(lazyreg_promela(2, 2), tmp_path, "-O1", "-DBFS")), search(lazyreg(2))
     assert (run.states, run.errors) == (result.states, 0)
     assert run.transitions == result.transitions + 1  # SPIN counts the start as one
 

@@ -15,7 +15,7 @@ from typing import Any
 from pasidlab.checking.findings import NAMES
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import EVERY_STEP
-from pasidlab.checking.spin import SpinRun, build_spin, run_spin
+from pasidlab.checking.spin import SpinRun, export_explored, export_verifier
 from pasidlab.designs import Design
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.back.promela import Export, promela
@@ -79,7 +79,7 @@ def compare(design: Design, scope: Scope, jobs: int = 1) -> Agreement:
     model = whole_model(design, scope)
     export = promela(model)
     with tempfile.TemporaryDirectory() as folder:
-        spin = run_spin(build_spin(export, Path(folder)), export)
+        spin = export_explored(export_verifier(export, Path(folder)), export)
     found = search(compile_model(model), jobs=jobs)
     broken = frozenset(model.properties[bit].name for bit in found.violations)
     if found.error:

@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pasidlab.checking.promela import SpinRun, build_spin, lazyreg_promela, run_spin
+from pasidlab.checking.lazyreg_promela import lazyreg_promela
+from pasidlab.checking.spin import SpinRun, explored, spin_is_there, verifier
 from pasidlab.search.breadth_first import search
 from pasidlab.search.memory import Block, compiled, load64, prefetch, shift_right, store64
 from pasidlab.search.result import NativeModel, SearchResult
@@ -27,6 +28,7 @@ Counts = dict[int, float]  # by number of threads
 _BATCH = 32  # keys whose cache lines are fetched together
 _SLOTS_BITS = 27  # of 8 bytes
 _FILL = 0.5
+_DEEPEST = 1_000_000  # longest path of SPIN's depth-first search
 
 
 @compiled("int64(int64, int64, int64, int64, int64)")
@@ -108,14 +110,14 @@ class Benchmark:
             "transitions": self.result.transitions,
             "depth": self.result.depth,
             "bytes_per_state": round(self.result.bytes_per_state, 1),
-            "states_per_second": _rounded(self.states_per_second, 0),
+            "states_per_second": _rounded(self.states_per_second, 6),
         }
         return {
             "lazyreg": lazyreg,
             "spin_bfs": _spin_json(self.spin_bfs),
             "spin_dfs": _spin_json(self.spin_dfs),
-            "hash_inserts_per_second": _rounded(self.hash_inserts_per_second, 0),
-            "hash_inserts_on_huge_pages": _rounded(self.hash_inserts_on_huge_pages, 0),
+            "hash_inserts_per_second": _rounded(self.hash_inserts_per_second, 6),
+            "hash_inserts_on_huge_pages": _rounded(self.hash_inserts_on_huge_pages, 6),
             "hash_slots": 1 << self.slots_bits,
             "times_spin_bfs": _rounded(self.of_spin(self.spin_bfs)),
             "times_spin_dfs": _rounded(self.of_spin(self.spin_dfs)),
@@ -124,8 +126,9 @@ class Benchmark:
         }
 
 
-def _rounded(counts: Counts | None, digits: int = 2) -> dict[str, float] | None:
-    return None if counts is None else {str(jobs): round(count, digits or None) for jobs, count in counts.items()}
+def _rounded(counts: Counts | None, digits: int = 3) -> dict[str, float] | None:
+    """To so many significant digits."""
+    return None if counts is None else {str(jobs): float(f"{count:.{digits}g}") for jobs, count in counts.items()}
 
 
 def _spin_json(run: SpinRun | None) -> dict[str, float] | None:
@@ -157,15 +160,15 @@ def bench(
     result = search(model, jobs=jobs[0])  # the first one also pays for loading code and for the first use of memory
     with tempfile.TemporaryDirectory() as folder:
         text = lazyreg_promela(tasks, cpus)
-        verifiers = {kind: build_spin(text, kind, Path(folder, kind)) for kind in spin}
+        flags = {"bfs": ["-DBFS"], "dfs": []}
+        verifiers = {kind: verifier(text, Path(folder, kind), "-O3", *flags[kind]) for kind in spin} if spin_is_there() else {}
         for _ in range(repeats):
             for j in jobs:
                 inserts[j].append(hash_inserts_per_second(j, slots_bits))
                 huge[j].append(hash_inserts_per_second(j, slots_bits, huge=True))
                 rates[j].append(_states_per_second(model, j))
-            for kind, verifier in verifiers.items():
-                if verifier is not None:
-                    spin[kind].append(run_spin(verifier))
+            for kind, pan in verifiers.items():
+                spin[kind].append(explored(pan, f"-m{_DEEPEST}")[0])
     rate, limit, huge_limit = ({j: median(each) for j, each in figures.items()} for figures in (rates, inserts, huge))
     return Benchmark(result, rate, limit, huge_limit, _middle(spin["bfs"]), _middle(spin["dfs"]), slots_bits)
 

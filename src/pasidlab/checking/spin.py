@@ -6,13 +6,14 @@ import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.promela import Export
 
-_ALWAYS = ("-DSAFETY", "-DNOREDUCE", "-DPRINTF", "-DMEMLIM=16000", "-w")
+_ALWAYS = ("-DSAFETY", "-DNOREDUCE", "-DMEMLIM=16000", "-w")
 _DEEPEST = 20_000_000  # longest path of a depth-first search
 _STATES, _TRANSITIONS = re.compile(rb"(\d+) states, stored"), re.compile(rb"(\d+) transitions")
 _ERRORS, _SECONDS = re.compile(rb"errors: (\d+)"), re.compile(rb"elapsed time ([\d.]+) seconds")
@@ -21,13 +22,13 @@ _BROKEN, _CUT = re.compile(rb"violated (\d+)"), re.compile(rb"max search depth t
 
 @dataclass(frozen=True)
 class SpinRun:
-    """One exploration by SPIN, as the model counts: without the transitions that only look, and without states before the first."""
+    """One exploration by SPIN."""
 
     states: int
     transitions: int
-    errors: int  # guards that were wrong; 0 unless the export itself is
-    broken: frozenset[str]  # promises
+    errors: int  # assertions that failed; of an export: guards that were wrong
     seconds: float  # as SPIN itself reports them
+    broken: frozenset[str] = frozenset()  # promises of an export
 
 
 def spin_is_there() -> bool:
@@ -39,34 +40,45 @@ def _compiler() -> str | None:
     return shutil.which("gcc") or shutil.which("cc")
 
 
-def build_spin(export: Export, folder: Path) -> Path:
-    """Compile SPIN's verifier for an exported model. PasidlabError without spin and a C compiler, or if they fail.
+def verifier(text: str, folder: Path, *flags: str, options: Sequence[str] = ()) -> Path:
+    """Compile SPIN's verifier for a Promela text: ``options`` are SPIN's, ``flags`` the C compiler's.
 
-    Without optimisation: in small scopes most of the time goes into compiling.
+    Raises PasidlabError without SPIN and a C compiler, or if they fail.
     """
     compiler = _compiler()
     if compiler is None or shutil.which("spin") is None:
         raise PasidlabError("SPIN and a C compiler are needed", hint="apt-get install spin gcc")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.pml").write_text(export.text, encoding="utf-8")
-    _run(["spin", "-a", "-o2", "model.pml"], folder)  # -o2: variables that are never read belong to a state, too
-    _run([compiler, "-O0", *_ALWAYS, "-o", "pan", "pan.c"], folder)
+    (folder / "model.pml").write_text(text, encoding="utf-8")
+    _run(["spin", "-a", *options, "model.pml"], folder)
+    _run([compiler, *_ALWAYS, *flags, "-o", "pan", "pan.c"], folder)
     return folder / "pan"
 
 
-def run_spin(verifier: Path, export: Export) -> SpinRun:
-    """Explore everything. PasidlabError if SPIN gave up before."""
+def explored(pan: Path, *options: str) -> tuple[SpinRun, bytes]:
+    """Explore everything with a verifier: what SPIN counts, and all it says. PasidlabError if it gave up before."""
     start = time.perf_counter()
-    output = _run([str(verifier), "-c0", "-E", f"-m{_DEEPEST}"], verifier.parent)  # -c0: errors do not end it, -E: nor does the end
+    output = _run([str(pan), *options], pan.parent)
     wall = time.perf_counter() - start
     states, transitions, errors, seconds = (p.search(output) for p in (_STATES, _TRANSITIONS, _ERRORS, _SECONDS))
     if states is None or transitions is None or errors is None or _CUT.search(output):
         raise PasidlabError(f"SPIN did not explore all of the model: {output.decode(errors='replace')[:500]}")
-    count = int(states[1]) - bool(export.begins)
-    steps = int(transitions[1]) - 1 - export.begins - export.watchers * count  # SPIN counts its start as one
-    broken = frozenset(export.properties[int(number)] for number in _BROKEN.findall(output))
     elapsed = float(seconds[1]) if seconds else 0.0
-    return SpinRun(count, steps, int(errors[1]), broken, elapsed or wall)
+    return SpinRun(int(states[1]), int(transitions[1]), int(errors[1]), elapsed or wall), output
+
+
+def export_verifier(export: Export, folder: Path) -> Path:
+    """The verifier of an exported model. Without optimisation: in small scopes most of the time goes into compiling."""
+    return verifier(export.text, folder, "-O0", "-DPRINTF", options=["-o2"])  # -o2: variables that are never read belong to a state, too
+
+
+def export_explored(pan: Path, export: Export) -> SpinRun:
+    """An exported model explored, as it counts: without transitions that only look, and without states before the first."""
+    run, output = explored(pan, f"-m{_DEEPEST}", "-c0", "-E")  # -c0: errors do not end it, -E: nor does the end
+    states = run.states - bool(export.begins)
+    transitions = run.transitions - 1 - export.begins - export.watchers * states  # SPIN counts its start as one
+    broken = frozenset(export.properties[int(number)] for number in _BROKEN.findall(output))
+    return replace(run, states=states, transitions=transitions, broken=broken)
 
 
 def _run(command: list[str], folder: Path) -> bytes:

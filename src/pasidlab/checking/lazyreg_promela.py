@@ -1,28 +1,6 @@
-"""LazyReg in Promela, and its exploration by SPIN: the peer that `pasidlab bench` measures side by side."""
+"""LazyReg in Promela: the model that `pasidlab bench` has SPIN explore."""
 
 from __future__ import annotations
-
-import re
-import shutil
-import subprocess
-import time
-from dataclasses import dataclass
-from pathlib import Path
-
-_ALWAYS = ["-O3", "-DSAFETY", "-DNOREDUCE", "-DMEMLIM=16000", "-w"]
-_SEARCHES = {"bfs": ["-DBFS"], "dfs": []}  # compiler flags
-_STATES, _TRANSITIONS = re.compile(rb"(\d+) states, stored"), re.compile(rb"(\d+) transitions")
-_ERRORS, _SECONDS = re.compile(rb"errors: (\d+)"), re.compile(rb"elapsed time ([\d.]+) seconds")
-
-
-@dataclass(frozen=True)
-class SpinRun:
-    """One exploration by SPIN."""
-
-    states: int
-    transitions: int
-    errors: int
-    seconds: float  # as SPIN itself reports them
 
 
 def lazyreg_promela(tasks: int, cpus: int) -> str:
@@ -73,29 +51,3 @@ def _task_steps(c: int, t: int, cpus: int) -> list[str]:
         f"{here} && pc[{t}] == 4 && need[{t}] -> pc[{t}] = 0; mem[{t}] = pasid; last[{t}] = 0",
         f"{here} && pc[{t}] == 4 && !need[{t}] -> pc[{t}] = 0; msr[{c}] = pasid",
     ]
-
-
-def build_spin(text: str, search: str, folder: Path) -> Path | None:
-    """Compile a Promela text into SPIN's verifier for ``search`` "bfs" or "dfs"; None without spin and a C compiler."""
-    spin, compiler = shutil.which("spin"), shutil.which("gcc") or shutil.which("cc")
-    if spin is None or compiler is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.pml").write_text(text)
-    subprocess.run([spin, "-a", "model.pml"], cwd=folder, check=True, capture_output=True)
-    flags = [*_ALWAYS, *_SEARCHES[search], "-o", "pan", "pan.c"]
-    subprocess.run([compiler, *flags], cwd=folder, check=True, capture_output=True)
-    return folder / "pan"
-
-
-def run_spin(verifier: Path) -> SpinRun:
-    """Explore everything with a verifier."""
-    start = time.perf_counter()
-    command = [str(verifier), "-m1000000"]  # longest path of a depth-first search
-    output = subprocess.run(command, cwd=verifier.parent, check=True, capture_output=True).stdout
-    wall = time.perf_counter() - start
-    states, transitions, errors, seconds = (p.search(output) for p in (_STATES, _TRANSITIONS, _ERRORS, _SECONDS))
-    if states is None or transitions is None or errors is None:
-        raise ValueError(f"not SPIN's report: {output.decode(errors='replace')[:500]}")
-    elapsed = float(seconds[1]) if seconds else 0.0
-    return SpinRun(int(states[1]), int(transitions[1]), int(errors[1]), elapsed or wall)
