@@ -7,6 +7,7 @@ import mmap
 import os
 import signal
 import struct
+import tempfile
 import time
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -18,19 +19,25 @@ libc.mremap.restype = ctypes.c_void_p
 
 CRAV, RCR, BOF = 4, 8, 2
 NOOP, BATCH, DRAIN, MOVE, FILL = 0, 1, 2, 3, 4
-_code = mmap.mmap(-1, 65536, prot=7)
-_base = ctypes.addressof(ctypes.c_char.from_buffer(_code))
-_used = 0
+
+
+def file_mapping(data: bytes, at: int | None = None) -> int:
+    """Address of instructions as those of a program are: a private mapping of a file, read and execute."""
+    folder = os.environ.get("DSA_CLIENT_CODE")
+    fd, path = tempfile.mkstemp(dir=folder)
+    os.write(fd, data.ljust(-(-len(data) // 4096) * 4096, b"\xcc"))
+    if folder is None:
+        os.unlink(path)
+    address = libc.mmap(at, max(len(data), 1), mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE | (0x100000 if at else 0), fd, 0)
+    os.close(fd)
+    return address
 
 
 def machine_code(text: str, result=ctypes.c_long, arguments=(ctypes.c_void_p, ctypes.c_void_p)):
     """A C function made of these bytes; arguments come in rdi, rsi."""
-    global _used
-    data = bytes.fromhex(text)
-    at, _used = _used, _used + 64
-    _code[at : at + len(data)] = data
-    function = ctypes.CFUNCTYPE(result, *arguments)(_base + at)
-    function.address = _base + at
+    address = file_mapping(bytes.fromhex(text))
+    function = ctypes.CFUNCTYPE(result, *arguments)(address)
+    function.address = address
     return function
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,12 @@ def run(*command: str, options: tuple[str, ...] = (), timeout: float = 60, env: 
     """``pasidlab run OPTIONS --json FILE -- COMMAND``."""
     report = Path(os.environ.get("TMPDIR", "/tmp")) / f"pasidlab-test-{os.getpid()}.json"
     report.unlink(missing_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, *options, "--json", str(report), "--", *command],
-        capture_output=True, text=True, timeout=timeout, env={**os.environ, "PYTHONPATH": str(HERE), **(env or {})},
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="pasidlab-test-", ignore_cleanup_errors=True) as code:
+        around = {**os.environ, "PYTHONPATH": str(HERE), "DSA_CLIENT_CODE": code, **(env or {})}
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, *options, "--json", str(report), "--", *command],
+            capture_output=True, text=True, timeout=timeout, env=around,
+        )  # fmt: skip
     data = json.loads(report.read_text()) if report.exists() else {}
     report.unlink(missing_ok=True)
     return Run(done.returncode, done.stdout, done.stderr, data)

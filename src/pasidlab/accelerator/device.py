@@ -111,6 +111,13 @@ class Accelerator:
             o.tail = (d.flags & 0xFFFFFF).to_bytes(3, "little")
         return _complete(d, memory, o, self.kind.record_size)
 
+    def checker(self, wq: WqConfig) -> Checker:
+        """The rules of a work queue on this device."""
+        checker = self._checkers.get(wq)
+        if checker is None:
+            checker = self._checkers[wq] = Checker(wq, self.gencap, self.kind.rules)
+        return checker
+
     def _check(self, d: Descriptor, memory: Memory, wq: WqConfig, in_batch: bool) -> Rejection | None:
         flags, size = d.flags, self.kind.record_size
         if flags & _VALID:
@@ -119,10 +126,7 @@ class Accelerator:
             writable = getattr(memory, "writable", None)
             if writable and writable(d.record, size) < size:
                 return Rejection(Status.RECORD_PAGE_FAULT, f"completion record 0x{d.record:x} cannot be written")
-        checker = self._checkers.get(wq)
-        if checker is None:
-            checker = self._checkers[wq] = Checker(wq, self.gencap, self.kind.rules)
-        wrong = checker.check(d, in_batch)
+        wrong = self.checker(wq).check(d, in_batch)
         if wrong is None:
             limit = self.kind.limits.get(d.opcode)
             if limit:

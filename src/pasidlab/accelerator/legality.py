@@ -172,6 +172,10 @@ class Checker:
                 self._required[code] = rule.required
                 self._reserved[code] = rule.mask | _HANDLE
 
+    def admitted(self, opcode: int) -> tuple[int, int]:
+        """Flags that a descriptor outside a batch must not have, 0xFFFFFF for an operation that is none here; and must have."""
+        return self._forbidden[opcode], self._required[opcode]
+
     def check(self, d: Descriptor, in_batch: bool) -> Rejection | None:
         """The first thing wrong with ``d`` apart from its sizes and addresses, None where it is legal."""
         opcode, flags = d.opcode, d.flags

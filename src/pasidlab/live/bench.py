@@ -13,6 +13,7 @@ import click
 
 _PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
 _RUN = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--"]
+_FAST = [*_RUN[:-1], "--fast", "--"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Figure:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
-def _measure(what: str, number: int, *, native: bool = False, one_core: bool = False) -> float:
-    command = [*([] if native else _RUN), *_PROGRAM, what, str(number)]
+def _measure(what: str, number: int, *, native: bool = False, one_core: bool = False, fast: bool = False) -> float:
+    run = _FAST if fast else _RUN
+    command = [*([] if native else run), *_PROGRAM, what, str(number)]
     before = os.sched_getaffinity(0)
     if one_core:
         os.sched_setaffinity(0, {max(before)})
@@ -73,7 +75,10 @@ def figures() -> Iterator[Figure]:
     for threads in (1, 8):
         name = f"the same on all cores, {threads} thread{'s' * (threads > 1)}"
         yield Figure(name, _measure("submissions", threads), "us", 90)
-    yield Figure("the same with 5000 mappings more, one core", _measure("mappings", 5000, one_core=True), "us", 60)
+    for threads in (1, 64):
+        name = f"a submission that does not stop, all cores, {threads} thread{'s' * (threads > 1)}"
+        yield Figure(name, _measure("unstopped", threads, fast=True), "ns", 100)
+    yield Figure("a submission that stops, with 5000 mappings more, one core", _measure("mappings", 5000, one_core=True), "us", 60)
     yield Figure(
         "starting a thread costs more than native by",
         _measure("births", 200) - _measure("births", 200, native=True),

@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +74,33 @@ def submissions(threads: int) -> float:
             worker.join()
         best = min(best, (time.perf_counter() - begin) / (each * threads) * 1e6)
     return best
+
+
+def unstopped(threads: int) -> float:
+    """Nanoseconds per submission of a 64-byte move that does not stop, by a loop of instructions in a file."""
+    client, each = Client(), 200_000
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(bytes.fromhex("f20f38f83e48ffca75f6c3").ljust(4096, b"\xcc"))  # enqcmd (%rsi),%rdi; dec %rdx; jnz; ret
+        file.flush()
+        at = client.libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, file.fileno(), 0)
+        loop = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long)(at)
+        begun = threading.Barrier(threads + 1)
+
+        def submit() -> None:
+            place = client.memory(4096)
+            ctypes.memmove(place, descriptor(_MOVE, place + 64, place + 128, 64, place + 256), 64)
+            loop(client.portal, place, 16)
+            begun.wait()
+            loop(client.portal, place, each)
+
+        workers = [threading.Thread(target=submit) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        begun.wait()
+        begin = time.perf_counter()
+        for worker in workers:
+            worker.join()
+    return (time.perf_counter() - begin) / (each * threads) * 1e9
 
 
 def mappings(count: int) -> float:
@@ -161,6 +189,7 @@ def births(count: int) -> float:
 if __name__ == "__main__":
     figures: dict[str, Callable[[int], float]] = {
         "submissions": submissions,
+        "unstopped": unstopped,
         "mappings": mappings,
         "bulk": bulk,
         "work": work,

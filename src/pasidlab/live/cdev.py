@@ -150,8 +150,8 @@ class CharacterDevices:
         self.waiting.pop(handle, None)
         if file is None:
             return
-        for page in file.pages:
-            file.mm.portals.pop(page, None)
+        for page in tuple(file.pages):
+            file.mm.drop_portal(page)
         self.queues.drain(file.node, file.mm, 0)
         self.clients[file.node.wq.label] -= 1
         self.iommu.unbind(file.mm)

@@ -67,6 +67,8 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
     is_flag=True,
     help="Refuse mmap, as kernels with the fix for INTEL-SA-01084 do: programs must use write().",
 )
+@click.option("--fast/--exact", default=False, help="Replace instructions that submit often, so that simple descriptors are carried "
+              "out in the program's own thread; or stop at every submission, the default.")  # fmt: skip
 @click.option("--isolation", type=click.Choice(["auto", "namespace", "redirect"]), default="auto", show_default=True,
               help="How the device tree appears: private namespaces, or rewritten paths.")  # fmt: skip
 @click.option(

@@ -53,6 +53,7 @@ class Diagnosis:
     fixups: int = 0
     fixups_refused: int = 0
     retries: int = 0
+    unstopped: int = 0  # descriptors for which no thread was stopped
     kind_faults: int = 0  # descriptors that would have faulted on hardware
     first_kind_fault: str = ""
     problems: dict[tuple[str, str, int], Problem] = field(default_factory=dict)
@@ -93,6 +94,18 @@ class Diagnosis:
         self.queues[queue] += 1
         self.threads[thread.tid] += 1
         self.ways[via] += 1
+
+    def in_process(self, thread: Thread, queue: str, via: str, outcome: tuple[int, int], number: int) -> None:
+        """So many descriptors of this (operation, status) were accepted and carried out in the program's own thread."""
+        self.queues[queue] += number
+        self.threads[thread.tid] += number
+        self.ways[via] += number
+        self.outcomes[outcome] += number
+        self.unstopped += number
+
+    def moved(self, size: int) -> None:
+        """Bytes they moved or compared."""
+        self.bytes += size
 
     def retried(self, thread: Thread, ip: int, queue: str) -> None:
         """A descriptor was not accepted."""
@@ -165,6 +178,7 @@ class Diagnosis:
             "gp_fixups_refused": self.fixups_refused,
             "retries": self.retries,
             "bytes": self.bytes,
+            "in_process": self.unstopped,
             "would_fault": {"count": self.kind_faults, "first": self.first_kind_fault},
             "problems": [
                 {
@@ -192,6 +206,8 @@ class Diagnosis:
         ):
             if counter:
                 lines.append(f"  {title:10}" + ", ".join(f"{name} {count}" for name, count in counter.most_common()))
+        if self.unstopped:
+            lines.append(f"  in process {self.unstopped}")
         if len(self.threads) > 1:
             shown = ", ".join(f"{tid} {count}" for tid, count in self.threads.most_common(8))
             lines.append(f"  {'thread':10}{shown}" + (" ..." if len(self.threads) > 8 else ""))

@@ -9,7 +9,7 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from signal import SIGSEGV
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pasidlab.live import ptrace
 from pasidlab.live.cdev import Queues
@@ -17,7 +17,9 @@ from pasidlab.live.decode import MAX_LENGTH, Instruction, Kind, decode
 from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
 from pasidlab.live.maps import mapping_at
-from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, Registers
+from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, RegisterArray, Registers
+from pasidlab.live.shortcuts import Shortcuts
+from pasidlab.live.sites import Site
 from pasidlab.live.state import Iommu, Portal, Thread
 
 GENERAL_PROTECTION, PAGE_FAULT = 13, 14  # vectors, SDM volume 3, table 6-1
@@ -88,17 +90,17 @@ class Frame:
 class Emulator:
     """One instruction at a time. A submission may wait, and then others go on: each has a frame to itself."""
 
-    def __init__(self, fixup: Fixup, queues: Queues, iommu: Iommu, events: Events) -> None:
-        self.fixup, self.queues, self.iommu, self.events = fixup, queues, iommu, events
+    def __init__(self, fixup: Fixup, queues: Queues, iommu: Iommu, events: Events, shortcuts: Shortcuts) -> None:
+        self.fixup, self.queues, self.iommu, self.events, self.shortcuts = fixup, queues, iommu, events, shortcuts
         self._frames: list[Frame] = []  # free ones
-        self._cache: dict[int, tuple[bytes, Instruction]] = {}
+        self._cache: dict[int, Site] = {}
         self._buffer = ctypes.create_string_buffer(MAX_LENGTH + 64)
         self._view = memoryview(self._buffer).cast("B")
         self._local = Iovec(ctypes.addressof(self._buffer), 0)
         self._remote = (Iovec * 2)()
         self._code_iov, self._source_iov = self._remote[0], self._remote[1]
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
-        self._kinds: dict[Kind, Callable[[Thread, Instruction, bytes | None, Frame], None]] = {
+        self._kinds: dict[Kind, Callable[[Thread, Instruction, bytes | None, Frame], Portal | None]] = {
             Kind.ENQCMD: self._enqcmd, Kind.ENQCMDS: self._enqcmds, Kind.MOVDIR64B: self._movdir64b,
             Kind.UMONITOR: self._umonitor, Kind.UMWAIT: self._wait, Kind.TPAUSE: self._wait,
         }  # fmt: skip
@@ -114,29 +116,49 @@ class Emulator:
 
     def _step(self, thread: Thread, frame: Frame) -> bool:
         registers = frame.registers
-        ip = frame.ip = registers[RIP]
-        cached = self._cache.get(ip)
-        source = None
-        if cached is not None:
-            source = self._read_known(thread, ip, cached[0], cached[1].source(registers))
-        if cached is None or source is None:
+        site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
+        replaced = site is not None
+        if site is None:
+            site, source = self._site(thread, registers)
+            if site is None:
+                return False
+        elif registers[RIP] == site.end:  # it was carried out already
+            ptrace.set_registers_at(thread.tid, frame.at)
+            return True
+        else:
+            source = thread.mm.memory.read(site.instruction.source(registers), 64)
+        frame.ip = site.ip
+        try:
+            portal = self._kinds[site.instruction.kind](thread, site.instruction, source, frame)
+        except Fault as fault:
+            self.events.fault(thread, site.ip, site.instruction, fault)
+            if replaced:
+                ptrace.set_registers_at(thread.tid, frame.at)
+            raise
+        registers[RIP] = site.end
+        if portal and replaced:
+            self.shortcuts.grant(thread, registers, site, portal)
+        ptrace.set_registers_at(thread.tid, frame.at)
+        if portal and not replaced:
+            self.shortcuts.consider(thread, site)
+        return True
+
+    def _site(self, thread: Thread, registers: RegisterArray) -> tuple[Site | None, bytes | None]:
+        """The instruction at RIP, None if it is not one of ours, and what its source holds."""
+        ip = registers[RIP]
+        site = self._cache.get(ip)
+        source = self._read_known(thread, ip, site.original, site.instruction.source(registers)) if site else None
+        if site is None or source is None:
             code = thread.mm.memory.read(ip, MAX_LENGTH)
             instruction = decode(code)
             if instruction is None:
-                return False
+                site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut else None
+                return site, thread.mm.memory.read(site.instruction.source(registers), 64) if site else None
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            self._cache[ip] = cached = code[: instruction.length], instruction
-            source = self._read_known(thread, ip, cached[0], instruction.source(registers))
-        instruction = cached[1]
-        try:
-            self._kinds[instruction.kind](thread, instruction, source, frame)
-        except Fault as fault:
-            self.events.fault(thread, ip, instruction, fault)
-            raise
-        registers[RIP] = ip + instruction.length
-        ptrace.set_registers_at(thread.tid, frame.at)
-        return True
+            site = self._cache[ip] = Site(ip, instruction, code[: instruction.length])
+            source = self._read_known(thread, ip, site.original, instruction.source(registers))
+        return site, source
 
     def _read_known(self, thread: Thread, ip: int, code: bytes, source: int) -> bytes | None:
         """One call reads the instruction, to see that it is still the same, and the 64 bytes of its source.
@@ -155,7 +177,7 @@ class Emulator:
             return None
         return bytes(self._view[length:count])
 
-    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
         registers = frame.registers
         destination = instruction.destination(registers)
         _check_destination(destination)
@@ -175,6 +197,7 @@ class Emulator:
                 portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", frame.ip
             )
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
+        return portal if accepted else None
 
     def _populate(self, thread: Thread, frame: Frame) -> int:
         """The #GP for an invalid MSR, and the design's answer to it, until the MSR is valid."""
@@ -188,10 +211,10 @@ class Emulator:
                 return msr
         raise general_protection("the #GP handler asked again and again for another try without a valid IA32_PASID")
 
-    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> NoReturn:
         raise general_protection("ENQCMDS is for the kernel only (CPL 0)")
 
-    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
         destination = instruction.destination(frame.registers)
         _check_destination(destination)
         command = self._source(thread, instruction, source, frame)
@@ -200,8 +223,9 @@ class Emulator:
             self._ordinary(thread, destination, "MOVDIR64B", frame)
             if thread.mm.memory.write(destination, command) < 64:
                 raise page_fault(thread, destination, "the destination is not writable", write=True)
-        else:
-            self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", frame.ip)
+            return None
+        accepted = self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", frame.ip)
+        return portal if accepted else None
 
     def _portal(self, thread: Thread, destination: int) -> Portal | None:
         """The portal at this address, if it may be written."""
@@ -237,18 +261,20 @@ class Emulator:
             reason = "ENQCMD to ordinary memory: never accepted, the program is told to retry"
             self.events.dropped(thread, frame.ip, reason)
 
-    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
         """Arms an address: faults as a load of one byte; nothing else to do, as UMWAIT may return at any time."""
         address = instruction.monitored(frame.registers)
         if not _canonical(address):
             raise general_protection("the monitored address is not canonical")
         if not thread.mm.memory.read(address, 1):
             raise page_fault(thread, address, "the monitored address cannot be read")
+        return None
 
-    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> None:
+    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
         if frame.registers[instruction.register] & 0xFFFFFFFE:
             raise general_protection("reserved bits of the control operand are set")
         frame.registers[EFLAGS] &= ~STATUS_FLAGS
+        return None
 
 
 def _canonical(address: int) -> bool:

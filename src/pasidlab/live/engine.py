@@ -21,6 +21,7 @@ from pasidlab.accelerator import (
     swerror,
 )
 from pasidlab.accelerator.abi import FAULTS
+from pasidlab.accelerator.legality import Checker
 from pasidlab.live import ptrace
 from pasidlab.live.bulk import Borrower, BulkMemory
 from pasidlab.live.chrometrace import ChromeTrace
@@ -72,6 +73,7 @@ class Engine:
         self.queues: dict[str, WorkQueue] = {}
         self.software_errors: dict[str, int] = {}  # SWERROR as the driver last read it (irq.c), by device; 0 or absent: none
         self.on_software_error: Callable[[WqNode], None] = lambda node: None
+        self.on_closed: Callable[[str], None] = lambda label: None  # a queue is gone, or not empty: every submission is to be seen
         self._jobs: set[Job] = set()  # those that have begun
         self._job_over = Gate(self.loop)
         self._timer: Timer | None = None
@@ -86,6 +88,7 @@ class Engine:
 
     def disable(self, wq: WqConfig) -> None:
         """Drain WQ: what is outstanding completes; then the queue accepts no more."""
+        self.on_closed(wq.label)
         queue = self.queues.pop(wq.label)
         for one in queue.drain():
             self._carry_out(queue, one)
@@ -124,6 +127,13 @@ class Engine:
             end = self.trace.now()
             self.trace.on_thread(thread.process.pid, thread.tid, f"{via} {answer.value}", begin, end, ip=hex(ip))
         return answer is Submission.ACCEPTED
+
+    def checker(self, node: WqNode) -> Checker | None:
+        """The rules of a DSA queue that is empty, so that its descriptors may complete at once; None for others."""
+        queue = self.queues.get(node.wq.label)
+        if queue is None or queue.occupancy or node.device.kind == "iax":
+            return None
+        return queue.device.checker(queue.config)
 
     def _unreachable(self, label: str, pasid: int, thread: Thread) -> str:
         mm = self.iommu.table.get(pasid)
@@ -194,6 +204,7 @@ class Engine:
         while queue.must_wait(one):
             self._job_over.wait()
         queue.begin(one)
+        self.on_closed(origin.queue)
         self._jobs.add(job)
         try:
             if not job.mm.dma.gone():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import signal
 
 from pasidlab.live import ptrace
-from pasidlab.live.libc import SYS_TGKILL, libc
+from pasidlab.live.libc import SYS_RT_TGSIGQUEUEINFO, SYS_TGKILL, libc
 from pasidlab.live.loop import Gate, Loop
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
 from pasidlab.live.state import Process, Thread
@@ -97,6 +98,12 @@ class Injector:
     def send(thread: Thread, number: int) -> None:
         """A signal for this thread: its stop is then for whoever knows why."""
         libc.syscall(SYS_TGKILL, thread.process.pid, thread.tid, number)
+
+    @staticmethod
+    def send_with(thread: Thread, number: int, info: bytes) -> bool:
+        """The same with this siginfo; false where only the kernel and kill(2) may make such a one (rt_tgsigqueueinfo(2))."""
+        held = ctypes.create_string_buffer(info, len(info))
+        return bool(libc.syscall(SYS_RT_TGSIGQUEUEINFO, thread.process.pid, thread.tid, number, held) == 0)
 
 
 def _signed(value: int) -> int:

@@ -105,8 +105,10 @@ class PortalMapper:
         portals = [mm.portals[page] for page in pages]
         if writable and any(portal.file.read_only for portal in portals):
             return -errno.EACCES  # VM_MAYWRITE is clear (mm/mprotect.c)
-        for portal in portals:
+        for page, portal in zip(pages, portals, strict=True):
             portal.writable = writable
+            if mm.shortcut:
+                mm.shortcut.close_row(page)
         return 0
 
     @staticmethod

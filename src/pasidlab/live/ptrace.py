@@ -8,10 +8,10 @@ import signal
 from typing import Any
 
 from pasidlab.live.libc import check, libc
-from pasidlab.live.registers import RegisterArray, Registers
+from pasidlab.live.registers import GS_BASE, RegisterArray, Registers
 
 # linux/ptrace.h
-_POKEDATA, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 7, 9, 12, 13, 24
+_POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
@@ -125,6 +125,14 @@ def signal_code(tid: int) -> int:
     return _info_words[2]
 
 
+def stopped_by(tid: int) -> int:
+    """si_signo of this stop: SIGTRAP at those that are no signal's, 0 where there is none."""
+    try:
+        return signal_info(tid)[0]
+    except OSError:  # EINVAL: a group stop
+        return 0
+
+
 def signal_info(tid: int) -> bytes:
     """The siginfo of a signal-delivery stop."""
     _do(_GETSIGINFO, tid, None, _info_ref)
@@ -159,6 +167,11 @@ def may_trace_all() -> bool:
     with open("/proc/self/status") as file:
         effective = next(line for line in file if line.startswith("CapEff"))
     return bool(int(effective.split()[1], 16) >> _CAP_SYS_PTRACE & 1)
+
+
+def set_gs_base(tid: int, base: int) -> None:
+    """The thread continues with this base of GS."""
+    _do(_POKEUSER, tid, 8 * GS_BASE, base)
 
 
 def poke(tid: int, address: int, data: bytes) -> None:

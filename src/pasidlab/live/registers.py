@@ -28,7 +28,11 @@ import ctypes
     SS,
     FS_BASE,
     GS_BASE,
-) = range(23)
+    DS,
+    ES,
+    FS,
+    GS,
+) = range(27)
 COUNT = 27
 ENCODING = (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15)
 """Instruction register number (ModRM with REX) -> index."""

@@ -26,10 +26,12 @@ from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.loop import Loop
+from pasidlab.live.patching import Patcher
 from pasidlab.live.places import HostLinks
 from pasidlab.live.platforms import PLATFORMS, devices_of
 from pasidlab.live.portals import Finder, PortalMapper
 from pasidlab.live.redirect import Redirector
+from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.state import Iommu, Thread
 from pasidlab.live.tracer import Parts, Tracer
 from pasidlab.live.tree import Tree, here_numa_node
@@ -51,6 +53,13 @@ class Options:
     deny_mmap: bool = False
     isolation: str = "auto"
     trace: str | None = None
+    fast: bool = False
+
+    @property
+    def all_trap(self) -> bool:
+        """Whether every submission has to be seen: order and chance are not decided in the program's own threads."""
+        p = self.perturbation
+        return not self.fast or bool(p.retry or p.delay or p.reorder or p.errors or self.trace) or self.chaos is not None
 
 
 def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
@@ -72,6 +81,7 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
         chosen["deny_mmap"],
         chosen["isolation"],
         trace,
+        chosen["fast"],
     )
 
 
@@ -114,6 +124,8 @@ class Session:
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         driver = Driver(options.devices, self.engine, safe=not options.deny_mmap)
         self.tree = Tree(driver, self._counts, self.engine.software_errors).root
+        self.shortcuts = Shortcuts(Patcher(self.injector), self.engine, self.diagnosis, on=not options.all_trap)
+        self.engine.on_closed = self.shortcuts.close_queue
         self.isolation = ""
         self.redirector: Redirector | None = None
         self.server: FuseServer | None = None
@@ -153,7 +165,7 @@ class Session:
         return Ending(status)
 
     def _tracer(self) -> Tracer:
-        emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis)
+        emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis, self.shortcuts)
         finder: Finder = self.redirector or NamedFiles(self.tree, self.files, self.server)
         mapper = PortalMapper(self.files, finder, self.injector, self.keeper)
         if self.redirector:

@@ -12,6 +12,7 @@ from pasidlab.live.loop import Gate, Loop, Mutex
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.served import Patient
+from pasidlab.live.sites import Shortcut
 
 
 class Mm:
@@ -24,8 +25,6 @@ class Mm:
         """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
         self.threads: set[int] = set()
         self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads, device=True)
-        if parent and parent.served:
-            self.serve(Patient(loop))
         self.pasid = 0  # 0: none
         self.portals: dict[int, Portal] = {}  # by page address
         self.model: Any = None  # the design's view of this address space
@@ -35,8 +34,11 @@ class Mm:
         self.code: int = parent.code if parent else 0  # a page of ours with instructions for bulk work
         self.window_next = 0  # page of the window to try next for a portal
         self.ours = Mutex(loop)  # held by the handler that uses the scratch page
+        self.shortcut: Shortcut | None = parent.shortcut.forked() if parent and parent.shortcut else None
         self.execs = 0  # execve(2) calls in progress that may end it: no completion is written meanwhile
         self.exec_over = Gate(loop)
+        if parent and parent.served:
+            self.serve(Patient(loop))
 
     @property
     def served(self) -> bool:
@@ -46,6 +48,8 @@ class Mm:
     def serve(self, patient: Patient) -> None:
         """From now on it may."""
         self.memory.patient = self.dma.patient = patient
+        if self.shortcut:
+            self.shortcut.close_queue("")
 
     def add_portal(self, page: int, portal: Portal) -> None:
         """The program has mapped one."""
@@ -57,6 +61,8 @@ class Mm:
         portal = self.portals.pop(page, None)
         if portal:
             portal.file.pages.discard(page)
+        if self.shortcut:
+            self.shortcut.close_row(page)
         return portal
 
     def portals_in(self, first: int, length: int) -> list[int]:
@@ -165,6 +171,8 @@ class Thread:
     announced: tuple[int, bytes] | None = None  # the one of them that has been sent again
     missed_stop: bool = False  # it worked for us while its group was stopped
     in_exec: bool = False
+    slot: int = -1  # for submissions that do not stop; negative: none
+    unborn: bool = True  # it has not run yet
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
     lineage: str = "0"  # the place among the tasks of its program image: the same in every run
     threads: int = 0  # started so far

@@ -80,6 +80,7 @@ class Tracer:
         self.threads, self.iommu = threads, iommu
         self.emulator, self.fixup, self.injector, self.keeper = parts.emulator, parts.fixup, parts.injector, parts.keeper
         self.borrower, self.calls, self.device = parts.borrower, parts.calls, parts.device
+        self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
         self.processes: dict[int, Process] = {}
         self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
@@ -123,6 +124,9 @@ class Tracer:
         thread = self.threads.get(tid)
         if thread is not None and thread.mm.execs and not thread.in_exec and event != ptrace.EVENT_EXEC:
             self._others_exec(thread)
+        if thread is not None and thread.unborn:
+            thread.unborn = False
+            self.shortcuts.born(thread)
         if thread is None:
             self.unborn[tid] = stop, event
         elif not event:
@@ -255,6 +259,8 @@ class Tracer:
         ptrace.resume(thread.tid)
 
     def _signal(self, thread: Thread, stop: int) -> None:
+        if thread.mm.shortcut and stop != ptrace.SYSCALL_STOP and not self._may_be_ours(thread, stop):
+            self.shortcuts.interrupted(thread)
         if thread.redeliver and thread.redeliver[0] == stop:
             (_, info, trap), thread.redeliver = thread.redeliver, None
             self.keeper.hand_over(thread, stop, info, trap)
@@ -270,6 +276,10 @@ class Tracer:
             ptrace.resume(thread.tid, stop)
         else:
             self._trap(thread, stop)
+
+    def _may_be_ours(self, thread: Thread, stop: int) -> bool:
+        """Whether an instruction raised the signal."""
+        return stop in self.keeper.signals and ptrace.signal_code(thread.tid) > 0
 
     def _trap(self, thread: Thread, stop: int) -> None:
         """A signal that one of our instructions may have raised. This is the fast path."""
@@ -293,22 +303,23 @@ class Tracer:
             return
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
-        if not self._queued_again(thread):
+        if not self._queued_again(thread, stop):
             self._announce(thread)
             self.keeper.placement.resume(thread.tid)
 
     @staticmethod
-    def _queued_again(thread: Thread) -> bool:
+    def _queued_again(thread: Thread, stop: int) -> bool:
         """At a signal stop: whether a kept signal that the program blocks has gone back to where it waits, once for all."""
         if not thread.kept or not ptrace.signal_mask(thread.tid) >> (thread.kept[0][0] - 1) & 1:
             return False
         number, info = thread.kept[0]
-        try:
+        at_signal = ptrace.stopped_by(thread.tid) == stop  # else the work was interrupted, or calls were made meanwhile
+        if at_signal:
             ptrace.set_signal_info(thread.tid, info)
-        except OSError:  # EINVAL: the work was interrupted, this is no signal stop
+        elif not Injector.send_with(thread, number, info):
             return False
         thread.kept = deque(one for one in thread.kept if one[0] != number)
-        ptrace.resume(thread.tid, number)  # ptrace_signal(), kernel/signal.c, queues what is blocked
+        ptrace.resume(thread.tid, number if at_signal else 0)  # ptrace_signal(), kernel/signal.c, queues what is blocked
         return True
 
     # Tasks come and go
@@ -356,6 +367,7 @@ class Tracer:
 
     def _leave(self, thread: Thread) -> None:
         process, mm = thread.process, thread.mm
+        self.shortcuts.left(thread)
         process.threads.discard(thread.tid)
         mm.left_by(thread.tid)
         if not process.threads:
@@ -363,6 +375,7 @@ class Tracer:
         if not mm.threads:
             self.device.abort(mm)
             self.iommu.exit(mm)
+            self.shortcuts.gone(mm)
 
     def _ended(self, tid: int) -> None:
         self.unborn.pop(tid, None)

@@ -1,0 +1,164 @@
+"""Changes instructions of a running program: code of ours near them, and a jump to it in their place."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pasidlab.live import ptrace
+from pasidlab.live import shortcut_code as code
+from pasidlab.live.inject import Injector
+from pasidlab.live.libc import PAGE, SYS_CLOSE, SYS_MADVISE, SYS_MEMBARRIER, SYS_MEMFD_CREATE, SYS_MMAP
+from pasidlab.live.maps import Mapping, mappings
+from pasidlab.live.seccomp import WINDOW
+from pasidlab.live.sites import HALT, JUMP, Area, Site, aligned
+from pasidlab.live.slots import SIZE, Shared
+from pasidlab.live.state import Thread
+
+_JUMP_SIZE = 5
+_AREA_SIZE = 16 * PAGE
+_REACH = (1 << 31) - (1 << 24)  # bytes of a jump, less what lies within an area and a mapping's instructions
+_LOWEST = 1 << 16  # vm.mmap_min_addr as distributions have it
+_GAP = 16 * PAGE  # left free below and above
+_PROT_RW, _PROT_RX, _MAP_SHARED, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED_NOREPLACE = 3, 5, 1, 0x22, 0x100000
+_MADV_DONTFORK, _MFD_CLOEXEC, _U64 = 10, 1, (1 << 64) - 1
+_REGISTER_SYNC_CORE, _SYNC_CORE = 1 << 6, 1 << 5  # linux/membarrier.h
+_PLACE = WINDOW + (1 << 24)  # of the shared memory, if it is free
+_MOST_AREAS = 16
+_TASK_TOP = (1 << 47) - PAGE  # GS may point no higher (ptrace(2): EIO)
+
+
+class Patcher:
+    """Everything is done by the thread that is stopped, by system calls made in its name. OSError: this process has no room."""
+
+    def __init__(self, injector: Injector) -> None:
+        self._injector = injector
+        self.magic = int.from_bytes(os.urandom(8), "little")  # tells our slots from whatever GS may point to
+
+    def suits(self, thread: Thread, site: Site) -> bool:
+        """Whether a jump fits, and the bytes are a file's that nobody changes: not made by a compiler at run time."""
+        instruction, known = site.instruction, list(mappings(thread.tid))
+        if instruction.kind not in code.WAY_OF or len(site.original) < _JUMP_SIZE:
+            return False
+        if instruction.segment >= 0 or instruction.address_mask != _U64:
+            return False
+        at = next((one for one in known if one.start <= site.ip and site.end <= one.end), None)
+        if at is None or at.permissions != "r-xp" or at.path[:1] != "/" or at.path.endswith(" (deleted)"):
+            return False
+        return not any(one.path == at.path and one.permissions[1] + one.permissions[3] == "ws" for one in known)
+
+    def share(self, thread: Thread) -> Shared:
+        """Memory of the process and of ours: an unnamed file, which no child inherits."""
+        mm = thread.mm
+        with mm.ours:
+            if not mm.scratch or not mm.memory.write(mm.scratch, b"pasidlab\0"):
+                raise OSError(errno.ENOMEM, "no page for a name")
+            file = self._call(thread, SYS_MEMFD_CREATE, mm.scratch, _MFD_CLOEXEC)
+        try:
+            shared = self._mapped(thread, file)
+        except OSError:  # after Gone the number may be another program's: then nothing more is called
+            self._call(thread, SYS_CLOSE, file)
+            raise
+        self._call(thread, SYS_CLOSE, file)
+        if shared.at + SIZE + code.BIAS >= _TASK_TOP:
+            raise OSError(errno.ENOMEM, "no room in the window")
+        return shared
+
+    def _mapped(self, thread: Thread, file: int) -> Shared:
+        """The file of this descriptor in the process, at its size, in both memories."""
+        ours = os.open(f"/proc/{thread.tid}/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            shared = Shared(ours)
+        finally:
+            os.close(ours)
+        shared.at = self._call(thread, SYS_MMAP, _PLACE, SIZE, _PROT_RW, _MAP_SHARED, file, 0)
+        self._call(thread, SYS_MADVISE, shared.at, SIZE, _MADV_DONTFORK)
+        return shared
+
+    def area(self, thread: Thread, areas: list[Area], site: Site) -> Area | None:
+        """One that a jump from the site reaches, with room for an entrance; None if there can be none."""
+        for area in areas:
+            if abs(area.start - site.ip) < _REACH and area.used + 2 * PAGE <= _AREA_SIZE:
+                return area
+        start = _gap_near(list(mappings(thread.tid)), site.ip)
+        flags = _MAP_PRIVATE_ANONYMOUS | _MAP_FIXED_NOREPLACE
+        if not start or len(areas) >= _MOST_AREAS:
+            return None
+        start = self._call(thread, SYS_MMAP, start, _AREA_SIZE, _PROT_RX, flags, _U64, 0)
+        body = code.body()
+        self._write(thread, start, body.data)
+        area = Area(start, body, aligned(len(body.data)))
+        areas.append(area)
+        return area
+
+    def add(self, thread: Thread, area: Area, site: Site) -> None:
+        """An entrance for the site."""
+        start = area.end
+        entrance = code.entrance(site.instruction, code.Place(start, area.start, site.end, self.magic))
+        self._write(thread, start, entrance.data)
+        site.entrance, site.code = start, entrance
+        area.used += aligned(len(entrance.data))
+        area.sites.append(site)
+
+    def patch(self, thread: Thread, site: Site) -> bool:
+        """The jump, in place of the instruction, while other threads may come there: first a byte that traps, then the rest of
+        the jump, then its first byte, and in between every processor is made to see it (as text_poke_bp(), v6.12). False: the
+        kernel cannot do that.
+        """
+        distance = (site.entrance - site.ip - _JUMP_SIZE).to_bytes(4, "little", signed=True)
+        before = site.original[:_JUMP_SIZE]
+        try:
+            self._synchronize(thread)
+        except OSError:
+            return False
+        for wanted in (HALT + before[1:], HALT + distance, JUMP + distance):
+            self._put(thread, site, wanted)
+            self._synchronize(thread)
+        return True
+
+    @staticmethod
+    def is_patched(thread: Thread, site: Site) -> bool:
+        """Whether the jump is there: another thread stopped before it was."""
+        return thread.mm.memory.read(site.ip, 1) == JUMP
+
+    def _put(self, thread: Thread, site: Site, wanted: bytes) -> None:
+        """Five bytes, within 8 that are written at once and lie in one page if the instruction does."""
+        start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + _JUMP_SIZE - 1) // PAGE else site.ip - 3
+        around = bytearray(thread.mm.memory.read(start, 8))
+        if len(around) < 8:
+            raise OSError(errno.EFAULT, "the instruction is gone")
+        around[site.ip - start : site.ip - start + _JUMP_SIZE] = wanted
+        ptrace.poke(thread.tid, start, bytes(around))
+
+    def _synchronize(self, thread: Thread) -> None:
+        """Every processor that runs a thread of the process forgets instructions it has fetched (membarrier(2))."""
+        if len(thread.mm.threads) > 1:
+            for command in (_REGISTER_SYNC_CORE, _SYNC_CORE):
+                self._call(thread, SYS_MEMBARRIER, command, 0, 0)
+
+    @staticmethod
+    def _write(thread: Thread, at: int, data: bytes) -> None:
+        ptrace.poke(thread.tid, at, data.ljust(aligned(len(data)), b"\xcc"))
+
+    def _call(self, thread: Thread, number: int, *arguments: int) -> int:
+        """The result of a system call; OSError if it fails."""
+        result = self._injector.call(thread, thread.mm.syscall_at, number, *arguments)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return result
+
+
+def _gap_near(known: list[Mapping], address: int) -> int:
+    """An address for an area within reach, away from what may grow, and below the mapping that holds ``address`` if possible;
+    0 for none.
+    """
+    below, above, end = 0, 0, 0
+    for mapping in known:
+        start = mapping.start - _GAP - _AREA_SIZE
+        if start >= max(end + _GAP, _LOWEST) and mapping.path != "[stack]" and abs(address - start) < _REACH:
+            if start < address:
+                below = start
+            else:
+                above = above or start
+        end = mapping.end
+    return below or above

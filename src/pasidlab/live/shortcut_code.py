@@ -1,0 +1,458 @@
+"""The instructions that carry a descriptor out in the program's own thread, as text for LLVM's assembler.
+
+The thread's slot (``slots``) is where GS points, shifted so that a thread without one faults at the first access. Nothing else is
+needed of the thread: no stack, no register that is not saved first, no vector register. Whatever is not carried out exactly as
+``accelerator`` defines it ends at ``hlt``, which raises SIGSEGV; so does a fault. The tracer then puts the thread back to its own
+instruction. Up to ``commit`` that is always possible: nothing written until then hinders doing all of it again.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pasidlab.live.decode import Instruction, Kind
+from pasidlab.live.registers import (
+    AF,
+    CF,
+    ENCODING,
+    OF,
+    PF,
+    R8,
+    R9,
+    R10,
+    R11,
+    RAX,
+    RBX,
+    RCX,
+    RDI,
+    RDX,
+    RIP,
+    RSI,
+    SF,
+    ZF,
+)
+
+BIAS = 0x70000000
+"""GS points this far beyond the slot: where it is 0, the accesses reach for kernel addresses and fault."""
+
+# Byte offsets in a slot.
+MAGIC, WAYS, OPERATION, RETURN, PORTAL, TABLE, FLAGS, RESULT, SIZE, KEPT = 0, 8, 12, 16, 24, 32, 40, 44, 48, 56
+SAVED, BYTES, COUNTS = 64, 256, 512
+SLOT_SIZE = 4096
+SAVED_REGISTERS = (RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11)
+_NAMES = ("rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11")
+_SAVED_AT = dict(zip(_NAMES, range(SAVED, SAVED + 80, 8), strict=True))
+
+# Byte offsets in a row of the table of portals.
+PAGE, WAY, QUEUE, MOST, FORBIDDEN, REQUIRED = 0, 8, 12, 16, 32, 64
+ROWS, ROW_SIZE = 64, 128
+
+OPERATIONS = 7
+"""Operation codes below this have a place in the table and in the counters."""
+QUEUE_COUNTS = 2 * OPERATIONS + 2
+"""Counters of one queue: for each operation, success and false predicate."""
+
+BY_ENQCMD, BY_MOVDIR64B = 1, 2
+WAY_OF = {Kind.ENQCMD: BY_ENQCMD, Kind.MOVDIR64B: BY_MOVDIR64B}
+_STRING = 1024  # bytes from which the processor's string instructions are worth their start
+
+_CONDITIONS = (("o", OF), ("s", SF), ("z", ZF), ("p", PF), ("c", CF))
+_LEAVES = 1 << len(_CONDITIONS)
+_CLEAR = 0x0200  # AH and AL for flags that are all clear; bit 1 of EFLAGS is always set
+
+
+def _gs(offset: int) -> str:
+    return f"%gs:{offset - BIAS}"
+
+
+def _status_flags(leaf: int) -> int:
+    """The flags that lead to a leaf of the tree. AF cannot be branched on: it is taken for clear."""
+    return sum(mask for at, (_, mask) in enumerate(_CONDITIONS) if leaf >> (len(_CONDITIONS) - 1 - at) & 1)
+
+
+def _as_ax(flags: int) -> int:
+    """SAHF takes SF, ZF, AF, PF and CF from AH; OF comes of adding 127 to AL."""
+    return (flags & (SF | ZF | AF | PF | CF) | 2) << 8 | bool(flags & OF)
+
+
+def flags_from_ax(word: int) -> int:
+    """The status flags that a word of a slot stands for."""
+    return word >> 8 & (SF | ZF | AF | PF | CF) | (OF if word & 1 else 0)
+
+
+def _tree(level: int = 0, leaf: int = 0) -> str:
+    """Finds the status flags by branching on them, which changes none of them, and checks whose slot this is."""
+    if level == len(_CONDITIONS):
+        return f"""
+        leaf_{leaf}: cmpl $magic_low, {_gs(MAGIC)}
+            jne no_{leaf}
+            cmpl $magic_high, {_gs(MAGIC + 4)}
+            jne no_{leaf}
+            movl ${_as_ax(_status_flags(leaf))}, {_gs(FLAGS)}
+            jmp save
+        no_{leaf}: hlt"""
+    yes = leaf | 1 << (len(_CONDITIONS) - 1 - level)
+    label = f"is_{level}_{leaf}"
+    return f"j{_CONDITIONS[level][0]} {label}\n{_tree(level + 1, leaf)}\n{label}:\n{_tree(level + 1, yes)}"
+
+
+_DESCRIPTOR = f"""
+    start: test $63, %dil
+        jnz reject
+        mov {_gs(TABLE)}, %r8
+        mov %edi, %eax
+        shr $12, %eax
+        and ${ROWS - 1}, %eax
+        imul ${ROW_SIZE}, %eax, %eax
+        add %rax, %r8
+        and $-4096, %rdi
+        cmp %rdi, {PAGE}(%r8)
+        jne reject
+        cmp %ecx, {WAY}(%r8)
+        jne reject
+        test %ecx, {_gs(WAYS)}
+        jz reject
+        mov (%rsi), %rax
+        mov 8(%rsi), %r9
+        mov 16(%rsi), %r10
+        mov 24(%rsi), %r11
+        mov 32(%rsi), %rcx
+        mov 40(%rsi), %rdx
+        mov 48(%rsi), %rbx
+        or 56(%rsi), %rbx
+        jnz reject
+        test %eax, %eax
+        jnz reject
+        shr $32, %rax
+        mov %eax, %edi
+        shr $24, %edi
+        cmp ${OPERATIONS - 1}, %edi
+        ja reject
+        and $0xffffff, %eax
+        test %eax, {FORBIDDEN}(%r8,%rdi,4)
+        jnz reject
+        mov {REQUIRED}(%r8,%rdi,4), %ebx
+        and %eax, %ebx
+        cmp {REQUIRED}(%r8,%rdi,4), %ebx
+        jne reject
+        test $31, %r9b
+        jnz reject
+        lea 31(%r9), %rbx          # a record that overlaps its descriptor
+        sub %rsi, %rbx
+        cmp $95, %rbx
+        jb reject
+        mov %edi, {_gs(OPERATION)}
+        mov %rcx, %rbx             # interrupt handle and reserved bytes
+        shr $32, %rbx
+        jnz reject
+        mov %rcx, {_gs(SIZE)}
+        test %edi, %edi
+        jz noop
+        test %ecx, %ecx
+        jz reject
+        cmp {MOST}(%r8), %ecx
+        ja reject
+        cmp $4, %edi
+        jb move
+        je fill
+        cmp $0xff, %rdx
+        ja reject
+        mov %eax, {_gs(KEPT)}
+        cmp $5, %edi
+        je compare
+        jmp pattern
+    noop: mov %r10, %rbx
+        or %r11, %rbx
+        or %rcx, %rbx
+        or %rdx, %rbx
+        jnz reject
+        jmp succeed
+"""
+
+_NOT_ITSELF = """
+        lea 63(%rsi), %rbx         # a destination that overlaps the descriptor
+        sub %r11, %rbx
+        lea 63(%rcx), %rax
+        cmp %rax, %rbx
+        jb reject
+"""
+_UPWARDS = """
+        mov %r8, %rsi              # DF, which a program may have set
+        lodsb
+        cmp %r8, %rsi
+        jb reject
+"""
+_MOVE = f"""
+    move: test %rdx, %rdx
+        jnz reject
+        mov %r11, %rbx
+        sub %r10, %rbx
+        cmp %rcx, %rbx
+        jb reject
+        neg %rbx
+        cmp %rcx, %rbx
+        jb reject
+        {_NOT_ITSELF}
+        mov %r11, %rdi
+        cmp ${_STRING}, %ecx
+        ja move_string
+        mov %r10, %rsi
+        mov %ecx, %edx
+        shr $5, %edx
+        jz 2f
+    1:  mov (%rsi), %rax
+        mov 8(%rsi), %rbx
+        mov %rax, (%rdi)
+        mov %rbx, 8(%rdi)
+        mov 16(%rsi), %rax
+        mov 24(%rsi), %rbx
+        mov %rax, 16(%rdi)
+        mov %rbx, 24(%rdi)
+        add $32, %rsi
+        add $32, %rdi
+        dec %edx
+        jnz 1b
+    2:  and $31, %ecx
+    3:  cmp $8, %ecx
+        jb 4f
+        mov (%rsi), %rax
+        mov %rax, (%rdi)
+        add $8, %rsi
+        add $8, %rdi
+        sub $8, %ecx
+        jmp 3b
+    4:  test %ecx, %ecx
+        jz succeed
+        mov (%rsi), %al
+        mov %al, (%rdi)
+        inc %rsi
+        inc %rdi
+        dec %ecx
+        jmp 4b
+    move_string: {_UPWARDS}
+        mov %r10, %rsi
+        rep movsb
+        jmp succeed
+"""
+_FILL = f"""
+    fill: test %rdx, %rdx
+        jnz reject
+        {_NOT_ITSELF}
+        mov %r11, %rdi
+        mov %ecx, %edx
+        shr $3, %edx
+        cmp ${_STRING}, %ecx
+        ja fill_string
+        mov %r10, %rax
+        test %edx, %edx
+        jz 2f
+    1:  mov %rax, (%rdi)
+        add $8, %rdi
+        dec %edx
+        jnz 1b
+    2:  and $7, %ecx
+        jz succeed
+    3:  mov %al, (%rdi)
+        shr $8, %rax
+        inc %rdi
+        dec %ecx
+        jnz 3b
+        jmp succeed
+    fill_string: {_UPWARDS}
+        mov %r10, %rax
+        mov %edx, %ecx
+        rep stosq
+        mov {_gs(SIZE)}, %ecx
+        jmp 2b
+"""
+
+
+def _comparison(name: str, word: str, byte: str, next_word: str, next_byte: str) -> str:
+    """Both kinds of compare: eight bytes at a time, then one. ``word`` and ``byte`` are the second operand."""
+    return f"""
+    {name}: mov %r10, %rsi
+        mov %r11, %rdi
+        mov %ecx, %ebx
+        shr $3, %ebx
+        jz 2f
+    1:  mov (%rsi), %rax
+        xor {word}, %rax
+        jnz differs
+        add $8, %rsi
+        {next_word}
+        dec %ebx
+        jnz 1b
+    2:  and $7, %ecx
+        jz same
+    3:  mov (%rsi), %al
+        xor {byte}, %al
+        jnz differs_here
+        inc %rsi
+        {next_byte}
+        dec %ecx
+        jnz 3b
+        jmp same
+"""
+
+
+_VERDICT = f"""
+    same: mov {_gs(SIZE)}, %rcx
+        xor %edi, %edi
+        xor %esi, %esi
+        jmp verdict
+    differs: bsf %rax, %rax
+        shr $3, %eax
+        add %rax, %rsi
+    differs_here: sub %r10, %rsi
+        mov %rsi, %rcx
+        mov $1, %edi
+    verdict: mov %edx, %eax        # the result expected, where it is to be checked
+        mov %rsi, %rdx
+        mov $1, %esi
+        testb $0x80, {_gs(KEPT)}
+        jz done
+        xor %edi, %eax
+        and $1, %eax
+        add %eax, %esi
+        jmp done
+"""
+_COMPARE = _comparison("compare", "(%rdi)", "(%rdi)", "add $8, %rdi", "inc %rdi")
+_PATTERN = _comparison("pattern", "%rdi", "%dil", "", "shr $8, %rdi")
+_END = f"""
+    succeed: mov {_gs(SIZE)}, %rcx
+        xor %edi, %edi
+        xor %edx, %edx
+        mov $1, %esi
+    done: xor %ebx, %ebx           # ESI: status, EDI: result, RDX: bytes completed, RCX: bytes moved
+        mov %rbx, 8(%r9)
+        mov %rbx, 16(%r9)
+        mov %rbx, 24(%r9)
+        mov {_gs(OPERATION)}, %eax
+        lea -1(%rsi,%rax,2), %ebx
+        shl $3, %ebx
+        add {QUEUE}(%r8), %ebx
+        shl $32, %rdx
+        shl $8, %edi
+        or %rdi, %rdx
+        or %rsi, %rdx
+    commit: mov %rdx, (%r9)
+    counted: incq {_gs(COUNTS)}(%rbx)
+    summed: add %rcx, {_gs(BYTES)}
+    restore: mov {_gs(RESULT)}, %eax
+        add $0x7f, %al
+        sahf
+        {chr(10).join(f"mov {_gs(at)}, %{name}" for name, at in _SAVED_AT.items())}
+        jmp *{_gs(RETURN)}
+    reject: hlt
+"""
+_BODY_LABELS = ("start", "commit", "counted", "summed", "restore", "reject")
+
+
+@dataclass(frozen=True)
+class Code:
+    """Machine code, and where its labels are, in bytes from the start."""
+
+    data: bytes
+    labels: dict[str, int]
+
+
+class Assembler:
+    """LLVM's assembler for x86-64."""
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()
+        self._llvm: Any = llvm
+        self._machine = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(reloc="pic")
+
+    def assemble(self, text: str, labels: tuple[str, ...]) -> Code:
+        """The code of ``text``; it must not need relocation."""
+        table = "\n".join(f".long {label} - begin" for label in labels)
+        lines = f".text\nbegin:\n{text}\n.section .labels\n{table}".splitlines()
+        source = 'target triple = "x86_64-pc-linux-gnu"\n' + "\n".join(f'module asm "{line}"' for line in lines)
+        built = self._llvm.ObjectFileRef.from_data(self._machine.emit_object(self._llvm.parse_assembly(source)))
+        sections = {section.name(): bytes(section.data()) for section in built.sections() if section.size()}
+        assert not any(name.startswith(b".rel") for name in sections)
+        offsets = struct.unpack(f"<{len(labels)}I", sections[b".labels"])
+        return Code(sections[b".text"], dict(zip(labels, offsets, strict=True)))
+
+
+@cache
+def assembler() -> Assembler:
+    """The one of this process; LLVM is loaded when it is first asked for."""
+    return Assembler()
+
+
+def body() -> Code:
+    """What all sites share: from the addresses of portal (RDI) and descriptor (RSI) and the way (ECX) to the end."""
+    return assembler().assemble(_DESCRIPTOR + _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT + _END, _BODY_LABELS)
+
+
+def lea_to_rsi(instruction: Instruction, end: int) -> str:
+    """The address of the source; an operand relative to RIP lies relative to ``end`` of the instruction."""
+    if instruction.base == RIP:
+        return f"movabs ${end + instruction.displacement}, %rsi"
+    base = f"%{_full_name(instruction.base)}" if instruction.base >= 0 else ""
+    index = f",%{_full_name(instruction.index)},{instruction.scale}" if instruction.index >= 0 else ""
+    if not base and not index:
+        return f"mov ${instruction.displacement}, %rsi"
+    return f"lea {instruction.displacement}({base}{index}), %rsi"
+
+
+_FULL_NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+
+
+def _full_name(register: int) -> str:
+    return _FULL_NAMES[ENCODING.index(register)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entrance will lie, and what it leads to."""
+
+    start: int
+    body: int  # address of the shared code
+    end: int  # address behind the program's instruction
+    magic: int
+
+
+def entrance(instruction: Instruction, place: Place) -> Code:
+    """What a patched instruction jumps to. Labels: the leaves of the tree, ``save``, and ``taken``, where the first register
+    changes.
+    """
+    way = WAY_OF[instruction.kind]
+    result = f"movl ${_CLEAR}, {_gs(RESULT)}" if way == BY_ENQCMD else f"mov {_gs(FLAGS)}, %ecx\nmov %ecx, {_gs(RESULT)}"
+    text = f"""
+        .set magic_low, {_signed(place.magic & 0xFFFFFFFF)}
+        .set magic_high, {_signed(place.magic >> 32)}
+        {_tree()}
+    save: {chr(10).join(f"mov %{name}, {_gs(at)}" for name, at in _SAVED_AT.items())}
+        movl ${_signed(place.end & 0xFFFFFFFF)}, {_gs(RETURN)}
+        movl ${_signed(place.end >> 32)}, {_gs(RETURN + 4)}
+        mov %{_full_name(instruction.register)}, {_gs(PORTAL)}
+    taken: {lea_to_rsi(instruction, place.end)}
+        mov {_gs(PORTAL)}, %rdi
+        {result}
+        mov ${way}, %ecx
+        jmp begin + {place.body - place.start}
+    """
+    leaves = [f"{name}_{leaf}" for name in ("leaf", "no") for leaf in range(_LEAVES)]
+    return assembler().assemble(text, (*leaves, "save", "taken"))
+
+
+def leaf_flags(code: Code, offset: int) -> int | None:
+    """The status flags the program had, where ``offset`` lies in a leaf that may have changed them; None before the leaves."""
+    for leaf in range(_LEAVES):
+        if code.labels[f"leaf_{leaf}"] < offset <= code.labels[f"no_{leaf}"]:
+            return _status_flags(leaf)
+    return None
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word

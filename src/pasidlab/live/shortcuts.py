@@ -1,0 +1,237 @@
+"""Submissions that do not stop: the instruction is replaced by a jump, and the program's own thread carries the descriptor out.
+
+What is changed in the program, and only from its ``_WARM``-th submission at an instruction on: five bytes of a private mapping of
+a file (a page that other processes do not see), a page of code near it, memory shared with us (``slots``), and GS of the threads
+that submit. Every doubt leads back to the trap: ``restore`` makes the thread look as if its own instruction had trapped.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pasidlab.accelerator import Op
+from pasidlab.accelerator.abi import PATTERN_16, Flag
+from pasidlab.accelerator.legality import Checker
+from pasidlab.live import ptrace
+from pasidlab.live import shortcut_code as code
+from pasidlab.live.libc import PAGE
+from pasidlab.live.nodes import WqNode
+from pasidlab.live.patching import Patcher
+from pasidlab.live.registers import EFLAGS, GS, GS_BASE, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
+from pasidlab.live.sites import Area, Shortcut, Site
+from pasidlab.live.slots import QUEUES, Row, Shared
+from pasidlab.live.state import Mm, Portal, Thread
+
+_WARM = 8
+"""Submissions at an instruction before it is replaced: a program that submits little is left alone."""
+_MOST_SITES = 4096  # instructions whose submissions are counted
+_MOST_BYTES = 1 << 24  # of one transfer: what is interrupted is done again
+_CLASSES = Flag.ADDRESS_1_TC | Flag.ADDRESS_2_TC | Flag.ADDRESS_3_TC | Flag.RECORD_TC
+_REFUSED = _CLASSES | Flag.REQUEST_INTERRUPT | Flag.CACHE_CONTROL_3 | PATTERN_16
+_RECORD = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
+_NEVER = 0xFFFFFFFF  # as required flags: there are only 24
+_NEEDED = {
+    Op.NOOP: _RECORD,
+    **dict.fromkeys((Op.MEMORY_MOVE, Op.FILL, Op.COMPARE, Op.COMPARE_PATTERN), _RECORD | Flag.BLOCK_ON_FAULT),
+}
+"""Operations that are carried out without stopping, and flags they must have there.
+
+Without block on fault somebody has to ask whether the pages are in memory.
+"""
+
+
+class Queues(Protocol):
+    """What the engine says of queues."""
+
+    def checker(self, node: WqNode) -> Checker | None:
+        """The rules of a DSA queue whose descriptors may now complete at once; None for others."""
+
+
+class Counts(Protocol):
+    """Where what happened is counted."""
+
+    def in_process(self, thread: Thread, queue: str, via: str, outcome: tuple[int, int], number: int) -> None:
+        """So many descriptors of this (operation, status) were accepted and carried out in the program's own thread."""
+
+    def moved(self, size: int) -> None:
+        """Bytes they moved or compared."""
+
+
+class Shortcuts:
+    """Those of all address spaces of a run."""
+
+    def __init__(self, patcher: Patcher, queues: Queues, counts: Counts, *, on: bool) -> None:
+        self._patcher, self._queues, self._counts, self.on = patcher, queues, counts, on
+        self._labels: list[tuple[str, str]] = []  # queues and how they are reached, by the number they have in the counters
+        self._spaces: set[Shortcut] = set()  # those with shared memory
+
+    # When an instruction has trapped
+
+    def restore(self, thread: Thread, registers: RegisterArray) -> Site | None:
+        """Where a thread stopped in code of ours: its site, and ``registers`` as they were there.
+
+        RIP is behind the site's instruction if the descriptor had been carried out already.
+        """
+        space, ip = thread.mm.shortcut, registers[RIP]
+        area = space.area_at(ip) if space else None
+        if space is None or area is None:
+            return None
+        shared = space.shared if thread.slot >= 0 else None
+        if ip < area.entrances:
+            site = space.ends.get(shared.field(thread.slot, code.RETURN)) if shared else None
+            if shared and site:
+                self._restore_body(area, shared, thread.slot, site, registers)
+            return site
+        site = area.site_at(ip)
+        if site is not None:
+            _restore_entrance(site, shared, thread.slot, registers)
+        return site
+
+    @staticmethod
+    def _restore_body(area: Area, shared: Shared, slot: int, site: Site, registers: RegisterArray) -> None:
+        offset, labels = registers[RIP] - area.start, area.body.labels
+        done = offset not in (labels["commit"], labels["reject"]) and offset > labels["commit"]
+        if done and offset <= labels["counted"]:
+            shared.count(slot, registers[RBX])
+        if done and offset <= labels["summed"]:
+            shared.add(slot, code.BYTES, registers[RCX])
+        shared.restore(slot, registers)
+        flags = shared.flags(slot, code.RESULT if done else code.FLAGS)
+        registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
+        registers[RIP] = site.end if done else site.ip
+
+    def grant(self, thread: Thread, registers: RegisterArray, site: Site, portal: Portal) -> None:
+        """After a submission at a site that was accepted: the thread's next one need not stop."""
+        space, shared = thread.mm.shortcut, thread.mm.shortcut.shared if thread.mm.shortcut else None
+        if space is None or shared is None or thread.mm.served:
+            return
+        page = site.instruction.destination(registers) & -PAGE
+        if page not in space.rows and not self._open_row(space, shared, portal, page):
+            return
+        if thread.slot < 0 and not registers[GS_BASE] | registers[GS]:
+            thread.slot = shared.take()
+            registers[GS_BASE] = shared.base(thread.slot) if thread.slot >= 0 else 0
+        if thread.slot >= 0 and registers[GS_BASE] == shared.base(thread.slot):
+            shared.grant(thread.slot, self._patcher.magic, code.WAY_OF[site.instruction.kind])
+
+    def _open_row(self, space: Shortcut, shared: Shared, portal: Portal, page: int) -> bool:
+        node = portal.file.node
+        checker = self._queues.checker(node) if portal.watched and portal.writable else None
+        if checker is None:
+            return False
+        way, via = (code.BY_ENQCMD, "enqcmd") if node.wq.mode == "shared" else (code.BY_MOVDIR64B, "movdir64b")
+        name = node.wq.label, via
+        if name not in self._labels:
+            if len(self._labels) >= QUEUES:
+                return False
+            self._labels.append(name)
+        space.open_row(shared, page, node.wq.label, _row(checker, way, self._labels.index(name)))
+        return True
+
+    def consider(self, thread: Thread, site: Site) -> None:
+        """After a submission at an instruction that was accepted: replace it, if it is worth it and possible."""
+        mm, process = thread.mm, thread.process
+        if not self.on or process.filtered or mm.served or mm.execs:
+            return
+        space = mm.shortcut = mm.shortcut or Shortcut()
+        if space.busy or space.failed or site.ip in space.refused:
+            return
+        if len(space.heat) >= _MOST_SITES:
+            space.heat.clear()
+        space.heat[site.ip] += 1
+        if space.heat[site.ip] < _WARM or self._patcher.is_patched(thread, site):
+            return
+        space.busy = True
+        try:
+            if not self._replace(thread, space, site):
+                space.refused.add(site.ip)
+        except OSError:  # memory of ours is not there any more, or cannot be had
+            space.failed = True
+        finally:
+            space.busy = False
+            space.heat.pop(site.ip, None)
+
+    def _replace(self, thread: Thread, space: Shortcut, site: Site) -> bool:
+        """Whether the instruction is replaced now."""
+        if not self._patcher.suits(thread, site):
+            return False
+        if space.shared is None:
+            space.shared = self._patcher.share(thread)
+            self._spaces.add(space)
+        known = space.sites.get(site.ip)
+        if known is None or known.original != site.original:
+            area = self._patcher.area(thread, space.areas, site)
+            if area is None:
+                return False
+            known = Site(site.ip, site.instruction, site.original)
+            self._patcher.add(thread, area, known)
+            space.sites[known.ip] = space.ends[known.end] = known
+        return self._patcher.patch(thread, known)
+
+    # When something else happens
+
+    def interrupted(self, thread: Thread) -> None:
+        """A signal is about to be delivered: the program is to see its own instruction. Its next submission stops."""
+        registers = Registers()
+        ptrace.get_registers(thread.tid, registers)
+        site = self.restore(thread, registers)
+        if site is not None:
+            ptrace.set_registers(thread.tid, registers)
+            shared = thread.mm.shortcut.shared if thread.mm.shortcut else None
+            if shared and thread.slot >= 0 and registers[RIP] == site.ip:
+                shared.revoke(thread.slot)
+
+    def born(self, thread: Thread) -> None:
+        """Before its first instruction: where GS came from a thread that has a slot, it is not this one's."""
+        if not self._spaces:
+            return
+        registers = Registers()
+        ptrace.get_registers(thread.tid, registers)
+        if any(space.shared and space.shared.holds(registers[GS_BASE]) for space in self._spaces):
+            ptrace.set_gs_base(thread.tid, 0)
+
+    def left(self, thread: Thread) -> None:
+        """The thread leaves its address space: what it submitted is counted."""
+        space = thread.mm.shortcut
+        if thread.slot < 0 or space is None or space.shared is None:
+            return
+        for queue, operation, status, number in space.shared.counts(thread.slot):
+            if queue < len(self._labels):
+                self._counts.in_process(thread, *self._labels[queue], (operation, status), number)
+        self._counts.moved(space.shared.bytes_moved(thread.slot))
+        space.shared.give_back(thread.slot)
+        thread.slot = -1
+
+    def gone(self, mm: Mm) -> None:
+        """The address space is gone."""
+        if mm.shortcut and mm.shortcut.shared:
+            self._spaces.discard(mm.shortcut)
+            mm.shortcut.shared.close()
+            mm.shortcut.shared = None
+
+    def close_queue(self, label: str) -> None:
+        """Submissions to this queue stop again, until one of them finds that they need not."""
+        for space in self._spaces:
+            space.close_queue(label)
+
+
+def _restore_entrance(site: Site, shared: Shared | None, slot: int, registers: RegisterArray) -> None:
+    offset, labels = registers[RIP] - site.entrance, site.code.labels
+    flags = code.leaf_flags(site.code, offset)
+    if shared and offset >= labels["save"]:
+        flags = shared.flags(slot, code.FLAGS)
+        if offset > labels["taken"]:
+            shared.restore(slot, registers)
+    if flags is not None:
+        registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
+    registers[RIP] = site.ip
+
+
+def _row(checker: Checker, way: int, queue: int) -> Row:
+    forbidden, required = [0] * code.OPERATIONS, [_NEVER] * code.OPERATIONS
+    for operation, needed in _NEEDED.items():
+        not_allowed, also = checker.admitted(operation)
+        forbidden[operation] = not_allowed | _REFUSED
+        if not needed & not_allowed:
+            required[operation] = needed | also
+    return Row(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), tuple(forbidden), tuple(required))

@@ -1,0 +1,106 @@
+"""Instructions of the program that submit, and what an address space has where they were replaced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from pasidlab.live import shortcut_code as code
+from pasidlab.live.decode import Instruction
+from pasidlab.live.slots import Row, Shared, same_row
+
+HALT = b"\xf4"
+"""hlt: #GP in user mode."""
+JUMP = b"\xe9"
+"""jmp, 32 bits of distance."""
+
+
+def aligned(size: int) -> int:
+    """Bytes that code of this size takes."""
+    return -(-size // 16) * 16
+
+
+@dataclass(eq=False)
+class Site:
+    """An instruction of the program that submits."""
+
+    ip: int
+    instruction: Instruction
+    original: bytes
+    entrance: int = 0  # address of what leads from it to the shared code; 0: none yet
+    code: code.Code = field(default_factory=lambda: code.Code(b"", {}))
+
+    @property
+    def end(self) -> int:
+        """The address behind it."""
+        return self.ip + len(self.original)
+
+
+@dataclass(eq=False)
+class Area:
+    """Memory of ours near the program's instructions: the shared code, then entrances."""
+
+    start: int
+    body: code.Code
+    used: int  # bytes
+    sites: list[Site] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """The address behind what is used."""
+        return self.start + self.used
+
+    @property
+    def entrances(self) -> int:
+        """Where the first entrance may be."""
+        return self.start + aligned(len(self.body.data))
+
+    def site_at(self, address: int) -> Site | None:
+        """Whose entrance this is."""
+        return next((site for site in self.sites if site.entrance <= address < site.entrance + len(site.code.data)), None)
+
+
+@dataclass(eq=False)
+class Shortcut:
+    """What an address space has where instructions were replaced. ``shared`` is None in a child until it needs its own."""
+
+    sites: dict[int, Site] = field(default_factory=dict)  # by address of the instruction
+    ends: dict[int, Site] = field(default_factory=dict)  # by the address behind it
+    areas: list[Area] = field(default_factory=list)
+    heat: Counter[int] = field(default_factory=Counter)
+    refused: set[int] = field(default_factory=set)
+    shared: Shared | None = None
+    rows: dict[int, str] = field(default_factory=dict)  # pages of portals and their queues
+    busy: bool = False
+    failed: bool = False
+
+    def forked(self) -> Shortcut:
+        """The child's: it has the instructions, but not the shared memory."""
+        areas = [replace(area, sites=list(area.sites)) for area in self.areas]
+        return Shortcut(dict(self.sites), dict(self.ends), areas)
+
+    def area_at(self, address: int) -> Area | None:
+        """Where ``address`` is in code of ours."""
+        return next((area for area in self.areas if area.start <= address < area.end), None)
+
+    def replaced(self, ip: int, found: bytes) -> Site | None:
+        """The site that a thread stopped at, where ``found`` is what replaces it: before, or while, that was written."""
+        site = self.sites.get(ip)
+        return site if site and found[:1] in (HALT, JUMP) else None
+
+    def open_row(self, shared: Shared, page: int, label: str, row: Row) -> None:
+        """Submissions through a portal need not stop. Another portal may lose its place."""
+        for other in [other for other in self.rows if same_row(other, page)]:
+            self.close_row(other)
+        shared.open_row(page, row)
+        self.rows[page] = label
+
+    def close_row(self, page: int) -> None:
+        """A portal is none any more, or not as it was."""
+        if self.rows.pop(page, None) is not None and self.shared:
+            self.shared.close_row(page)
+
+    def close_queue(self, label: str) -> None:
+        """The same for all portals of a queue; an empty name stands for every queue."""
+        for page in [page for page, queue in self.rows.items() if label in ("", queue)]:
+            self.close_row(page)

@@ -1,0 +1,160 @@
+"""Memory shared with the program, for submissions that do not stop: a table of its portals, and a slot for each thread.
+
+What is read here may be anything: the program can write it. It decides what is counted and what registers the thread itself
+gets back, nothing else.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pasidlab.live import shortcut_code as code
+from pasidlab.live.registers import RegisterArray
+
+SIZE = 1 << 21  # bytes
+_TABLE = code.ROWS * code.ROW_SIZE
+_SLOTS = (SIZE - _TABLE) // code.SLOT_SIZE
+QUEUES = (code.SLOT_SIZE - code.COUNTS) // (8 * code.QUEUE_COUNTS)
+"""As many queues have counters."""
+_U32 = struct.Struct("<I")
+_SAVED = struct.Struct(f"<{len(code.SAVED_REGISTERS)}Q")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What may be submitted through a portal without stopping. ``forbidden`` and ``required`` flags are by operation."""
+
+    way: int
+    queue: int
+    most: int  # bytes of a transfer
+    forbidden: tuple[int, ...]
+    required: tuple[int, ...]
+
+
+class Shared:
+    """The memory of one address space, and where the program has it."""
+
+    def __init__(self, descriptor: int) -> None:
+        """``descriptor`` is that of an empty file, which is not kept open."""
+        os.ftruncate(descriptor, SIZE)
+        self._bytes = mmap.mmap(descriptor, SIZE)
+        self._words = memoryview(self._bytes).cast("Q")  # stores of 8 bytes at once
+        self.at = 0
+        self._free = list(range(_SLOTS - 1, -1, -1))
+
+    def close(self) -> None:
+        """The address space is gone."""
+        self._words.release()
+        self._bytes.close()
+
+    # The table
+
+    def open_row(self, page: int, row: Row) -> None:
+        """Submissions through this portal need not stop."""
+        at = _row_at(page)
+        self._put(at + code.PAGE, 0)
+        self._bytes[at + code.WAY : at + code.WAY + 12] = struct.pack("<III", row.way, row.queue * code.QUEUE_COUNTS * 8, row.most)
+        for offset, masks in ((code.FORBIDDEN, row.forbidden), (code.REQUIRED, row.required)):
+            struct.pack_into(f"<{code.OPERATIONS}I", self._bytes, at + offset, *masks)
+        self._put(at + code.PAGE, page)
+
+    def close_row(self, page: int) -> None:
+        """Submissions through this portal stop again."""
+        at = _row_at(page)
+        if self._get(at + code.PAGE) == page:
+            self._put(at + code.PAGE, 0)
+
+    # Slots
+
+    def take(self) -> int:
+        """A slot; -1 if there is none left."""
+        return self._free.pop() if self._free else -1
+
+    def give_back(self, slot: int) -> None:
+        """Its thread is gone."""
+        self.revoke(slot)
+        self._free.append(slot)
+
+    def base(self, slot: int) -> int:
+        """What GS has to be."""
+        return self.at + _slot_at(slot) + code.BIAS
+
+    def holds(self, base: int) -> bool:
+        """Whether this is the base of one of the slots."""
+        return 0 <= base - code.BIAS - self.at < SIZE
+
+    def grant(self, slot: int, magic: int, way: int) -> None:
+        """From now on the slot's thread may submit this way."""
+        at = _slot_at(slot)
+        self._put(at + code.TABLE, self.at)
+        ways = _U32.unpack_from(self._bytes, at + code.WAYS)[0] if self._get(at) == magic else 0
+        _U32.pack_into(self._bytes, at + code.WAYS, ways | way)
+        self._put(at + code.MAGIC, magic)
+
+    def revoke(self, slot: int) -> None:
+        """The thread's next submission stops."""
+        self._put(_slot_at(slot) + code.MAGIC, 0)
+
+    def field(self, slot: int, offset: int) -> int:
+        """A field of 8 bytes."""
+        return self._get(_slot_at(slot) + offset)
+
+    def flags(self, slot: int, offset: int) -> int:
+        """The status flags that a field stands for."""
+        return code.flags_from_ax(_U32.unpack_from(self._bytes, _slot_at(slot) + offset)[0])
+
+    def restore(self, slot: int, registers: RegisterArray) -> None:
+        """The registers that the thread had at its instruction."""
+        saved = _SAVED.unpack_from(self._bytes, _slot_at(slot) + code.SAVED)
+        for register, value in zip(code.SAVED_REGISTERS, saved, strict=True):
+            registers[register] = value
+
+    def count(self, slot: int, place: int) -> None:
+        """A submission more, at this many bytes from the first counter."""
+        if place % 8 == 0 and 0 <= place < QUEUES * code.QUEUE_COUNTS * 8:
+            self.add(slot, code.COUNTS + place, 1)
+
+    def add(self, slot: int, offset: int, number: int) -> None:
+        """To a field of 8 bytes."""
+        at = _slot_at(slot) + offset
+        self._put(at, self._get(at) + number & (1 << 64) - 1)
+
+    def counts(self, slot: int) -> Iterator[tuple[int, int, int, int]]:
+        """(queue, operation, status, submissions) of those that were made, which are forgotten here."""
+        at = _slot_at(slot) + code.COUNTS
+        for place in range(QUEUES * code.QUEUE_COUNTS):
+            number = self._get(at + 8 * place)
+            if number:
+                self._put(at + 8 * place, 0)
+                queue, rest = divmod(place, code.QUEUE_COUNTS)
+                yield queue, rest // 2, rest % 2 + 1, number
+
+    def bytes_moved(self, slot: int) -> int:
+        """Bytes of those, forgotten here too."""
+        at = _slot_at(slot) + code.BYTES
+        number = self._get(at)
+        self._put(at, 0)
+        return number
+
+    def _get(self, at: int) -> int:
+        return self._words[at >> 3]
+
+    def _put(self, at: int, value: int) -> None:
+        self._words[at >> 3] = value
+
+
+def _row_at(page: int) -> int:
+    return (page >> 12) % code.ROWS * code.ROW_SIZE
+
+
+def same_row(one: int, other: int) -> bool:
+    """Whether two portals have the same place in the table."""
+    return _row_at(one) == _row_at(other)
+
+
+def _slot_at(slot: int) -> int:
+    return _TABLE + slot * code.SLOT_SIZE

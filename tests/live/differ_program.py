@@ -1,0 +1,124 @@
+"""Random descriptors, each carried out twice on the same memory: once by an instruction that is never replaced, because it lies
+in memory that may be written, and once by one that is. Prints how many differed, and the first.
+
+    pasidlab run -- python differ_program.py COUNT SEED
+"""
+
+from __future__ import annotations
+
+import mmap
+import random
+import signal
+import struct
+import sys
+from ctypes import CFUNCTYPE, addressof, c_char, c_long, c_void_p, create_string_buffer, memmove, string_at
+
+from dsa_client import libc, machine_code, open_portal
+
+PAGES = 7  # of the arena: the last one may only be read
+SIZE = PAGES * 4096
+AFTER = 5 << 30  # bytes beyond it that nobody may access, for moves that begin at their end
+OURS = (0, 3, 4, 5, 6)
+
+
+def never_replaced(text: str):
+    """As machine_code, in memory of the program's own."""
+    page = mmap.mmap(-1, 4096, prot=7)
+    page.write(bytes.fromhex(text))
+    never_replaced.kept.append(page)
+    return CFUNCTYPE(c_long, c_void_p, c_void_p)(addressof(c_char.from_buffer(page)))
+
+
+never_replaced.kept = []
+SHARED, DEDICATED = "f9 f20f38f83e 9c58 c3", "f9 660f38f83e 9c58 c3"  # carry set before, all flags afterwards
+
+
+class Draw:
+    """Descriptors most of which are legal."""
+
+    def __init__(self, seed: int, arena: int) -> None:
+        self.random, self.arena = random.Random(seed), arena
+
+    def address(self, size: int) -> int:
+        r = self.random
+        if r.random() < 0.03:
+            return r.choice([0, 1 << 63, (1 << 64) - 8, self.arena + SIZE - r.randrange(80), r.getrandbits(64)])
+        return self.arena + r.randrange(max(1, 5 * 4096 - size)) // r.choice([1, 1, 8, 64]) * r.choice([1, 1, 8])
+
+    def size(self) -> int:
+        r = self.random
+        return r.choice([r.randrange(1, 80), r.randrange(1, 80), r.randrange(900, 1100), r.randrange(1, 9000), 0, 1 << 31])
+
+    def one(self) -> tuple[bytes, int]:
+        """64 bytes, and where they are to lie."""
+        r, size = self.random, self.size()
+        opcode = r.choice(OURS) if r.random() < 0.97 else r.randrange(256)
+        flags = (12 if opcode == 0 else 14) | (r.choice([0, 0x80]) if opcode in (5, 6) else 0)
+        if r.random() < 0.2:
+            flags = r.choice([14 | 0x80, 12, 6, 2, 0, 14 | 1 << r.randrange(24), r.getrandbits(24)])
+        record = self.arena + 6 * 4096 - 4096 + 32 * r.randrange(100) + (r.random() < 0.02)
+        first, second = self.address(size), self.address(size)
+        tail = bytearray(24)
+        if opcode in (4, 6):
+            pattern = r.choice([0, r.getrandbits(64), 0x0101010101010101 * r.randrange(256)])
+            first, second = (pattern, second) if opcode == 4 else (first, pattern)
+        if opcode == 0:
+            first = second = size = 0
+        if opcode in (5, 6):
+            tail[0] = r.choice([0, 1, 0, 1, r.randrange(256)])
+            if r.random() < 0.5:
+                self.alike(opcode, first, second, size)
+        if r.random() < 0.03:
+            tail[r.randrange(24)] ^= 1 << r.randrange(8)
+        pasid = r.choice([0] * 40 + [1 << r.randrange(32)])
+        raw = bytearray(struct.pack("<IIQQQIHH", pasid, opcode << 24 | flags, record, first, second, size, 0, 0) + tail)
+        if r.random() < 0.02:
+            raw[36 + r.randrange(4)] ^= 1 << r.randrange(8)
+        return bytes(raw), self.arena + r.choice([5 * 4096 + 3500, 64 * r.randrange(320)])
+
+    def alike(self, opcode: int, first: int, second: int, size: int) -> None:
+        """Make the regions equal, or almost."""
+        inside = range(self.arena, self.arena + 5 * 4096 - min(size, 9000))
+        if size > 9000 or first not in inside or (opcode == 5 and second not in inside):
+            return
+        data = string_at(second, size) if opcode == 5 else (struct.pack("<Q", second) * (size // 8 + 1))[:size]
+        memmove(first, data, size)
+        if size and self.random.random() < 0.5:
+            place = first + self.random.randrange(size)
+            memmove(place, bytes([string_at(place, 1)[0] ^ 1 << self.random.randrange(8)]), 1)
+
+
+def main(count: int, seed: int) -> None:
+    """Print: descriptors that differed, and how many had each status."""
+    arena = libc.mmap(None, AFTER, 0, 0x4022, -1, 0)
+    libc.mprotect(c_void_p(arena), SIZE, 3)
+    draw, writable = Draw(seed, arena), SIZE - 4096
+    ways = [(open_portal(path)[0], never_replaced(code), machine_code(code))
+            for path, code in (("/dev/dsa/wq0.0", SHARED), ("/dev/dsa/wq0.1", DEDICATED))]  # fmt: skip
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    before, differed, statuses = create_string_buffer(writable), [], {}
+    memmove(arena, draw.random.randbytes(SIZE), SIZE)
+    libc.mprotect(c_void_p(arena + writable), 4096, 1)
+    for number in range(count):
+        raw, place = draw.one()
+        portal, exact, quick = draw.random.choice(ways)
+        if place + 64 > arena + writable:
+            place = arena
+        if exact is ways[0][1]:
+            raw = bytes(4) + raw[4:]  # ENQCMD faults for anything else
+        memmove(place, raw, 64)
+        memmove(before, arena, writable)
+        results = []
+        for instruction in (exact, quick):
+            memmove(arena, before, writable)
+            flags = instruction(portal, place)
+            results.append((flags & 0x8D5, string_at(arena, writable)))
+        status = results[0][1][int.from_bytes(raw[8:16], "little") - arena] if raw[4] & 4 else -1
+        statuses[status] = statuses.get(status, 0) + 1
+        if results[0] != results[1]:
+            differed.append((number, raw.hex(), hex(place - arena), results[0][0], results[1][0]))
+    print(len(differed), differed[:1], len(statuses))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,167 @@
+/* Submissions in a loop, while things happen that the replaced instruction must not be noticed by. */
+#include "device.h"
+#include <asm/prctl.h>
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <sys/time.h>
+#include <ucontext.h>
+
+extern char __executable_start, etext;
+
+static void *portal;
+static volatile long handled, outside, wrong;
+static sigjmp_buf back;
+static volatile int jumping;
+
+static __attribute__((noinline)) int offer(void *to, const struct descriptor *d)
+{
+	unsigned char retry;
+
+	__asm__ volatile(".byte 0xf2, 0x0f, 0x38, 0xf8, 0x3e; setz %0" : "=r"(retry) : "D"(to), "S"(d) : "memory", "cc");
+	return retry;
+}
+
+/* Moves of ``size`` bytes, each looked at. */
+static void moves(long count, unsigned size)
+{
+	char *memory = aligned_alloc(4096, 8192 + 2 * size);
+	struct record *record = (void *)memory;
+	char *source = memory + 4096, *target = source + size + 64;
+	struct descriptor d = { .operation_and_flags = MOVE << 24 | BLOCK_ON_FAULT | RECORD_VALID | REQUEST_RECORD,
+				.record = (uintptr_t)record, .source = (uintptr_t)source, .target = (uintptr_t)target, .size = size };
+
+	for (long i = 0; i < count; i++) {
+		memset(source, (char)i, size);
+		record->status = 0;
+		if (offer(portal, &d) || record->status != 1 || memcmp(source, target, size))
+			wrong++;
+	}
+	free(memory);
+}
+
+static void on_alarm(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *c = context;
+	uintptr_t at = c->uc_mcontext.gregs[REG_RIP];
+
+	handled++;
+	/* Nothing of the program's lies within 2 GiB below it, and no library. */
+	if (at < (uintptr_t)&__executable_start && at > (uintptr_t)&__executable_start - (1ul << 31))
+		outside++;
+	if (jumping)
+		siglongjmp(back, 1);
+}
+
+static void alarms(long microseconds)
+{
+	struct sigaction action = { .sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct itimerval timer = { { 0, microseconds }, { 0, microseconds } };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void *some_moves(void *size)
+{
+	moves(300, (uintptr_t)size);
+	return NULL;
+}
+
+static void threads(void)
+{
+	pthread_t thread[32];
+
+	for (int i = 0; i < 32; i++)
+		pthread_create(&thread[i], NULL, some_moves, (void *)(uintptr_t)(64 + i));
+	for (int i = 0; i < 32; i++)
+		pthread_join(thread[i], NULL);
+}
+
+static void in_children(void)
+{
+	moves(100, 64);
+	for (int i = 0; i < 8; i++)
+		if (!fork()) {
+			int file = open("/dev/dsa/wq0.0", O_RDWR);
+
+			portal = map_portal(file);
+			moves(100, 64);
+			_exit(wrong != 0);
+		}
+	moves(1000, 64);
+	for (int status; wait(&status) > 0;)
+		wrong += status != 0;
+}
+
+static void with_gs(void)
+{
+	static long mine[4] = { 1, 2, 3, 4 };
+	unsigned long now = 0;
+
+	moves(50, 64);
+	syscall(SYS_arch_prctl, ARCH_SET_GS, mine);
+	moves(50, 64);
+	syscall(SYS_arch_prctl, ARCH_GET_GS, &now);
+	wrong += now != (unsigned long)mine || mine[0] != 1 || mine[3] != 4;
+}
+
+/* Whatever pasidlab has mapped is unmapped: code near the program's, and the shared memory. */
+static void without_ours(void)
+{
+	char line[512];
+	FILE *maps;
+	uintptr_t start, end, found[16][2];
+	int count = 0;
+
+	moves(50, 64);
+	maps = fopen("/proc/self/maps", "r");
+	while (fgets(line, sizeof(line), maps)) {
+		sscanf(line, "%lx-%lx", &start, &end);
+		if (strstr(line, "memfd:pasidlab") || (strstr(line, " r-xp 00000000 00:00 0 \n") && count < 16))
+			found[count][0] = start, found[count++][1] = end;
+	}
+	fclose(maps);
+	if (count < 2)
+		wrong++;
+	while (count--)
+		munmap((void *)found[count][0], found[count][1] - found[count][0]);
+	moves(50, 64);
+}
+
+static void long_jumps(void)
+{
+	moves(50, 64);
+	jumping = 1;
+	for (volatile int i = 0; i < 200; i++)
+		if (!sigsetjmp(back, 1))
+			for (;;)
+				moves(10, 1 << 16);
+	jumping = 0;
+}
+
+int main(int count, char **arguments)
+{
+	const char *what = arguments[1];
+
+	portal = map_portal(open("/dev/dsa/wq0.0", O_RDWR));
+	if (!strcmp(what, "signals")) {
+		moves(20, 64);
+		alarms(200);
+		while (handled < 300)
+			moves(5, 1 << 20);
+	} else if (!strcmp(what, "jumps")) {
+		alarms(300);
+		long_jumps();
+	} else if (!strcmp(what, "threads")) {
+		threads();
+	} else if (!strcmp(what, "children")) {
+		in_children();
+	} else if (!strcmp(what, "gs")) {
+		with_gs();
+	} else if (!strcmp(what, "unmapped")) {
+		without_ours();
+	}
+	signal(SIGALRM, SIG_IGN);
+	printf("%ld wrong, %ld outside\n", wrong, outside);
+	return 0;
+}

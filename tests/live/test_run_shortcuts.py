@@ -1,0 +1,131 @@
+"""Submissions that do not stop: what they do is what the trap does, and nobody notices."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from running import HERE, run, run_python
+from tries_place import build
+
+pytestmark = pytest.mark.needs_run
+
+SUBMIT = """
+    import sys
+    portal, _ = open_portal(sys.argv[1])
+    source, target = Buffer(64), Buffer(64)
+    record, place = Buffer(32), Buffer(64)
+    place.data.raw = descriptor(MOVE, record.address, source.address, target.address, 64, CRAV | RCR | BOF)
+    instruction = enqcmd if sys.argv[1].endswith("0") else movdir64b
+    good = 0
+    for number in range(100):
+        source.data.raw, record.data.raw = bytes([number]) * 64, bytes(32)
+        while instruction(portal, place.address) and instruction is enqcmd:
+            pass
+        good += wait(record) == 1 and bytes(source) == bytes(target)
+    print(good)
+"""
+
+
+def _script(name: str, *words: str, timeout: float = 60) -> tuple[str, int]:
+    done = run(sys.executable, str(HERE / name), *words, options=("--fast",), timeout=timeout)
+    assert done.code == 0, done.err
+    return done.out.strip(), done.report["in_process"]
+
+
+def test_random_descriptors_end_as_the_definition_says() -> None:
+    """More of them: PASIDLAB_DESCRIPTORS=100000, about a minute."""
+    count = int(os.environ.get("PASIDLAB_DESCRIPTORS", "800"))
+    out, in_process = _script("differ_program.py", str(count), "3", timeout=60 + count / 100)
+    assert out.startswith("0 []"), out
+    assert in_process > count / 4
+    assert int(out.split()[-1]) > 8  # statuses, among them faults
+
+
+def test_every_form_of_operand_keeps_registers_and_flags() -> None:
+    out, in_process = _script("forms_program.py", "16", "5")
+    assert (out, in_process) == ("0 []", 16 * (16 - 8) - 2)  # a thread of a trap more; and one for MOVDIR64B
+
+
+@pytest.fixture(scope="module")
+def often(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program."""
+    place = tmp_path_factory.mktemp("programs")
+    if why := build(place):
+        pytest.skip(why)
+    return place / "often"
+
+
+@pytest.mark.parametrize(
+    ("way", "submissions", "least"),
+    [("threads", 9600, 8000), ("children", 1900, 900), ("gs", 100, 41), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10)],
+)
+def test_nobody_notices(way: str, submissions: int, least: int, often: Path) -> None:
+    done = run(str(often), way, options=("--fast",))
+    assert (done.code, done.out) == (0, "0 wrong, 0 outside\n"), done.err
+    assert done.report["submissions"] == submissions or not submissions
+    assert done.report["in_process"] >= least
+    if way in ("gs", "unmapped"):
+        assert done.report["in_process"] == least
+
+
+@pytest.mark.parametrize("queue", ["/dev/dsa/wq0.0", "/dev/dsa/wq0.1"])
+def test_the_summary_is_that_of_the_trap(queue: str) -> None:
+    quick, exact = (run_python(SUBMIT, *options, arguments=(queue,)) for options in (("--fast",), ()))
+    assert quick.out == exact.out == "100\n", quick.err + exact.err
+    assert (quick.report.pop("in_process"), exact.report.pop("in_process")) == (91, 0)
+    quick.report["threads"], exact.report["threads"] = ([*one.report["threads"].values()] for one in (quick, exact))
+    assert quick.report == exact.report
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--exact", "--delay 1", "--reorder 1", "--retry 0.1", "--error 0x20@200", "--chaos 3", "--trace /dev/null"],
+)
+def test_order_and_chance_are_decided_at_the_trap(options: str) -> None:
+    done = run_python(SUBMIT, "--fast", *options.split(), arguments=("/dev/dsa/wq0.0",))
+    assert (done.out, done.report["in_process"]) == ("100\n", 0), done.err
+
+
+def test_pages_that_are_not_in_memory_are_seen_where_nobody_blocks_on_them() -> None:
+    done = run_python("""
+        portal, _ = open_portal()
+        record, place, target = Buffer(32), Buffer(64), Buffer(64)
+        fresh = libc.mmap(None, 4096 * 40, 3, 0x22, -1, 0)
+        found = []
+        for number in range(40):
+            flags = CRAV | RCR | (BOF if number < 20 else 0)
+            record.data.raw = bytes(32)
+            place.data.raw = descriptor(MOVE, record.address, fresh + 4096 * number, target.address, 64, flags)
+            enqcmd(portal, place.address)
+            found.append(wait(record))
+        print(found == [1] * 20 + [3] * 20)
+    """, "--fast")
+    assert (done.out, done.report["in_process"]) == ("True\n", 11), done.err
+
+
+def test_code_that_the_program_makes_itself_is_left_alone() -> None:
+    made = 'page = mmap.mmap(-1, 4096, prot=7)\n    page.write(bytes.fromhex("f20f38f83e0f94c00fb6c0c3"))\n'
+    made += "    at = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
+    made += "    enqcmd = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)(at)\n"
+    done = run_python("\n    " + made + SUBMIT.lstrip("\n"), "--fast", arguments=("/dev/dsa/wq0.0",))
+    assert (done.out, done.report["in_process"]) == ("100\n", 0), done.err
+
+
+def test_a_queue_that_is_disabled_or_a_portal_without_write_permission_stops_again() -> None:
+    done = run_python(SUBMIT + """
+    libc.mprotect(ctypes.c_void_p(portal), 4096, 0)
+    print(died(lambda: instruction(portal, place.address)), flush=True)
+    libc.mprotect(ctypes.c_void_p(portal), 4096, 2)
+    record.data.raw = bytes(32)
+    print(instruction(portal, place.address), wait(record))
+    instruction(portal, place.address), instruction(portal, place.address)
+    with open("/sys/bus/dsa/drivers/user/unbind", "w") as file:
+        file.write("wq0.0")
+    print(instruction(portal, place.address))
+    """, "--fast", "--isolation", "namespace", arguments=("/dev/dsa/wq0.0",))  # fmt: skip
+    if "namespaces" in done.err and done.code == 2:
+        pytest.skip(done.err)
+    assert done.out == "100\n11\n0 1\n1\n", done.err
