@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from pasidlab.trace.steps import Change, Move
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
+SIGHTS = [(scheme, width) for scheme in ("light", "dark") for width in (390, 1280)]
 COMMAND = ("pasidlab", "check", "late-either", "-o", "found.html")
 
 
@@ -166,8 +168,7 @@ def test_it_tells_what_else_could_be_done_and_who_wrote_a_field(opened) -> None:
     )
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), SIGHTS if os.environ.get("PASIDLAB_LONG") else [("dark", 390), ("light", 1280)])
 def test_it_fits_and_axe_finds_nothing(opened, width: int, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
