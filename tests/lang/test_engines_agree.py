@@ -9,7 +9,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.interpreter import FUEL, MOST_OUTCOMES, Interpreter
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(models())
 def test_random_models(tmp_path_factory, text):
     try:

