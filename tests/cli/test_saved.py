@@ -14,7 +14,7 @@ import pytest
 from pasidlab import __version__, designs
 from pasidlab.checking.api import check_each
 from pasidlab.cli import main
-from pasidlab.commands.replay import _design, _replayed
+from pasidlab.commands.replay import _replayed, opened_again
 from pasidlab.commands.saved import read
 from pasidlab.errors import PasidlabError
 from pasidlab.model.scope import Scope
@@ -193,7 +193,7 @@ def test_damage_that_reads_does_not_replay(document, tmp_path) -> None:
             loaded = read(path)
             for saved in loaded.results:
                 for asked, scope in saved.counterexamples:
-                    _replayed(path, _design(saved, loaded), asked, scope)
+                    _replayed(path, opened_again(saved, loaded), asked, scope)
             shown += 1
         except PasidlabError:
             refused += 1

@@ -36,7 +36,7 @@ def _script(name: str, *words: str, timeout: float = 60) -> tuple[str, int]:
 
 
 def test_random_descriptors_end_as_the_definition_says() -> None:
-    """More of them: PASIDLAB_DESCRIPTORS=100000, about a minute."""
+    """More of them: PASIDLAB_DESCRIPTORS=100000, some minutes."""
     count = int(os.environ.get("PASIDLAB_DESCRIPTORS", "800"))
     out, in_process = _script("differ_program.py", str(count), "3", timeout=60 + count / 100)
     assert out.startswith("0 []"), out

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pasidlab
 from pasidlab import Scope, check, designs
+from pasidlab.checking.reductions import Reductions
 from pasidlab.checking.result import CheckResult
 from pasidlab.errors import PasidlabError
 from pasidlab.search.result import Budget
@@ -142,12 +143,13 @@ def combinations(every: bool) -> Iterator[dict[str, bool]]:
     """No reduction and all of them; with ``every`` each combination between."""
     for on in product((False, True), repeat=3):
         if every or len(set(on)) == 1:
-            yield dict(zip(("merged", "symmetric", "forgetting"), on, strict=True))
+            yield dict(zip(("merging", "symmetry", "forgetting"), on, strict=True))
 
 
 def explored(path: str, scope: Scope, how: dict[str, bool]) -> CheckResult:
     """One exploration; PasidlabError for a design that is no design, or ends in a model error."""
-    return check(path, scope, jobs=1, budget=Budget(max_states=MOST_STATES, after_violation=MOST_STATES), **how)
+    budget = Budget(max_states=MOST_STATES, after_violation=MOST_STATES)
+    return check(path, scope, jobs=1, budget=budget, reductions=Reductions(**how))
 
 
 def verdicts(result: CheckResult) -> dict[str, bool | None]:
@@ -176,7 +178,7 @@ def differences(path: str, scope: Scope, *, every: bool) -> tuple[list[str], boo
         for prop in exact.keys() & mine.keys():
             if exact[prop] != mine[prop]:
                 found.append(f"{name}: {prop} {'holds' if mine[prop] else 'is broken'}")
-        shortest = steps.setdefault(how["merged"], lengths(result))
+        shortest = steps.setdefault(how["merging"], lengths(result))
         wrong = {p for p, n in lengths(result).items() if shortest.get(p, n) != n and p != "served"}
         found += [f"{name}: {p} takes {lengths(result)[p]} steps, not {shortest[p]}" for p in sorted(wrong)]
     return found, settled and exact is not None, bool(exact and not all(exact.values()))

@@ -106,7 +106,7 @@ def test_a_task_is_rescheduled_between_an_interrupt_of_user_mode_and_the_restore
     path = tmp_path / "mine.py"
     path.write_text(designs.BUILT_IN["early-read"].path.read_text(encoding="utf-8") + CLAIMED_BY_NOBODY, encoding="utf-8")
     found = check(str(path), replace(SMALL, events=frozenset({"preempt", "migrate", interrupt}))).counterexample("preserved")
-    actions = [step.action for step in found.steps if step.action in (f"arrive_{interrupt}", "preempt", "use_fpu", "enqcmd")]
+    actions = [step.move.action for step in found.steps if step.move.action in (f"arrive_{interrupt}", "preempt", "use_fpu", "enqcmd")]
     last = max(n for n, action in enumerate(actions) if action == f"arrive_{interrupt}")
     assert actions[last : last + 2] == [f"arrive_{interrupt}", "preempt"]
     assert found.exact
@@ -117,7 +117,8 @@ def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
     broken = check("early", scope)
     assert {c.property: len(c.steps) for c in broken.counterexamples} == {"served": 60}
     trace = broken.counterexample("served").steps
-    assert [s.action for s in trace if s.context == "user"] == ["open_device", "enqcmd", "enqcmd", "exec_program", "open_device", "enqcmd"]
+    moves = [s.move.action for s in trace if s.context == "user"]
+    assert moves == ["open_device", "enqcmd", "enqcmd", "exec_program", "open_device", "enqcmd"]
     mended = tmp_path / "mended.py"
     source = designs.BUILT_IN["early"].path.read_text()
     mended.write_text(source + "\n\ndef flush_thread() -> None:\n    fpu_flush_thread()\n    current.pasid_activated = False\n")
@@ -126,7 +127,7 @@ def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
 
 def test_eager_loses_an_update_to_a_softirq() -> None:
     found = check("eager-ipi", DEFAULT_PARTS["bind"]).counterexample("served")
-    actions = [step.action for step in found.steps]
+    actions = [step.move.action for step in found.steps]
     assert len(found.steps) == 37
     assert actions.index("arrive_softirq") < actions.index("arrive_ipi")
     assert found.exact
@@ -136,7 +137,7 @@ def test_forgetting_the_valid_bit_faults_for_ever() -> None:
     result = check(str(Path(__file__).parents[2] / "examples" / "mydesign.py"), SMALL)
     found = result.counterexample("served")
     assert found.loop is not None and len(found.steps) == 10
-    assert sum(step.action == "enqcmd" for step in found.steps) == 2
+    assert sum(step.move.action == "enqcmd" for step in found.steps) == 2
 
 
 def test_every_event_is_in_some_default_part() -> None:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from mutants import ALWAYS, Windows
 from observing import pasidlab
+from trace_mutants import ALWAYS, Windows
 
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.derived import derived

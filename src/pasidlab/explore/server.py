@@ -71,8 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             asked = json.loads(self.rfile.read(int(length)))
+            if not isinstance(asked, dict):
+                raise ValueError(asked)
             with self.server.one_at_a_time:
-                answer = self.server.answer(self._rest(), asked if isinstance(asked, dict) else {})
+                answer = self.server.answer(self._rest(), asked)
         except (ValueError, RecursionError):
             self._send(HTTPStatus.BAD_REQUEST, "application/json", json.dumps({"error": "not a request of this page"}))
         except PasidlabError as error:
@@ -105,12 +107,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _moves(asked: dict[str, Any]) -> list[Move]:
     """The moves of a request. Raises ValueError if they are none."""
-    found = []
-    for entry in asked.get("moves", []):
-        action, params, choices = entry
-        if not isinstance(action, str) or not all(type(number) is int for number in (*params, *choices)):
-            raise ValueError(entry)
-        found.append(Move(action, tuple(params), tuple(choices)))
+    entries = asked.get("moves", [])
+    if not isinstance(entries, list):
+        raise ValueError(entries)
+    return [_move(entry) for entry in entries]
+
+
+def _move(entry: object) -> Move:
+    match entry:
+        case [str(action), list(params), list(choices)]:
+            return Move(action, _numbers(params), _numbers(choices))
+    raise ValueError(entry)
+
+
+def _numbers(values: list[object]) -> tuple[int, ...]:
+    found = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
+    if len(found) != len(values):
+        raise ValueError(values)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Recordings with one event changed, and how many of them `observe verify` finds: ``mutants.py FILE [COUNT [SEED]]`` prints the table.
+"""Recordings with one event changed, and how many of them `observe verify` finds: ``trace_mutants.py FILE [COUNT [SEED]]`` prints it.
 
 Each mutant is judged in a window of events around the change, of which nothing is known before.
 """

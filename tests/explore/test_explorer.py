@@ -84,7 +84,7 @@ def test_only_who_knows_the_address_is_let_in(server) -> None:
     assert ask(server, f"{page}walk", asked, host="evil.example:80")[0] == 404 and ask(server, "/wrong/walk", asked)[0] == 404
     assert ask(server, f"{page}walk", asked, kind="text/plain")[0] == 404
     for wrong in ({"moves": 3}, {"moves": [["enqcmd"]]}, {"moves": [["enqcmd", ["x"], []]]}, {"initial": "a"}, [], "x"):
-        assert ask(server, f"{page}walk", wrong)[0] in (200, 400)
+        assert ask(server, f"{page}walk", wrong)[0] == 400
     assert ask(server, f"{page}walk", {"initial": 7})[0] == 400 and ask(server, f"{page}nothing", asked)[0] == 404
 
 
