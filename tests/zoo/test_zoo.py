@@ -21,7 +21,7 @@ from pasidlab.zoo.specimen import buggy
 RECORDED = json.loads(TABLE.read_text(encoding="utf-8"))
 
 
-LARGE = [] if os.environ.get("PASIDLAB_LONG") else [name for name, row in RECORDED.items() if row["fixed_states"] > 5_000_000]
+LARGE = [] if os.environ.get("PASIDLAB_LONG") else [name for name, row in RECORDED.items() if row["fixed_states"] > 4_000_000]
 """Bugs whose fixed twin takes half a minute: it is explored in the long mode, and by `pasidlab zoo`."""
 
 
