@@ -11,14 +11,14 @@ from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.derived import derived
 from pasidlab.observe.kinds import Kind
 
-
-@pytest.fixture(scope="module")
-def windows(live):
-    return Windows(live)
-
-
 SAMPLE = Path(__file__).parent / "data" / "linux-6.18.rec"
 """``pasidlab observe record -o linux-6.18.rec -- python tests/observe/workload.py 0.01``, on Linux 6.18.44, 2 CPUs, AMD."""
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """Of the sample, which is the same on every machine."""
+    return Windows(SAMPLE)
 
 
 def test_a_recording_of_another_machine_conforms():
