@@ -41,6 +41,10 @@ def family(end):
                     os.execv("/bin/true", ["true"])
                 if how == 1:
                     os.kill(os.getpid(), signal.SIGKILL)
+                if how == 3:  # a thread that is not the leader takes over its leader's pid
+                    thread = threading.Thread(target=os.execv, args=("/bin/true", ["true"]))
+                    thread.start()
+                    thread.join()
                 if how == 2 and os.fork() == 0:
                     sum(x * 0.5 for x in range(1000))
                 os._exit(0)

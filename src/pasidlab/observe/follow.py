@@ -190,6 +190,8 @@ def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
         tasks[event[A], IS] = KNOWN | KERNEL
     elif kind == EXIT:
         row[IS] |= EXITING
+    elif kind == EXEC:
+        row[IS] &= ~EXITING  # it has exchanged its pid with that of its leader
     return 0
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from pasidlab.errors import PasidlabError
 
+MOST_DIGITS = 6
+"""Of an offset or a size: no record is longer than its page."""
 _FIELD = re.compile(r"\s*field:\s*(.*?)\s*;\s*offset:\s*(\d+)\s*;\s*size:\s*(\d+)\s*;(?:\s*signed:\s*([01])\s*;)?")
 
 
@@ -55,5 +57,7 @@ def _fields(text: str) -> dict[str, FormatField]:
     found = {}
     for declared, offset, size, signed in _FIELD.findall(text):
         name = re.sub(r"\[.*\]$", "", declared.split()[-1]).lstrip("*")
+        if max(len(offset), len(size)) > MOST_DIGITS:
+            raise PasidlabError(f"field {name} at {offset[:20]}, {size[:20]} bytes", hint="the recording is damaged")
         found[name] = FormatField(int(offset), int(size), signed == "1")
     return found

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,18 @@ from pasidlab.observe.formats import Format, parse_format, parse_header_page
 from pasidlab.observe.kinds import EVENTS, FUNCTION, Recorded
 
 MAGIC = b"pasidlab observe 1\n"
+MOST_PIDS = 1 << 22
+"""PID_MAX_LIMIT, include/linux/threads.h."""
+MOST_CPUS = 8192
+"""NR_CPUS with CONFIG_MAXSMP, arch/x86/Kconfig."""
+LEAST_PAGE_BYTES, MOST_PAGE_BYTES = 4096, 1 << 22
+"""A page, or a larger part of the buffer (buffer_subbuf_size_kb, from 6.8 on)."""
 _HEAD = struct.Struct("<4sIQ")  # what, CPU, bytes that follow
 PAGES, END = b"page", b"end."
+
+
+def _is_number(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 @dataclass(frozen=True)
@@ -58,10 +68,25 @@ class About:
 
     @staticmethod
     def from_json(document: dict[str, Any]) -> About:
-        """What ``to_json`` wrote."""
+        """What ``to_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         tasks = tuple(TaskAtStart(**task) for task in document["tasks"])
         lists = {"cpus": tuple(document["cpus"]), "missing": tuple(document["missing"]), "tasks": tasks}
-        return About(**{**document, **lists})
+        about = About(**{**document, **lists})
+        about._must_be_sound()
+        return about
+
+    def _must_be_sound(self) -> None:
+        """Raises ValueError, with the name of a part, for what no recorder writes."""
+        texts = (self.kernel, self.machine, self.clock, self.header_page, *self.missing, *self.formats.values(), *self.functions.values())
+        sound = {
+            "texts": all(isinstance(text, str) for text in texts),
+            "cpus": all(_is_number(cpu, MOST_CPUS) for cpu in self.cpus),
+            "page_bytes": _is_number(self.page_bytes, MOST_PAGE_BYTES) and self.page_bytes >= LEAST_PAGE_BYTES,
+            "tasks": all(_is_number(task.pid, MOST_PIDS) and isinstance(task.kernel, bool) for task in self.tasks),
+        }
+        for part, good in sound.items():
+            if not good:
+                raise ValueError(part)
 
     @cached_property
     def parsed(self) -> dict[str, Format]:
@@ -152,7 +177,7 @@ class Recording:
         length = os.fstat(file.fileno()).st_size
         while self.counted is None:
             what, cpu, count = _HEAD.unpack(self._exactly(file, _HEAD.size))
-            if what not in (PAGES, END) or file.tell() + count > length:
+            if what not in (PAGES, END) or file.tell() + count > length or cpu >= MOST_CPUS:
                 raise self._cut_off()
             if what == END:
                 self.counted = self._document(file.read(count))
@@ -181,6 +206,16 @@ class Recording:
             raise self._cut_off()
         return document
 
+    def absent(self, present: Mapping[int, int]) -> int:
+        """Events that the kernel counted and that are not here: those it had no room for, and more of a CPU than are ``present``."""
+        assert self.counted is not None
+        try:
+            rows = {int(cpu): {name: int(number) for name, number in row.items()} for cpu, row in self.counted["cpus"].items()}
+        except (KeyError, AttributeError, TypeError, ValueError):
+            raise PasidlabError(f"{self.path}: its end does not say what the kernel counted", hint="the recording is damaged") from None
+        lost = sum(row.get("overrun", 0) + row.get("dropped events", 0) for row in rows.values())
+        return lost + sum(max(row.get("read events", 0) - present.get(cpu, 0), 0) for cpu, row in rows.items())
+
     def cpus(self) -> list[int]:
         """The CPUs that have pages."""
         return sorted({chunk.cpu for chunk in self.chunks})
@@ -200,6 +235,7 @@ def _about(document: dict[str, Any], path: Path) -> About:
         about = About.from_json(document)
         about.recorded()
         _ = about.data_offset
-    except (KeyError, TypeError) as error:
-        raise PasidlabError(f"{path}: its head lacks {error}", hint="the recording is damaged, or of another version of pasidlab") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{path}: its head lacks {error}, or holds something else there"
+        raise PasidlabError(what, hint="the recording is damaged, or of another version of pasidlab") from None
     return about

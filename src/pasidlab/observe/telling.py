@@ -35,16 +35,19 @@ def verdict_text(verdict: Verdict) -> str:
     if verdict.contradiction:
         return "\n".join([*lines, "", *_told(verdict.contradiction)])
     if verdict.lost:
-        return "\n".join([*lines, "", f"cannot decide after event {verdict.unsure_from:,}; nothing that was seen contradicts the model"])
-    if not verdict.judged:
-        return "\n".join([*lines, "", "cannot decide: no event is one that the model's functions show"])
+        where = f" after event {verdict.unsure_from:,}" if verdict.unsure_from else ""
+        return "\n".join([*lines, "", f"cannot decide{where}; nothing that was seen contradicts the model"])
+    if verdict.untold:
+        return "\n".join([*lines, "", "cannot decide: the recording ends before an exec tells why a task went on with another pid"])
+    if not verdict.of_fpu:
+        return "\n".join([*lines, "", "cannot decide: no event tells of the FPU"])
     return "\n".join([*lines, "", "conforms: every event is a step of the model's functions"])
 
 
 def _weaknesses(verdict: Verdict) -> list[str]:
     lines = []
     if verdict.lost:
-        lines.append(f"lost: at least {verdict.lost:,} events; nothing is known of any task after each loss")
+        lines.append(f"not in the recording: at least {verdict.lost:,} events; nothing is known of any task after each loss")
     if verdict.blind:
         named = ", ".join(map(str, verdict.blind[:10])) + (" ..." if len(verdict.blind) > 10 else "")
         lines.append(f"blind: the host hides the switches of {len(verdict.blind)} tasks (pid {named})")
@@ -76,7 +79,8 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "kernel": verdict.kernel, "verdict": ("conforms", "contradiction", "", "inconclusive")[verdict.status], "events": verdict.events,
         "judged": verdict.judged, "lost": verdict.lost, "unsure_from": verdict.unsure_from, "blind": list(verdict.blind),
-        "unseen_switches": verdict.unseen, "exchanged_pids": verdict.exchanges, "missing": list(verdict.missing),
+        "unseen_switches": verdict.unseen, "exchanged_pids": verdict.exchanges,
+        "untold_exchanges": verdict.untold, "missing": list(verdict.missing),
         "hidden": [{"function": h.function, "during": h.during, "times": times} for h, times in verdict.hidden.items()],
         "contradiction": found and {
             "number": found.number, "event": event_text(found.event), "cpu": found.event[CPU], "pid": found.event[PID],

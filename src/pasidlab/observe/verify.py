@@ -13,11 +13,11 @@ from pasidlab.observe import follow as f
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.coverage import Coverage, coverage
 from pasidlab.observe.derived import derived
-from pasidlab.observe.explanations import MISSING, Explanations
-from pasidlab.observe.kinds import Kind
+from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
+from pasidlab.observe.kinds import EVENTS, IS_FPU, Kind
 from pasidlab.observe.merged import merged
 from pasidlab.observe.pages import CPU, KIND, PID, A, B, Events
-from pasidlab.observe.recording import About, Recording
+from pasidlab.observe.recording import MOST_PIDS, About, Recording
 
 OLDEST = (5, 18)
 """irq_fpu_usable() of the model is that of 5.18; older kernels let interrupts use the FPU elsewhere."""
@@ -48,15 +48,19 @@ class Verdict:
     kernel: str
     events: int = 0
     judged: int = 0
+    of_fpu: int = 0
+    """Those of the judged events that are x86_fpu's."""
     lost: int = 0
     blind: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
     unsure_from: int = 0
-    """The first event after which events were lost; 0: none were."""
+    """The first event after which events were lost; 0: none were, or nobody knows where."""
     unseen: int = 0
     """Switches to and from blind tasks that are not in the recording."""
     exchanges: int = 0
     """Tasks that took over their leader's pid at an exec."""
+    untold: int = 0
+    """Of these: those whose exec is not in the recording."""
     hidden: dict[Hidden, int] = field(default_factory=dict)
     contradiction: Contradiction | None = None
     coverage: Coverage = field(default_factory=Coverage)
@@ -66,25 +70,22 @@ class Verdict:
         """The exit code: 0 conforms, 1 a contradiction, 3 cannot decide."""
         if self.contradiction:
             return 1
-        return 3 if self.lost or not self.judged else 0
+        return 3 if self.lost or self.untold or not self.of_fpu else 0
 
 
 def verify(recording: Recording, progress: Callable[[int], None] = lambda events: None) -> Verdict:
     """The verdict on a recording; PasidlabError if it cannot be read, or is of a kernel that the model is not made for."""
-    return judge(recording.about, lambda: merged(recording), progress)
-
-
-def judge(about: About, pieces: Pieces, progress: Callable[[int], None] = lambda events: None) -> Verdict:
-    """The verdict on the events of a recording."""
+    about = recording.about
     if about.version < OLDEST:
         raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
-    judging = _Judging(about, pieces, Explanations(derived(about.version)))
-    judging.look_for_blind_tasks()
+    judging = Judging(about, lambda: merged(recording), Explanations(derived(about.version)))
+    judging.look_through()
     judging.run(progress)
+    judging.verdict.lost = max(judging.verdict.lost, recording.absent(judging.present))
     return judging.verdict
 
 
-class _Judging:
+class Judging:
     """One run over a recording."""
 
     def __init__(self, about: About, pieces: Pieces, explanations: Explanations) -> None:
@@ -94,8 +95,15 @@ class _Judging:
         self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
         self.strangers = not about.tasks
         """Tasks may be there that nobody saw begin."""
-        self.exchanged: dict[int, tuple[int, int, tuple[int, ...]]] = {}
-        """By new pid, an exec that is still to be told of: old pid, event."""
+        self.exchanged: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
+        """By two pids, an exec that is still to be told of: the number of the event that showed the exchange, and the event."""
+        self.present: Counter[int] = Counter()
+        """By CPU, events that are there."""
+        shown = {Kind(code // 16) for code in explanations.codes}
+        lacking = [event.path for event in EVENTS if event.kind in shown and event.path not in about.formats]
+        if lacking:
+            what = f"the recording was made without {', '.join(lacking)}"
+            raise PasidlabError(what, hint="the model shows these events: without them nothing can be said")
         for task in about.tasks:
             self._room(task.pid)
             self.tasks[task.pid, f.IS] = f.KNOWN | (f.KERNEL if task.kernel else 0)
@@ -104,23 +112,41 @@ class _Judging:
         while pid >= len(self.tasks):
             self.tasks = np.concatenate((self.tasks, np.zeros_like(self.tasks)))
 
-    def look_for_blind_tasks(self) -> None:
-        """Tasks that are given a CPU, and whose own switches are never there: the host hides them."""
-        seen = np.zeros(0, np.int64)
+    def look_through(self) -> None:
+        """Count events, make room for all tasks and CPUs, and find blind tasks: those whose own switches are never there.
+
+        A host may hide the switches of some tasks. Such a task is given a CPU or shows other events, and never gives the CPU back.
+        """
+        seen = acting = np.zeros(0, np.int64)
         given: Counter[int] = Counter()
         last: dict[int, int] = {}  # by CPU: a task's own events may come after the end of the recording
+        at_the_end: dict[int, int] = {}
         for piece in self.pieces():
             switches = piece[piece[:, KIND] == Kind.sched_switch]
             seen = np.union1d(seen, switches[:, PID])
             given.update(dict(zip(*(found.tolist() for found in np.unique(switches[:, A], return_counts=True)), strict=True)))
             last |= dict(zip(switches[:, CPU].tolist(), switches[:, A].tolist(), strict=True))
-            self._room(int(max(piece[:, PID].max(), piece[np.isin(piece[:, KIND], _HAVE_PID), A].max(initial=0))))
-            self.cpus = _rows(self.cpus, int(piece[:, CPU].max()) + 1)
+            there = piece[piece[:, KIND] != Kind.LOST]
+            acting = np.union1d(acting, there[:, PID])
+            for cpu in np.unique(there[:, CPU]).tolist():
+                of_cpu = there[there[:, CPU] == cpu, PID]
+                at_the_end[cpu] = int(of_cpu[-1])
+                self.present[cpu] += len(of_cpu)
+            self._make_room(piece)
         given.subtract(last.values())
-        found = {pid for pid, times in given.items() if times > 0} - set(seen.tolist()) - {0}
+        found = {pid for pid, times in given.items() if times > 0} | (set(acting.tolist()) - set(at_the_end.values()))
+        found -= {0, *seen.tolist()}
         self.verdict.blind = tuple(sorted(found))
         for pid in self.verdict.blind:
             self.tasks[pid, f.IS] |= f.BLIND | f.KNOWN
+
+    def _make_room(self, piece: Events) -> None:
+        pids = np.concatenate([piece[piece[:, KIND] != Kind.LOST, PID], piece[np.isin(piece[:, KIND], _HAVE_PID), A]])
+        if len(pids) and not 0 <= pids.min() <= pids.max() <= MOST_PIDS:
+            wrong = int(pids.min() if pids.min() < 0 else pids.max())
+            raise PasidlabError(f"an event of pid {wrong}", hint="the recording is damaged: record again")
+        self._room(int(pids.max(initial=0)))
+        self.cpus = _rows(self.cpus, int(piece[:, CPU].max()) + 1)
 
     def run(self, progress: Callable[[int], None]) -> None:
         """All pieces, until the first contradiction."""
@@ -129,13 +155,15 @@ class _Judging:
             self._follow(events)
             if self.verdict.contradiction:
                 break
+            for row in events[events[:, KIND] == Kind.sched_process_exec]:
+                self.exchanged.pop((int(min(row[PID], row[B])), int(max(row[PID], row[B]))), None)
             self.verdict.events += len(events)
             progress(self.verdict.events)
         if not self.verdict.contradiction and self.exchanged:
-            number, old, event = min(self.exchanged.values())
+            number, event = min(self.exchanged.values())
             if number < self.verdict.events - _ENOUGH:
                 self.verdict.events = number - 1
-                what = f"pid {old} goes on as pid {event[PID]}, but there is no exec by which it takes over its leader's pid"
+                what = f"pid {event[PID]} is not that of the task that runs here, and no exec tells that it took over its leader's pid"
                 self._contradict(event, what)
         self._account()
 
@@ -194,28 +222,48 @@ class _Judging:
         if here[f.SEEN] <= 1:  # the first event of a CPU may stand in the middle of a switch
             self.tasks[old, f.RUNS_ON] = 0
             here[:] = 0
+            here[f.SEEN] = 1  # once for each CPU
         elif self.tasks[old, f.IS] & f.BLIND or old == 0:  # the idle task gave way to one that is blind
             self.verdict.unseen += 1
             self.tasks[old, [f.RUNS_ON, f.AWAY, f.OUT, f.LAST]] = 0
+            if self.tasks[pid, f.IS] & f.EXITING:
+                self._anybody(pid)
             here[f.LEAVING], here[f.NEXT], here[f.CURRENT], here[f.OWNER] = 2, pid + 1, 0, 0
-        elif self.tasks[pid, f.IS] & f.EXITING and old > 0:
+        elif (self.tasks[pid, f.IS] | self.tasks[old, f.IS]) & f.EXITING:
             self._exchange(event, old)
         else:
             self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, and was not switched out, but the event is of pid {pid}")
         return 0
 
+    def _anybody(self, pid: int) -> None:
+        """The task that was exiting has come, or by an exec another one has its pid: nobody saw who. Forget what was known."""
+        elsewhere = int(self.tasks[pid, f.RUNS_ON]) - 1
+        if elsewhere >= 0 and self.cpus[elsewhere, f.LEAVING] == 1:
+            self.cpus[elsewhere, [f.LEAVING, f.CURRENT]] = 2, 0
+        elif elsewhere >= 0:
+            self.cpus[elsewhere] = 0
+        self.tasks[pid] = 0
+        self.tasks[pid, f.IS] = f.KNOWN
+
     def _exchange(self, event: tuple[int, ...], old: int) -> None:
-        """de_thread(): a thread that is not the leader takes over the pid of its leader, which has exited."""
+        """exchange_tids(), in de_thread(): a thread and its leader, which has exited, exchange their pids; the exec tells of it later.
+
+        The exchange is no event, and events of the moment may have either pid. So what was known of the two is forgotten, and both count
+        as exiting, until the exec tells.
+        """
         pid, cpu = event[PID], event[CPU]
-        self.tasks[[old, pid]] = self.tasks[[pid, old]]
-        elsewhere = int(self.tasks[old, f.RUNS_ON]) - 1
-        if elsewhere >= 0:
-            self.cpus[elsewhere, f.CURRENT] = old + 1
-        self.cpus[cpu, f.CURRENT] = pid + 1
-        self.cpus[self.cpus[:, f.OWNER] == old + 1, f.OWNER] = pid + 1
-        self.verdict.exchanges += 1
-        if event[KIND] != Kind.sched_process_exec or event[B] != old:
-            self.exchanged[pid] = (self.verdict.events + 1, old, event)
+        elsewhere = int(self.tasks[pid, f.RUNS_ON]) - 1
+        for one, there in ((pid, cpu), (old, elsewhere)):
+            self.tasks[one] = 0
+            self.tasks[one, f.IS] = f.KNOWN | f.EXITING
+            if there >= 0:
+                self.tasks[one, f.RUNS_ON] = there + 1
+                self.cpus[there, [f.CURRENT, f.SET]] = one + 1, ANY_RUNNING
+        self.cpus[np.isin(self.cpus[:, f.OWNER], (old + 1, pid + 1)), f.OWNER] = 0
+        pair = min(old, pid), max(old, pid)
+        if pair not in self.exchanged:
+            self.verdict.exchanges += 1
+            self.exchanged[pair] = self.verdict.events + 1, event
 
     def _forget_all(self, event: tuple[int, ...]) -> None:
         """Events were lost: anything may have happened to anybody."""
@@ -246,8 +294,10 @@ class _Judging:
             for hidden, times in counts:
                 total[hidden] += used * times
         verdict.hidden = {hidden: times for hidden, times in sorted(total.items()) if times}
+        verdict.untold = len(self.exchanged)
         verdict.coverage = coverage(known)
         verdict.judged = int(known.uses[:, : known.enter].sum())
+        verdict.of_fpu = int(known.uses[:, [n for n, code in enumerate(known.codes) if code // 16 in IS_FPU]].sum())
 
 
 _HAVE_PID = (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec)

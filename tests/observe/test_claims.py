@@ -1,0 +1,129 @@
+"""What weakens a recording is seen: nothing conforms that was not looked at."""
+
+import json
+import struct
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from observing import pasidlab
+
+from pasidlab.errors import PasidlabError
+from pasidlab.observe import verify as v
+from pasidlab.observe.derived import derived
+from pasidlab.observe.explanations import Explanations
+from pasidlab.observe.kinds import Kind
+from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
+from pasidlab.observe.recording import END, MAGIC, Recording
+from pasidlab.observe.verify import Judging
+
+SAMPLE = Path(__file__).parent / "data" / "linux-6.18.rec"
+HEAD = struct.Struct("<4sIQ")
+
+
+def changed(path, head=lambda document: None, chunks=lambda chunks: None):
+    """The sample with another head, or other chunks: [what, CPU, data]."""
+    data = SAMPLE.read_bytes()
+    size = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 8], "little")
+    at = len(MAGIC) + 8
+    document, at, found = json.loads(data[at : at + size]), at + size, []
+    while at < len(data):
+        what, cpu, count = HEAD.unpack_from(data, at)
+        found.append([what, cpu, data[at + HEAD.size : at + HEAD.size + count]])
+        at += HEAD.size + count
+    head(document)
+    chunks(found)
+    text = json.dumps(document).encode()
+    body = b"".join(HEAD.pack(what, cpu, len(content)) + content for what, cpu, content in found)
+    path.write_bytes(MAGIC + len(text).to_bytes(8, "little") + text + body)
+    return path
+
+
+def test_the_sample_rebuilt_conforms(tmp_path):
+    assert json.loads(pasidlab("verify", changed(tmp_path / "same.rec"), "--json"))["verdict"] == "conforms"
+
+
+def test_events_that_only_the_kernel_counted_are_lost(tmp_path):
+    """The newest are dropped when the buffer is full: no page says so."""
+
+    def drop(chunks):
+        counted = json.loads(chunks[-1][2])
+        counted["cpus"]["1"]["dropped events"] = 7
+        chunks[-1][2] = json.dumps(counted).encode()
+
+    found = json.loads(pasidlab("verify", changed(tmp_path / "full.rec", chunks=drop), "--json", code=3))
+    assert (found["verdict"], found["lost"]) == ("inconclusive", 7)
+
+
+def test_pages_that_were_taken_out_are_missed(tmp_path):
+    def take(chunks):
+        last = max(n for n, (what, cpu, _) in enumerate(chunks) if what != END and cpu == 1)
+        chunks[last][2] = chunks[last][2][: -Recording(SAMPLE).about.page_bytes]
+
+    path = changed(tmp_path / "short.rec", chunks=take)
+    assert "cannot decide; nothing that was seen contradicts the model" in pasidlab("verify", path, code=3)
+
+
+@pytest.mark.parametrize("event", ["x86_fpu/x86_fpu_regs_activated", "x86_fpu/x86_fpu_dropped", "sched/sched_process_exec"])
+def test_a_recording_without_events_of_the_model_is_refused(tmp_path, event):
+    path = changed(tmp_path / "less.rec", head=lambda document: document["formats"].pop(event))
+    assert f"made without {event}" in pasidlab("verify", path, code=2)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("cpus", [10**9]), ("page_bytes", 10**12), ("tasks", [{"pid": 10**9, "tgid": 1, "comm": "", "kernel": False}]), ("kernel", None)],
+)
+def test_numbers_no_recorder_writes_are_refused(tmp_path, part, value):
+    path = changed(tmp_path / "odd.rec", head=lambda document: document.update({part: value}))
+    assert "or holds something else there" in pasidlab("verify", path, code=2)
+
+
+def judging(rows):
+    """The verdict on events (CPU, kind, pid, a, b) with interrupts off, of tasks that nobody saw begin."""
+    events = np.zeros((len(rows), 9), np.int64)
+    for n, (cpu, kind, pid, a, b) in enumerate(rows):
+        events[n, [CPU, KIND, PID, FLAGS, A, B, C]] = cpu, kind, pid, 1, a, b, pid
+    about = Recording(SAMPLE).about
+    made = Judging(replace(about, tasks=()), lambda: iter([events]), Explanations(derived(about.version)))
+    made.look_through()
+    made.run(lambda events: None)
+    return made.verdict
+
+
+def test_tasks_that_alternate_without_a_switch_are_a_contradiction():
+    """The first event of a CPU may stand in the middle of a switch. The others may not."""
+    verdict = judging([(0, Kind.x86_fpu_regs_activated, 7 + n % 2, 1 + n % 2, 1) for n in range(6)])
+    assert verdict.contradiction is not None and "was not switched out" in verdict.contradiction.sentence
+    assert verdict.contradiction.number == 3
+
+
+def test_switches_alone_decide_nothing():
+    verdict = judging([(0, Kind.sched_switch, 7, 0, 0), (0, Kind.sched_switch, 0, 7, 0)])
+    assert verdict.of_fpu == 0 and verdict.status == 3
+
+
+def test_an_event_of_no_pid_is_damage():
+    with pytest.raises(PasidlabError, match="pid 4294967"):
+        judging([(0, Kind.sched_switch, 4294967, 0, 0)])
+
+
+THREADS_THAT_EXEC = """
+import os, threading
+for _ in range(60):
+    if os.fork() == 0:
+        thread = threading.Thread(target=os.execv, args=("/bin/true", ["true"]))
+        thread.start()
+        thread.join()
+    os.wait()
+"""
+
+
+def test_a_thread_takes_over_its_leaders_pid_by_an_exec(tracefs, tmp_path, monkeypatch):
+    """exchange_tids() is no event: the exec that tells of it comes later. Without it nothing explains the pid."""
+    pasidlab("record", "-o", tmp_path / "exec.rec", "--", sys.executable, "-c", THREADS_THAT_EXEC)
+    monkeypatch.setattr(v, "_ENOUGH", 0)
+    verdict = v.verify(Recording(tmp_path / "exec.rec"))
+    assert verdict.contradiction is None and verdict.exchanges > 0
