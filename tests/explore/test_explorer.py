@@ -66,7 +66,9 @@ def test_the_shortest_way_to_a_state(walker) -> None:
 
 
 @pytest.mark.parametrize(("expression", "said"), [
-    ("task.state == 2", "there is no such state: all [0-9,]+ of this scope"), ("cpu.msr_pasid ==", "not an expression"),
+    ("task.state == 2", "no state between two steps of a walk is such: all [0-9,]+ of this scope"),
+    ("cpu.msr_pasid ==", "not an expression"),
+    ("cpu.current.need_fpu_load and cpu.current is None", "cannot be computed in a state [0-9]+ steps? away"),
     ("foo.bar", "unknown name 'foo'"), ("cpu.nothing", "Cpu has no field 'nothing'"), ("__import__('os').system('x')", "cannot call"),
 ])  # fmt: skip
 def test_what_is_no_such_state_is_told(walker, expression: str, said: str) -> None:

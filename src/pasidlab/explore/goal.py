@@ -10,7 +10,7 @@ import ast
 from dataclasses import replace
 
 from pasidlab.checking.explore import MOST_WORDS
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, counted
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Model, Predicate, Property
@@ -41,9 +41,14 @@ def shortest_way(walker: Walker, expression: str) -> Walk:
     bit = native.properties.index(WANTED.name)
     found = search(native, budget=BUDGET, stop_on=1 << bit)
     if bit not in found.violations:
+        if found.error is not None:
+            where = counted(found.error.depth, "step")
+            what = f"the expression cannot be computed in a state {where} away: it follows None, or divides by 0"
+            raise PasidlabError(what, hint="ask first: cpu.current is not None and cpu.current.need_fpu_load")
         if found.reason != "complete":
             raise PasidlabError(f"no such state among the first {found.states:,}, up to depth {found.depth_completed}")
-        raise PasidlabError(f"there is no such state: all {found.states:,} of this scope were looked at")
+        what = f"no state between two steps of a walk is such: all {found.states:,} of this scope were looked at"
+        raise PasidlabError(what, hint="accesses that nobody can tell apart are one step of a walk")
     violation = found.violations[bit]
     way = Replayer(walker.replayer.interpreter).path("", "", path_to(found, violation.state, violation.depth))
     return walker.walk(way.recipe().moves, walker.initial.index(way.initial))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+PACKAGE = Path(__file__).parents[1]
 DIGEST = 32  # bytes of a SHA-256
 MOST_FILES = 3000
 """Files in the cache. At this number the third that was used least recently is removed."""
@@ -19,6 +21,16 @@ def cache_directory() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pasidlab"
     except RuntimeError:
         return None
+
+
+def fingerprint(*parts: str) -> bytes:
+    """A digest of the package's own text: of the files and folders (all their modules) of these names."""
+    digest = hashlib.sha256(sys.version.encode())
+    for part in parts:
+        place = PACKAGE / part
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.digest()
 
 
 def kept(key: bytes, suffix: str) -> bytes | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from pasidlab.lang.cache import keep, kept
+from pasidlab.lang.cache import fingerprint, keep, kept
 from pasidlab.observe.automaton import Automaton, Edge, Hidden, Letter, derive
 
 SUFFIX = ".observe"
@@ -15,22 +14,12 @@ SUFFIX = ".observe"
 
 def derived(version: tuple[int, int]) -> Automaton:
     """The automaton of a version of Linux, from the disk if it is there."""
-    key = hashlib.sha256(_fingerprint() + repr(version).encode()).digest()
+    key = hashlib.sha256(fingerprint("errors.py", "lang", "model", "observe") + repr(version).encode()).digest()
     if found := kept(key, SUFFIX):
         return _read(json.loads(found))
     made = derive(version)
     keep(key, SUFFIX, json.dumps(_written(made)).encode())
     return made
-
-
-def _fingerprint() -> bytes:
-    """Of every file that a derivation depends on: the language, the model, and what stands beside this file."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for part in ("lang", "model", "observe"):
-        for file in sorted((package / part).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.digest()
 
 
 def _written(automaton: Automaton) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import sys
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 
 from pasidlab.lang import cache, source
 from pasidlab.lang.ir import Model, Property
@@ -19,7 +17,6 @@ from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 
 SUFFIX = ".model"
-COMPILER = Path(__file__).parents[1]
 QUICKLY = 1  # zlib's level: a fifth of the size in a hundredth of a second
 
 
@@ -27,20 +24,20 @@ def kept_or_built(
     name: str, files: Iterable[source.File], bounds: Bounds, properties: tuple[Property, ...], *, whole: source.File,
     merged: bool = True, optimised: bool = True, local_first: bool = False,
 ) -> Model:  # fmt: skip
-    """What ``build_model`` makes of the same arguments. Raises what ``build_model`` raises."""
+    """What ``build_model`` makes of the same arguments; ``whole`` is one of the files. Raises what ``build_model`` raises."""
     texts = [_text(file) for file in files]
     asked = (
         name, sorted(bounds.sizes.items()), sorted(bounds.events), sorted(bounds.limits.items()), sorted(bounds.known or ()),
         bounds.known is None, properties, str(whole), merged, optimised, local_first,
     )  # fmt: skip
-    compiler = [_text(path) for path in sorted(COMPILER.rglob("*.py"))]
-    key = hashlib.sha256(repr((sys.version, asked, texts, compiler)).encode()).digest()
+    key = hashlib.sha256(cache.fingerprint("errors.py", "lang") + repr((asked, texts)).encode()).digest()
     if stored := cache.kept(key, SUFFIX):
         found = pickle.loads(zlib.decompress(stored))
         assert isinstance(found, Model)
         return found
     model = build_model(
-        name, texts, bounds, properties, merged=merged, optimised=optimised, local_first=local_first, whole=_text(whole)
+        name, texts, bounds, properties, merged=merged, optimised=optimised, local_first=local_first,
+        whole=next(text for text in texts if text.name == str(whole)),
     )  # fmt: skip
     cache.keep(key, SUFFIX, zlib.compress(pickle.dumps(model), QUICKLY))
     return model
