@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import threading
 
 import jsonschema
@@ -20,6 +21,7 @@ from pasidlab.report.schema import schema_text
 from pasidlab.trace.steps import Move
 
 SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WRONG = "task.need_fpu_load and cpu.fpregs_owner is task and task.last_cpu is cpu and cpu.msr_pasid != 0 and not task.bv_pasid"
 
 
@@ -100,3 +102,42 @@ def test_a_saved_path_is_made_again(server, walker, tmp_path, capsys) -> None:
         main(["replay", str(tmp_path / "path.json")])
     out = capsys.readouterr().out
     assert ended.value.code == 0 and "path, 8 steps" in out and "T0 ENQCMD -> #GP" in out and "VIOLATED" not in out
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
+def test_the_page_takes_steps_goes_back_and_finds(server, tmp_path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=60_000)
+
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.set_default_timeout(60_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(server.url)
+        assert page.locator(".trace output").inner_text() == "Step 0 of 0"
+        page.get_by_role("button", name="Take: CPU 0: T0 ENQCMD").click()
+        expect(page.locator(".trace output")).to_have_text("Step 1 of 1")
+        page.locator("#goal").fill(WRONG)
+        page.get_by_role("button", name="Find").click()
+        expect(page.locator(".trace output")).to_have_text("Step 12 of 12")
+        assert page.locator(".picture .wrong").count() == 2 and "coherent" in page.locator(".trace h3").inner_text()
+        page.locator("input[type=range]").fill("4")
+        page.get_by_role("button", name="Take: CPU 1").first.click()
+        expect(page.locator(".trace output")).to_have_text("Step 5 of 5")
+        page.locator("#goal").fill("cpu.nothing")
+        page.get_by_role("button", name="Find").click()
+        expect(page.locator(".said")).to_contain_text("no field")
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save the path").click()
+        saved.value.save_as(tmp_path / "path.json")
+        page.get_by_role("button", name="Start again").click()
+        expect(page.locator(".trace output")).to_have_text("Step 0 of 0")
+        page.locator("#load").set_input_files(tmp_path / "path.json")
+        expect(page.locator(".trace output")).to_have_text("Step 0 of 5")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390 and errors == []
+        assert [v["id"] for v in Axe().run(page).response["violations"]] == []
+        browser.close()

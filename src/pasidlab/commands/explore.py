@@ -57,7 +57,8 @@ def explore_command(
     if expression:
         walk = shortest_way(walker, expression)
     with _served(walker, walk, _told(walker.design, opening), port) as server:
-        click.echo(f"{walker.design.name}: {walker.scope}\n{server.url}\nCtrl-C ends it.")
+        end = f"#step={len(walk.path.steps)}" if expression else ""
+        click.echo(f"{walker.design.name}: {walker.scope}\n{server.url}{end}\nCtrl-C ends it.")
         sys.stdout.flush()
         try:
             server.serve_forever()

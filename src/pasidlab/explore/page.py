@@ -25,7 +25,7 @@ def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
 
 
 def explore_page(walk: Walk, walker: Walker) -> str:
-    """The whole page, standing at the end of a walk."""
+    """The whole page, with a walk, standing at its beginning."""
     data = walk_data(walk, walker)
     page = {"traces": [data["trace"]], "sources": data["sources"], "unexecuted": [], "initial": walk.initial}
     return environment().get_template("explore.html").render(
