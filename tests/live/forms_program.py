@@ -13,7 +13,7 @@ import sys
 
 from dsa_client import BOF, CRAV, FILL, RCR, Buffer, descriptor, file_mapping, libc, open_portal
 
-from pasidlab.live.shortcut_code import Assembler
+from pasidlab.live.assembler import Assembler
 
 NAMES = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16))]
 STEP, CONTEXT, CALLS = 512, 1 << 20, 16

@@ -94,7 +94,7 @@ class Patcher:
     def add(self, thread: Thread, area: Area, site: Site) -> None:
         """An entrance for the site."""
         start = area.end
-        entrance = code.entrance(site.instruction, code.Place(start, area.start, site.end, self.magic))
+        entrance = code.entrance(site.instruction, code.EntrancePlace(start, area.start, site.end, self.magic))
         self._write(thread, start, entrance.data)
         site.entrance, site.code = start, entrance
         area.used += aligned(len(entrance.data))

@@ -8,11 +8,9 @@ instruction. Up to ``commit`` that is always possible: nothing written until the
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
+from pasidlab.live.assembler import Code, assembler
 from pasidlab.live.decode import Instruction, Kind
 from pasidlab.live.registers import (
     AF,
@@ -351,44 +349,6 @@ _END = f"""
 _BODY_LABELS = ("start", "commit", "counted", "summed", "restore", "reject")
 
 
-@dataclass(frozen=True)
-class Code:
-    """Machine code, and where its labels are, in bytes from the start."""
-
-    data: bytes
-    labels: dict[str, int]
-
-
-class Assembler:
-    """LLVM's assembler for x86-64."""
-
-    def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        llvm.initialize_native_asmparser()
-        self._llvm: Any = llvm
-        self._machine = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(reloc="pic")
-
-    def assemble(self, text: str, labels: tuple[str, ...]) -> Code:
-        """The code of ``text``; it must not need relocation."""
-        table = "\n".join(f".long {label} - begin" for label in labels)
-        lines = f".text\nbegin:\n{text}\n.section .labels\n{table}".splitlines()
-        source = 'target triple = "x86_64-pc-linux-gnu"\n' + "\n".join(f'module asm "{line}"' for line in lines)
-        built = self._llvm.ObjectFileRef.from_data(self._machine.emit_object(self._llvm.parse_assembly(source)))
-        sections = {section.name(): bytes(section.data()) for section in built.sections() if section.size()}
-        assert not any(name.startswith(b".rel") for name in sections)
-        offsets = struct.unpack(f"<{len(labels)}I", sections[b".labels"])
-        return Code(sections[b".text"], dict(zip(labels, offsets, strict=True)))
-
-
-@cache
-def assembler() -> Assembler:
-    """The one of this process; LLVM is loaded when it is first asked for."""
-    return Assembler()
-
-
 def body() -> Code:
     """What all sites share: from the addresses of portal (RDI) and descriptor (RSI) and the way (ECX) to the end."""
     return assembler().assemble(_DESCRIPTOR + _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT + _END, _BODY_LABELS)
@@ -413,7 +373,7 @@ def _full_name(register: int) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class EntrancePlace:
     """Where an entrance will lie, and what it leads to."""
 
     start: int
@@ -422,7 +382,7 @@ class Place:
     magic: int
 
 
-def entrance(instruction: Instruction, place: Place) -> Code:
+def entrance(instruction: Instruction, place: EntrancePlace) -> Code:
     """What a patched instruction jumps to. Labels: the leaves of the tree, ``save``, and ``taken``, where the first register
     changes.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from pasidlab.live import shortcut_code as code
+from pasidlab.live.assembler import Code
 from pasidlab.live.decode import Instruction
 from pasidlab.live.slots import Row, Shared, same_row
 
@@ -28,7 +28,7 @@ class Site:
     instruction: Instruction
     original: bytes
     entrance: int = 0  # address of what leads from it to the shared code; 0: none yet
-    code: code.Code = field(default_factory=lambda: code.Code(b"", {}))
+    code: Code = field(default_factory=lambda: Code(b"", {}))
 
     @property
     def end(self) -> int:
@@ -41,7 +41,7 @@ class Area:
     """Memory of ours near the program's instructions: the shared code, then entrances."""
 
     start: int
-    body: code.Code
+    body: Code
     used: int  # bytes
     sites: list[Site] = field(default_factory=list)
 
