@@ -82,10 +82,10 @@ def test_numbers_no_recorder_writes_are_refused(tmp_path, part, value):
 
 
 def judging(rows):
-    """The verdict on events (CPU, kind, pid, a, b) with interrupts off, of tasks that nobody saw begin."""
+    """The verdict on events (CPU, kind, pid, a, b and, if it is not pid, c) with interrupts off, of tasks that nobody saw begin."""
     events = np.zeros((len(rows), 9), np.int64)
-    for n, (cpu, kind, pid, a, b) in enumerate(rows):
-        events[n, [CPU, KIND, PID, FLAGS, A, B, C]] = cpu, kind, pid, 1, a, b, pid
+    for n, (cpu, kind, pid, a, b, *c) in enumerate(rows):
+        events[n, [CPU, KIND, PID, FLAGS, A, B, C]] = cpu, kind, pid, 1, a, b, *(c or [pid])
     about = Recording(SAMPLE).about
     made = Judging(replace(about, tasks=()), lambda: iter([events]), Explanations(derived(about.version)))
     made.look_through()
@@ -98,6 +98,15 @@ def test_tasks_that_alternate_without_a_switch_are_a_contradiction():
     verdict = judging([(0, Kind.x86_fpu_regs_activated, 7 + n % 2, 1 + n % 2, 1) for n in range(6)])
     assert verdict.contradiction is not None and "was not switched out" in verdict.contradiction.sentence
     assert verdict.contradiction.number == 3
+
+
+def test_an_exchange_of_pids_within_an_event():
+    """The leader, which has exited, leaves the CPU: its pid is read twice for this event. A thread's exec takes it in between."""
+    rows = [(0, Kind.x86_fpu_regs_activated, 7, 1, 1), (0, Kind.sched_process_exit, 7, 0, 0), (0, Kind.sched_switch, 7, 0, 0, 8)]
+    told = [(1, Kind.x86_fpu_regs_activated, 8, 2, 1), (1, Kind.sched_process_exec, 7, 7, 8)]
+    assert (found := judging([*rows, *told])).contradiction is None and (found.exchanges, found.untold) == (1, 0)
+    assert (found := judging(rows)).status == 3 and found.untold == 1
+    assert (found := judging([rows[0], rows[2], *told])).contradiction is not None and found.contradiction.number == 2
 
 
 def test_switches_alone_decide_nothing():

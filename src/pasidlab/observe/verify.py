@@ -16,7 +16,7 @@ from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
 from pasidlab.observe.kinds import EVENTS, IS_FPU, Kind
 from pasidlab.observe.merged import merged
-from pasidlab.observe.pages import CPU, KIND, PID, A, B, Events
+from pasidlab.observe.pages import CPU, KIND, PID, A, B, C, Events
 from pasidlab.observe.recording import MOST_PIDS, About, Recording
 
 OLDEST = (5, 18)
@@ -141,7 +141,8 @@ class Judging:
             self.tasks[pid, f.IS] |= f.BLIND | f.KNOWN
 
     def _make_room(self, piece: Events) -> None:
-        pids = np.concatenate([piece[piece[:, KIND] != Kind.LOST, PID], piece[np.isin(piece[:, KIND], _HAVE_PID), A]])
+        named = piece[np.isin(piece[:, KIND], _HAVE_PID), A], piece[piece[:, KIND] == Kind.sched_switch, C]
+        pids = np.concatenate([piece[piece[:, KIND] != Kind.LOST, PID], *named])
         if len(pids) and not 0 <= pids.min() <= pids.max() <= MOST_PIDS:
             wrong = int(pids.min() if pids.min() < 0 else pids.max())
             raise PasidlabError(f"an event of pid {wrong}", hint="the recording is damaged: record again")
@@ -151,7 +152,7 @@ class Judging:
     def run(self, progress: Callable[[int], None]) -> None:
         """All pieces, until the first contradiction."""
         for piece in self.pieces():
-            events = np.ascontiguousarray(piece)
+            events = np.array(piece)
             self._follow(events)
             if self.verdict.contradiction:
                 break
@@ -179,6 +180,8 @@ class Judging:
             event = tuple(int(value) for value in events[row])
             self.verdict.events += row
             skip = self._decide(int(asked[2]), event, int(asked[0]), int(asked[1]))
+            if asked[2] == f.WRONG_PREV:
+                events[row, C] = event[PID]  # that they differ has been decided on
             if not self.verdict.contradiction:
                 self.verdict.events -= row
             row += skip
@@ -197,6 +200,8 @@ class Judging:
             return self._other_pid(event)
         if why == f.TWO_CPUS:
             self._contradict(event, f"pid {self._coming(event)} is given CPU {event[CPU]}, but was not switched out where it runs")
+        elif why == f.WRONG_PREV and self._is_exiting(event[PID], event[C]):
+            self._exchange(event, event[C], int(self.tasks[event[C], f.RUNS_ON]) - 1)  # between the event's two readings of the pid
         elif why == f.WRONG_PREV:
             self._contradict(event, f"sched_switch tells of another task than the one that runs, pid {event[PID]}")
         else:
@@ -222,15 +227,15 @@ class Judging:
         if here[f.SEEN] <= 1:  # the first event of a CPU may stand in the middle of a switch
             self.tasks[old, f.RUNS_ON] = 0
             here[:] = 0
-            here[f.SEEN] = 1  # once for each CPU
+            here[[f.LEAVING, f.NEXT, f.SEEN]] = 2, pid + 1, 1  # SEEN: once for each CPU
         elif self.tasks[old, f.IS] & f.BLIND or old == 0:  # the idle task gave way to one that is blind
             self.verdict.unseen += 1
             self.tasks[old, [f.RUNS_ON, f.AWAY, f.OUT, f.LAST]] = 0
             if self.tasks[pid, f.IS] & f.EXITING:
                 self._anybody(pid)
             here[f.LEAVING], here[f.NEXT], here[f.CURRENT], here[f.OWNER] = 2, pid + 1, 0, 0
-        elif (self.tasks[pid, f.IS] | self.tasks[old, f.IS]) & f.EXITING:
-            self._exchange(event, old)
+        elif self._is_exiting(pid, old):
+            self._exchange(event, old, int(self.tasks[pid, f.RUNS_ON]) - 1)
         else:
             self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, and was not switched out, but the event is of pid {pid}")
         return 0
@@ -245,22 +250,24 @@ class Judging:
         self.tasks[pid] = 0
         self.tasks[pid, f.IS] = f.KNOWN
 
-    def _exchange(self, event: tuple[int, ...], old: int) -> None:
+    def _is_exiting(self, *pids: int) -> bool:
+        return any(self.tasks[pid, f.IS] & f.EXITING for pid in pids)
+
+    def _exchange(self, event: tuple[int, ...], other: int, elsewhere: int) -> None:
         """exchange_tids(), in de_thread(): a thread and its leader, which has exited, exchange their pids; the exec tells of it later.
 
         The exchange is no event, and events of the moment may have either pid. So what was known of the two is forgotten, and both count
         as exiting, until the exec tells.
         """
         pid, cpu = event[PID], event[CPU]
-        elsewhere = int(self.tasks[pid, f.RUNS_ON]) - 1
-        for one, there in ((pid, cpu), (old, elsewhere)):
+        for one, there in ((pid, cpu), (other, elsewhere)):
             self.tasks[one] = 0
             self.tasks[one, f.IS] = f.KNOWN | f.EXITING
             if there >= 0:
                 self.tasks[one, f.RUNS_ON] = there + 1
                 self.cpus[there, [f.CURRENT, f.SET]] = one + 1, ANY_RUNNING
-        self.cpus[np.isin(self.cpus[:, f.OWNER], (old + 1, pid + 1)), f.OWNER] = 0
-        pair = min(old, pid), max(old, pid)
+        self.cpus[np.isin(self.cpus[:, f.OWNER], (other + 1, pid + 1)), f.OWNER] = 0
+        pair = min(other, pid), max(other, pid)
         if pair not in self.exchanged:
             self.verdict.exchanges += 1
             self.exchanged[pair] = self.verdict.events + 1, event
