@@ -7,7 +7,7 @@ import time
 from dsa_descriptors import describe
 from dsa_memory import FlatMemory
 
-from pasidlab.accelerator import Accelerator, Op, WqConfig
+from pasidlab.accelerator import Accelerator, Op, WqLimits
 
 SIZE, HALF = 1 << 28, 1 << 27
 SOURCE, TARGET = 1 << 16, (1 << 16) + SIZE + (SIZE >> 3)
@@ -26,7 +26,7 @@ RUNS = {
 
 def each(device: Accelerator, descriptor: bytes, memory: FlatMemory, count: int = 50_000) -> float:
     """Microseconds for one execute()."""
-    wq, execute = WqConfig(), device.execute
+    wq, execute = WqLimits(), device.execute
     start = time.perf_counter()
     for _ in range(count):
         execute(descriptor, memory, wq)
@@ -34,7 +34,7 @@ def each(device: Accelerator, descriptor: bytes, memory: FlatMemory, count: int 
 
 
 def main() -> None:
-    device, memory, wq = Accelerator(), FlatMemory(TARGET + SIZE + (SIZE >> 3)), WqConfig()
+    device, memory, wq = Accelerator(), FlatMemory(TARGET + SIZE + (SIZE >> 3)), WqLimits()
     for name, descriptor in (
         ("no-op", describe(Op.NOOP)),
         ("memory move 64 B", describe(Op.MEMORY_MOVE, first=SOURCE, second=TARGET, size=64)),

@@ -10,7 +10,7 @@ from dsa_memory import FakeMemory, Region
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, Status, WqConfig
+from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, Status, WqLimits
 from pasidlab.accelerator.checksums import crc32c, crc64, guard_tags
 from pasidlab.accelerator.transfer import CHUNK
 
@@ -57,7 +57,7 @@ def memory_of(*contents):
 
 
 def run(memory, opcode, gencap=GENCAP_1_0, **fields):
-    return Accelerator(gencap).execute(describe(opcode, **fields), memory, WqConfig())
+    return Accelerator(gencap).execute(describe(opcode, **fields), memory, WqLimits())
 
 
 def test_the_references_give_the_published_values():

@@ -8,7 +8,7 @@ import pytest
 from dsa_descriptors import RECORD, describe, record
 from dsa_memory import PAGE, FakeMemory, Region
 
-from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, WqConfig, abi
+from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, WqLimits, abi
 from pasidlab.accelerator.transfer import CHUNK
 
 A, B, C = 0x100000, 0x400000, 0x700000
@@ -24,7 +24,7 @@ def memory():
 
 
 def strict(memory, gencap=GENCAP_1_0, **fields):
-    return Accelerator(gencap).execute(describe(**fields), memory, WqConfig(), strict_faults=True)
+    return Accelerator(gencap).execute(describe(**fields), memory, WqLimits(), strict_faults=True)
 
 
 MOVE = {"opcode": Op.MEMORY_MOVE, "first": A + 100, "second": B + 50, "size": 20000}
@@ -80,13 +80,13 @@ def test_strict_faults_stop_at_the_exact_byte(memory, fields, absent, status, co
 def test_block_on_fault_brings_the_page_in(memory, fields, absent, status, completed, fault, operand):
     memory.absent = {absent // PAGE}
     assert strict(memory, **{**fields, "flags": fields.get("flags", 12) | BOF}).status in (1, 2)
-    assert Accelerator().execute(describe(**fields), memory, WqConfig()).ok  # and without strict faults as well
+    assert Accelerator().execute(describe(**fields), memory, WqLimits()).ok  # and without strict faults as well
 
 
 @pytest.mark.parametrize("flags, code", [(12, 0x03), (14, 0x04)])
 def test_unmapped_and_read_only_memory(memory, flags, code):
     end = A + SIZE
-    device, wq = Accelerator(), WqConfig()
+    device, wq = Accelerator(), WqLimits()
     device.execute(describe(Op.MEMORY_MOVE, flags=flags, first=end - 100, second=B, size=200), memory, wq)
     assert (record(memory).status, record(memory).completed, record(memory).fault) == (code, 100, end)
     assert memory.get(B, 101) == memory.get(end - 100, 100) + b"\0"
@@ -154,7 +154,7 @@ def test_backward_move_stopped_by_read_only_memory_touches_nothing_below():
         Region(A + 0x4000, bytearray(0x1000), writable=False), Region(A + 0x5000, bytearray(0x1000)),
     )  # fmt: skip
     before = m.get(A, 0x4000)
-    outcome = Accelerator().execute(describe(Op.MEMORY_MOVE, first=A, second=A + 0x1800, size=0x4000), m, WqConfig())
+    outcome = Accelerator().execute(describe(Op.MEMORY_MOVE, first=A, second=A + 0x1800, size=0x4000), m, WqLimits())
     assert (outcome.status, outcome.result, outcome.bytes_completed, outcome.fault_address) == (3, 1, 0x800, A + 0x4000)
     assert outcome.write_fault and m.get(A, 0x4000) == before and m.get(A + 0x5000, 0x800) == before[0x3800:]
 
@@ -220,7 +220,7 @@ def test_apply_delta_through_one_scattered_write(memory):
     memory.scatter = scatter
     memory.put(C, b"".join(struct.pack("<H", offset) + b"newbytes" for offset in (3, 9)))
     descriptor = describe(Op.APPLY_DELTA, first=C, second=B, size=80, delta_size=20)
-    assert Accelerator().execute(descriptor, memory, WqConfig()).ok
+    assert Accelerator().execute(descriptor, memory, WqLimits()).ok
     assert calls == [2] and memory.get(B + 24, 8) == memory.get(B + 72, 8) == b"newbytes"
 
 
@@ -266,7 +266,7 @@ def inside(memory, limit):
 @pytest.mark.parametrize("limit", [0, 5, 0x12345, SIZE])
 def test_bulk_work_inside_the_process_is_finished_by_the_device(memory, limit):
     inside(memory, limit)
-    device, wq = Accelerator(), WqConfig()
+    device, wq = Accelerator(), WqLimits()
     assert device.execute(describe(Op.MEMORY_MOVE, first=A, second=B + 3, size=SIZE - 3), memory, wq).ok
     assert memory.get(B + 3, SIZE - 3) == memory.get(A, SIZE - 3)
     outcome = device.execute(describe(Op.FILL, first=0x0102030405060708, second=C + 5, size=SIZE), memory, wq)
@@ -277,7 +277,7 @@ def test_bulk_work_inside_the_process_is_finished_by_the_device(memory, limit):
 @pytest.mark.parametrize("limit", [0, 5, 0x12345, SIZE])
 @pytest.mark.parametrize("flags", [0, abi.BYPASS_INVERSION])
 def test_compares_and_checksums_inside_the_process_give_what_the_device_gives(memory, limit, flags):
-    device, wq = Accelerator(), WqConfig()
+    device, wq = Accelerator(), WqLimits()
     memory.put(B, memory.get(A, SIZE))
     memory.put(B + SIZE - 9, bytes([memory.get(B + SIZE - 9, 1)[0] ^ 1]))
     descriptors = [

@@ -13,7 +13,7 @@ import time
 
 from dsa_memory import PAGE, FakeMemory, Region
 
-from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, WqConfig
+from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, WqLimits
 from pasidlab.accelerator.abi import NAMES, NEVER_IN_RECORD, STATUS_TEXT
 from pasidlab.accelerator.legality import RULES
 
@@ -25,9 +25,9 @@ SIZES += (0x4000, 0x80000, 0x80008, 1 << 31, 0xFFFFFFFF)
 EVERY = GENCAP_1_0 | sum(value for name, value in vars(Cap).items() if name.isupper())
 DEVICES = (Accelerator(), Accelerator(EVERY), Accelerator(GENCAP_1_0 & ~0x107))
 QUEUES = (
-    WqConfig(),
-    WqConfig(shared=False, block_on_fault=False, max_batch_size=16, max_transfer_size=4096),
-    WqConfig(user_interrupts=True, interrupts=4, second_tc=False, privileged_mode=True),
+    WqLimits(),
+    WqLimits(shared=False, block_on_fault=False, max_batch_size=16, max_transfer_size=4096),
+    WqLimits(user_interrupts=True, interrupts=4, second_tc=False, privileged_mode=True),
 )
 
 

@@ -10,7 +10,7 @@ from dsa_memory import FakeMemory, Region
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, Status, WqConfig
+from pasidlab.accelerator import GENCAP_1_0, Accelerator, Cap, Op, Status, WqLimits
 from pasidlab.accelerator.transfer import CHUNK
 
 A, B, C = 0x10000, 0x400000, 0x800000
@@ -26,7 +26,7 @@ def memory():
 
 
 def run(memory, opcode, wq=None, gencap=GENCAP_1_0, **fields):
-    outcome = Accelerator(gencap).execute(describe(opcode, **fields), memory, wq or WqConfig())
+    outcome = Accelerator(gencap).execute(describe(opcode, **fields), memory, wq or WqLimits())
     assert outcome.ok, outcome
     return outcome
 
@@ -91,7 +91,7 @@ def test_compare_pattern(memory, at):
 )
 def test_check_result_of_compare(memory, expected, equal, status):
     descriptor = describe(Op.COMPARE, flags=CHECK, first=A, second=A if equal else A + 1, size=64, expected=expected)
-    assert Accelerator().execute(descriptor, memory, WqConfig()).status == status == record(memory).status
+    assert Accelerator().execute(descriptor, memory, WqLimits()).status == status == record(memory).status
 
 
 def test_delta_record_has_the_words_that_differ(memory):
@@ -116,7 +116,7 @@ def test_delta_record_of_equal_regions_and_of_too_many_differences(memory):
 @pytest.mark.parametrize("mask, status", [(0b010, 1), (0b101, 2)])
 def test_check_result_of_create_delta(memory, mask, status):
     fields = {"first": A, "second": B, "size": 8, "delta_address": C, "delta_maximum": 80, "delta_mask": mask}
-    assert Accelerator().execute(describe(Op.CREATE_DELTA, flags=CHECK, **fields), memory, WqConfig()).status == status
+    assert Accelerator().execute(describe(Op.CREATE_DELTA, flags=CHECK, **fields), memory, WqLimits()).status == status
 
 
 @settings(max_examples=60, deadline=None)
@@ -194,7 +194,7 @@ class Batch:
 
     def run(self, wq=None, gencap=GENCAP_1_0, **fields):
         descriptor = describe(Op.BATCH, first=C, size=self.count, **fields)
-        return Accelerator(gencap).execute(descriptor, self.memory, wq or WqConfig())
+        return Accelerator(gencap).execute(descriptor, self.memory, wq or WqLimits())
 
 
 def member(index, opcode, flags=12, **fields):
@@ -216,7 +216,7 @@ def test_batch_members_keep_the_order_of_a_fence_in_any_shuffle(memory):
         memory.put(B, bytes(200))
         Batch(memory, *members)
         batch, rng = describe(Op.BATCH, first=C, size=5), random.Random(seed)
-        outcome = Accelerator().execute(batch, memory, WqConfig(), rng=rng)
+        outcome = Accelerator().execute(batch, memory, WqLimits(), rng=rng)
         assert outcome.ok and memory.get(B + 100, 32) == struct.pack("<4Q", 7, 7, 7, 7)
 
 
@@ -267,7 +267,7 @@ def test_batch_error_flag_continues_a_failed_batch(memory):
 def test_descriptor_list_fault_reports_how_many_ran(memory):
     end = C + (3 << 20)
     memory.put(end - 128, member(0, Op.NOOP) + member(1, Op.NOOP))
-    outcome = Accelerator().execute(describe(Op.BATCH, first=end - 128, size=4), memory, WqConfig())
+    outcome = Accelerator().execute(describe(Op.BATCH, first=end - 128, size=4), memory, WqLimits())
     assert (outcome.status, outcome.bytes_completed, outcome.fault_address) == (6, 2, end)
     assert record(memory).status == 6 and record(memory, 0x2020).status == 1
 
@@ -298,5 +298,5 @@ class Endless:
 @pytest.mark.parametrize("opcode", [Op.MEMORY_MOVE, Op.FILL, Op.COPY_CRC, Op.DIF_INSERT])
 def test_large_transfers_go_through_bounded_buffers(opcode):
     memory, size = Endless(), 1 << 26
-    assert Accelerator().execute(describe(opcode, first=1 << 40, second=1 << 41, size=size), memory, WqConfig()).ok
+    assert Accelerator().execute(describe(opcode, first=1 << 40, second=1 << 41, size=size), memory, WqLimits()).ok
     assert memory.most <= CHUNK and memory.bytes == 32 + size + (size // 512 * 8 if opcode == Op.DIF_INSERT else 0)

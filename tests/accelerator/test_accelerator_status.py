@@ -6,7 +6,7 @@ import pytest
 from dsa_descriptors import describe, record
 from dsa_memory import FakeMemory, Region
 
-from pasidlab.accelerator import GENCAP_1_0, OPERATIONS_1_0, Accelerator, Cap, Op, Status, WqConfig
+from pasidlab.accelerator import GENCAP_1_0, OPERATIONS_1_0, Accelerator, Cap, Op, Status, WqLimits
 from pasidlab.accelerator.legality import RULES
 
 A, B, C, END = 0x10000, 0x20000, 0x30000, 0x40000
@@ -25,7 +25,7 @@ def memory():
 
 
 def execute(memory, wq=None, gencap=GENCAP_1_0, **fields):
-    return Accelerator(gencap).execute(describe(**fields), memory, wq or WqConfig())
+    return Accelerator(gencap).execute(describe(**fields), memory, wq or WqLimits())
 
 
 REJECTED = [
@@ -108,14 +108,14 @@ def test_invalid_flags_are_all_named_in_the_record(memory):
 
 
 WITH_QUEUE = [
-    (0x10, WqConfig(operations=OPERATIONS_1_0), {"opcode": Op.DIX_GENERATE}, "not configured for this work queue"),
-    (0x10, WqConfig(ats=False), {"opcode": Op.TRANSLATION_FETCH}, "not configured"),
-    (0x11, WqConfig(block_on_fault=False), {**MOVE, "flags": 14}, "the work queue has block_on_fault=0"),
-    (0x13, WqConfig(max_transfer_size=32), MOVE, "transfer size 64 is more than"),
-    (0x14, WqConfig(max_batch_size=8), {"opcode": Op.BATCH, "first": A, "size": 9}, "allowed are 2 to 8"),
-    (0x15, WqConfig(max_transfer_size=64), DELTA, "delta record size 80, allowed are 80 to 64"),
-    (0x19, WqConfig(user_interrupts=True, interrupts=3), {**MOVE, "flags": 28, "handle": 3}, "interrupt handle 3 of 3"),
-    (0x1E, WqConfig(second_tc=False), {**MOVE, "flags": 12 | 1 << 9}, "TC-B"),
+    (0x10, WqLimits(operations=OPERATIONS_1_0), {"opcode": Op.DIX_GENERATE}, "not configured for this work queue"),
+    (0x10, WqLimits(ats=False), {"opcode": Op.TRANSLATION_FETCH}, "not configured"),
+    (0x11, WqLimits(block_on_fault=False), {**MOVE, "flags": 14}, "the work queue has block_on_fault=0"),
+    (0x13, WqLimits(max_transfer_size=32), MOVE, "transfer size 64 is more than"),
+    (0x14, WqLimits(max_batch_size=8), {"opcode": Op.BATCH, "first": A, "size": 9}, "allowed are 2 to 8"),
+    (0x15, WqLimits(max_transfer_size=64), DELTA, "delta record size 80, allowed are 80 to 64"),
+    (0x19, WqLimits(user_interrupts=True, interrupts=3), {**MOVE, "flags": 28, "handle": 3}, "interrupt handle 3 of 3"),
+    (0x1E, WqLimits(second_tc=False), {**MOVE, "flags": 12 | 1 << 9}, "TC-B"),
 ]  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def test_durable_writes_and_the_reserved_cache_control_encodings(memory):
 
 
 def test_a_good_interrupt_handle_is_accepted(memory):
-    wq = WqConfig(user_interrupts=True, interrupts=3)
+    wq = WqLimits(user_interrupts=True, interrupts=3)
     assert execute(memory, wq, **{**MOVE, "flags": 28, "handle": 2}).ok
 
 
@@ -174,13 +174,13 @@ def test_errors_that_no_record_shows_are_software_errors(memory, descriptor, sta
 
 
 def test_record_with_an_unconfigured_traffic_class_is_not_written(memory):
-    outcome = execute(memory, WqConfig(second_tc=False), **{**MOVE, "flags": 12 | 1 << 12})
+    outcome = execute(memory, WqLimits(second_tc=False), **{**MOVE, "flags": 12 | 1 << 12})
     assert (outcome.status, outcome.software_error, record(memory).status) == (0x1E, True, 0)
 
 
 def test_priv_is_the_queue_s_own_where_it_is_dedicated_and_allowed_where_configured(memory):
-    assert execute(memory, WqConfig(shared=False), **{**MOVE, "trusted": 1 << 31}).ok
-    assert execute(memory, WqConfig(privileged_mode=True), **{**MOVE, "trusted": 1 << 31}).ok
+    assert execute(memory, WqLimits(shared=False), **{**MOVE, "trusted": 1 << 31}).ok
+    assert execute(memory, WqLimits(privileged_mode=True), **{**MOVE, "trusted": 1 << 31}).ok
 
 
 def test_unmapped_record(memory):
@@ -208,7 +208,7 @@ def test_every_reserved_byte_of_table_5_3_is_checked(memory):
             for byte in range(first, last + 1):
                 raw = bytearray(describe(code))
                 raw[byte] = 1
-                outcome = Accelerator().execute(bytes(raw), memory, WqConfig())
+                outcome = Accelerator().execute(bytes(raw), memory, WqLimits())
                 assert (outcome.status, f"byte {byte} is" in outcome.reason) == (0x12, True), (code, byte)
 
 

@@ -7,11 +7,11 @@ import zlib
 import pytest
 from dsa_memory import FakeMemory, Region
 
-from pasidlab.accelerator import GENCAP_1_0, IAX, Accelerator, WqConfig
+from pasidlab.accelerator import GENCAP_1_0, IAX, Accelerator, WqLimits
 
 SOURCE, RECORD = 0x10000, 0x2000
 ECMA, ORDER, INVERT = 0x42F0E1EBA9EA3693, 0x8000, 0x4000
-WQ = WqConfig(operations=1 | 1 << 2 | 1 << 3 | 1 << 0x44)
+WQ = WqLimits(operations=1 | 1 << 2 | 1 << 3 | 1 << 0x44)
 
 
 def execute(data, *, opcode=0x44, flags=0x0C, polynomial=ECMA, crc_flags=0, record=RECORD, size=None, absent=(), **options):

@@ -4,7 +4,7 @@ import pytest
 from dsa_descriptors import describe, record
 from dsa_memory import FakeMemory, Region
 
-from pasidlab.accelerator import Accelerator, Op, Perturbation, Submission, WorkQueue, WqConfig
+from pasidlab.accelerator import Accelerator, Op, Perturbation, Submission, WorkQueue, WqLimits
 from pasidlab.errors import PasidlabError
 
 ACCEPTED, RETRY, DROPPED = Submission.ACCEPTED, Submission.RETRY, Submission.DROPPED
@@ -17,7 +17,7 @@ def memory():
 
 
 def queue(config=None, **trouble):
-    return WorkQueue(config or WqConfig(), Accelerator(), Perturbation(**trouble))
+    return WorkQueue(config or WqLimits(), Accelerator(), Perturbation(**trouble))
 
 
 def noop(at):
@@ -33,7 +33,7 @@ def test_a_descriptor_is_due_at_once_and_leaves_the_queue(memory):
 
 
 def test_shared_queue_says_retry_at_its_threshold(memory):
-    q = queue(WqConfig(size=4, threshold=2), delay=1.0)
+    q = queue(WqLimits(size=4, threshold=2), delay=1.0)
     answers = [q.submit(NOOP, memory, 0.0) for _ in range(3)]
     assert answers == [ACCEPTED, ACCEPTED, RETRY] and (q.accepted, q.retries) == (2, 1)
     assert [q.submit(NOOP, memory, 0.0, limited=False) for _ in range(3)] == [ACCEPTED, ACCEPTED, RETRY]
@@ -41,13 +41,13 @@ def test_shared_queue_says_retry_at_its_threshold(memory):
 
 
 def test_dedicated_queue_loses_what_does_not_fit(memory):
-    q = queue(WqConfig(shared=False, size=2), delay=1.0)
+    q = queue(WqLimits(shared=False, size=2), delay=1.0)
     answers = [q.submit(NOOP, memory, 0.0, enqueue=False) for _ in range(3)]
     assert answers == [ACCEPTED, ACCEPTED, DROPPED] and q.overflowed and q.dropped == 1
 
 
 def test_the_wrong_instruction_for_the_queue(memory):
-    assert queue(WqConfig(shared=False)).submit(NOOP, memory, 0.0, enqueue=True) is RETRY
+    assert queue(WqLimits(shared=False)).submit(NOOP, memory, 0.0, enqueue=True) is RETRY
     q = queue()
     assert q.submit(NOOP, memory, 0.0, enqueue=False) is DROPPED and not q.overflowed and q.occupancy == 0
 
@@ -66,7 +66,7 @@ def test_retries_on_demand_come_from_the_seed_alone(memory):
 
 def test_reordered_completions_come_from_the_seed_alone(memory):
     def order(seed):
-        q = queue(WqConfig(size=64), reorder=True, seed=seed)
+        q = queue(WqLimits(size=64), reorder=True, seed=seed)
         for at in range(20):
             q.submit(noop(at), memory, at * 1e-5)
         return [one.number for one in q.due(1.0)]
@@ -75,7 +75,7 @@ def test_reordered_completions_come_from_the_seed_alone(memory):
 
 
 def test_drain_waits_for_the_earlier_ones_of_its_client(memory):
-    q = queue(WqConfig(size=64), reorder=True, delay=1.0, seed=3)
+    q = queue(WqLimits(size=64), reorder=True, delay=1.0, seed=3)
     for at in range(10):
         q.submit(noop(at), memory, 0.0, client=at % 2)
     q.submit(describe(Op.DRAIN), memory, 0.0, client=1)
@@ -84,7 +84,7 @@ def test_drain_waits_for_the_earlier_ones_of_its_client(memory):
 
 
 def test_drain_of_a_dedicated_queue_waits_for_all(memory):
-    q = queue(WqConfig(shared=False, size=64), reorder=True, seed=3)
+    q = queue(WqLimits(shared=False, size=64), reorder=True, seed=3)
     for at in range(10):
         q.submit(noop(at), memory, 0.0, client=at, enqueue=False)
     q.submit(describe(Op.DRAIN), memory, 0.0, client=99, enqueue=False)
@@ -92,7 +92,7 @@ def test_drain_of_a_dedicated_queue_waits_for_all(memory):
 
 
 def test_closing_drains_and_exit_aborts_one_client(memory):
-    q = queue(WqConfig(size=64), delay=1.0)
+    q = queue(WqLimits(size=64), delay=1.0)
     for at in range(6):
         q.submit(noop(at), memory, at * 0.1, client=at % 2)
     assert [one.number for one in q.drain(0)] == [1, 3, 5] and q.occupancy == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pasidlab.live.decode import Kind, decode
+from pasidlab.live.decode import InstructionKind, decode
 from pasidlab.live.registers import ENCODING, FS_BASE, GS_BASE, RIP, Registers
 
 NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
@@ -27,20 +27,20 @@ def registers() -> Registers:
 @pytest.mark.parametrize(
     ("code", "kind", "length", "destination", "source"),
     [
-        ("f20f38f802", Kind.ENQCMD, 5, "rax", ("rdx", None, 1, 0)),
-        ("f20f38f805cd2f0000", Kind.ENQCMD, 9, "rax", ("rip", None, 1, 0x2FCD)),
-        ("f30f38f83e", Kind.ENQCMDS, 5, "rdi", ("rsi", None, 1, 0)),
-        ("660f38f84708", Kind.MOVDIR64B, 6, "rax", ("rdi", None, 1, 8)),
-        ("66f20f38f802", Kind.ENQCMD, 6, "rax", ("rdx", None, 1, 0)),
-        ("f2470f38f844b580", Kind.ENQCMD, 8, "r8", ("r13", "r14", 4, -128)),
-        ("f20f38f80425eeffffff", Kind.ENQCMD, 10, "rax", (None, None, 1, -18)),
-        ("f2490f38f80424", Kind.ENQCMD, 7, "rax", ("r12", None, 1, 0)),
-        ("f2440f38f8bc2400010000", Kind.ENQCMD, 11, "r15", ("rsp", None, 1, 256)),
-        ("f2410f38f80d10000000", Kind.ENQCMD, 10, "rcx", ("rip", None, 1, 16)),
-        ("f2420f38f8046500000000", Kind.ENQCMD, 11, "rax", (None, "r12", 2, 0)),
+        ("f20f38f802", InstructionKind.ENQCMD, 5, "rax", ("rdx", None, 1, 0)),
+        ("f20f38f805cd2f0000", InstructionKind.ENQCMD, 9, "rax", ("rip", None, 1, 0x2FCD)),
+        ("f30f38f83e", InstructionKind.ENQCMDS, 5, "rdi", ("rsi", None, 1, 0)),
+        ("660f38f84708", InstructionKind.MOVDIR64B, 6, "rax", ("rdi", None, 1, 8)),
+        ("66f20f38f802", InstructionKind.ENQCMD, 6, "rax", ("rdx", None, 1, 0)),
+        ("f2470f38f844b580", InstructionKind.ENQCMD, 8, "r8", ("r13", "r14", 4, -128)),
+        ("f20f38f80425eeffffff", InstructionKind.ENQCMD, 10, "rax", (None, None, 1, -18)),
+        ("f2490f38f80424", InstructionKind.ENQCMD, 7, "rax", ("r12", None, 1, 0)),
+        ("f2440f38f8bc2400010000", InstructionKind.ENQCMD, 11, "r15", ("rsp", None, 1, 256)),
+        ("f2410f38f80d10000000", InstructionKind.ENQCMD, 10, "rcx", ("rip", None, 1, 16)),
+        ("f2420f38f8046500000000", InstructionKind.ENQCMD, 11, "rax", (None, "r12", 2, 0)),
     ],
 )
-def test_memory_forms(code: str, kind: Kind, length: int, destination: str, source: tuple) -> None:
+def test_memory_forms(code: str, kind: InstructionKind, length: int, destination: str, source: tuple) -> None:
     instruction = decode(bytes.fromhex(code) + b"\x90" * 3)
     assert instruction is not None
     assert (instruction.kind, instruction.length) == (kind, length)
@@ -65,7 +65,7 @@ def test_segments_and_32_bit_addresses() -> None:
 
 
 def test_waits_and_what_is_not_ours() -> None:
-    kinds = {"f30faef7": Kind.UMONITOR, "f20faef1": Kind.UMWAIT, "66410faef0": Kind.TPAUSE}
+    kinds = {"f30faef7": InstructionKind.UMONITOR, "f20faef1": InstructionKind.UMWAIT, "66410faef0": InstructionKind.TPAUSE}
     for code, kind in kinds.items():
         instruction = decode(bytes.fromhex(code))
         assert instruction is not None and (instruction.kind, instruction.length) == (kind, len(code) // 2)

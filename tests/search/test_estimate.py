@@ -48,7 +48,7 @@ class Terminal(io.StringIO):
 def test_a_line_for_each_design_being_explored(monkeypatch) -> None:
     screen, report = Terminal(), Progress(3, 90, 50, 0.0, 10**9, 2.5, (1, 2))
     monkeypatch.setattr(sys, "stderr", screen)
-    with progress.Progress() as shown:
+    with progress.StatusLines() as shown:
         shown.update("early", "race", report)
         assert shown.lines == {}, "nothing in the first two seconds"
         shown.start -= progress.QUIET_SECONDS

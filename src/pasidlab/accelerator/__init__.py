@@ -18,9 +18,9 @@ from pasidlab.accelerator.abi import (
     status_text,
 )
 from pasidlab.accelerator.device import IAX, Accelerator
-from pasidlab.accelerator.legality import WqConfig
+from pasidlab.accelerator.legality import WqLimits
 from pasidlab.accelerator.queue import Completion, Perturbation, Submission, WorkQueue
-from pasidlab.accelerator.transfer import BULK, Memory, Outcome
+from pasidlab.accelerator.transfer import BULK, DescriptorOutcome, Memory
 
 __all__ = [
     "BULK",
@@ -32,15 +32,15 @@ __all__ = [
     "Cap",
     "Completion",
     "Descriptor",
+    "DescriptorOutcome",
     "Flag",
     "Memory",
     "Op",
-    "Outcome",
     "Perturbation",
     "Status",
     "Submission",
     "WorkQueue",
-    "WqConfig",
+    "WqLimits",
     "operation_name",
     "status_text",
 ]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pasidlab.accelerator.abi import Descriptor, Flag, Status
 from pasidlab.accelerator.limits import DELTA_SIZE
-from pasidlab.accelerator.transfer import CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, Bytes, Outcome
+from pasidlab.accelerator.transfer import CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, Bytes, DescriptorOutcome
 
 DELTA = np.dtype([("offset", "<u2"), ("data", "<u8")])  # 8.3.8: offset in units of 8 bytes
 
@@ -21,7 +21,7 @@ def first_difference(a: Bytes, b: Bytes) -> int:
     return at + int(rest.argmax()) if rest.any() else -1
 
 
-def _verdict(d: Descriptor, m: Access, o: Outcome, difference: int) -> Outcome:
+def _verdict(d: Descriptor, m: Access, o: DescriptorOutcome, difference: int) -> DescriptorOutcome:
     """Result, and the status that Check Result asks for (table 8-17); ``difference`` is an offset, -1 for none."""
     o.result = int(difference >= 0)
     o.bytes_completed, o.moved = max(difference, 0), d.size if difference < 0 else difference
@@ -32,7 +32,7 @@ def _verdict(d: Descriptor, m: Access, o: Outcome, difference: int) -> Outcome:
     return o
 
 
-def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def compare(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Two regions; a difference before a fault is reported instead of the fault (DSA spec 8.3.6)."""
     bench, inside = m.bench, m.inside("equal", d.size, d.first, d.second)
     done = inside(d.first, d.second, d.size) if inside else 0
@@ -50,7 +50,7 @@ def compare(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return _verdict(d, m, o, -1)
 
 
-def compare_pattern(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def compare_pattern(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """A region and an 8-byte pattern; the offset given is exact (DSA spec 8.3.7 allows less)."""
     bench, inside = m.bench, m.inside("equal_pattern", d.size, d.first)
     done = inside(d.first, d.second, d.size) // 8 * 8 if inside else 0
@@ -67,7 +67,7 @@ def compare_pattern(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return _verdict(d, m, o, -1)
 
 
-def create_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def create_delta(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """The 8-byte words of source 2 that differ from source 1, with their offsets (DSA spec 8.3.8)."""
     bench, most = m.bench, (d.tail48 & 0xFFFFFFFF) // DELTA_SIZE
     one, two = m.read(d.first, bench.view_a[: d.size]), m.read(d.second, bench.view_b[: d.size])
@@ -91,14 +91,14 @@ def create_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return _delta_verdict(d, o, int(len(where) > 0), 0)
 
 
-def _delta_verdict(d: Descriptor, o: Outcome, result: int, completed: int) -> Outcome:
+def _delta_verdict(d: Descriptor, o: DescriptorOutcome, result: int, completed: int) -> DescriptorOutcome:
     o.result, o.bytes_completed = result, completed
     if d.flags & Flag.CHECK_RESULT and not d.tail56 >> result & 1:
         o.status, o.reason = Status.FALSE_PREDICATE, f"result {result}, expected result mask 0x{d.tail56 & 0xFF:02x}"
     return o
 
 
-def apply_delta(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def apply_delta(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Write each delta to its place, until an offset is wrong or a page is missing (DSA spec 8.3.9)."""
     size = (d.tail40 & 0xFFFFFFFF) // DELTA_SIZE * DELTA_SIZE
     done, last = 0, -1

@@ -8,11 +8,11 @@ from random import Random
 
 from pasidlab.accelerator import abi, comparing, iax, integrity, moving
 from pasidlab.accelerator.abi import DESCRIPTOR_SIZE, QUIET, RECORD_SIZE, Cap, Descriptor, Flag, Op, Status
-from pasidlab.accelerator.legality import RULES, Checker, Rejection, Rule, WqConfig
+from pasidlab.accelerator.legality import RULES, Checker, Rejection, Rule, WqLimits
 from pasidlab.accelerator.limits import LIMITS, Limit
-from pasidlab.accelerator.transfer import Access, Bench, Memory, Outcome
+from pasidlab.accelerator.transfer import Access, Bench, DescriptorOutcome, Memory
 
-Operation = Callable[[Descriptor, Access, Outcome], Outcome]
+Operation = Callable[[Descriptor, Access, DescriptorOutcome], DescriptorOutcome]
 OPERATIONS: dict[int, Operation] = {
     Op.NOOP: moving.no_operation,
     Op.DRAIN: moving.drain,
@@ -38,7 +38,7 @@ _BATCH, _SUCCESS, _BAD_TC = int(Op.BATCH), int(Status.SUCCESS), int(Status.TRAFF
 
 
 @dataclass(frozen=True)
-class Kind:
+class DeviceKind:
     """What a kind of device understands. ``record_size`` is also the alignment of its completion records."""
 
     operations: Mapping[int, Operation]
@@ -47,14 +47,14 @@ class Kind:
     record_size: int
 
 
-DSA = Kind(OPERATIONS, RULES, LIMITS, RECORD_SIZE)
+DSA = DeviceKind(OPERATIONS, RULES, LIMITS, RECORD_SIZE)
 _IAX_OPERATIONS: dict[int, Operation] = {
     Op.NOOP: moving.no_operation,
     Op.DRAIN: moving.drain,
     Op.MEMORY_MOVE: moving.memory_move,
     Op.CRC64: iax.crc64,
 }
-IAX = Kind(_IAX_OPERATIONS, iax.IAX_RULES, iax.IAX_LIMITS, iax.RECORD_SIZE)
+IAX = DeviceKind(_IAX_OPERATIONS, iax.IAX_RULES, iax.IAX_LIMITS, iax.RECORD_SIZE)
 
 
 class Accelerator:
@@ -64,21 +64,21 @@ class Accelerator:
     lets others go on), but not by two threads at once.
     """
 
-    def __init__(self, gencap: int = abi.GENCAP_1_0, kind: Kind = DSA) -> None:
+    def __init__(self, gencap: int = abi.GENCAP_1_0, kind: DeviceKind = DSA) -> None:
         self.gencap, self.kind = gencap, kind
         self._benches: list[Bench] = []  # those that nobody works on
-        self._checkers: dict[WqConfig, Checker] = {}
+        self._checkers: dict[WqLimits, Checker] = {}
 
     def execute(
-        self, descriptor: bytes, memory: Memory, wq: WqConfig, *, strict_faults: bool = False, rng: Random | None = None
-    ) -> Outcome:
+        self, descriptor: bytes, memory: Memory, wq: WqLimits, *, strict_faults: bool = False, rng: Random | None = None
+    ) -> DescriptorOutcome:
         """Check and run one 64-byte descriptor, then write its completion record.
 
         With ``strict_faults`` a descriptor without block on fault stops at the first page that is not present. With
         ``rng`` the members of a batch run in any order that its fences allow.
         """
         d = Descriptor(descriptor)
-        o = Outcome(_SUCCESS, d.opcode)
+        o = DescriptorOutcome(_SUCCESS, d.opcode)
         wrong = self._check(d, memory, wq, False)
         if wrong:
             _reject(o, wrong)
@@ -88,7 +88,7 @@ class Accelerator:
             self._operate(d, memory, strict_faults, o)
         return _complete(d, memory, o, self.kind.record_size)
 
-    def _operate(self, d: Descriptor, memory: Memory, strict: bool, o: Outcome) -> None:
+    def _operate(self, d: Descriptor, memory: Memory, strict: bool, o: DescriptorOutcome) -> None:
         bench = self._benches.pop() if self._benches else Bench()
         access = Access(memory, strict, bool(d.flags & _BLOCK), self.gencap, bench)
         try:
@@ -98,12 +98,12 @@ class Accelerator:
         if not strict or o.status in abi.FAULTS:
             o.absent = access.absent
 
-    def fail(self, descriptor: bytes, memory: Memory, status: int) -> Outcome:
+    def fail(self, descriptor: bytes, memory: Memory, status: int) -> DescriptorOutcome:
         """Complete ``descriptor`` with ``status`` and nothing done, like a device that met it at the first byte."""
         d = Descriptor(descriptor)
         if d.flags & _VALID and d.record % self.kind.record_size:
             status = Status.RECORD_MISALIGNED
-        o = Outcome(status & 0x7F, d.opcode, reason=f"injected: {abi.status_text(status)}")
+        o = DescriptorOutcome(status & 0x7F, d.opcode, reason=f"injected: {abi.status_text(status)}")
         if o.status in abi.FAULTS:
             o.write_fault = bool(status & abi.WRITE_FAULT)
             o.fault_address = d.second if o.write_fault else d.first
@@ -111,14 +111,14 @@ class Accelerator:
             o.tail = (d.flags & 0xFFFFFF).to_bytes(3, "little")
         return _complete(d, memory, o, self.kind.record_size)
 
-    def checker(self, wq: WqConfig) -> Checker:
+    def checker(self, wq: WqLimits) -> Checker:
         """The rules of a work queue on this device."""
         checker = self._checkers.get(wq)
         if checker is None:
             checker = self._checkers[wq] = Checker(wq, self.gencap, self.kind.rules)
         return checker
 
-    def _check(self, d: Descriptor, memory: Memory, wq: WqConfig, in_batch: bool) -> Rejection | None:
+    def _check(self, d: Descriptor, memory: Memory, wq: WqLimits, in_batch: bool) -> Rejection | None:
         flags, size = d.flags, self.kind.record_size
         if flags & _VALID:
             if d.record % size:
@@ -133,7 +133,7 @@ class Accelerator:
                 return limit(d, wq, self.gencap)
         return wrong
 
-    def _batch(self, d: Descriptor, memory: Memory, wq: WqConfig, strict: bool, rng: Random | None, o: Outcome) -> None:
+    def _batch(self, d: Descriptor, memory: Memory, wq: WqLimits, strict: bool, rng: Random | None, o: DescriptorOutcome) -> None:
         """Read the whole list, then run it: a member may overwrite its own descriptor (DSA spec 3.8, 3.9, 8.3.2)."""
         listed = bytearray(d.size * DESCRIPTOR_SIZE)
         got = memory.read_into(d.first, memoryview(listed))
@@ -165,14 +165,14 @@ class Accelerator:
             o.reason = f"{bad} of {d.size} descriptors failed{rest}"
 
     def _run_members(
-        self, members: list[Descriptor], memory: Memory, wq: WqConfig, strict: bool, rng: Random | None, o: Outcome
+        self, members: list[Descriptor], memory: Memory, wq: WqLimits, strict: bool, rng: Random | None, o: DescriptorOutcome
     ) -> bool:
         """Run what lies between two fences; whether any did not succeed."""
         if rng:
             rng.shuffle(members)
         failed = False
         for d in members:
-            member = Outcome(_SUCCESS, d.opcode)
+            member = DescriptorOutcome(_SUCCESS, d.opcode)
             wrong = self._check(d, memory, wq, True)
             if wrong:
                 _reject(member, wrong)
@@ -183,13 +183,13 @@ class Accelerator:
         return failed
 
 
-def _reject(o: Outcome, wrong: Rejection) -> None:
+def _reject(o: DescriptorOutcome, wrong: Rejection) -> None:
     o.status, o.reason = wrong.status, wrong.reason
     if wrong.invalid_flags:
         o.tail = wrong.invalid_flags.to_bytes(3, "little")
 
 
-def _complete(d: Descriptor, memory: Memory, o: Outcome, size: int) -> Outcome:
+def _complete(d: Descriptor, memory: Memory, o: DescriptorOutcome, size: int) -> DescriptorOutcome:
     """Write the completion record where flags and status ask for one (DSA spec 5.8.1, table 8-3 bits 2 and 3)."""
     quiet = o.status in QUIET
     if not d.flags & _VALID or o.status in abi.NEVER_IN_RECORD or (o.status == _BAD_TC and d.flags & _TC):

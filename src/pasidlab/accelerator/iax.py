@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pasidlab.accelerator.abi import Descriptor, Flag, Op, Status
 from pasidlab.accelerator.checksums import crc64_register, reverse_bits, reversed_bytes
-from pasidlab.accelerator.legality import RULES, Rejection, Rule, WqConfig
+from pasidlab.accelerator.legality import RULES, Rejection, Rule, WqLimits
 from pasidlab.accelerator.limits import LIMITS, Limit
-from pasidlab.accelerator.transfer import CHUNK, SOURCE, Access, Outcome
+from pasidlab.accelerator.transfer import CHUNK, SOURCE, Access, DescriptorOutcome
 
 RECORD_SIZE = 64  # bytes, and the alignment of a completion record
 _BIT_ORDER, _INVERT = 1 << 15, 1 << 14  # the CRC64 flags at byte 38
@@ -24,7 +24,7 @@ IAX_RULES: dict[int, Rule] = {
 }
 
 
-def _crc64_limits(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _crc64_limits(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     flags = d.field(38, 2)
     if flags & ~(_BIT_ORDER | _INVERT):
         return Rejection(Status.ANALYTICS_FLAGS, f"CRC64 flags 0x{flags:04x}: only bits 14 and 15 mean something")
@@ -36,7 +36,7 @@ def _crc64_limits(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
 IAX_LIMITS: dict[int, Limit] = {Op.MEMORY_MOVE: LIMITS[Op.MEMORY_MOVE], Op.CRC64: _crc64_limits}
 
 
-def crc64(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def crc64(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """A CRC of up to 64 bits by the polynomial at byte 56, whose highest bit stands for x^63 and whose x^64 is implied.
 
     With the invert flag the register begins, and the result ends, complemented over the width of the polynomial.

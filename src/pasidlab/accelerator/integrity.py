@@ -12,14 +12,14 @@ from pasidlab.accelerator import abi
 from pasidlab.accelerator.abi import Descriptor, Op, Status
 from pasidlab.accelerator.checksums import crc32c, crc64, guard_tags, register_to_seed, seed_to_register
 from pasidlab.accelerator.limits import DIF_SIZE, block_size
-from pasidlab.accelerator.transfer import BULK, CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, Outcome
+from pasidlab.accelerator.transfer import BULK, CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, DescriptorOutcome
 
 _TAGS = struct.Struct("<IHH")  # reference tag, application tag mask, application tag
 DIF = np.dtype([("guard", ">u2"), ("application", ">u2"), ("reference", ">u4")])  # big-endian in memory, appendix B
 GUARD_ERROR, APPLICATION_ERROR, REFERENCE_ERROR, ALL_F_ERROR = 0x01, 0x02, 0x04, 0x08  # DIF status, 8.3.17.4
 
 
-def crc(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def crc(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """CRC generation and copy with CRC. A fault leaves the partial value, which is the seed of a continuation."""
     width = 8 if d.flags & abi.CRC_64 else 4
     seed = d.tail40 & (1 << 8 * width) - 1
@@ -179,7 +179,7 @@ def _transform(job: _Job, m: Access, blocks: int) -> tuple[int, int]:
     return good, error
 
 
-def dif(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def dif(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """All DIF operations and DIX generate, whole blocks at a time; bytes beyond the last whole block are left alone."""
     job = _job(d)
     total, done, fault = d.size // job.taken, 0, False

@@ -13,7 +13,7 @@ from pasidlab.accelerator.abi import Cap, Descriptor, Flag, Op, Status, operatio
 
 
 @dataclass(frozen=True, eq=False)
-class WqConfig:
+class WqLimits:
     """What a work queue allows (DSA spec 9.2.24, WQCFG). Sizes are bytes, ``size`` and ``threshold`` descriptors.
 
     ``threshold`` 0 stands for the whole ``size``. ``operations`` has bit n set where operation n may be submitted.
@@ -153,7 +153,7 @@ _SUSPECT = _TC3 | Flag.CACHE_CONTROL_3  # allowed or not depending on other flag
 class Checker:
     """The rules of one work queue on one device, ready to test descriptors against."""
 
-    def __init__(self, wq: WqConfig, gencap: int, rules: Mapping[int, Rule] = RULES) -> None:
+    def __init__(self, wq: WqLimits, gencap: int, rules: Mapping[int, Rule] = RULES) -> None:
         self.wq, self.gencap, self._rules = wq, gencap, rules
         common = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD | Flag.RECORD_TC
         if wq.user_interrupts:

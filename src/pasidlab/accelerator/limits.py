@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pasidlab.accelerator import abi
 from pasidlab.accelerator.abi import Cap, Descriptor, Op, Status
-from pasidlab.accelerator.legality import Rejection, WqConfig
+from pasidlab.accelerator.legality import Rejection, WqLimits
 
 DIF_BLOCKS = (512, 520, 4096, 4104)  # bytes of data in a block, DIF flags 1:0, 8.3.17.1
 DIF_SIZE = 8  # bytes: guard, application tag, reference tag
@@ -26,7 +26,7 @@ def block_size(d: Descriptor) -> int:
     return DIF_BLOCKS[d.tail40 >> 16 & 3]
 
 
-def _size(d: Descriptor, wq: WqConfig, what: str = "transfer size") -> Rejection | None:
+def _size(d: Descriptor, wq: WqLimits, what: str = "transfer size") -> Rejection | None:
     if d.size == 0:
         return Rejection(Status.BAD_SIZE, f"{what} is 0")
     if d.size > wq.max_transfer_size:
@@ -48,7 +48,7 @@ def _aligned(fields: tuple[tuple[str, int, int], ...]) -> Rejection | None:
     return None
 
 
-def _move(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _move(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     if not 0 < d.size <= wq.max_transfer_size:
         return _size(d, wq)
     if not gencap & Cap.OVERLAPPING_COPY:
@@ -56,11 +56,11 @@ def _move(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     return None
 
 
-def _plain(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _plain(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     return None if 0 < d.size <= wq.max_transfer_size else _size(d, wq)
 
 
-def _batch(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _batch(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     least = 1 if gencap & Cap.BATCH_1 else 2
     if not least <= d.size <= wq.max_batch_size:
         return Rejection(Status.BAD_COUNT, f"descriptor count {d.size}, allowed are {least} to {wq.max_batch_size}")
@@ -69,20 +69,20 @@ def _batch(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     return None
 
 
-def _delta_size(d: Descriptor, wq: WqConfig) -> Rejection | None:
+def _delta_size(d: Descriptor, wq: WqLimits) -> Rejection | None:
     wrong = _size(d, wq)
     if wrong is None and d.size > DELTA_MAXIMUM:
         return Rejection(Status.BAD_SIZE, f"transfer size {d.size} is beyond a delta record's 0x{DELTA_MAXIMUM:x}")
     return wrong
 
 
-def _delta_record_size(size: int, least: int, wq: WqConfig) -> Rejection | None:
+def _delta_record_size(size: int, least: int, wq: WqLimits) -> Rejection | None:
     if least <= size <= wq.max_transfer_size:
         return None
     return Rejection(Status.BAD_FIELD, f"delta record size {size}, allowed are {least} to {wq.max_transfer_size}")
 
 
-def _create_delta(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _create_delta(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     room = d.tail48 & 0xFFFFFFFF
     return (
         _delta_size(d, wq)
@@ -97,7 +97,7 @@ def _create_delta(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     )
 
 
-def _apply_delta(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _apply_delta(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     used = d.tail40 & 0xFFFFFFFF
     return (
         _delta_size(d, wq)
@@ -107,7 +107,7 @@ def _apply_delta(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     )
 
 
-def _dualcast(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _dualcast(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     wrong = _size(d, wq)
     if wrong is None and (d.second ^ d.tail40) & 0xFFF:
         return Rejection(Status.DUALCAST_BITS, f"destinations 0x{d.second:x} and 0x{d.tail40:x} differ in bits 11:0")
@@ -120,14 +120,14 @@ def _dualcast(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     )
 
 
-def _crc(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _crc(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     wrong = _plain(d, wq, gencap)
     if wrong is None and d.flags & abi.READ_SEED:
         return _aligned((("CRC seed address", d.tail48, 8 if d.flags & abi.CRC_64 else 4),))
     return wrong
 
 
-def _copy_crc(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _copy_crc(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     return _crc(d, wq, gencap) or _apart((("source", d.first, d.size, "destination", d.second, d.size),))
 
 
@@ -141,14 +141,14 @@ def dif_destination_size(d: Descriptor) -> int:
     return size if d.opcode == Op.DIF_UPDATE else size // block * DIF_SIZE
 
 
-def _dif(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _dif(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     wrong = _plain(d, wq, gencap)
     if wrong is None and d.opcode == Op.DIX_GENERATE:
         wrong = _aligned((("destination", d.second, 8),))
     return wrong or _apart((("source", d.first, d.size, "destination", d.second, dif_destination_size(d)),))
 
 
-def _fetch(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
+def _fetch(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     if d.size == 0 or d.first + d.size > _TOP:
         return Rejection(Status.BAD_SIZE, f"region of {d.size} bytes at 0x{d.first:x}")
     stride = d.tail48 & 0xFFFFFFFF
@@ -157,7 +157,7 @@ def _fetch(d: Descriptor, wq: WqConfig, gencap: int) -> Rejection | None:
     return None
 
 
-Limit = Callable[[Descriptor, WqConfig, int], Rejection | None]
+Limit = Callable[[Descriptor, WqLimits, int], Rejection | None]
 LIMITS: dict[int, Limit] = {
     Op.BATCH: _batch,
     Op.MEMORY_MOVE: _move,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pasidlab.accelerator import abi
 from pasidlab.accelerator.abi import Descriptor, Status
-from pasidlab.accelerator.transfer import CHUNK, DESTINATION, DESTINATION_2, PAGE, SOURCE, Access, Outcome
+from pasidlab.accelerator.transfer import CHUNK, DESTINATION, DESTINATION_2, PAGE, SOURCE, Access, DescriptorOutcome
 
 
-def memory_move(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def memory_move(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Copy, backwards where the destination begins inside the source (DSA spec 8.3.4)."""
     source, destination, size = d.first, d.second, d.size
     if source < destination < source + size:
@@ -27,7 +27,7 @@ def memory_move(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return o
 
 
-def _move_backwards(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def _move_backwards(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """From the end down: nothing that a continuation still has to read is overwritten. A fault reports result 1."""
     source, destination, left, view = d.first, d.second, d.size, m.bench.view_a
     while left:
@@ -59,7 +59,7 @@ def _chunk_backwards(m: Access, source: int, destination: int, piece: memoryview
     return done
 
 
-def _fault_backwards(d: Descriptor, m: Access, o: Outcome, left: int) -> Outcome:
+def _fault_backwards(d: Descriptor, m: Access, o: DescriptorOutcome, left: int) -> DescriptorOutcome:
     """Which operand stopped a backward copy whose first ``left`` bytes are still to be moved."""
     o.result = 1
     last = d.first + left - 1
@@ -69,7 +69,7 @@ def _fault_backwards(d: Descriptor, m: Access, o: Outcome, left: int) -> Outcome
     return m.fault(o, max(d.second, last & ~(PAGE - 1)), d.size - left, DESTINATION, write=True)
 
 
-def fill(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def fill(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Repeat an 8-byte pattern, or a 16-byte one (DSA spec 8.3.5)."""
     pattern = d.first.to_bytes(8, "little")
     if d.flags & abi.PATTERN_16:
@@ -87,7 +87,7 @@ def fill(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return o
 
 
-def dualcast(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def dualcast(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Copy to two destinations, leaving the same number of bytes in both (DSA spec 8.3.10)."""
     view, before, size, done = m.bench.view_a, m.bench.view_b, d.size, 0
     while done < size:
@@ -109,7 +109,7 @@ def dualcast(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return o
 
 
-def cache_flush(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def cache_flush(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Nothing to flush here, but every page must translate (DSA spec 8.3.26)."""
     done = _readable(m, d.second, d.size)
     if done < d.size:
@@ -130,7 +130,7 @@ def _readable(m: Access, address: int, size: int) -> int:
     return done
 
 
-def translation_fetch(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def translation_fetch(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """Translate one address per stride; a fault says where, bytes completed is undefined (DSA spec 8.3.11)."""
     stride = d.tail48 & 0xFFFFFFFF if d.flags & abi.USE_STRIDE else PAGE
     if stride == PAGE:
@@ -143,12 +143,12 @@ def translation_fetch(d: Descriptor, m: Access, o: Outcome) -> Outcome:
     return o
 
 
-def no_operation(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def no_operation(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """No-op (DSA spec 8.3.1)."""
     return o
 
 
-def drain(d: Descriptor, m: Access, o: Outcome) -> Outcome:
+def drain(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
     """The queue has waited already; read back the addresses the descriptor names (DSA spec 8.3.3, 3.12)."""
     probe = m.bench.view_a[:1]
     for flag, address, operand in ((abi.READBACK_1, d.first, SOURCE), (abi.READBACK_2, d.second, 2)):

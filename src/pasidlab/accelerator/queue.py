@@ -15,8 +15,8 @@ from random import Random
 
 from pasidlab.accelerator.abi import Op, Status, operation_name
 from pasidlab.accelerator.device import Accelerator
-from pasidlab.accelerator.legality import WqConfig
-from pasidlab.accelerator.transfer import Memory, Outcome
+from pasidlab.accelerator.legality import WqLimits
+from pasidlab.accelerator.transfer import DescriptorOutcome, Memory
 from pasidlab.errors import PasidlabError
 
 REORDER_SPREAD = 8  # submissions by which a reordered completion may come late
@@ -84,9 +84,9 @@ class Completion:
     memory: Memory
     client: object
     label: object
-    _run: Callable[[Completion], Outcome]
+    _run: Callable[[Completion], DescriptorOutcome]
 
-    def perform(self) -> Outcome:
+    def perform(self) -> DescriptorOutcome:
         """Run the descriptor and write its completion record."""
         return self._run(self)
 
@@ -107,7 +107,7 @@ class Completion:
 class WorkQueue:
     """One enabled work queue of an accelerator."""
 
-    def __init__(self, config: WqConfig, device: Accelerator, perturbation: Perturbation | None = None) -> None:
+    def __init__(self, config: WqLimits, device: Accelerator, perturbation: Perturbation | None = None) -> None:
         self.config, self.device = config, device
         self.perturbation = perturbation or Perturbation()
         self.accepted = self.retries = self.dropped = 0
@@ -228,7 +228,7 @@ class WorkQueue:
         heapq.heapify(self._pending)
         return taken
 
-    def _perform(self, one: Completion) -> Outcome:
+    def _perform(self, one: Completion) -> DescriptorOutcome:
         status = self.perturbation.errors.get(one.number)
         if status is not None and status != Status.SUCCESS:
             return self.device.fail(one.descriptor, one.memory, status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pasidlab.accelerator.abi import Status
-from pasidlab.accelerator.transfer import Outcome
+from pasidlab.accelerator.transfer import DescriptorOutcome
 
 _VALID, _DESCRIPTOR_VALID, _QUEUE_VALID, _BATCH, _WRITE = 1 << 0, 1 << 2, 1 << 3, 1 << 4, 1 << 5
 
@@ -18,7 +18,7 @@ def lost(queue: int, error: int) -> int:
     return _VALID | _QUEUE_VALID | error << 8 | queue << 16
 
 
-def unreported(outcome: Outcome, queue: int, pasid: int) -> Iterator[int]:
+def unreported(outcome: DescriptorOutcome, queue: int, pasid: int) -> Iterator[int]:
     """The register after each error of a descriptor and its batch members that went there, in order."""
     for index, member in enumerate(outcome.members):
         if member.software_error:
@@ -27,7 +27,7 @@ def unreported(outcome: Outcome, queue: int, pasid: int) -> Iterator[int]:
         yield _register(outcome, queue, pasid)
 
 
-def _register(outcome: Outcome, queue: int, pasid: int) -> int:
+def _register(outcome: DescriptorOutcome, queue: int, pasid: int) -> int:
     bits = lost(queue, outcome.status) | _DESCRIPTOR_VALID | outcome.opcode << 32 | pasid << 40
     if outcome.write_fault:
         bits |= _WRITE

@@ -47,7 +47,7 @@ class Memory(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Outcome:
+class DescriptorOutcome:
     """What became of one descriptor.
 
     ``status`` is the operation status code (DSA spec table 5-6), ``result`` the byte after it in the record, and
@@ -70,7 +70,7 @@ class Outcome:
     wrote_completion: bool = False
     software_error: bool = False
     absent: int = 0
-    members: list[Outcome] = field(default_factory=list)
+    members: list[DescriptorOutcome] = field(default_factory=list)
     abandoned: int = 0
 
     @property
@@ -146,7 +146,7 @@ class Access:
             return None
         return getattr(self.memory, name, None)
 
-    def fault(self, o: Outcome, address: int, completed: int, operand: int, *, write: bool = False) -> Outcome:
+    def fault(self, o: DescriptorOutcome, address: int, completed: int, operand: int, *, write: bool = False) -> DescriptorOutcome:
         """Record that ``o`` stopped at ``address`` after ``completed`` bytes (DSA spec 3.13.2, status 3 or 4)."""
         o.status = Status.PAGE_REQUEST_FAILED if self.blocking else Status.PAGE_FAULT
         o.fault_address, o.bytes_completed, o.moved, o.write_fault = address, completed, completed, write

@@ -19,7 +19,7 @@ from pasidlab.errors import PasidlabError
 if TYPE_CHECKING:
     from pasidlab.checking.result import CheckResult
     from pasidlab.commands.printing import Printer
-    from pasidlab.commands.progress import Progress
+    from pasidlab.commands.progress import StatusLines
     from pasidlab.designs import Design, Opening
     from pasidlab.designs.opening import Side
     from pasidlab.model.scope import Scope
@@ -126,11 +126,11 @@ def _explored(
 ) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
     from pasidlab.checking.api import check_each
-    from pasidlab.commands.progress import Progress
+    from pasidlab.commands.progress import StatusLines
     from pasidlab.report.account import Checked
 
     deadline = time.monotonic() + asked.timeout if asked.timeout else None
-    with Progress() as progress:
+    with StatusLines() as progress:
         found = check_each(
             [design for design, _ in chosen], scope, properties=asked.properties, jobs=asked.jobs, budget=budget,
             progress=progress.update, reductions=asked.reductions(),
@@ -144,7 +144,7 @@ def _explored(
             sys.stdout.flush()
 
 
-def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: float | None, progress: Progress) -> CheckResult:
+def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: float | None, progress: StatusLines) -> CheckResult:
     """The result with what puts its properties to the test."""
     from pasidlab.checking.evidence import with_evidence
     from pasidlab.zoo.mistakes import MISTAKES, NotThere

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 2.0
 
 
-class Progress:
+class StatusLines:
     """Status lines on stderr, one for each design being explored, once that has taken QUIET_SECONDS."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Progress:
         self.start = time.monotonic()
         self.lock = Lock()  # reports of other processes come in a thread of their own
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> StatusLines:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:

@@ -17,7 +17,7 @@ from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES
 
 if TYPE_CHECKING:  # the C front end is loaded when C is opened
-    from pasidlab.designs.intake.gather import Gathered, Options
+    from pasidlab.designs.intake.gather import Gathered, InputOptions
 
 SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
 """Files the C front end reads."""
@@ -109,7 +109,7 @@ def is_c(name: str) -> bool:
     return name == STANDARD_INPUT or name.endswith(SUFFIXES)
 
 
-def _gathered(name: str, options: Options) -> Gathered:
+def _gathered(name: str, options: InputOptions) -> Gathered:
     from pasidlab.designs.intake.gather import from_tree, gather
 
     return gather(name, options) if name else from_tree(options)

@@ -19,7 +19,7 @@ _RETRIES = 64  # wq enqcmds_retries, the driver's default
 _EVENTS = select.POLLIN | 0x40  # EPOLLRDNORM
 
 
-class Queues(Protocol):
+class SubmissionQueues(Protocol):
     """Where accepted descriptors go."""
 
     def submit(self, node: WqNode, pasid: int, descriptor: bytes, thread: Thread, via: str, ip: int) -> bool:
@@ -41,7 +41,7 @@ class CharacterDevices:
     """All open device files. Only the tracer thread calls it."""
 
     def __init__(
-        self, threads: dict[int, Thread], iommu: Iommu, queues: Queues, bound: Callable[[Thread], None], *, safe: bool
+        self, threads: dict[int, Thread], iommu: Iommu, queues: SubmissionQueues, bound: Callable[[Thread], None], *, safe: bool
     ) -> None:
         self.threads, self.iommu, self.queues, self.bound = threads, iommu, queues, bound
         self.safe = safe  # user_submission_safe; false: mmap is refused, INTEL-SA-01084

@@ -142,7 +142,7 @@ def _device(label: str, where: str, position: Position | None = None) -> DeviceC
     return DeviceConfig(int(number), kind)
 
 
-def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, text: Text | None) -> None:
+def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, text: DevicesText | None) -> None:
     wq = WqConfig(device=device.index, index=len(device.wqs), name=f"{device.label}-wq{len(device.wqs)}")
     for key, value in values.items():
         position = text.position(key, value) if text else None
@@ -189,7 +189,7 @@ def _mask(value: object, where: str, position: Position | None) -> int:
 
 
 @dataclass(frozen=True)
-class Text:
+class DevicesText:
     """A TOML file, to point into."""
 
     file: str
@@ -203,14 +203,14 @@ class Text:
         return Position(self.file, ([*exact, *found] or [1])[0])
 
 
-def _parse(file: str) -> tuple[dict[str, Any], Text]:
+def _parse(file: str) -> tuple[dict[str, Any], DevicesText]:
     content = ""
     try:
         with open(file, "rb") as opened:
             content = opened.read(_LONGEST + 1).decode()
         if len(content) > _LONGEST:
             raise PasidlabError(f"{file} has more than {_LONGEST >> 20} MiB: this is no device file", hint=_EXAMPLE)
-        return tomllib.loads(content), Text(file, content.split("\n"))
+        return tomllib.loads(content), DevicesText(file, content.split("\n"))
     except OSError as error:
         raise PasidlabError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -251,7 +251,7 @@ def _from_toml(file: str) -> list[DeviceConfig]:
     return devices
 
 
-def _check_device(device: DeviceConfig, text: Text) -> None:
+def _check_device(device: DeviceConfig, text: DevicesText) -> None:
     for key, value in device.attributes.items():
         position = text.position(key, value)
         if key in _DEVICE_NUMBERS:
@@ -270,7 +270,7 @@ def _check_operations(device: DeviceConfig, asked: int, position: Position) -> N
         raise PasidlabError(what, position=position, hint=f"at most {mask_text(known).lstrip('0,')}")
 
 
-def _check_wq(device: DeviceConfig, wq: WqConfig, given: Mapping[str, Any], text: Text | None) -> None:
+def _check_wq(device: DeviceConfig, wq: WqConfig, given: Mapping[str, Any], text: DevicesText | None) -> None:
     """What one table, or one option, says of a queue, held against its device."""
 
     def wrong(key: str, what: str, hint: str = "") -> PasidlabError:

@@ -18,7 +18,7 @@ _U32 = (1 << 32) - 1
 _PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 
 
-class Kind(Enum):
+class InstructionKind(Enum):
     """The instructions this emulator knows."""
 
     ENQCMD = auto()
@@ -29,15 +29,15 @@ class Kind(Enum):
     TPAUSE = auto()
 
 
-_STORES = {0xF2: Kind.ENQCMD, 0xF3: Kind.ENQCMDS, 0x66: Kind.MOVDIR64B}
-_WAITS = {0xF3: Kind.UMONITOR, 0xF2: Kind.UMWAIT, 0x66: Kind.TPAUSE}
+_STORES = {0xF2: InstructionKind.ENQCMD, 0xF3: InstructionKind.ENQCMDS, 0x66: InstructionKind.MOVDIR64B}
+_WAITS = {0xF3: InstructionKind.UMONITOR, 0xF2: InstructionKind.UMWAIT, 0x66: InstructionKind.TPAUSE}
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """One decoded instruction. ``register``, ``base``, ``index`` and ``segment`` index a register block; -1 is none."""
 
-    kind: Kind
+    kind: InstructionKind
     length: int  # bytes
     register: int  # destination address of a store; the only operand of a wait
     base: int = -1  # RIP stands for the address of the next instruction

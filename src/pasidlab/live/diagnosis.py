@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pasidlab.accelerator.abi import FAULTS, operation_name, status_text
-from pasidlab.accelerator.transfer import Outcome
+from pasidlab.accelerator.transfer import DescriptorOutcome
 from pasidlab.live.decode import Instruction
 from pasidlab.live.emulate import Fault
 from pasidlab.live.maps import mapping_at
@@ -111,7 +111,7 @@ class Diagnosis:
         """A descriptor was not accepted."""
         self.retries += 1
 
-    def completed(self, thread: Thread, ip: int, queue: str, outcome: Outcome) -> None:
+    def completed(self, thread: Thread, ip: int, queue: str, outcome: DescriptorOutcome) -> None:
         """A descriptor, or a batch with its members, was carried out."""
         self.outcomes[outcome.opcode, outcome.status_byte] += 1
         self.bytes += outcome.moved
@@ -127,12 +127,12 @@ class Diagnosis:
             self._note(kind, what, thread, ip, self._advice(thread, outcome))
 
     @staticmethod
-    def _advice(thread: Thread, outcome: Outcome) -> str:
+    def _advice(thread: Thread, outcome: DescriptorOutcome) -> str:
         """What to do about a page that was not in memory, where there is a page at all."""
         absent = outcome.absent and outcome.absent == outcome.fault_address
         return _ABSENT if absent and mapping_at(thread.tid, outcome.absent) else ""
 
-    def _faulted_in(self, thread: Thread, ip: int, queue: str, outcome: Outcome) -> None:
+    def _faulted_in(self, thread: Thread, ip: int, queue: str, outcome: DescriptorOutcome) -> None:
         self.kind_faults += 1
         if not self.first_kind_fault:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"

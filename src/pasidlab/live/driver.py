@@ -30,7 +30,7 @@ _MOST_PRIORITY, _LONGEST_NAME, _LONGEST_DRIVER_NAME = 15, 1024, 128
 _MOST_DIGITS = 20  # of a 64-bit number
 
 
-class Queues(Protocol):
+class QueueHardware(Protocol):
     """The hardware behind the driver."""
 
     def enable(self, wq: WqConfig, device: DeviceConfig) -> None:
@@ -40,7 +40,7 @@ class Queues(Protocol):
         """It completes what it has and accepts no more."""
 
 
-class Files(Protocol):
+class DriverFiles(Protocol):
     """The files that come and go with a queue or a device."""
 
     def bound(self, device: DeviceConfig, wq: WqConfig | None, driver: str) -> None:
@@ -138,9 +138,9 @@ class Driver:
     Kernels that refuse mmap (INTEL-SA-01084) are not ``safe``: they show no batch operation (op_cap_show_common()).
     """
 
-    def __init__(self, devices: list[DeviceConfig], queues: Queues, *, safe: bool = True) -> None:
+    def __init__(self, devices: list[DeviceConfig], queues: QueueHardware, *, safe: bool = True) -> None:
         self.queues, self.safe = queues, safe
-        self.files: Files
+        self.files: DriverFiles
         self.devices = [self._device(config) for config in devices]
 
     def op_cap(self, config: DeviceConfig) -> str:

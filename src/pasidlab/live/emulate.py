@@ -12,14 +12,14 @@ from signal import SIGSEGV
 from typing import NoReturn, Protocol
 
 from pasidlab.live import ptrace
-from pasidlab.live.cdev import Queues
-from pasidlab.live.decode import MAX_LENGTH, Instruction, Kind, decode
+from pasidlab.live.cdev import SubmissionQueues
+from pasidlab.live.decode import MAX_LENGTH, Instruction, InstructionKind, decode
 from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
 from pasidlab.live.maps import mapping_at
 from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, RegisterArray, Registers
 from pasidlab.live.shortcuts import Shortcuts
-from pasidlab.live.sites import Site
+from pasidlab.live.sites import SubmissionSite
 from pasidlab.live.state import Iommu, Portal, Thread
 
 GENERAL_PROTECTION, PAGE_FAULT = 13, 14  # vectors, SDM volume 3, table 6-1
@@ -78,7 +78,7 @@ class Events(Protocol):
         """Files may be the program's own to serve: reading one could wait for it."""
 
 
-class Frame:
+class StoppedThread:
     """A thread stopped at one of our instructions: its registers."""
 
     def __init__(self) -> None:
@@ -90,31 +90,31 @@ class Frame:
 class Emulator:
     """One instruction at a time. A submission may wait, and then others go on: each has a frame to itself."""
 
-    def __init__(self, fixup: Fixup, queues: Queues, iommu: Iommu, events: Events, shortcuts: Shortcuts) -> None:
+    def __init__(self, fixup: Fixup, queues: SubmissionQueues, iommu: Iommu, events: Events, shortcuts: Shortcuts) -> None:
         self.fixup, self.queues, self.iommu, self.events, self.shortcuts = fixup, queues, iommu, events, shortcuts
-        self._frames: list[Frame] = []  # free ones
-        self._cache: dict[int, Site] = {}
+        self._frames: list[StoppedThread] = []  # free ones
+        self._cache: dict[int, SubmissionSite] = {}
         self._buffer = ctypes.create_string_buffer(MAX_LENGTH + 64)
         self._view = memoryview(self._buffer).cast("B")
         self._local = Iovec(ctypes.addressof(self._buffer), 0)
         self._remote = (Iovec * 2)()
         self._code_iov, self._source_iov = self._remote[0], self._remote[1]
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
-        self._kinds: dict[Kind, Callable[[Thread, Instruction, bytes | None, Frame], Portal | None]] = {
-            Kind.ENQCMD: self._enqcmd, Kind.ENQCMDS: self._enqcmds, Kind.MOVDIR64B: self._movdir64b,
-            Kind.UMONITOR: self._umonitor, Kind.UMWAIT: self._wait, Kind.TPAUSE: self._wait,
+        self._kinds: dict[InstructionKind, Callable[[Thread, Instruction, bytes | None, StoppedThread], Portal | None]] = {
+            InstructionKind.ENQCMD: self._enqcmd, InstructionKind.ENQCMDS: self._enqcmds, InstructionKind.MOVDIR64B: self._movdir64b,
+            InstructionKind.UMONITOR: self._umonitor, InstructionKind.UMWAIT: self._wait, InstructionKind.TPAUSE: self._wait,
         }  # fmt: skip
 
     def step(self, thread: Thread) -> bool:
         """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault."""
-        frame = self._frames.pop() if self._frames else Frame()
+        frame = self._frames.pop() if self._frames else StoppedThread()
         try:
             ptrace.get_registers_at(thread.tid, frame.at)
             return self._step(thread, frame)
         finally:
             self._frames.append(frame)
 
-    def _step(self, thread: Thread, frame: Frame) -> bool:
+    def _step(self, thread: Thread, frame: StoppedThread) -> bool:
         registers = frame.registers
         site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
         replaced = site is not None
@@ -143,7 +143,7 @@ class Emulator:
             self.shortcuts.consider(thread, site)
         return True
 
-    def _site(self, thread: Thread, registers: RegisterArray) -> tuple[Site | None, bytes | None]:
+    def _site(self, thread: Thread, registers: RegisterArray) -> tuple[SubmissionSite | None, bytes | None]:
         """The instruction at RIP, None if it is not one of ours, and what its source holds."""
         ip = registers[RIP]
         site = self._cache.get(ip)
@@ -156,7 +156,7 @@ class Emulator:
                 return site, thread.mm.memory.read(site.instruction.source(registers), 64) if site else None
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            site = self._cache[ip] = Site(ip, instruction, code[: instruction.length])
+            site = self._cache[ip] = SubmissionSite(ip, instruction, code[: instruction.length])
             source = self._read_known(thread, ip, site.original, instruction.source(registers))
         return site, source
 
@@ -177,7 +177,7 @@ class Emulator:
             return None
         return bytes(self._view[length:count])
 
-    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
+    def _enqcmd(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> Portal | None:
         registers = frame.registers
         destination = instruction.destination(registers)
         _check_destination(destination)
@@ -199,7 +199,7 @@ class Emulator:
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
         return portal if accepted else None
 
-    def _populate(self, thread: Thread, frame: Frame) -> int:
+    def _populate(self, thread: Thread, frame: StoppedThread) -> int:
         """The #GP for an invalid MSR, and the design's answer to it, until the MSR is valid."""
         for _ in range(_FIXUPS):
             again = self.fixup.fixup(thread)
@@ -211,10 +211,10 @@ class Emulator:
                 return msr
         raise general_protection("the #GP handler asked again and again for another try without a valid IA32_PASID")
 
-    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> NoReturn:
+    def _enqcmds(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> NoReturn:
         raise general_protection("ENQCMDS is for the kernel only (CPL 0)")
 
-    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
+    def _movdir64b(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> Portal | None:
         destination = instruction.destination(frame.registers)
         _check_destination(destination)
         command = self._source(thread, instruction, source, frame)
@@ -240,7 +240,7 @@ class Emulator:
                 return None
         return portal if portal.writable else None
 
-    def _source(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> bytes:
+    def _source(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> bytes:
         if source is not None and len(source) == 64:
             return source
         start = instruction.source(frame.registers)
@@ -249,7 +249,7 @@ class Emulator:
             raise general_protection("the source address is not canonical")
         raise page_fault(thread, address, f"the descriptor at {start:#x} cannot be read")
 
-    def _ordinary(self, thread: Thread, destination: int, name: str, frame: Frame) -> None:
+    def _ordinary(self, thread: Thread, destination: int, name: str, frame: StoppedThread) -> None:
         """The destination is no portal: fine in ordinary writable memory, a page fault elsewhere."""
         mapping = mapping_at(thread.tid, destination)
         if mapping is None:
@@ -261,7 +261,7 @@ class Emulator:
             reason = "ENQCMD to ordinary memory: never accepted, the program is told to retry"
             self.events.dropped(thread, frame.ip, reason)
 
-    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
+    def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> Portal | None:
         """Arms an address: faults as a load of one byte; nothing else to do, as UMWAIT may return at any time."""
         address = instruction.monitored(frame.registers)
         if not _canonical(address):
@@ -270,7 +270,7 @@ class Emulator:
             raise page_fault(thread, address, "the monitored address cannot be read")
         return None
 
-    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: Frame) -> Portal | None:
+    def _wait(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> Portal | None:
         if frame.registers[instruction.register] & 0xFFFFFFFE:
             raise general_protection("reserved bits of the control operand are set")
         frame.registers[EFLAGS] &= ~STATUS_FLAGS

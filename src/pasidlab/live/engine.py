@@ -321,11 +321,11 @@ def _model(device: DeviceConfig) -> Accelerator:
     return Accelerator(gencap, IAX) if device.kind == "iax" else Accelerator(gencap)
 
 
-def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqConfig:
+def _limits(wq: WqConfig, device: DeviceConfig) -> accelerator.WqLimits:
     operations = device.capabilities.operations
     if "op_config" in wq.attributes:
         operations &= op_bits(wq.attributes["op_config"])
-    return accelerator.WqConfig(
+    return accelerator.WqLimits(
         shared=wq.mode == "shared", size=wq.size, threshold=wq.threshold, block_on_fault=bool(wq.block_on_fault),
         max_batch_size=wq.max_batch_size, max_transfer_size=wq.max_transfer_size, operations=operations,
     )  # fmt: skip

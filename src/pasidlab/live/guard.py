@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pasidlab.live.loop import Loop
+from pasidlab.live.loop import EventLoop
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
@@ -92,7 +92,7 @@ class Overseer:
     program's as soon as it is gone.
     """
 
-    def __init__(self, loop: Loop, traced: Traced, leader: int) -> None:
+    def __init__(self, loop: EventLoop, traced: Traced, leader: int) -> None:
         self._loop, self._traced = loop, traced
         self._pidfd = os.pidfd_open(leader)
         loop.on_signal = self._on_signal

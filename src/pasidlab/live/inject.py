@@ -8,7 +8,7 @@ import signal
 
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_RT_TGSIGQUEUEINFO, SYS_TGKILL, libc
-from pasidlab.live.loop import Gate, Loop
+from pasidlab.live.loop import EventLoop, Gate
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
 from pasidlab.live.state import Process, Thread
 
@@ -21,7 +21,7 @@ _FORCED = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGSYS, signal.S
 class Injector:
     """System calls in the program's name. Whoever asks for one gives way until it is done."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self.loop, self._over = loop, Gate(loop)
 
     def run_to_exit(self, tid: int) -> int:

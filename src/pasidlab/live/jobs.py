@@ -9,7 +9,7 @@ from greenlet import greenlet
 from pasidlab.accelerator import BULK
 from pasidlab.accelerator.abi import Op
 from pasidlab.live.libc import PAGE
-from pasidlab.live.loop import Loop
+from pasidlab.live.loop import EventLoop
 from pasidlab.live.state import Mm, Thread
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
@@ -33,7 +33,7 @@ class Job:
     done: bool = False
     waiter: greenlet | None = None
 
-    def let_go(self, loop: Loop) -> None:
+    def let_go(self, loop: EventLoop) -> None:
         """The thread need not wait any longer."""
         waiter, self.waiter = self.waiter, None
         if waiter is not None:
@@ -59,7 +59,7 @@ def takes_long(descriptor: bytes) -> bool:
 class SlicedMemory:
     """The memory of a job. Every access may let others have their turn first; raises Aborted once the job must stop."""
 
-    def __init__(self, job: Job, loop: Loop) -> None:
+    def __init__(self, job: Job, loop: EventLoop) -> None:
         self.job, self._loop, self._credit = job, loop, _SLICE
         self._dma = job.mm.dma
 

@@ -85,7 +85,7 @@ class Child:
 
 
 @dataclass(frozen=True)
-class Program:
+class ChildProgram:
     """What the child becomes, under which filter, and what it finds restored."""
 
     path: str
@@ -94,7 +94,7 @@ class Program:
     before: Before
 
 
-def spawn(program: Program, tops: dict[str, list[str]] | None) -> Child:
+def spawn(program: ChildProgram, tops: dict[str, list[str]] | None) -> Child:
     """Fork. With ``tops`` the child makes its namespaces first. It execs the program when it is told ``G``."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
@@ -105,7 +105,7 @@ def spawn(program: Program, tops: dict[str, list[str]] | None) -> Child:
     return Child(pid, ours)
 
 
-def _become(program: Program, tops: dict[str, list[str]] | None, channel: socket.socket) -> NoReturn:
+def _become(program: ChildProgram, tops: dict[str, list[str]] | None, channel: socket.socket) -> NoReturn:
     """In the child. Messages: U write my id maps, F here is /dev/fuse, R ready (st_dev of the tree follows), E failed (text
     follows).
     """

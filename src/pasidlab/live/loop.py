@@ -45,7 +45,7 @@ class Timer:
         self.cancelled = True
 
 
-class Loop:
+class EventLoop:
     """Runs handlers, one at a time, in the thread that calls ``run``."""
 
     def __init__(self, signals: Iterable[int] = ()) -> None:
@@ -233,7 +233,7 @@ class Loop:
 class Gate:
     """Handlers wait in front of it until it opens."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._waiting: list[greenlet] = []
 
@@ -252,7 +252,7 @@ class Gate:
 class Mutex:
     """Held by one handler at a time, which may take it again."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._holder: greenlet | None = None
         self._depth = 0

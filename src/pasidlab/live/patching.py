@@ -11,7 +11,7 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.libc import PAGE, SYS_CLOSE, SYS_MADVISE, SYS_MEMBARRIER, SYS_MEMFD_CREATE, SYS_MMAP
 from pasidlab.live.maps import Mapping, mappings
 from pasidlab.live.seccomp import WINDOW
-from pasidlab.live.sites import HALT, JUMP, Area, Site, aligned
+from pasidlab.live.sites import HALT, JUMP, Area, SubmissionSite, aligned
 from pasidlab.live.slots import SIZE, Shared
 from pasidlab.live.state import Thread
 
@@ -35,7 +35,7 @@ class Patcher:
         self._injector = injector
         self.magic = int.from_bytes(os.urandom(8), "little")  # tells our slots from whatever GS may point to
 
-    def suits(self, thread: Thread, site: Site) -> bool:
+    def suits(self, thread: Thread, site: SubmissionSite) -> bool:
         """Whether a jump fits, and the bytes are a file's that nobody changes: not made by a compiler at run time."""
         instruction, known = site.instruction, list(mappings(thread.tid))
         if instruction.kind not in code.WAY_OF or len(site.original) < _JUMP_SIZE:
@@ -75,7 +75,7 @@ class Patcher:
         self._call(thread, SYS_MADVISE, shared.at, SIZE, _MADV_DONTFORK)
         return shared
 
-    def area(self, thread: Thread, areas: list[Area], site: Site) -> Area | None:
+    def area(self, thread: Thread, areas: list[Area], site: SubmissionSite) -> Area | None:
         """One that a jump from the site reaches, with room for an entrance; None if there can be none."""
         for area in areas:
             if abs(area.start - site.ip) < _REACH and area.used + 2 * PAGE <= _AREA_SIZE:
@@ -91,7 +91,7 @@ class Patcher:
         areas.append(area)
         return area
 
-    def add(self, thread: Thread, area: Area, site: Site) -> None:
+    def add(self, thread: Thread, area: Area, site: SubmissionSite) -> None:
         """An entrance for the site."""
         start = area.end
         entrance = code.entrance(site.instruction, code.EntrancePlace(start, area.start, site.end, self.magic))
@@ -100,7 +100,7 @@ class Patcher:
         area.used += aligned(len(entrance.data))
         area.sites.append(site)
 
-    def patch(self, thread: Thread, site: Site) -> bool:
+    def patch(self, thread: Thread, site: SubmissionSite) -> bool:
         """The jump, in place of the instruction, while other threads may come there: first a byte that traps, then the rest of
         the jump, then its first byte, and in between every processor is made to see it (as text_poke_bp(), v6.12). False: the
         kernel cannot do that.
@@ -117,11 +117,11 @@ class Patcher:
         return True
 
     @staticmethod
-    def is_patched(thread: Thread, site: Site) -> bool:
+    def is_patched(thread: Thread, site: SubmissionSite) -> bool:
         """Whether the jump is there: another thread stopped before it was."""
         return thread.mm.memory.read(site.ip, 1) == JUMP
 
-    def _put(self, thread: Thread, site: Site, wanted: bytes) -> None:
+    def _put(self, thread: Thread, site: SubmissionSite, wanted: bytes) -> None:
         """Five bytes, within 8 that are written at once and lie in one page if the instruction does."""
         start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + _JUMP_SIZE - 1) // PAGE else site.ip - 3
         around = bytearray(thread.mm.memory.read(start, 8))

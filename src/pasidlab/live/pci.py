@@ -89,7 +89,7 @@ _WRITABLE: tuple[tuple[int, str, int], ...] = (  # offset, struct format, the bi
 
 
 @dataclass(frozen=True)
-class Function:
+class PciFunction:
     """One PCI function: ``number`` counts those of its kind from 0."""
 
     device: DeviceConfig
@@ -159,15 +159,15 @@ class Function:
             yield lines.get(0x10 + 4 * index, f"{0:#018x} {0:#018x} {0:#018x}")
 
 
-def functions(devices: Iterable[DeviceConfig]) -> Iterator[Function]:
+def functions(devices: Iterable[DeviceConfig]) -> Iterator[PciFunction]:
     """The PCI function of each device, in their order."""
     counts = dict.fromkeys(_IDS, 0)
     for device in devices:
-        yield Function(device, counts[device.kind])
+        yield PciFunction(device, counts[device.kind])
         counts[device.kind] += 1
 
 
-def driver_files(found: Iterable[Function]) -> dict[str, Node]:
+def driver_files(found: Iterable[PciFunction]) -> dict[str, Node]:
     """The directory of the PCI driver idxd. Its binding is fixed: idxd stays bound to every device."""
     links: dict[str, Node] = {one.address: Link(f"../../../../devices/{one.path}") for one in found}
     fixed = Attribute(lambda: "", _refuse)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from greenlet import getcurrent
 
 from pasidlab.live.libc import PAGE
-from pasidlab.live.loop import Loop
+from pasidlab.live.loop import EventLoop
 
 # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
 _THERE, _WRITE_PROTECTED = 1 << 63 | 1 << 62, 1 << 57  # in memory or swapped out; write-protected by a userfaultfd
@@ -26,7 +26,7 @@ _PIECE = 1 << 16  # pages
 class Patient:
     """Calls that may last: each in a thread of its own, while everything else goes on."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
 
     def call(self, work: Callable[[], int]) -> int:

@@ -25,7 +25,7 @@ from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import NO_DESCRIPTOR
-from pasidlab.live.loop import Loop
+from pasidlab.live.loop import EventLoop
 from pasidlab.live.patching import Patcher
 from pasidlab.live.places import HostLinks
 from pasidlab.live.platforms import PLATFORMS, devices_of
@@ -43,7 +43,7 @@ _NAMESPACE_HINT = (
 
 
 @dataclass
-class Options:
+class RunOptions:
     """What the command line asks for."""
 
     devices: list[DeviceConfig] = field(default_factory=default_devices)
@@ -62,7 +62,7 @@ class Options:
         return not self.fast or bool(p.retry or p.delay or p.reorder or p.errors or self.trace) or self.chaos is not None
 
 
-def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
+def options_from(chosen: Mapping[str, Any], trace: str | None) -> RunOptions:
     """The command line's values, checked."""
     reorder, seed = chosen["reorder"], chosen["seed"]
     perturbation = Perturbation(
@@ -73,7 +73,7 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> Options:
         strict_faults=_strict(chosen["faults"]),
         seed=seed if reorder is None else reorder,
     )
-    return Options(
+    return RunOptions(
         _devices(chosen["wqs"], chosen["file"], chosen["platform"]),
         chosen["design"],
         chosen["chaos"],
@@ -105,10 +105,10 @@ def _strict(faults: str | None) -> bool:
 class Session:
     """Runs one program, once."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: RunOptions) -> None:
         self.options = options
         self.threads: dict[int, Thread] = {}
-        self.loop, self.iommu = Loop(guard.SIGNALS), Iommu()
+        self.loop, self.iommu = EventLoop(guard.SIGNALS), Iommu()
         self.injector = Injector(self.loop)
         self.borrower = Borrower(self.injector)
         self.diagnosis = Diagnosis()
@@ -189,7 +189,7 @@ class Session:
         rules, failed = seccomp.rules(self.keeper.signals), ""
         if self.options.isolation != "redirect":
             links = HostLinks(self.tree, absolute=False)
-            program = launch.Program(path, command, seccomp.program(rules), before)
+            program = launch.ChildProgram(path, command, seccomp.program(rules), before)
             child = launch.spawn(program, places.tops(self.tree))
             failed = launch.prepare(child, self._serve)
             if not failed:
@@ -204,7 +204,7 @@ class Session:
         self.isolation = f"redirect ({failed})" if failed else "redirect"
         HostLinks(self.tree, absolute=True)
         self.redirector = Redirector(self.tree, self.files, self.injector)
-        program = launch.Program(path, command, seccomp.program(rules + self.redirector.rules()), before)
+        program = launch.ChildProgram(path, command, seccomp.program(rules + self.redirector.rules()), before)
         child = launch.spawn(program, None)
         launch.prepare(child, lambda fd: None)
         self.redirector.start()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasidlab.live.assembler import Code, assembler
-from pasidlab.live.decode import Instruction, Kind
+from pasidlab.live.decode import Instruction, InstructionKind
 from pasidlab.live.registers import (
     AF,
     CF,
@@ -54,7 +54,7 @@ QUEUE_COUNTS = 2 * OPERATIONS + 2
 """Counters of one queue: for each operation, success and false predicate."""
 
 BY_ENQCMD, BY_MOVDIR64B = 1, 2
-WAY_OF = {Kind.ENQCMD: BY_ENQCMD, Kind.MOVDIR64B: BY_MOVDIR64B}
+WAY_OF = {InstructionKind.ENQCMD: BY_ENQCMD, InstructionKind.MOVDIR64B: BY_MOVDIR64B}
 _STRING = 1024  # bytes from which the processor's string instructions are worth their start
 
 _CONDITIONS = (("o", OF), ("s", SF), ("z", ZF), ("p", PF), ("c", CF))

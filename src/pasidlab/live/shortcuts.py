@@ -18,8 +18,8 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.patching import Patcher
 from pasidlab.live.registers import EFLAGS, GS, GS_BASE, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
-from pasidlab.live.sites import Area, Shortcut, Site
-from pasidlab.live.slots import QUEUES, Row, Shared
+from pasidlab.live.sites import Area, Shortcut, SubmissionSite
+from pasidlab.live.slots import QUEUES, Permit, Shared
 from pasidlab.live.state import Mm, Portal, Thread
 
 _WARM = 8
@@ -40,7 +40,7 @@ Without block on fault somebody has to ask whether the pages are in memory.
 """
 
 
-class Queues(Protocol):
+class QueueFacts(Protocol):
     """What the engine says of queues."""
 
     def checker(self, node: WqNode) -> Checker | None:
@@ -60,14 +60,14 @@ class Counts(Protocol):
 class Shortcuts:
     """Those of all address spaces of a run."""
 
-    def __init__(self, patcher: Patcher, queues: Queues, counts: Counts, *, on: bool) -> None:
+    def __init__(self, patcher: Patcher, queues: QueueFacts, counts: Counts, *, on: bool) -> None:
         self._patcher, self._queues, self._counts, self.on = patcher, queues, counts, on
         self._labels: list[tuple[str, str]] = []  # queues and how they are reached, by the number they have in the counters
         self._spaces: set[Shortcut] = set()  # those with shared memory
 
     # When an instruction has trapped
 
-    def restore(self, thread: Thread, registers: RegisterArray) -> Site | None:
+    def restore(self, thread: Thread, registers: RegisterArray) -> SubmissionSite | None:
         """Where a thread stopped in code of ours: its site, and ``registers`` as they were there.
 
         RIP is behind the site's instruction if the descriptor had been carried out already.
@@ -88,7 +88,7 @@ class Shortcuts:
         return site
 
     @staticmethod
-    def _restore_body(area: Area, shared: Shared, slot: int, site: Site, registers: RegisterArray) -> None:
+    def _restore_body(area: Area, shared: Shared, slot: int, site: SubmissionSite, registers: RegisterArray) -> None:
         offset, labels = registers[RIP] - area.start, area.body.labels
         done = offset not in (labels["commit"], labels["reject"]) and offset > labels["commit"]
         if done and offset <= labels["counted"]:
@@ -100,7 +100,7 @@ class Shortcuts:
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
         registers[RIP] = site.end if done else site.ip
 
-    def grant(self, thread: Thread, registers: RegisterArray, site: Site, portal: Portal) -> None:
+    def grant(self, thread: Thread, registers: RegisterArray, site: SubmissionSite, portal: Portal) -> None:
         """After a submission at a site that was accepted: the thread's next one need not stop."""
         space, shared = thread.mm.shortcut, thread.mm.shortcut.shared if thread.mm.shortcut else None
         if space is None or shared is None or thread.mm.served:
@@ -128,7 +128,7 @@ class Shortcuts:
         space.open_row(shared, page, node.wq.label, _row(checker, way, self._labels.index(name)))
         return True
 
-    def consider(self, thread: Thread, site: Site) -> None:
+    def consider(self, thread: Thread, site: SubmissionSite) -> None:
         """After a submission at an instruction that was accepted: replace it, if it is worth it and possible."""
         mm, process = thread.mm, thread.process
         if not self.on or process.filtered or mm.served or mm.execs:
@@ -151,7 +151,7 @@ class Shortcuts:
             space.busy = False
             space.heat.pop(site.ip, None)
 
-    def _replace(self, thread: Thread, space: Shortcut, site: Site) -> bool:
+    def _replace(self, thread: Thread, space: Shortcut, site: SubmissionSite) -> bool:
         """Whether the instruction is replaced now."""
         if not self._patcher.suits(thread, site):
             return False
@@ -163,7 +163,7 @@ class Shortcuts:
             area = self._patcher.area(thread, space.areas, site)
             if area is None:
                 return False
-            known = Site(site.ip, site.instruction, site.original)
+            known = SubmissionSite(site.ip, site.instruction, site.original)
             self._patcher.add(thread, area, known)
             space.sites[known.ip] = space.ends[known.end] = known
         return self._patcher.patch(thread, known)
@@ -215,7 +215,7 @@ class Shortcuts:
             space.close_queue(label)
 
 
-def _restore_entrance(site: Site, shared: Shared | None, slot: int, registers: RegisterArray) -> None:
+def _restore_entrance(site: SubmissionSite, shared: Shared | None, slot: int, registers: RegisterArray) -> None:
     offset, labels = registers[RIP] - site.entrance, site.code.labels
     flags = code.leaf_flags(site.code, offset)
     if shared and offset >= labels["save"]:
@@ -227,11 +227,11 @@ def _restore_entrance(site: Site, shared: Shared | None, slot: int, registers: R
     registers[RIP] = site.ip
 
 
-def _row(checker: Checker, way: int, queue: int) -> Row:
+def _row(checker: Checker, way: int, queue: int) -> Permit:
     forbidden, required = [0] * code.OPERATIONS, [_NEVER] * code.OPERATIONS
     for operation, needed in _NEEDED.items():
         not_allowed, also = checker.admitted(operation)
         forbidden[operation] = not_allowed | _REFUSED
         if not needed & not_allowed:
             required[operation] = needed | also
-    return Row(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), tuple(forbidden), tuple(required))
+    return Permit(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), tuple(forbidden), tuple(required))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pasidlab.live.assembler import Code
 from pasidlab.live.decode import Instruction
-from pasidlab.live.slots import Row, Shared, same_row
+from pasidlab.live.slots import Permit, Shared, same_row
 
 HALT = b"\xf4"
 """hlt: #GP in user mode."""
@@ -21,7 +21,7 @@ def aligned(size: int) -> int:
 
 
 @dataclass(eq=False)
-class Site:
+class SubmissionSite:
     """An instruction of the program that submits."""
 
     ip: int
@@ -43,7 +43,7 @@ class Area:
     start: int
     body: Code
     used: int  # bytes
-    sites: list[Site] = field(default_factory=list)
+    sites: list[SubmissionSite] = field(default_factory=list)
 
     @property
     def end(self) -> int:
@@ -55,7 +55,7 @@ class Area:
         """Where the first entrance may be."""
         return self.start + aligned(len(self.body.data))
 
-    def site_at(self, address: int) -> Site | None:
+    def site_at(self, address: int) -> SubmissionSite | None:
         """Whose entrance this is."""
         return next((site for site in self.sites if site.entrance <= address < site.entrance + len(site.code.data)), None)
 
@@ -64,8 +64,8 @@ class Area:
 class Shortcut:
     """What an address space has where instructions were replaced. ``shared`` is None in a child until it needs its own."""
 
-    sites: dict[int, Site] = field(default_factory=dict)  # by address of the instruction
-    ends: dict[int, Site] = field(default_factory=dict)  # by the address behind it
+    sites: dict[int, SubmissionSite] = field(default_factory=dict)  # by address of the instruction
+    ends: dict[int, SubmissionSite] = field(default_factory=dict)  # by the address behind it
     areas: list[Area] = field(default_factory=list)
     heat: Counter[int] = field(default_factory=Counter)
     refused: set[int] = field(default_factory=set)
@@ -83,12 +83,12 @@ class Shortcut:
         """Where ``address`` is in code of ours."""
         return next((area for area in self.areas if area.start <= address < area.end), None)
 
-    def replaced(self, ip: int, found: bytes) -> Site | None:
+    def replaced(self, ip: int, found: bytes) -> SubmissionSite | None:
         """The site that a thread stopped at, where ``found`` is what replaces it: before, or while, that was written."""
         site = self.sites.get(ip)
         return site if site and found[:1] in (HALT, JUMP) else None
 
-    def open_row(self, shared: Shared, page: int, label: str, row: Row) -> None:
+    def open_row(self, shared: Shared, page: int, label: str, row: Permit) -> None:
         """Submissions through a portal need not stop. Another portal may lose its place."""
         for other in [other for other in self.rows if same_row(other, page)]:
             self.close_row(other)

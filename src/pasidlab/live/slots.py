@@ -25,7 +25,7 @@ _SAVED = struct.Struct(f"<{len(code.SAVED_REGISTERS)}Q")
 
 
 @dataclass(frozen=True)
-class Row:
+class Permit:
     """What may be submitted through a portal without stopping. ``forbidden`` and ``required`` flags are by operation."""
 
     way: int
@@ -53,7 +53,7 @@ class Shared:
 
     # The table
 
-    def open_row(self, page: int, row: Row) -> None:
+    def open_row(self, page: int, row: Permit) -> None:
         """Submissions through this portal need not stop."""
         at = _row_at(page)
         self._put(at + code.PAGE, 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pasidlab.live.libc import PAGE
-from pasidlab.live.loop import Gate, Loop, Mutex
+from pasidlab.live.loop import EventLoop, Gate, Mutex
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.served import Patient
@@ -21,7 +21,7 @@ class Mm:
     ``memory`` is for the program's own instructions and calls, ``dma`` for the device.
     """
 
-    def __init__(self, pid: int, loop: Loop, parent: Mm | None = None) -> None:
+    def __init__(self, pid: int, loop: EventLoop, parent: Mm | None = None) -> None:
         """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
         self.threads: set[int] = set()
         self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads, device=True)

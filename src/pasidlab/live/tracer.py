@@ -50,7 +50,7 @@ class SyscallHandler(Protocol):
         """``registers`` are those of the stop."""
 
 
-class Device(Protocol):
+class MmListener(Protocol):
     """What must hear of address spaces that may end, and that have."""
 
     def exec_failed(self, mm: Mm) -> None:
@@ -70,7 +70,7 @@ class Parts:
     keeper: SignalKeeper
     borrower: Borrower
     calls: SyscallHandler
-    device: Device
+    device: MmListener
 
 
 class Tracer:

@@ -14,7 +14,7 @@ from pasidlab.live.capabilities import VERSION_2, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
 from pasidlab.live.nodes import Attribute, Directory, Link, Node, WqNode, attribute
-from pasidlab.live.pci import Function, driver_files, functions
+from pasidlab.live.pci import PciFunction, driver_files, functions
 
 CDEV_MAJOR = 237
 _BUFFERS = ("read_buffer", "token")  # an attribute with one of these in its name is about read buffers
@@ -107,7 +107,7 @@ class Tree:
     def _action(act: Callable[[str, str], None], driver: str) -> Attribute:
         return Attribute(lambda: "", lambda text: act(driver, text))
 
-    def _add_device(self, device: Device, function: Function) -> None:
+    def _add_device(self, device: Device, function: PciFunction) -> None:
         config, driver = device.config, self.driver
         self.root.at(f"/dev/{config.kind}")
         home = self._home(config, function)
@@ -138,7 +138,7 @@ class Tree:
         if device.enabled:
             self.bound(config, None, "idxd")
 
-    def _home(self, config: DeviceConfig, function: Function) -> Directory:
+    def _home(self, config: DeviceConfig, function: PciFunction) -> Directory:
         """The device's directory, inside that of its PCI function."""
         link = Link(f"../../../devices/{function.path}")
         self.root.at("/sys/bus/pci/devices").entries[function.address] = link

@@ -51,7 +51,7 @@ class Hidden(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Edge:
+class Arc:
     """A step: to which node, and the event or the hidden change of ownership, if any."""
 
     to: int
@@ -67,7 +67,7 @@ class Automaton:
 
     version: tuple[int, int]
     states: list[State] = field(default_factory=list)
-    edges: list[list[Edge]] = field(default_factory=list)
+    edges: list[list[Arc]] = field(default_factory=list)
     running: list[bool] = field(default_factory=list)
     """The task is current on the CPU."""
     away: list[bool] = field(default_factory=list)
@@ -178,7 +178,7 @@ class _Derivation:
                 moved[self.offsets["Task.last_cpu"]] = int(last)
                 self.result.relocated[node, owner, last] = self._number(tuple(moved))
 
-    def _edge(self, before: State, outcome: Outcome) -> Edge:
+    def _edge(self, before: State, outcome: Outcome) -> Arc:
         after = outcome.state
         assert after is not None
         stores = [touch for touch in outcome.path if touch.op == "store"]
@@ -188,8 +188,8 @@ class _Derivation:
             self._child(after)
         to = self._number(after)
         if event:
-            return Edge(to, Letter(event, *(bool(flag) for flag in flags)), by=_by(outcome))
-        return Edge(to, hidden=self._hidden(outcome))
+            return Arc(to, Letter(event, *(bool(flag) for flag in flags)), by=_by(outcome))
+        return Arc(to, hidden=self._hidden(outcome))
 
     def _child(self, state: State) -> None:
         """The state of a new task, as if it were the task that is followed, on a CPU that runs nothing."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from pasidlab.lang.cache import fingerprint, keep, kept
-from pasidlab.observe.automaton import Automaton, Edge, Hidden, Letter, derive
+from pasidlab.observe.automaton import Arc, Automaton, Hidden, Letter, derive
 
 SUFFIX = ".observe"
 
@@ -32,7 +32,7 @@ def _written(automaton: Automaton) -> dict[str, Any]:
 
 def _read(document: dict[str, Any]) -> Automaton:
     edges = [
-        [Edge(to, Letter(*letter) if letter else None, Hidden(*hidden) if hidden else None, by) for to, letter, hidden, by in row]
+        [Arc(to, Letter(*letter) if letter else None, Hidden(*hidden) if hidden else None, by) for to, letter, hidden, by in row]
         for row in document["edges"]
     ]
     return Automaton(

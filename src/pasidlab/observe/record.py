@@ -44,7 +44,7 @@ class Wanted:
 
 
 @dataclass
-class Recorded:
+class RecordingResult:
     """What a recording came to. ``status`` is the command's exit status; None if there was no command."""
 
     events: int = 0
@@ -56,11 +56,11 @@ class Recorded:
     notes: list[str] = field(default_factory=list)
 
 
-def record(path: str, wanted: Wanted) -> Recorded:
+def record(path: str, wanted: Wanted) -> RecordingResult:
     """Record to a file. PasidlabError where that is not possible; nothing then stays mounted, enabled or written."""
     tracefs = Tracefs()
     part = Path(f"{path}.part")
-    result = Recorded()
+    result = RecordingResult()
     try:
         with tracefs.instance() as instance, _stopped_by_signals() as stop, open(part, "wb") as file:
             about = _begin(instance, wanted, result)
@@ -77,7 +77,7 @@ def record(path: str, wanted: Wanted) -> Recorded:
     return result
 
 
-def _begin(instance: Instance, wanted: Wanted, result: Recorded) -> About:
+def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About:
     """Everything is switched on; then the tasks are listed, so that none can come in between unseen."""
     instance.write("tracing_on", "0")
     clock = _clock(instance)
@@ -155,7 +155,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
             signal.signal(number, old)
 
 
-def _follow(instance: Instance, writer: Writer, wanted: Wanted, stop: threading.Event, result: Recorded) -> None:
+def _follow(instance: Instance, writer: Writer, wanted: Wanted, stop: threading.Event, result: RecordingResult) -> None:
     """Record until it is time to stop, then what is left in the buffers."""
     drains = [_Drain(instance, cpu, writer) for cpu in instance.cpus()]
     start = time.monotonic()

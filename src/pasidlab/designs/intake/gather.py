@@ -18,7 +18,7 @@ from pasidlab.designs.intake.statements_seen import Seen
 from pasidlab.designs.intake.tree import Provenance
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source as texts
-from pasidlab.lang.c.link import Linker, Program, program
+from pasidlab.lang.c.link import CProgram, Linker, program
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
@@ -29,7 +29,7 @@ from pasidlab.lang.names import Names
 
 
 @dataclass(frozen=True)
-class Options:
+class InputOptions:
     """What the command line says beside the input."""
 
     config: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Options:
 def read_options(
     config: Iterable[str] = (), stubs: Iterable[str] = (), kernel: str | None = None, reverse: bool = False, base: str | None = None,
     files: Files | None = None,
-) -> Options:  # fmt: skip
+) -> InputOptions:  # fmt: skip
     """``CONFIG_X=n`` words, ``name=noop`` words, the folder of a tree."""
     settings = {}
     for word in config:
@@ -51,7 +51,7 @@ def read_options(
         if not match:
             raise PasidlabError(f"cannot read '{word}'", hint="--config CONFIG_IOMMU_SVA=n")
         settings[match.group(1)] = match.group(2)
-    return Options(settings, read_stubs(stubs), Path(kernel) if kernel else None, reverse, base, files or Files())
+    return InputOptions(settings, read_stubs(stubs), Path(kernel) if kernel else None, reverse, base, files or Files())
 
 
 @dataclass
@@ -60,12 +60,12 @@ class Gathered:
 
     name: str
     base: str
-    program: Program
+    program: CProgram
     tree: tree.TreeProgram | None = None
     notes: list[str] = field(default_factory=list)
     edits: Edits | None = None  # of patches
     taken: Taken = field(default_factory=Taken)  # known once ``functions`` was asked
-    options: Options = field(default_factory=Options)
+    options: InputOptions = field(default_factory=InputOptions)
 
     def functions(self, names: Names) -> dict[str, Function]:
         """The IR functions that replace the kernel's."""
@@ -117,7 +117,7 @@ class Gathered:
         return rows + [Provenance(n, f"{p.file}:{p.line}") for n, p in given.items() if n not in named]
 
 
-def gather(name: str, options: Options) -> Gathered:
+def gather(name: str, options: InputOptions) -> Gathered:
     """Read a file by name; ``-`` is standard input."""
     label, text, found = _read_input(name, options.files)
     if found is None:
@@ -127,7 +127,7 @@ def gather(name: str, options: Options) -> Gathered:
     return from_patches([patch.reversed_patch(one) for one in reversed(found)] if options.reverse else found, label, options)
 
 
-def before_and_after(name: str, options: Options) -> tuple[Gathered | None, Gathered]:
+def before_and_after(name: str, options: InputOptions) -> tuple[Gathered | None, Gathered]:
     """A tree before a patch and after it; without a tree there is nothing before but the design around the patch.
 
     With ``options.reverse`` the tree is the one after.
@@ -141,13 +141,13 @@ def before_and_after(name: str, options: Options) -> tuple[Gathered | None, Gath
         return None, from_patches(found, label, options)
     for one in found:
         _show_bare(one)
-    root = tree.Tree(options.kernel, {}, options.files)
+    root = tree.KernelTree(options.kernel, {}, options.files)
     if options.reverse:
         for one in reversed(found):
             turned = patch.reversed_patch(one)
             for change in turned.files:
                 _change_tree(root, turned, change, Edits())
-    old = tree.Tree(options.kernel, dict(root.changed), options.files)
+    old = tree.KernelTree(options.kernel, dict(root.changed), options.files)
     edits = Edits()
     for one in found:
         for change in one.files:
@@ -157,13 +157,13 @@ def before_and_after(name: str, options: Options) -> tuple[Gathered | None, Gath
                 _call_old(old, change.path, before)
     _must_matter(edits, label)
     sides = [tree.read_tree(side, options.config, options.stubs) for side in (old, root)]
-    short, empty = Path(label).name, Program({}, stubs=options.stubs)
+    short, empty = Path(label).name, CProgram({}, stubs=options.stubs)
     notes = [note for one in found for note in one.notes]
     first = Gathered(f"{short} before", sides[0].base, empty, sides[0], options=options)
     return first, Gathered(short, sides[1].base, empty, sides[1], notes, edits, options=options)
 
 
-def _call_old(old: tree.Tree, path: str, before: Source) -> None:
+def _call_old(old: tree.KernelTree, path: str, before: Source) -> None:
     """A file before the patch goes by the name diffs give it, so that its lines are told apart from those after."""
     if path not in old.changed or not old.changed[path].file.startswith("a/"):
         old.changed[path] = Source(before.text, f"a/{path}")
@@ -199,7 +199,7 @@ def _decoded(data: bytes, label: str) -> str:
         raise PasidlabError(f"{label} is not a text file (byte {error.start} is not UTF-8)") from None
 
 
-def from_c(text: str, label: str, options: Options) -> Gathered:
+def from_c(text: str, label: str, options: InputOptions) -> Gathered:
     """A C file."""
     if not text.strip():
         raise PasidlabError(f"{label} is empty")
@@ -221,27 +221,27 @@ def base_of(functions: Mapping[str, CFunction]) -> str | None:
     return next((design for name, design in vocabulary().bases if name in functions), None)
 
 
-def _tree(options: Options, changed: dict[str, Source] | None = None) -> tree.TreeProgram | None:
+def _tree(options: InputOptions, changed: dict[str, Source] | None = None) -> tree.TreeProgram | None:
     if options.kernel is None:
         return None
-    return tree.read_tree(tree.Tree(options.kernel, changed or {}, options.files), options.config, options.stubs)
+    return tree.read_tree(tree.KernelTree(options.kernel, changed or {}, options.files), options.config, options.stubs)
 
 
-def from_tree(options: Options) -> Gathered:
+def from_tree(options: InputOptions) -> Gathered:
     """A tree by itself."""
     found = _tree(options)
     assert found is not None
-    return Gathered(f"linux-{found.tree.version}", found.base, Program({}, stubs=options.stubs), found, options=options)
+    return Gathered(f"linux-{found.tree.version}", found.base, CProgram({}, stubs=options.stubs), found, options=options)
 
 
-def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gathered:
+def from_patches(found: list[patch.Patch], label: str, options: InputOptions) -> Gathered:
     """A patch or a series: applied over a tree, or its whole functions over the built-in kernel."""
     notes = [note for one in found for note in one.notes]
     for one in found:
         _show_bare(one)
     if options.kernel is not None:
         return _over_tree(found, label, options, notes)
-    own = Program({}, stubs=options.stubs)
+    own = CProgram({}, stubs=options.stubs)
     edits = Edits()
     for one in found:
         edits.of_patch(one)
@@ -261,7 +261,7 @@ def from_patches(found: list[patch.Patch], label: str, options: Options) -> Gath
     return Gathered(Path(label).name, base, own, None, [*notes, *said], edits, options=options)
 
 
-def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction], options: Options) -> tuple[str, list[str]]:
+def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction], options: InputOptions) -> tuple[str, list[str]]:
     """The design a patch without a tree belongs to, and what the reader should know of that choice."""
     base = base_of(functions) or DEFAULT_BASE
     fixups = [name for name in functions if name in territory().fixups]
@@ -311,19 +311,19 @@ def _show_bare(one: patch.Patch) -> None:
     texts.REMEMBERED[one.name] = tuple(lines)
 
 
-def _over_tree(found: list[patch.Patch], label: str, options: Options, notes: list[str]) -> Gathered:
+def _over_tree(found: list[patch.Patch], label: str, options: InputOptions, notes: list[str]) -> Gathered:
     assert options.kernel is not None
-    root = tree.Tree(options.kernel, {}, options.files)
+    root = tree.KernelTree(options.kernel, {}, options.files)
     edits = Edits()
     for one in found:
         for change in one.files:
             _change_tree(root, one, change, edits)
     _must_matter(edits, label)
     patched = tree.read_tree(root, options.config, options.stubs)
-    return Gathered(Path(label).name, patched.base, Program({}, stubs=options.stubs), patched, notes, edits, options=options)
+    return Gathered(Path(label).name, patched.base, CProgram({}, stubs=options.stubs), patched, notes, edits, options=options)
 
 
-def _change_tree(root: tree.Tree, one: patch.Patch, change: patch.FileChange, edits: Edits) -> None:
+def _change_tree(root: tree.KernelTree, one: patch.Patch, change: patch.FileChange, edits: Edits) -> None:
     """Apply the changes of one file. Hunks outside the territory need not fit, and a file of nothing else need not be there."""
     alone = {hunk.number: _matters(one, change, hunk) for hunk in change.hunks}
     before = Source("", change.path) if change.new_file else root.source(change.path)

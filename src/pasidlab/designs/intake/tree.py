@@ -11,7 +11,7 @@ from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.spans import bare_lines
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source as texts
-from pasidlab.lang.c.link import Linker, Program, configured, parse_source
+from pasidlab.lang.c.link import CProgram, Linker, configured, parse_source
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.tokens import Source
@@ -30,7 +30,7 @@ class Provenance:
 
 
 @dataclass
-class Tree:
+class KernelTree:
     """A Linux source tree, its files read as they are needed. ``changed`` holds files a patch has altered."""
 
     root: Path
@@ -67,11 +67,11 @@ class Tree:
 class TreeProgram:
     """The functions of a tree before it is known which of them the model can express."""
 
-    tree: Tree
+    tree: KernelTree
     wanted: dict[str, CFunction]
     helpers: dict[str, CFunction]
     lines: dict[str, tuple[TreeLines, CFunction | None]]
-    sources: Program  # the constants and structs of the files
+    sources: CProgram  # the constants and structs of the files
     stubs: Mapping[str, Stub]
     rows: list[Provenance] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)  # functions that stay built in: why
@@ -95,7 +95,7 @@ class TreeProgram:
                 self.rows.append(Provenance(name, "", f"the file brings the functions of '{design}'"))
         self.own_design = False
 
-    def program(self, names: Names) -> Program:
+    def program(self, names: Names) -> CProgram:
         """What can be compiled against a kernel; the rest is noted in ``kept``."""
         while True:
             program = self._without_kept(names)
@@ -119,7 +119,7 @@ class TreeProgram:
         self.kept |= fresh
         return bool(fresh)
 
-    def _without_kept(self, names: Names) -> Program:
+    def _without_kept(self, names: Names) -> CProgram:
         functions = {n: f for n, f in self.wanted.items() if n not in self.kept}
         helpers = {n: f for n, f in self.helpers.items() if n not in self.kept}
         bodies: dict[str, str] = {}
@@ -134,7 +134,7 @@ class TreeProgram:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
         if self.own_design and not self.has_design:
             bodies["try_fixup_enqcmd_gp"] = "False"
-        return self.sources.joined(Program(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
+        return self.sources.joined(CProgram(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
 
     def lines_taken(self) -> dict[str, TreeLines]:
         """The large functions of which lines take the place of the model's, or whose lack of them does."""
@@ -185,18 +185,18 @@ def model_text(names: Names, name: str) -> str:
     return "\n".join(ast.unparse(s) for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)))
 
 
-def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None) -> TreeProgram:
+def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None) -> TreeProgram:
     """Find and parse the functions of a tree."""
     words = vocabulary()
     everything: dict[str, CFunction] = {}
-    sources = Program({})
+    sources = CProgram({})
     for file in words.tree_files:
         source = tree.source(file)
         if source is None:
             continue
         unit = parse_source(source, config)
         everything = {**unit.functions, **everything}
-        sources = Program({}, unit.constants, unit.objects, unit.structs, unit.enums).joined(sources)
+        sources = CProgram({}, unit.constants, unit.objects, unit.structs, unit.enums).joined(sources)
     disabled = _disabled(tree, config)
     designs = frozenset(words.tree_designs) if disabled else frozenset()
     wanted = {name: everything[name] for name in words.tree_functions if name in everything and name not in designs}
@@ -216,7 +216,7 @@ def read_tree(tree: Tree, config: Mapping[str, str] | None = None, stubs: Mappin
     return found
 
 
-def _disabled(tree: Tree, config: Mapping[str, str] | None) -> str:
+def _disabled(tree: KernelTree, config: Mapping[str, str] | None) -> str:
     """Where the tree compiles the feature out, whatever the CPU has; empty if it does not."""
     words = vocabulary().tree_disabled
     source = tree.source(words["file"])
@@ -242,7 +242,7 @@ def _body_lines(source: Source, name: str) -> tuple[int, list[str]] | None:
     return None
 
 
-def _lines(tree: Tree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
+def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
     """The lines of a large function that have the word, as a function of their own; conditionals around them count."""
     source = tree.source(entry.file)
     found = _body_lines(source, entry.function) if source else None
@@ -262,7 +262,7 @@ def _lines(tree: Tree, entry: TreeLines, config: Mapping[str, str] | None) -> CF
     return unit.functions.get(f"{entry.function}__lines")
 
 
-def _note(tree: Tree, note: Mapping[str, object]) -> Provenance | None:
+def _note(tree: KernelTree, note: Mapping[str, object]) -> Provenance | None:
     """A note about a function if its body has the words."""
     files = note["files"]
     assert isinstance(files, list)

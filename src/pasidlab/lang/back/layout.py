@@ -16,7 +16,7 @@ State = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Bits:
+class PackedField:
     """Where a field lies: ``word``, bit ``shift`` of its first element, ``width`` of each, and its offset in a State."""
 
     field: Field
@@ -30,7 +30,7 @@ class Layout:
     """Packing of the states of one model."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        self.places: dict[str, Bits] = {}
+        self.places: dict[str, PackedField] = {}
         offset = 0
         offsets = {}
         for field in fields:
@@ -46,12 +46,12 @@ class Layout:
                     f"field {field.path} needs {total} bits, more than one word holds", hint="use a smaller scope or split the field"
                 )
             if not total:  # a single value: no bits, and no shift beyond a word
-                self.places[field.path] = Bits(field, 0, 0, 0, offsets[field.path])
+                self.places[field.path] = PackedField(field, 0, 0, 0, offsets[field.path])
                 continue
             word = next((w for w, bits in enumerate(used) if bits + total <= 64), len(used))
             if word == len(used):
                 used.append(0)
-            self.places[field.path] = Bits(field, word, used[word], width, offsets[field.path])
+            self.places[field.path] = PackedField(field, word, used[word], width, offsets[field.path])
             used[word] += total
         self.words = max(len(used), 1)
         self.bits = sum(used)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.back.layout import Bits, Layout
+from pasidlab.lang.back.layout import Layout, PackedField
 from pasidlab.lang.back.llvm_lines import Lines
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
 from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
@@ -221,7 +221,7 @@ class ActionText(Lines):
         other = self.do("sub", 0, a) if instr.op == "div" else "0"
         self.set(str(instr.args[0]), self.op(f"select i1 {minus}, i64 {other}, i64 {quotient}"))
 
-    def _shift(self, place: Bits, element: Operand) -> str:
+    def _shift(self, place: PackedField, element: Operand) -> str:
         """The bit position of an element; branches away when there is no such element."""
         value = self.local(element)
         there = self._exists(value, element, place.field.count)

@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from pasidlab.lang.c.ctype import INT, ULONG, Array, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import members
-from pasidlab.lang.c.expressions import Expressions
+from pasidlab.lang.c.expressions import CExpressions
 from pasidlab.lang.c.layout import Definition, layout, places_of
 from pasidlab.lang.c.parse import plain
 from pasidlab.lang.c.values import Aggregate, Inside, Place, Value, Variable, number_of
@@ -19,7 +19,7 @@ MOST_PARTS = 256
 MOST_BYTES = 8  # of a union: what one variable holds
 
 
-class Aggregates(Expressions):
+class Aggregates(CExpressions):
     """The part of a C function's compiler for structs and arrays of its own."""
 
     def own_struct(self, type_: CType) -> Node | None:

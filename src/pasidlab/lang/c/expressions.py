@@ -23,7 +23,7 @@ _BIND_CLOSER = (
 """Their operands are no assignments without brackets (C11 6.5.16); the grammar takes them for such."""
 
 
-class Expressions(Types):
+class CExpressions(Types):
     """Compiles expressions; the statements inherit from it."""
 
     def value(self, node: Node) -> Value:

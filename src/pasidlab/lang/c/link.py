@@ -19,7 +19,7 @@ from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.expanded import Expanded
 from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, sized
 from pasidlab.lang.c.preprocess import Preprocessor
-from pasidlab.lang.c.statements import FunctionCompiler
+from pasidlab.lang.c.statements import CFunctionCompiler
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
@@ -40,7 +40,7 @@ OWN = "__c"  # the C function's name in the IR, where the model's name is taken 
 
 
 @dataclass(frozen=True)
-class Program:
+class CProgram:
     """C functions ready to be compiled for a kernel: parsed once, compiled for each scope."""
 
     functions: Mapping[str, CFunction]
@@ -52,9 +52,9 @@ class Program:
     bodies: Mapping[str, str] = field(default_factory=dict)  # model functions given in the model's language
     helpers: Mapping[str, CFunction] = field(default_factory=dict)  # used where nothing else knows the name
 
-    def joined(self, other: Program) -> Program:
+    def joined(self, other: CProgram) -> CProgram:
         """Both; the other's functions win."""
-        return Program(
+        return CProgram(
             {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.objects, **other.objects},
             {**self.structs, **other.structs}, {**self.enums, **other.enums}, {**self.stubs, **other.stubs},
             {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers},
@@ -82,14 +82,14 @@ def parse_source(source: Source, config: Mapping[str, str] | None = None) -> Uni
 
 def program(
     sources: Sequence[Source], config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None, strict: bool = True
-) -> Program:
+) -> CProgram:
     """The functions of C texts, later ones first. ``strict``: a syntax error anywhere in a text is an error."""
-    found = Program({}, stubs=stubs or {})
+    found = CProgram({}, stubs=stubs or {})
     for source in sources:
         unit = parse_source(source, config)
         if strict and unit.first_error:
             raise unit.first_error
-        found = found.joined(Program(unit.functions, unit.constants, unit.objects, unit.structs, unit.enums))
+        found = found.joined(CProgram(unit.functions, unit.constants, unit.objects, unit.structs, unit.enums))
     return found
 
 
@@ -102,7 +102,7 @@ def kernel_layouts() -> dict[str, Node]:
 class Linker:
     """Compiles a program against one kernel namespace; answers result domains while it does."""
 
-    def __init__(self, program: Program, names: Names) -> None:
+    def __init__(self, program: CProgram, names: Names) -> None:
         self.program, self.names = program, names
         self.words: Vocabulary = vocabulary()
         self.kernel = Functions(names)
@@ -208,12 +208,12 @@ class Linker:
         among = [self.constant(other) for other in one.among]
         return enumerator(value, enum_type(exact(other) for other in among if other is not None))
 
-    def _for_constants(self, unit: Expanded) -> FunctionCompiler:
+    def _for_constants(self, unit: Expanded) -> CFunctionCompiler:
         """A compiler for an expression outside functions."""
         empty, _ = sized(unit.piece("int", 0, 0, ""), 0, 3)
         function = CFunction("constants", (), VOID, empty, unit, empty)
         builder = Builder("constants")
-        return FunctionCompiler(function, builder, self.names, Template(builder, self.names, self, {}), self.words, self)
+        return CFunctionCompiler(function, builder, self.names, Template(builder, self.names, self, {}), self.words, self)
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -356,7 +356,7 @@ class Linker:
         with self.enter(name, function.position):
             builder = Builder(name)
             template = Template(builder, self.names, self, self.names_in_c)
-            compiler = FunctionCompiler(function, builder, self.names, template, self.words, self)
+            compiler = CFunctionCompiler(function, builder, self.names, template, self.words, self)
             try:
                 self.compiled[ir_name] = compiler.compile(ir_name, cpus)
             except RecursionError:
@@ -376,7 +376,7 @@ def _parameters(function: CFunction) -> str:
     return f"{len(function.params)} parameter{'s' if len(function.params) != 1 else ''}"
 
 
-def link(program: Program, names: Names) -> dict[str, Function]:
+def link(program: CProgram, names: Names) -> dict[str, Function]:
     """IR functions for ``lang.lowering.lower.build_model(functions=...)``."""
     return Linker(program, names).link()
 
@@ -388,4 +388,4 @@ def load(
     return link(program([Source(text, file)], config, stubs), names)
 
 
-__all__ = ["Linker", "Position", "Program", "configured", "link", "load", "parse_source", "program"]
+__all__ = ["CProgram", "Linker", "Position", "configured", "link", "load", "parse_source", "program"]

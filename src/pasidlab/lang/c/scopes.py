@@ -12,7 +12,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.ctype import ULONG
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import child
-from pasidlab.lang.c.variables import Variables
+from pasidlab.lang.c.variables import CVariables
 from pasidlab.lang.ir import TERMINATORS
 from pasidlab.lang.types import ANY
 
@@ -50,7 +50,7 @@ class Jumps:
     placed: dict[str, list[Guard]] = field(default_factory=dict)
 
 
-class Scopes(Variables):
+class Scopes(CVariables):
     """The part of a C function's compiler that enters and leaves scopes."""
 
     loops: list[Loop]

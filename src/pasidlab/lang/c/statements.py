@@ -28,7 +28,7 @@ from pasidlab.lang.names import Names
 from pasidlab.lang.types import Domain, Ref, join
 
 
-class FunctionCompiler(Switches):
+class CFunctionCompiler(Switches):
     """Compiles one C function."""
 
     operations = OPERATIONS
@@ -273,10 +273,10 @@ class FunctionCompiler(Switches):
             return inner.run(values, node)
 
 
-class _Inlined(FunctionCompiler):
+class _Inlined(CFunctionCompiler):
     """A function compiled into its caller."""
 
-    def __init__(self, caller: FunctionCompiler, function: CFunction) -> None:
+    def __init__(self, caller: CFunctionCompiler, function: CFunction) -> None:
         super().__init__(function, caller.builder, caller.names, caller.template, caller.vocabulary, caller.around)
         if function.body.has_error:
             raise syntax_error(function.body, function.unit)

@@ -16,7 +16,7 @@ _FLOW = re.compile(r"\b(?:if|else|for|while|do|switch|case|default|goto|break|co
 
 
 @dataclass(frozen=True)
-class Place:
+class TerritoryPart:
     """Functions of some files. ``words`` empty: every line of them matters."""
 
     files: tuple[str, ...]
@@ -38,7 +38,7 @@ class Place:
 class Territory:
     """What the file says."""
 
-    places: tuple[Place, ...]
+    places: tuple[TerritoryPart, ...]
     anywhere: tuple[str, ...]
     elsewhere: tuple[str, ...]  # files where the words mean something else
     needed: tuple[str, ...]
@@ -49,7 +49,7 @@ class Territory:
     handlers: tuple[str, ...]  # of the fault
     early: str  # the design whose handler calls the fix-up before that
 
-    def place(self, file: str, function: str) -> Place | None:
+    def place(self, file: str, function: str) -> TerritoryPart | None:
         """The first place that has a function of a file; None outside the territory."""
         found = next((place for place in self.places if place.has(file, function)), None)
         return None if found is None or found.unrelated else found
@@ -102,7 +102,7 @@ def territory() -> Territory:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise PasidlabError(f"cannot read the territory {path}: {error}") from None
     places = tuple(
-        Place(
+        TerritoryPart(
             tuple(one["files"]), tuple(one.get("functions", ["*"])), tuple(one.get("words", [])), one.get("unrelated", False), one["why"],
         )
         for one in data["place"]

@@ -22,7 +22,7 @@ from pasidlab.lang.names import Names
 from pasidlab.lang.types import ANY, NULL, Domain, Ref
 
 
-class Variables(Initializers):
+class CVariables(Initializers):
     """The part of a C function's compiler that declares and assigns variables."""
 
     def __init__(

@@ -22,7 +22,7 @@ Outcome = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Edge:
+class Way:
     """A way from one counter to another."""
 
     source: int
@@ -37,7 +37,7 @@ def endless(action: Action, pc_field: str) -> tuple[int, ...]:
     """
     switch = next(i for i in action.code if i.op == "switch")
     labels = {str(i.args[0]): n for n, i in enumerate(action.code) if i.op == "label"}
-    edges: list[Edge] = []
+    edges: list[Way] = []
     found: set[int] = set()
     for counter, label in enumerate(switch.args[1:]):
         ways = _ways(action.code, labels, labels[str(label)], counter, pc_field) if counter else []
@@ -48,11 +48,11 @@ def endless(action: Action, pc_field: str) -> tuple[int, ...]:
     return tuple(sorted(found | _circles(edges)))
 
 
-def _ways(code: Sequence[Instr], labels: dict[str, int], start: int, counter: int, pc_field: str) -> list[Edge] | None:
+def _ways(code: Sequence[Instr], labels: dict[str, int], start: int, counter: int, pc_field: str) -> list[Way] | None:
     """Every way from a boundary to the next; None if there are too many, or one of them spins."""
     work: list[tuple[int, dict[str, int], frozenset[Outcome], int]] = [(start, {}, frozenset(), 0)]
     seen: set[tuple[int, frozenset[tuple[str, int]], frozenset[Outcome], int]] = set()
-    edges: set[Edge] = set()
+    edges: set[Way] = set()
     while work:
         at, known, choices, target = work.pop()
         key = at, frozenset(known.items()), choices, target
@@ -65,7 +65,7 @@ def _ways(code: Sequence[Instr], labels: dict[str, int], start: int, counter: in
         if instr.op == "wait" and instr.args[1] == "spin":
             return None
         if instr.op == "end":
-            edges.add(Edge(counter, target, choices))
+            edges.add(Way(counter, target, choices))
         elif instr.op in ("jump", "branch", "switch"):
             work += [(labels[label], known, choices, target) for label in _targets(instr, known)]
         elif instr.op == "choose" and all(isinstance(o, int) for o in instr.args[1:]):
@@ -104,7 +104,7 @@ def _after(instr: Instr, known: dict[str, int]) -> dict[str, int]:
     return rest if result is None else {**rest, instr.dst: result}
 
 
-def _circles(edges: Sequence[Edge]) -> set[int]:
+def _circles(edges: Sequence[Way]) -> set[int]:
     """The counters of loops that fairness does not end."""
     inside = [e for e in edges if e.target]
     found: set[int] = set()
@@ -126,13 +126,13 @@ def _circles(edges: Sequence[Edge]) -> set[int]:
     return found
 
 
-def _is_left(ways: Sequence[Edge], members: set[int]) -> bool:
+def _is_left(ways: Sequence[Way], members: set[int]) -> bool:
     """Whether some outcome of a choice made at a counter always leads out of the loop."""
     outcomes = {outcome for e in ways for outcome in e.choices}
     return any(all(e.target not in members for e in ways if outcome in e.choices) for outcome in outcomes)
 
 
-def _groups(edges: Sequence[Edge]) -> dict[int, int]:
+def _groups(edges: Sequence[Way]) -> dict[int, int]:
     """The strongly connected set each counter belongs to."""
     counters = sorted({c for e in edges for c in (e.source, e.target)})
     number = {c: n for n, c in enumerate(counters)}
