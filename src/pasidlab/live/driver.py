@@ -8,15 +8,14 @@ by binding them to a driver.
 from __future__ import annotations
 
 import errno
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from pasidlab.accelerator import Op
-from pasidlab.live.capabilities import mask_bits, mask_text
+from pasidlab.live.capabilities import mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
+from pasidlab.live.stored import boolean, fail, number, op_bits, positive, power, require
 
 DRIVERS = ("idxd", "user", "dmaengine")
 CONFIGURED = frozenset(("driver_name", "ats_disable", "prs_disable", "enqcmds_retries", "op_config"))
@@ -27,7 +26,6 @@ _NO_GROUP, _NO_NAME, _NO_SVM, _NO_THRESHOLD = 0x80030000, 0x80040000, 0x80050000
 _NO_SHARED, _NONE_CONFIGURED, _NO_IOMMU, _NO_DRIVER_NAME = 0x800C0000, 0x800D0000, 0x80110000, 0x80200000
 _DEFAULT_SIZE, _DEFAULT_TRANSFER, _DEFAULT_BATCH, _DEFAULT_RETRIES, _MOST_RETRIES = 16, 2 << 20, 32, 32, 64  # idxd.h
 _MOST_PRIORITY, _LONGEST_NAME, _LONGEST_DRIVER_NAME = 15, 1024, 128
-_MOST_DIGITS = 20  # of a 64-bit number
 
 
 class QueueHardware(Protocol):
@@ -64,7 +62,7 @@ class Device:
     def limit(self, name: str, default: int) -> int:
         """A capability: what the user set for the attribute, or the default."""
         text = self.config.attributes.get(name)
-        return default if text is None else _number(text, any_base=True)
+        return default if text is None else number(text, any_base=True)
 
     @property
     def configurable(self) -> bool:
@@ -75,61 +73,6 @@ class Device:
     def queues(self) -> int:
         """How many queues the device has, configured or not."""
         return max(self.limit("max_work_queues", 8), len(self.config.wqs))
-
-
-def _fail(code: int) -> NoReturn:
-    raise OSError(code, os.strerror(code))
-
-
-def _require(condition: bool, code: int) -> None:
-    if not condition:
-        _fail(code)
-
-
-def _number(text: str, *, any_base: bool = False) -> int:
-    """kstrtol(), kstrtoul(): decimal, or any base by prefix, and at most one newline. ERANGE beyond 64 bits."""
-    text = text.removesuffix("\n")
-    found = re.fullmatch(r"([+-]?)0*([0-9]+)", text) or re.fullmatch(r"()0[xX]0*([0-9a-fA-F]+)", text)
-    if found is None or (not any_base and "x" in text.lower()):
-        _fail(errno.EINVAL)
-    _require(len(found[2]) <= _MOST_DIGITS, errno.ERANGE)
-    value = int(found[1] + found[2], 16 if "x" in text.lower() else 10)
-    _require(-(1 << 63) <= value < 1 << 64, errno.ERANGE)
-    return value
-
-
-def _positive(text: str) -> int:
-    """kstrtouint(): no sign."""
-    value = _number(text, any_base=True)
-    _require(value >= 0, errno.EINVAL)
-    return value
-
-
-def _power(text: str) -> int:
-    """__get_sysfs_u64(): not 0, rounded up to a power of two."""
-    value = _positive(text)
-    _require(value > 0, errno.EINVAL)
-    return 1 << (value - 1).bit_length()
-
-
-def _boolean(text: str) -> int:
-    """kstrtobool()."""
-    word = text[:2].lower()
-    if word[:1] in ("y", "t", "1") or word == "on":
-        return 1
-    if word[:1] in ("n", "f", "0") or word == "of":
-        return 0
-    _fail(errno.EINVAL)
-
-
-def op_bits(mask: str) -> int:
-    """bitmap_parse(), with the kernel's errors."""
-    try:
-        return mask_bits(mask)
-    except ValueError:
-        _fail(errno.EINVAL)
-    except OverflowError:
-        _fail(errno.EOVERFLOW)
 
 
 class Driver:
@@ -205,8 +148,8 @@ class Driver:
     def store_wq(self, device: Device, wq: WqConfig, name: str, text: str) -> None:
         """wq_*_store(). OSError with the driver's errno."""
         if name == "enqcmds_retries":
-            _require(wq.mode == "shared", errno.EOPNOTSUPP)
-            wq.attributes[name] = str(min(_positive(text), _MOST_RETRIES))
+            require(wq.mode == "shared", errno.EOPNOTSUPP)
+            wq.attributes[name] = str(min(positive(text), _MOST_RETRIES))
             return
         checks: dict[str, Callable[[Device, WqConfig, str], object]] = {
             "group_id": self._group_id, "size": self._size, "priority": self._priority,
@@ -214,106 +157,106 @@ class Driver:
             "max_transfer_size": lambda d, w, t: self._most(d, t, name),
             "max_batch_size": lambda d, w, t: self._most(d, t, name),
         }  # fmt: skip
-        _require(device.configurable or name in ("type", "name", "driver_name"), errno.EPERM)
+        require(device.configurable or name in ("type", "name", "driver_name"), errno.EPERM)
         if name != "size":
-            _require(wq.state == "disabled", errno.ENXIO if name in ("block_on_fault", "threshold") else errno.EPERM)
+            require(wq.state == "disabled", errno.ENXIO if name in ("block_on_fault", "threshold") else errno.EPERM)
         if name in checks:
             setattr(wq, name, checks[name](device, wq, text))
         elif name == "name":
-            _require(0 < len(text) <= _LONGEST_NAME, errno.EINVAL)
+            require(0 < len(text) <= _LONGEST_NAME, errno.EINVAL)
             wq.name = text.strip()
         else:
             wq.attributes[name] = self._text(device, wq, name, text)
 
     def _text(self, device: Device, wq: WqConfig, name: str, text: str) -> str:
         if name == "driver_name":
-            _require(0 < len(text) <= _LONGEST_DRIVER_NAME, errno.EINVAL)
+            require(0 < len(text) <= _LONGEST_DRIVER_NAME, errno.EINVAL)
             return text.strip()
         if name == "op_config":
-            _require(not op_bits(text) & ~device.config.capabilities.operations, errno.EINVAL)
+            require(not op_bits(text) & ~device.config.capabilities.operations, errno.EINVAL)
             return text.strip()
-        value = _boolean(text)
+        value = boolean(text)
         if name == "prs_disable" and value:
             wq.block_on_fault = 0
         return str(value)
 
     def _group_id(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = _number(text)
-        _require(-1 <= value < len(device.groups), errno.EINVAL)
+        value = number(text)
+        require(-1 <= value < len(device.groups), errno.EINVAL)
         return value
 
     def _size(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = _number(text)
-        _require(not device.enabled, errno.EPERM)
+        value = number(text)
+        require(not device.enabled, errno.EPERM)
         claimed = sum(other.size for other in device.config.wqs if other is not wq)
-        _require(0 <= value <= device.limit("max_work_queues_size", 128) - claimed, errno.EINVAL)
+        require(0 <= value <= device.limit("max_work_queues_size", 128) - claimed, errno.EINVAL)
         return value
 
     def _priority(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = _number(text)
-        _require(0 <= value <= _MOST_PRIORITY, errno.EINVAL)
+        value = number(text)
+        require(0 <= value <= _MOST_PRIORITY, errno.EINVAL)
         return value
 
     def _block_on_fault(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = _boolean(text)
-        _require(not value or wq.attributes["prs_disable"] == "0", errno.EOPNOTSUPP)
+        value = boolean(text)
+        require(not value or wq.attributes["prs_disable"] == "0", errno.EOPNOTSUPP)
         return value
 
     def _threshold(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = _positive(text)
-        _require(0 < value <= wq.size and wq.mode == "shared", errno.EINVAL)
+        value = positive(text)
+        require(0 < value <= wq.size and wq.mode == "shared", errno.EINVAL)
         return value
 
     def _mode(self, device: Device, wq: WqConfig, text: str) -> str:
         word = text.removesuffix("\n")
-        _require(word in ("shared", "dedicated"), errno.EINVAL)
+        require(word in ("shared", "dedicated"), errno.EINVAL)
         if word == "dedicated":
             wq.threshold = 0
         return word
 
     def _type(self, device: Device, wq: WqConfig, text: str) -> str:
         word = text.removesuffix("\n")
-        _require(word in ("none", "kernel", "user"), errno.EINVAL)
+        require(word in ("none", "kernel", "user"), errno.EINVAL)
         if word != wq.type:
             wq.name = ""
         return word
 
     def _most(self, device: Device, text: str, name: str) -> int:
-        value = _power(text)
-        _require(value <= device.limit(name, getattr(device.config.capabilities, name)), errno.EINVAL)
+        value = power(text)
+        require(value <= device.limit(name, getattr(device.config.capabilities, name)), errno.EINVAL)
         return value
 
     # Attributes of groups, engines and devices
 
     def store_group(self, device: Device, group: dict[str, int], name: str, text: str) -> None:
         """group_*_store()."""
-        value = _number(text)
+        value = number(text)
         if name.endswith("progress_limit"):
-            _require(0 <= value <= 3, errno.EINVAL)
+            require(0 <= value <= 3, errno.EINVAL)
         else:
             buffers = name.startswith(("read_buffers", "use_read_buffer"))
-            _require(not buffers or device.config.kind == "dsa", errno.EOPNOTSUPP)
-            _require(device.configurable and not device.enabled, errno.EPERM)
-            _require(buffers, errno.EPERM)  # traffic classes: only with tc_override on these versions
-            _require(name != "use_read_buffer_limit" or device.read_buffer_limit > 0, errno.EPERM)
+            require(not buffers or device.config.kind == "dsa", errno.EOPNOTSUPP)
+            require(device.configurable and not device.enabled, errno.EPERM)
+            require(buffers, errno.EPERM)  # traffic classes: only with tc_override on these versions
+            require(name != "use_read_buffer_limit" or device.read_buffer_limit > 0, errno.EPERM)
             total = device.limit("max_read_buffers", 96)
             free = total - sum(one["read_buffers_reserved"] for one in device.groups if one is not group)
             least = 4 * device.engines.count(device.groups.index(group)) if name == "read_buffers_allowed" else 0
-            _require(least <= value <= (1 if name == "use_read_buffer_limit" else free), errno.EINVAL)
+            require(least <= value <= (1 if name == "use_read_buffer_limit" else free), errno.EINVAL)
         group[name] = value
 
     def store_engine(self, device: Device, engine: int, text: str) -> None:
         """engine_group_id_store()."""
-        value = _number(text)
-        _require(device.configurable, errno.EPERM)
-        _require(-1 <= value < len(device.groups), errno.EINVAL)
+        value = number(text)
+        require(device.configurable, errno.EPERM)
+        require(-1 <= value < len(device.groups), errno.EINVAL)
         device.engines[engine] = value
 
     def store_read_buffer_limit(self, device: Device, text: str) -> None:
         """read_buffer_limit_store()."""
-        value = _number(text)
-        _require(not device.enabled and device.configurable, errno.EPERM)
-        _require(0 <= value <= device.limit("max_read_buffers", 96), errno.EINVAL)
+        value = number(text)
+        require(not device.enabled and device.configurable, errno.EPERM)
+        require(0 <= value <= device.limit("max_read_buffers", 96), errno.EINVAL)
         device.read_buffer_limit = value
 
     # Binding
@@ -326,24 +269,24 @@ class Driver:
             for wq in device.config.wqs:
                 if driver != "idxd" and wq.label == name:
                     return device, wq
-        _fail(errno.ENODEV)
+        fail(errno.ENODEV)
 
     def bind(self, driver: str, name: str) -> None:
         """bind_store() of drivers/base/bus.c, then the driver's probe."""
         device, wq = self._find(name, driver)
         if wq is None:
-            _require(not device.enabled, errno.EBUSY)
+            require(not device.enabled, errno.EBUSY)
             self._configure(device)
             device.enabled, device.command_status = True, 0
         else:
-            _require(wq.state == "disabled", errno.EBUSY)
+            require(wq.state == "disabled", errno.EBUSY)
             self._probe(device, wq, driver)
             device.command_status = 0
         self.files.bound(device.config, wq, driver)
 
     def _refuse(self, device: Device, status: int, code: int) -> NoReturn:
         device.command_status = status
-        _fail(code)
+        fail(code)
 
     def _configure(self, device: Device) -> None:
         """idxd_device_config()."""
@@ -352,7 +295,7 @@ class Driver:
             self._refuse(device, _NO_SHARED, errno.ENXIO)
         if not configured:
             self._refuse(device, _NONE_CONFIGURED, errno.ENXIO)
-        _require(any(group >= 0 for group in device.engines), errno.ENXIO)
+        require(any(group >= 0 for group in device.engines), errno.ENXIO)
 
     @staticmethod
     def _shared_supported(device: Device, wq: WqConfig) -> bool:
@@ -361,7 +304,7 @@ class Driver:
 
     def _probe(self, device: Device, wq: WqConfig, driver: str) -> None:
         """idxd_user_drv_probe() or idxd_dmaengine_drv_probe(), and idxd_drv_enable_wq()."""
-        _require(device.enabled, errno.ENXIO)
+        require(device.enabled, errno.ENXIO)
         if not wq.attributes["driver_name"].startswith(driver):  # idxd_wq_driver_name_match()
             self._refuse(device, _NO_DRIVER_NAME, errno.ENODEV)
         if driver == "user" and not device.config.capabilities.pasid:
@@ -388,10 +331,10 @@ class Driver:
         """unbind_store(), then the driver's remove. A device takes its queues with it, and is reset."""
         device, wq = self._find(name, driver)
         if wq is not None:
-            _require(wq.state == "enabled" and wq.type == ("user" if driver == "user" else "kernel"), errno.ENODEV)
+            require(wq.state == "enabled" and wq.type == ("user" if driver == "user" else "kernel"), errno.ENODEV)
             self._disable(device, wq)
             return
-        _require(device.enabled, errno.ENODEV)
+        require(device.enabled, errno.ENODEV)
         for one in device.config.wqs:
             if one.state == "enabled":
                 self._disable(device, one)

@@ -28,12 +28,12 @@ from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.clock import Clock, ProgramClock, WallClock
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
-from pasidlab.live.driver import op_bits
 from pasidlab.live.jobs import Aborted, Job, SlicedMemory, takes_long
 from pasidlab.live.loop import Gate, Timer
 from pasidlab.live.memory import without_memory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import Iommu, Mm, Thread
+from pasidlab.live.stored import op_bits
 
 _TICK = 5e-4  # seconds
 _PATIENCE = 0.05  # seconds between two looks at a thread that waits for its descriptor

@@ -7,6 +7,7 @@ import os
 
 from pasidlab.live import ptrace
 from pasidlab.live import shortcut_code as code
+from pasidlab.live import slot_layout as layout
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import PAGE, SYS_CLOSE, SYS_MADVISE, SYS_MEMBARRIER, SYS_MEMFD_CREATE, SYS_MMAP
 from pasidlab.live.maps import Mapping, mappings
@@ -38,7 +39,7 @@ class Patcher:
     def suits(self, thread: Thread, site: SubmissionSite) -> bool:
         """Whether a jump fits, and the bytes are a file's that nobody changes: not made by a compiler at run time."""
         instruction, known = site.instruction, list(mappings(thread.tid))
-        if instruction.kind not in code.WAY_OF or len(site.original) < _JUMP_SIZE:
+        if instruction.kind not in layout.WAY_OF or len(site.original) < _JUMP_SIZE:
             return False
         if instruction.segment >= 0 or instruction.address_mask != _U64:
             return False
@@ -60,7 +61,7 @@ class Patcher:
             self._call(thread, SYS_CLOSE, file)
             raise
         self._call(thread, SYS_CLOSE, file)
-        if shared.at + SIZE + code.BIAS >= _TASK_TOP:
+        if shared.at + SIZE + layout.BIAS >= _TASK_TOP:
             raise OSError(errno.ENOMEM, "no room in the window")
         return shared
 

@@ -11,50 +11,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasidlab.live.assembler import Code, assembler
-from pasidlab.live.decode import Instruction, InstructionKind
-from pasidlab.live.registers import (
-    AF,
-    CF,
-    ENCODING,
-    OF,
-    PF,
-    R8,
-    R9,
-    R10,
-    R11,
-    RAX,
-    RBX,
-    RCX,
-    RDI,
-    RDX,
-    RIP,
-    RSI,
-    SF,
-    ZF,
+from pasidlab.live.decode import Instruction
+from pasidlab.live.registers import CF, ENCODING, OF, PF, RIP, SF, ZF
+from pasidlab.live.slot_layout import (
+    BIAS,
+    BY_ENQCMD,
+    BYTES,
+    COUNTS,
+    FLAGS,
+    FORBIDDEN,
+    KEPT,
+    MAGIC,
+    MOST,
+    OPERATION,
+    OPERATIONS,
+    PAGE,
+    PORTAL,
+    QUEUE,
+    REQUIRED,
+    RESULT,
+    RETURN,
+    ROW_SIZE,
+    ROWS,
+    SAVED,
+    SIZE,
+    TABLE,
+    WAY,
+    WAY_OF,
+    WAYS,
+    as_ax,
 )
 
-BIAS = 0x70000000
-"""GS points this far beyond the slot: where it is 0, the accesses reach for kernel addresses and fault."""
-
-# Byte offsets in a slot.
-MAGIC, WAYS, OPERATION, RETURN, PORTAL, TABLE, FLAGS, RESULT, SIZE, KEPT = 0, 8, 12, 16, 24, 32, 40, 44, 48, 56
-SAVED, BYTES, COUNTS = 64, 256, 512
-SLOT_SIZE = 4096
-SAVED_REGISTERS = (RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11)
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 _SAVED_AT = dict(zip(_NAMES, range(SAVED, SAVED + 80, 8), strict=True))
-
-# Byte offsets in a row of the table of portals.
-PAGE, WAY, QUEUE, MOST, FORBIDDEN, REQUIRED = 0, 8, 12, 16, 32, 64
-ROWS, ROW_SIZE = 64, 128
-
-OPERATIONS = 7
-"""Operation codes below this have a place in the table and in the counters."""
-QUEUE_COUNTS = 2 * OPERATIONS + 2
-"""Counters of one queue: for each operation, success and false predicate."""
-
-BY_ENQCMD, BY_MOVDIR64B = 1, 2
-WAY_OF = {InstructionKind.ENQCMD: BY_ENQCMD, InstructionKind.MOVDIR64B: BY_MOVDIR64B}
 _STRING = 1024  # bytes from which the processor's string instructions are worth their start
 
 _CONDITIONS = (("o", OF), ("s", SF), ("z", ZF), ("p", PF), ("c", CF))
@@ -71,16 +60,6 @@ def _status_flags(leaf: int) -> int:
     return sum(mask for at, (_, mask) in enumerate(_CONDITIONS) if leaf >> (len(_CONDITIONS) - 1 - at) & 1)
 
 
-def _as_ax(flags: int) -> int:
-    """SAHF takes SF, ZF, AF, PF and CF from AH; OF comes of adding 127 to AL."""
-    return (flags & (SF | ZF | AF | PF | CF) | 2) << 8 | bool(flags & OF)
-
-
-def flags_from_ax(word: int) -> int:
-    """The status flags that a word of a slot stands for."""
-    return word >> 8 & (SF | ZF | AF | PF | CF) | (OF if word & 1 else 0)
-
-
 def _tree(level: int = 0, leaf: int = 0) -> str:
     """Finds the status flags by branching on them, which changes none of them, and checks whose slot this is."""
     if level == len(_CONDITIONS):
@@ -89,7 +68,7 @@ def _tree(level: int = 0, leaf: int = 0) -> str:
             jne no_{leaf}
             cmpl $magic_high, {_gs(MAGIC + 4)}
             jne no_{leaf}
-            movl ${_as_ax(_status_flags(leaf))}, {_gs(FLAGS)}
+            movl ${as_ax(_status_flags(leaf))}, {_gs(FLAGS)}
             jmp save
         no_{leaf}: hlt"""
     yes = leaf | 1 << (len(_CONDITIONS) - 1 - level)

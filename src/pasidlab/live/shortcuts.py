@@ -14,6 +14,7 @@ from pasidlab.accelerator.abi import PATTERN_16, Flag
 from pasidlab.accelerator.legality import Checker
 from pasidlab.live import ptrace
 from pasidlab.live import shortcut_code as code
+from pasidlab.live import slot_layout as layout
 from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.patching import Patcher
@@ -78,7 +79,7 @@ class Shortcuts:
             return None
         shared = space.shared if thread.slot >= 0 else None
         if ip < area.entrances:
-            site = space.ends.get(shared.field(thread.slot, code.RETURN)) if shared else None
+            site = space.ends.get(shared.field(thread.slot, layout.RETURN)) if shared else None
             if shared and site:
                 self._restore_body(area, shared, thread.slot, site, registers)
             return site
@@ -94,9 +95,9 @@ class Shortcuts:
         if done and offset <= labels["counted"]:
             shared.count(slot, registers[RBX])
         if done and offset <= labels["summed"]:
-            shared.add(slot, code.BYTES, registers[RCX])
+            shared.add(slot, layout.BYTES, registers[RCX])
         shared.restore(slot, registers)
-        flags = shared.flags(slot, code.RESULT if done else code.FLAGS)
+        flags = shared.flags(slot, layout.RESULT if done else layout.FLAGS)
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
         registers[RIP] = site.end if done else site.ip
 
@@ -112,14 +113,14 @@ class Shortcuts:
             thread.slot = shared.take()
             registers[GS_BASE] = shared.base(thread.slot) if thread.slot >= 0 else 0
         if thread.slot >= 0 and registers[GS_BASE] == shared.base(thread.slot):
-            shared.grant(thread.slot, self._patcher.magic, code.WAY_OF[site.instruction.kind])
+            shared.grant(thread.slot, self._patcher.magic, layout.WAY_OF[site.instruction.kind])
 
     def _open_row(self, space: Shortcut, shared: Shared, portal: Portal, page: int) -> bool:
         node = portal.file.node
         checker = self._queues.checker(node) if portal.watched and portal.writable else None
         if checker is None:
             return False
-        way, via = (code.BY_ENQCMD, "enqcmd") if node.wq.mode == "shared" else (code.BY_MOVDIR64B, "movdir64b")
+        way, via = (layout.BY_ENQCMD, "enqcmd") if node.wq.mode == "shared" else (layout.BY_MOVDIR64B, "movdir64b")
         name = node.wq.label, via
         if name not in self._labels:
             if len(self._labels) >= QUEUES:
@@ -219,7 +220,7 @@ def _restore_entrance(site: SubmissionSite, shared: Shared | None, slot: int, re
     offset, labels = registers[RIP] - site.entrance, site.code.labels
     flags = code.leaf_flags(site.code, offset)
     if shared and offset >= labels["save"]:
-        flags = shared.flags(slot, code.FLAGS)
+        flags = shared.flags(slot, layout.FLAGS)
         if offset > labels["taken"]:
             shared.restore(slot, registers)
     if flags is not None:
@@ -228,7 +229,7 @@ def _restore_entrance(site: SubmissionSite, shared: Shared | None, slot: int, re
 
 
 def _row(checker: Checker, way: int, queue: int) -> Permit:
-    forbidden, required = [0] * code.OPERATIONS, [_NEVER] * code.OPERATIONS
+    forbidden, required = [0] * layout.OPERATIONS, [_NEVER] * layout.OPERATIONS
     for operation, needed in _NEEDED.items():
         not_allowed, also = checker.admitted(operation)
         forbidden[operation] = not_allowed | _REFUSED

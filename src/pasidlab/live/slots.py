@@ -12,16 +12,16 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pasidlab.live import shortcut_code as code
+from pasidlab.live import slot_layout as layout
 from pasidlab.live.registers import RegisterArray
 
 SIZE = 1 << 21  # bytes
-_TABLE = code.ROWS * code.ROW_SIZE
-_SLOTS = (SIZE - _TABLE) // code.SLOT_SIZE
-QUEUES = (code.SLOT_SIZE - code.COUNTS) // (8 * code.QUEUE_COUNTS)
+_TABLE = layout.ROWS * layout.ROW_SIZE
+_SLOTS = (SIZE - _TABLE) // layout.SLOT_SIZE
+QUEUES = (layout.SLOT_SIZE - layout.COUNTS) // (8 * layout.QUEUE_COUNTS)
 """As many queues have counters."""
 _U32 = struct.Struct("<I")
-_SAVED = struct.Struct(f"<{len(code.SAVED_REGISTERS)}Q")
+_SAVED = struct.Struct(f"<{len(layout.SAVED_REGISTERS)}Q")
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ class Shared:
     def open_row(self, page: int, row: Permit) -> None:
         """Submissions through this portal need not stop."""
         at = _row_at(page)
-        self._put(at + code.PAGE, 0)
-        self._bytes[at + code.WAY : at + code.WAY + 12] = struct.pack("<III", row.way, row.queue * code.QUEUE_COUNTS * 8, row.most)
-        for offset, masks in ((code.FORBIDDEN, row.forbidden), (code.REQUIRED, row.required)):
-            struct.pack_into(f"<{code.OPERATIONS}I", self._bytes, at + offset, *masks)
-        self._put(at + code.PAGE, page)
+        self._put(at + layout.PAGE, 0)
+        self._bytes[at + layout.WAY : at + layout.WAY + 12] = struct.pack("<III", row.way, row.queue * layout.QUEUE_COUNTS * 8, row.most)
+        for offset, masks in ((layout.FORBIDDEN, row.forbidden), (layout.REQUIRED, row.required)):
+            struct.pack_into(f"<{layout.OPERATIONS}I", self._bytes, at + offset, *masks)
+        self._put(at + layout.PAGE, page)
 
     def close_row(self, page: int) -> None:
         """Submissions through this portal stop again."""
         at = _row_at(page)
-        if self._get(at + code.PAGE) == page:
-            self._put(at + code.PAGE, 0)
+        if self._get(at + layout.PAGE) == page:
+            self._put(at + layout.PAGE, 0)
 
     # Slots
 
@@ -81,23 +81,23 @@ class Shared:
 
     def base(self, slot: int) -> int:
         """What GS has to be."""
-        return self.at + _slot_at(slot) + code.BIAS
+        return self.at + _slot_at(slot) + layout.BIAS
 
     def holds(self, base: int) -> bool:
         """Whether this is the base of one of the slots."""
-        return 0 <= base - code.BIAS - self.at < SIZE
+        return 0 <= base - layout.BIAS - self.at < SIZE
 
     def grant(self, slot: int, magic: int, way: int) -> None:
         """From now on the slot's thread may submit this way."""
         at = _slot_at(slot)
-        self._put(at + code.TABLE, self.at)
-        ways = _U32.unpack_from(self._bytes, at + code.WAYS)[0] if self._get(at) == magic else 0
-        _U32.pack_into(self._bytes, at + code.WAYS, ways | way)
-        self._put(at + code.MAGIC, magic)
+        self._put(at + layout.TABLE, self.at)
+        ways = _U32.unpack_from(self._bytes, at + layout.WAYS)[0] if self._get(at) == magic else 0
+        _U32.pack_into(self._bytes, at + layout.WAYS, ways | way)
+        self._put(at + layout.MAGIC, magic)
 
     def revoke(self, slot: int) -> None:
         """The thread's next submission stops."""
-        self._put(_slot_at(slot) + code.MAGIC, 0)
+        self._put(_slot_at(slot) + layout.MAGIC, 0)
 
     def field(self, slot: int, offset: int) -> int:
         """A field of 8 bytes."""
@@ -105,18 +105,18 @@ class Shared:
 
     def flags(self, slot: int, offset: int) -> int:
         """The status flags that a field stands for."""
-        return code.flags_from_ax(_U32.unpack_from(self._bytes, _slot_at(slot) + offset)[0])
+        return layout.flags_from_ax(_U32.unpack_from(self._bytes, _slot_at(slot) + offset)[0])
 
     def restore(self, slot: int, registers: RegisterArray) -> None:
         """The registers that the thread had at its instruction."""
-        saved = _SAVED.unpack_from(self._bytes, _slot_at(slot) + code.SAVED)
-        for register, value in zip(code.SAVED_REGISTERS, saved, strict=True):
+        saved = _SAVED.unpack_from(self._bytes, _slot_at(slot) + layout.SAVED)
+        for register, value in zip(layout.SAVED_REGISTERS, saved, strict=True):
             registers[register] = value
 
     def count(self, slot: int, place: int) -> None:
         """A submission more, at this many bytes from the first counter."""
-        if place % 8 == 0 and 0 <= place < QUEUES * code.QUEUE_COUNTS * 8:
-            self.add(slot, code.COUNTS + place, 1)
+        if place % 8 == 0 and 0 <= place < QUEUES * layout.QUEUE_COUNTS * 8:
+            self.add(slot, layout.COUNTS + place, 1)
 
     def add(self, slot: int, offset: int, number: int) -> None:
         """To a field of 8 bytes."""
@@ -125,17 +125,17 @@ class Shared:
 
     def counts(self, slot: int) -> Iterator[tuple[int, int, int, int]]:
         """(queue, operation, status, submissions) of those that were made, which are forgotten here."""
-        at = _slot_at(slot) + code.COUNTS
-        for place in range(QUEUES * code.QUEUE_COUNTS):
+        at = _slot_at(slot) + layout.COUNTS
+        for place in range(QUEUES * layout.QUEUE_COUNTS):
             number = self._get(at + 8 * place)
             if number:
                 self._put(at + 8 * place, 0)
-                queue, rest = divmod(place, code.QUEUE_COUNTS)
+                queue, rest = divmod(place, layout.QUEUE_COUNTS)
                 yield queue, rest // 2, rest % 2 + 1, number
 
     def bytes_moved(self, slot: int) -> int:
         """Bytes of those, forgotten here too."""
-        at = _slot_at(slot) + code.BYTES
+        at = _slot_at(slot) + layout.BYTES
         number = self._get(at)
         self._put(at, 0)
         return number
@@ -148,7 +148,7 @@ class Shared:
 
 
 def _row_at(page: int) -> int:
-    return (page >> 12) % code.ROWS * code.ROW_SIZE
+    return (page >> 12) % layout.ROWS * layout.ROW_SIZE
 
 
 def same_row(one: int, other: int) -> bool:
@@ -157,4 +157,4 @@ def same_row(one: int, other: int) -> bool:
 
 
 def _slot_at(slot: int) -> int:
-    return _TABLE + slot * code.SLOT_SIZE
+    return _TABLE + slot * layout.SLOT_SIZE

@@ -1,0 +1,37 @@
+"""Where things are in a thread's slot: what the code in the program and the tracer both read and write."""
+
+from __future__ import annotations
+
+from pasidlab.live.decode import InstructionKind
+from pasidlab.live.registers import AF, CF, OF, PF, R8, R9, R10, R11, RAX, RBX, RCX, RDI, RDX, RSI, SF, ZF
+
+BIAS = 0x70000000
+"""GS points this far beyond the slot: where it is 0, the accesses reach for kernel addresses and fault."""
+
+# Byte offsets in a slot.
+MAGIC, WAYS, OPERATION, RETURN, PORTAL, TABLE, FLAGS, RESULT, SIZE, KEPT = 0, 8, 12, 16, 24, 32, 40, 44, 48, 56
+SAVED, BYTES, COUNTS = 64, 256, 512
+SLOT_SIZE = 4096
+SAVED_REGISTERS = (RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11)
+
+# Byte offsets in a row of the table of portals.
+PAGE, WAY, QUEUE, MOST, FORBIDDEN, REQUIRED = 0, 8, 12, 16, 32, 64
+ROWS, ROW_SIZE = 64, 128
+
+OPERATIONS = 7
+"""Operation codes below this have a place in the table and in the counters."""
+QUEUE_COUNTS = 2 * OPERATIONS + 2
+"""Counters of one queue: for each operation, success and false predicate."""
+
+BY_ENQCMD, BY_MOVDIR64B = 1, 2
+WAY_OF = {InstructionKind.ENQCMD: BY_ENQCMD, InstructionKind.MOVDIR64B: BY_MOVDIR64B}
+
+
+def as_ax(flags: int) -> int:
+    """SAHF takes SF, ZF, AF, PF and CF from AH; OF comes of adding 127 to AL."""
+    return (flags & (SF | ZF | AF | PF | CF) | 2) << 8 | bool(flags & OF)
+
+
+def flags_from_ax(word: int) -> int:
+    """The status flags that a word of a slot stands for."""
+    return word >> 8 & (SF | ZF | AF | PF | CF) | (OF if word & 1 else 0)
