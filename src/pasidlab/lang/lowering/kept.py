@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from pasidlab.lang import cache, source
 from pasidlab.lang.ir import Model, Property
-from pasidlab.lang.lowering.lower import build_model
+from pasidlab.lang.lowering.lower import ARRIVALS, build_model
 from pasidlab.lang.scope import Bounds
 
 SUFFIX = ".model"
@@ -30,7 +30,8 @@ def kept_or_built(
         name, sorted(bounds.sizes.items()), sorted(bounds.events), sorted(bounds.limits.items()), sorted(bounds.known or ()),
         bounds.known is None, properties, str(whole), merged, optimised, local_first,
     )  # fmt: skip
-    key = hashlib.sha256(cache.fingerprint("errors.py", "lang") + repr((asked, texts)).encode()).digest()
+    compiler = cache.fingerprint("errors.py", "lang")
+    key = hashlib.sha256(compiler + repr((asked, _text(ARRIVALS), texts)).encode()).digest()
     if stored := cache.kept(key, SUFFIX):
         found = pickle.loads(zlib.decompress(stored))
         assert isinstance(found, Model)
