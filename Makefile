@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1) + 1)')
 
+unexport PYTHONDONTWRITEBYTECODE  # the tests start the command hundreds of times
+
 .PHONY: setup demo test lint promote clean
 
 setup: .venv/.ready
@@ -26,7 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 promote: setup
-	$(BIN)/python tests/model/counts.py
+	PYTHONPATH=tests $(BIN)/python tests/model/counts.py
 	$(BIN)/python tests/zoo/verdicts.py
 	PASIDLAB_PROMOTE=1 $(BIN)/python -m pytest tests/cli
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
+from harness import pasidlab
 from pasidlab.checking import evidence
 from pasidlab.checking.api import check
 from pasidlab.checking.evidence import with_evidence
@@ -58,8 +57,7 @@ def test_a_property_that_nothing_breaks_proves_nothing() -> None:
 
 def test_a_property_asked_for_alone_is_put_to_the_test() -> None:
     words = "check early-read --cpus 1 --mms 1 --pasids 1 --events preempt --json --property owned"
-    done = subprocess.run([sys.executable, "-m", "pasidlab.cli", *words.split()], capture_output=True, text=True, timeout=120)
-    document = json.loads(done.stdout)
+    document = json.loads(pasidlab(*words.split()).stdout)
     assert [e["steps"] for e in document["results"][0]["evidence"]] == [10]
 
 

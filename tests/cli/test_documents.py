@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from golden import ROOT, transcript, without_times
 
+from harness import pasidlab
 from pasidlab import designs
 
 README = ROOT / "README.md"
@@ -117,9 +118,6 @@ def test_every_folder_is_on_the_map():
 
 
 def test_the_json_of_a_check_is_what_the_documents_say(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "pasidlab.cli", "check", "early", "late-either", "--json", "--events", "preempt,softirq"],
-        capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
+    done = pasidlab("check", "early", "late-either", "--json", "--events", "preempt,softirq", "--tasks", "1", cwd=tmp_path)
     assert {r["design"]: r["verdict"] for r in json.loads(done.stdout)["results"]} == {"early": "holds", "late-either": "violated"}
     assert Path(json.loads(done.stdout)["results"][0]["file"]).name == "early.py"

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from random_contexts import HEAD, models
 from small_models import PROPERTIES
 
+from harness import LONG
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.lowering.independence import Judge
@@ -33,7 +34,7 @@ def test_verdicts_are_the_same(tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "model.py"
     compared = []
 
-    @settings(max_examples=14, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60 if LONG else 9, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(models())
     def compare(drawn):
         text, events = drawn
@@ -46,9 +47,9 @@ def test_verdicts_are_the_same(tmp_path_factory):
                 compared.append((local[0] < full[0], bool(full[1][0]), full[1][1] != 0))
 
     compare()
-    assert len(compared) >= 20  # and not for want of anything happening:
+    assert len(compared) >= 12  # and not for want of anything happening:
     smaller, broken, _ = (sum(column) for column in zip(*compared, strict=True))
-    assert smaller >= 16 and broken >= 3
+    assert smaller >= 10 and broken >= 1
 
 
 STEPS = """

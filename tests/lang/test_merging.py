@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from random_contexts import models
 from small_models import PROPERTIES
 
+from harness import LONG
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
@@ -26,7 +27,7 @@ def test_verdicts_are_the_same(tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "model.py"
     compared = []
 
-    @settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100 if LONG else 16, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(models())
     def compare(model):
         text, events = model
@@ -37,6 +38,6 @@ def test_verdicts_are_the_same(tmp_path_factory):
             compared.append((merged[0] < unmerged[0], bool(merged[1][0]), merged[1][1] != 0))
 
     compare()
-    assert len(compared) >= 15  # and not for want of anything happening:
+    assert len(compared) >= 10  # and not for want of anything happening:
     smaller, broken, reached = (sum(column) for column in zip(*compared, strict=True))
-    assert smaller >= 10 and broken >= 2 and reached >= 2
+    assert smaller >= 8 and broken >= 1 and reached >= 2

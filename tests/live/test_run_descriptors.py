@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from running import run_python
 
+from harness import LONG
 from pasidlab.accelerator.abi import STATUS_TEXT
 
 pytestmark = pytest.mark.needs_run
@@ -163,7 +163,7 @@ EVERYTHING = """
         ("--error", "0x1c@3", "--error", "0x83@20"),
         ("--chaos", "1"),
         ("--design", "late-locked", "--chaos", "3", "--retry", "0.1", "--error", "3@7"),
-    ],
+    ][:: 1 if LONG else 3],
 )
 def test_the_same_seed_gives_the_same_run(options: tuple[str, ...], tmp_path: Path) -> None:
     def once() -> tuple[str, object, object]:
@@ -277,7 +277,7 @@ MACHINE = str(Path(__file__).parents[1] / "accelerator")
 
 def test_random_descriptors_on_a_real_process() -> None:
     """Nothing crashes, every completion is legal, and only the program's own writable memory is written."""
-    count = 100_000 if os.environ.get("PASIDLAB_LONG") else 30_000
+    count = 100_000 if LONG else 15_000
     done = run_python(FUZZ, "--summary", "none", arguments=(MACHINE, str(count), "1"), timeout=240)
     assert (done.code, done.out) == (0, "True 0\n"), done.err
     assert done.report["submissions"] == count

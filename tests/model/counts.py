@@ -1,21 +1,19 @@
-"""Recorded numbers of states and steps to break each promise: ``python tests/model/counts.py`` records them anew."""
+"""Recorded numbers of states and steps to break each promise: ``make promote`` records them anew."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import LONG
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.model.scope import Scope
 
 TABLE = Path(__file__).with_name("counts.json")
-LONG = bool(os.environ.get("PASIDLAB_LONG"))
-"""Every design where some stand for all: ``PASIDLAB_LONG=1 make test``."""
 SOME = tuple(designs.BUILT_IN) if LONG else ("eager-ipi", "late-either-refs", "early-read", "task-work")
 """One of each way to hand out the PASID."""
 FEW = SOME if LONG else ("late-either-refs", "task-work")

@@ -3,14 +3,13 @@
 from functools import cache
 
 import pytest
-from counts import LONG
 from mutants import HARMLESS, MUTANTS
 
+from harness import some
 from pasidlab.checking.api import check
 from pasidlab.designs import BUILT_IN, Design
 from pasidlab.model.scope import Scope
 
-LARGE = {"fork_keeps_last_cpu"}  # half a minute
 SCOPES: dict[str, Scope] = {str(m.scope): m.scope for m in MUTANTS}
 
 
@@ -26,7 +25,7 @@ def broken_without_mistake(design: str, scope: str) -> frozenset[str]:
     return frozenset(c.property for c in check(BUILT_IN[design], SCOPES[scope]).counterexamples)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS if LONG else [m for m in MUTANTS[::2] if m.name not in LARGE], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", some(MUTANTS, 5), ids=lambda m: m.name)
 def test_the_mistake_is_caught_by_name(mutant, design):
     found = check(design, mutant.scope).counterexample(mutant.broken)
     assert found.exact and found.steps, "without forgetting as well"

@@ -9,6 +9,7 @@ import pytest
 from counts import FEW, SCOPES, scope
 
 import pasidlab
+from harness import LONG
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
@@ -20,7 +21,7 @@ from pasidlab.search.breadth_first import search
 
 TINY = scope("preempt softirq")
 RACE = scope("preempt migrate softirq")
-FORGOTTEN = {name: SCOPES[name] for name in ("interrupts", "signals", "bind", "kvm")}
+FORGOTTEN = {name: SCOPES[name] for name in (("interrupts", "signals", "bind", "kvm") if LONG else ("interrupts", "bind"))}
 
 
 @pytest.mark.parametrize("where", FORGOTTEN)

@@ -97,8 +97,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(tracefs, tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", tmp_path], capture_output=True).returncode:
         pytest.skip("tmpfs cannot be mounted here")
     try:
-        said = pasidlab("record", "-o", tmp_path / "full.rec", "--seconds", "5", "--", sys.executable, WORKLOAD, "1", code=2)
-        assert "the disk is full" in said
+        command = [sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", tmp_path / "full.rec", "--seconds", "5", "--"]
+        done = subprocess.run([*command, sys.executable, WORKLOAD, "1"], capture_output=True, text=True)
+        assert done.returncode == 2 and "the disk is full" in done.stderr
         assert list(tmp_path.iterdir()) == []
     finally:
         subprocess.run(["umount", tmp_path], check=True)
