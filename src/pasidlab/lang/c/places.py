@@ -87,6 +87,12 @@ class Places(Compiler):
         """``place.member``."""
         if place.aggregate is not None:
             return self.member_place(place, text_of(child(node, "field")), node)
+        made_by = child(node, "argument")
+        while made_by.type == "parenthesized_expression":
+            made_by = made_by.named_children[0]
+        if made_by.type in ("assignment_expression", "comma_expression", "compound_statement"):
+            what = f"'{plain(node)[:50]}': a member of a struct without a name is outside the C that can be checked"
+            raise PasidlabError(what, position=self.at(node), hint="a statement of its own before, then the member of the variable")
         return self._member_behind(self.load(place, child(node, "argument")), node)
 
     def _member_behind(self, base: Value, node: Node) -> Place:
