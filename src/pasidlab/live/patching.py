@@ -21,6 +21,7 @@ _AREA_SIZE = 16 * PAGE
 _REACH = (1 << 31) - (1 << 24)  # bytes of a jump, less what lies within an area and a mapping's instructions
 _LOWEST = 1 << 16  # vm.mmap_min_addr as distributions have it
 _GAP = 16 * PAGE  # left free below and above
+_FOR_STACK = 1 << 27  # the kernel leaves a stack at least as much (mmap_base(), arch/x86/mm/mmap.c, v6.12)
 _PROT_RW, _PROT_RX, _MAP_SHARED, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED_NOREPLACE = 3, 5, 1, 0x22, 0x100000
 _MADV_DONTFORK, _MFD_CLOEXEC, _U64 = 10, 1, (1 << 64) - 1
 _REGISTER_SYNC_CORE, _SYNC_CORE = 1 << 6, 1 << 5  # linux/membarrier.h
@@ -153,13 +154,16 @@ def _gap_near(known: list[Mapping], address: int) -> int:
     """An address for an area within reach, away from what may grow, and below the mapping that holds ``address`` if possible;
     0 for none.
     """
-    below, above, end = 0, 0, 0
+    found: list[tuple[bool, bool, int]] = []
+    end, grows = 0, False  # of the mapping before
     for mapping in known:
-        start = mapping.start - _GAP - _AREA_SIZE
-        if start >= max(end + _GAP, _LOWEST) and mapping.path != "[stack]" and abs(address - start) < _REACH:
-            if start < address:
-                below = start
-            else:
-                above = above or start
-        end = mapping.end
-    return below or above
+        top, bottom = mapping.start - _GAP - _AREA_SIZE, max(end + _GAP, _LOWEST)
+        if mapping.path == "[stack]":
+            top -= _FOR_STACK
+        elif bottom <= top:
+            found.append((False, top >= address, top))
+        if bottom <= top and end and not grows:
+            found.append((True, bottom >= address, bottom))
+        end, grows = mapping.end, mapping.path == "[heap]"
+    reached = [one for one in found if abs(address - one[2]) < _REACH]
+    return min(reached, key=lambda one: (*one[:2], abs(address - one[2])), default=(True, True, 0))[2]
