@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from c_machine import Machine
 
+from harness import some
 from pasidlab.checking.api import CheckResult
 from pasidlab.errors import PasidlabError
 
@@ -68,7 +69,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("name", some(SAME, 2))
 def test_it_is_what_one_would_write_by_hand(checked: Checked, name: str) -> None:
     guarded, by_hand = (checked(LATE % f"\t{text}") for text in SAME[name])
     assert (guarded.states, guarded.transitions, guarded.depth) == (by_hand.states, by_hand.transitions, by_hand.depth)

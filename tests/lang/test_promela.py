@@ -19,7 +19,7 @@ from pasidlab.search.result import Budget
 
 pytestmark = pytest.mark.skipif(not spin_is_there(), reason="spin or a C compiler is not installed")
 BUDGET = Budget(max_states=100_000)
-EXAMPLES = int(os.environ.get("PASIDLAB_SPIN_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("PASIDLAB_SPIN_EXAMPLES", "3"))
 RANDOM = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from running import HERE, run
 
+from harness import some
+
 pytestmark = pytest.mark.needs_run
 HELLO = str(Path(__file__).parents[2] / "examples" / "dsa_hello.py")
 SPAWN = "import subprocess, sys; subprocess.run(['/bin/true']); sys.exit(subprocess.run(sys.argv[1:]).returncode & 0xff)"
@@ -81,7 +83,7 @@ def test_programs_side_by_side_do_not_share_their_luck() -> None:
     assert sorted(done.out.split("\n")) == sorted(2 * fate([], "--seed", "5").rstrip("\n").split("\n") + [""]), done.err
 
 
-@pytest.mark.parametrize("name", WRAPPERS)
+@pytest.mark.parametrize("name", some(WRAPPERS, 2))
 def test_late_either_kills_the_example_in_every_run(name: str) -> None:
     options = ("--design", "late-either", "--chaos", "1")
     done = run(*WRAPPERS[name], sys.executable, HELLO, options=options)
