@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import LONG
 from counts import FEW
 
+from harness import LONG
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.checking.reductions import EVERY_STEP
