@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pasidlab.errors import PasidlabError
 from pasidlab.observe import follow as f
@@ -15,7 +16,7 @@ from pasidlab.observe.coverage import Coverage, coverage
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
 from pasidlab.observe.kinds import EVENTS, IS_FPU, Kind
-from pasidlab.observe.merged import merged
+from pasidlab.observe.merged import apart, merged
 from pasidlab.observe.pages import CPU, KIND, PID, A, B, C, Events
 from pasidlab.observe.recording import MOST_PIDS, About, Recording
 
@@ -78,7 +79,8 @@ def verify(recording: Recording, progress: Callable[[int], None] = lambda events
     about = recording.about
     if about.version < OLDEST:
         raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
-    judging = Judging(about, lambda: merged(recording), Explanations(derived(about.version)))
+    explanations = Explanations(derived(about.version))
+    judging = Judging(about, lambda: merged(recording), explanations, lambda: apart(recording))
     judging.look_through()
     judging.run(progress)
     judging.verdict.lost = max(judging.verdict.lost, recording.absent(judging.present))
@@ -88,8 +90,10 @@ def verify(recording: Recording, progress: Callable[[int], None] = lambda events
 class Judging:
     """One run over a recording."""
 
-    def __init__(self, about: About, pieces: Pieces, explanations: Explanations) -> None:
+    def __init__(self, about: About, pieces: Pieces, explanations: Explanations, apart: Pieces | None = None) -> None:
         self.about, self.pieces, self.explanations = about, pieces, explanations
+        self.apart = apart or pieces
+        """All events, those of each CPU in order; that is quicker than all of them in order."""
         self.verdict = Verdict(about.kernel, missing=about.missing)
         self.cpus = np.zeros((max(about.cpus, default=0) + 1, f.CPU_COLUMNS), np.int64)
         self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
@@ -117,32 +121,33 @@ class Judging:
 
         A host may hide the switches of some tasks. Such a task is given a CPU or shows other events, and never gives the CPU back.
         """
-        seen = acting = np.zeros(0, np.int64)
-        given: Counter[int] = Counter()
+        switched, acting = np.zeros(MOST_PIDS + 1, bool), np.zeros(MOST_PIDS + 1, bool)
+        given = np.zeros(MOST_PIDS + 1, np.int64)
         last: dict[int, int] = {}  # by CPU: a task's own events may come after the end of the recording
         at_the_end: dict[int, int] = {}
-        for piece in self.pieces():
-            switches = piece[piece[:, KIND] == Kind.sched_switch]
-            seen = np.union1d(seen, switches[:, PID])
-            given.update(dict(zip(*(found.tolist() for found in np.unique(switches[:, A], return_counts=True)), strict=True)))
-            last |= dict(zip(switches[:, CPU].tolist(), switches[:, A].tolist(), strict=True))
-            there = piece[piece[:, KIND] != Kind.LOST]
-            acting = np.union1d(acting, there[:, PID])
-            for cpu in np.unique(there[:, CPU]).tolist():
-                of_cpu = there[there[:, CPU] == cpu, PID]
-                at_the_end[cpu] = int(of_cpu[-1])
-                self.present[cpu] += len(of_cpu)
-            self._make_room(piece)
-        given.subtract(last.values())
-        found = {pid for pid, times in given.items() if times > 0} | (set(acting.tolist()) - set(at_the_end.values()))
-        found -= {0, *seen.tolist()}
-        self.verdict.blind = tuple(sorted(found))
+        for piece in self.apart():
+            kinds, cpus, pids = (np.ascontiguousarray(piece[:, column]) for column in (KIND, CPU, PID))
+            there, switches = kinds != Kind.LOST, kinds == Kind.sched_switch
+            self._make_room(piece, kinds, pids[there])
+            acting[pids[there]] = True
+            switched[pids[switches]] = True
+            np.add.at(given, piece[switches, A], 1)
+            for cpu in np.unique(cpus[there]).tolist():
+                here = there & (cpus == cpu)
+                self.present[cpu] += int(here.sum())
+                at_the_end[cpu] = int(pids[here][-1])
+                if len(to := piece[here & switches, A]):
+                    last[cpu] = int(to[-1])
+        np.add.at(given, list(last.values()), -1)
+        acting[list(at_the_end.values())] = False
+        found = ((given > 0) | acting) & ~switched
+        self.verdict.blind = tuple((np.flatnonzero(found[1:]) + 1).tolist())
         for pid in self.verdict.blind:
             self.tasks[pid, f.IS] |= f.BLIND | f.KNOWN
 
-    def _make_room(self, piece: Events) -> None:
-        named = piece[np.isin(piece[:, KIND], _HAVE_PID), A], piece[piece[:, KIND] == Kind.sched_switch, C]
-        pids = np.concatenate([piece[piece[:, KIND] != Kind.LOST, PID], *named])
+    def _make_room(self, piece: Events, kinds: NDArray[np.int64], acting: NDArray[np.int64]) -> None:
+        named = piece[_HAVE_PID[kinds], A], piece[kinds == Kind.sched_switch, C]
+        pids = np.concatenate([acting, *named])
         if len(pids) and not 0 <= pids.min() <= pids.max() <= MOST_PIDS:
             wrong = int(pids.min() if pids.min() < 0 else pids.max())
             raise PasidlabError(f"an event of pid {wrong}", hint="the recording is damaged: record again")
@@ -152,7 +157,7 @@ class Judging:
     def run(self, progress: Callable[[int], None]) -> None:
         """All pieces, until the first contradiction."""
         for piece in self.pieces():
-            events = np.array(piece)
+            events = np.ascontiguousarray(piece)
             self._follow(events)
             if self.verdict.contradiction:
                 break
@@ -307,7 +312,7 @@ class Judging:
         verdict.of_fpu = int(known.uses[:, [n for n, code in enumerate(known.codes) if code // 16 in IS_FPU]].sum())
 
 
-_HAVE_PID = (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec)
+_HAVE_PID = np.isin(np.arange(len(Kind)), (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec))
 _ENOUGH = 50_000  # events within which an exec tells of itself
 _SHOWN = 10
 
