@@ -56,8 +56,15 @@ def _mermaid(account: Account) -> str:
     return results_mermaid(account)
 
 
+def _perfetto(account: Account) -> str:
+    from pasidlab.report.perfetto import results_perfetto
+
+    return json.dumps(results_perfetto(account)) + "\n"
+
+
 FORMATS: dict[str, Callable[[Account], str]] = {
-    ".html": _html, ".json": _json, ".mail": _mail, ".md": _markdown, ".mmd": _mermaid, ".sarif": _sarif, ".xml": _junit,
+    ".html": _html, ".json": _json, ".mail": _mail, ".md": _markdown, ".mmd": _mermaid, ".perfetto": _perfetto,
+    ".sarif": _sarif, ".xml": _junit,
 }  # fmt: skip
 """Suffix of a file to write -> its text."""
 
