@@ -4,6 +4,7 @@ import pytest
 from random_contexts import HEAD
 from small_models import broken
 
+from harness import LONG, some
 from pasidlab.errors import PasidlabError
 
 CALL = '@entry("syscall")\ndef sys_call() -> None:\n    for cpu in each(Cpu):\n        cpu.ipi_pending = True\n'
@@ -13,7 +14,7 @@ def handler(kind: str, name: str, body: str) -> str:
     return f'@context("{kind}", event="{kind}")\ndef {name}() -> None:\n    {body}\n'
 
 
-@pytest.mark.parametrize("kind", ["softirq", "hardirq", "ipi"])
+@pytest.mark.parametrize("kind", some(["softirq", "hardirq", "ipi"], 2))
 def test_any_handler_of_an_interrupt_may_run(tmp_path, kind):
     ends = "this_cpu.ipi_pending = False" if kind == "ipi" else "this_cpu.slot = 0"
     first, second, third = (handler(kind, name, f"check('{p}', False)\n    {ends}") for name, p in (("a", "p"), ("b", "q"), ("c", "q")))
@@ -24,7 +25,7 @@ def test_any_handler_of_an_interrupt_may_run(tmp_path, kind):
     assert broken(tmp_path, text + second + first + third, "preempt") == set()
 
 
-@pytest.mark.parametrize("timers", [0, 1, 2])
+@pytest.mark.parametrize("timers", [0, 1, 2] if LONG else [2])
 def test_a_hard_interrupt_never_runs_in_place_of_an_ipi(tmp_path, timers):
     text = HEAD + CALL + "".join(handler("hardirq", f"timer{n}", "this_cpu.ipi_pending = False") for n in range(timers))
     ipi = handler("ipi", "my_ipi", "this_cpu.ipi_pending = False\n    check('q', False)")

@@ -8,6 +8,7 @@ import random_programs
 from hypothesis import HealthCheck, assume, given, settings
 from small_models import PROPERTIES, build
 
+from harness import some
 from pasidlab.checking.spin import export_explored, export_verifier, spin_is_there
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.native import compile_model
@@ -148,7 +149,7 @@ BROKEN = {"the sign of 32 bits": {"p"}, "null": {"sound_kernel"}, "a failed chec
           "out of its domain": {"a model error"}}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, 2))
 def test_what_is_difficult_in_promela(name, tmp_path):
     both = by_both(build(tmp_path, HEAD + CASES[name]), tmp_path)
     assert both is not None

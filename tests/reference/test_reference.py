@@ -8,7 +8,7 @@ from reference.compare import by_reference, compared
 from reference.random_models import random_model
 
 CASES = cases()
-SEEDS = range(200 if LONG else 26)
+SEEDS = range(200 if LONG else 22)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +40,7 @@ def test_random_models(tmp_path):
     results = {seed: compared(random_model(seed), tmp_path / "model.py", most=2_000, every=seed % 4 == 0) for seed in SEEDS}
     judged = {seed: r for seed, r in results.items() if r.reference is not None and not r.refused}
     assert {seed: list(r.differences()) for seed, r in judged.items() if list(r.differences())} == {}
-    assert len(judged) >= 11  # and not for want of anything happening:
+    assert len(judged) >= 8  # and not for want of anything happening:
     broken = sum(bool(r.reference.broken) for r in judged.values())
     reached = sum(bool(r.reference.reached) for r in judged.values())
     assert broken >= 3 and reached >= 3
