@@ -204,6 +204,11 @@ def test_a_tree_without_the_functions(tmp_path: Path) -> None:
         Opening("", kernel=tree(tmp_path, Makefile="VERSION = 2\nPATCHLEVEL = 6\n", traps="", core="", sched="", fork="")).design()
 
 
+def test_files_that_were_not_fetched(tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match=r"core.c is a pointer of Git LFS, not the file\n  hint: git lfs pull"):
+        Opening("", kernel=tree(tmp_path, core="version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")).design()
+
+
 def real_trees() -> list[str]:
     named = [path for path in os.environ.get("PASIDLAB_LINUX_TREES", "").split(os.pathsep) if path]
     return named or [str(path.parent) for path in Path("/usr/src").glob("linux-source-*/Makefile")]

@@ -59,8 +59,14 @@ class KernelTree:
         if not self.files.is_file(path):
             return None
         text = self.files.text(path)
+        if text.startswith(_LFS_POINTER):
+            raise PasidlabError(f"{path} is a pointer of Git LFS, not the file", hint="git lfs pull, in the tree")
         texts.REMEMBERED[file] = tuple(text.splitlines())
         return Source(text, file)
+
+
+_LFS_POINTER = "version https://git-lfs.github.com/spec/"
+"""How a file begins that Git LFS has not fetched (git-lfs docs/spec.md)."""
 
 
 @dataclass
