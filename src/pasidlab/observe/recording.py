@@ -223,11 +223,18 @@ class Recording:
     def pages(self, cpu: int, most: int) -> Iterator[bytes]:
         """The pages of a CPU, in order, at most about ``most`` bytes at a time and whole pages each time."""
         step = max(most - most % self.about.page_bytes, self.about.page_bytes)
+        waiting: list[bytes] = []
         with open(self.path, "rb") as file:
             for chunk in (chunk for chunk in self.chunks if chunk.cpu == cpu):
                 for start in range(0, chunk.count, step):
                     file.seek(chunk.start + start)
-                    yield file.read(min(step, chunk.count - start))
+                    waiting.append(file.read(min(step, chunk.count - start)))
+                    # What is cut off stands last in its piece, where its reader sees it.
+                    if sum(map(len, waiting)) >= step or len(waiting[-1]) % self.about.page_bytes:
+                        yield b"".join(waiting)
+                        waiting.clear()
+        if waiting:
+            yield b"".join(waiting)
 
 
 def _about(document: dict[str, Any], path: Path) -> About:
