@@ -192,7 +192,7 @@ def _faulted(tid: int) -> bool:
     The kernel tells of the stop first (get_signal(), kernel/signal.c), and of faults before other signals.
     """
     try:
-        with open(f"/proc/{tid}/status") as file:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             pending = next(line for line in file if line.startswith("SigPnd"))
     except (FileNotFoundError, ProcessLookupError):
         raise ptrace.Gone(tid) from None
@@ -202,5 +202,5 @@ def _faulted(tid: int) -> bool:
 @cache
 def _has_crc32() -> bool:
     """Whether the CPU has the CRC32 instruction (SSE4.2)."""
-    with open("/proc/cpuinfo") as file:
+    with open("/proc/cpuinfo", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         return next((" sse4_2 " in line for line in file if line.startswith("flags")), False)

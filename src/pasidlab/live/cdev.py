@@ -160,7 +160,7 @@ class CharacterDevices:
 def _group(tid: int) -> int:
     """The thread group of a thread, 0 if it is gone."""
     try:
-        with open(f"/proc/{tid}/status") as file:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("Tgid"))
     except OSError:
         return 0

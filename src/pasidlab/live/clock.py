@@ -74,7 +74,7 @@ def _sleeps(pid: int) -> bool:
     """Whether no thread runs, or would if the host or the tracer let it."""
     try:
         for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/status") as file:
+            with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 if next(line for line in file if line.startswith("State")).split()[1] not in "SZX":
                     return False
     except OSError:

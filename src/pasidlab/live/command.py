@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -23,6 +24,20 @@ Examples:
 The exit status is the program's, or 128 + signal; 2 means that pasidlab could not run it.
 """
 
+
+class Number(click.FloatRange):
+    """A range that "nan", which is below and above nothing, does not lie in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click's."""
+        number: float = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is no number", param, ctx)
+        return number
+
+
+MOST_DELAY = 1e9
+"""Microseconds: a quarter of an hour."""
 
 @click.command(
     "run", epilog=_EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
@@ -48,10 +63,10 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
               help="A page that is not in memory ends a descriptor that does not ask to block, as on hardware (strict, "
               "the default where /proc/PID/pagemap exists), or is faulted in and counted (kind).")  # fmt: skip
 @click.option(
-    "--retry", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
+    "--retry", type=Number(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
 )
 @click.option(
-    "--delay", type=click.FloatRange(0), default=0.0, metavar="US", help="Complete this many microseconds later."
+    "--delay", type=Number(0, MOST_DELAY), default=0.0, metavar="US", help="Complete this many microseconds later."
 )
 @click.option("--reorder", type=int, metavar="SEED", help="Complete asynchronously and out of order.")
 @click.option(

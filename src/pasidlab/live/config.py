@@ -14,6 +14,7 @@ from pasidlab.live.capabilities import Capabilities, mask_bits, mask_text, opera
 KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
 _LONGEST = 1 << 20  # bytes of a device file
+_DEEPEST, _MOST_BITS = 50, 256
 _WQ_WORDS = {
     "mode": ("shared", "dedicated"),
     "type": ("user", "kernel", "none"),
@@ -203,6 +204,19 @@ class DevicesText:
         return Position(self.file, ([*exact, *found] or [1])[0])
 
 
+def _must_be_small(document: dict[str, Any], file: str) -> None:
+    """Raises PasidlabError for numbers and depths that no device has, and that could not even be named in a message."""
+    work: list[tuple[Any, int]] = [(document, 0)]
+    while work:
+        value, depth = work.pop()
+        if depth > _DEEPEST:
+            raise PasidlabError(f"{file} is nested too deeply", hint=_EXAMPLE)
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise PasidlabError(f"{file} has a number of {value.bit_length()} bits", hint=f"{_MOST_BITS} bits are the most; {_EXAMPLE}")
+        if isinstance(value, dict | list):
+            work += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
+
+
 def _parse(file: str) -> tuple[dict[str, Any], DevicesText]:
     content = ""
     try:
@@ -210,7 +224,9 @@ def _parse(file: str) -> tuple[dict[str, Any], DevicesText]:
             content = opened.read(_LONGEST + 1).decode()
         if len(content) > _LONGEST:
             raise PasidlabError(f"{file} has more than {_LONGEST >> 20} MiB: this is no device file", hint=_EXAMPLE)
-        return tomllib.loads(content), DevicesText(file, content.split("\n"))
+        document = tomllib.loads(content)
+        _must_be_small(document, file)
+        return document, DevicesText(file, content.split("\n"))
     except OSError as error:
         raise PasidlabError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -229,7 +229,7 @@ class Diagnosis:
 def _name(thread: Thread) -> str:
     """What ps shows for the thread (/proc/PID/comm)."""
     try:
-        with open(f"/proc/{thread.tid}/comm") as file:
+        with open(f"/proc/{thread.tid}/comm", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             return file.read().strip()
     except OSError:
         return "the program"

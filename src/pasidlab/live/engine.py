@@ -309,7 +309,7 @@ def _must_die(tid: int) -> bool:
     some kernels do not answer in the middle of an exec.
     """
     try:
-        with open(f"/proc/{tid}/status") as file:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             pending = next(line for line in file if line.startswith("SigPnd"))
     except OSError:
         return True

@@ -43,7 +43,7 @@ class Job:
         """Whether a signal waits for the thread: on hardware it would take it now, the device working on."""
         fields = {}
         try:
-            with open(f"/proc/{self.thread.tid}/status") as file:
+            with open(f"/proc/{self.thread.tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 fields = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd")))
         except OSError:
             return True

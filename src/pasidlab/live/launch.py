@@ -181,14 +181,14 @@ def exec_error(child: Child) -> str:
 
 
 def _ptrace_hint() -> str:
-    with open("/proc/self/status") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         tracer = next(line.split()[1] for line in file if line.startswith("TracerPid"))
     if tracer != "0":
         return (
             f"process {tracer} (strace -f, gdb) traces pasidlab itself; a program has only one tracer: start it without"
         )
     try:
-        with open("/proc/sys/kernel/yama/ptrace_scope") as file:
+        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             scope = file.read().strip()
     except OSError:
         scope = "0"

@@ -22,7 +22,7 @@ class Mapping:
 def mappings(pid: int) -> Iterator[Mapping]:
     """All mappings in address order; none if the process is gone."""
     try:
-        with open(f"/proc/{pid}/maps") as file:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             for line in file:
                 fields = line.rstrip("\n").split(None, 5)
                 start, end = fields[0].split("-")

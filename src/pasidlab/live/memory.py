@@ -164,7 +164,7 @@ class ProcessMemory:
 def without_memory(tid: int) -> bool:
     """Whether a thread has given its memory up: it exits, or is a zombie."""
     try:
-        with open(f"/proc/{tid}/statm") as file:
+        with open(f"/proc/{tid}/statm", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             return file.read().startswith("0 ")
     except OSError:
         return True

@@ -75,7 +75,7 @@ def _new_namespaces(channel: socket.socket) -> None:
 def write_id_maps(pid: int) -> None:
     """In the parent: every id we can map keeps its number inside; without privilege that is our own only."""
     for name, own in (("uid", os.geteuid()), ("gid", os.getegid())):
-        with open(f"/proc/self/{name}_map") as file:
+        with open(f"/proc/self/{name}_map", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             rows = [line.split() for line in file]
         whole = "".join(f"{inside} {inside} {count}\n" for inside, _, count in rows)
         try:

@@ -164,7 +164,7 @@ def set_signal_mask(tid: int, mask: int) -> None:
 
 def may_trace_all() -> bool:
     """Whether this process has CAP_SYS_PTRACE."""
-    with open("/proc/self/status") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         effective = next(line for line in file if line.startswith("CapEff"))
     return bool(int(effective.split()[1], 16) >> _CAP_SYS_PTRACE & 1)
 

@@ -66,7 +66,7 @@ def _areas(pid: int) -> Iterator[tuple[int, int, frozenset[str]]]:
     """Start, end and flags of every mapping."""
     start = stop = 0
     try:
-        with open(f"/proc/{pid}/smaps") as file:
+        with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             for line in file:
                 if line.startswith("VmFlags:"):
                     yield start, stop, frozenset(line.split()[1:])

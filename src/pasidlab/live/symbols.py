@@ -23,6 +23,7 @@ class ElfSymbols:
     def __init__(self, data: bytes) -> None:
         self.segments: list[tuple[int, int, int]] = []  # file offset, virtual address, size in the file
         self.symbols: list[tuple[int, int, str]] = []  # address, size, name
+        self._read_so_far = 0  # entries of symbol tables
         if data[:5] != b"\x7fELF\x02":
             return
         segments_at, sections_at = struct.unpack_from("<QQ", data, 32)
@@ -39,7 +40,9 @@ class ElfSymbols:
         self.symbols.sort()
 
     def _read(self, table: bytes, names: bytes) -> None:
-        for name, info, _, section, value, size in _SYMBOL.iter_unpack(table[: min(len(table) // 24, _MOST_SYMBOLS) * 24]):
+        count = min(len(table) // 24, _MOST_SYMBOLS - self._read_so_far)  # many headers may name one table
+        self._read_so_far += count
+        for name, info, _, section, value, size in _SYMBOL.iter_unpack(table[: count * 24]):
             if info & 15 == _FUNCTION and section and value:
                 text = names[name : name + _LONGEST_NAME].partition(b"\0")[0]
                 self.symbols.append((value, size, text.decode(errors="replace")))
@@ -81,6 +84,6 @@ class Symbolizer:
                 if stat.S_ISREG(status.st_mode) and status.st_size <= _LIMIT:  # what is there now may be a FIFO
                     with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                         self._files[path] = ElfSymbols(file.read(_LIMIT))
-            except (OSError, struct.error, IndexError):
-                pass
+            except (OSError, struct.error, IndexError, OverflowError, ValueError):
+                pass  # a damaged file has no symbols
         return self._files.get(path)

@@ -390,7 +390,7 @@ class Tracer:
     def _adopt(self, tid: int) -> None:
         """A new task whose parent may have died before it could tell: the task's own status says whose it is."""
         try:
-            with open(f"/proc/{tid}/status") as file:
+            with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
         except OSError:
             return

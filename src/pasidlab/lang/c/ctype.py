@@ -186,12 +186,12 @@ def common(a: Integer, b: Integer) -> Integer:
     """The usual arithmetic conversions: the type both operands of an arithmetic operator are converted to."""
     a, b = promoted(a), promoted(b)
     if a.signed == b.signed:
-        return a if a.rank >= b.rank else b
+        return a if (a.bits, a.rank) >= (b.bits, b.rank) else b  # a bit field of 40 bits has the rank of its type, not its bits
     unsigned, signed = (b, a) if a.signed else (a, b)
-    if unsigned.rank >= signed.rank:
-        return unsigned
     if signed.bits > unsigned.bits:
         return signed
+    if unsigned.bits > signed.bits or unsigned.rank >= signed.rank:
+        return unsigned
     return {LONG.rank: ULONG, LLONG.rank: ULLONG}.get(signed.rank, UINT)
 
 
