@@ -118,6 +118,8 @@ def test_any_number_of_devices_and_attributes(tmp_path: Path) -> None:
         (("--wq", "shared,device=gpu0"), "no such device"),
         (("--devices", "/nowhere.toml"), "cannot read"),
         (("--error", "9"), "STATUS@N"),
+        (("--delay", "nan"), "nan is no number"),
+        (("--delay", "inf"), "not in the range"),
         (("--design", "nonsense"), "unknown design"),
         (("--trace", "/nowhere/trace.json"), "cannot write"),
     ],
@@ -132,6 +134,8 @@ def test_malformed_toml(tmp_path: Path) -> None:
     for text, words in {
         "[[device\n": "1:9: this is not TOML: Expected ']]'",
         "x = 1": "1: expected [[device]] tables",
+        f"x = 0x{'f' * 6000}": "has a number of 24000 bits",
+        f"{'a.' * 20_000}b = 1": "is nested too deeply",
         "device = [1]": "1: expected [[device]] tables",
         '[[device]]\nname = "dsa0"\nwq = 3': "3: dsa0: wq must be [[device.wq]] tables",
         "\xff": "is not UTF-8",
