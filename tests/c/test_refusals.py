@@ -36,6 +36,7 @@ REFUSED = {
     "spin_lock(&a, 1); return 0;": "this spin lock takes 1 argument, 2 given",
     "struct fpstate h = *current->thread.fpu.fpstate; return 0;": "a struct is copied\n  hint: use a pointer",
     "struct pair x = { 1, 2 }, y = x; return (y = x).b;": "'(y=x).b': a member of a struct without a name",
+    "typedef u8 T; T a = 1; { typedef u16 T; T b = 2; return a + b; }": "'T' is the name of two types in this file",
     "struct pair p; struct other o = { 1 }; p = o; return 0;": "copies something that is no struct pair of this function",
     "u8 v[2] = { 1, 2 }; return v[2];": "'v[2]': element 2 of 2",
     "u8 v[2] = { 1, 2, 3 }; return 0;": "more values than unsigned char [] has parts",

@@ -119,3 +119,23 @@ def test_a_run_that_sees_none_of_our_processes_leaves_our_directory_alone() -> N
     assert out == "shared\n", second.stderr
     if "unshare" not in second.stderr:
         assert second.returncode == 0, second.stderr
+
+
+def test_opened_files_leave_nothing_under_redirection() -> None:
+    """Each open file of a device has one that stands for it, for as long as it is open."""
+    done = run_python(
+        """
+        import glob
+        kept = [os.open("/dev/dsa/wq0.0", os.O_RDWR) for _ in range(3)]
+        for _ in range(50):
+            os.close(os.open("/dev/dsa/wq0.0", os.O_RDWR))
+        there = os.readlink(f"/proc/self/fd/{kept[0]}")
+        ours = [path for path in glob.glob(f"{os.environ.get('TMPDIR', '/tmp')}/pasidlab-run-*/open") if there.startswith(path)]
+        end = time.monotonic() + 10
+        while len(os.listdir(ours[0])) > 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        print(len(ours), len(os.listdir(ours[0])))
+        """,
+        "--isolation", "redirect",
+    )  # fmt: skip
+    assert done.out == "1 3\n", done.err

@@ -120,10 +120,12 @@ class Redirector:
             if node:
                 try:
                     file = self.files.handles[self.files.open(thread.tid, node, _flags(thread, registers, number))]
-                except OSError as error:
-                    answer(thread, registers, -(error.errno or 5))
+                    target = self._backing(file)
+                except OSError as error:  # of the device; or a full disk, or no watch is left
+                    if file:
+                        self._forget(file)
+                    answer(thread, registers, -(error.errno or errno.EIO))
                     return
-                target = self._backing(file)
         name = os.fsencode(target) + b"\0"
         with self._lent(thread, registers[RSP], _OPEN_HOW + len(name)) as place:
             changed = ptrace.copy_registers(registers)
@@ -171,7 +173,11 @@ class Redirector:
         """An empty file that stands for this one open file."""
         place = os.path.join(self.opens, str(file.handle))
         _new_file(place).close()
-        watch = check(libc.inotify_add_watch(self._notify, os.fsencode(place), _IN_CLOSE), "inotify_add_watch")
+        try:
+            watch = check(libc.inotify_add_watch(self._notify, os.fsencode(place), _IN_CLOSE), "inotify_add_watch")
+        except OSError:
+            os.unlink(place)
+            raise
         self._watched[watch] = file.handle
         return place
 
@@ -194,6 +200,8 @@ class Redirector:
 
     def _closed(self, watch: int) -> None:
         handle = self._watched.pop(watch, 0)
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self.opens, str(handle)))  # and the watch is gone
         if handle in self.files.handles:
             self.files.release(handle)
 

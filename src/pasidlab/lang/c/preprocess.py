@@ -73,7 +73,11 @@ class Preprocessor:
             raise PasidlabError("the macros of this file expand without end", position=self._at(self.out[-1]))
 
     def _joined(self) -> Expanded:
-        return joined(rewritten(self.out, self.types), self.source)
+        ready = rewritten(self.out, self.types)
+        if ready.clash is not None:
+            what = f"'{ready.clash.text}' is the name of two types in this file"
+            raise PasidlabError(what, position=self._at(ready.clash), hint="give each a name of its own")
+        return joined(ready, self.source)
 
     def _at(self, token: Token) -> Position:
         return self.source.position(token.offset)

@@ -32,6 +32,7 @@ class Rewritten:
     tokens: list[Token]
     typeofs: dict[int, list[Token]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)  # with those the file itself declares
+    clash: Token | None = None  # a typedef of a name that stands for another type elsewhere in the file
 
 
 def rewritten(tokens: Sequence[Token], types: Mapping[str, str]) -> Rewritten:
@@ -44,6 +45,7 @@ class _Rewriter:
         self.tokens, self.types = tokens, dict(types)
         self.out = Rewritten([], {}, self.types)
         self.declared: set[int] = set()  # the names that typedefs give
+        self.own: dict[str, str] = {}  # what typedefs of this text say
         self.untagged: dict[int, str] = {}  # ``struct`` without a tag -> the tag it gets
 
     def run(self) -> Rewritten:
@@ -190,13 +192,20 @@ class _Rewriter:
         self.declared |= set(given[-1:])
         if len(words) < 2 or not all(word.replace("_", "a").isalnum() for word in words):
             return
-        *before, name = words
+        before = words[:-1]
         if all(word in TYPE_WORDS for word in before):
-            self.types[name] = const + str(by_words(" ".join(before)) or " ".join(before))
+            self._learn(given[-1], const + str(by_words(" ".join(before)) or " ".join(before)))
         elif len(before) == 1 and before[0] in self.types:
-            self.types[name] = const + self.types[before[0]]
+            self._learn(given[-1], const + self.types[before[0]])
         elif len(before) == 2 and before[0] in ("struct", "union", "enum"):
-            self.types[name] = const + " ".join(before)
+            self._learn(given[-1], const + " ".join(before))
+
+    def _learn(self, at: int, type_: str) -> None:
+        """The name at a token stands for a type, to the end of the file: names of blocks are not kept apart."""
+        name = self.tokens[at].text
+        if self.own.setdefault(name, type_) != type_:
+            self.out.clash = self.out.clash or self.tokens[at]
+        self.types[name] = type_
 
     def _typedef_of(self, i: int, brace: int) -> None:
         """``typedef struct { ... } name;``: one without a tag gets the name for it."""

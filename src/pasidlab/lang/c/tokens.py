@@ -15,7 +15,7 @@ MAX_NESTING = 200
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\f\v\r]+|\\\r?\n)
       |(?P<newline>\n)
-      |(?P<comment>//[^\n]*|/\*.*?\*/)
+      |(?P<comment>//(?:\\\r?\n|[^\n])*|/\*.*?\*/)
       |(?P<string>L?"(?:\\.|[^"\\\n])*")
       |(?P<char>L?'(?:\\.|[^'\\\n])+')
       |(?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
