@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from counts import FEW, SCOPES, SOME, TABLE, measured
+from counts import SCOPES, SOME, TABLE, measured
 
 import pasidlab
 from harness import LONG
@@ -40,7 +40,7 @@ EACH = [
     (design, scope)
     for design in designs.BUILT_IN
     for scope in SCOPES
-    if LONG or (scope == "interrupts" and design in SOME) or (design in FEW and (design, scope) not in LARGE)
+    if LONG or (scope == "interrupts" and design in SOME) or (design == "task-work" and (design, scope) not in LARGE)
 ]
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE",
               help="Also write the results: a page to step through (.html), JSON for replay (.json), SARIF for code review (.sarif), "
                    "JUnit for CI (.xml), Markdown (.md), text of 72 columns for a reply on the list (.mail), a Mermaid sequence diagram "
-                   "of the first counterexample (.mmd), tracks for ui.perfetto.dev (.perfetto); may be repeated.")  # fmt: skip
+                   "of the first counterexample (.mmd), tracks for Perfetto (.perfetto); may be repeated.")  # fmt: skip
 @click.option("--no-merge", is_flag=True, help="Keep every access to state a step of its own.")
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-local-first", is_flag=True, help="Interleave with other CPUs even the steps that concern one CPU alone.")
