@@ -66,6 +66,22 @@ def test_pages_that_were_taken_out_are_missed(tmp_path):
     assert "cannot decide; nothing that was seen contradicts the model" in pasidlab("verify", path, code=3)
 
 
+@pytest.mark.parametrize("time", [0, -(10**9), 10**15, 1 << 63])
+def test_a_clock_that_steps_is_damage(tmp_path, time):
+    """What was first on which CPU is not known then. ``time`` is added to that of a page in the middle; 0 and bit 63 replace it."""
+    page_bytes = Recording(SAMPLE).about.page_bytes
+
+    def step(chunks):
+        pages = [chunk for chunk in chunks if chunk[0] != END]
+        chunk = pages[len(pages) // 2]
+        at = len(chunk[2]) // page_bytes // 2 * page_bytes
+        before = int.from_bytes(chunk[2][at : at + 8], "little")
+        after = time if time in (0, 1 << 63) else before + time
+        chunk[2] = chunk[2][:at] + after.to_bytes(8, "little") + chunk[2][at + 8 :]
+
+    assert "goes back" in pasidlab("verify", changed(tmp_path / "step.rec", chunks=step), code=2)
+
+
 @pytest.mark.parametrize("event", ["x86_fpu/x86_fpu_regs_activated", "x86_fpu/x86_fpu_dropped", "sched/sched_process_exec"])
 def test_a_recording_without_events_of_the_model_is_refused(tmp_path, event):
     path = changed(tmp_path / "less.rec", head=lambda document: document["formats"].pop(event))

@@ -133,8 +133,11 @@ def _decode(
 
 
 def decoded(recording: Recording, cpu: int, most: int = 1 << 20) -> Iterator[Events]:
-    """The events of a CPU in order, in pieces of at most about ``most`` bytes of pages. PasidlabError for damaged pages."""
-    about, layouts = recording.about, Layouts.of(recording.about)
+    """The events of a CPU in order, in pieces of at most about ``most`` bytes of pages.
+
+    PasidlabError for damaged pages, and for a clock that goes back: what was first on which CPU is then not known.
+    """
+    about, layouts, last = recording.about, Layouts.of(recording.about), 0
     for data in recording.pages(cpu, most):
         if len(data) % about.page_bytes:
             raise PasidlabError(f"{recording.path}: a page of CPU {cpu} is cut off", hint="the recording is damaged: record again")
@@ -143,4 +146,9 @@ def decoded(recording: Recording, cpu: int, most: int = 1 << 20) -> Iterator[Eve
         count, wrong = _decode(bytes_, cpu, about.page_bytes, about.data_offset, (layouts.kinds, layouts.places), out)
         if wrong:
             raise PasidlabError(f"{recording.path}: CPU {cpu} has {_DAMAGE[wrong]}", hint="the recording is damaged: record again")
+        times = out[:count, TIME]
+        if count and (times[0] < last or (times[1:] < times[:-1]).any()):
+            what = f"{recording.path}: the clock of CPU {cpu} goes back"
+            raise PasidlabError(what, hint="the recording is damaged, or the clock is: record again")
+        last = int(times[-1]) if count else last
         yield out[:count]
