@@ -19,6 +19,11 @@ MOST_PARTS = 256
 MOST_BYTES = 8  # of a union: what one variable holds
 
 
+def _lies_otherwise(node: Node) -> bool:
+    """Whether attributes of a struct, or of a member, decide how it lies in memory."""
+    return any(child.type.startswith(("attribute", "alignas")) or _lies_otherwise(child) for child in node.named_children)
+
+
 class Aggregates(CExpressions):
     """The part of a C function's compiler for structs and arrays of its own."""
 
@@ -29,7 +34,7 @@ class Aggregates(CExpressions):
     def definition(self, type_: Struct) -> Definition | None:
         """What a struct of the sources is made of; None for others, and where attributes change how it lies in memory."""
         node = self.own_struct(type_)
-        if node is None or any(c.type.startswith("attribute") for c in node.named_children):
+        if node is None or _lies_otherwise(node):
             return None
         return Definition(tuple(members(node, self.evaluator())), node.type == "union_specifier")
 

@@ -131,7 +131,9 @@ class Calls(Places):
         if assigns and assigns["to"] in names and (not assigns["member"] or self._kind_of(pattern, assigns["to"]) == "place"):
             return self._assigned(pattern, meaning, assigns, names, node)
         bound = self._match(pattern, arguments, meaning)
-        self.effects_of(arguments[len(pattern.args) :])
+        for argument in arguments[len(pattern.args) :]:  # of a message, which is made only where the warning fires
+            if self._has_effect(argument):
+                self.refuse(argument, f"'{plain(argument)[:40]}' happens only where the warning fires", "a statement of its own")
         return POISON if bound is None else self.by_meaning(meaning, bound, self.at(node))
 
     def _kind_of(self, pattern: Pattern, name: str) -> str:

@@ -97,6 +97,8 @@ class Preprocessor:
             handler = getattr(self, f"_do_{name}", None) if name.isalpha() else None
             if handler:
                 handler(line[0], rest)
+            elif self._active() and name == "pragma" and any(token.text == "pack" for token in rest):
+                raise PasidlabError("#pragma pack is outside the C that can be checked", position=self._at(line[0]))
             elif self._active() and name not in ("include", "pragma", "warning", "line", "ident"):
                 raise PasidlabError(f"#{name} is no directive", position=self._at(line[0]))
         if end < len(self.tokens):

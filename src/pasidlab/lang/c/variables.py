@@ -181,7 +181,10 @@ class CVariables(Initializers):
         return bits
 
     def define_struct(self, name: str, node: Node) -> None:
-        """Take the definition of a struct inside a function."""
+        """Take the definition of a struct inside a function. Its name means that everywhere: those of blocks are not kept apart."""
+        before = self.structs.get(name) or self.around.struct(name)
+        if before is not None and before != node:
+            self.refuse(node, f"'{name}' is the name of two structs", "give each a name of its own")
         self.structs[name] = node
 
     def define_enum(self, node: Node) -> Integer:
@@ -193,8 +196,9 @@ class CVariables(Initializers):
             found[name] = before
             self.variables[name] = Variable(name, INT, "", value=enumerator(before))
         type_ = enum_type(found.values())
-        for name, value in found.items():
-            self.variables[name] = Variable(name, INT, "", value=enumerator(value, type_))
+        for name, number in found.items():
+            value = enumerator(number, type_)
+            self.variables[name] = Variable(name, value.type, "", value=value)
         self.enums[text_of(node.child_by_field_name("name"))] = type_
         return type_
 
