@@ -37,6 +37,8 @@ REFUSED = {
     "struct fpstate h = *current->thread.fpu.fpstate; return 0;": "a struct is copied\n  hint: use a pointer",
     "struct pair x = { 1, 2 }, y = x; return (y = x).b;": "'(y=x).b': a member of a struct without a name",
     "typedef u8 T; T a = 1; { typedef u16 T; T b = 2; return a + b; }": "'T' is the name of two types in this file",
+    "typedef u8 T; { int T = 5; return (T)+1; }": "'T' is the name of a type and of something else in this file",
+    "u16 u8 = 5; return (u8)+1;": "'u8' is the name of a type and of something else",
     "struct pair { u64 z; } p = { 1 }; return p.z;": "'pair' is the name of two structs\n  hint: give each a name of its own",
     "{ struct l { u32 w; }; } { struct l { u8 w; } x = { 1 }; return x.w; }": "'l' is the name of two structs",
     "struct s { u8 a; u32 b; } __packed; return sizeof(struct s);": "the size of struct s is not known here",

@@ -75,8 +75,9 @@ class Preprocessor:
     def _joined(self) -> Expanded:
         ready = rewritten(self.out, self.types)
         if ready.clash is not None:
-            what = f"'{ready.clash.text}' is the name of two types in this file"
-            raise PasidlabError(what, position=self._at(ready.clash), hint="give each a name of its own")
+            token, meanings = ready.clash
+            what = f"'{token.text}' is the name of {meanings} in this file"
+            raise PasidlabError(what, position=self._at(token), hint="give each a name of its own")
         return joined(ready, self.source)
 
     def _at(self, token: Token) -> Position:

@@ -32,7 +32,7 @@ class Rewritten:
     tokens: list[Token]
     typeofs: dict[int, list[Token]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)  # with those the file itself declares
-    clash: Token | None = None  # a typedef of a name that stands for another type elsewhere in the file
+    clash: tuple[Token, str] | None = None  # a name that stands for a type and for something else, and what
 
 
 def rewritten(tokens: Sequence[Token], types: Mapping[str, str]) -> Rewritten:
@@ -91,6 +91,8 @@ class _Rewriter:
             self._put(token, f"{token.text} {self.untagged[i]}")
             return 1
         if token.text in self.types and before not in _NOT_A_TYPE_AFTER and i not in self.declared:
+            if before.rpartition(" ")[2] in TYPE_WORDS:  # two types in a row: the second is declared
+                self.out.clash = self.out.clash or (token, "a type and of something else")
             return self._unnamed(i, i + 1, self.types[token.text], token) or self._put(token, self.types[token.text])
         if token.text in TYPE_WORDS:
             return self._words(i, token) or self._unnamed(i, i + 1, token.text, token)
@@ -204,7 +206,7 @@ class _Rewriter:
         """The name at a token stands for a type, to the end of the file: names of blocks are not kept apart."""
         name = self.tokens[at].text
         if self.own.setdefault(name, type_) != type_:
-            self.out.clash = self.out.clash or self.tokens[at]
+            self.out.clash = self.out.clash or (self.tokens[at], "two types")
         self.types[name] = type_
 
     def _typedef_of(self, i: int, brace: int) -> None:
