@@ -2,5 +2,6 @@
 
 import gc
 
-gc.set_threshold(50_000, 20, 50)
-"""Models are millions of small objects without circles: Python looks for circles among them less often."""
+from pasidlab.cli import COLLECT_AFTER
+
+gc.set_threshold(*COLLECT_AFTER)

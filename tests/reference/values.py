@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,16 +12,16 @@ class NoMeaning(Exception):
     """The model does something plain Python refuses: a number compared with an element, a local that was never assigned."""
 
 
-class Domain:
+class Domain(ABC):
     """The values a field or parameter may have."""
 
+    @abstractmethod
     def contains(self, value: Any) -> bool:
         """Whether a field with this domain may hold the value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def each(self) -> Iterator[Any]:
         """Every value a parameter of this domain takes."""
-        raise NotImplementedError
 
     def __or__(self, other: object) -> Domain:
         return self
