@@ -15,8 +15,8 @@ from pasidlab.observe import verify as v
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import Explanations
 from pasidlab.observe.kinds import Kind
-from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
-from pasidlab.observe.recording import END, MAGIC, Recording
+from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
+from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
 from pasidlab.observe.verify import Judging
 
 SAMPLE = Path(__file__).parent / "data" / "linux-6.18.rec"
@@ -97,13 +97,14 @@ def test_numbers_no_recorder_writes_are_refused(tmp_path, part, value):
     assert "or holds something else there" in pasidlab("verify", path, code=2)
 
 
-def judging(rows):
+def judging(rows, **about):
     """The verdict on events (CPU, kind, pid, a, b and, if it is not pid, c) with interrupts off, of tasks that nobody saw begin."""
     events = np.zeros((len(rows), 9), np.int64)
     for n, (cpu, kind, pid, a, b, *c) in enumerate(rows):
         events[n, [CPU, KIND, PID, FLAGS, A, B, C]] = cpu, kind, pid, 1, a, b, *(c or [pid])
-    about = Recording(SAMPLE).about
-    made = Judging(replace(about, tasks=()), lambda: iter([events]), Explanations(derived(about.version)))
+    events[:, TIME] = range(len(rows))
+    about = replace(Recording(SAMPLE).about, **{"tasks": (), **about})
+    made = Judging(about, lambda: iter([events]), Explanations(derived(about.version)))
     made.look_through()
     made.run(lambda events: None)
     return made.verdict
@@ -114,6 +115,15 @@ def test_tasks_that_alternate_without_a_switch_are_a_contradiction():
     verdict = judging([(0, Kind.x86_fpu_regs_activated, 7 + n % 2, 1 + n % 2, 1) for n in range(6)])
     assert verdict.contradiction is not None and "was not switched out" in verdict.contradiction.sentence
     assert verdict.contradiction.number == 3
+
+
+def test_a_task_may_have_ended_before_the_tasks_were_listed():
+    """The recorder switches the events on, then lists the tasks."""
+    rows = [(0, Kind.x86_fpu_regs_activated, 7, 1, 1), (0, Kind.sched_switch, 7, 8, 0), (0, Kind.signal_deliver, 8, 9, 0)]
+    listed = (TaskAtStart(7, 7, "seven", False),)
+    assert judging(rows, tasks=listed, listed_at=2).contradiction is None
+    told = judging(rows, tasks=listed, listed_at=1).contradiction
+    assert told is not None and told.number == 3 and told.sentence == "pid 8 runs, but was not there at the start, and no fork made it"
 
 
 def test_an_exchange_of_pids_within_an_event():

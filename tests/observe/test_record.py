@@ -71,6 +71,7 @@ def test_nothing_is_left_when_it_is_interrupted(tracefs, tmp_path):
 def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
     process = start_recorder(tmp_path / "killed.rec")
     wait_for_instance(tracefs, process.pid)
+    wait_for(lambda: (tmp_path / "killed.rec.part").stat().st_size)
     process.kill()
     process.wait(30)
     assert f"pasidlab-{process.pid}" in instances(tracefs)
@@ -86,11 +87,15 @@ def start_recorder(path):
 
 def wait_for_instance(tracefs, pid):
     enable = tracefs.root / f"instances/pasidlab-{pid}/events/sched/sched_switch/enable"
+    wait_for(lambda: enable.exists() and enable.read_text().startswith("1"))
+    time.sleep(0.05)
+
+
+def wait_for(reached):
     end = time.monotonic() + 60
-    while not (enable.exists() and enable.read_text().startswith("1")):
+    while not reached():
         assert time.monotonic() < end
         time.sleep(0.01)
-    time.sleep(0.05)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tracefs, tmp_path):

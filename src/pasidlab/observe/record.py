@@ -78,7 +78,7 @@ def record(path: str, wanted: Wanted) -> RecordingResult:
 
 
 def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About:
-    """Everything is switched on; then the tasks are listed, so that none can come in between unseen."""
+    """Everything is switched on; then the tasks are listed: each is in the list, or its fork is seen, or it ends before ``listed_at``."""
     instance.write("tracing_on", "0")
     clock = _clock(instance)
     instance.write("buffer_size_kb", str(wanted.buffer_kib))
@@ -101,9 +101,17 @@ def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About
     result.missing = tuple(event.path for event in absent)
     kernel, machine = platform.release(), platform.machine()
     size = _page_bytes(header)
-    return About(
-        kernel, machine, tuple(instance.cpus()), clock, size, header, formats, result.missing, tuple(_tasks()), functions
-    )  # fmt: skip
+    cpus, tasks = tuple(instance.cpus()), tuple(_tasks())
+    return About(kernel, machine, cpus, clock, size, header, formats, result.missing, tasks, functions, _now(instance, cpus[0]))
+
+
+def _now(instance: Instance, cpu: int) -> int:
+    """The trace clock's time, rounded up: cycles, or seconds with six digits (tracing_stats_read(), kernel/trace/trace.c, v6.12)."""
+    found = re.search(r"^now ts: *(\d+)(?:\.(\d{6}))?$", instance.read(f"per_cpu/cpu{cpu}/stats"), re.M)
+    if not found:
+        return 0
+    whole, microseconds = int(found[1]), found[2]
+    return whole if microseconds is None else whole * 10**9 + (int(microseconds) + 1) * 1000
 
 
 def _clock(instance: Instance) -> str:

@@ -27,6 +27,8 @@ MOST_CPUS = 8192
 """NR_CPUS with CONFIG_MAXSMP, arch/x86/Kconfig."""
 LEAST_PAGE_BYTES, MOST_PAGE_BYTES = 4096, 1 << 22
 """A page, or a larger part of the buffer (buffer_subbuf_size_kb, from 6.8 on)."""
+MOST_TIME = (1 << 63) - 1
+"""What a column of events holds."""
 _HEAD = struct.Struct("<4sIQ")  # what, CPU, bytes that follow
 PAGES, END = b"page", b"end."
 
@@ -61,6 +63,8 @@ class About:
     tasks: tuple[TaskAtStart, ...]
     functions: dict[str, str] = field(default_factory=dict)
     """Functions that were traced: address, in hexadecimal digits, to name."""
+    listed_at: int = 0
+    """When the list of tasks was complete, by the trace clock. A task may have ended after the first event, and before it was listed."""
 
     def to_json(self) -> dict[str, Any]:
         """The document at the head of the file."""
@@ -82,6 +86,7 @@ class About:
             "texts": all(isinstance(text, str) for text in texts),
             "cpus": all(_is_number(cpu, MOST_CPUS) for cpu in self.cpus),
             "page_bytes": _is_number(self.page_bytes, MOST_PAGE_BYTES) and self.page_bytes >= LEAST_PAGE_BYTES,
+            "listed_at": _is_number(self.listed_at, MOST_TIME),
             "tasks": all(_is_number(task.pid, MOST_PIDS) and isinstance(task.kernel, bool) for task in self.tasks),
         }
         for part, good in sound.items():

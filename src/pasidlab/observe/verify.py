@@ -17,7 +17,7 @@ from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
 from pasidlab.observe.kinds import EVENTS, IS_FPU, Kind
 from pasidlab.observe.merged import apart, merged
-from pasidlab.observe.pages import CPU, KIND, PID, A, B, C, Events
+from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events
 from pasidlab.observe.recording import MOST_PIDS, About, Recording
 
 OLDEST = (5, 18)
@@ -219,7 +219,7 @@ class Judging:
 
     def _stranger(self, event: tuple[int, ...]) -> int:
         pid = self._coming(event)
-        if self.strangers:
+        if self.strangers or event[TIME] <= self.about.listed_at:
             self.tasks[pid, f.IS] |= f.KNOWN
         else:
             self._contradict(event, f"pid {pid} runs, but was not there at the start, and no fork made it")
