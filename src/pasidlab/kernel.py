@@ -39,7 +39,8 @@ linux/kvm.py
     fpu_swap_kvm_fpstate, guest_runs, kvm_arch_vcpu_ioctl_run, kvm_run, vcpu_enter_guest
 linux/locks.py
     do_raw_spin_lock, do_raw_spin_trylock, do_raw_spin_unlock, is_kthread, lockdep_assert_irqs_disabled,
-    lockdep_assert_irqs_enabled, might_sleep, mutex_lock_sva, mutex_unlock_sva, warn_on_once
+    lockdep_assert_irqs_enabled, might_sleep, mutex_lock_sva, mutex_unlock_sva, rcu_read_lock, rcu_read_unlock, rcu_sleep_check,
+    warn_on_once
 linux/mm.py
     atomic_dec_and_test_mm_users, intel_mm_release, mm_init, mm_is_free, mm_pasid_drop, mmdrop, mmget, mmgrab, mmput
 linux/process.py
@@ -104,7 +105,8 @@ from pasidlab.model.linux.kvm import (
 )
 from pasidlab.model.linux.locks import (
     do_raw_spin_lock, do_raw_spin_trylock, do_raw_spin_unlock, is_kthread, lockdep_assert_irqs_disabled,
-    lockdep_assert_irqs_enabled, might_sleep, mutex_lock_sva, mutex_unlock_sva, warn_on_once,
+    lockdep_assert_irqs_enabled, might_sleep, mutex_lock_sva, mutex_unlock_sva, rcu_read_lock, rcu_read_unlock, rcu_sleep_check,
+    warn_on_once,
 )
 from pasidlab.model.linux.mm import (
     atomic_dec_and_test_mm_users, intel_mm_release, mm_init, mm_is_free, mm_pasid_drop, mmdrop, mmget, mmgrab, mmput,
@@ -192,16 +194,16 @@ __all__ = [
     "mm_init", "mm_is_free", "mm_pasid_drop", "mm_valid_pasid", "mmdrop", "mmget", "mmgrab", "mmput", "mutex_lock_sva",
     "mutex_unlock_sva", "need_resched", "new_file", "new_process", "new_program", "open_device", "pasid_bound", "pasid_entry",
     "pasid_entry_maps", "pasid_in_table", "pasid_unbound", "pick_next_task", "pop_frame", "populate_at_boot", "prq_event_thread",
-    "ptrace_setregset", "ptrace_stop", "push_frame", "rdmsr_pasid", "release_task", "reset_header", "restore_fpregs_from_fpstate",
-    "restore_fpregs_from_user", "restore_slow_path", "ret_from_fork", "rt_sigreturn", "run_in_user_mode", "runs_no_task",
-    "save_fpregs_to_fpstate", "schedule", "set_current", "set_user_components", "softirq_uses_fpu", "somebody_is_dead",
-    "somebody_is_traced", "stop_for_tracer", "submit_work", "switch_fpu_finish", "switch_fpu_prepare", "switch_fpu_return",
-    "sys_clone", "sys_close", "sys_execve", "sys_exit", "sys_fork", "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_is_free",
-    "task_work_run", "test_need_fpu_load", "this_cpu", "trace_sched_process_exec", "trace_sched_process_exit",
-    "trace_sched_process_fork", "trace_sched_switch", "trace_signal_deliver", "trace_x86_fpu_after_save",
-    "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst", "trace_x86_fpu_dropped", "trace_x86_fpu_regs_activated",
-    "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp", "unfreeze_traced", "uninstall_file", "use_fpu", "use_kernel_fpu",
-    "vcpu_enter_guest", "wait_for_child", "wake_up_new_task", "warn_on_once", "work_is_waiting", "wrmsr_pasid",
-    "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors", "xsave_to_user", "xsave_to_user_sigframe", "xsaves",
-    "xstateregs_get",
+    "ptrace_setregset", "ptrace_stop", "push_frame", "rcu_read_lock", "rcu_read_unlock", "rcu_sleep_check", "rdmsr_pasid",
+    "release_task", "reset_header", "restore_fpregs_from_fpstate", "restore_fpregs_from_user", "restore_slow_path",
+    "ret_from_fork", "rt_sigreturn", "run_in_user_mode", "runs_no_task", "save_fpregs_to_fpstate", "schedule", "set_current",
+    "set_user_components", "softirq_uses_fpu", "somebody_is_dead", "somebody_is_traced", "stop_for_tracer", "submit_work",
+    "switch_fpu_finish", "switch_fpu_prepare", "switch_fpu_return", "sys_clone", "sys_close", "sys_execve", "sys_exit",
+    "sys_fork", "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_is_free", "task_work_run", "test_need_fpu_load", "this_cpu",
+    "trace_sched_process_exec", "trace_sched_process_exit", "trace_sched_process_fork", "trace_sched_switch",
+    "trace_signal_deliver", "trace_x86_fpu_after_save", "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst",
+    "trace_x86_fpu_dropped", "trace_x86_fpu_regs_activated", "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp",
+    "unfreeze_traced", "uninstall_file", "use_fpu", "use_kernel_fpu", "vcpu_enter_guest", "wait_for_child", "wake_up_new_task",
+    "warn_on_once", "work_is_waiting", "wrmsr_pasid", "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors",
+    "xsave_to_user", "xsave_to_user_sigframe", "xsaves", "xstateregs_get",
 ]

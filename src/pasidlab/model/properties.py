@@ -155,6 +155,12 @@ def count_left_over(cpu: Cpu) -> bool:
     return in_user_mode(cpu) and (cpu.preempt_count != 0 or cpu.softirq_count != 0)
 
 
+@never("sound_kernel", "a task is in user mode inside rcu_read_lock()")
+def rcu_left_held(cpu: Cpu) -> bool:
+    """lockdep_sys_exit(): nothing is held when a task leaves the kernel, and rcu_read_lock() holds rcu_lock_map."""
+    return in_user_mode(cpu) and cpu.current is not None and cpu.current.rcu_read_lock_nesting != 0
+
+
 @stuck("sound_kernel", "nothing can happen any more, but a task is still waiting (deadlock)")
 def deadlock(task: Task) -> bool:
     """Every CPU is idle and no event is left, and a task waits asleep; one stopped for a tracer may wait for ever."""

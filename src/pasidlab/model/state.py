@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.lang.arrivals import CpuContext, TaskContext
+from pasidlab.lang.arrivals import CpuContext, NestingCount, TaskContext
 from pasidlab.lang.declare import NULL, Bits, Range, singleton, size, struct
 
 CPUS = size("cpus")
@@ -107,6 +107,7 @@ class Task(TaskContext):
     has_valid_pasid: bool = False  # the series of September 2021
     holds_pasid_ref: bool = False  # the same, as a reference
     pasid_work: bool = False  # task_work queued
+    rcu_read_lock_nesting: NestingCount = 0
     # user mode: the instruction pointer stands at an ENQCMD that faulted; signal handling
     at_enqcmd: bool = False
     in_handler: bool = False

@@ -202,7 +202,7 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
             continue
         unit = parse_source(source, config)
         everything = {**unit.functions, **everything}
-        sources = CProgram({}, unit.constants, unit.objects, unit.structs, unit.enums).joined(sources)
+        sources = CProgram({}, unit.constants, unit.objects, unit.structs, unit.enums, locks=frozenset(unit.locks)).joined(sources)
     disabled = _disabled(tree, config)
     designs = frozenset(words.tree_designs) if disabled else frozenset()
     wanted = {name: everything[name] for name in words.tree_functions if name in everything and name not in designs}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+from functools import reduce
+from operator import or_
 
-from pasidlab.errors import Position
+from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.ctype import ULLONG
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.values import Place, Value, number_of
-from pasidlab.lang.emit import Builder
+from pasidlab.lang.emit import Builder, wrapped
 from pasidlab.lang.names import Names
-from pasidlab.lang.types import Int
+from pasidlab.lang.types import Domain, Int
 
 
 class BitSets:
@@ -45,13 +47,26 @@ class BitSets:
         return result
 
     def store(self, place: Place, value: Value, at: Position) -> None:
-        """Store a set of bits: one access."""
+        """Store a set of bits: one access. A bit that no field of the model stands for must be 0, or the checker ends with an error."""
         stores: list[ast.stmt] = []
-        for bit, field in self._fields(place):
-            held = self.builder.binary("and", (value.operand, value.domain), (bit, Int(bit, bit)), at)
-            one = self.builder.binary("ne", held, (0, Int(0, 0)), at)
+        fields = self._fields(place)
+        strange = ~reduce(or_, (bit for bit, _ in fields)) & ULLONG.high
+        if isinstance(value.operand, int) and value.operand & strange:
+            raise PasidlabError(
+                f"{value.operand & strange:#x} stored to a set of bits in which the model has {strange ^ ULLONG.high:#x} alone",
+                position=at, hint="one component stands for all of user xstate: XFEATURE_MASK_FP",
+            )  # fmt: skip
+        for bit, field in fields:
+            one = self._has(value, bit, at)
+            if not stores and not isinstance(value.operand, int):
+                beyond = self.builder.binary("mul", self._has(value, wrapped(strange), at), (2, Int(2, 2)), at)
+                one = self.builder.binary("or", one, beyond, at)  # 2 and 3 are outside the field's domain
             stores.append(ast.Assign([field], self.template.bind(one)))
         self.template.position = at
         self.builder.emit("atomic", "begin", at=at)
         self.template.statements(stores)
         self.builder.emit("atomic", "end", at=at)
+
+    def _has(self, value: Value, mask: int, at: Position) -> tuple[int | str, Domain]:
+        held = self.builder.binary("and", (value.operand, value.domain), (mask, Int(mask, mask)), at)
+        return self.builder.binary("ne", held, (0, Int(0, 0)), at)

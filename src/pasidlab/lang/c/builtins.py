@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls, Operation, takes
-from pasidlab.lang.c.ctype import INT, LONG, ULONG, Array, Integer
+from pasidlab.lang.c.ctype import CHAR, INT, LLONG, LONG, S8, S16, ULONG, Array, CType, Integer
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.memory import MEMORY
+from pasidlab.lang.c.parse import plain
 from pasidlab.lang.c.spin_locks import SPIN_LOCKS
 from pasidlab.lang.c.values import NO_VALUE, Place, Value, number_of
 from pasidlab.lang.ir import CPU, SOUND
@@ -53,6 +55,34 @@ def _selected(name: str, x: Calls, a: Value, b: Value, node: Node) -> Value:
     if isinstance(less.operand, int):
         return a if less.operand else b
     return x.either(less, a, b, at).typed(type_)
+
+
+def _abs(x: Calls, arguments: list[Node], node: Node) -> Value:
+    """abs() of include/linux/math.h, v6.12: of an unsigned number what the signed type of its width makes of it."""
+    (one,) = takes(x, arguments, 1, node, "abs")
+    at = x.at(node)
+    value = x.arithmetic.settled(x.arithmetic.number(x.value(one), at), at)
+    signed = next((type_ for type_ in (S8, S16, INT, LONG, LLONG) if _unsigned(type_) == _unsigned(value.type)), None)
+    if signed is None:
+        raise PasidlabError(f"abs() of a {value.type}", position=at, hint="it takes a whole integer: char, short, int, long or long long")
+    given = value.type
+    value = x.arithmetic.settled(x.arithmetic.convert(value, signed, at), at)
+    below = x.arithmetic.compare("<", value, number_of(0), at)
+    less = x.arithmetic.settled(x.arithmetic.negated("-", value, at), at)
+    found = x.either(below, less, x.arithmetic.settled(x.arithmetic.negated("+", value, at), at), at)
+    return x.arithmetic.convert(found, CHAR, at) if given == CHAR else found
+
+
+def _unsigned(type_: CType) -> CType:
+    return replace(type_, name="", signed=False) if isinstance(type_, Integer) else type_
+
+
+def _build_bug(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """BUILD_BUG_ON(): the kernel does not compile where it is true. What is no constant here is left to the kernel's compiler."""
+    takes(x, arguments, 1 + name.endswith("MSG"), node, name)
+    if x.constant_value(arguments[0]):
+        raise PasidlabError(f"{name}() is true: '{plain(arguments[0])[:40]}'. The kernel does not compile with this", position=x.at(node))
+    return NO_VALUE
 
 
 def _swap(x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -283,6 +313,7 @@ OPERATIONS: dict[str, Operation] = {
     "test_bit": partial(_bit, "", True, False),
     **{name: partial(_lesser, name) for name in ("min", "max")},
     **{name: partial(_lesser_of_type, name) for name in ("min_t", "max_t")},
+    **{name: partial(_build_bug, name) for name in ("BUILD_BUG_ON", "BUILD_BUG_ON_MSG")}, "abs": _abs,
     "clamp": _clamp, "clamp_t": _clamp_of_type, "swap": _swap, "ARRAY_SIZE": _array_size, "__builtin_expect": _expect,
     "BUG": _bug, **{name: partial(_bug_on, name) for name in ("BUG_ON", "VM_BUG_ON")},
     "smp_processor_id": partial(_this_cpu, True, "smp_processor_id"),

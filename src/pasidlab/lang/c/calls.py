@@ -60,6 +60,10 @@ class Calls(Places):
             return self._call_defined(self.around.defined[name], arguments, node)
         if name in self.operations:
             return self.operations[name](self, arguments, node)
+        return self.otherwise(name, arguments, node)
+
+    def otherwise(self, name: str, arguments: list[Node], node: Node) -> Value:
+        """A call that no operation of the language, and no function of the file, gives a meaning to."""
         for pattern, meaning in self.vocabulary.calls.get(name, ()):
             fits = len(pattern.args) == len(arguments) or (not meaning.text.startswith("%") and _variadic(pattern, arguments))
             if fits and all(self._possible(a, n) for a, n in zip(pattern.args, arguments, strict=False)):

@@ -140,6 +140,10 @@ class Compiler(ABC):
         """The type of an expression that is not evaluated here."""
 
     @abstractmethod
+    def constant_value(self, node: Node) -> int | None:
+        """The value of an expression that is a constant here; None for others."""
+
+    @abstractmethod
     def type_argument(self, node: Node) -> Integer:
         """The type that is the first argument of ``min_t()`` and its relatives."""
 

@@ -137,6 +137,7 @@ class CExpressions(Types):
             return POISON
         if place.nothing:
             return outside(text_of(inner), Pointer(place.type))
+        self.not_a_bit_field(place, inner)
         if place.aggregate is None and isinstance(place.type, Struct):
             value = self.load(place, inner)
             return replace(value, type=Pointer(place.type, place.fixed)) if not value.unknown else value

@@ -51,13 +51,14 @@ class CProgram:
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     bodies: Mapping[str, str] = field(default_factory=dict)  # model functions given in the model's language
     helpers: Mapping[str, CFunction] = field(default_factory=dict)  # used where nothing else knows the name
+    locks: frozenset[str] = frozenset()  # spin locks
 
     def joined(self, other: CProgram) -> CProgram:
         """Both; the other's functions win."""
         return CProgram(
             {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.objects, **other.objects},
             {**self.structs, **other.structs}, {**self.enums, **other.enums}, {**self.stubs, **other.stubs},
-            {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers},
+            {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers}, self.locks | other.locks,
         )  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def configured(config: Mapping[str, str] | None = None) -> dict[str, str]:
 def parse_source(source: Source, config: Mapping[str, str] | None = None) -> Unit:
     """Preprocess and parse one C text."""
     words = vocabulary()
-    keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features, *OPERATIONS])
+    keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features, *OPERATIONS]) - words.own
     try:
         return parse(Preprocessor(source, words.macros, configured(config), keep, words.types).run())
     except RecursionError:
@@ -89,7 +90,7 @@ def program(
         unit = parse_source(source, config)
         if strict and unit.first_error:
             raise unit.first_error
-        found = found.joined(CProgram(unit.functions, unit.constants, unit.objects, unit.structs, unit.enums))
+        found = found.joined(CProgram(unit.functions, unit.constants, unit.objects, unit.structs, unit.enums, locks=frozenset(unit.locks)))
     return found
 
 
@@ -147,6 +148,10 @@ class Linker:
             raise PasidlabError(f"'{name}' is one spin lock too many: the model has {len(self.locks)}, here {known}", position=at)
         return self.locks.setdefault(name, len(self.locks))
 
+    def has_lock(self, name: str) -> bool:
+        """Whether a name is that of a spin lock of the sources."""
+        return name in self.program.locks or name in self.locks
+
     def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""
         function = self.defined[name]
@@ -198,7 +203,7 @@ class Linker:
 
     def _enumerator(self, name: str, one: CConstant) -> Value:
         if one.node is not None:
-            value = self._for_constants(one.unit).constant_value(one.node, name)
+            value = self._for_constants(one.unit).enumerator_value(one.node, name)
         else:
             before = self.constant(one.after) if one.after else None
             value = exact(before) + 1 if before is not None else 0

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tree_sitter import Node
 
+from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.choices import Choices
 from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer
 from pasidlab.lang.c.declarators import introduced, text_of
@@ -25,6 +26,14 @@ class Types(Choices):
     def type_of_expression(self, node: Node, silent: bool = False) -> CType:
         """The type of an expression that is not evaluated here. ``silent``: names without a meaning in it are not told."""
         return self._typed(lambda: self.value(node), silent).type
+
+    def constant_value(self, node: Node) -> int | None:
+        """The value of an expression that is a constant here; None for others. Nothing of it is executed."""
+        try:
+            found = self._typed(lambda: self.value(node), silent=True)
+        except PasidlabError:
+            return None
+        return found.operand if isinstance(found.operand, int) and not found.unknown and isinstance(found.type, Integer) else None
 
     def _typed(self, compile_: Callable[[], _Typed], silent: bool = False) -> _Typed:
         """What compiling something gives; nothing of the code stays."""

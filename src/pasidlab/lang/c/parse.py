@@ -89,6 +89,7 @@ class Unit:
     objects: dict[str, CObject] = field(default_factory=dict)
     structs: dict[str, Node] = field(default_factory=dict)
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict)  # tag -> enumerators
+    locks: set[str] = field(default_factory=set)  # spin locks
     first_error: PasidlabError | None = None
 
 
@@ -143,6 +144,8 @@ def _once(name: str, known: Container[str], node: Node, unit: Unit) -> None:
 
 
 def _object(node: Node, unit: Unit) -> None:
+    if text_of(node.child_by_field_name("type")) in ("spinlock_t", "raw_spinlock_t"):
+        unit.locks |= {declared(VOID, declarator).name for declarator in node.children_by_field_name("declarator")}
     if not any(text_of(c) == "const" for c in node.children if c.type == "type_qualifier"):
         return
     for declarator in node.children_by_field_name("declarator"):
@@ -175,7 +178,7 @@ def sized(unit: Expanded, start: int, end: int) -> tuple[Node, Expanded]:
                 break
             return node, part
         work += node.named_children
-    raise PasidlabError(f"not valid C: cannot make sense of '{' '.join(part.text.split())[27:-3][:40]}'", position=unit.position(start))
+    raise PasidlabError(f"cannot make sense of '{' '.join(part.text.split())[27:-3][:40]}' as C", position=unit.position(start))
 
 
 def _function_ranges(text: bytes) -> Iterator[Range]:
@@ -224,7 +227,7 @@ def syntax_error(node: Node, unit: Expanded) -> PasidlabError:
     if found.is_missing:
         return PasidlabError(f"not valid C: '{found.type}' is missing here", position=at)
     shown = " ".join(text_of(found).split())[:40]
-    return PasidlabError(f"not valid C: cannot make sense of '{shown}'" if shown else "not valid C", position=at)
+    return PasidlabError(f"cannot make sense of '{shown}' as C" if shown else "cannot make sense of this as C", position=at)
 
 
 _PAIRS = {"(": ")", "[": "]", "{": "}"}

@@ -139,13 +139,20 @@ class Places(Compiler):
         """What a pointer leads to."""
         inner = bare(node)
         if inner.type == "pointer_expression" and text_of(child(inner, "operator")) == "&":
-            return self.place(child(inner, "argument"))
+            taken = self.place(child(inner, "argument"))
+            self.not_a_bit_field(taken, node)
+            return taken
         if inner.type == "call_expression" and self.vocabulary.access.get(text_of(child(inner, "function")), "").startswith("pointer"):
             place = self.percpu_place(inner)
             if place is not None:
                 return place
         value = self.value(node)
         return kept_from(to_const(value.type), self._led_to(value, node))
+
+    def not_a_bit_field(self, place: Place, node: Node) -> None:
+        """A bit field has no address (C11 6.5.3.2)."""
+        if isinstance(place.type, Integer) and place.type.width and not place.type.boolean:
+            self.refuse(node, f"the address of a bit field: '{plain(node)[:40]}'", "pass its value")
 
     def _led_to(self, value: Value, node: Node) -> Place:
         if value.place is not None:

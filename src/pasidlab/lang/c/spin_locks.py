@@ -61,6 +61,16 @@ def _assert_spin_locked(x: Calls, arguments: list[Node], node: Node) -> Value:
     return NO_VALUE
 
 
+def _held(name: str, wanted: bool, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """lockdep_assert_held() and its opposite: of a spin lock of the file here, of any other lock as the vocabulary says."""
+    (lock,) = takes(x, arguments, 1, node, name)
+    if not x.around.has_lock(plain(lock).lstrip("(").removeprefix("&").rstrip(")")):
+        return x.otherwise(name, arguments, node)
+    held = f"{_lock(x, lock)}.holder is {'' if wanted else 'not '}this_cpu"
+    x.template.run(f"reached('sound_kernel'); check('sound_kernel', {held}, '{name}() fails')", {}, x.at(node))
+    return NO_VALUE
+
+
 def _spin_locks() -> dict[str, Operation]:
     found: dict[str, Operation] = {}
     for kind in ("spin", "raw_spin"):
@@ -71,6 +81,8 @@ def _spin_locks() -> dict[str, Operation]:
             found |= {f"{kind}_lock{suffix}": partial(_spin_lock, first), f"{kind}_unlock{suffix}": partial(_spin_unlock, last)}
         found[f"{kind}_lock_irqsave"] = partial(_spin_lock, "local_irq_save")
         found[f"{kind}_unlock_irqrestore"] = partial(_spin_unlock, "local_irq_restore")
+    for name, wanted in (("held", True), ("held_once", True), ("not_held", False)):
+        found[f"lockdep_assert_{name}"] = partial(_held, f"lockdep_assert_{name}", wanted)
     return {**found, "assert_spin_locked": _assert_spin_locked, "assert_raw_spin_locked": _assert_spin_locked}
 
 

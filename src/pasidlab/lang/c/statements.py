@@ -113,6 +113,8 @@ class CFunctionCompiler(Switches):
         for item in node.named_children:
             if item.type == "call_expression" and text_of(child(item, "function")).startswith("guard("):
                 name = text_of(child(child(item, "function"), "arguments").named_children[0])
+                if node.parent is not None and node.parent.type not in ("compound_statement", "case_statement", "labeled_statement"):
+                    self.refuse(item, "guard() is a declaration: no branch or loop of its own", "braces around it, or scoped_guard()")
                 self.guard(name, arguments_of(item), item, node.parent or node)
             elif item.type != "comment":
                 self.value(item)

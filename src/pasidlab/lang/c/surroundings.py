@@ -49,6 +49,9 @@ class Surroundings(Protocol):
     def lock(self, name: str, at: Position) -> int:
         """The number of a spin lock of the sources; PasidlabError if the model has no more of them."""
 
+    def has_lock(self, name: str) -> bool:
+        """Whether a name is that of a spin lock of the sources."""
+
     def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""
 

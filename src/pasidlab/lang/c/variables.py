@@ -192,7 +192,7 @@ class CVariables(Initializers):
         found: dict[str, int] = {}
         before = -1
         for name, one in enumerators(child(node, "body"), self.units[-1]).items():
-            before = self.constant_value(one.node, name) if one.node is not None else before + 1
+            before = self.enumerator_value(one.node, name) if one.node is not None else before + 1
             found[name] = before
             self.variables[name] = Variable(name, INT, "", value=enumerator(before))
         type_ = enum_type(found.values())
@@ -206,7 +206,7 @@ class CVariables(Initializers):
         """The type of an enum by its tag."""
         return self.enums.get(tag) or self.around.enum(tag)
 
-    def constant_value(self, node: Node, name: str) -> int:
+    def enumerator_value(self, node: Node, name: str) -> int:
         """The value of an enumerator."""
         mark = len(self.builder.code)
         value = self.value(node)

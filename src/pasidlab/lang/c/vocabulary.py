@@ -137,6 +137,7 @@ class Vocabulary:
     config: dict[str, str]
     features: dict[str, bool]
     macros: dict[str, Macro]
+    own: frozenset[str]  # names for which a #define of the file counts
     types: dict[str, str]  # names of integer types -> words of C
     values: dict[str, Meaning]
     structs: dict[str, str]
@@ -245,7 +246,7 @@ def vocabulary() -> Vocabulary:
         replacements.setdefault(entry.name, []).append(entry)
     return Vocabulary(
         data["config"], data["features"], macros_of(data["macros"]["text"], str(path), data["config"]),
-        types, {name: meaning(right, types) for name, right in data["values"].items()}, data["structs"],
+        frozenset(data["macros"]["own"]), types, {name: meaning(right, types) for name, right in data["values"].items()}, data["structs"],
         {name: meaning(right, types) for name, right in data["members"].items()}, data["stores"], data["bits"],
         data["layouts"]["text"],
         {name: meaning(right, types) for name, right in data["percpu"].items()}, data["percpu_negated"],

@@ -36,6 +36,7 @@ def do_raw_spin_unlock(lock: SpinLock) -> None:
 @instruction
 def mutex_lock_sva() -> None:
     """mutex_lock(&iommu_sva_lock): sleeps until nobody holds it."""
+    rcu_sleep_check()
     check("sound_kernel", locks.iommu_sva_lock is not current, "iommu_sva_lock is taken twice by the same task (self-deadlock)")
     wait_until(locks.iommu_sva_lock is None)
     locks.iommu_sva_lock = current
@@ -71,6 +72,26 @@ def might_sleep() -> None:
     check("sound_kernel", not this_cpu.irqs_off, "sleeps in atomic context: interrupts disabled")
     check("sound_kernel", this_cpu.preempt_count == 0, "sleeps in atomic context: preemption disabled")
     check("sound_kernel", this_cpu.softirq_count == 0, "sleeps in atomic context: BH disabled")
+    rcu_sleep_check()
+
+
+def rcu_sleep_check() -> None:
+    """What __might_resched() asks of rcu_preempt_depth() (kernel/sched/core.c, v6.12, resched_offsets_ok())."""
+    check("sound_kernel", current is None or current.rcu_read_lock_nesting == 0, "sleeps in atomic context: inside rcu_read_lock()")
+
+
+def rcu_read_lock() -> None:
+    """rcu_read_lock() with CONFIG_PREEMPT_RCU: a count of the task (kernel/rcu/tree_plugin.h, v6.12). Grace periods are not modelled."""
+    if current is not None:
+        current.rcu_read_lock_nesting += 1
+
+
+def rcu_read_unlock() -> None:
+    """rcu_read_unlock(): lockdep complains where nothing is to be unlocked."""
+    if current is not None:
+        check("sound_kernel", current.rcu_read_lock_nesting != 0, "rcu_read_unlock() without rcu_read_lock()")
+        if current.rcu_read_lock_nesting != 0:
+            current.rcu_read_lock_nesting -= 1
 
 
 def is_kthread(task: Task | None) -> bool:
