@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
-from running import run_python
+from running import run, run_python
+from tries_place import build
 
 pytestmark = pytest.mark.needs_run
 
@@ -134,6 +138,21 @@ def test_a_signal_for_a_thread_whose_work_has_just_ended() -> None:
         moves(portal, size)
         """))
     assert done.report["signal"] == "SIGTERM", done.err
+
+
+@pytest.mark.parametrize("options", [(), ("--delay", "300", "--isolation", "redirect")], ids=["exact", "delayed, redirected"])
+def test_exec_may_wait_for_what_another_thread_of_the_program_does(options: tuple[str, ...], tmp_path: Path) -> None:
+    """For a lease (45 s unless it is given free), or for a page that a userfaultfd serves."""
+    if why := build(tmp_path):
+        pytest.skip(why)
+    shell = tmp_path / "sh"
+    shell.write_text("#!/bin/sh\nexit 4\n")
+    shell.chmod(0o755)
+    for how in ("submits", "works", "words"):
+        file = shutil.copy(shell, tmp_path / f"for-{how}")  # new: nobody else has it open
+        done = run(str(tmp_path / "execs"), how, str(file), options=options, timeout=40)
+        assert done.code in (4, 77), (how, done)
+        assert done.code == 77 or how != "works" or done.report["operations"]["memory move"] == 12, done
 
 
 def _flat(text: str) -> str:

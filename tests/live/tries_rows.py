@@ -97,6 +97,23 @@ def late() -> Iterator[Variant]:
         yield Variant("late", how, of(how))
 
 
+def execs() -> Iterator[Variant]:
+    """execve waits in the kernel for what another thread of the program does, which needs us for it."""
+
+    def of(how: str, options: tuple[str, ...]) -> Once:
+        def once(place: Place, number: int) -> str:
+            file = place.scratch / "four"
+            file.write_text("#!/bin/sh\nexit 4\n")
+            file.chmod(0o755)
+            return judged(place.run(*options, "--", place.program("execs"), how, str(file), limit=30), 4)
+
+        return once
+
+    for how in ("submits", "works", "words"):
+        yield Variant("execs", how, of(how, ()))
+        yield Variant("execs", f"{how}, delayed", of(how, DELAY))
+
+
 def strangers() -> Iterator[Variant]:
     """SIGTERM reaches nobody who has the number of a process that is gone, and ends what that has left."""
 
@@ -289,6 +306,6 @@ def calls() -> Iterator[Variant]:
 
 VARIANTS = [
     variant
-    for row in (ends, attributes, names, late, strangers, stops, waits, filters, designs, directories, limits, outputs, calls)
+    for row in (ends, attributes, names, late, execs, strangers, stops, waits, filters, designs, directories, limits, outputs, calls)
     for variant in row()
 ]

@@ -136,7 +136,7 @@ class CharacterDevices:
         it the number of the leader, hence the address space is asked.
         """
         file, thread = self.handles.get(handle), self._thread(tid)
-        return file is not None and thread is not None and thread.mm is file.mm and not file.mm.execs
+        return file is not None and thread is not None and thread.mm is file.mm and not file.mm.in_exec
 
     def flush(self, tid: int, handle: int) -> None:
         """close(2) of one descriptor."""

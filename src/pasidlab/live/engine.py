@@ -77,7 +77,6 @@ class Engine:
         self._jobs: set[Job] = set()  # those that have begun
         self._job_over = Gate(self.loop)
         self._timer: Timer | None = None
-        self._held: list[Completion] = []  # due, but their address space may be about to end by execve(2)
         for device in devices:
             self._models[device.label] = _model(device)
 
@@ -193,8 +192,8 @@ class Engine:
         assert isinstance(origin, _Origin)
         if one.memory is not origin.job.mm.dma:
             self.loop.spawn(self._work_on, queue, one, origin)
-        elif origin.job.mm.execs:
-            self._held.append(one)
+        elif not origin.job.mm.within_reach():
+            self.loop.spawn(self._finish_within_reach, one, origin)
         else:
             self._finish(one, origin)
 
@@ -218,11 +217,16 @@ class Engine:
             job.let_go(self.loop)
             self._job_over.open()
 
+    def _finish_within_reach(self, one: Completion, origin: _Origin) -> None:
+        """What is due while the memory may be about to end by execve(2)."""
+        if origin.job.mm.reach():
+            self._finish(one, origin)
+
     def _finish(self, one: Completion, origin: _Origin) -> None:
         thread = origin.job.thread
         outcome = one.perform()
         origin.job.done = True
-        if outcome.status in FAULTS and origin.job.mm.dma.gone():
+        if outcome.status in FAULTS and origin.job.mm.dma.lost():
             return  # no fault of the program's: its memory went away
         if outcome.status == Status.BAD_OPERATION and origin.node.device.kind == "iax":
             outcome.reason += "; of IAX only no-op, drain, memory move and CRC64 are carried out here"
@@ -265,29 +269,17 @@ class Engine:
         for one in queue.drain(mm):
             if not mm.dma.gone():
                 self._carry_out(queue, one)
-        while queue.busy(mm) and not mm.execs and not _must_die(tid):
+        while queue.busy(mm) and not mm.in_exec and not _must_die(tid):
             self.loop.after(_PATIENCE, self._job_over.open)
             self._job_over.wait()
-
-    def exec_failed(self, mm: Mm) -> None:
-        """``mm`` lives on: what was held for it completes now."""
-        mm.exec_ends()
-        if not mm.execs:
-            held = [one for one in self._held if one.client is mm]
-            self._held = [one for one in self._held if one.client is not mm]
-            for one in held:
-                origin = one.label
-                assert isinstance(origin, _Origin)
-                self._finish(one, origin)
 
     def abort(self, mm: Mm) -> None:
         """Forget what ``mm`` has outstanding: its memory is gone."""
         for queue in self.queues.values():
             queue.abort(mm)
-        self._held = [one for one in self._held if one.client is not mm]
         for job in self._jobs:
             job.aborted |= job.mm is mm
-        mm.exec_over.open()
+        mm.way_found()
 
     def software_error(self, node: WqNode) -> bool:
         """Whether the queue's device has recorded an error it could not report otherwise (idxd_cdev_poll())."""

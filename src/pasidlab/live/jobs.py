@@ -72,9 +72,7 @@ class SlicedMemory:
             self._loop.breathe()
         if job.detached:
             job.let_go(self._loop)
-        while job.mm.execs and not job.aborted:
-            job.mm.exec_over.wait()
-        if job.aborted:
+        if not job.mm.reach() or job.aborted:
             raise Aborted
 
     def read_into(self, address: int, target: memoryview) -> int:

@@ -50,6 +50,7 @@ class EventLoop:
 
     def __init__(self, signals: Iterable[int] = ()) -> None:
         self.on_signal: Callable[[int], None] = lambda number: None
+        self.on_stop: Callable[[int], None] = lambda tid: None  # called before a stop that was waited for is acted upon
         self._signals = {signal.SIGCHLD, _WAKE, *signals}
         self._hub = getcurrent()
         self._thread = threading.get_ident()
@@ -100,7 +101,7 @@ class EventLoop:
             if not self._statuses:
                 return count > 0
             tid, status = self._statuses.popleft()
-            if status & 0xFF != 0x7F or status >> 16 == ptrace.EVENT_EXEC:
+            if status & 0xFF != 0x7F or status >> 16 in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
                 self._gone(tid)  # exec: the leader died untold, the thread that called it has its number now
             elif tid in self._waiting:
                 self._waiting.pop(tid).switch((status >> 8 & 0xFF, status >> 16))
@@ -187,7 +188,12 @@ class EventLoop:
         """(stop signal, event) of this thread's next stop. Raises Gone if it dies instead."""
         self._waiting[tid] = getcurrent()
         stop: tuple[int, int] = self._hub.switch()
+        self.on_stop(tid)
         return stop
+
+    def holds(self, tid: int) -> bool:
+        """Whether this thread stands still, for a handler that has not let it go."""
+        return tid in self._acting and tid not in self._waiting
 
     def put_back(self, tid: int, stop: int, event: int) -> None:
         """This stop is to be handled as if nobody had waited for it."""

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Set
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,16 @@ _TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
 _byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
 
 
+class Doubt(Protocol):
+    """Whose memory a thread has while its process calls execve(2)."""
+
+    def doubtful(self, tid: int) -> bool:
+        """Whether it may be another by now."""
+
+    def reach(self) -> bool:
+        """Wait until a thread surely has this one; whether it still exists."""
+
+
 class ProcessMemory:
     """Reads and writes through the page tables of ``pid``, with the protection the process itself has.
 
@@ -30,6 +41,8 @@ class ProcessMemory:
 
     def __init__(self, pid: int, threads: Set[int] = _NOBODY, *, device: bool = False) -> None:
         self.pid, self._threads, self._device = pid, threads, device
+        self.doubt: Doubt | None = None  # None: all threads surely have it
+        self.starting: set[object] = set()  # accesses that last, and have not begun yet
         self.patient: Patient | None = None  # where the program may serve pages of it
         self._local, self._remote = Iovec(), Iovec()
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
@@ -46,6 +59,8 @@ class ProcessMemory:
         length = len(target)
         if not length:
             return 0
+        if self.doubt:
+            self._settle(self.doubt)
         anchor = _byte_of(target)
         return self._transfer(process_vm_readv, _address_of(anchor), address, length)
 
@@ -59,6 +74,8 @@ class ProcessMemory:
         length = len(data)
         if not length:
             return 0
+        if self.doubt:
+            self._settle(self.doubt)
         if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
             there = np.frombuffer(data, np.uint8).ctypes.data
             return self._transfer(process_vm_writev, there, address, length)
@@ -67,6 +84,8 @@ class ProcessMemory:
 
     def write_record(self, address: int, record: bytes) -> int:
         """A completion record: all other bytes first, the status byte last, as programs spin on it."""
+        if self.doubt:
+            self._settle(self.doubt)
         if self.patient:
             done = self._served(process_vm_writev, bytearray(record[1:]), address + 1)
             return done if done < len(record) - 1 else done + self._served(process_vm_writev, bytearray(record[:1]), address)
@@ -113,9 +132,14 @@ class ProcessMemory:
             length = reachable(self.pid, there, length, write=call is process_vm_writev)
         done = 0
         while done < length:
-            work = partial(transfer, call, self.pid, local[done:length], there + done)
-            piece = work.args[2]
-            more = self.patient.call(work)
+            if self.doubt:
+                if not self.doubt.reach():
+                    break
+                self._settle(self.doubt)
+            piece, pid, access = local[done:length], self.pid, object()
+            self.starting.add(access)
+            work, begins = partial(transfer, call, pid, piece, there + done), partial(self._begins, pid, access)
+            more = self.patient.call(work, begins)
             if more < 0 and self._elsewhere():
                 continue
             if more <= 0:
@@ -124,19 +148,40 @@ class ProcessMemory:
             done += more
         return done
 
+
+    def _begins(self, pid: int, access: object) -> bool:
+        """It is about to begin, maybe late: whether ``pid`` has not been let go meanwhile."""
+        self.starting.discard(access)
+        return not (self.doubt and self.doubt.doubtful(pid))
+
     def _elsewhere(self) -> bool:
         """After a failure: whether it was because ``pid`` is dead, and another thread has been found."""
         probe = (Iovec * 2)(Iovec(ctypes.addressof(self._record), 1), Iovec(0, 1))
         at = ctypes.addressof(probe)
         if libc.process_vm_readv(self.pid, at, 1, at + ctypes.sizeof(Iovec), 1, 0) > 0 or ctypes.get_errno() != errno.ESRCH:
             return False  # EFAULT: nothing is mapped at 0, but there is a memory
-        before, self.pid = self.pid, next((tid for tid in self._threads if not without_memory(tid)), self.pid)
+        before, self.pid = self.pid, next((tid for tid in self._threads if self._has_it(tid)), self.pid)
         return self.pid != before
+
+    def _has_it(self, tid: int) -> bool:
+        return not (self.doubt and self.doubt.doubtful(tid)) and not without_memory(tid)
+
+    def _settle(self, doubt: Doubt) -> None:
+        """Reach the memory through a thread that surely has it, or not at all."""
+        if not self.pid or doubt.doubtful(self.pid):
+            self.pid = next((tid for tid in self._threads if not doubt.doubtful(tid)), 0)
+
+    def certain_again(self) -> None:
+        """All threads have it."""
+        self.doubt = None
+        self.pid = self.pid or next(iter(self._threads), 0)
 
     def present(self, address: int, length: int) -> int:
         """Bytes from ``address`` until the first page that is not in memory (pagemap bit 63), at most ``length``."""
         if length <= 0:
             return 0
+        if self.doubt:
+            self._settle(self.doubt)
         page, last = address // PAGE, (address + length - 1) // PAGE
         try:
             pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -159,6 +204,10 @@ class ProcessMemory:
     def gone(self) -> bool:
         """Whether the process has given its memory up: it exits, or is a zombie."""
         return without_memory(self.pid) and all(without_memory(tid) for tid in self._threads)
+
+    def lost(self) -> bool:
+        """The same, or nobody surely has it."""
+        return not any(self._has_it(tid) for tid in (self.pid, *self._threads))
 
 
 def without_memory(tid: int) -> bool:

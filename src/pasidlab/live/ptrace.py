@@ -13,16 +13,16 @@ from pasidlab.live.registers import GS_BASE, RegisterArray, Registers
 # linux/ptrace.h
 _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
-_GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
+_GETSIGMASK, _SETSIGMASK, _SETOPTIONS = 0x420A, 0x420B, 0x4200
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
 
-EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 7, 128
+EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 6, 7, 128
 _CAP_SYS_PTRACE = 19  # linux/capability.h
 SYSCALL_STOP = 5 | 0x80
-STOPPED_BY_EXEC = signal.SIGTRAP | EVENT_EXEC << 8
-"""si_code at the stop of an exec."""
+_STOPPED_BY_EXEC = signal.SIGTRAP | EVENT_EXEC << 8  # si_code at the stop of an exec
 OPTIONS = 1 | 2 | 4 | 8 | 16 | 0x80 | 0x100000
 """TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP, EXITKILL."""
+_TRACEEXIT = 0x40
 
 GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """At an EVENT_STOP: the whole thread group is stopped by this signal."""
@@ -123,6 +123,19 @@ def signal_code(tid: int) -> int:
     if _quick(_GETSIGINFO, tid, None, _info_at) == -1:
         _do(_GETSIGINFO, tid, None, _info_at)
     return _info_words[2]
+
+
+def stop_at_exit(tid: int) -> None:
+    """From now on the thread, and those it makes, come to an EVENT_EXIT before they die, however they do."""
+    _do(_SETOPTIONS, tid, None, OPTIONS | _TRACEEXIT)
+
+
+def stopped_by_exec(tid: int) -> bool:
+    """Whether this is the stop of an exec: the number stands for a new program."""
+    try:
+        return signal_code(tid) == _STOPPED_BY_EXEC
+    except OSError:  # EINVAL: a group stop
+        return False
 
 
 def stopped_by(tid: int) -> int:

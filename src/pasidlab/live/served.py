@@ -29,12 +29,15 @@ class Patient:
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
 
-    def call(self, work: Callable[[], int]) -> int:
-        """What ``work`` returns. It must not use anything that others use, for it may outlive the handler that waits."""
+    def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
+        """What ``work`` returns; -1 where ``begins``, asked just before, says no.
+
+        ``work`` must not use anything that others use, for it may outlive the handler that waits.
+        """
         handler = getcurrent()
 
         def run() -> None:
-            result = work()
+            result = work() if begins() else -1
             self._loop.post(lambda: self._loop.resume(handler, result))
 
         threading.Thread(target=run, daemon=True).start()

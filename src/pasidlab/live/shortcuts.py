@@ -132,7 +132,7 @@ class Shortcuts:
     def consider(self, thread: Thread, site: SubmissionSite) -> None:
         """After a submission at an instruction that was accepted: replace it, if it is worth it and possible."""
         mm, process = thread.mm, thread.process
-        if not self.on or process.filtered or mm.served or mm.execs:
+        if not self.on or process.filtered or mm.served or mm.in_exec:
             return
         space = mm.shortcut = mm.shortcut or Shortcut()
         if space.busy or space.failed or site.ip in space.refused:

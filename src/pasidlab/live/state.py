@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pasidlab.live import ptrace
 from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop, Gate, Mutex
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.served import Patient
 from pasidlab.live.sites import Shortcut
+
+_PATIENCE = 0.05  # seconds that work waits for a thread through which the memory can be reached
 
 
 class Mm:
@@ -23,6 +27,7 @@ class Mm:
 
     def __init__(self, pid: int, loop: EventLoop, parent: Mm | None = None) -> None:
         """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
+        self._loop = loop
         self.threads: set[int] = set()
         self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads, device=True)
         self.pasid = 0  # 0: none
@@ -35,8 +40,8 @@ class Mm:
         self.window_next = 0  # page of the window to try next for a portal
         self.ours = Mutex(loop)  # held by the handler that uses the scratch page
         self.shortcut: Shortcut | None = parent.shortcut.forked() if parent and parent.shortcut else None
-        self.execs = 0  # execve(2) calls in progress that may end it: no completion is written meanwhile
-        self.exec_over = Gate(loop)
+        self.in_exec: dict[int, int] = {}  # threads in execve(2), each with the leader of its process
+        self._way_found = Gate(loop)
         if parent and parent.served:
             self.serve(Patient(loop))
 
@@ -82,11 +87,52 @@ class Mm:
             if memory.pid == tid and self.threads:
                 memory.pid = next(iter(self.threads))
 
-    def exec_ends(self) -> None:
-        """One of the execve(2) calls has failed, or its thread has gone elsewhere."""
-        self.execs -= 1
-        if not self.execs:
-            self.exec_over.open()
+    # execve(2): the kernel may give the numbers of the thread that calls it, and of its leader, to another program at any
+    # moment. The memory is then reached through other threads, or through a leader that stands still (``ptrace.stop_at_exit``):
+    # de_thread(), fs/exec.c, waits until that is let go.
+
+    def exec_begins(self, tid: int, leader: int) -> None:
+        """A thread of the process of ``leader`` calls execve(2)."""
+        self.in_exec[tid] = leader
+        self.memory.doubt = self.dma.doubt = self
+
+    def exec_ends(self, tid: int) -> None:
+        """That call has failed, or its thread has gone elsewhere."""
+        self.in_exec.pop(tid, None)
+        if not self.in_exec:
+            for memory in (self.memory, self.dma):
+                memory.certain_again()
+        self.way_found()
+
+    def doubtful(self, tid: int) -> bool:
+        """Whether this thread may have another memory by now."""
+        return tid in self.in_exec or (tid in tuple(self.in_exec.values()) and not self._loop.holds(tid))
+
+    def within_reach(self) -> bool:
+        """Whether a thread surely has this memory."""
+        return not self.in_exec or not all(self.doubtful(tid) for tid in self.threads)
+
+    def way_found(self) -> None:
+        """Those who wait for the memory look again."""
+        self._way_found.open()
+
+    def starts_to_reach(self) -> bool:
+        """Whether an access has been asked for and has not begun."""
+        return bool(self.memory.starting or self.dma.starting)
+
+    def reach(self) -> bool:
+        """Wait until the memory is within reach; whether it still exists."""
+        while self.threads and not self.within_reach():
+            call = self._loop.after(_PATIENCE, self._call_leaders)
+            self._way_found.wait()
+            call.cancel()
+        return bool(self.threads)
+
+    def _call_leaders(self) -> None:
+        """Bring them to a stop."""
+        for leader in {*self.in_exec.values()} - {*self.in_exec}:
+            with contextlib.suppress(ptrace.Gone):
+                ptrace.interrupt(leader)
 
 
 @dataclass(eq=False)
@@ -170,7 +216,6 @@ class Thread:
     kept: deque[tuple[int, bytes]] = field(default_factory=deque)  # signals that came while it worked for us, with siginfo
     announced: tuple[int, bytes] | None = None  # the one of them that has been sent again
     missed_stop: bool = False  # it worked for us while its group was stopped
-    in_exec: bool = False
     slot: int = -1  # for submissions that do not stop; negative: none
     unborn: bool = True  # it has not run yet
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop

@@ -51,10 +51,7 @@ class SyscallHandler(Protocol):
 
 
 class MmListener(Protocol):
-    """What must hear of address spaces that may end, and that have."""
-
-    def exec_failed(self, mm: Mm) -> None:
-        """``mm.execs`` can be one less."""
+    """What must hear of address spaces that have ended."""
 
     def abort(self, mm: Mm) -> None:
         """``mm`` is gone."""
@@ -82,6 +79,7 @@ class Tracer:
         self.borrower, self.calls, self.device = parts.borrower, parts.calls, parts.device
         self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
+        self.loop.on_stop = self._hold_leader
         self.processes: dict[int, Process] = {}
         self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
         self.patient, self.serving = Patient(self.loop), False
@@ -121,9 +119,12 @@ class Tracer:
                 self.kill()
 
     def _stopped(self, tid: int, stop: int, event: int) -> None:
+        if event == ptrace.EVENT_EXIT:
+            ptrace.resume(tid)
+            return
         thread = self.threads.get(tid)
-        if thread is not None and thread.mm.execs and not thread.in_exec and event != ptrace.EVENT_EXEC:
-            self._others_exec(thread)
+        if thread is not None and thread.mm.in_exec and event != ptrace.EVENT_EXEC:
+            self._hold_leader(tid)
         if thread is not None and thread.unborn:
             thread.unborn = False
             self.shortcuts.born(thread)
@@ -145,17 +146,21 @@ class Tracer:
             thread.missed_stop = False
             self._go_on(thread)
 
-    @staticmethod
-    def _others_exec(thread: Thread) -> None:
-        """Wait: another's execve(2) may end this thread, and give its number to the thread that called it.
+    def _hold_leader(self, tid: int) -> None:
+        """A thread has stopped. If another's execve(2) may give its number to a new program, it does so only once this one
+        is let go: de_thread(), fs/exec.c, waits for the leader's end, and that for us. Raises Gone if it is a new program's.
 
-        A program that serves memory or files may first have to do so for the exec itself. Raises Gone if the thread that
-        stopped is not the one that has the number now.
+        What waits for the memory has a turn: it can be reached through this thread.
         """
-        while thread.mm.execs and not thread.mm.served:
-            thread.mm.exec_over.wait()
-        if ptrace.signal_code(thread.tid) == ptrace.STOPPED_BY_EXEC:
-            raise ptrace.Gone(thread.tid)
+        thread = self.threads.get(tid)
+        if thread is not None and tid in thread.mm.in_exec.values() and tid not in thread.mm.in_exec:
+            ptrace.stop_at_exit(tid)
+            if ptrace.stopped_by_exec(tid):
+                raise ptrace.Gone(tid)
+            thread.mm.way_found()
+            self.loop.breathe()
+            while thread.mm.starts_to_reach():
+                self.loop.breathe()
 
     def _go_on(self, thread: Thread) -> None:
         """Resume at a stop that is not a signal's."""
@@ -210,17 +215,20 @@ class Tracer:
             answer(thread, registers, 0)
 
     def _begins_exec(self, thread: Thread) -> None:
-        """From here to the event, or to the exit from a call that failed, no completion is written: the thread id may
-        stand for another address space at any moment.
+        """From here to the event, or to the exit from a call that failed, its number and that of its leader may stand for
+        another address space at any moment.
         """
-        thread.in_exec = True
-        thread.mm.execs += 1
+        leader = thread.process.pid
+        thread.mm.exec_begins(thread.tid, leader)
+        if leader != thread.tid and self.loop.holds(leader):
+            with contextlib.suppress(ptrace.Gone):
+                ptrace.stop_at_exit(leader)
         ptrace.resume_to_syscall(thread.tid)
 
-    def _exec_over(self, thread: Thread) -> None:
-        if thread.in_exec:
-            thread.in_exec = False
-            self.device.exec_failed(thread.mm)
+    @staticmethod
+    def _exec_over(thread: Thread) -> None:
+        if thread.tid in thread.mm.in_exec:
+            thread.mm.exec_ends(thread.tid)
 
     def _may_serve(self, thread: Thread, *, everywhere: bool) -> None:
         """A userfaultfd: pages of its process may wait for the program; a file system of its own: any page may."""
@@ -287,8 +295,6 @@ class Tracer:
         if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
             self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
-        while thread.mm.execs:
-            thread.mm.exec_over.wait()
         try:
             if not self.emulator.step(thread):
                 self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
@@ -349,10 +355,9 @@ class Tracer:
         if former != pid:
             self._ended(pid)
         old = thread.process
-        thread.in_exec, held = False, thread.mm
+        before = thread.mm
         self._leave(thread)
-        if held.threads:
-            self.device.exec_failed(held)  # it was shared with another process, which goes on
+        before.exec_ends(former)  # where it was shared with another process it goes on
         process = Process(pid, self._new_mm(pid), filtered=old.filtered)
         self.processes[pid] = process
         thread.tid, thread.process = pid, process
