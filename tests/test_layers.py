@@ -9,7 +9,7 @@ import pasidlab
 
 SOURCES = Path(pasidlab.__file__).parent
 ORDER = [
-    "errors version", "output", "search", "lang", "accelerator", "model declare", "kernel", "designs", "trace", "checking",
+    "errors version", "output reading", "search", "lang", "accelerator", "model declare", "kernel", "designs", "trace", "checking",
     "zoo live observe", "report", "explore", "commands", "cli",
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}

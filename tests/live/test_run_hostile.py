@@ -62,11 +62,33 @@ def test_a_program_that_hides_from_a_tracer_without_privileges(programs: Path) -
     assert done.returncode == 0, done.stderr
 
 
-def test_a_device_file_that_never_ends_is_refused(tmp_path: Path) -> None:
-    link = tmp_path / "devices.toml"
-    link.symlink_to("/dev/zero")
-    done = run("/bin/true", options=("--devices", str(link)))
-    assert done.code == 2 and "has more than 1 MiB" in done.err, done
+@pytest.mark.parametrize("words", [
+    ("run", "--devices", "{}", "--", "/bin/true"), ("run", "--design", "{}", "--", "/bin/true"), ("check", "{}", "--jobs", "1"),
+    ("check", "{c}"), ("check", "--base", "{}", "{fine}"), ("replay", "{}"), ("explore", "{}"),
+    ("export", "{}"), ("observe", "verify", "{}"),
+], ids=" ".join)  # fmt: skip
+def test_what_is_no_file_and_never_ends_is_bad_input(words: tuple[str, ...], tmp_path: Path) -> None:
+    places = {name: tmp_path / name for name in ("endless", "endless.c")}
+    fine = tmp_path / "fine.c"
+    fine.write_text("bool try_fixup_enqcmd_gp(void) { return false; }\n")
+    for place in places.values():
+        place.symlink_to("/dev/zero")
+    named = {"c": places["endless.c"], "fine": fine}
+    line = [word.format(places["endless"], **named) for word in words]
+    script = "import sys; from pasidlab.cli import main; main(sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and not done.stdout, done
+    assert done.stderr.startswith(f"error: cannot read {tmp_path}/") and "it is a character device" in done.stderr, done.stderr
+
+
+def test_a_file_that_is_too_large_is_bad_input_and_a_pipe_is_read(tmp_path: Path) -> None:
+    large = tmp_path / "devices.toml"
+    large.write_text("#" * ((1 << 20) + 1))
+    done = run("/bin/true", options=("--devices", str(large)))
+    assert done.code == 2 and "too large: at most 1 MiB" in done.err, done
+    script = f"exec {sys.executable} -c '{RUN}' --devices <(echo '[[device]]'; echo 'name = \"dsa3\"') -- ls /sys/bus/dsa/devices"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "dsa3" in done.stdout.split(), done
 
 
 @pytest.mark.parametrize("option", ["--devices", "--trace", ""])

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pasidlab import reading
 from pasidlab.errors import PasidlabError, Position
 
 
@@ -70,7 +71,7 @@ REMEMBERED: dict[str, tuple[str, ...]] = {}
 def read_text(path: Path) -> str:
     """The text of a source file; PasidlabError when it cannot be read or is not text."""
     try:
-        return path.read_text(encoding="utf-8")
+        return reading.content(path).decode().replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise PasidlabError(f"no such file: {path}") from None
     except OSError as error:

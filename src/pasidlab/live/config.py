@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pasidlab import reading
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.live.capabilities import Capabilities, mask_bits, mask_text, operations_of
 
@@ -220,10 +221,7 @@ def _must_be_small(document: dict[str, Any], file: str) -> None:
 def _parse(file: str) -> tuple[dict[str, Any], DevicesText]:
     content = ""
     try:
-        with open(file, "rb") as opened:
-            content = opened.read(_LONGEST + 1).decode()
-        if len(content) > _LONGEST:
-            raise PasidlabError(f"{file} has more than {_LONGEST >> 20} MiB: this is no device file", hint=_EXAMPLE)
+        content = reading.content(file, _LONGEST).decode()
         document = tomllib.loads(content)
         _must_be_small(document, file)
         return document, DevicesText(file, content.split("\n"))

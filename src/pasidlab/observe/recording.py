@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.formats import Format, parse_format, parse_header_page
 from pasidlab.observe.kinds import EVENTS, FUNCTION, Recorded
@@ -167,7 +168,7 @@ class Recording:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            with open(self.path, "rb") as file:
+            with reading.opened(self.path, pipes=False) as file:
                 self._read(file)
         except OSError as error:
             raise PasidlabError(f"cannot read {path}: {error.strerror}") from None

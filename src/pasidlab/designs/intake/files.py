@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.c.tokens import check_size
 
 STANDARD_INPUT = "-"
-MOST_BYTES = 4_000_000  # read of standard input: one more than this is too much
+MOST_BYTES = 4_000_000  # read of a file: one more than this is too much
 
 
 class Files:
@@ -65,8 +67,9 @@ def _standard_input() -> bytes:
 
 def _on_disk(path: Path) -> bytes:
     try:
-        check_size(path.stat().st_size, str(path))
-        return path.read_bytes()
+        with reading.opened(path) as file:
+            check_size(os.fstat(file.fileno()).st_size, str(path))
+            return file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise PasidlabError(f"no such file: {path}") from None
     except OSError as error:
