@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""Characters that act on a terminal, or that nobody sees: controls, changes of direction, lone surrogates."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class PasidlabError(Exception):
     def __str__(self) -> str:
         place = f"{self.position}: " if self.position else ""
         return f"{place}{self.what}" + (f"\n  hint: {self.hint}" if self.hint else "")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """``text`` with an escape for every character that acts on a terminal, as a name that anybody gave may have; but for ``keep``."""
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(), text)
 
 
 def counted(number: int, noun: str) -> str:

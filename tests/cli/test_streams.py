@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -90,6 +91,17 @@ def test_names_and_lines_that_are_no_text(tmp_path: Path) -> None:
     command = f"check {tmp_path}/odd.py --tasks 1 --mms 1 --events preempt,softirq --jobs 1 -v --property coherent"
     done = shell(f"pasidlab {command} -o {tmp_path}/found.mail", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert (done.returncode, done.stderr) == (1, "") and (tmp_path / "found.mail").exists()
+
+
+def test_names_that_act_on_a_terminal_are_printed_escaped(tmp_path: Path) -> None:
+    odd = "\x1b]0;title\x07\x1b[8m\x9bhidden\u202e"
+    for name, text in ((f"a{odd}.py", designs.late_either.path.read_text(encoding="utf-8")), (f"b{odd}.py", f"def f(): # {odd}\n  +")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        line = f"pasidlab check '{tmp_path}/{name}' --tasks 1 --mms 1 --events preempt,softirq --jobs 1 --property coherent -v"
+        done = shell(line)
+        assert r"\x1b]0;title\x07" in done.stdout + done.stderr, done
+        assert all(one.isprintable() or one in "\n\t" for one in re.sub("\x1b\\[[0-9;]+m", "", done.stdout + done.stderr)), done
+        assert "\x1b[8m" not in done.stdout + done.stderr
 
 
 # ---- files

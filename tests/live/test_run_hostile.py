@@ -109,6 +109,25 @@ def test_ctrl_c_ends_what_waits_for_a_fifo(option: str, tmp_path: Path) -> None:
         assert code in (3, -signal.SIGINT)
 
 
+def test_names_of_the_program_do_not_reach_the_terminal(programs: Path, tmp_path: Path) -> None:
+    """Of files and of tasks: they come escaped, also where they hold the end of a line."""
+    odd = "\x1b]0;title\x07\x1b[2J\x9b\n\u202e"
+    program = tmp_path / f"named {odd}"
+    program.write_bytes((programs / "odd").read_bytes())
+    program.chmod(0o755)
+    done = run(str(program), "other-stack")
+    lines = done.err.splitlines()
+    assert done.code == 0 and any(r"named \x1b]0;title\x07\x1b[2J\x9b" in line and r"\u202e" in line for line in lines), done.err
+    traced = run_python(f"""
+        libc.prctl(15, {odd[:14].encode()!r}, 0, 0, 0)  # PR_SET_NAME
+        libc.ptrace(0, 0, None, None)
+        """)
+    assert r"tracer: \x1b]0;title\x07" in traced.err
+    refused = run(str(tmp_path / f"missing {odd}"))
+    for text in (done.err, traced.err, refused.err, done.out):
+        assert all(character.isprintable() or character == "\n" for character in text), text
+
+
 def test_scipy_and_the_compilers_are_not_loaded() -> None:
     script = "import sys; import pasidlab.live.session; print(*{'scipy', 'numba', 'llvmlite', 'tree_sitter'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

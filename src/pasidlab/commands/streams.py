@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, printable
 from pasidlab.output import ODD
+from pasidlab.trace.look import SGR
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 OUTPUT = "standard output"
+_LAYOUT = "\n\t"
+_COLOURS = re.compile(rf"(\x1b\[(?:{'|'.join([*SGR.values(), '0'])})m)")
 
 
 def hold_places() -> list[int]:
@@ -57,6 +61,15 @@ class _StandardOutput(io.FileIO):
             raise OSError(error.errno, error.strerror, OUTPUT) from None
 
 
+class _Shown(io.TextIOWrapper):
+    """Text for a terminal: of what acts on it only line ends, tabulators and our own colours come through."""
+
+    def write(self, text: str) -> int:
+        parts = _COLOURS.split(text)
+        super().write("".join(part if at % 2 else printable(part, _LAYOUT) for at, part in enumerate(parts)))
+        return len(text)
+
+
 def name_output() -> None:
     """From here on errors of standard output have its name, and no character is one; unless something else stands there, as in tests."""
     old = sys.stdout
@@ -65,7 +78,7 @@ def name_output() -> None:
     old.flush()
     buffer = io.BufferedWriter(_StandardOutput(old.fileno(), "w", closefd=False))
     at_once = old.line_buffering or old.write_through
-    sys.stdout = io.TextIOWrapper(buffer, encoding=old.encoding, errors=ODD, line_buffering=at_once)
+    sys.stdout = _Shown(buffer, encoding=old.encoding, errors=ODD, line_buffering=at_once)
 
 
 def io_failure(error: OSError) -> str:
@@ -97,7 +110,7 @@ def complain(text: str) -> None:
         if sys.stderr is None:
             return
         look = look_of(sys.stderr)
-        lines = text.splitlines()
+        lines = printable(text, _LAYOUT).split("\n")
         if look.terminal:
             wide = look.terminal
             lines = [part for line in lines for part in (look.broken(line) if len(line) > wide else [line])]

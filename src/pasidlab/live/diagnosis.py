@@ -11,6 +11,7 @@ from typing import Any
 
 from pasidlab.accelerator.abi import FAULTS, operation_name, status_text
 from pasidlab.accelerator.transfer import DescriptorOutcome
+from pasidlab.errors import printable
 from pasidlab.live.decode import Instruction
 from pasidlab.live.emulate import Fault
 from pasidlab.live.maps import mapping_at
@@ -230,7 +231,7 @@ def _name(thread: Thread) -> str:
     """What ps shows for the thread (/proc/PID/comm)."""
     try:
         with open(f"/proc/{thread.tid}/comm", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            return file.read().strip()
+            return printable(file.read().removesuffix("\n"))
     except OSError:
         return "the program"
 

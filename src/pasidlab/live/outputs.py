@@ -8,7 +8,7 @@ import re
 import sys
 from typing import IO
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, printable
 from pasidlab.output import must_be_writable
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
@@ -51,7 +51,7 @@ def tell(text: str) -> None:
     """One message on standard error, if that is there and takes it."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text, "\n"), file=sys.stderr, flush=True)
 
 
 def must_differ(files: dict[str, str | None]) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 
+from pasidlab.errors import printable
 from pasidlab.live.maps import mapping_at
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -73,7 +74,8 @@ class Symbolizer:
             return mapping.path if mapping else ""
         symbols = self._load(pid, mapping.path)
         name = symbols.name(address - mapping.start + mapping.offset) if symbols else ""
-        return f"{name} ({mapping.path})" if name else f"({mapping.path}+{address - mapping.start + mapping.offset:#x})"
+        place = f"{name} ({mapping.path})" if name else f"({mapping.path}+{address - mapping.start + mapping.offset:#x})"
+        return printable(place)
 
     def _load(self, pid: int, path: str) -> ElfSymbols | None:
         if path not in self._files and self.trusted:

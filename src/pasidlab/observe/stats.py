@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pasidlab.errors import printable
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.kinds import Kind
 from pasidlab.observe.merged import merged
@@ -92,7 +93,7 @@ class Stats:
         ]
         rows = sorted(((pid, row) for pid, row in self.tasks.items() if pid not in self.kernel_tasks), key=lambda found: -found[1].runs)
         for pid, row in rows[:most]:
-            name = f"{self.names.get(pid, '?')} {pid}"
+            name = f"{printable(self.names.get(pid, '?'))} {pid}"
             lines.append(f"{name:<24}{row.runs:>12,}{row.saves:>12,}{row.restores:>12,}{row.avoided:>12,}")
         if len(rows) > most:
             lines.append(f"... and {len(rows) - most:,} more (--most)")
