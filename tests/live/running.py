@@ -45,7 +45,9 @@ def run(*command: str, options: tuple[str, ...] = (), timeout: float = 60, env: 
     return Run(done.returncode, done.stdout, done.stderr, data)
 
 
-def run_python(script: str, *options: str, arguments: tuple[str, ...] = (), timeout: float = 60) -> Run:
+def run_python(
+    script: str, *options: str, arguments: tuple[str, ...] = (), timeout: float = 60, env: dict[str, str] | None = None
+) -> Run:
     """A Python program that starts with everything of ``dsa_client`` imported."""
     source = "from dsa_client import *\n" + textwrap.dedent(script)
-    return run(sys.executable, "-u", "-c", source, *arguments, options=options, timeout=timeout)
+    return run(sys.executable, "-u", "-c", source, *arguments, options=options, timeout=timeout, env=env)

@@ -20,6 +20,7 @@ WAYS = {
     "odd": (
         "path-only", "sealed", "through-proc", "closed-meanwhile", "other-stack", "no-stack", "handed-over", "not-dumpable",
         "without-privileges", "apart", "leader-gone", "traced-child", "endless-write", "polled", "long-names", "small-stack",
+        "waiting-open",
     ),
     "calls": ("fork32", "untraced", "room"),
 }  # fmt: skip
@@ -126,6 +127,31 @@ def test_names_of_the_program_do_not_reach_the_terminal(programs: Path, tmp_path
     refused = run(str(tmp_path / f"missing {odd}"))
     for text in (done.err, traced.err, refused.err, done.out):
         assert all(character.isprintable() or character == "\n" for character in text), text
+
+
+def test_a_link_in_the_place_of_the_run_s_own_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    for number in range(9):
+        (tmp_path / "others" / str(number)).write_text("theirs")
+    done = run_python("""
+        import glob, tempfile
+        (root,) = glob.glob(tempfile.gettempdir() + "/pasidlab-run-*")
+        others = tempfile.gettempdir() + "/others"
+        print(os.open("/dev/dsa/wq0.0", os.O_RDWR | os.O_CREAT | os.O_TRUNC) > 0)
+        os.rename(root + "/open", root + "/moved")
+        os.symlink(others, root + "/open")
+        for flags in (os.O_RDWR, os.O_RDWR | os.O_CREAT | os.O_TRUNC):
+            try:
+                os.open("/dev/dsa/wq0.0", flags)
+            except OSError as error:
+                print(error.errno)
+        os.rename(root, root + "-moved")
+        os.symlink(others, root)
+        """, "--isolation", "redirect", env={"TMPDIR": str(tmp_path)})
+    assert done.code == 0 and done.out.startswith("True\n"), done
+    assert {path.name: path.read_text() for path in (tmp_path / "others").iterdir()} == {str(n): "theirs" for n in range(9)}
+    left = [path for path in tmp_path.glob("pasidlab-run-*") if not path.is_symlink()]
+    assert [list(path.iterdir()) for path in left] in ([], [[]]), left
 
 
 def test_scipy_and_the_compilers_are_not_loaded() -> None:

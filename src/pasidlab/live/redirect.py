@@ -11,24 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import shutil
 import struct
-import tempfile
 import threading
-from collections.abc import Iterator
 from functools import partial
-from typing import IO
 
-from pasidlab.live import ptrace
+from pasidlab.live import owned, ptrace
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import Injector
+from pasidlab.live.lending import Lender
 from pasidlab.live.libc import check, libc
-from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
+from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
 from pasidlab.live.places import tops
 from pasidlab.live.portals import PortalMapper, answer
-from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RSP, RegisterArray
+from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RegisterArray
 from pasidlab.live.seccomp import Condition, Rule, high, low
 from pasidlab.live.state import OpenFile, Thread
 
@@ -41,23 +37,23 @@ _PATHS = {
 _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
 _OPENAT2 = 437  # its flags are the first field of a struct open_how
 _OPEN_HOW = 24  # bytes of it, linux/openat2.h
-_IN_CLOSE = 0x18
+_IN_CLOSE = 0x10  # IN_CLOSE_NOWRITE, linux/inotify.h: not what made the file
+_CHANGES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC  # to a device file the latter two mean nothing
 _MOST_WRITTEN, _PIECE = 0x7FFFFFC0, 1 << 16  # bytes: of a call (MAX_RW_COUNT), and read at once
-_PREFIX = "pasidlab-run-"
-_LONGEST, _RED_ZONE = 4096, 128  # bytes of a path (PATH_MAX), and below RSP that are the program's (System V ABI)
+_LONGEST = 4096  # bytes of a path (PATH_MAX)
 
 
 class Redirector:
     """Keeps the tree in a directory of its own and sends the program there."""
 
     def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector) -> None:
-        self.tree, self.files, self.injector = tree, files, injector
-        _sweep()
-        self.root, self._lock = _own_directory()
-        self.opens = os.path.join(self.root, "open")
-        os.mkdir(self.opens)
+        self.tree, self.files, self.injector, self.lender = tree, files, injector, Lender(injector)
+        owned.sweep()
+        self.place = owned.OwnDirectory()
+        self.root, self.opens = self.place.path, os.path.join(self.place.path, "open")
+        self._opens = owned.make_directory(self.place.fd, "open")
         self.nodes: dict[str, WqNode] = {}
-        self._lay_out(tree, "")
+        self._lay_out(tree, self.place.fd, "")
         self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
         self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
         self._watched: dict[int, int] = {}  # inotify watch -> handle
@@ -75,25 +71,21 @@ class Redirector:
 
     def close(self) -> None:
         """Remove the directory."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        os.close(self._lock)
+        os.close(self._opens)
+        self.place.close()
 
-    def _lay_out(self, node: Node, path: str) -> None:
-        place = self.root + path
-        if isinstance(node, Directory):
-            os.makedirs(place, exist_ok=True)
-            for name, entry in node.entries.items():
-                self._lay_out(entry, f"{path}/{name}")
-        elif isinstance(node, Link):
-            os.symlink(node.target, place)
-        elif isinstance(node, Binary):
-            with _new_file(place) as file:
-                os.write(file.fileno(), node.data)
-        else:
-            with _new_file(place) as file, contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
-                file.write(node.read() if isinstance(node, Attribute) else "")
-        if isinstance(node, WqNode):
-            self.nodes[path] = node
+    def _lay_out(self, directory: Directory, there: int, path: str) -> None:
+        for name, entry in directory.entries.items():
+            if isinstance(entry, Directory):
+                inside = owned.make_directory(there, name)
+                self._lay_out(entry, inside, f"{path}/{name}")
+                os.close(inside)
+            elif isinstance(entry, Link):
+                os.symlink(entry.target, name, dir_fd=there)
+            else:
+                os.close(owned.make_file(there, name, _content(entry)))
+            if isinstance(entry, WqNode):
+                self.nodes[f"{path}/{name}"] = entry
 
     def on_call(self, thread: Thread, registers: RegisterArray) -> None:
         """At the seccomp stop of a traced call."""
@@ -127,33 +119,21 @@ class Redirector:
                     answer(thread, registers, -(error.errno or errno.EIO))
                     return
         name = os.fsencode(target) + b"\0"
-        with self._lent(thread, registers[RSP], _OPEN_HOW + len(name)) as place:
+
+        def prepare(place: int) -> RegisterArray:
             changed = ptrace.copy_registers(registers)
             changed[ARGUMENTS[position]] = place + _OPEN_HOW
             thread.mm.memory.write(place + _OPEN_HOW, name)
             if file:
                 _for_reading(thread, changed, number, place)
-            ptrace.set_registers(thread.tid, changed)
-            result = self.injector.run_to_exit(thread.tid)
+            return changed
+
+        result = self.lender.call(thread, registers, _OPEN_HOW + len(name), prepare)
         if file and result < 0:
             self._forget(file)
         registers[RAX] = result & (1 << 64) - 1
         ptrace.set_registers(thread.tid, registers)
         ptrace.resume(thread.tid)
-
-    @contextlib.contextmanager
-    def _lent(self, thread: Thread, stack: int, size: int) -> Iterator[int]:
-        """Memory of the program for what a call of its names: below its stack, which may be small: all is put back."""
-        mm, place = thread.mm, (stack - _RED_ZONE - size) & -8
-        kept = mm.memory.read(place, size)
-        if mm.memory.write(place, kept) < size:  # no room there
-            with mm.ours:
-                yield mm.scratch
-            return
-        try:
-            yield place
-        finally:
-            mm.memory.write(place, kept)
 
     def _target(self, thread: Thread, path: str, directory: int) -> str | None:
         """Where the path leads in our directory; None if it is not ours."""
@@ -171,15 +151,18 @@ class Redirector:
 
     def _backing(self, file: OpenFile) -> str:
         """An empty file that stands for this one open file."""
-        place = os.path.join(self.opens, str(file.handle))
-        _new_file(place).close()
+        name = str(file.handle)
+        made = owned.make_file(self._opens, name)
         try:
-            watch = check(libc.inotify_add_watch(self._notify, os.fsencode(place), _IN_CLOSE), "inotify_add_watch")
+            itself = b"/proc/self/fd/%d" % made
+            watch = check(libc.inotify_add_watch(self._notify, itself, _IN_CLOSE), "inotify_add_watch")
         except OSError:
-            os.unlink(place)
+            os.unlink(name, dir_fd=self._opens)
             raise
+        finally:
+            os.close(made)
         self._watched[watch] = file.handle
-        return place
+        return os.path.join(self.opens, name)
 
     def _forget(self, file: OpenFile) -> None:
         if file.handle in self.files.handles:
@@ -201,7 +184,7 @@ class Redirector:
     def _closed(self, watch: int) -> None:
         handle = self._watched.pop(watch, 0)
         with contextlib.suppress(OSError):
-            os.unlink(os.path.join(self.opens, str(handle)))  # and the watch is gone
+            os.unlink(str(handle), dir_fd=self._opens)  # and the watch is gone
         if handle in self.files.handles:
             self.files.release(handle)
 
@@ -240,6 +223,14 @@ class Redirector:
         answer(thread, registers, done)
 
 
+def _content(node: Attribute | Binary | WqNode) -> bytes:
+    if isinstance(node, Binary):
+        return bytes(node.data)
+    with contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
+        return node.read().encode() if isinstance(node, Attribute) else b""
+    return b""
+
+
 def _flags(thread: Thread, registers: RegisterArray, number: int) -> int:
     """The flags of an open."""
     value = registers[ARGUMENTS[_OPENS[number]]]
@@ -250,44 +241,10 @@ def _for_reading(thread: Thread, registers: RegisterArray, number: int, place: i
     """Let an open be one for reading alone; ``place``: memory for what openat2(2) takes."""
     argument = ARGUMENTS[_OPENS[number]]
     if number != _OPENAT2:
-        registers[argument] &= ~os.O_ACCMODE
+        registers[argument] &= ~_CHANGES
         return
     how = bytearray(thread.mm.memory.read(registers[argument], min(registers[ARGUMENTS[3]], _OPEN_HOW)))
-    how[0] &= ~os.O_ACCMODE & 0xFF
+    how[:4] = (int.from_bytes(how[:4], "little") & ~_CHANGES).to_bytes(4, "little")
+    how[8:16] = bytes(len(how[8:16]))  # the mode, EINVAL without O_CREAT
     thread.mm.memory.write(place, how)
     registers[argument] = place
-
-
-def _new_file(place: str) -> IO[str]:
-    """An empty file, made here and now: never one that exists, never where a link leads."""
-    return open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "w")
-
-
-def _own_directory() -> tuple[str, int]:
-    """A new directory, and a descriptor of it that holds its lock for as long as this run lives."""
-    while True:
-        path = tempfile.mkdtemp(prefix=_PREFIX)
-        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if os.path.exists(path):
-            return path, held
-        os.close(held)  # another run swept it before it was locked
-
-
-def _sweep() -> None:
-    """Remove what runs that were killed have left: directories whose lock nobody holds, here or in another container."""
-    for name in os.listdir(tempfile.gettempdir()):
-        path = os.path.join(tempfile.gettempdir(), name)
-        if name.startswith(_PREFIX):
-            with contextlib.suppress(OSError):  # another user's, or gone
-                _sweep_one(path)
-
-
-def _sweep_one(path: str) -> None:
-    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if os.fstat(held).st_uid == os.geteuid():
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-    finally:
-        os.close(held)

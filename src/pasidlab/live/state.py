@@ -84,8 +84,8 @@ class Mm:
         """A thread is gone: reach the memory through another."""
         self.threads.discard(tid)
         for memory in (self.memory, self.dma):
-            if memory.pid == tid and self.threads:
-                memory.pid = next(iter(self.threads))
+            if memory.pid == tid:
+                memory.pid = next(iter(self.threads), 0)
 
     # execve(2): the kernel may give the numbers of the thread that calls it, and of its leader, to another program at any
     # moment. The memory is then reached through other threads, or through a leader that stands still (``ptrace.stop_at_exit``):

@@ -233,18 +233,67 @@ static int long_names(void)
 	return moves() ? 0 : 2;
 }
 
+static long open_with_stack(const char *path, int flags, void *stack)
+{
+	long result;
+
+	asm volatile("mov %%rsp, %%rbx; mov %[stack], %%rsp; syscall; mov %%rbx, %%rsp"
+		     : "=a"(result)
+		     : "a"(SYS_open), "D"(path), "S"((long)flags), "d"(0), [stack] "r"(stack)
+		     : "rbx", "rcx", "r11", "memory");
+	return result;
+}
+
+/* A place for a stack pointer, with no memory below. */
+static void *no_room(void)
+{
+	char *place = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	mprotect(place, 4096, PROT_NONE);
+	return place + 4096 + 64;
+}
+
+static void *opens_for_ever(void *path)
+{
+	open_with_stack(path, O_RDONLY, no_room());
+	return NULL;
+}
+
+/* A thread waits in open(2) of a FIFO under the tree's path, without room below its stack; the others go on. */
+static int waiting_open(void)
+{
+	static char held[2 << 20], other[2 << 20], path[256], link[32];
+	char *open_files;
+	pthread_t thread;
+
+	sprintf(link, "/proc/self/fd/%d", open_queue());
+	if (readlink(link, path, sizeof path - 16) < 0)
+		return 1;
+	if (!(open_files = strstr(path, "/open/")))
+		return 77; /* nothing is redirected */
+	strcpy(open_files, "/dev/dsa/fifo");
+	if (mkfifo(path, 0600) || pthread_create(&thread, NULL, opens_for_ever, "/dev/dsa/fifo"))
+		return 2;
+	sleep_for(0.05);
+	for (int i = 0; i < 3; i++) {
+		int file = open_with_stack("/dev/dsa/wq0.0", O_RDWR | O_CREAT | O_TRUNC, no_room());
+
+		if (file < 0)
+			return 3;
+		munmap(map_portal(file), 4096);
+	}
+	if (open_with_stack("/dev/dsa/wq9.9", O_RDWR, no_room()) != -ENOENT)
+		return 4;
+	return move(portal, held, other, sizeof held) == 1 && signal(SIGSEGV, SIG_IGN) == SIG_DFL ? 0 : 5;
+}
+
 /* Opens a device file where the stack pointer is close to what is not the stack's. */
 static int small_stack(void)
 {
-	static char place[8192] __attribute__((aligned(4096))), path[] = "/dev/dsa/wq0.0";
-	long result;
+	static char place[8192] __attribute__((aligned(4096)));
 
 	memset(place, 0x5a, sizeof place);
-	asm volatile("mov %%rsp, %%rbx; mov %[stack], %%rsp; syscall; mov %%rbx, %%rsp"
-		     : "=a"(result)
-		     : "a"(SYS_open), "D"(path), "S"(O_RDWR), "d"(0), [stack] "r"(place + 4096 + 160)
-		     : "rbx", "rcx", "r11", "memory");
-	if (result < 0)
+	if (open_with_stack("/dev/dsa/wq0.0", O_RDWR, place + 4096 + 160) < 0)
 		return 1;
 	for (size_t i = 0; i < sizeof place; i++)
 		if (place[i] != 0x5a)
@@ -260,6 +309,7 @@ int main(int count, char **words)
 		{ "handed-over", handed_over }, { "not-dumpable", not_dumpable }, { "without-privileges", without_privileges },
 		{ "apart", apart }, { "leader-gone", leader_gone }, { "traced-child", traced_child },
 		{ "endless-write", endless_write }, { "polled", polled }, { "long-names", long_names }, { "small-stack", small_stack },
+		{ "waiting-open", waiting_open },
 	};
 
 	portal = open_portal();
