@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pasidlab import reading
@@ -34,6 +35,7 @@ _DEVICE_NUMBERS = {
 _REPORTED = ("errors", "cmd_status")
 """Attributes of a device that tell what happened: no file can say."""
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_GIVEN = re.compile(r"\s*[\"']?([^\"'=]*?)[\"']?\s*=(.*)")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MOST_DEVICES = 256
 
@@ -199,10 +201,18 @@ class DevicesText:
 
     def position(self, key: str, value: object = "") -> Position:
         """The first line that gives ``key`` this value, or names it at all."""
-        named = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
-        found = [number for number, line in enumerate(self.lines, 1) if named.match(line)]
-        exact = [number for number in found if str(value) in self.lines[number - 1].partition("=")[2]]
-        return Position(self.file, ([*exact, *found] or [1])[0])
+        return Position(self.file, self._given.get((key, str(value)), self._given.get((key, ""), 1)))
+
+    @cached_property
+    def _given(self) -> dict[tuple[str, str], int]:
+        """Lines by key and value; by the key alone the first that has it."""
+        found: dict[tuple[str, str], int] = {}
+        for number, line in enumerate(self.lines, 1):
+            if named := _GIVEN.match(line):
+                value = named[2].strip()
+                for text in (value, value.partition("#")[0].strip().strip("\"'"), ""):
+                    found.setdefault((named[1], text), number)
+        return found
 
 
 def _must_be_small(document: dict[str, Any], file: str) -> None:

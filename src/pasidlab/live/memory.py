@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from pasidlab.live.libc import PAGE, Iovec, libc, process_vm_readv, process_vm_writev
-from pasidlab.live.served import Patient, reachable, transfer
+from pasidlab.live.served import Patient, Registered, transfer
 
 _NOBODY = frozenset[int]()
 _LONGEST_RECORD = 64  # bytes of a completion record
@@ -44,6 +44,7 @@ class ProcessMemory:
         self.doubt: Doubt | None = None  # None: all threads surely have it
         self.starting: set[object] = set()  # accesses that last, and have not begun yet
         self.patient: Patient | None = None  # where the program may serve pages of it
+        self.registered = Registered()  # pages that a userfaultfd serves
         self._local, self._remote = Iovec(), Iovec()
         self._local_at, self._remote_at = ctypes.addressof(self._local), ctypes.addressof(self._remote)
 
@@ -129,7 +130,7 @@ class ProcessMemory:
         assert self.patient is not None
         length = len(local)
         if self._device:
-            length = reachable(self.pid, there, length, write=call is process_vm_writev)
+            length = self.registered.reachable(self.pid, there, length, write=call is process_vm_writev)
         done = 0
         while done < length:
             if self.doubt:

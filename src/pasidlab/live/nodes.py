@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pasidlab.live.config import DeviceConfig, WqConfig
 
@@ -72,6 +73,22 @@ class Directory:
             elif part not in ("", "."):
                 here.append(part)
         return "/".join(here)
+
+
+class Unfolding(Directory):
+    """A directory whose files are made when somebody looks; ``more`` are there besides."""
+
+    def __init__(self, files: Callable[[], dict[str, Node]]) -> None:
+        self._files, self.more = files, dict[str, Node]()
+
+    @cached_property
+    def entries(self) -> dict[str, Node]:  # type: ignore[override]
+        """Made once."""
+        return self._files() | self.more
+
+    def put(self, name: str, node: Node) -> None:
+        """As an assignment to ``entries``, which need not be made for that."""
+        (self.entries if "entries" in self.__dict__ else self.more)[name] = node
 
 
 @dataclass

@@ -6,12 +6,14 @@ import contextlib
 import os
 import re
 import sys
+import time
 from typing import IO
 
 from pasidlab.errors import PasidlabError, printable
 from pasidlab.output import must_be_writable
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_TOLD_EVERY = 2.0  # seconds
 _STREAMS = {1: "standard output", 2: "standard error"}
 
 
@@ -52,6 +54,19 @@ def tell(text: str) -> None:
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(printable(text, "\n"), file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Tells somebody at a terminal about what lasts, every other second."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _TOLD_EVERY
+
+    def told(self, text: str) -> None:
+        """It has come that far."""
+        if time.monotonic() >= self._next and sys.stderr is not None and sys.stderr.isatty():
+            self._next = time.monotonic() + _TOLD_EVERY
+            tell(f"pasidlab run: {text}")
 
 
 def must_differ(files: dict[str, str | None]) -> None:

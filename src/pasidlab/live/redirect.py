@@ -22,6 +22,7 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
 from pasidlab.live.libc import check, libc
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
+from pasidlab.live.outputs import Progress
 from pasidlab.live.places import tops
 from pasidlab.live.portals import PortalMapper, answer
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RegisterArray
@@ -40,6 +41,7 @@ _OPEN_HOW = 24  # bytes of it, linux/openat2.h
 _IN_CLOSE = 0x10  # IN_CLOSE_NOWRITE, linux/inotify.h: not what made the file
 _CHANGES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC  # to a device file the latter two mean nothing
 _MOST_WRITTEN, _PIECE = 0x7FFFFFC0, 1 << 16  # bytes: of a call (MAX_RW_COUNT), and read at once
+_PATIENCE = 1.0  # seconds at the end for what others have left
 _LONGEST = 4096  # bytes of a path (PATH_MAX)
 
 
@@ -48,11 +50,12 @@ class Redirector:
 
     def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector) -> None:
         self.tree, self.files, self.injector, self.lender = tree, files, injector, Lender(injector)
-        owned.sweep()
+        self._sweeper = threading.Thread(target=owned.sweep, name="sweep", daemon=True)  # much may have been left
         self.place = owned.OwnDirectory()
         self.root, self.opens = self.place.path, os.path.join(self.place.path, "open")
         self._opens = owned.make_directory(self.place.fd, "open")
         self.nodes: dict[str, WqNode] = {}
+        self._made, self._progress = 0, Progress()
         self._lay_out(tree, self.place.fd, "")
         self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
         self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
@@ -62,6 +65,7 @@ class Redirector:
     def start(self) -> None:
         """After the fork."""
         threading.Thread(target=self._watch, name="inotify", daemon=True).start()
+        self._sweeper.start()
 
     def rules(self) -> list[Rule]:
         """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""
@@ -73,8 +77,12 @@ class Redirector:
         """Remove the directory."""
         os.close(self._opens)
         self.place.close()
+        if self._sweeper.ident:
+            self._sweeper.join(_PATIENCE)
 
     def _lay_out(self, directory: Directory, there: int, path: str) -> None:
+        self._made += len(directory.entries)
+        self._progress.told(f"makes the device tree, {self._made} files so far")
         for name, entry in directory.entries.items():
             if isinstance(entry, Directory):
                 inside = owned.make_directory(there, name)

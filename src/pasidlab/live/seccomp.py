@@ -29,6 +29,7 @@ from pasidlab.live.libc import (
     SYS_SECCOMP,
     SYS_SHMAT,
     SYS_USERFAULTFD,
+    UFFDIO_REGISTER,
     USERFAULTFD_IOC_NEW,
     check,
     libc,
@@ -93,7 +94,8 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
     found += [(SYS_PRCTL, [(low(0), "==", PR_SET_DUMPABLE), (low(1), "==", 0)])]
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
-    found += [(SYS_USERFAULTFD, []), (SYS_IOCTL, [(low(1), "==", USERFAULTFD_IOC_NEW)]), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
+    found += [(SYS_USERFAULTFD, []), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
+    found += [(SYS_IOCTL, [(low(1), "==", request)]) for request in (USERFAULTFD_IOC_NEW, UFFDIO_REGISTER)]
     found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)])]
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]

@@ -52,17 +52,40 @@ def transfer(call: Callable[..., int], pid: int, local: bytearray, there: int) -
     return int(call(pid, at, 1, at + 16, 1, 0))
 
 
-def reachable(pid: int, address: int, length: int, *, write: bool) -> int:
-    """Bytes from ``address`` before the first page that a userfaultfd would have to serve."""
-    end = address + length
-    for start, stop, flags in _areas(pid):
-        if stop <= address or start >= end or not flags & {*_MISSING, _PROTECTING}:
-            continue
-        for page, entry in _pages(pid, max(address, start), min(end, stop)):
-            missing = flags & _MISSING and not entry & _THERE
-            if missing or (write and _PROTECTING in flags and entry & _WRITE_PROTECTED):
-                return max(0, page - address)
-    return length
+class Registered:
+    """The areas of a process that its userfaultfds serve. Looking for them takes long where there are many mappings.
+
+    So what was found holds until another is registered (``forget``). One that is gone may be among them: it counts only if a
+    second look finds it too.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, int, frozenset[str]]] | None = None
+
+    def forget(self) -> None:
+        """There may be more."""
+        self._found = None
+
+    def reachable(self, pid: int, address: int, length: int, *, write: bool) -> int:
+        """Bytes from ``address`` before the first page that a userfaultfd would have to serve."""
+        known, reached = self._found is not None, self._reached(pid, address, length, write)
+        if reached < length and known:
+            self._found = None
+            reached = self._reached(pid, address, length, write)
+        return reached
+
+    def _reached(self, pid: int, address: int, length: int, write: bool) -> int:
+        if self._found is None:
+            self._found = [area for area in _areas(pid) if area[2] & {*_MISSING, _PROTECTING}]
+        end = address + length
+        for start, stop, flags in self._found:
+            if stop <= address or start >= end:
+                continue
+            for page, entry in _pages(pid, max(address, start), min(end, stop)):
+                missing = flags & _MISSING and not entry & _THERE
+                if missing or (write and _PROTECTING in flags and entry & _WRITE_PROTECTED):
+                    return max(0, page - address)
+        return length
 
 
 def _areas(pid: int) -> Iterator[tuple[int, int, frozenset[str]]]:

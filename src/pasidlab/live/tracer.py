@@ -29,6 +29,7 @@ from pasidlab.live.libc import (
     SYS_RT_SIGACTION,
     SYS_SECCOMP,
     SYS_USERFAULTFD,
+    UFFDIO_REGISTER,
 )
 from pasidlab.live.portals import answer
 from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
@@ -192,6 +193,8 @@ class Tracer:
             self._hides(thread, registers)
         elif number in (SYS_SECCOMP, SYS_PRCTL):
             self._wants_filter(thread, registers)
+        elif number == SYS_IOCTL and registers[RCX if whose == seccomp.OURS_32 else RSI] & 0xFFFFFFFF == UFFDIO_REGISTER:
+            self._registers_pages(thread)
         elif number in _SERVING:
             self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
         elif number == SYS_CLONE:
@@ -237,6 +240,13 @@ class Tracer:
         self.serving |= everywhere
         for mm in {one.mm for one in self.threads.values()} if everywhere else {thread.mm}:
             mm.serve(self.patient)
+        ptrace.resume(thread.tid)
+
+    def _registers_pages(self, thread: Thread) -> None:
+        """With a userfaultfd, which may be another process's."""
+        self.injector.run_to_exit(thread.tid)
+        for mm in {one.mm for one in self.threads.values()}:
+            mm.dma.registered.forget()
         ptrace.resume(thread.tid)
 
     def _new_mm(self, pid: int, parent: Mm | None = None) -> Mm:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
+from heapq import heappop, heappush
 
 from pasidlab.live import cpuinfo
 from pasidlab.live.capabilities import VERSION_2, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
-from pasidlab.live.nodes import Attribute, Directory, Link, Node, WqNode, attribute
+from pasidlab.live.nodes import Attribute, Directory, Link, Node, Unfolding, WqNode, attribute
 from pasidlab.live.pci import PciFunction, driver_files, functions
 
 CDEV_MAJOR = 237
@@ -87,7 +89,8 @@ class Tree:
     ) -> None:
         self.root, self.driver, self.counts, self._errors = Directory(), driver, counts, software_errors
         self._bus = self.root.at("/sys/bus/dsa/devices")
-        self._minors: dict[int, WqConfig] = {}
+        self._minors: dict[str, int] = {}  # of character devices, by their queue
+        self._free: list[int] = []  # those below the largest
         driver.files = self
         for name in DRIVERS:
             bind, unbind = (self._action(act, name) for act in (driver.bind, driver.unbind))
@@ -121,7 +124,7 @@ class Tree:
         if "clients" not in config.attributes:
             home.entries["clients"] = Attribute(lambda: f"{sum(self.counts(wq)[0] for wq in config.wqs)}\n")
         for group in range(len(device.groups)):
-            home.at(f"group{config.index}.{group}").entries.update(self._group_files(device, group))
+            home.entries[f"group{config.index}.{group}"] = Unfolding(partial(self._group_files, device, group))
             self._link(config, f"group{config.index}.{group}")
         for engine in range(len(device.engines)):
             store = Attribute(
@@ -131,7 +134,7 @@ class Tree:
             home.at(f"engine{config.index}.{engine}").entries["group_id"] = store
             self._link(config, f"engine{config.index}.{engine}")
         for wq in config.wqs:
-            home.at(wq.label).entries.update(self._wq_files(device, wq))
+            home.entries[wq.label] = Unfolding(partial(self._wq_files, device, wq))
             self._link(config, wq.label)
             if wq.state == "enabled":
                 self.bound(config, wq, wq.attributes["driver_name"] if wq.type == "user" else "dmaengine")
@@ -192,7 +195,7 @@ class Tree:
         self.driver.store_wq(device, wq, name, text)
 
     def _minor(self, wq: WqConfig) -> int:
-        minor = next((number for number, one in self._minors.items() if one is wq), None)
+        minor = self._minors.get(wq.label)
         if minor is None:
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
         return minor
@@ -204,10 +207,14 @@ class Tree:
         minor number.
         """
         up = "../" * (5 if wq else 4)
-        self._directory(device, wq).entries["driver"] = Link(f"{up}bus/dsa/drivers/{driver}", lasting=False)
+        link, where = Link(f"{up}bus/dsa/drivers/{driver}", lasting=False), self._directory(device, wq)
+        if isinstance(where, Unfolding):
+            where.put("driver", link)
+        else:
+            where.entries["driver"] = link
         if wq and wq.type == "user":
-            minor = next(number for number in range(1 << 20) if number not in self._minors)
-            self._minors[minor] = wq
+            minor = heappop(self._free) if self._free else len(self._minors)
+            self._minors[wq.label] = minor
             self.root.at(f"/dev/{device.kind}").entries[wq.label] = WqNode(wq, device)
             link = Link(f"../{device.kind}/{wq.label}", lasting=False)
             self.root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"] = link
@@ -217,7 +224,8 @@ class Tree:
         self._directory(device, wq).entries.pop("driver", None)
         if wq and wq.type == "user":
             minor = self._minor(wq)
-            del self._minors[minor], self.root.at(f"/dev/{device.kind}").entries[wq.label]
+            heappush(self._free, self._minors.pop(wq.label))
+            del self.root.at(f"/dev/{device.kind}").entries[wq.label]
             del self.root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"]
 
 
