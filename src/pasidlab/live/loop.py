@@ -290,8 +290,11 @@ class Mutex:
 def _blocked_everywhere(number: int) -> bool:
     """Whether no thread of ours would take this signal behind our back."""
     for tid in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),  # it has ended meanwhile
+            open(f"/proc/self/task/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+        ):
             blocked = next(line for line in file if line.startswith("SigBlk"))
-        if not int(blocked.split()[1], 16) >> (number - 1) & 1:
-            return False
+            if not int(blocked.split()[1], 16) >> (number - 1) & 1:
+                return False
     return True
