@@ -133,7 +133,45 @@ def test_why_functions_stay_built_in(tmp_path: Path) -> None:
     assert found["fpregs_lock"] == ("", "Linux 6.16.2 has no function of this name")
     assert found["fpregs_mark_activate"] == ("", f"it uses function 'new_way_of_doing_it' ({core}:51:2)")
     assert found["fpu_sync_fpstate"] == ("", f"{core}:45:1: fpu_sync_fpstate has 2 parameters, but is known as fpu_sync_fpstate(fpu)")
-    assert found["mm_init (pasid lines)"] == ("", "no such line")
+    assert found["mm_init"] == ("", "kernel/fork.c has no such function")
+
+
+CHECK = "\tif (current->mm != ctx->mm)\n\t\treturn -EPERM;\n"
+CDEV = f"""static int idxd_cdev_mmap(struct file *filp, struct vm_area_struct *vma)
+{{
+	struct idxd_user_context *ctx = filp->private_data;
+
+	if (!may_have_a_portal())
+		return -EPERM;
+{CHECK}	return new_mapping(ctx, vma);
+}}
+
+static ssize_t idxd_cdev_write(struct file *filp, const char __user *buf, size_t len, loff_t *unused)
+{{
+	struct idxd_user_context *ctx = filp->private_data;
+
+{CHECK}	return each_descriptor(ctx, buf, len);
+}}
+"""
+HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "write", "device"]))
+
+
+@pytest.mark.parametrize(("cdev", "broken"), [
+    (CDEV, []), (CDEV.replace(CHECK, "", 1), ["isolated"]), (CDEV[::-1].replace(CHECK[::-1], "", 1)[::-1], ["isolated"]),
+])  # fmt: skip
+def test_an_if_brings_the_statement_it_governs(cdev: str, broken: list[str], tmp_path: Path) -> None:
+    """8dfa57aabff6 (v6.16): who has the device's file from its parent may neither write to it nor map its portal."""
+    kernel = tree(tmp_path, **{"drivers/dma/idxd/cdev.c": cdev})
+    result = check(Opening("", kernel=kernel).design(), HEIRS, properties=["isolated"])
+    assert [c.property for c in result.counterexamples] == broken
+
+
+def test_lines_are_named_with_their_places(tmp_path: Path) -> None:
+    found = rows(tree(tmp_path, **{"drivers/dma/idxd/cdev.c": CDEV}))
+    assert found["idxd_cdev_mmap (current->mm lines)"] == ("drivers/dma/idxd/cdev.c:7", "")
+    assert found["idxd_cdev_write (current->mm lines)"] == ("drivers/dma/idxd/cdev.c:16", "")
+    without = rows(tree(tmp_path, **{"drivers/dma/idxd/cdev.c": CDEV.replace(CHECK, "", 1)}))
+    assert without["idxd_cdev_mmap (current->mm lines)"] == ("", "no such line: the model does without it")
 
 
 def test_a_stub_brings_a_function_back(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ KVM = scope("preempt migrate softirq kvm", cpus=2)
 TRACE = scope("preempt migrate ptrace", cpus=2, tasks=2)
 BIND = scope("preempt bind unbind exit exec device", mms=2)
 KIN = scope("fork unbind exit", tasks=2, mms=2)
+HEIRS = scope("preempt fork write device", tasks=2, mms=2)
 
 MUTANTS = (
     Mutant("fork_keeps_last_cpu", "coherent", scope("preempt migrate clone exit", cpus=2, tasks=2), '''
@@ -466,6 +467,19 @@ def iommu_sva_bind_device(mm: Mm) -> None:
     mutex_lock_sva()
     iommu_alloc_mm_data(mm)
     attach_device_pasid(mm, mm.pasid)
+'''),
+    Mutant("a_child_writes_to_the_file", "isolated", HEIRS, '''
+def write_descriptor() -> None:
+    """Without the comparison of current->mm with ctx->mm."""
+    if current.file is not None:
+        idxd_submit_user_descriptor(current.file)
+'''),
+    Mutant("a_child_maps_the_portal", "isolated", HEIRS, '''
+def idxd_cdev_mmap(ctx: File) -> bool:
+    """Without the comparison of current->mm with ctx->mm."""
+    check("isolated", current.mm is ctx.mm, "the portal of a queue is mapped into another process than the one whose PASID it has")
+    current.mm.portal = True
+    return True
 '''),
     Mutant("preemption_left_disabled", "sound_kernel", scope("exec", mms=2), '''
 def fpu_flush_thread() -> None:

@@ -53,6 +53,7 @@ SMALL = {
     "tracer": scope("preempt ptrace kthread", tasks=2),
     "threads": scope("preempt clone exit", tasks=2),
     "kin": scope("fork unbind exit", tasks=2, mms=2),
+    "heirs": scope("fork write exit device", tasks=2, mms=2),
     "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
 }
 """Parts that take a second or two."""

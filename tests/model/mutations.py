@@ -17,8 +17,8 @@ from pasidlab.model.sources import MODEL_FILES
 
 LEFT_ALONE = {"properties.py", "contents.py"}  # what is asked, and what is forgotten: no part of the kernel
 WATCHING = {
-    "check", "reached", "repeated", "warn_on_once", "might_sleep", "lockdep_assert_irqs_disabled", "lockdep_assert_irqs_enabled",
-    "fpregs_assert_state_consistent",
+    "check", "reached", "repeated", "warn_on_once", "might_sleep", "rcu_sleep_check", "lockdep_assert_irqs_disabled",
+    "lockdep_assert_irqs_enabled", "fpregs_assert_state_consistent",
 }  # fmt: skip
 GUARDS = {"require", "wait_until"}
 

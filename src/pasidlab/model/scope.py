@@ -25,6 +25,7 @@ EVENTS: dict[str, str] = {
     "kthread": "a kernel thread borrows an address space",
     "bind": "a process opens the device",
     "unbind": "a process closes the device",
+    "write": "write(2) and mmap(2) of the device's file, which a child may have from its parent",
     "fault": "page faults on user memory in kernel code, and signal frames that cannot be restored",
     "idle": "idle CPUs give the FPU up",
     "kvm": "KVM swaps the fpstate for a guest's",
@@ -117,7 +118,7 @@ DEFAULT_PARTS: dict[str, Scope] = {
     "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
     "bind": _part(2, 1, "preempt softirq ipi bind"),
     "family": _part(2, 2, "preempt fork clone exit"),
-    "bonds": _part(2, 2, "ipi fork bind unbind exit"),
+    "bonds": _part(2, 2, "ipi fork bind unbind write exit"),
     "others": _part(2, 1, "preempt ipi ptrace kthread"),
 }
 """What is explored when no scope is given: two CPUs each time, every event in at least one part, each part to its end."""

@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from pasidlab.designs.intake.edits import Edited, EditedHunk, Edits
@@ -15,7 +16,7 @@ from pasidlab.designs.intake.statements_seen import Seen
 from pasidlab.designs.intake.tree import TreeProgram
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.territory import territory
-from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
+from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
 from pasidlab.lang.source import read_text
 
 _DECLARES = re.compile(
@@ -85,13 +86,20 @@ def _item(one: Edited, taken: Taken) -> Item:
     if entry is not None and entry.file == one.file:
         added = {edit.text for edit in one.edits if edit.mark == "+"}
         seen = taken.seen.get(f"{one.function}__lines")
-        if all(entry.has(line) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
+        brought = _governed(one, entry)
+        if all((entry.has(line) or line in brought) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
             return Item(one.function, one.file, one.line, Fate.JUDGED)
         where = f" behind {entry.after}()" if entry.after else ""
         return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
     if one.removed:
         return _removed(one, taken)
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, _why(one, taken))
+
+
+def _governed(one: Edited, entry: TreeLines) -> set[str]:
+    """Changed lines that an ``if`` brings with it, where that line is taken and changed as well."""
+    pairs = [(a.text, b.text) for a, b in pairwise(one.edits) if a.mark == b.mark]
+    return {governed for line, governed in pairs if entry.has(line) and GOVERNS.fullmatch(line)}
 
 
 def _calls_fixup(line: str, taken: Taken) -> bool:

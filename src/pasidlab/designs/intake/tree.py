@@ -16,7 +16,7 @@ from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub
-from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
+from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
 from pasidlab.lang.names import Names
 
 
@@ -169,7 +169,7 @@ class TreeProgram:
         for name, (entry, lines) in self.lines.items():
             label = f"{name} ({entry.label} lines)"
             if lines is None:
-                rows.append(Provenance(label, "", (entry.missing and "no such line: copied from the parent") or "no such line"))
+                rows.append(Provenance(label, "", (entry.missing and "no such line: the model does without it") or "no such line"))
             elif lines.name in self.kept:
                 rows.append(Provenance(label, "", self.kept[lines.name]))
             else:
@@ -212,9 +212,11 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
         raise PasidlabError(
             f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood"
         )
-    lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in words.tree_lines}
+    there = [entry for entry in words.tree_lines if _function_in(tree, entry) is not None]
+    lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in there}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
     found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)
+    found.rows += [Provenance(one.function, "", f"{one.file} has no such function") for one in words.tree_lines if one not in there]
     found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
     if not found.has_design:
         why = f"ENQCMD is compiled out ({disabled})" if disabled else f"Linux {tree.version} has nothing that hands a PASID to a task"
@@ -248,19 +250,28 @@ def _body_lines(source: Source, name: str) -> tuple[int, list[str]] | None:
     return None
 
 
-def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
-    """The lines of a large function that have the word, as a function of their own; conditionals around them count."""
+def _function_in(tree: KernelTree, entry: TreeLines) -> tuple[Source, int, list[str]] | None:
+    """A large function of a tree: its file, the number of its first line, its lines."""
     source = tree.source(entry.file)
     found = _body_lines(source, entry.function) if source else None
-    if source is None or found is None:
+    return (source, *found) if source is not None and found is not None else None
+
+
+def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
+    """The lines of a large function that have the word, as a function of their own; conditionals around them count."""
+    found = _function_in(tree, entry)
+    if found is None:
         return None
-    start, body = found
+    source, start, body = found
     behind = next((n for n, line in enumerate(body) if f"{entry.after}(" in line), 0) if entry.after else 0
     bare = bare_lines(body)
     chosen = [n for n in range(behind, len(body)) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
     if not any(entry.has(bare[n]) for n in chosen):
         return None
-    kept = [f"static void {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), "}"]
+    governed = {n + 1 for n in chosen if GOVERNS.fullmatch(bare[n])}
+    chosen = sorted({*chosen, *governed})
+    ends = ["return 0; }" if entry.result == "int" else "}"]
+    kept = [f"static {entry.result} {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), *ends]
     first = next(n for n in chosen if entry.has(bare[n]))
     numbers = [first, first, *chosen, chosen[-1]]
     places = tuple((source.position(0).file, start + n + 1) for n in numbers)

@@ -18,6 +18,8 @@ from pasidlab.lang.c.preprocess import Macro, macros_of
 _PLACEHOLDER = re.compile(r"[a-z][a-z0-9_]*")
 _TYPED = re.compile(r"(?s)(.*\S)\s+:\s+(\w[\w *]*)")
 
+GOVERNS = re.compile(r"\s*if\s*\(.*\)\s*")
+"""An ``if`` whose statement is the next line."""
 
 PASID = "pasid"
 
@@ -107,7 +109,8 @@ class Replacement:
 class TreeLines:
     """Lines of a large function of a source tree that take the place of one line of a model function.
 
-    ``word`` is a regular expression, ``after`` a word that only lines behind it are taken.
+    ``word`` is a regular expression, ``after`` a word that only lines behind it are taken. ``result``: "int" where
+    they return a number, which is 0 at their end.
     """
 
     function: str
@@ -119,6 +122,7 @@ class TreeLines:
     by: str
     missing: str = ""
     after: str = ""
+    result: str = "void"
 
     def has(self, line: str) -> bool:
         """True for a line to be taken."""

@@ -5,13 +5,19 @@ The mm owns its PASID for life (701fac40384f): unbinding tears the table entry d
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import NULL, each, enter, entry, instruction, require, user
+from pasidlab.lang.declare import NULL, check, each, enter, entry, happens, instruction, reached, require, user
 from pasidlab.model.ambient import current
 from pasidlab.model.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.model.linux.mm import mmdrop, mmgrab
 from pasidlab.model.state import TASK_DEAD, File, Mm, Task
-from pasidlab.model.x86.device import idxd_device_drain_pasid, intel_iommu_drain_pasid_prq
-from pasidlab.model.x86.iommu import intel_pasid_setup_first_level, intel_pasid_tear_down_entry, iommu_alloc_global_pasid, pasid_entry
+from pasidlab.model.x86.device import idxd_device_drain_pasid, intel_iommu_drain_pasid_prq, submit_work
+from pasidlab.model.x86.iommu import (
+    intel_pasid_setup_first_level,
+    intel_pasid_tear_down_entry,
+    iommu_alloc_global_pasid,
+    pasid_entry,
+    pasid_entry_maps,
+)
 
 
 @instruction
@@ -90,7 +96,7 @@ def install_file(file: File) -> bool:
         if task.mm is current.mm and task.state != TASK_DEAD:
             task.file = file
             file.refs += 1
-    current.mm.portal = True
+    idxd_cdev_mmap(file)
     return True
 
 
@@ -112,6 +118,72 @@ def idxd_cdev_open() -> None:
     iommu_sva_bind_device(current.mm)
     if not install_file(file):
         idxd_cdev_release(file)
+
+
+@instruction
+def idxd_cdev_mmap(ctx: File) -> bool:
+    """idxd_cdev_mmap(): a process that has the file from its parent gets no portal. False: -EPERM.
+
+    A dedicated queue has its PASID in WQCFG: what is submitted to its portal goes to the address space of who opened it (DSA, WQCFG).
+    """
+    if current.mm is not ctx.mm:
+        return False
+    check("isolated", current.mm is ctx.mm, "the portal of a queue is mapped into another process than the one whose PASID it has")
+    reached("isolated")
+    current.mm.portal = True
+    return True
+
+
+@instruction
+def idxd_submit_user_descriptor(ctx: File) -> None:
+    """idxd_submit_user_descriptor(): ENQCMDS takes the PASID from the descriptor (SDM vol. 2, ENQCMDS): the context's."""
+    reached("isolated")
+    check("isolated", current.mm is ctx.mm, "the kernel submits a descriptor of one process with the PASID of another")
+    if happens("device") and pasid_entry_maps(ctx.pasid, current.mm):
+        submit_work(ctx.pasid)
+
+
+@user(event="write")
+def write_device() -> None:
+    """write(2) of a descriptor to the device's file."""
+    require(not current.at_enqcmd and current.file is not None)
+    enter(idxd_cdev_write)
+
+
+@entry("syscall")
+def idxd_cdev_write() -> None:
+    """idxd_cdev_write() (v6.10). One step: write(2) holds a reference to the file, so nobody releases it meanwhile."""
+    write_descriptor()
+
+
+@instruction
+def write_descriptor() -> None:
+    """The check of the address space and the submission."""
+    if current.file is None:
+        return
+    if current.mm is not current.file.mm:
+        return
+    idxd_submit_user_descriptor(current.file)
+
+
+@user(event="write")
+def map_device() -> None:
+    """mmap(2) of the device's file by a process that has no portal: one that has the file from its parent."""
+    require(not current.at_enqcmd and current.file is not None and not current.mm.portal)
+    enter(sys_mmap)
+
+
+@entry("syscall")
+def sys_mmap() -> None:
+    """mmap(2). One step: mmap_lock is held for writing, and a reference to the file."""
+    map_portal()
+
+
+@instruction
+def map_portal() -> None:
+    """mmap_region() calls the file's own function."""
+    if current.file is not None:
+        idxd_cdev_mmap(current.file)
 
 
 @user(event="unbind")
