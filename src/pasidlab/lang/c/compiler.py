@@ -16,7 +16,7 @@ from pasidlab.lang.c.bit_sets import BitSets
 from pasidlab.lang.c.ctype import CType, Integer, Pointer
 from pasidlab.lang.c.declarators import Evaluator
 from pasidlab.lang.c.expanded import Expanded
-from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.parse import CFunction, plain
 from pasidlab.lang.c.surroundings import Surroundings
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.values import Place, Value, Variable
@@ -47,6 +47,11 @@ class Compiler(ABC):
     def refuse(self, node: Node, what: str, hint: str = "") -> NoReturn:
         """Reject a construct at its place."""
         raise PasidlabError(what, position=self.at(node), hint=hint)
+
+    def not_a_bit_field(self, place: Place, node: Node) -> None:
+        """A bit field has no address (C11 6.5.3.2)."""
+        if isinstance(place.type, Integer) and place.type.width and not place.type.boolean:
+            self.refuse(node, f"the address of a bit field: '{plain(node)[:40]}'", "pass its value")
 
     def unknown(self, name: str, kind: str, node: Node) -> None:
         """Report a name later, together with all others."""

@@ -149,11 +149,6 @@ class Places(Compiler):
         value = self.value(node)
         return kept_from(to_const(value.type), self._led_to(value, node))
 
-    def not_a_bit_field(self, place: Place, node: Node) -> None:
-        """A bit field has no address (C11 6.5.3.2)."""
-        if isinstance(place.type, Integer) and place.type.width and not place.type.boolean:
-            self.refuse(node, f"the address of a bit field: '{plain(node)[:40]}'", "pass its value")
-
     def _led_to(self, value: Value, node: Node) -> Place:
         if value.place is not None:
             return self._first_of(value.place)
