@@ -166,6 +166,33 @@ def test_an_if_brings_the_statement_it_governs(cdev: str, broken: list[str], tmp
     assert [c.property for c in result.counterexamples] == broken
 
 
+REGSET = """int xstateregs_set(struct task_struct *target, const struct user_regset *regset, unsigned int pos, const void *kbuf)
+{
+	struct fpu *fpu = &target->thread.fpu;
+	struct xregs_state *copied = NULL;
+	int ret;
+
+	if (!kbuf)
+		copied = from_the_tracer(regset, pos);
+	fpu_force_restore(fpu);
+	ret = copy_uabi_from_kernel_to_xstate(fpu->fpstate, kbuf ?: copied, &target->thread.pkru);
+	forget(copied);
+	return ret;
+}
+"""
+TRACER = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "ptrace"]))
+
+
+def test_what_a_tracer_gives_a_task_is_loaded(tmp_path: Path) -> None:
+    name = "arch/x86/kernel/fpu/regset.c"
+    kernel = tree(tmp_path, **{name: REGSET})
+    assert rows(kernel)["xstateregs_set (fpu_force_restore lines)"] == (f"{name}:3", "")
+    assert check(Opening("", kernel=kernel).design(), TRACER).counterexamples == ()
+    kernel = tree(tmp_path, **{name: REGSET.replace("\tfpu_force_restore(fpu);\n", "")})
+    result = check(Opening("", kernel=kernel).design(), TRACER)
+    assert {c.property for c in result.counterexamples} == {"coherent", "preserved"}
+
+
 def test_lines_are_named_with_their_places(tmp_path: Path) -> None:
     found = rows(tree(tmp_path, **{"drivers/dma/idxd/cdev.c": CDEV}))
     assert found["idxd_cdev_mmap (current->mm lines)"] == ("drivers/dma/idxd/cdev.c:7", "")
