@@ -41,7 +41,7 @@ FIXES = {
         CORE_FILE, CORE + EXEC, "\t__fpu_invalidate_fpregs_state(fpu);\n", "\tfpregs_deactivate(fpu);\n",
         "--cpus 2 --tasks 1 --mms 2 --events preempt,migrate,exec", "coherent",
     ),
-    "8dfa57aabff6": (  # v6.16: who has the device's file from its parent may neither write to it nor map its portal
+    "8dfa57aabff6": (  # v6.15: who has the device's file from its parent may neither write to it nor map its portal
         "drivers/dma/idxd/cdev.c", CDEV, CHECK, "", "--cpus 1 --tasks 2 --mms 2 --events preempt,fork,write", "isolated",
     ),
 }  # fmt: skip

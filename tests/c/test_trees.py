@@ -160,7 +160,7 @@ HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fo
     (CDEV, []), (CDEV.replace(CHECK, "", 1), ["isolated"]), (CDEV[::-1].replace(CHECK[::-1], "", 1)[::-1], ["isolated"]),
 ])  # fmt: skip
 def test_an_if_brings_the_statement_it_governs(cdev: str, broken: list[str], tmp_path: Path) -> None:
-    """8dfa57aabff6 (v6.16): who has the device's file from its parent may neither write to it nor map its portal."""
+    """8dfa57aabff6 (v6.15): who has the device's file from its parent may neither write to it nor map its portal."""
     kernel = tree(tmp_path, **{"drivers/dma/idxd/cdev.c": cdev})
     result = check(Opening("", kernel=kernel).design(), HEIRS, properties=["isolated"])
     assert [c.property for c in result.counterexamples] == broken

@@ -163,7 +163,7 @@ CATALOGUE: tuple[Bug, ...] = (
     Bug(
         "write-from-other-mm", "8dfa57aabff6 (v6.15)",
         "A child that inherited the open file could write descriptors to it. They are submitted with the opener's PASID.",
-        "isolated", "write_from_other_mm.py", tasks=2, mms=2, events="preempt fork device",
+        "isolated", "write_from_other_mm.py", tasks=2, mms=2, events="preempt fork write device",
     ),
     Bug(
         "open-error-path", "fixed in 6.12.117",

@@ -80,6 +80,7 @@ MISTAKES = (
     Mistake("isolated", "fpregs_restore_userregs", "restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)"),
     Mistake("isolated", "attach_device_pasid", "intel_pasid_setup_first_level(pasid, mm)"),
     Mistake("isolated", "bind_from_the_start", "entry.present = True"),
+    Mistake("isolated", "write_descriptor", "current.mm is not current.file.mm", "never"),
     Mistake("served", "exc_general_protection", "try_fixup_enqcmd_gp()", "never"),
     Mistake("served", "xsaves", "this_cpu.msr_pasid != 0", "never"),
     Mistake("refused", "enqcmd", "this_cpu.msr_pasid & MSR_IA32_PASID_VALID == 0", "never"),
