@@ -1,8 +1,9 @@
-"""Recorded numbers of the zoo: ``python tests/zoo/verdicts.py`` records them anew."""
+"""Recorded numbers of the zoo: ``python tests/zoo/verdicts.py [NAME ...]`` records them anew, all or those named."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,4 +26,6 @@ def caught(row: BugRow) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    TABLE.write_text(json.dumps({name: measured(bug) for name, bug in INSIDE.items()}, indent=1) + "\n", encoding="utf-8")
+    names, known = sys.argv[1:] or list(INSIDE), json.loads(TABLE.read_text(encoding="utf-8"))
+    table = {name: measured(bug) if name in names else known[name] for name, bug in INSIDE.items()}
+    TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
