@@ -12,10 +12,11 @@ from harness import pasidlab
 from pasidlab.checking import evidence
 from pasidlab.checking.api import check
 from pasidlab.checking.evidence import with_evidence
-from pasidlab.checking.findings import NAMES, Evidence
+from pasidlab.checking.findings import Evidence
 from pasidlab.checking.model import design_model
 from pasidlab.designs import BUILT_IN, Design
 from pasidlab.lang.source import collect
+from pasidlab.model.promises import NAMES
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES
 from pasidlab.zoo.mistakes import MISTAKES, Mistake, NotThere

@@ -25,12 +25,12 @@ from unittest.mock import patch
 from mutations import Mutation, mutations
 
 from pasidlab.checking.api import check
-from pasidlab.checking.findings import NAMES
 from pasidlab.checking.model import design_model
 from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.ir import Action, Model
+from pasidlab.model.promises import NAMES
 from pasidlab.model.scope import DEFAULT_PARTS, Scope
 from pasidlab.search.result import Budget
 

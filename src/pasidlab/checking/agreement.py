@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pasidlab.checking.findings import NAMES
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.checking.spin import SpinRun, export_explored, export_verifier
-from pasidlab.designs import Design
+from pasidlab.designs import AnyScope, Design
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.back.promela import Export, promela
 from pasidlab.lang.ir import Model
-from pasidlab.model.scope import Scope
 from pasidlab.search.breadth_first import search
 
 
@@ -29,12 +27,13 @@ class Agreement:
     """What the engines found about one design in one scope."""
 
     design: str
-    scope: Scope
+    scope: AnyScope
     states: int
     transitions: int
     broken: frozenset[str]  # promises a state or a step breaks
     spin: SpinRun
     broken_reduced: frozenset[str]  # likewise, in the exploration with every reduction
+    names: tuple[str, ...]  # of all promises
 
     @property
     def equal(self) -> bool:
@@ -48,7 +47,7 @@ class Agreement:
 
     def verdicts(self) -> Iterator[tuple[str, bool, bool, bool]]:
         """Each promise, and whether it holds here, in SPIN and in the reduced exploration."""
-        for name in NAMES:
+        for name in self.names:
             yield name, name not in self.broken, name not in self.spin.broken, name not in self.broken_reduced
 
     def to_json(self) -> dict[str, Any]:
@@ -64,17 +63,17 @@ class Agreement:
         }  # fmt: skip
 
 
-def whole_model(design: Design, scope: Scope) -> Model:
+def whole_model(design: Design, scope: AnyScope) -> Model:
     """The model of a design, lowered line by line."""
     return design_model(design, scope, reductions=replace(EVERY_STEP, forgetting=False), optimised=False)
 
 
-def exported(design: Design, scope: Scope) -> Export:
+def exported(design: Design, scope: AnyScope) -> Export:
     """That model in Promela."""
     return promela(whole_model(design, scope))
 
 
-def compare(design: Design, scope: Scope, jobs: int = 1) -> Agreement:
+def compare(design: Design, scope: AnyScope, jobs: int = 1) -> Agreement:
     """Explore a design by all engines. PasidlabError if SPIN is not installed or gives up."""
     model = whole_model(design, scope)
     export = promela(model)
@@ -84,10 +83,11 @@ def compare(design: Design, scope: Scope, jobs: int = 1) -> Agreement:
     broken = frozenset(model.properties[bit].name for bit in found.violations)
     if found.error:
         broken |= {export.properties[0]}
-    return Agreement(design.name, scope, found.states, found.transitions, broken, spin, _reduced(design, scope, jobs))
+    reduced = _reduced(design, scope, jobs)
+    return Agreement(design.name, scope, found.states, found.transitions, broken, spin, reduced, design.property_names)
 
 
-def _reduced(design: Design, scope: Scope, jobs: int) -> frozenset[str]:
+def _reduced(design: Design, scope: AnyScope, jobs: int) -> frozenset[str]:
     """The promises that a state or a step breaks in the exploration every check makes."""
     from pasidlab.checking.api import check
 

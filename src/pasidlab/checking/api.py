@@ -12,31 +12,32 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pasidlab.checking.explore import Built, Functions, OnProgress, Run
-from pasidlab.checking.findings import NAMES, PartResult, PropertyResult
+from pasidlab.checking.findings import PartResult, PropertyResult
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
 from pasidlab.checking.reductions import ALL, Reductions
 from pasidlab.checking.result import CheckResult
-from pasidlab.designs import Design, Opening
+from pasidlab.designs import AnyScope, Design, Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest
-from pasidlab.model.scope import DEFAULT_PARTS, Scope
 
 if TYPE_CHECKING:
     from pasidlab.search.result import Budget, Progress, StopFlag
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
 
+Asked = AnyScope | Mapping[str, AnyScope] | None
+"""A scope, or several by their names; None: those that the design has by default."""
 OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
 
 
 def check(
-    design: Design | Opening | str, scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
+    design: Design | Opening | str, scope: Asked = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
     functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None,
 ) -> CheckResult:  # fmt: skip
-    """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS).
+    """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS, or in the scope that a model of one's own says).
 
-    ``properties`` limits the verdict to some of the nine (all are explored). ``functions`` are ready-made IR functions that replace
+    ``properties`` limits the verdict to some (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
     STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
     ``properties`` ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result
@@ -59,42 +60,54 @@ def opening_of(design: Opening | str) -> Opening:
 
 
 def check_each(
-    designs: Sequence[Design], scope: Scope | Mapping[str, Scope] | None = None, *, properties: Sequence[str] = (),
+    designs: Sequence[Design], scope: Asked | Sequence[Asked] = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
     reductions: Reductions = ALL, interrupted: StopFlag | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
-    """``check`` for several designs. Yields results in the order given; an interrupted one is the last.
+    """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
     They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory.
     """
-    parts = {"scope": scope} if isinstance(scope, Scope) else dict(scope or DEFAULT_PARTS)
+    each = scope if isinstance(scope, Sequence) else [scope] * len(designs)
+    parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]
     jobs = jobs or available_cpus()
-    run = Run(wanted_properties(properties), jobs, budget, progress, functions, reductions, interrupted)
+    run = Run(tuple(properties), jobs, budget, progress, functions, reductions, interrupted)
+    for design in designs:
+        wanted_properties(properties, design)
     if budget and budget.timeout is not None:
         run = replace(run, deadline=time.monotonic() + budget.timeout)
     at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))
     if at_once > 1:
         shared = replace(run, jobs=jobs // at_once)
-        yield from side_by_side([partial(_side, shared, design, parts) for design in designs], at_once, progress)
+        tasks = [partial(_side, shared, design, mine) for design, mine in zip(designs, parts, strict=True)]
+        yield from side_by_side(tasks, at_once, progress)
         return
-    for design in designs:
-        result = _check(run, design, parts)
+    for design, mine in zip(designs, parts, strict=True):
+        result = _check(run, design, mine)
         yield result
         if result.interrupted:
             return
 
 
-def _side(run: Run, design: Design, parts: Mapping[str, Scope], report: Report, interrupted: StopFlag) -> CheckResult | None:
+def _parts(design: Design, scope: Asked) -> Mapping[str, AnyScope]:
+    if scope is None:
+        return design.parts
+    return dict(scope) if isinstance(scope, Mapping) else {"scope": scope}
+
+
+def _side(run: Run, design: Design, parts: Mapping[str, AnyScope], report: Report, interrupted: StopFlag) -> CheckResult | None:
     try:
         return _check(replace(run, progress=run.progress and report, interrupted=interrupted), design, parts)
     except KeyboardInterrupt:
         return None
 
 
-def _check(run: Run, design: Design, parts: Mapping[str, Scope]) -> CheckResult:
+def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResult:
     """Explore the parts in turn. Raises KeyboardInterrupt if none was begun."""
     from pasidlab.checking.coverage import unexecuted_lines
 
+    wanted = wanted_properties(run.wanted, design)
+    run = replace(run, wanted=wanted, whole=wanted == design.property_names)
     builds = [partial(run.build, design, name, part) for name, part in parts.items()]
     results: list[PartResult] = []
     with closing(_ahead(builds) if run.jobs > 1 else (build() for build in builds)) as models:
@@ -130,9 +143,10 @@ def _ahead(builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None
                 future.cancel()
 
 
-def wanted_properties(names: Sequence[str]) -> tuple[str, ...]:
-    """Property names checked against the nine; none given means all."""
+def wanted_properties(names: Sequence[str], design: Design) -> tuple[str, ...]:
+    """Property names checked against those of the design; none given means all."""
+    known = design.property_names
     for name in names:
-        if name not in NAMES:
-            raise PasidlabError(f"unknown property '{name}'", hint=nearest(name, NAMES))
-    return tuple(name for name in NAMES if not names or name in names)
+        if name not in known:
+            raise PasidlabError(f"unknown property '{name}'", hint=nearest(name, known))
+    return tuple(name for name in known if not names or name in names)

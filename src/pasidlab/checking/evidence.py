@@ -13,12 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pasidlab.checking.explore import Built, OutOfTime, Run
-from pasidlab.checking.findings import NAMES, Evidence
+from pasidlab.checking.findings import Evidence
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
 from pasidlab.checking.reductions import Reductions
 from pasidlab.checking.result import CheckResult
-from pasidlab.designs import Design
-from pasidlab.model.scope import Scope
+from pasidlab.designs import AnyScope, Design
 from pasidlab.search.result import Budget, SearchResult
 
 if TYPE_CHECKING:
@@ -41,6 +40,26 @@ class KernelWithMistake(Protocol):
 
     def around(self, design: Design) -> Design:
         """The design in that kernel."""
+
+
+@dataclass(frozen=True)
+class DeclaredMistake:
+    """One that a model of one's own declares, as something that may break one of its properties."""
+
+    name: str
+    sentence: str
+    breaks: str
+
+    def around(self, design: Design) -> Design:
+        """The model with the mistake made."""
+        assert design.own is not None
+        return replace(design, own=replace(design.own, made=frozenset({self.name})))
+
+
+def declared_mistakes(design: Design) -> tuple[DeclaredMistake, ...]:
+    """What a model of one's own says can be done wrong; each may break any of its properties."""
+    said = design.own.mistakes.items() if design.own else ()
+    return tuple(DeclaredMistake(name, sentence, wish) for wish in design.property_names for name, sentence in said)
 
 
 OnEvidence = Callable[[str, str, str], None]
@@ -85,11 +104,11 @@ def _nobody(*_: object) -> None:
 
 
 def _part(
-    look: _Look, name: str, scope: Scope, wanted: Sequence[str], report: Report, interrupted: StopFlag | None
+    look: _Look, name: str, scope: AnyScope, wanted: Sequence[str], report: Report, interrupted: StopFlag | None
 ) -> tuple[Evidence, ...]:
     """What breaks each of the properties in one part, as far as there is time."""
     reductions = Reductions(forgetting=False)
-    run = Run(NAMES, 1, None, None, None, reductions, interrupted=interrupted, deadline=look.deadline)
+    run = Run(look.design.property_names, 1, None, None, None, reductions, interrupted=interrupted, deadline=look.deadline)
     found: list[Evidence] = []
     for wish in wanted:
         evidence = Evidence(wish, name)
@@ -119,14 +138,14 @@ class _Cut(Exception):
     """The search for a counterexample ended at a limit: whether the mistake is caught is not settled."""
 
 
-def _caught(run: Run, look: _Look, mistake: KernelWithMistake, name: str, scope: Scope) -> int | None:
+def _caught(run: Run, look: _Look, mistake: KernelWithMistake, name: str, scope: AnyScope) -> int | None:
     """Steps after which the property catches the mistake, 0 if it does not; None if it cannot be made."""
     run.look()
     try:
         built = run.build(mistake.around(look.design), name, scope)
     except look.impossible:
         return None
-    bit = NAMES.index(mistake.breaks)
+    bit = look.design.property_names.index(mistake.breaks)
     found = _explored(run, look, built, bit)
     if built.model.private is not None and bit in found.violations:  # what catches it is known, not in how few steps
         built = run.in_full(built, replace(built.model, private=None))
@@ -160,4 +179,5 @@ def _steps(built: Built, found: SearchResult, bit: int) -> int:
 
     violation = found.violations[bit]
     way = path_to(found, violation.state, violation.depth)
-    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(NAMES[bit], way, violation.by_step).steps)
+    name = built.design.property_names[bit]
+    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(name, way, violation.by_step).steps)

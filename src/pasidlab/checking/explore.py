@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from pasidlab.checking.findings import NAMES, ModelError, PartResult, PropertyResult, in_order
+from pasidlab.checking.findings import ModelError, PartResult, PropertyResult, in_order
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
-from pasidlab.designs import Design
+from pasidlab.designs import AnyScope, Design
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
 from pasidlab.lang.lowering.forget import exact
-from pasidlab.model.scope import Scope
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
 
@@ -23,10 +22,11 @@ if TYPE_CHECKING:
     from pasidlab.lang.back.native import CompiledModel
     from pasidlab.search.result import Budget, Progress, SearchResult, StopFlag, StopReason
 
-Functions = Callable[[Scope], dict[str, Function]] | Mapping[str, Function]
+Functions = Callable[[AnyScope], dict[str, Function]] | Mapping[str, Function]
 OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
 STATES_AFTER_EARLIER_VIOLATION = 20_000_000  # of each part that follows one in which something is broken
+SMALLER = {False: "fewer --tasks, --mms or events", True: "smaller sizes, fewer events"}
 MOST_WORDS = 8  # of 64 bits in a packed state
 
 
@@ -36,7 +36,7 @@ class Built:
 
     design: Design
     name: str
-    scope: Scope
+    scope: AnyScope
     model: Model
     native: CompiledModel
 
@@ -54,8 +54,9 @@ class Run:
     interrupted: StopFlag | None = None  # None: Ctrl-C itself
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end
     broken: bool = False  # something is, in an earlier part
+    whole: bool = True  # all properties are asked for
 
-    def build(self, design: Design, name: str, scope: Scope) -> Built:
+    def build(self, design: Design, name: str, scope: AnyScope) -> Built:
         """The model of a design in a scope, compiled."""
         from pasidlab.lang.back.native import compile_model
 
@@ -66,7 +67,7 @@ class Run:
         native = compile_model(model, covered=design.sources, symmetric=self.reductions.symmetry, local_first=True)
         if native.words > MOST_WORDS:
             what = f"a state of {design.name} in this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most"
-            raise PasidlabError(what, hint="a smaller scope: fewer --tasks, --mms or events")
+            raise PasidlabError(what, hint=f"a smaller scope: {SMALLER[design.own is not None]}")
         return Built(design, name, scope, model, native)
 
     def explore(self, built: Built) -> PartResult:
@@ -119,8 +120,9 @@ class Run:
 
         model, native = built.model, built.native
         replayer = Replayer(Interpreter(model, symmetric=self.reductions.symmetry))
-        error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer)
-        waiting = self._waiting(built, found, broken) if "served" in self.wanted else Waited(None, "settled")
+        error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer, built.design.property_names)
+        promised = next((name for name in model.pending if name in self.wanted), "")
+        waiting = self._waiting(built, found, broken, promised) if promised else Waited(None, "settled")
         broken += [waiting.counterexample] if waiting.counterexample else []
         if model.forget:
             remembers = Replayer(Interpreter(exact(model)))
@@ -128,21 +130,31 @@ class Run:
         asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
         proved = found.reason == "complete" and error is None
         executed, present = covered_lines(native, found.counters)
-        open_ = {"served"} if waiting.reason != "settled" else set()
+        open_ = {promised} if waiting.reason != "settled" else set()
         return PartResult(
             built.name, built.scope, _reason(found.reason, waiting), found.states, found.transitions, found.depth, found.depth_completed,
             found.seconds, found.bytes_per_state,
-            tuple(_property_result(name, found, asked_for, proved and name not in open_) for name in self.wanted),
-            in_order(asked_for), error, executed, present, model.notes, local_first=model.private is not None,
+            tuple(self._property_result(built, name, found, asked_for, proved and name not in open_) for name in self.wanted),
+            in_order(asked_for, self.wanted), error, executed, present, model.notes, local_first=model.private is not None,
         )  # fmt: skip
 
-    def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample]) -> Waited:
+    @staticmethod
+    def _property_result(built: Built, name: str, found: SearchResult, broken: list[Counterexample], proved: bool) -> PropertyResult:
+        bit = built.design.property_names.index(name)
+        sentence = built.design.properties[bit].sentence
+        mine = next((c for c in broken if c.property == name), None)
+        if mine is not None:
+            return PropertyResult(name, False, True, len(mine.steps), sentence)
+        return PropertyResult(name, True if proved else None, bool(found.reached >> bit & 1), sentence=sentence)
+
+    def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample], name: str) -> Waited:
         """Whether a request waits for ever: proved without a look at the graph, or looked for in the graph of states themselves."""
-        from pasidlab.checking.liveness import surely_served, waits_for_ever
+        from pasidlab.checking.liveness import KERNEL, OWN, surely_served, waits_for_ever
         from pasidlab.checking.waiting import TooLarge
         from pasidlab.lang.back.native import compile_model
 
-        if any(c.property == "served" for c in broken) or surely_served(found, built.native, built.model):
+        own = built.design.own is not None  # then nothing says that a task in user mode is served
+        if any(c.property == name for c in broken) or (not own and surely_served(found, built.native, built.model)):
             return Waited(None, "settled")
         if found.reason != "complete" and not found.again:
             return Waited(None, found.reason)
@@ -150,7 +162,7 @@ class Run:
         again = self._search(built, native, self._limits(), 0)
         replayer = Replayer(Interpreter(built.model))
         try:
-            lasso = waits_for_ever(again, native, replayer, "served", built.scope.tasks, self.look)
+            lasso = waits_for_ever(again, native, replayer, name, OWN if own else KERNEL, self.look)
         except TooLarge:
             return Waited(None, "max_states")
         except OutOfTime:
@@ -172,7 +184,7 @@ class Run:
         limits = self.budget or Budget()
         if self.deadline is not None:
             limits = replace(limits, timeout=max(self.deadline - time.monotonic(), 0.0))
-        if limits.after_violation is None and len(self.wanted) == len(NAMES):
+        if limits.after_violation is None and self.whole:
             limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
             if self.broken and limits.max_states is None:
                 limits = replace(limits, max_states=STATES_AFTER_EARLIER_VIOLATION)
@@ -208,13 +220,13 @@ def _remembered(remembers: Replayer, found: Counterexample) -> Counterexample:
     return same
 
 
-def _counterexamples(found: SearchResult, replayer: Replayer) -> list[Counterexample]:
+def _counterexamples(found: SearchResult, replayer: Replayer, names: Sequence[str]) -> list[Counterexample]:
     from pasidlab.search.graph import path_to
 
     result = []
-    for bit, violation in sorted((bit, v) for bit, v in found.violations.items() if bit < len(NAMES)):
+    for bit, violation in sorted((bit, v) for bit, v in found.violations.items() if bit < len(names)):
         path = path_to(found, violation.state, violation.depth)
-        result.append(replayer.counterexample(NAMES[bit], path, violation.by_step))
+        result.append(replayer.counterexample(names[bit], path, violation.by_step))
     return result
 
 
@@ -227,10 +239,3 @@ def _model_error(found: SearchResult, replayer: Replayer, sources: Sequence[str]
     way, failure = replayer.error(path_to(found, found.error.state, found.error.depth))
     site = next((s for s in failure.site.chain() if s.position.file in sources), failure.site)
     return ModelError(failure.sentence, site, way)
-
-
-def _property_result(name: str, found: SearchResult, broken: list[Counterexample], proved: bool) -> PropertyResult:
-    mine = next((c for c in broken if c.property == name), None)
-    if mine is not None:
-        return PropertyResult(name, False, True, len(mine.steps))
-    return PropertyResult(name, True if proved else None, bool(found.reached >> NAMES.index(name) & 1))

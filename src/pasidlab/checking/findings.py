@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pasidlab.designs import AnyScope
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.ir import Site
-from pasidlab.model.promises import PROPERTIES
-from pasidlab.model.scope import Scope
 from pasidlab.trace.steps import Counterexample, Step
 
 if TYPE_CHECKING:
     from pasidlab.search.result import StopReason
 
 Verdict = Literal["holds", "violated", "inconclusive"]
-NAMES = tuple(p.name for p in PROPERTIES)
-
 
 HINTS = {
     "NULL pointer": "ask first: 'x is not None and ...'",
@@ -36,6 +33,7 @@ class PropertyResult:
     holds: bool | None  # None: not settled within what was explored
     reached: bool  # False: it holds vacuously
     steps: int | None = None
+    sentence: str = ""  # what it means
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class PartResult:
     """The exploration of one scope."""
 
     name: str
-    scope: Scope
+    scope: AnyScope
     reason: StopReason
     states: int
     transitions: int
@@ -104,6 +102,6 @@ class Evidence:
     settled: bool = True  # False: a search ended at a limit, by time or by Ctrl-C, so that some mistake may be caught after all
 
 
-def in_order(found: Iterable[Counterexample]) -> tuple[Counterexample, ...]:
-    """Counterexamples, shortest first."""
-    return tuple(sorted(found, key=lambda c: (len(c.steps), NAMES.index(c.property))))
+def in_order(found: Iterable[Counterexample], names: Sequence[str]) -> tuple[Counterexample, ...]:
+    """Counterexamples, shortest first; of the same length in the order of the properties' names."""
+    return tuple(sorted(found, key=lambda c: (len(c.steps), names.index(c.property))))

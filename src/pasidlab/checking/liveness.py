@@ -12,6 +12,7 @@ waits sleeps, and no request is made twice in vain. Then a task that waits is ru
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -23,13 +24,26 @@ from pasidlab.checking.waiting import Waiting, waiting_states
 from pasidlab.lang.back.native import CompiledModel
 from pasidlab.lang.ir import ASLEEP, Model
 from pasidlab.lang.lowering.activations import endless
+from pasidlab.lang.types import Ref
 from pasidlab.search.graph import depth_of, path_to
 from pasidlab.search.result import Packed, SearchResult
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
 
-FAULTS = "the task executes its ENQCMD again and again, faults every time, and never gets through"
-GOES_ROUND = "the task's ENQCMD faulted, and the kernel never lets it try again"
+
+@dataclass(frozen=True)
+class Sentences:
+    """What is said of who waits for ever: making its request again and again, or not."""
+
+    again: str
+    never: str
+
+
+KERNEL = Sentences(
+    "the task executes its ENQCMD again and again, faults every time, and never gets through",
+    "the task's ENQCMD faulted, and the kernel never lets it try again",
+)
+OWN = Sentences("it asks again and again, and what it waits for never comes", "it waits for ever")
 MOST_STEPS = 60_000_000
 MOST_ROUNDS = 200  # in which a circle is made fair
 
@@ -49,31 +63,54 @@ def counter_of(program: str) -> str:
 
 
 def waits_for_ever(
-    found: SearchResult, native: CompiledModel, replayer: Replayer, name: str, elements: int, look: Callable[[], None]
+    found: SearchResult, native: CompiledModel, replayer: Replayer, name: str, sentences: Sentences, look: Callable[[], None]
 ) -> Counterexample | None:
-    """A fair circle in which one of the elements (tasks) waits, with a shortest way to it; None if there is none.
+    """A fair circle in which an element (a task) waits for what the property ``name`` promises, with a shortest way to it.
+
+    None if there is no such circle.
 
     ``found`` must come from a search without symmetry (a circle of classes need not be one of states), of a labelled model. A
     circle is real even if the search was not complete. Raises TooLarge, and what ``look`` raises.
     """
-    best: Counterexample | None = None
-    for element in range(1, elements + 1):
+    best: _Lasso | None = None
+    waits = replayer.interpreter.model.pending[name].params[0][1]
+    assert isinstance(waits, Ref)
+    for element in range(1, waits.count + 1):
         graph = waiting_states(found, native, replayer.interpreter.model, element, MOST_STEPS, look)
         for members in fair_sets(graph.steps, graph.runs, look):
-            lasso = _lasso(found, replayer, graph, members, name)
-            if best is None or len(lasso.steps) < len(best.steps):
+            lasso = _lasso(found, _Circle(graph, members))
+            if best is None or lasso.length < best.length:
                 best = lasso
-    return best
+    return _told(found, replayer, best, name, sentences) if best else None
 
 
-def _lasso(found: SearchResult, replayer: Replayer, graph: Waiting, members: Numbers, name: str) -> Counterexample:
-    """A shortest way into the set, and from there a fair way around."""
-    circle = _Circle(graph, members)
-    start = min(circle.starts(), key=lambda state: (depth_of(found, circle.packed(state)), circle.packed(state)))
-    around = circle.around(start)
-    path: list[Packed] = [*path_to(found, circle.packed(start)), *(circle.packed(state) for state in around)]
+@dataclass(frozen=True)
+class _Lasso:
+    """A shortest way to ``start``, which takes so many steps, and from there a fair way around: the states after it."""
+
+    circle: _Circle
+    start: int
+    depth: int
+    around: list[int]
+
+    @property
+    def length(self) -> int:
+        """Steps in all."""
+        return self.depth + len(self.around)
+
+
+def _lasso(found: SearchResult, circle: _Circle) -> _Lasso:
+    """The shortest into a set and around in it."""
+    depth, _, start = min((depth_of(found, circle.packed(state)), circle.packed(state), state) for state in circle.starts())
+    return _Lasso(circle, start, depth, circle.around(start))
+
+
+def _told(found: SearchResult, replayer: Replayer, lasso: _Lasso, name: str, sentences: Sentences) -> Counterexample:
+    """The lasso as a counterexample."""
+    circle, around = lasso.circle, lasso.around
+    path: list[Packed] = [*path_to(found, circle.packed(lasso.start)), *(circle.packed(state) for state in around)]
     loop = len(path) - 1 - len(around)
-    sentence = FAULTS if circle.repeated(start, around) else GOES_ROUND
+    sentence = sentences.again if circle.repeated(lasso.start, around) else sentences.never
     whole = replayer.path(name, sentence, path)
     return replayer.finished(Counterexample(name, sentence, whole.initial, whole.steps, loop=loop))
 

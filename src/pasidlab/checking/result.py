@@ -8,8 +8,8 @@ from pathlib import Path
 from pasidlab.checking.findings import Evidence, ModelError, PartResult, PropertyResult, Verdict, in_order
 from pasidlab.checking.notebook import fragment
 from pasidlab.checking.wording import MARKS, WHY, evidence_text, obstacle, parts_text, verdict_of
+from pasidlab.designs import AnyScope
 from pasidlab.designs.intake.judged import Judged
-from pasidlab.model.scope import Scope
 from pasidlab.trace.columns import trace_text
 from pasidlab.trace.look import PLAIN, VERDICTS, Look, lines_of
 from pasidlab.trace.steps import Counterexample
@@ -33,7 +33,7 @@ class CheckResult:
         for found in (c for part in self.parts for c in part.counterexamples):
             if found.property not in best or len(found.steps) < len(best[found.property].steps):
                 best[found.property] = found
-        return in_order(best.values())
+        return in_order(best.values(), [p.name for p in self.parts[0].properties])
 
     @property
     def properties(self) -> tuple[PropertyResult, ...]:
@@ -110,7 +110,7 @@ class CheckResult:
         """The model error that ended the check, if any: what it found before is true all the same."""
         return next((part.error for part in self.parts if part.error), None)
 
-    def scope_of(self, counterexample: Counterexample) -> Scope:
+    def scope_of(self, counterexample: Counterexample) -> AnyScope:
         """The scope of the part a counterexample was found in."""
         return next(part.scope for part in self.parts if counterexample in part.counterexamples)
 
@@ -194,4 +194,4 @@ class CheckResult:
 def _joined(parts: list[PropertyResult]) -> PropertyResult:
     steps = [p.steps for p in parts if p.steps is not None]
     holds = False if steps else None if any(p.holds is None for p in parts) else True
-    return PropertyResult(parts[0].name, holds, any(p.reached for p in parts), min(steps, default=None))
+    return PropertyResult(parts[0].name, holds, any(p.reached for p in parts), min(steps, default=None), parts[0].sentence)

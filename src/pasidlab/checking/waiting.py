@@ -14,6 +14,7 @@ from pasidlab.lang.back.llvm_text import LABEL_BITS
 from pasidlab.lang.back.native import PENDING_ELEMENT, CompiledModel
 from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.lowering.contexts import ON_CPU
+from pasidlab.lang.types import Ref
 from pasidlab.search import kernels as k
 from pasidlab.search.graph import Expander, Expansion
 from pasidlab.search.result import SearchResult
@@ -71,7 +72,7 @@ def waiting_states(found: SearchResult, native: CompiledModel, model: Model, ele
 
 
 class _Obligations:
-    """To which class of steps each step belongs.
+    """To which class of steps each step belongs, in a model with one @pending property.
 
     Programs always go on: a class is a program at a counter, with what its choices came to, of a task wherever it runs, of the other
     contexts on each CPU. The waiting element, in user mode, makes its request again. Rules are obliged as their declaration says.
@@ -80,6 +81,8 @@ class _Obligations:
     def __init__(self, model: Model, native: CompiledModel, element: int) -> None:
         self.layout = Layout(model.fields)
         self.element = element
+        waits = next(iter(model.pending.values())).params[0][1]
+        self.is_task = isinstance(waits, Ref) and waits.struct == "Task"
         self.steps = [(model.actions[number], number, params) for number, params in native.steps]
         self.request = [any(i.op == "reach" and str(i.args[0]).startswith("again:") for i in action.code) for action, _, _ in self.steps]
 
@@ -106,7 +109,7 @@ class _Obligations:
         if action.resumes:
             counter = self._field("Task.pc" if action.name == "task" else f"Cpu.{action.name}_pc", owner, states)
         key = ((((choices << 16) | counter) << 4) | owner) << 8 | index
-        return key if not self.request[label] else np.where(owner == self.element, key, -1)
+        return key if not self.request[label] else np.where((owner == self.element) & self.is_task, key, -1)
 
     def _field(self, path: str, element: Numbers, states: States) -> Numbers:
         """What a field of an element (from 1) holds in each state."""
@@ -117,7 +120,7 @@ class _Obligations:
 
     def runs(self, states: States) -> npt.NDArray[np.bool_]:
         """In which states the waiting element has a CPU; where the model does not know, in all."""
-        if ON_CPU not in self.layout.places:
+        if not self.is_task or ON_CPU not in self.layout.places:
             return np.ones(len(states), dtype=bool)
         has_cpu: npt.NDArray[np.bool_] = self._field(ON_CPU, np.full(len(states), self.element, dtype=np.int64), states) != 0
         return has_cpu

@@ -7,14 +7,13 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from pasidlab import designs
-from pasidlab.commands.scopes import scope_from
+from pasidlab.commands.scopes import AskedScope, asked_scope
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
     from pasidlab.checking.reductions import Reductions
     from pasidlab.designs import Opening
     from pasidlab.designs.opening import Side
-    from pasidlab.model.scope import Scope
     from pasidlab.search.result import Budget
 
 NEVER = 1 << 62  # states after a violation: both sides of a comparison are explored to the end
@@ -51,6 +50,7 @@ class Asked:
     tasks: int | None
     mms: int | None
     pasids: int | None
+    size: tuple[str, ...]
     events: str | None
     properties: tuple[str, ...]
     jobs: int | None
@@ -88,6 +88,7 @@ class Asked:
 
         return Reductions(not self.no_merge, not self.no_symmetry, not self.no_forget, not self.no_local_first)
 
-    def scope(self) -> Scope | None:
-        """The scope the options ask for; None if they ask for none."""
-        return scope_from(self.cpus, self.tasks, self.mms, self.pasids, self.events)
+    def scope(self) -> AskedScope:
+        """The sizes and events the options ask for."""
+        named = {"cpus": self.cpus, "tasks": self.tasks, "mms": self.mms, "pasids": self.pasids}
+        return asked_scope(named, self.size, self.events)

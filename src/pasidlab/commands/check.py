@@ -12,7 +12,7 @@ import click
 
 from pasidlab import designs
 from pasidlab.commands.asked import Asked
-from pasidlab.commands.scopes import scope_line
+from pasidlab.commands.scopes import scope_lines
 from pasidlab.designs.opening import SIDES
 from pasidlab.errors import PasidlabError
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from pasidlab.checking.result import CheckResult
     from pasidlab.commands.printing import Printer
     from pasidlab.commands.progress import StatusLines
-    from pasidlab.designs import Design, Opening
+    from pasidlab.designs import AnyScope, Design, Opening
     from pasidlab.designs.opening import Side
-    from pasidlab.model.scope import Scope
     from pasidlab.report.account import Account, Checked
     from pasidlab.search.result import Budget
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--tasks", type=int, help="Task slots (1 to 3).")
 @click.option("--mms", type=int, help="Address spaces (1 to 3).")
 @click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
+@click.option("--size", multiple=True, metavar="NAME=N", help="A size by its name, as a model of your own declares it; may be repeated.")
 @click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
 @click.option("--property", "properties", multiple=True, metavar="NAME", help="Judge this property only; may be repeated.")
 @click.option("--jobs", type=click.IntRange(1), help="CPUs to use (default: all).")
@@ -67,29 +67,33 @@ def check_command(**options: Any) -> int:
     Without a name every built-in design is explored and the verdict table printed; for designs that are named, all about them comes
     first. Without a scope each is explored in the default parts (see `pasidlab designs`); any of --cpus, --tasks, --mms, --pasids,
     --events makes one scope of your own. --events alone keeps the sizes of part race: 2 CPUs, 2 tasks, 2 mms.
+
+    A FILE.py that calls model() is a whole model: it says which sizes, events and mistakes it has. --size changes a size, --events
+    +NAME makes a mistake.
     """
     from pasidlab.commands.formats import must_be_known, write_all
 
     asked = Asked(**options)
     must_be_known(asked.outputs)
-    scope, budget = asked.scope(), asked.budget()
-    chosen = _chosen(asked, scope)
+    budget = asked.budget()
+    chosen = _chosen(asked)
     from pasidlab.checking.api import wanted_properties  # not before bad input has been told: it takes a second
     from pasidlab.commands.printing import printer
     from pasidlab.trace.look import look_of
 
-    wanted_properties(asked.properties)
-    printing = printer(asked, [design.name for design, _ in chosen], look_of(sys.stdout))
+    for design, _, _ in chosen:
+        wanted_properties(asked.properties, design)
+    printing = printer(asked, [design.name for design, _, _ in chosen], look_of(sys.stdout))
     checked: list[Checked] = []
     ended: BaseException | None = None
     try:
-        for entry in _explored(asked, chosen, scope, budget, printing):
+        for entry in _explored(asked, chosen, budget, printing):
             checked.append(entry)
     except (KeyboardInterrupt, PasidlabError) as error:
         ended = error
     if ended and not checked:
         raise ended
-    account = _account(asked, checked, [design.name for design, _ in chosen[len(checked) :]], ended)
+    account = _account(asked, checked, [design.name for design, _, _ in chosen[len(checked) :]], ended)
     write_all(asked.outputs, account)
     printing.end(account)
     if account.missing:
@@ -99,15 +103,19 @@ def check_command(**options: Any) -> int:
     return account.exit_code
 
 
-def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, Opening]]:
-    """Each design once, however often it is named, and what opens it again. The scope is told first."""
+Chosen = tuple["Design", "Opening", "AnyScope | None"]
+
+
+def _chosen(asked: Asked) -> list[Chosen]:
+    """Each design once, however often it is named, what opens it again, and the scope asked for. Scopes are told first."""
     from pasidlab.commands.provenance import about
     from pasidlab.trace.look import look_of
 
     said: list[str] = []
+    scope = asked.scope()
     if asked.compare and len(asked.names) != 1:
         raise PasidlabError("--compare takes one patch", hint="pasidlab check fix.patch --kernel TREE --compare")
-    chosen: dict[Design, Opening] = {}
+    chosen: dict[Design, Chosen] = {}
     for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
         sides: tuple[Side, ...] = SIDES if asked.compare else ("",)
         for side in sides:
@@ -115,15 +123,14 @@ def _chosen(asked: Asked, scope: Scope | None) -> list[tuple[Design, Opening]]:
             design = opening.design()
             if design.around and not (asked.quiet or asked.as_json):
                 said.append(about(design, asked.verbose))
-            chosen.setdefault(design, opening.carrying(design))
+            chosen.setdefault(design, (design, opening.carrying(design), scope.of(design)))
     if not asked.as_json:
-        click.echo("\n".join([*look_of(sys.stdout).prose(scope_line(scope), "", "  "), *said]))
-    return list(chosen.items())
+        lines = scope_lines([(design, mine) for design, _, mine in chosen.values()])
+        click.echo("\n".join([*(part for line in lines for part in look_of(sys.stdout).prose(line, "", "  ")), *said]))
+    return list(chosen.values())
 
 
-def _explored(
-    asked: Asked, chosen: Sequence[tuple[Design, Opening]], scope: Scope | None, budget: Budget, printing: Printer
-) -> Iterator[Checked]:
+def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, printing: Printer) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
     from pasidlab.checking.api import check_each
     from pasidlab.commands.progress import StatusLines
@@ -132,10 +139,10 @@ def _explored(
     deadline = time.monotonic() + asked.timeout if asked.timeout else None
     with StatusLines() as progress:
         found = check_each(
-            [design for design, _ in chosen], scope, properties=asked.properties, jobs=asked.jobs, budget=budget,
-            progress=progress.update, reductions=asked.reductions(),
+            [design for design, _, _ in chosen], [scope for _, _, scope in chosen], properties=asked.properties, jobs=asked.jobs,
+            budget=budget, progress=progress.update, reductions=asked.reductions(),
         )  # fmt: skip
-        for (design, opening), result in zip(chosen, found, strict=False):
+        for (design, opening, _), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):
                 result = _with_evidence(asked, design, result, deadline, progress)
             yield Checked(design, result, None if design in designs.BUILT_IN.values() else opening)
@@ -146,11 +153,14 @@ def _explored(
 
 def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: float | None, progress: StatusLines) -> CheckResult:
     """The result with what puts its properties to the test."""
-    from pasidlab.checking.evidence import with_evidence
+    from pasidlab.checking.evidence import declared_mistakes, with_evidence
     from pasidlab.zoo.mistakes import MISTAKES, NotThere
 
+    mistakes = declared_mistakes(design) if design.own else MISTAKES
+    if not mistakes:
+        return result
     return with_evidence(
-        design, result, MISTAKES, NotThere, jobs=asked.jobs, most_memory=asked.budget().max_memory, deadline=deadline, told=progress.tried
+        design, result, mistakes, NotThere, jobs=asked.jobs, most_memory=asked.budget().max_memory, deadline=deadline, told=progress.tried
     )
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pasidlab import designs
-from pasidlab.commands.scopes import scope_from
+from pasidlab.commands.scopes import AskedScope, asked_scope
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.designs import Design, Opening
+    from pasidlab.designs import AnyScope, Design, Opening
     from pasidlab.explore.server import Explorer
     from pasidlab.explore.walk import Walk, Walker
 
@@ -28,12 +28,12 @@ EVENTS = "preempt,migrate,softirq"
 @click.option("--tasks", type=int, help="Task slots (1 to 3; default: 1).")
 @click.option("--mms", type=int, help="Address spaces (1 to 3; default: 1).")
 @click.option("--pasids", type=int, help="PASIDs (default: as many as address spaces).")
+@click.option("--size", multiple=True, metavar="NAME=N", help="A size by its name, as a model of your own declares it.")
 @click.option("--events", metavar="LIST", help=f"As for `pasidlab check`; default: {EVENTS}.")
 @click.option("--find", "expression", metavar="EXPRESSION", help="Begin at the end of a shortest way to a state where this is true.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port on 127.0.0.1 (default: any that is free).")
 def explore_command(
-    name: str, wanted: str | None, cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
-    expression: str | None, port: int,
+    name: str, wanted: str | None, size: tuple[str, ...], events: str | None, expression: str | None, port: int, **named: int | None
 ) -> int:  # fmt: skip
     """Step through the model of a design in the browser: take any step, go back, look for a state.
 
@@ -44,14 +44,13 @@ def explore_command(
     from pasidlab.explore.walk import Walker
 
     if name.endswith(".json"):
-        if (cpus, tasks, mms, pasids, events) != (None,) * 5:
-            raise PasidlabError(f"{name} has a scope of its own", hint="leave --cpus, --tasks, --mms, --pasids and --events out")
+        if size or events is not None or any(count is not None for count in named.values()):
+            raise PasidlabError(f"{name} has a scope of its own", hint="leave --cpus, --tasks, --mms, --pasids, --size and --events out")
         walker, walk, opening = _saved(Path(name), wanted)
     else:
         opening = designs.Opening(name)
         design = opening.design()
-        scope = scope_from(cpus or 2, tasks or 1, mms or 1, pasids, events or EVENTS)
-        assert scope is not None
+        scope = _scope(design, asked_scope(named, size, events))
         walker, opening = Walker(design, scope), opening.carrying(design)
         walk = walker.walk(())
     if expression:
@@ -65,6 +64,15 @@ def explore_command(
         except KeyboardInterrupt:
             return 0
     return 0
+
+
+def _scope(design: Design, asked: AskedScope) -> AnyScope:
+    """What is asked for; what is not is small."""
+    if design.own:
+        return asked.of(design) or design.own.scope()
+    small = AskedScope({"cpus": 2, "tasks": 1, "mms": 1, **asked.sizes}, asked.events or EVENTS).of(design)
+    assert small is not None
+    return small
 
 
 def _served(walker: Walker, walk: Walk, opening: Opening | None, port: int) -> Explorer:

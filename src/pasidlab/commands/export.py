@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from pasidlab import designs
-from pasidlab.commands.scopes import scope_from
+from pasidlab.commands.scopes import AskedScope, asked_scope
 from pasidlab.errors import PasidlabError
 from pasidlab.output import must_be_writable, write
 from pasidlab.zoo.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from pasidlab.checking.agreement import Agreement
-    from pasidlab.designs import Design
+    from pasidlab.designs import AnyScope, Design
     from pasidlab.model.scope import Scope
 
 BUGS = (
@@ -33,24 +33,25 @@ BUGS = (
 @click.option("--tasks", type=int, help="Task slots (1 to 3).")
 @click.option("--mms", type=int, help="Address spaces (1 to 3).")
 @click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
+@click.option("--size", multiple=True, metavar="NAME=N", help="A size by its name, as a model of your own declares it.")
 @click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file (default: standard output).")
 @click.option("--compare", is_flag=True, help="Let SPIN explore the models, and say what it finds beside what is found here.")
 @click.option("--json", "as_json", is_flag=True, help="With --compare: print JSON.")
 def export_command(
-    names: tuple[str, ...], language: str, cpus: int | None, tasks: int | None, mms: int | None, pasids: int | None, events: str | None,
-    output: str | None, compare: bool, as_json: bool,
+    names: tuple[str, ...], language: str, size: tuple[str, ...], events: str | None, output: str | None, compare: bool, as_json: bool,
+    **named: int | None,
 ) -> int:  # fmt: skip
     """Write the model of a design as it is lowered, before anything is simplified, merged, left out or forgotten.
 
     The text says how SPIN explores it. Without a scope: 2 CPUs, 1 task, 1 address space, events preempt and migrate; for a bug of the
     zoo the bug's own. With --compare and no name: every built-in design in two scopes, and some bugs of the zoo.
     """
-    scope = scope_from(cpus, tasks, mms, pasids, events)
+    scope = asked_scope(named, size, events)
     if compare:
         if output:
             raise PasidlabError("--compare writes no file", hint="leave out --output")
-        return _compare(list(_pairs(names, scope)) if names or scope else list(_table()), as_json)
+        return _compare(list(_pairs(names, scope)) if names or scope.sizes or scope.events is not None else list(_table()), as_json)
     if len(names) != 1:
         raise PasidlabError(f"one design is exported, {len(names)} are named", hint="pasidlab designs")
     if output:
@@ -75,26 +76,28 @@ def _small() -> tuple[Scope, Scope]:
     return race, life
 
 
-def _pairs(names: Sequence[str], scope: Scope | None) -> Iterator[tuple[Design, Scope]]:
+def _pairs(names: Sequence[str], scope: AskedScope) -> Iterator[tuple[Design, AnyScope]]:
     """The designs and bugs named, all built-in designs if none is, each with the scope it is explored in."""
     from pasidlab.zoo.specimen import buggy
 
     bugs = {bug.name: bug for bug in CATALOGUE if not bug.reason}
     for name in names or designs.BUILT_IN:
         if name in bugs and name not in designs.BUILT_IN:
-            yield buggy(bugs[name]), scope or bugs[name].scope
+            bug = buggy(bugs[name])
+            yield bug, scope.of(bug) or bugs[name].scope
         else:
-            yield designs.Opening(name).design(), scope or _small()[0]
+            design = designs.Opening(name).design()
+            yield design, scope.of(design) or (design.own.scope() if design.own else _small()[0])
 
 
-def _table() -> Iterator[tuple[Design, Scope]]:
+def _table() -> Iterator[tuple[Design, AnyScope]]:
     """What is compared when nothing is named."""
     for scope in _small():
-        yield from _pairs((), scope)
-    yield from _pairs(BUGS, None)
+        yield from ((design, scope) for design in designs.BUILT_IN.values())
+    yield from _pairs(BUGS, AskedScope({}, None))
 
 
-def _compare(pairs: Sequence[tuple[Design, Scope]], as_json: bool) -> int:
+def _compare(pairs: Sequence[tuple[Design, AnyScope]], as_json: bool) -> int:
     from pasidlab.checking.agreement import compare
     from pasidlab.checking.spin import spin_is_there
 

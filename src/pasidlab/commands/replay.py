@@ -14,8 +14,7 @@ from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
     from pasidlab.commands.saved import Document, Saved
-    from pasidlab.designs import Design
-    from pasidlab.model.scope import Scope
+    from pasidlab.designs import AnyScope, Design
     from pasidlab.trace.steps import Counterexample, Recipe
 
 
@@ -73,7 +72,7 @@ def opened_again(saved: Saved, document: Document) -> Design:
     return designs.Opening(str(PACKAGE / own) if own != saved.file else found(saved.file)).design()
 
 
-def _replayed(trace: Path, design: Design, asked: Recipe, scope: Scope) -> Counterexample:
+def _replayed(trace: Path, design: Design, asked: Recipe, scope: AnyScope) -> Counterexample:
     """The counterexample, made again. Raises PasidlabError if its moves do not lead to it."""
     from pasidlab.checking.model import design_model
     from pasidlab.checking.reductions import Reductions

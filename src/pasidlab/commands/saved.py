@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pasidlab.designs import Opening
+from pasidlab.designs import AnyScope, Opening
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.own import OwnScope
 from pasidlab.lang.source import read_text
 from pasidlab.model.scope import Scope
 from pasidlab.trace.steps import Move, Recipe
@@ -26,7 +27,7 @@ class Saved:
     design: str
     file: str
     opened: Opening | None
-    recipes: tuple[tuple[Recipe, Scope], ...]
+    recipes: tuple[tuple[Recipe, AnyScope], ...]
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,21 @@ def _opened(node: Node) -> Opening:
     return Opening.from_json(told)
 
 
-def _scope(node: Node) -> Scope:
+def _scope(node: Node) -> AnyScope:
+    if own := node.maybe("sizes"):
+        counts = {name: own.get(name).as_a(int) for name in own.as_a(dict)}
+        return OwnScope(counts, frozenset(node.get("events").all(str)), _bounds(node))
     sizes = {name: node.get(name).as_a(int) for name in ("cpus", "tasks", "mms", "pasids")}
+    bounds = _bounds(node)
+    return _told(node, lambda: Scope(**sizes, events=frozenset(node.get("events").all(str)), bounds=bounds))
+
+
+def _bounds(node: Node) -> dict[str, int]:
     bounds = node.get("bounds")
     counts = {name: bounds.get(name).as_a(int) for name in bounds.as_a(dict)}
     if any(count < 0 for count in counts.values()):
         raise bounds.fails("has a negative number")
-    return _told(node, lambda: Scope(**sizes, events=frozenset(node.get("events").all(str)), bounds=counts))
+    return counts
 
 
 def _told(node: Node, make: Callable[[], T]) -> T:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pasidlab.designs.design import BUILT_IN, Design
+from pasidlab.designs.design import BUILT_IN, AnyScope, Design
 from pasidlab.designs.opening import Opening
 
-__all__ = ["BUILT_IN", "Design", "Opening"]
+__all__ = ["BUILT_IN", "AnyScope", "Design", "Opening"]
 
 
 def __getattr__(name: str) -> Design:

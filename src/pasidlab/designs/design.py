@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.designs.intake.judged import Judged
-from pasidlab.lang.ir import Function
+from pasidlab.lang.ir import Function, Property
 from pasidlab.lang.names import Names
+from pasidlab.lang.own import OwnModel, OwnScope
 from pasidlab.lang.source import File, Text, read_text
+from pasidlab.model.promises import PROPERTIES
+from pasidlab.model.scope import DEFAULT_PARTS, Scope, scope_of
 
 _HERE = Path(__file__).parent
 _ORDER = (
@@ -19,9 +22,13 @@ _ORDER = (
 )  # fmt: skip
 
 
+AnyScope = Scope | OwnScope
+"""The scope of a design, and that of a model of one's own."""
+
+
 @dataclass(frozen=True)
 class Design:
-    """A design: its name and the file whose functions replace kernel functions."""
+    """A design: its name and the file whose functions replace kernel functions. Or a model of one's own, with no kernel around it."""
 
     name: str
     path: Path
@@ -45,6 +52,34 @@ class Design:
     """Of a source tree: of which Linux."""
     texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The files that were read to open it, by name (``Files``)."""
+
+    own: OwnModel | None = field(default=None, compare=False, repr=False)
+    """What the file of a model of one's own says of it; None: a design."""
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """What must hold: the nine promises, or those of the model."""
+        return self.own.properties if self.own else PROPERTIES
+
+    @property
+    def property_names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(p.name for p in self.properties)
+
+    @property
+    def parts(self) -> Mapping[str, AnyScope]:
+        """What is explored when no scope is given."""
+        return {"scope": self.own.scope()} if self.own else DEFAULT_PARTS
+
+    def scope(self, *, events: str | None = None, **sizes: int) -> AnyScope:
+        """A scope of these sizes and events, named as on the command line; what is not named is as by default.
+
+        For a design, default is ``Scope()``. PasidlabError for a size or an event that there is not.
+        """
+        if self.own:
+            return self.own.changed(sizes, events)
+        made = scope_of(sizes)
+        return made if events is None else made.with_events(events.split(","))
 
     @property
     def file(self) -> File:

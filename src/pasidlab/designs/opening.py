@@ -1,4 +1,7 @@
-"""The one door for designs: a name, a Python or C file, a patch, a mail or a source tree, with all that says how it is read."""
+"""The one door for designs: a name, a Python or C file, a patch, a mail or a source tree, with all that says how it is read.
+
+A Python file that says so (``declare.model``) is a model of one's own.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pasidlab import declare
 from pasidlab.designs.design import BUILT_IN, Design
 from pasidlab.designs.intake.files import STANDARD_INPUT, Files
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.own_reading import own_model
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES
 
@@ -67,8 +72,7 @@ class Opening:
 
         options = read_options(self.config, self.stubs, self.kernel, self.reverse, self.base, files)
         before, found = before_and_after(self.name, options) if self.side else (None, _gathered(self.name, options))
-        if self.base and self.base not in BUILT_IN and not self.base.endswith(".py"):
-            _by_name(self.base, files)
+        if self.base and self.base not in BUILT_IN and (_by_name(self.base, files).own or not self.base.endswith(".py")):
             raise PasidlabError(f"--base {self.base} is no design")
         if self.side == "before":
             around = _by_name(self.base or (before or found).base, files)
@@ -122,7 +126,10 @@ def _by_name(name: str, files: Files) -> Design:
     path = Path(name)
     if name and (path.suffix == ".py" or files.is_file(name) or path.exists()):
         own = next((design for design in BUILT_IN.values() if design.path == path.absolute()), None)
-        return own or Design(path.stem, path, text=files.text(name))
+        if own:
+            return own
+        text = files.text(name)
+        return Design(path.stem, path, text=text, own=own_model(text, name, declare))
     raise PasidlabError(f"unknown design '{name}'", hint=nearest(name, BUILT_IN))
 
 

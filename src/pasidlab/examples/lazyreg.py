@@ -1,14 +1,18 @@
 """LazyReg: a lazily loaded register per task, N tasks on C CPUs: the benchmark model of explicit-state checkers.
 
-Rules only, no contexts. With ``event("bug")`` the last step of the handler edits the memory image and forgets the
-copies in registers.
+Rules only, no contexts: ``pasidlab check src/pasidlab/examples/lazyreg.py --events +bug`` finds what its mistake breaks.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.declare import NULL, Range, each, event, initial, never, require, rule, singleton, size, struct
+from pasidlab.declare import NULL, Range, each, event, initial, model, never, reached, require, rule, singleton, size, struct
+
+model(
+    sizes={"cpus": 2, "tasks": 2},
+    mistakes={"bug": "the last step of the handler edits the memory image and forgets the copies in registers"},
+)
 
 CPUS = size("cpus")
 TASKS = size("tasks")
@@ -80,6 +84,7 @@ def restore(c: Cpu, t: Task) -> None:
     c.owner = t
     t.last = c
     t.need = False
+    reached("owner")
 
 
 @rule()
@@ -122,6 +127,8 @@ def gp_populate(c: Cpu, t: Task) -> None:
     else:
         c.msr = process.pasid
     t.pc = 0
+    reached("msrval")
+    reached("coherent")
 
 
 @rule()

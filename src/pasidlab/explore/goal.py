@@ -10,13 +10,13 @@ import ast
 from dataclasses import replace
 
 from pasidlab.checking.explore import MOST_WORDS
+from pasidlab.checking.model import bounds_of
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Model, Predicate, Property
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.source import Text
-from pasidlab.model.promises import PROPERTIES
 from pasidlab.model.sources import MODEL_FILES
 from pasidlab.search.breadth_first import search
 from pasidlab.search.graph import path_to
@@ -70,14 +70,16 @@ def _predicate(walker: Walker, expression: str) -> Predicate:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError) as error:
         raise PasidlabError(f"not an expression: {text}", hint=str(getattr(error, "msg", error))) from None
-    used = [name for name in NAMES if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))]
-    params = ", ".join(f"{name}: {NAMES[name]}" for name in used)
+    names = {f.struct.lower(): f.struct for f in walker.model.fields} if walker.design.own else NAMES
+    used = [name for name in names if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))]
+    params = ", ".join(f"{name}: {names[name]}" for name in used)
     code = f'@never("{WANTED.name}", "{WANTED.sentence}")\ndef wanted({params}) -> bool:\n    return {text}\n'
-    header = "from pasidlab.declare import *\nfrom pasidlab.kernel import *\n"
+    header = "from pasidlab.declare import *\n" + ("" if walker.design.own else "from pasidlab.kernel import *\n")
     design = walker.design
-    bounds = walker.scope.compiler_bounds()
+    around = () if design.own else MODEL_FILES
+    bounds = bounds_of(design, walker.scope)
     made = build_model(
-        design.name, [*MODEL_FILES, design.file, Text("<expression>", header + code)], bounds, (*PROPERTIES, WANTED), merged=False,
+        design.name, [*around, design.file, Text("<expression>", header + code)], bounds, (*design.properties, WANTED), merged=False,
         functions=design.functions, whole=design.file,
     )  # fmt: skip
     return next(p for p in made.predicates if p.property == WANTED.name)

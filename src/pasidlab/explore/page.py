@@ -18,10 +18,15 @@ NAME = "walk"
 def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
     """A walk for the scripts: the trace, its sources, and the HTML it stands in."""
     account = Account(())
-    trace = trace_of(walk.path, walker.scope, NAME)
+    trace = _trace(walk, walker)
     made = data_of(account, trace) | {"enabled": [enabled_data(move) for move in walk.enabled]}
     html = environment().get_template("trace.html").render(trace=trace)
     return {"trace": made, "sources": sources_of(account, [trace]), "html": html, "initial": walk.initial}
+
+
+def _trace(walk: Walk, walker: Walker) -> dict[str, Any]:
+    meaning = next((p.sentence for p in walker.design.properties if p.name == walk.path.property), "")
+    return trace_of(walk.path, walker.scope, NAME, meaning=meaning)
 
 
 def explore_page(walk: Walk, walker: Walker) -> str:
@@ -29,7 +34,7 @@ def explore_page(walk: Walk, walker: Walker) -> str:
     data = walk_data(walk, walker)
     page = {"traces": [data["trace"]], "sources": data["sources"], "unexecuted": [], "initial": walk.initial}
     return environment().get_template("explore.html").render(
-        design=walker.design.name, scope=str(walker.scope), beginnings=len(walker.initial), trace=trace_of(walk.path, walker.scope, NAME),
+        design=walker.design.name, scope=str(walker.scope), beginnings=len(walker.initial), trace=_trace(walk, walker),
         data=page, version=VERSION,
     )  # fmt: skip
 

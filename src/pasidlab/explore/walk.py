@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
-from pasidlab.designs import Design
+from pasidlab.designs import AnyScope, Design
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.layout import State
 from pasidlab.lang.interpreter import Interpreter, param_values
 from pasidlab.lang.ir import Model
-from pasidlab.model.scope import Scope
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample, Enabled, Move
 
@@ -29,7 +28,7 @@ class Walk:
 class Walker:
     """Makes walks through one model. Steps are those of a check: merged, and with the contents that a check may forget."""
 
-    def __init__(self, design: Design, scope: Scope) -> None:
+    def __init__(self, design: Design, scope: AnyScope) -> None:
         self.design, self.scope = design, scope
         self.model: Model = design_model(design, scope, reductions=Reductions(forgetting=False, local_first=False))
         self.replayer = Replayer(Interpreter(self.model))

@@ -6,7 +6,7 @@ and the primitives act on live objects, which is how a checked design runs outsi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -35,6 +35,24 @@ class Bits:
     """Annotation of a register: ``Annotated[int, Bits(mask)]``, no bit outside the mask is ever set."""
 
     mask: int
+
+
+current: Any = None
+"""The task that executes: ``current`` of the CPU, in every context."""
+
+
+this_cpu: Any = None
+"""The CPU that executes."""
+
+
+def model(
+    *, sizes: Mapping[str, int] | None = None, events: Mapping[str, str] | None = None, mistakes: Mapping[str, str] | None = None
+) -> None:
+    """At the top of a file: it is a model of its own, and no design for the kernel.
+
+    ``sizes`` answer ``size("cpus")`` where nothing else is asked for. ``events`` happen unless they are switched off, ``mistakes`` are
+    made only where they are asked for; each with what it means.
+    """
 
 
 def size(name: str) -> int:

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 
 from pasidlab.errors import Position
 from pasidlab.lang.types import Domain, Field
+from pasidlab.lang.words import Words
 
 Operand = int | str
 """A constant, or the name of a local. The local ``%cpu`` is the executing CPU (a reference, never None)."""
@@ -236,6 +237,7 @@ class Model:
     symmetric: tuple[str, ...] = ()  # structs whose elements are interchangeable
     notes: tuple[str, ...] = ()  # reductions that are left out, and why
     private: Action | None = None  # of a CPU: whether the others may wait for it (``independence``)
+    words: Words = field(default_factory=Words)
 
     def field_table(self) -> dict[str, Field]:
         """Fields by path, ``Struct.name``."""

@@ -56,9 +56,9 @@ def no_strangers(path: File, before: frozenset[str], namespace: Namespace) -> No
     mine = [f for f in namespace.functions.values() if f.file == str(path)]
     if not mine and not any(file == str(path) for _, file in namespace.values.values()):
         raise PasidlabError(f"{path} replaces nothing", hint="define a kernel function in it, try_fixup_enqcmd_gp() for example")
+    named = {f.name: {node.id for node in ast.walk(f.node) if isinstance(node, ast.Name)} for f in namespace.functions.values()}
     for function in mine:
-        others = (node for f in mine if f is not function for node in ast.walk(f.node))
-        called = any(isinstance(node, ast.Name) and node.id == function.name for node in others)
+        called = any(function.name in names for caller, names in named.items() if caller != function.name)
         if not called and not function.node.decorator_list and function.name not in before:
             raise PasidlabError(f"nothing calls {function.name}()", position=function.position, hint=nearest(function.name, before))
 

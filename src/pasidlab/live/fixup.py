@@ -7,6 +7,7 @@ from random import Random
 from typing import Protocol
 
 from pasidlab import designs
+from pasidlab.errors import PasidlabError
 from pasidlab.live.kernel import Kernel, SigSegv, State
 from pasidlab.live.state import Mm, Thread
 
@@ -44,7 +45,10 @@ class DesignFixup:
     def __init__(self, design: str, chaos: int | None = None) -> None:
         self.chaos = Chaos(chaos) if chaos is not None else None
         interrupted = self.chaos.between_steps if self.chaos else None
-        self.kernel = Kernel(designs.Opening(design).design(), interrupted=interrupted)
+        opened = designs.Opening(design).design()
+        if opened.own:
+            raise PasidlabError(f"{design} is a model of its own, and no design: programs cannot run by it")
+        self.kernel = Kernel(opened, interrupted=interrupted)
         if self.chaos:
             self.chaos.settle(self.kernel)
 

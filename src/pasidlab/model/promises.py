@@ -15,3 +15,5 @@ PROPERTIES: tuple[Property, ...] = (
     Property("no_stale", "no freed PASID is in a table entry, in flight in the device, or in the MSR of a CPU in user mode"),
     Property("sound_kernel", "no WARN, BUG or lockdep splat, no sleep in atomic context, no unbalanced lock, no deadlock"),
 )
+
+NAMES = tuple(p.name for p in PROPERTIES)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.events import EventChoice
 from pasidlab.lang.names import nearest
 from pasidlab.lang.scope import Bounds
 
@@ -33,12 +33,12 @@ EVENTS: dict[str, str] = {
 }
 """Every event and what it is."""
 
-MOST_COUNTED = 255  # each count left is a state of its own
 NOT_COUNTED = {
     "ipi": "what a design has sent must arrive; count what makes it send, bind say",
     "migrate": "a task that was switched out goes on somewhere; count preempt instead",
 }
 """Events of which there are any number or none, and why."""
+CHOICE = EventChoice(tuple(EVENTS), frozenset(EVENTS), NOT_COUNTED)
 DEFAULT_EVENTS = frozenset({"preempt", "migrate", "softirq", "ipi", "exec", "exit", "bind", "unbind", "device"})
 LIMITS = {"cpus": (1, 3), "tasks": (1, 3), "mms": (1, 3), "pasids": (1, 3)}
 
@@ -69,27 +69,8 @@ class Scope:
 
         ``all:1`` bounds all events but those of NOT_COUNTED.
         """
-        words = [word.strip() for word in words if word.strip()]
-        if not words:
-            raise PasidlabError("--events names no event", hint=f"known: {', '.join(EVENTS)}, all")
-        events = set(self.events) if all(word[0] in "+-" for word in words) else set()
-        bounds = dict(self.bounds)
-        for word in words:
-            match = re.fullmatch(r"([+-]?)([a-z]+)(?::(\d+))?", word)
-            if not match:
-                raise PasidlabError(f"cannot read event '{word}'", hint="write name, +name, -name or name:count")
-            sign, name, count = match.groups()
-            if name not in EVENTS and name != "all":
-                raise PasidlabError(f"unknown event '{name}'", hint=nearest(name, [*EVENTS, "all"]))
-            if count is not None and name in NOT_COUNTED:
-                raise PasidlabError(f"'{name}' cannot be counted: {NOT_COUNTED[name]}", hint=f"without a count: {name}")
-            chosen = set(EVENTS) if name == "all" else {name}
-            events = events - chosen if sign == "-" else events | chosen
-            if count is not None:
-                if int(count) > MOST_COUNTED:
-                    raise PasidlabError(f"{name}:{count} is more than {MOST_COUNTED}", hint=f"without a count {name} may happen for ever")
-                bounds |= dict.fromkeys(chosen - NOT_COUNTED.keys(), int(count))
-        return replace(self, events=frozenset(events), bounds=bounds)
+        events, bounds = CHOICE.read(words, self.events, self.bounds)
+        return replace(self, events=events, bounds=bounds)
 
     def compiler_bounds(self) -> Bounds:
         """What the language's compiler needs to know."""
@@ -106,6 +87,17 @@ class Scope:
         events = ",".join(f"{e}:{self.bounds[e]}" if e in self.bounds else e for e in EVENTS if e in self.events)
         sizes = ((self.cpus, "CPU"), (self.tasks, "task"), (self.mms, "mm"), (self.pasids, "PASID"))
         return f"{', '.join(counted(n, noun) for n, noun in sizes)}; {events or 'no events'}"
+
+
+def scope_of(sizes: Mapping[str, int]) -> Scope:
+    """The scope of these sizes; the others are as in ``Scope()``, with as many PASIDs as address spaces. PasidlabError for other names."""
+    for name in sizes:
+        if name not in LIMITS:
+            raise PasidlabError(f"unknown size '{name}'", hint=nearest(name, LIMITS))
+    usual = Scope()
+    mms = sizes.get("mms", usual.mms)
+    cpus, tasks, pasids = sizes.get("cpus", usual.cpus), sizes.get("tasks", usual.tasks), sizes.get("pasids", max(mms, 1))
+    return Scope(cpus=cpus, tasks=tasks, mms=mms, pasids=pasids)
 
 
 def _part(tasks: int, mms: int, events: str) -> Scope:

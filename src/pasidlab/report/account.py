@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pasidlab.checking.compare import Comparison
 from pasidlab.checking.result import CheckResult
-from pasidlab.designs import Design, Opening
+from pasidlab.designs import BUILT_IN, Design, Opening
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -51,6 +51,22 @@ class Account:
     def results(self) -> Sequence[CheckResult]:
         """The results, in the order in which the designs were named."""
         return tuple(entry.result for entry in self.checked)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The properties of all designs, each with what it means; in models of one's own one name may mean several things."""
+        said: dict[str, list[str]] = {}
+        for design in [entry.design for entry in self.checked] or [*BUILT_IN.values()][:1]:
+            for p in design.properties:
+                sentences = said.setdefault(p.name, [])
+                sentences += [p.sentence] if p.sentence not in sentences else []
+        return {name: "; or ".join(sentences) for name, sentences in said.items()}
+
+    @property
+    def title(self) -> str:
+        """What was checked, in words."""
+        own = [entry.design.name for entry in self.checked if entry.design.own]
+        return ", ".join(own) if own and len(own) == len(self.checked) else "How a process gets its PASID"
 
     @property
     def bases(self) -> dict[str, Path]:

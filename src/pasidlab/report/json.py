@@ -6,7 +6,8 @@ from typing import Any
 
 from pasidlab.checking.compare import Comparison
 from pasidlab.checking.result import CheckResult
-from pasidlab.model.scope import Scope
+from pasidlab.designs import AnyScope
+from pasidlab.lang.own import OwnScope
 from pasidlab.report.account import Account, Checked
 from pasidlab.report.schema import identifier
 from pasidlab.trace.steps import Counterexample, Frame, Step
@@ -44,8 +45,10 @@ def _comparison(comparison: Comparison) -> Json:
     }  # fmt: skip
 
 
-def scope_json(scope: Scope) -> Json:
-    """A scope."""
+def scope_json(scope: AnyScope) -> Json:
+    """A scope; that of a model of one's own has ``sizes`` of its own names."""
+    if isinstance(scope, OwnScope):
+        return {"sizes": dict(scope.sizes), "events": sorted(scope.events), "bounds": dict(scope.bounds)}
     return {
         "cpus": scope.cpus, "tasks": scope.tasks, "mms": scope.mms, "pasids": scope.pasids,
         "events": sorted(scope.events), "bounds": scope.bounds,
@@ -146,7 +149,7 @@ class _Told:
             "unused": list(judged.unused),
         }  # fmt: skip
 
-    def counterexample(self, found: Counterexample, scope: Scope) -> Json:
+    def counterexample(self, found: Counterexample, scope: AnyScope) -> Json:
         return {
             "property": found.property,
             "sentence": found.sentence,

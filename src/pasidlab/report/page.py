@@ -28,8 +28,8 @@ def results_page(account: Account) -> str:
         "unexecuted": [[named(account, file), line] for result in account.results for file, line, _ in result.unexecuted],
     }
     return environment().get_template("page.html").render(
-        sections=sections, comparison=account.comparison, data=data, version=VERSION, missing=account.missing, ended=account.ended,
-        command=shlex.join(account.command), no_mistake=no_mistake,
+        sections=sections, comparison=account.comparison, title=account.title, data=data, version=VERSION, missing=account.missing,
+        ended=account.ended, command=shlex.join(account.command), no_mistake=no_mistake,
     )  # fmt: skip
 
 
@@ -40,7 +40,10 @@ def _sections(account: Account) -> list[dict[str, Any]]:
     for result in account.results:
         name = _slug(result.design, taken)
         traces = [
-            trace_of(found, result.scope_of(found), _slug(f"{name}-{found.property}", taken), _again(account, result, found))
+            trace_of(
+                found, result.scope_of(found), _slug(f"{name}-{found.property}", taken), _again(account, result, found),
+                next(p.sentence for p in result.properties if p.name == found.property),
+            )
             for found in result.counterexamples
         ]
         sections.append({"name": name, "result": result, "traces": traces})

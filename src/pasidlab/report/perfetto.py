@@ -13,7 +13,6 @@ from typing import Any
 
 from pasidlab.report.account import Account
 from pasidlab.trace.steps import Counterexample, Step
-from pasidlab.trace.words import words_for
 from pasidlab.version import VERSION
 
 Event = dict[str, Any]
@@ -85,7 +84,7 @@ def _around(step: Step) -> list[str]:
 
 
 def _name(step: Step) -> str:
-    return step.main.source.strip() if step.main and step.context != "user" else words_for(step)
+    return step.main.source.strip() if step.main and step.context != "user" else step.words
 
 
 def _told(number: int, step: Step) -> dict[str, Any]:

@@ -14,11 +14,9 @@ from urllib.parse import quote
 
 from pasidlab.designs.intake.judged import Item
 from pasidlab.errors import counted
-from pasidlab.model.promises import PROPERTIES
 from pasidlab.report.account import Account, Checked
 from pasidlab.trace.columns import trace_text
 from pasidlab.trace.steps import Counterexample, Frame, Step
-from pasidlab.trace.words import words_for
 from pasidlab.version import VERSION
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -28,7 +26,7 @@ Json = dict[str, Any]
 
 def results_sarif(account: Account) -> Json:
     """The document: a rule for each property, a result for each counterexample and each property without a verdict."""
-    rules = [{"id": p.name, "shortDescription": {"text": p.sentence}} for p in PROPERTIES]
+    rules = [{"id": name, "shortDescription": {"text": sentence}} for name, sentence in account.properties.items()]
     rules.append({"id": NOT_JUDGED, "shortDescription": {"text": "every change that matters to the model is judged"}})
     driver = {"name": "pasidlab", "version": VERSION, "semanticVersion": VERSION, "rules": rules}
     run = {
@@ -81,22 +79,23 @@ def _results(account: Account, entry: Checked) -> Iterator[Json]:
         yield _unjudged(account, entry, item)
     for p in entry.result.unsettled:
         text = f"{entry.result.design}: {p.name} is not settled: {entry.result.why_not_settled(p.name)}."
-        yield _result(entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
+        yield _result(account, entry, p.name, "warning", text) | {"locations": _locations(_artifact(account, entry.design.sources[0]))}
 
 
 def _unjudged(account: Account, entry: Checked, item: Item) -> Json:
     """Something that matters and was not judged."""
     place = _artifact(account, item.file or entry.design.sources[0])
     place |= {"region": {"startLine": item.line}} if item.line and item.file else {}
-    result = _result(entry, NOT_JUDGED, "warning", f"{entry.result.design}: not judged: {item}.") | {"locations": _locations(place)}
+    text = f"{entry.result.design}: not judged: {item}."
+    result = _result(account, entry, NOT_JUDGED, "warning", text) | {"locations": _locations(place)}
     result["partialFingerprints"] = {"design/function": f"{entry.result.design}/{item.name}"}
     return result
 
 
-def _result(entry: Checked, rule: str, level: str, text: str) -> Json:
+def _result(account: Account, entry: Checked, rule: str, level: str, text: str) -> Json:
     return {
         "ruleId": rule,
-        "ruleIndex": [*(p.name for p in PROPERTIES), NOT_JUDGED].index(rule),
+        "ruleIndex": [*account.properties, NOT_JUDGED].index(rule),
         "level": level,
         "message": {"text": text},
         "partialFingerprints": {"design/property": f"{entry.result.design}/{rule}"},
@@ -113,7 +112,7 @@ def _broken(account: Account, entry: Checked, found: Counterexample) -> Json:
     locations = [{"physicalLocation": _physical(account, frame)} for frame in at] or _locations(
         _artifact(account, entry.design.sources[0])
     )
-    return _result(entry, found.property, "error", text) | {"locations": locations, "codeFlows": [flow]}
+    return _result(account, entry, found.property, "error", text) | {"locations": locations, "codeFlows": [flow]}
 
 
 def _thread_flows(account: Account, found: Counterexample) -> Iterator[Json]:
@@ -127,7 +126,7 @@ def _step(account: Account, number: int, step: Step) -> Json:
     who = "" if step.cpu is None else f"CPU {step.cpu}: "
     task = "" if step.task is None else f"T{step.task} "
     changes = ", ".join(f"{c.name}={c.new}" for c in step.changes)
-    said = step.main.source if step.main and step.context not in ("user", "event") else words_for(step)
+    said = step.main.source if step.main and step.context not in ("user", "event") else step.words
     location: Json = {"message": {"text": f"{who}{task}{said}" + (f" -> {changes}" if changes else "")}}
     if step.main:
         location["physicalLocation"] = _physical(account, step.main)

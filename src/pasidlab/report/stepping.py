@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pasidlab.checking.compare import state_of
 from pasidlab.checking.wording import MARKS, verdict_of
-from pasidlab.model.promises import PROPERTIES
+from pasidlab.designs import AnyScope
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account
 from pasidlab.report.json import named
@@ -20,9 +20,6 @@ from pasidlab.trace.columns import columns, looked_at
 from pasidlab.trace.sources import source_text
 from pasidlab.trace.steps import Counterexample, Enabled, Move, Step
 from pasidlab.trace.telling import Row, Telling, numbers
-from pasidlab.trace.words import words_for
-
-MEANINGS = {p.name: p.sentence for p in PROPERTIES}
 
 
 def environment() -> Environment:
@@ -30,7 +27,7 @@ def environment() -> Environment:
     templates = PackageLoader("pasidlab.report", "templates")
     made = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
-        "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of, "meaning": MEANINGS.get,
+        "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of,
         "state": state_of, "base": lambda file: Path(file).name,
     }  # fmt: skip
     return made
@@ -48,15 +45,15 @@ def _breakable(text: str) -> Markup:
     return Markup("<wbr>").join(Markup('<span class="arrow">-&gt;</span>').join(piece.split("->")) for piece in pieces)
 
 
-def trace_of(found: Counterexample, scope: Scope, name: str, again: str = "") -> dict[str, Any]:
-    """What the template of a trace needs. ``again`` are the commands that make it again."""
+def trace_of(found: Counterexample, scope: AnyScope, name: str, again: str = "", meaning: str = "") -> dict[str, Any]:
+    """What the template of a trace needs. ``again`` are the commands that make it again, ``meaning`` is what the property means."""
     acting, told = columns(found, scope.cpus), Telling(found, verbose=False)
     rows = [_row(row, acting) for row in told.rows()]
     for n, row in enumerate(rows):
         row["turn"] = n == 0 or row["column"] != rows[n - 1]["column"]  # another CPU goes on
     return {
         "name": name, "found": found, "scope": scope, "cpus": acting, "rows": rows, "left_out": told.left_out,
-        "again": again,
+        "again": again, "meaning": meaning,
     }  # fmt: skip
 
 
@@ -90,13 +87,14 @@ def data_of(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
         "loop": found.loop,
         "cpus": trace["scope"].cpus,
         "tasks": trace["scope"].tasks,
+        "copies": isinstance(trace["scope"], Scope),
     }
 
 
 def _step(account: Account, step: Step) -> dict[str, Any]:
     places = dict.fromkeys((named(account, line.here.file), line.here.line) for line in step.lines)
     return {
-        "cpu": step.cpu, "task": step.task, "context": step.context, "action": step.move.action, "words": words_for(step),
+        "cpu": step.cpu, "task": step.task, "context": step.context, "action": step.move.action, "words": step.words,
         "changes": [[c.name, c.old, c.new] for c in step.changes], "stacks": step.stacks, "ran": list(places),
         "others": [enabled_data(other) for other in step.others], "move": _move(step.move),
     }  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pasidlab.errors import counted
 from pasidlab.trace.look import PAGE, PLAIN, Look
+from pasidlab.trace.naming import COUNTERS
 from pasidlab.trace.steps import Counterexample
 from pasidlab.trace.telling import MASKS, NOBODY, Row, Telling, numbers
 
@@ -37,8 +38,8 @@ def trace_text(found: Counterexample, cpus: int, *, verbose: bool = False, look:
 
 
 def columns(found: Counterexample, cpus: int) -> list[int]:
-    """The CPUs that take part."""
-    return sorted({step.cpu for step in found.steps if step.cpu is not None}) or list(range(cpus))
+    """The CPUs that take part; the first stands for all in a model without any."""
+    return sorted({step.cpu for step in found.steps if step.cpu is not None}) or list(range(max(cpus, 1)))
 
 
 def ending(found: Counterexample, look: Look = PLAIN) -> list[str]:
@@ -55,7 +56,7 @@ def ending(found: Counterexample, look: Look = PLAIN) -> list[str]:
 
 def looked_at(found: Counterexample) -> list[tuple[str, str]]:
     """What the broken promise looked at, and saw; not where execution stands."""
-    return [(name, value) for name, value in found.seen if name.split(".")[1] not in MASKS and not name.endswith("_pc")]
+    return [(name, value) for name, value in found.seen if name.split(".")[1] not in (*MASKS, *COUNTERS)]
 
 
 def _grouped(entries: Iterable[tuple[str, str]], look: Look) -> Iterator[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.types import Field, Mask, Ref
+from pasidlab.lang.types import Domain, Field, Mask, Ref
+from pasidlab.lang.words import Words
 
-HIDDEN = ("pc", "on_cpu", "hardirq_pc", "softirq_pc", "schedule_pc")
-NAMED = {
-    **dict.fromkeys(("user_regs", "image_user", "guest_user", "frame_user", "expected_user"), ("init", "user", "kernel")),
-    "state": ("dead", "running", "traced"),
-}
-"""Values that are names in the model: xstate contents (model/x86/cpu.py), task states (model/state.py)."""
+COUNTERS = ("hardirq_pc", "softirq_pc", "schedule_pc")
+HIDDEN = ("pc", "on_cpu", *COUNTERS)
+"""What the language keeps of contexts."""
 SHORT = {"Task": "T", "Cpu": "CPU", "Mm": "mm", "PasidEntry": "PASID", "File": "file"}
+VALID = 1 << 31
+"""MSR_IA32_PASID_VALID."""
 
 
 def element_name(f: Field, i: int) -> str:
@@ -19,18 +19,23 @@ def element_name(f: Field, i: int) -> str:
     return short if f.count == 1 and f.struct not in SHORT else f"{short}{i + (f.struct == 'PasidEntry')}"
 
 
-def shown(f: Field, value: int) -> str:
-    """A value as a reader knows it: none, T0, CPU1; a register with its Valid bit as V|1; contents by whose they are."""
-    if isinstance(f.domain, Ref):
-        short = SHORT.get(f.domain.struct, f.domain.struct)
-        return "none" if value == 0 else f"{short}{value - 1 + (f.domain.struct == 'PasidEntry')}"
-    if isinstance(f.domain, Mask) and value >> 31:
+def shown(f: Field, value: int, words: Words) -> str:
+    """A value of a field as a reader knows it: T0; a register with its Valid bit as V|1; by its name where ``words`` have one."""
+    named = words.values.get(f.path, {})
+    return named[value] if value in named else told(f.domain, value)
+
+
+def told(domain: Domain, value: int) -> str:
+    """A value as a reader knows it: none, T0, CPU1, V|1, 7."""
+    if isinstance(domain, Ref):
+        short = SHORT.get(domain.struct, domain.struct)
+        return "none" if value == 0 else f"{short}{value - 1 + (domain.struct == 'PasidEntry')}"
+    if isinstance(domain, Mask) and value & VALID:
         return f"V|{value & 0xFFFFF}"
-    named = NAMED.get(f.name, ())
-    return named[value] if value < len(named) else str(value)
+    return str(value)
 
 
 def is_bookkeeping(path: str | None) -> bool:
-    """Whether a field is the language's own: program counters and saved locals."""
+    """Whether a field of a model with contexts is the language's own: program counters and saved locals."""
     name = path.split(".")[1] if path else ""
     return name in HIDDEN or "local" in name

@@ -7,17 +7,20 @@ from dataclasses import replace
 
 from pasidlab.lang.back.layout import State
 from pasidlab.lang.interpreter import Failure, Interpreter, Outcome, Touch
-from pasidlab.lang.ir import Site
+from pasidlab.lang.ir import Action, Site
 from pasidlab.lang.lowering.lower import IN_USER_MODE
-from pasidlab.trace.naming import element_name, is_bookkeeping, shown
+from pasidlab.lang.types import Field, Ref
+from pasidlab.trace.naming import element_name, is_bookkeeping, shown, told
 from pasidlab.trace.sources import source_line
 from pasidlab.trace.steps import Change, Counterexample, Enabled, Frame, Line, Move, Recipe, Step, joined
+from pasidlab.trace.words import CONTEXTS as ARRIVING
 from pasidlab.trace.words import words_for
 
 Packed = tuple[int, ...]
 CONTEXTS = {"task": "kernel", "schedule": "schedule", "softirq": "softirq", "hardirq": "hardirq"}
 """Action of a program -> the context it runs in; what else happens is an instruction of user mode or an event."""
 MOST_LAPS = 10
+ARRIVALS_FILE = "lang/arrivals.py"
 
 
 class Replayer:
@@ -26,6 +29,9 @@ class Replayer:
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
         self.names = {f.path: f for f in interpreter.model.fields}
+        self.words = interpreter.model.words
+        self.contexts = any(action.resumes for action in interpreter.model.actions)
+        self.arrivals = {action.name for action in interpreter.model.actions if action.name in ARRIVING and _is_arrival(action)}
 
     def counterexample(self, name: str, path: Sequence[Packed], by_step: bool) -> Counterexample:
         """Replay packed states; the violation must show, or the engines disagree and nothing is reported."""
@@ -45,8 +51,8 @@ class Replayer:
         for f in self.interpreter.model.fields:
             start = self.interpreter.offsets[f.path]
             for i in range(f.count):
-                if not is_bookkeeping(f.path) and state[start + i] != f.default:
-                    told.append((f"{element_name(f, i)}.{f.name}", shown(f, state[start + i])))
+                if not self._is_bookkeeping(f.path) and state[start + i] != f.default:
+                    told.append((f"{element_name(f, i)}.{f.name}", shown(f, state[start + i], self.words)))
         return replace(found, final=tuple(sorted(told, key=lambda t: t[0].split(".")[0])), seen=self._seen(found, state))
 
     def _seen(self, found: Counterexample, state: State) -> tuple[tuple[str, str], ...]:
@@ -57,13 +63,16 @@ class Replayer:
             return tuple(dict.fromkeys(load for line in mine for load in line.loads))
         for predicate, outcome in self.interpreter.broken(state):
             if (predicate.property, predicate.sentence) == (found.property, found.sentence):
-                told = [self._told(touch) for touch in outcome.path if touch.op == "load" and not is_bookkeeping(touch.field)]
+                told = [self._told(touch) for touch in outcome.path if touch.op == "load" and not self._is_bookkeeping(touch.field)]
                 return tuple(dict.fromkeys(told))
         return ()
 
     def _told(self, touch: Touch) -> tuple[str, str]:
         f = self.names[touch.field]
-        return f"{element_name(f, touch.element)}.{f.name}", shown(f, touch.new)
+        return f"{element_name(f, touch.element)}.{f.name}", shown(f, touch.new, self.words)
+
+    def _is_bookkeeping(self, path: str | None) -> bool:
+        return self.contexts and is_bookkeeping(path)
 
     def path(self, name: str, sentence: str, path: Sequence[Packed]) -> Counterexample:
         """The steps along a path of packed states, canonical or not; AssertionError where the interpreter cannot follow."""
@@ -166,11 +175,11 @@ class Replayer:
     def _others(self, taken: Outcome | None, outcomes: Sequence[Outcome], state: State) -> tuple[Enabled, ...]:
         others = [o for o in outcomes if taken is None or _move(o) != _move(taken)]
         told = [(self.step(o, state), tuple(dict.fromkeys(f.property for f in o.failures))) for o in others]
-        return tuple(Enabled(step.move, step.cpu, step.task, words_for(step), step.main, breaks) for step, breaks in told)
+        return tuple(Enabled(step.move, step.cpu, step.task, step.words, step.place or step.main, breaks) for step, breaks in told)
 
     def stacks(self, state: State) -> tuple[tuple[str, ...], ...]:
         """For each CPU the contexts that are active, the innermost last; none in a model without contexts."""
-        if "Cpu.current" not in self.names:
+        if "Cpu.current" not in self.names or not self.contexts:
             return ()
         found = []
         for cpu in range(self.names["Cpu.current"].count):
@@ -187,23 +196,47 @@ class Replayer:
     def step(self, outcome: Outcome, before: State) -> Step:
         """What an outcome says to a reader."""
         action = next(a for a in self.interpreter.model.actions if a.name == outcome.action)
-        cpu = outcome.params[0] - 1 if action.cpu_param else None
-        context = CONTEXTS.get(action.name, "user" if any(i.dst == IN_USER_MODE for i in action.code) else "event")
-        task = self.value(before, "Cpu.current", cpu) - 1 if cpu is not None and "Cpu.current" in self.names else -1
+        cpu = outcome.params[0] - 1 if action.cpu_param else self._named(action, outcome, "Cpu")
+        program = CONTEXTS.get(action.name) if action.resumes else None
+        context = program or ("user" if any(i.dst == IN_USER_MODE for i in action.code) else "event")
         after = outcome.state or before
-        return Step(
+        task = self._task(before, cpu)
+        step = Step(
             _move(outcome),
             cpu,
             context,
-            task if task >= 0 else None,
+            task,
             self.lines(outcome),
             self.changes(before, after),
             after,
             self._over(context, cpu, task, after),
             self.stacks(after),
         )
+        words = words_for(step, self.words, self._arguments(action, outcome), action.name in self.arrivals)
+        rule = self.words.signatures and not action.resumes and action.name not in self.arrivals
+        return replace(step, words=words, place=step.lines[0].frames[0] if rule and step.lines else None)
 
-    def _over(self, context: str, cpu: int | None, task: int, after: State) -> bool:
+    def _task(self, before: State, cpu: int | None) -> int | None:
+        """The task that the CPU runs."""
+        current = self.names.get("Cpu.current")
+        if cpu is None or current is None or not isinstance(current.domain, Ref) or current.domain.struct != "Task":
+            return None
+        task = self.value(before, "Cpu.current", cpu) - 1
+        return task if task >= 0 else None
+
+    def _named(self, action: Action, outcome: Outcome, struct: str) -> int | None:
+        """The element of a struct that a rule's first parameter of that type names, in a model that tells rules by their names."""
+        if not self.words.signatures:
+            return None
+        values = zip(action.params, outcome.params, strict=True)
+        return next((value - 1 for (_, domain), value in values if isinstance(domain, Ref) and domain.struct == struct), None)
+
+    def _arguments(self, action: Action, outcome: Outcome) -> str:
+        """Those of a rule, as text; its CPU is the column."""
+        first = 1 if action.cpu_param else 0
+        return ", ".join(told(domain, value) for (_, domain), value in zip(action.params[first:], outcome.params[first:], strict=True))
+
+    def _over(self, context: str, cpu: int | None, task: int | None, after: State) -> bool:
         path, element = ("Task.pc", task) if context == "kernel" else (f"Cpu.{context}_pc", cpu)
         return context in CONTEXTS.values() and path in self.names and self.value(after, path, element) == 0
 
@@ -216,7 +249,7 @@ class Replayer:
         found: list[Line] = []
         for touch in outcome.path:
             position = touch.site.position
-            if position.line == 0 or position.file.endswith("lang/arrivals.py") or is_bookkeeping(touch.field):
+            if position.line == 0 or position.file.endswith(ARRIVALS_FILE) or self._is_bookkeeping(touch.field):
                 continue
             line = self._line(touch)
             if _is_header(line):
@@ -234,22 +267,30 @@ class Replayer:
         if touch.op == "load":
             return Line(frames, (self._told(touch),))
         f = self.names[touch.field]
-        name, new = self._told(touch)
-        change = (Change(name, shown(f, touch.old), new),) if touch.old != touch.new else ()
+        name, _ = self._told(touch)
+        change = (self._change(f, name, touch.old, touch.new),) if touch.old != touch.new else ()
         return Line(frames, (), change, stored=True)
 
     def changes(self, before: State, after: State) -> tuple[Change, ...]:
         """Fields whose value differs, but for the language's own."""
         found = []
         for f in self.interpreter.model.fields:
-            if is_bookkeeping(f.path):
+            if self._is_bookkeeping(f.path):
                 continue
             start = self.interpreter.offsets[f.path]
             for i in range(f.count):
                 old, new = before[start + i], after[start + i]
                 if old != new:
-                    found.append(Change(f"{element_name(f, i)}.{f.name}", shown(f, old), shown(f, new)))
+                    found.append(self._change(f, f"{element_name(f, i)}.{f.name}", old, new))
         return tuple(found)
+
+    def _change(self, f: Field, name: str, old: int, new: int) -> Change:
+        return Change(name, shown(f, old, self.words), shown(f, new, self.words), f.name in self.words.aside)
+
+
+def _is_arrival(action: Action) -> bool:
+    """Whether a rule is one of the language's own."""
+    return any(i.site.position.file.endswith(ARRIVALS_FILE) for i in action.code)
 
 
 def _move(outcome: Outcome) -> Move:

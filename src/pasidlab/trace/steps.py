@@ -23,6 +23,7 @@ class Change:
     name: str
     old: str
     new: str
+    aside: bool = False  # need not be told
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Step:
     over: bool = False  # kernel code: it has come to its end
     stacks: tuple[tuple[str, ...], ...] = ()  # for each CPU, the contexts active after it, the innermost last; (): user mode
     others: tuple[Enabled, ...] = field(default=(), repr=False)  # what could have been done instead
+    words: str = ""  # what it is; for kernel code the function
+    place: Frame | None = None  # of a rule that is told by its name: where it stands
 
     @property
     def main(self) -> Frame | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pasidlab.trace.leaves import is_leaf
 from pasidlab.trace.steps import Counterexample, Frame, Line, Step, joined
-from pasidlab.trace.words import words_for
 
 Call = tuple[object, ...]  # a function, and the place of each call that led to it
 Who = tuple[int | None, int | None, str]  # CPU, task, context: the threads of control that race
@@ -24,8 +23,6 @@ MASKS = ("irqs_off", "preempt_count", "softirq_count")
 OWN = (*MASKS, "current")
 """Fields of a CPU that cannot change under the code that looks at them."""
 NOBODY: Who = (None, None, "")
-ASIDE = (*MASKS, "at_enqcmd", "entitled", "had_pasid", "expected_user")
-"""Fields whose changes the source line says already, or that only properties remember."""
 
 
 @dataclass
@@ -101,10 +98,10 @@ class Telling:
 
     def _event(self, step: Step) -> Iterator[Row]:
         """An instruction of user mode, or what comes from outside: what it is, and all it changes."""
-        words = words_for(step)
+        words = step.words
         mine = f"T{step.task} {words}" if step.context == "user" and step.task is not None else words
         changes = tuple(c for c in step.changes if not words.startswith("<") or c.name.split(".")[1] not in ("kthread_mm", "loaded_mm"))
-        yield Row(_who(step), mine, line=Line((), changes=changes))
+        yield Row(_who(step), mine, place=step.place, line=Line((), changes=changes))
 
     def _code(self, step: Step) -> Iterator[Row]:
         """The lines of a step of kernel code that matter."""
@@ -142,7 +139,7 @@ class Telling:
             self.left_out -= 1
             shown = _at_call(step.lines[-1])
             return Row(_who(step), _said(shown), place=shown.here, line=shown)
-        return Row(_who(step), words_for(step))
+        return Row(_who(step), step.words)
 
     def _with_calls(self, step: Step, rows: list[Row]) -> Iterator[Row]:
         """The rows with the functions they stand in, each where it is called; functions without a line of their own are left out."""
@@ -209,7 +206,7 @@ def _said(line: Line) -> str:
 
 
 def _changes(row: Row) -> Iterator[Row]:
-    told = [c for c in row.line.changes if c.name.split(".")[1] not in ASIDE] if row.line else []
+    told = [c for c in row.line.changes if not c.aside and c.name.split(".")[1] not in MASKS] if row.line else []
     if told:
         text = "-> " + ", ".join(f"{c.name}={c.new}" for c in told)
         yield Row(row.who, text, row.depth + 2, line=Line((), changes=tuple(told)))

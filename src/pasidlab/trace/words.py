@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
+from pasidlab.lang.words import Words
 from pasidlab.trace.steps import Step
 
-ACTIONS = {
-    "enqcmd": "ENQCMD",
-    "use_fpu": "uses its registers",
-    "arrive_hardirq": "<hard interrupt>",
-    "arrive_softirq": "<softirq>",
+CONTEXTS = {
+    "preempt": "<preempted>", "block": "<sleeps>", "arrive_softirq": "<softirq>", "arrive_hardirq": "<hard interrupt>",
     "arrive_ipi": "<IPI arrives>",
-    "preempt": "<preempted>",
-    "block": "<sleeps>",
-    "open_device": "open(/dev/dsa/wq0.0), mmap()",
-    "close_device": "munmap(), close()",
-    "exec_program": "execve()",
-    "fork_process": "fork()",
-    "clone_thread": "pthread_create()",
-    "exit_program": "exit()",
-    "rt_sigreturn": "sigreturn()",
-    "stop_for_tracer": "<stopped by a tracer>",
-    "ptrace_setregset": "ptrace(PTRACE_GETREGSET, PTRACE_SETREGSET, PTRACE_CONT)",
-    "kvm_run": "ioctl(KVM_RUN)",
-    "intel_idle": "<idle gives the FPU up>",
-    "kthread_use_mm": "<kthread_use_mm()>",
-    "kthread_unuse_mm": "<kthread_unuse_mm()>",
-    "device_access": "device translates an address",
-    "device_page_request": "device sends a page request",
-    "prq_event_thread": "page request is answered",
-    "device_complete": "device completes its work",
-}
-"""Rule -> words. A rule not named here is shown under its own name."""
+}  # fmt: skip
+"""What the language itself does to contexts (``lang/arrivals``) -> words."""
 
 
-def words_for(step: Step) -> str:
-    """What a step is, in a few words; for kernel code the function."""
-    if step.move.action == "enqcmd":
+def words_for(step: Step, words: Words, arguments: str, arrival: bool) -> str:
+    """What a step is, in a few words; for kernel code the function.
+
+    ``arguments`` are those of a rule, as text; ``arrival``: the step is one of CONTEXTS.
+    """
+    action = step.move.action
+    if action == "enqcmd" and action in words.actions:
         return _enqcmd(step)
-    if step.move.action == "block" and step.task is None:
-        return "<idle looks for work>"
-    if step.move.action in ACTIONS:
-        return ACTIONS[step.move.action]
+    if arrival:
+        return "<idle looks for work>" if action == "block" and step.task is None else CONTEXTS[action]
+    if action in words.actions:
+        return words.actions[action]
     if step.context in ("schedule", "softirq", "hardirq"):
         return f"returns from the {step.context}" if step.context != "schedule" else "schedule() is done"
-    return f"{step.main.function}()" if step.main else step.move.action if step.context != "kernel" else "goes on"
+    if step.context != "kernel" and words.signatures:
+        return f"{action}({arguments})"
+    return f"{step.main.function}()" if step.main else action if step.context != "kernel" else "goes on"
 
 
 def _enqcmd(step: Step) -> str:

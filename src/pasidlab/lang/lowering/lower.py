@@ -25,6 +25,7 @@ from pasidlab.lang.lowering.orders import order_dependent
 from pasidlab.lang.lowering.owners import not_exclusive, owners_at
 from pasidlab.lang.lowering.programs import OWNER, ContextProgram, Lowered, lower_program, owned_task
 from pasidlab.lang.lowering.sleepers import asleep
+from pasidlab.lang.lowering.symmetry import MOST_ALIKE
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
 from pasidlab.lang.python.statements import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
@@ -96,7 +97,8 @@ class Lowering:
     def build(self) -> Model:
         """The lowered model; steps are neither merged nor local ones first if what both rely on is not so, which its notes tell."""
         model = self._build()
-        if self.optimised and (self.merged or self.local_first) and (doubt := self.shared or _taken_twice(model)):
+        programs = any(action.resumes for action in model.actions)  # a model without them has nothing to merge
+        if programs and self.optimised and (self.merged or self.local_first) and (doubt := self.shared or _taken_twice(model)):
             model = replace(self, merged=False, local_first=False)._build()
             return replace(model, notes=(f"steps are not merged: {doubt[0]}", *model.notes))
         return model
@@ -129,7 +131,8 @@ class Lowering:
         known_properties(self.properties, entries, self.names, [*(low.action for low in lowered), *rules, *others])
         symmetric = [s.name for s in self.names.namespace.structs.values() if s.symmetric]
         half_way = {name: f"a loop over {name} takes several steps" for low in lowered for name in symmetric if name in low.ordered}
-        ordered = half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric)
+        many = {n: f"more than {MOST_ALIKE} elements" for n in symmetric if self.names.counts[n] > MOST_ALIKE}
+        ordered = half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric) | many
         accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
         sleepers = {
             e.options["kind"]: asleep(action, lowered[0].action, self.sleeping) for e, action in plain["pending"] if self._sleepers(action)

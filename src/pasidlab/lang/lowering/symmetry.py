@@ -12,6 +12,9 @@ from itertools import permutations, product
 from pasidlab.lang.back.layout import Layout, State
 from pasidlab.lang.types import Field, Ref
 
+MOST_ALIKE = 4
+"""Elements of a struct whose permutations are tried: of five there are 120, in every step."""
+
 
 class Symmetry:
     """The permutations of one model's symmetric structs."""
@@ -56,8 +59,17 @@ class Symmetry:
 
 
 def _all_permutations_by_swaps(count: int) -> list[int]:
-    """Positions i of swaps (i, i + 1) that visit every permutation of up to three elements once."""
-    return {2: [0], 3: [0, 1, 0, 1, 0]}[count]
+    """Positions i of swaps (i, i + 1) that visit every permutation once (Steinhaus, Johnson, Trotter).
+
+    The last element goes from one end to the other between two swaps of the others.
+    """
+    if count < 2:
+        return []
+    down, up = list(range(count - 2, -1, -1)), list(range(count - 1))
+    swaps = list(down)
+    for n, inner in enumerate(_all_permutations_by_swaps(count - 1)):
+        swaps += [inner + 1, *up] if n % 2 == 0 else [inner, *down]
+    return swaps
 
 
 def transposition_text(layout: Layout, struct: str, i: int, words: list[str], fresh: Iterator[int]) -> tuple[list[str], list[str]]:
@@ -72,7 +84,7 @@ def transposition_text(layout: Layout, struct: str, i: int, words: list[str], fr
 
     for w in range(layout.words):
         swaps: dict[int, int] = {}  # width -> mask of the lower element
-        low_bits = 0  # of references to the struct
+        low_bits, wide = 0, 0  # of references to the struct; how many bits one has
         for place in layout.places.values():
             if place.word != w:
                 continue
@@ -80,6 +92,7 @@ def transposition_text(layout: Layout, struct: str, i: int, words: list[str], fr
                 swaps[place.width] = swaps.get(place.width, 0) | ((1 << place.width) - 1) << (place.shift + i * place.width)
             if isinstance(place.field.domain, Ref) and place.field.domain.struct == struct:
                 low_bits |= sum(1 << (place.shift + n * place.width) for n in range(place.field.count))
+                wide = place.width
         for width, mask in swaps.items():
             word = words[w]
             shifted = op(f"lshr i64 {word}, {width}")
@@ -87,18 +100,35 @@ def transposition_text(layout: Layout, struct: str, i: int, words: list[str], fr
             both = op(f"or i64 {difference}, {op(f'shl i64 {difference}, {width}')}")
             words[w] = op(f"xor i64 {word}, {both}")
         if low_bits:
-            words[w] = _renumber(words[w], low_bits, i, op)
+            words[w] = _renumber(words[w], low_bits, i, op) if wide <= 2 else _renumbered(words[w], low_bits, i, wide, op)
     return lines, words
 
 
 def _renumber(word: str, low_bits: int, i: int, op: Callable[[str], str]) -> str:
-    """References are 2 bits: swapping 1 and 2 exchanges the bits, swapping 2 and 3 flips the low bit where the high one is set."""
+    """References of 2 bits: swapping 1 and 2 exchanges the bits, swapping 2 and 3 flips the low bit where the high one is set."""
     shifted = op(f"lshr i64 {word}, 1")
     if i == 0:
         difference = op(f"and i64 {op(f'xor i64 {shifted}, {word}')}, {low_bits}")
         both = op(f"or i64 {difference}, {op(f'shl i64 {difference}, 1')}")
         return op(f"xor i64 {word}, {both}")
     return op(f"xor i64 {word}, {op(f'and i64 {shifted}, {low_bits}')}")
+
+
+def _renumbered(word: str, low_bits: int, i: int, width: int, op: Callable[[str], str]) -> str:
+    """References of any width: those that are i + 1 or i + 2 are found by comparing every bit, and become the other."""
+    one, other = i + 1, i + 2
+    bits = [op(f"lshr i64 {word}, {n}") for n in range(width)]
+    found = []
+    for number in (one, other):
+        same = str(low_bits)
+        for n, bit in enumerate(bits):
+            same = op(f"and i64 {same}, {bit if number >> n & 1 else op(f'xor i64 {bit}, -1')}")
+        found.append(same)
+    either = op(f"or i64 {found[0]}, {found[1]}")
+    for n in range(width):
+        if (one ^ other) >> n & 1:
+            word = op(f"xor i64 {word}, {op(f'shl i64 {either}, {n}')}")
+    return word
 
 
 def first_text(layout: Layout, struct: str, element: int) -> str:

@@ -23,7 +23,7 @@ function unfold(trace) {
   const ever = (name) => trace.states.some((state) => isSet(state[name]) && state[name] !== "dead");
   const numbered = (count, name) => Array.from({ length: count }, (_, n) => `${name}${n}`);
   trace.cpuNames = numbered(trace.cpus, "CPU");
-  trace.taskNames = numbered(trace.tasks, "T").filter((task) => ever(`${task}.state`) || ever(`${task}.mm`));
+  trace.taskNames = numbered(trace.tasks, "T").filter((task) => !trace.copies || ever(`${task}.state`) || ever(`${task}.mm`));
 }
 
 function said(step, number) {
@@ -123,7 +123,7 @@ class Stepper {
 
   draw() {
     if (this.step < 0) return;
-    picture(this.box.querySelector(".picture"), this.trace, this.trace.states[Math.max(0, this.step - 1)], this.trace.states[this.step]);
+    if (this.trace.copies) picture(this.box.querySelector(".picture"), this.trace, this.trace.states[Math.max(0, this.step - 1)], this.trace.states[this.step]);
     this.lanes?.draw(this.step);
   }
 }
