@@ -16,13 +16,14 @@ from harness import pasidlab
 from pasidlab import designs
 
 README = ROOT / "README.md"
+OWN = ROOT / "docs" / "own-model.md"
 COMMAND = "    $ pasidlab "
 
 
-def blocks() -> dict[str, list[str]]:
-    """Commands of the README that show output: command -> the lines shown."""
+def blocks(document: Path = README) -> dict[str, list[str]]:
+    """Commands of a document that show output: command -> the lines shown."""
     found: dict[str, list[str]] = {}
-    for block in re.split(r"\n(?! {4}|\n)", README.read_text(encoding="utf-8")):
+    for block in re.split(r"\n(?! {4}|\n)", document.read_text(encoding="utf-8")):
         lines = block[block.index(COMMAND) :].splitlines() if COMMAND in block else []
         if len(lines) > 1:
             found[lines[0].removeprefix(COMMAND)] = [line.removeprefix("    ") for line in lines[1:]]
@@ -37,15 +38,15 @@ def printed_now(shown: list[str], printed: str) -> list[str]:
     return lines[first : last + 1]
 
 
-def agree(command: str, printed: str) -> None:
-    """The README shows what the command prints, but for how long it took; a first line "..." stands for what comes before."""
-    shown = [line for line in blocks()[command] if line != "..."]
+def agree(command: str, printed: str, document: Path = README) -> None:
+    """The document shows what the command prints, but for how long it took; a first line "..." stands for what comes before."""
+    shown = [line for line in blocks(document)[command] if line != "..."]
     while not shown[-1]:
         shown.pop()
     now = printed_now(shown, printed)
     if os.environ.get("PASIDLAB_PROMOTE"):
         old, new = ("".join(f"    {line}".rstrip() + "\n" for line in lines) for lines in (shown, now))
-        README.write_text(README.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        document.write_text(document.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     else:
         assert [without_times(line) for line in shown] == [without_times(line) for line in now]
 
@@ -69,6 +70,22 @@ def test_commands_of_the_readme(command, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = transcript(capsys, command)
     agree(command, text[text.index("\n") + 1 :])
+
+
+@pytest.mark.parametrize("command", list(blocks(OWN)))
+def test_commands_of_the_tutorial(command, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = transcript(capsys, command)
+    agree(command, text[text.index("\n") + 1 :], OWN)
+
+
+def test_the_tutorial_builds_the_model_that_is_there():
+    *pieces, test = re.findall(r"```python\n(.*?)```", OWN.read_text(encoding="utf-8"), re.DOTALL)
+    model = (ROOT / "examples" / "models" / "tls_register.py").read_text(encoding="utf-8")
+    built = "\n\n".join(piece.rstrip("\n") + "\n" for piece in pieces)
+    assert model.endswith(built) and len([line for line in built.splitlines() if line.strip()]) <= 45
+    exec(compile(test, str(OWN), "exec"), namespace := {})  # what stands there for a test passes
+    namespace["test_my_model"]()
 
 
 def test_the_design_of_ones_own():
@@ -104,7 +121,10 @@ def _verdict(name: str, broken: str) -> str:
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/debate.md", "docs/dsa-programmers.md"])
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/debate.md", "docs/dsa-programmers.md", "docs/own-model.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     path = ROOT / document
     for target in LINK.findall(path.read_text(encoding="utf-8")):

@@ -159,3 +159,54 @@ def test_sizes_that_there_are_not(tmp_path):
         check(design, design.scope(cpus=0))
     with pytest.raises(PasidlabError, match="that is no scope of light"):
         check(design, designs.early.scope(cpus=1))
+
+
+CONTEXTS = """\
+from pasidlab.declare import *
+model(sizes={"cpus": 1})
+@struct(count=size("cpus"))
+class Cpu(CpuContext):
+    current: Task = NULL
+@struct(count=1)
+class Task(TaskContext):
+    done: bool = False
+@initial
+def begin() -> None:
+    at(Cpu, 0).current = at(Task, 0)
+    at(Task, 0).on_cpu = True
+def work_is_waiting() -> bool:
+    return False
+@user()
+def call() -> None:
+    enter(work)
+@entry("syscall")
+def work() -> None:
+    reached("once")
+    current.done = True
+@exit_to_user
+def leave() -> None:
+    local_irq_disable()
+@never("once", "it is done")
+def done(task: Task) -> bool:
+    return task.done
+"""
+
+
+def test_a_smallest_model_with_contexts(tmp_path):
+    result = check(opened(tmp_path, CONTEXTS), jobs=1)
+    assert {c.property: [step.words for step in c.steps] for c in result.counterexamples} == {"once": ["call()", "work()", "work()"]}
+    assert result.counterexample("once").steps[2].context == "kernel"
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "what"),
+    [
+        ("class Task(TaskContext)", "class Task", "a model with contexts needs tasks"),
+        ("current: Task = NULL", "mine: Task = NULL", "a CPU with contexts needs to know which task it runs"),
+        ("work_is_waiting", "work_is_ready", "a model with contexts needs work_is_waiting()"),
+    ],
+)
+def test_what_contexts_need(tmp_path, there, instead, what):
+    with pytest.raises(PasidlabError) as caught:
+        opened(tmp_path, CONTEXTS.replace(there, instead))
+    assert caught.value.what == what and caught.value.position and caught.value.hint

@@ -126,7 +126,7 @@ class CheckResult:
         looked_for = [one for one in self.evidence if one.property == p.name]
         if looked_for:
             cut = not all(one.settled for one in looked_for)
-            return "not put to the test so far: the search was cut" if cut else "not put to the test: no mistake of the kernel breaks it"
+            return "not put to the test so far: the search was cut" if cut else "not put to the test: no mistake that was tried breaks it"
         return "not put to the test so far" if p.holds is None else "never put to the test in this scope"
 
     def why_not_settled(self, name: str) -> str:

@@ -54,8 +54,8 @@ def parts_text(parts: Sequence[PartResult], missing: Sequence[str], look: Look =
 
 
 def evidence_text(evidence: Sequence[Evidence], look: Look = PLAIN) -> list[str]:
-    """For each property and part the mistake of the kernel that is caught there."""
-    lines = look.prose("Evidence, the same design in a kernel with one mistake:")
+    """For each property and part the mistake (of the kernel, or one that a model declares) that is caught there."""
+    lines = look.prose("Evidence, the same with one mistake:")
     for name in dict.fromkeys(one.property for one in evidence):
         lines += look.prose(f"{name}:", "  ", "  ")
         for one in (one for one in evidence if one.property == name):

@@ -64,6 +64,8 @@ class _Reading:
         if len(calls) > 1:
             raise self.fails(calls[1], "a file is one model: model(...) stands in it once")
         self._imports()
+        if self.contexts:
+            self._contexts()
         parts = self._parts(calls[0])
         sizes = self._table(parts.get("sizes"), int, "a number")
         events = self._table(parts.get("events"), str, "a text that says what it means")
@@ -87,6 +89,20 @@ class _Reading:
             for alias in node.names if isinstance(node, ast.ImportFrom) and node.module == self.language.__name__ else ():
                 if alias.name != "*" and not hasattr(self.language, alias.name):
                     raise self.fails(alias, f"the language has no '{alias.name}'", nearest(alias.name, dir(self.language)))
+
+    def _contexts(self) -> None:
+        """Raise PasidlabError at the CPU if what contexts need is not there."""
+        structs = {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
+        cpu, task = structs["Cpu"], structs.get("Task")
+        fields = {item.target.id for item in cpu.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}
+        functions = {node.name for node in self.tree.body if isinstance(node, ast.FunctionDef)}
+        if task is None or all(ast.unparse(base) != "TaskContext" for base in task.bases):
+            raise self.fails(task or cpu, "a model with contexts needs tasks", "declare 'class Task(TaskContext)'")
+        if "current" not in fields:
+            raise self.fails(cpu, "a CPU with contexts needs to know which task it runs", "declare 'current: Task = NULL' in it")
+        if "work_is_waiting" not in functions:
+            hint = "define 'work_is_waiting() -> bool': whether this CPU, while idle, has a task to run"
+            raise self.fails(cpu, "a model with contexts needs work_is_waiting()", hint)
 
     def _parts(self, call: ast.expr) -> dict[str, ast.expr]:
         assert isinstance(call, ast.Call)

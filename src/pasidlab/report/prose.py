@@ -93,7 +93,7 @@ def _section(result: CheckResult) -> Iterator[str]:
         rows.append(f"| {_plain(p.name)} | {verdict_of(p)} | {_plain(result.put_to_the_test(p) + why)} |")
     yield "\n".join(rows)
     if result.evidence:
-        rows = ["| evidence | part | mistake of the kernel that is caught there | steps |", "| --- | --- | --- | ---: |"]
+        rows = ["| evidence | part | mistake that is caught there | steps |", "| --- | --- | --- | ---: |"]
         rows += [
             f"| {_plain(e.property)} | {_plain(e.part)} | {_plain(e.mistake or no_mistake(e))} | {e.steps or ''} |"
             for e in result.evidence
