@@ -56,6 +56,13 @@ TABLE = [
     Expected("fpsimd", 5_778, {"preserved": 38}, "preempt,one_sided"),
     Expected("fpsimd", 42_744, {"kernel_mode": 22, "preserved": 34}, "preempt,neon,no_kernel_flag"),
     Expected("fpsimd", 42_456, {"sve": 36}, "preempt,sve,stale_copy"),
+    Expected("amx_xfd", 12_753, sizes={"tasks": 1}),
+    Expected("amx_xfd", 3_192_840, seconds=10),
+    Expected("amx_xfd", 78_187, {"restored": 19}, "+xrstor_first", {"tasks": 1}),
+    Expected("amx_xfd", 84_760, {"armed": 24}, "+no_restore", {"tasks": 1}),
+    Expected("amx_xfd", None, {"armed": 23, "restored": 43, "preserved": 46}, "+no_lock", {"tasks": 1}, seconds=5),
+    Expected("amx_xfd", 86_131, {"armed": 7}, "+no_update", {"tasks": 1}),
+    Expected("amx_xfd", 278_740, {"armed": 17, "restored": 20, "preserved": 32}, "+stale_cache", {"tasks": 1}),
 ]
 
 
