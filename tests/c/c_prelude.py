@@ -35,7 +35,8 @@ enum { false, true };
 #define atomic_dec_and_test(p) (--*(p) == 0)
 #define atomic64_add_return(i, p) (*(p) += (i))
 #define atomic64_fetch_sub(i, p) ({ long long o_ = *(p); *(p) -= (i); o_; })
-static inline bool refcount_inc_not_zero(refcount_t *r) { if (!*r) return false; ++*r; return true; }
+static inline bool refcount_inc_not_zero(refcount_t *r)
+{ int o = *r; if (!o) return false; *r = o < 0 || o == 0x7fffffff ? 0xc0000000 : o + 1; return true; }
 static inline bool test_and_set_bit(long n, unsigned long *p) { bool o = *p >> n & 1; *p |= 1UL << n; return o; }
 static inline bool test_and_clear_bit(long n, unsigned long *p) { bool o = *p >> n & 1; *p &= ~(1UL << n); return o; }
 static inline bool __test_and_change_bit(long n, unsigned long *p) { bool o = *p >> n & 1; *p ^= 1UL << n; return o; }

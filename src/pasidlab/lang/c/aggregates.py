@@ -226,8 +226,8 @@ class Aggregates(CExpressions):
             return self._copied_in(place.aggregate, value, node)
         if value.place is None or value.place.aggregate is None or not isinstance(value.type, Struct) or value.type != place.type:
             self.refuse(node, f"'{plain(node)[:50]}' copies something that is no {place.type} of this function")
-        values = [self.arithmetic.settled(self.load(part, node), self.at(node)) for part in _scalars(value.place)]
-        for part, one in zip(_scalars(place), values, strict=True):
+        values = [self.arithmetic.settled(self.load(part, node), self.at(node)) for part in scalars_of(value.place)]
+        for part, one in zip(scalars_of(place), values, strict=True):
             self.put(part, one, node)
         return value
 
@@ -307,7 +307,7 @@ def _among(parts: list[Variable], index: Value | None) -> Place:
     return Place(parts[0].type, aggregate=Aggregate(Array(parts[0].type, len(parts)), dict(enumerate(parts))), index=index)
 
 
-def _scalars(place: Place) -> list[Place]:
+def scalars_of(place: Place) -> list[Place]:
     """Every number inside a struct, also inside one that an index chooses."""
     assert place.aggregate is not None
     if place.index is None:

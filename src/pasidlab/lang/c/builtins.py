@@ -7,16 +7,18 @@ from functools import partial
 
 from tree_sitter import Node
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, Position, counted
+from pasidlab.lang.c.aggregates import scalars_of
 from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls, Operation, takes
-from pasidlab.lang.c.ctype import CHAR, INT, LLONG, LONG, S8, S16, ULONG, Array, CType, Integer
+from pasidlab.lang.c.ctype import CHAR, INT, LLONG, LONG, S8, S16, ULONG, Array, CType, Integer, Struct
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.memory import MEMORY
 from pasidlab.lang.c.parse import plain
 from pasidlab.lang.c.spin_locks import SPIN_LOCKS
 from pasidlab.lang.c.values import NO_VALUE, Place, Value, number_of
+from pasidlab.lang.emit import bounds
 from pasidlab.lang.ir import CPU, SOUND
-from pasidlab.lang.types import Ref
+from pasidlab.lang.types import Int, Ref
 
 
 def _lesser(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -37,7 +39,7 @@ def _lesser_of_type(name: str, x: Calls, arguments: list[Node], node: Node) -> V
 def _clamp(x: Calls, arguments: list[Node], node: Node) -> Value:
     takes(x, arguments, 3, node, "clamp")
     value, low, high = (x.arithmetic.settled(x.value(one), x.at(one)) for one in arguments)
-    return _selected("min", x, _selected("max", x, value, low, node), high, node)
+    return _clamped(x, value, low, high, node)
 
 
 def _clamp_of_type(x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -45,16 +47,28 @@ def _clamp_of_type(x: Calls, arguments: list[Node], node: Node) -> Value:
     takes(x, arguments, 4, node, "clamp_t")
     type_ = x.type_argument(arguments[0])
     value, low, high = (x.arithmetic.settled(x.arithmetic.convert(x.value(one), type_, x.at(one)), x.at(one)) for one in arguments[1:])
-    return _selected("min", x, _selected("max", x, value, low, node), high, node).typed(type_)
+    return _clamped(x, value, low, high, node).typed(type_)
+
+
+def _clamped(x: Calls, value: Value, low: Value, high: Value, node: Node) -> Value:
+    """__clamp() of include/linux/minmax.h, v6.12: the upper end is looked at first."""
+    return _chosen(">=", x, value, high, (high, _selected("max", x, value, low, node)), node)
 
 
 def _selected(name: str, x: Calls, a: Value, b: Value, node: Node) -> Value:
+    return _chosen("<" if name.startswith("min") else ">", x, a, b, (a, b), node)
+
+
+def _chosen(operator: str, x: Calls, a: Value, b: Value, results: tuple[Value, Value], node: Node) -> Value:
+    """``a operator b ? yes : no``, the results in their common type."""
     at = x.at(node)
-    a, b, type_ = x.arithmetic.operands(a, b, at)
-    less = x.arithmetic.compare("<" if name.startswith("min") else ">", a, b, at)
-    if isinstance(less.operand, int):
-        return a if less.operand else b
-    return x.either(less, a, b, at).typed(type_)
+    a, b, _ = x.arithmetic.operands(a, b, at)
+    holds = x.arithmetic.compare(operator, a, b, at)
+    yes, no, type_ = x.arithmetic.operands(*results, at)
+    if isinstance(holds.operand, int):
+        return yes if holds.operand else no
+    yes, no = x.arithmetic.settled(yes, at), x.arithmetic.settled(no, at)
+    return x.either(holds, yes, no, at).typed(type_)
 
 
 def _abs(x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -87,9 +101,12 @@ def _build_bug(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
 
 def _swap(x: Calls, arguments: list[Node], node: Node) -> Value:
     first, second = (x.place(one) for one in takes(x, arguments, 2, node, "swap"))
-    a, b = (x.arithmetic.settled(x.load(place, node), x.at(node)) for place in (first, second))
-    x.store(first, b, node)
-    x.store(second, a, node)
+    if isinstance(first.type, Struct) and first.type != second.type:
+        raise PasidlabError(f"swap() of a {first.type} and a {second.type}", position=x.at(node))
+    parts = [scalars_of(place) if isinstance(place.type, Struct) and place.aggregate else [place] for place in (first, second)]
+    a, b = ([x.arithmetic.settled(x.load(part, node), x.at(node)) for part in one] for one in parts)
+    for part, value in zip([*parts[0], *parts[1]], [*b, *a], strict=True):
+        x.store(part, value, node)
     return NO_VALUE
 
 
@@ -196,22 +213,48 @@ def _change(operator: str, gives: str, step: int | None, x: Calls, arguments: li
 
 
 def _refcount(operator: str, gives: str, x: Calls, arguments: list[Node], node: Node) -> Value:
-    """lib/refcount.c: 0 stays 0; an increment of it, and a decrement below, warn (refcount_warn_saturate())."""
+    """include/linux/refcount.h, v6.12: what goes wrong warns and saturates (refcount_warn_saturate(), lib/refcount.c).
+
+    A count of the model has no room for REFCOUNT_SATURATED: it becomes 0 there.
+    """
     (one,) = takes(x, arguments, 1, node, "this refcount")
     place, at = x.pointed(one), x.at(node)
     with _Atomic(x, node):
         old = x.arithmetic.settled(x.load(place, node), at)
         there = x.arithmetic.truth(old, at)
-        if gives != "not zero":
+        changed = there if gives == "not zero" else number_of(1)
+        new = x.arithmetic.settled(x.arithmetic.binary(operator, old, changed, at), at)
+        fine = _is_fine(x, operator, gives, old, place, at)
+        if fine is not None:
             x.builder.emit("reach", SOUND, at=at)
-            what = "addition on 0; use-after-free" if operator == "+" else "underflow; use-after-free"
-            x.builder.emit("check", SOUND, there.operand, at=at, text=f"refcount_t: {what}")
-        new = x.store(place, x.arithmetic.binary(operator, old, there, at), node)
-        if gives == "left":
-            x.builder.emit("check", SOUND, x.arithmetic.truth(new, at).operand, at=at, text="refcount_t: decrement hit 0; leaking memory")
+            x.builder.emit("check", SOUND, fine.operand, at=at, text=f"refcount_t: {_WRONG[operator, gives]}")
+            saturated = number_of(0 if place.variable is None else REFCOUNT_SATURATED)
+            new = new if fine.operand == 1 else saturated if fine.operand == 0 else x.either(fine, new, saturated, at)
+        x.store(place, new, node)
     if gives == "not zero":
         return there
     return x.arithmetic.compare("==", old, number_of(1), at) if gives == "zero" else NO_VALUE
+
+
+REFCOUNT_SATURATED = 0xC000_0000  # INT_MIN / 2
+_WRONG = {
+    ("+", ""): "addition on 0; use-after-free", ("+", "not zero"): "saturated; leaking memory",
+    ("-", "left"): "decrement hit 0; leaking memory", ("-", "zero"): "underflow; use-after-free",
+}  # fmt: skip
+
+
+def _is_fine(x: Calls, operator: str, gives: str, old: Value, place: Place, at: Position) -> Value | None:
+    """Whether nothing warns; None where nothing can: the model's counts are small, and none of them is negative."""
+    if gives == "not zero" and place.variable is None:
+        return None
+    signed = x.arithmetic.settled(x.arithmetic.convert(old, INT, at), at)
+    if operator == "+":
+        low, high = (0 if gives == "not zero" else 1), INT.high - 1
+    else:
+        low, high = (2 if gives == "left" else 1), INT.high
+    above = x.arithmetic.compare(">=", signed, number_of(low), at)
+    below = x.arithmetic.compare("<=", signed, number_of(high), at)
+    return x.arithmetic.settled(x.arithmetic.binary("&", above, below, at), at)
 
 
 def _xchg(x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -262,9 +305,9 @@ def _bit(change: str, gives: bool, atomic: bool, x: Calls, arguments: list[Node]
     """set_bit(nr, addr) and its relatives, of one unsigned long."""
     number, pointer = takes(x, arguments, 2, node, "a bit operation")
     at = x.at(node)
-    mask = x.arithmetic.binary("<<", number_of(1, ULONG), x.value(number), at)
-    mask = x.arithmetic.settled(mask, at)
-    place = x.pointed(pointer)
+    nr = x.arithmetic.settled(x.arithmetic.number(x.value(number), at), at)
+    place, nr = _word(x, nr, pointer, node)
+    mask = x.arithmetic.settled(x.arithmetic.binary("<<", number_of(1, ULONG), nr, at), at)
     if not isinstance(place.type, Integer) or place.type.bits != ULONG.bits:
         raise PasidlabError(f"a bit operation on {place.type}", position=at, hint="it takes the address of an unsigned long")
     if atomic:
@@ -280,6 +323,24 @@ def _bit(change: str, gives: bool, atomic: bool, x: Calls, arguments: list[Node]
     if atomic:
         x.builder.emit("atomic", "end", at=at)
     return x.arithmetic.truth(x.arithmetic.binary("&", old, mask, at), at) if gives else NO_VALUE
+
+
+def _word(x: Calls, nr: Value, pointer: Node, node: Node) -> tuple[Place, Value]:
+    """The unsigned long that has a bit, and the bit's number in it (include/asm-generic/bitops/non-atomic.h, BIT_WORD(), v6.12)."""
+    led = x.led_to(pointer)
+    count = led.type.count if led is not None and isinstance(led.type, Array) else 1
+    low, high = bounds(nr.domain)
+    if isinstance(nr.operand, int) and led is not None and isinstance(led.type, Array) and 0 <= nr.operand < 64 * (count or 0):
+        return x.element_numbered(led, nr.operand // 64), number_of(nr.operand % 64)
+    if isinstance(nr.operand, int) and not 0 <= nr.operand < 64:
+        raise PasidlabError(f"bit {nr.operand} of {counted(count or 0, 'unsigned long')}", position=x.at(node), hint="0 to 63")
+    if count != 1:
+        what = "a bit whose number is not known here, of an array of several words"
+        raise PasidlabError(what, position=x.at(node), hint="one unsigned long, or the word by its number")
+    if low < 0 or high > 63:
+        inside, _ = x.builder.binary("ult", (nr.operand, nr.domain), (64, Int(64, 64)), x.at(node))
+        x.arithmetic.crash_unless(inside, f"a bit beyond its word: {plain(node)[:40]}", x.at(node))
+    return x.pointed(pointer), nr
 
 
 def _atomics() -> dict[str, Operation]:

@@ -154,7 +154,7 @@ class Calls(Places):
             return POISON
         self.store(place, self.typed(self.template.run(assigns["value"], bound, at, meaning.atomic), meaning.type), node)
         rest = assigns["rest"]
-        if rest and (more := _ASSIGNS.fullmatch(rest)) is not None and more["to"] == assigns["to"]:
+        if rest and (more := _ASSIGNS.fullmatch(rest)) is not None and more["to"] in names:
             return self._assigned(pattern, meaning, more, names, node)
         return self.typed(self.template.run(rest, {}, at), None) if rest else NO_VALUE
 

@@ -6,6 +6,8 @@ The parts are one class in layers, from places up to statements; C is recursive,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from tree_sitter import Node
@@ -37,6 +39,8 @@ class Compiler(ABC):
         self.bits = BitSets(builder, names, template)
         self.stubs = around.stubs
         self.variables: dict[str, Variable] = {}
+        self.beginning: list[Variable] = []  # variables, and parts of them, that their initializer is giving a value to
+        self.straight = False  # what is compiled now happens once, whenever the function is called
         self.typing = False  # what is compiled now is never executed: its type is asked for
         self.units: list[Expanded] = [function.unit]  # the text the nodes compiled now belong to is the last
 
@@ -47,6 +51,16 @@ class Compiler(ABC):
     def refuse(self, node: Node, what: str, hint: str = "") -> NoReturn:
         """Reject a construct at its place."""
         raise PasidlabError(what, position=self.at(node), hint=hint)
+
+    @contextmanager
+    def begin(self, variable: Variable) -> Iterator[None]:
+        """Within, everything in a variable is given its first value: a pointer may be bound to what it leads to."""
+        scalars = list(variable.aggregate.scalars()) if variable.aggregate is not None else [variable]
+        self.beginning += scalars
+        try:
+            yield
+        finally:
+            del self.beginning[len(self.beginning) - len(scalars) :]
 
     def not_a_bit_field(self, place: Place, node: Node) -> None:
         """A bit field has no address (C11 6.5.3.2)."""
@@ -147,6 +161,10 @@ class Compiler(ABC):
     @abstractmethod
     def constant_value(self, node: Node) -> int | None:
         """The value of an expression that is a constant here; None for others."""
+
+    @abstractmethod
+    def led_to(self, node: Node) -> Place | None:
+        """The variable a pointer leads to, an array as a whole; None for other pointers."""
 
     @abstractmethod
     def type_argument(self, node: Node) -> Integer:

@@ -12,7 +12,7 @@ from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.expressions import changes_something
 from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.values import Place, Variable, number_of
+from pasidlab.lang.c.values import Place, Value, Variable, number_of
 
 Path = tuple[str | int, ...]  # to a part of a struct or an array: its members and elements from the outside
 
@@ -51,13 +51,20 @@ class Initializers(Aggregates):
                 inner = [n for n in given.named_children if n.type != "comment"]
                 if len(inner) > 1:
                     self.refuse(given, f"'{variable.name}' is given {len(inner)} values")
-                self.assign(variable, self.value(inner[0]) if inner else number_of(0), node)
+                self.first(variable, self.value(inner[0]) if inner else number_of(0), node)
             else:
-                self.assign(variable, self.value(given), node)
+                self.first(variable, self.value(given), node)
         elif given.type == "initializer_list":
             self._each(variable, given, node)
         else:
-            self.put(part_place(variable), self.value(given), node)
+            value = self.value(given)
+            with self.begin(variable):
+                self.put(part_place(variable), value, node)
+
+    def first(self, variable: Variable, value: Value, node: Node) -> None:
+        """The first value of a variable."""
+        with self.begin(variable):
+            self.assign(variable, value, node)
 
     def _each(self, variable: Variable, given: Node, node: Node) -> None:
         """Values in brackets (C11 6.7.9): each goes to the part its designators name, or to the one behind the last."""
@@ -142,7 +149,8 @@ class Initializers(Aggregates):
         if path in given:
             return
         if variable.aggregate is None or variable.aggregate.whole is not None or all(one[: len(path)] != path for one in given):
-            self.zero(variable, node)
+            with self.begin(variable):
+                self.zero(variable, node)
             return
         for key, part in variable.aggregate.parts.items():
             self._clear(part, (*path, key), given, node)

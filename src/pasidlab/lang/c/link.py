@@ -113,6 +113,7 @@ class Linker:
         self.locks: dict[str, int] = {}  # spin locks of the sources
         self.compiled: dict[str, Function] = {}
         self.active: list[str] = []
+        self.entered: set[str] = set()  # those, and functions that became part of their callers
         self.defined: dict[str, CFunction] = {n: self._typed(f) for n, f in program.functions.items()}  # with the helpers used so far
         self.names_in_c = {n: n for n in self.defined} | {n + OWN: n for n in self.defined}  # in templates
         self.in_c = {self._ir_name(name): (name, (False,) * len(f.params)) for name, f in program.functions.items()}
@@ -236,6 +237,7 @@ class Linker:
             cycle = " -> ".join((*self.active[self.active.index(name) :], name))
             raise PasidlabError(f"recursion: {cycle}", position=at, hint="use a loop")
         self.active.append(name)
+        self.entered.add(name)
         yield
         self.active.pop()
 
@@ -272,7 +274,15 @@ class Linker:
             if ir_name in self.in_c:
                 name = self.in_c[ir_name][0]
                 made.setdefault(name, set()).update(instr.site.position.line for instr in function.code)
+        for name in self.entered & self.defined.keys() - made.keys():
+            made[name] = self._lines_of(self.defined[name])
         return {name: (self.defined[name], frozenset(lines)) for name, lines in made.items()}
+
+    def _lines_of(self, inlined: CFunction) -> set[int]:
+        """The lines of a function that gave code in its callers."""
+        first, last = inlined.position, inlined.unit.position(inlined.node.end_byte - 1).line
+        places = (instr.site.position for function in self.compiled.values() for instr in function.code)
+        return {place.line for place in places if place.file == first.file and first.line <= place.line <= last}
 
     def _nothing(self) -> PasidlabError:
         known = sorted({*self.words.replacements, *(f for f in self.names.namespace.functions if not f.startswith("_"))})

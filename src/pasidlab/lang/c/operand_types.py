@@ -14,7 +14,7 @@ from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer
 from pasidlab.lang.c.declarators import introduced, text_of
 from pasidlab.lang.c.parse import child, sized
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.values import Value, number_of
+from pasidlab.lang.c.values import Place, Value, number_of
 
 _Typed = TypeVar("_Typed")
 STRINGS = ("string_literal", "concatenated_string")
@@ -34,6 +34,10 @@ class Types(Choices):
         except PasidlabError:
             return None
         return found.operand if isinstance(found.operand, int) and not found.unknown and isinstance(found.type, Integer) else None
+
+    def led_to(self, node: Node) -> Place | None:
+        """The variable a pointer leads to, an array as a whole; None for other pointers. Nothing of it is executed."""
+        return self._typed(lambda: self.value(node), silent=True).place
 
     def _typed(self, compile_: Callable[[], _Typed], silent: bool = False) -> _Typed:
         """What compiling something gives; nothing of the code stays."""

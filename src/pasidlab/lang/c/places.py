@@ -324,7 +324,10 @@ class Places(Compiler):
         if not isinstance(place.node, ast.Attribute):
             raise PasidlabError(f"'{plain(node)[:50]}' cannot be stored to in the model", position=at)
         self.template.position = at
-        self.template.statements([ast.Assign([place.node], self.argument(value, self._domain_of(place.node), at))])
+        wanted = self._domain_of(place.node)
+        if wanted == BOOL and isinstance(place.type, Integer) and place.type.bits > 1:
+            wanted = None  # a number that is 0 or 1 in this scope: any other is an error there
+        self.template.statements([ast.Assign([place.node], self.argument(value, wanted, at))])
 
     def argument(self, value: Value, wanted: Domain | None, at: Position) -> ast.expr:
         """A value for the model's language, where a domain is wanted."""

@@ -13,7 +13,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set
 from pasidlab.lang.c.expanded import Expanded, joined
 from pasidlab.lang.c.rewrite import rewritten
-from pasidlab.lang.c.tokens import Source, Token, tokens_of
+from pasidlab.lang.c.tokens import Source, Token, stray, tokens_of
 
 MAX_TOKENS = 1_000_000
 MAX_EXPANSION = 20_000  # tokens one macro leaves behind
@@ -67,7 +67,10 @@ class Preprocessor:
 
     def _flush(self, pending: list[Token]) -> None:
         # Tokens between two directives are expanded together: a macro's arguments may span lines.
-        self.out += self.expand(pending)
+        found = self.expand(pending)
+        if lost := next((token for token in found if token.kind == "stray"), None):
+            raise stray(self.source, lost.offset, lost.text)
+        self.out += found
         pending.clear()
         if len(self.out) > MAX_TOKENS:
             raise PasidlabError("the macros of this file expand without end", position=self._at(self.out[-1]))

@@ -100,6 +100,8 @@ class _Rewriter:
             return self._typeof(i, token)
         if token.text in _TYPE_FIRST:
             return self._type_first(i, token)
+        if token.text == "__attribute__":
+            return self._fallthrough(i)
         if token.text == "typedef":
             self._typedef(i)
         elif token.text == "case":
@@ -107,6 +109,14 @@ class _Rewriter:
         elif token.text == "scoped_guard" and self._next(i + 1, "(") is not None:
             self._put(token, f"while({SCOPED_GUARD}")
             return self._bracketed(i)
+        return 0
+
+    def _fallthrough(self, i: int) -> int:
+        """``__attribute__((fallthrough));`` is an empty statement. How many tokens come before its end; 0 for another attribute."""
+        rest = [(n, t.text) for n, t in enumerate(self.tokens[i + 1 : i + 20], i + 1) if t.kind not in ("space", "newline")][:6]
+        words = [text for _, text in rest]
+        if len(words) == 6 and words[:2] + words[3:] == ["(", "(", ")", ")", ";"] and words[2].strip("_") == "fallthrough":
+            return rest[5][0] - i
         return 0
 
     def _words(self, i: int, token: Token) -> int:

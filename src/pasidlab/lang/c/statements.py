@@ -39,6 +39,7 @@ class CFunctionCompiler(Switches):
     ) -> None:  # fmt: skip
         super().__init__(function, builder, names, template, vocabulary, around)
         self.loops, self.guards, self.jumps, self.cases = [], [], Jumps(), {}
+        self.once = not has_label(function.body)
 
     def compile(self, name: str, cpus: Sequence[bool]) -> Function:
         """The function as IR; ``cpus``: the parameters its callers pass a CPU for, where C has its number."""
@@ -97,6 +98,7 @@ class CFunctionCompiler(Switches):
             if not has_label(node) and (node.type != "declaration" or not label_follows(node)):
                 return
             self.builder.place(self.builder.label("never"), self.at(node))  # what it declares is seen from the label
+        self.straight = self.once and node.parent == self.function.body and _does_one_thing(node)
         handler = getattr(self, f"_{node.type}", None)
         if node.type == "ERROR" or handler is None or not node.type.endswith(("statement", "declaration", "clause")):
             if node.type.startswith("preproc"):
@@ -284,6 +286,7 @@ class _Inlined(CFunctionCompiler):
             raise syntax_error(function.body, function.unit)
         self.declared, self.watched, self.without_value, self.begins = caller.declared, caller.watched, caller.without_value, caller.begins
         self.end = self.builder.label("returned")
+        self.once = self.once and caller.straight
         self.into: Variable | None = self.new_variable(f"{function.name}()", function.result) if function.result != VOID else None
 
     def run(self, values: list[Value], node: Node) -> Value:
@@ -312,3 +315,20 @@ class _Inlined(CFunctionCompiler):
         if self.into is not None and value is not NO_VALUE:
             self.assign(self.into, value, node)
         self.builder.emit("jump", self.end, at=self.at(node))
+
+
+_ON_SOME_WAYS = ("assignment_expression", "update_expression", "call_expression", "conditional_expression", "compound_statement")
+
+
+def _does_one_thing(node: Node) -> bool:
+    """Whether a statement is one assignment or one call, which happens whenever the statement does."""
+    inner = node.named_children[0] if node.type == "expression_statement" and node.named_children else None
+    if inner is None or inner.type not in ("assignment_expression", "call_expression"):
+        return False
+    work = list(inner.named_children)
+    while work:
+        one = work.pop()
+        if one.type in _ON_SOME_WAYS or (one.type == "binary_expression" and text_of(child(one, "operator")) in ("&&", "||")):
+            return False
+        work += one.named_children
+    return True

@@ -64,7 +64,10 @@ class Source:
 
 
 def tokens_of(source: Source) -> list[Token]:
-    """The tokens of a file; comments count as space. PasidlabError for text that cannot be C."""
+    """The tokens of a file; comments count as space. PasidlabError for text that cannot be C.
+
+    A quote without end is ``stray``: it may stand in what is skipped, or in the words of #error (C11 6.4).
+    """
     check_size(len(source.text), source.file)
     found: list[Token] = []
     depth = 0
@@ -73,7 +76,10 @@ def tokens_of(source: Source) -> list[Token]:
         if kind == "other":
             if source.partial:
                 continue
-            raise PasidlabError(_stray(source.text, match.start()), position=source.position(match.start()))
+            if text in "\"'" and not source.text.startswith("/*", match.start()):
+                found.append(Token("stray", text, match.start()))
+                continue
+            raise stray(source, match.start())
         if kind == "punct" and text in "([{":
             depth += 1
             if depth > MAX_NESTING:
@@ -93,10 +99,11 @@ def check_size(size: int, file: str) -> None:
         )
 
 
-def _stray(text: str, offset: int) -> str:
-    char = text[offset]
-    if text.startswith("/*", offset):
-        return "this comment never ends"
+def stray(source: Source, offset: int, char: str = "") -> PasidlabError:
+    """The error for a character that is no part of C: the one that stands there, or one out of a macro that is used there."""
+    char = char or source.text[offset]
     if char in "\"'":
-        return f"this {'string' if char == chr(34) else 'character'} has no end on its line"
-    return f"{char!r} is no part of C"
+        what = f"this {'string' if char == chr(34) else 'character'} has no end on its line"
+    else:
+        what = "this comment never ends" if source.text.startswith("/*", offset) else f"{char!r} is no part of C"
+    return PasidlabError(what, position=source.position(offset))

@@ -10,7 +10,7 @@ from pasidlab.lang.c.ctype import INT, ULONG, VOID, Array, CType, Integer, Point
 from pasidlab.lang.c.declarators import Evaluator, declared, introduced, is_const, specifier, text_of
 from pasidlab.lang.c.initializers import Initializers
 from pasidlab.lang.c.operand_types import STRINGS
-from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, sized
+from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, inner_structs, sized
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.surroundings import Surroundings
 from pasidlab.lang.c.survey import Survey
@@ -131,17 +131,20 @@ class CVariables(Initializers):
         return Value(variable.local, value.domain, variable.type, variable.view)
 
     def _lead(self, variable: Variable, value: Value, at: Position) -> Value:
-        """A pointer to a variable, or out of the model: a name for what it leads to, so it may only be set once."""
-        if self.survey.assigned.get(variable.name, 0) > 1:
-            if value.operand == 0 and variable.view.startswith(OPAQUE):
-                return value
-            raise PasidlabError(
-                f"'{variable.name}' is a pointer to something outside the model, or to a variable, and set more than once", position=at,
-                hint="a variable of its own for each",
-            )  # fmt: skip
+        """A pointer to a variable, or out of the model: a name for what it leads to, so it is set once, and not on some ways alone."""
+        first = any(variable is one for one in self.beginning)
+        more = self.survey.assigned.get(variable.name, 0) > 1
+        if more or not (first or self._is_set_here_alone(variable)):
+            what = f"'{variable.name}' is a pointer to something outside the model, or to a variable"
+            when = "set more than once" if more else "set after its declaration"
+            raise PasidlabError(f"{what}, and {when}", position=at, hint="a variable of its own for each")
         if value.place is not None and variable.local in self.without_value:
             what = f"'{variable.name}' is a pointer to a variable, and has no value where it is declared"
             raise PasidlabError(what, position=at, hint="give it the address there")
+        if first and value.operand == 0 and value.place is None and not value.opaque:
+            variable.view = ""  # NULL for ever
+            self.builder.assign(variable.local, 0, NULL, at)
+            return value
         if value.place is not None:
             variable.place, variable.view = value.place, value.view
         elif value.opaque:
@@ -163,6 +166,13 @@ class CVariables(Initializers):
         if wanted and isinstance(value.domain, Ref) and value.domain != NULL and value.domain.struct != wanted:
             raise PasidlabError(f"a pointer to a {value.domain.struct} as a pointer to a {wanted}", position=at)
         return value
+
+    def _is_set_here_alone(self, variable: Variable) -> bool:
+        """Whether an assignment may bind a pointer that leads nowhere yet: to a name of the function that is no parameter, or for good."""
+        if variable.place is not None:
+            return False
+        named = self.variables.get(variable.name) is variable and all(variable.name != one.name for one in self.function.params)
+        return named or self.straight
 
     # ---- types
 
@@ -186,6 +196,8 @@ class CVariables(Initializers):
         if before is not None and before != node:
             self.refuse(node, f"'{name}' is the name of two structs", "give each a name of its own")
         self.structs[name] = node
+        for inner in inner_structs(child(node, "body")):
+            self.define_struct(text_of(inner.child_by_field_name("name")), inner)
 
     def define_enum(self, node: Node) -> Integer:
         """Take the enumerators of a definition inside a function; the enum's type."""
@@ -298,7 +310,7 @@ class CVariables(Initializers):
         for scalar in variable.aggregate.scalars() if variable.aggregate is not None else [variable]:
             self._begins(scalar, given is not None, node)
         if value is not None:
-            self.assign(variable, value, node)
+            self.first(variable, value, node)
         elif given is not None and not variable.view.startswith(OPAQUE):
             self.initialize(variable, given, node)
 
