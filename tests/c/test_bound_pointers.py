@@ -25,6 +25,9 @@ REFUSED = {
     "int a = 1; struct in x = { NULL }; if (a) lead(&x, &a); return !x.p;": AFTER,
     "int a = 1, i = 0; struct in x = { NULL }; again: if (!x.p) i++; x.p = &a; if (i < 2) goto again; return i;": AFTER,
     "int a = 1, *p = NULL; if (irqs_disabled()) p = &a; return !p;": MORE,
+    "struct task_struct *t = NULL; t->pasid_activated = 1; return 0;": "'t->pasid_activated': nothing but NULL is given",
+    "int a = 1, *p = &a; return (void *)p == (void *)&a;": "compares a pointer to a variable with another pointer",
+    "union { int a, b; } u = { 1 }; return &u.a == &u.b;": "compares a pointer to a variable with another pointer",
 }  # fmt: skip
 
 
@@ -41,6 +44,7 @@ VALUES = {
     "int a = 1; struct in x = { &a }, y = { NULL }; memcpy(&y, &x, sizeof(x)); return !y.p;": 0,
     "int a = 1; struct in x = { NULL }; lead(&x, &a); return *x.p;": 1,
     "int a = 1; int *v[2] = { &a, NULL }; v[1] = v[0]; return *v[1];": 1,
+    "int a = 1, b = 1, *p = &a; return (p == &a) + 2 * (p == &b) + 4 * (p != NULL) + 8 * (NULL == p);": 5,
     "struct file *f = NULL; return !f;": 1,
     "struct pair x = { 1, 2 }, y = { 3, 4 }; swap(x, y); return x.a * 1000 + x.b * 100 + y.a * 10 + y.b;": 3412,
     "struct pair v[2] = { { 1, 2 }, { 3, 4 } }; swap(v[0], v[1]); return v[0].a * 10 + v[1].b;": 32,

@@ -255,13 +255,29 @@ class Arithmetic:
             if a.view == b.view and len(a.view) > 1:
                 return number_of(int(op == "eq"))
             raise PasidlabError("compares with a pointer to something outside the model", position=at, hint="compare with NULL")
+        if a.place is not None or b.place is not None:
+            return self._compare_places(op, a, b, at)
         if isinstance(a.domain, Ref) and isinstance(b.domain, Ref):
             if NULL not in (a.domain, b.domain) and a.domain.struct != b.domain.struct:
                 raise PasidlabError(f"compares a {a.domain.struct} with a {b.domain.struct}", position=at)
             return Value(*self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), at))
-        if a.type == b.type == Pointer(VOID) and a.place is None and b.place is None:  # parameters that nobody passes anything but NULL
-            return Value(*self.builder.binary(op, (a.operand, a.domain), (b.operand, b.domain), at))
+        known = a.type == b.type == Pointer(VOID) or 0 in (a.operand, b.operand)
+        if known and isinstance(a.type, Pointer) and isinstance(b.type, Pointer):  # parameters that nobody passes anything but NULL
+            x, y = ((0, Int(0, 0)) if one.operand == 0 else (one.operand, one.domain) for one in (a, b))
+            return Value(*self.builder.binary(op, x, y, at))
         raise PasidlabError("compares a pointer with a number that is not 0", position=at, hint="compare with NULL, or with a pointer")
+
+    def _compare_places(self, op: str, a: Value, b: Value, at: Position) -> Value:
+        """Pointers to variables: none is NULL, and two are equal that lead to one variable."""
+        one, other = (a, b) if a.place is not None else (b, a)
+        assert one.place is not None
+        if other.place is None and other.operand == 0:
+            return number_of(int(op == "ne"))
+        places = [value.place for value in (a, b) if value.place is not None]
+        whole = [p.variable for p in places if p.variable is not None and p.variable.inside is None and p.index is None]
+        if len(whole) == 2 and a.type == b.type != Pointer(VOID):  # of one type, so neither is a part of the other
+            return number_of(int((whole[0] is whole[1]) == (op == "eq")))
+        raise PasidlabError("compares a pointer to a variable with another pointer", position=at, hint="compare with NULL")
 
 
 def _check_scalar(value: Value, at: Position) -> None:

@@ -18,7 +18,7 @@ from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Inside, Place, Value
 from pasidlab.lang.c.vocabulary import Meaning
 from pasidlab.lang.emit import bounds
 from pasidlab.lang.ir import CPU
-from pasidlab.lang.types import BOOL, Domain, Int, Ref
+from pasidlab.lang.types import BOOL, NULL, Domain, Int, Ref
 
 
 class Places(Compiler):
@@ -117,6 +117,8 @@ class Places(Compiler):
         if base.opaque:
             self.unknown(key, "member", node)
             return Place(view=UNKNOWN)
+        if base.domain == NULL:
+            self.refuse(node, f"'{plain(node)[:40]}': nothing but NULL is given to this pointer so far", "give it its value first")
         element = self.template.bind((base.operand, base.domain))
         if key in self.vocabulary.bits:
             return Place(ULLONG, bits=self.vocabulary.bits[key], element=element)
