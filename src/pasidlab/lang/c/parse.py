@@ -142,9 +142,10 @@ def inner_structs(body: Node) -> Iterator[Node]:
     """The structs and unions with a tag that a struct defines inside: their tags belong to the file (C11 6.2.1)."""
     for item in body.named_children:
         inner = item.child_by_field_name("type")
-        if inner is not None and inner.type in ("struct_specifier", "union_specifier"):
-            if inner.child_by_field_name("name") is not None and inner.child_by_field_name("body") is not None:
-                yield inner
+        if inner is None or inner.type not in ("struct_specifier", "union_specifier"):
+            continue
+        if inner.child_by_field_name("name") is not None and inner.child_by_field_name("body") is not None:
+            yield inner
 
 
 def _once(name: str, known: Container[str], node: Node, unit: Unit) -> None:
