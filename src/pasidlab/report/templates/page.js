@@ -37,6 +37,7 @@ class Stepper {
   constructor(box, trace) {
     Object.assign(this, { box, trace, step: -1, least: trace.enabled ? 0 : 1, rows: [...box.querySelectorAll("tr[data-row]")] });
     unfold(trace);
+    box.querySelector(".top").classList.toggle("alone", !trace.copies);
     this.lanes = trace.stacks[1]?.length ? new Lanes(box.querySelector(".lanes"), trace, (step) => this.show(step)) : null;
     this.spans = this.rowSpans();
     box.tabIndex = -1;
