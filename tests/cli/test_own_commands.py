@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from golden import ROOT, transcript
 
+from pasidlab.checking.spin import spin_is_there
 from pasidlab.cli import main
 from pasidlab.commands.saved import read
 from pasidlab.errors import PasidlabError
@@ -132,3 +133,11 @@ def test_a_model_without_cpus(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "1 press()" in out and "-> Lamp.on=1" in out
     assert "press()" in (tmp_path / "found.mmd").read_text()
+
+
+@pytest.mark.skipif(not spin_is_there(), reason="SPIN and a C compiler are needed")
+def test_spin_agrees(capsys):
+    assert code_of("export", MODEL, "--events", "+one_sided", "--compare", "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (told["equal"], told["states"], told["spin_states"], told["spin_transitions"]) == (True, 1_449, 1_449, 4_932)
+    assert [p["name"] for p in told["properties"] if not p["spin_holds"]] == ["preserved"]
