@@ -112,19 +112,11 @@ def in_serving_softirq() -> bool:
 
 
 @instruction
-def fpsimd_load_state(task: Task) -> None:
-    """V registers from memory: the bits above are zeroed."""
+def load_state(task: Task, restore_sve_regs: bool) -> None:
+    """sve_load_state(), or fpsimd_load_state(), which zeroes the bits above 128."""
     this_cpu.vregs = task.uw
     this_cpu.vregs_of = task.uw_of
-    this_cpu.zregs = False
-
-
-@instruction
-def sve_load_state(task: Task) -> None:
-    """All of Z."""
-    this_cpu.vregs = task.uw
-    this_cpu.vregs_of = task.uw_of
-    this_cpu.zregs = task.uw_z
+    this_cpu.zregs = restore_sve_regs and task.uw_z
 
 
 @instruction
@@ -145,11 +137,11 @@ def task_fpsimd_load() -> None:
         check("sve", current.tif_sve, "WARN_ON_ONCE(!test_and_set_thread_flag(TIF_SVE))")
         current.tif_sve = True
         this_cpu.zen = True
-        sve_load_state(current)
+        load_state(current, True)
     else:
         current.tif_sve = False
         this_cpu.zen = False
-        fpsimd_load_state(current)
+        load_state(current, False)
 
 
 def fpsimd_save_user_state() -> None:
@@ -308,17 +300,17 @@ def fpsimd_flush_thread() -> None:
 def use_neon() -> None:
     """Kernel-mode NEON: what it puts into the registers is there until it is done."""
     kernel_neon_begin()
-    put_kernel_data()
+    put_kernel_data(current)
     reached("kernel_mode")
     check("kernel_mode", this_cpu.vregs == KERNEL_MODE and this_cpu.vregs_of is current, "kernel-mode NEON finds other registers")
     kernel_neon_end()
 
 
 @instruction
-def put_kernel_data() -> None:
-    """Registers as kernel-mode NEON of the task leaves them."""
+def put_kernel_data(task: Task | None) -> None:
+    """Registers as kernel-mode NEON of the task leaves them, or of a softirq (no task)."""
     this_cpu.vregs = KERNEL_MODE
-    this_cpu.vregs_of = current
+    this_cpu.vregs_of = task
     this_cpu.zregs = False
 
 
@@ -326,16 +318,8 @@ def put_kernel_data() -> None:
 def softirq() -> None:
     """A softirq that encrypts, say."""
     kernel_neon_begin()
-    put_softirq_data()
+    put_kernel_data(None)
     kernel_neon_end()
-
-
-@instruction
-def put_softirq_data() -> None:
-    """Registers as a softirq leaves them."""
-    this_cpu.vregs = KERNEL_MODE
-    this_cpu.vregs_of = NULL
-    this_cpu.zregs = False
 
 
 @exit_to_user
