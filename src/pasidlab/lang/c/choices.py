@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tree_sitter import Node
 
@@ -14,12 +15,27 @@ from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import child
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import NO_VALUE, OPAQUE, POISON, Value, null_pointer, number_of
-from pasidlab.lang.ir import SHIFTS, VALUES, Instr
+from pasidlab.lang.ir import SHIFTS, VALUES, Instr, Operand
 from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
+
+
+@dataclass(frozen=True)
+class _Logical:
+    """``left && right``, if ``both``, or ``left || right``: the labels of the right side and of the end."""
+
+    both: bool
+    left: Operand
+    right: Operand
+    more: str
+    done: str
 
 
 class Choices(Calls):
     """The part of a C function's compiler for what depends on a condition."""
+
+    def __init__(self, *around: Any) -> None:
+        super().__init__(*around)
+        self.logicals: dict[str, _Logical] = {}  # by the variable that has the value
 
     def tested(self, node: Node) -> Value:
         """An expression whose truth is asked. Whether a pointer out of the model is NULL is a question for the user."""
@@ -54,6 +70,7 @@ class Choices(Calls):
         self.builder.emit("copy", dst, right.operand, at=at)
         self.builder.emit("jump", done, at=at)
         self.builder.place(done, at)
+        self.logicals[dst] = _Logical(op == "and", left.operand, right.operand, more, done)
         return Value(dst, BOOL)
 
     def condition(self, node: Node, yes: str, no: str) -> bool | None:
@@ -62,7 +79,28 @@ class Choices(Calls):
         if node.type == "unary_expression" and text_of(child(node, "operator")) == "!":
             known = self.condition(child(node, "argument"), no, yes)
             return None if known is None else not known
-        return self.decided(self.arithmetic.truth(self.tested(node), self.at(node)), yes, no, node)
+        value = self.arithmetic.truth(self.tested(node), self.at(node))
+        self._shorten(value.operand, yes, no)
+        return self.decided(value, yes, no, node)
+
+    def _shorten(self, operand: Operand, yes: str, no: str) -> None:
+        """Where one side of ``&&`` or ``||`` decides a branch, it goes there at once: what the other side sets has a value behind it.
+
+        Nothing but the copy to the value around may stand behind the end of the expression: it would be left out.
+        """
+        one = self.logicals.get(operand) if isinstance(operand, str) else None
+        code = self.builder.code
+        end = next((n for n, instr in enumerate(code) if one and instr.op == "label" and instr.args == (one.done,)), None)
+        if one is None or end is None:
+            return
+        if any(i.op != "copy" or i.args[1] != operand or i.args[0] not in self.logicals for i in code[end + 1 : end + 2]):
+            return
+        old, new = ((one.more, one.done), (one.more, no)) if one.both else ((one.done, one.more), (yes, one.more))
+        for n, instr in enumerate(code):
+            if instr.op == "branch" and instr.args[1:] == old:
+                code[n] = replace(instr, args=(instr.args[0], *new))
+        self._shorten(one.left, *((one.more, no) if one.both else (yes, one.more)))
+        self._shorten(one.right, yes, no)
 
     def decided(self, value: Value, yes: str, no: str, node: Node) -> bool | None:
         """Branch on a value; a name that is reported anyway may be either."""
