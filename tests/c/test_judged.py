@@ -178,6 +178,19 @@ def test_a_file_whose_function_replaces_nothing(tmp_path: Path) -> None:
     assert check(Opening(str(file), allow_unjudged=("fpu_flush_thred",)).design(), TINY).holds
 
 
+def test_a_helper_that_became_part_of_its_caller_is_judged(tmp_path: Path) -> None:
+    """It takes the address of a variable, so there is no code of its own; its lines are in its caller's."""
+    file = tmp_path / "mine.c"
+    file.write_text(
+        "static void activate(u32 *out)\n{\n\t*out = current->mm->pasid;\n\twrmsrl(MSR_IA32_PASID, *out | MSR_IA32_PASID_VALID);\n}\n"
+        "static void unused(u32 *out)\n{\n\twrmsrl(MSR_IA32_PASID, *out);\n}\n"
+        "bool try_fixup_enqcmd_gp(void)\n{\n\tu32 pasid = 0;\n\n\tactivate(&pasid);\n\treturn pasid != 0;\n}\n"
+    )
+    design = Opening(str(file)).design()
+    assert design.account is not None
+    assert fates(design.account()) == {"activate": "judged", "try_fixup_enqcmd_gp": "judged", "unused": "built in"}
+
+
 def test_a_tree_that_lacks_what_matters_is_no_holds(tmp_path: Path) -> None:
     kernel = tree(tmp_path)
     result = check(Opening("", kernel=kernel).design(), TINY)

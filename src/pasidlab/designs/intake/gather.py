@@ -20,6 +20,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source as texts
 from pasidlab.lang.c.link import CProgram, Linker, program
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.taken import taken
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, read_stubs
@@ -74,7 +75,7 @@ class Gathered:
             whole = self.tree.program(names).joined(self.program)
         linker = Linker(whole, names)
         made = linker.link()
-        found = linker.taken()
+        found = taken(linker)
         self.taken = Taken(
             {name: function for name, (function, _) in found.items()}, {name: Seen(*one) for name, one in found.items()},
             self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {},

@@ -267,23 +267,6 @@ class Linker:
             verify(function, self.names.fields, everything)
         return self.compiled
 
-    def taken(self) -> dict[str, tuple[CFunction, frozenset[int]]]:
-        """The C functions that were compiled, each with its lines that gave code."""
-        made: dict[str, set[int]] = {}
-        for ir_name, function in self.compiled.items():
-            if ir_name in self.in_c:
-                name = self.in_c[ir_name][0]
-                made.setdefault(name, set()).update(instr.site.position.line for instr in function.code)
-        for name in self.entered & self.defined.keys() - made.keys():
-            made[name] = self._lines_of(self.defined[name])
-        return {name: (self.defined[name], frozenset(lines)) for name, lines in made.items()}
-
-    def _lines_of(self, inlined: CFunction) -> set[int]:
-        """The lines of a function that gave code in its callers."""
-        first, last = inlined.position, inlined.unit.position(inlined.node.end_byte - 1).line
-        places = (instr.site.position for function in self.compiled.values() for instr in function.code)
-        return {place.line for place in places if place.file == first.file and first.line <= place.line <= last}
-
     def _nothing(self) -> PasidlabError:
         known = sorted({*self.words.replacements, *(f for f in self.names.namespace.functions if not f.startswith("_"))})
         first = next(iter(self.program.functions.values()), None)
