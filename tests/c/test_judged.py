@@ -250,6 +250,8 @@ SWAP = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "kvm
 SIGNALS = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "signal", "fault"]))
 TRACER = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "ptrace"]))
 EXIT = Scope(cpus=1, tasks=1, mms=2, pasids=2, events=frozenset(["bind", "unbind", "exit", "exec"]))
+HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "write"]))
+SAME_MM = "\tif (current->mm != ctx->mm)\n\t\treturn -EPERM;\n\n"
 CLEAR = "current->pasid_activated = 0;"
 
 
@@ -268,6 +270,9 @@ PATCHES = [
     ),
     ("arch/x86/kernel/fpu/regset.c", "\t__fpu_invalidate_fpregs_state(fpu);\n", "", TRACER, "coherent"),
     ("drivers/iommu/iommu-sva.c", "\tiommu_free_global_pasid(iommu_mm->pasid);\n", "", EXIT, "no_leak"),
+    ("drivers/dma/idxd/cdev.c", SAME_MM + "\trc = check_vma", "\trc = check_vma", HEIRS, "isolated"),
+    ("drivers/dma/idxd/cdev.c", SAME_MM + "\tfor (i", "\tfor (i", HEIRS, "isolated"),
+    ("arch/x86/kernel/fpu/regset.c", "\tfpu_force_restore(fpu);\n\tret = copy_uabi", "\tret = copy_uabi", TRACER, "coherent"),
 ] if SOURCE.exists() else []  # fmt: skip
 CHOSEN = [patch for n, patch in enumerate(PATCHES) if os.environ.get("PASIDLAB_LONG") or n in (0, 3, 6)]
 """Each takes some seconds: without the long mode one of what must hold, one of the registers, one of the PASID."""
