@@ -28,6 +28,17 @@ void fpu_reset_fpregs(void)
 	fpregs_unlock();
 }
 """
+SIGNAL = """
+void fpu__clear_user_states(struct fpu *fpu)
+{
+	fpregs_lock();
+	if (!fpregs_state_valid(fpu, smp_processor_id()))
+		os_xrstor_supervisor(fpu->fpstate);
+	restore_fpregs_from_init_fpstate(XFEATURE_MASK_USER_RESTORE);
+	fpregs_mark_activate();
+	fpregs_unlock();
+}
+"""
 FIXES = {
     "59f5ede3bc0f": (  # v5.18: irq_fpu_usable() looks at softirq_count()
         CORE_FILE, CORE, "\treturn !in_hardirq() || !softirq_count();\n", "\treturn true;\n",
@@ -40,6 +51,10 @@ FIXES = {
     "1f69383b203e": (  # v6.1: exec gives up the copies of the task's image, not those in this CPU
         CORE_FILE, CORE + EXEC, "\t__fpu_invalidate_fpregs_state(fpu);\n", "\tfpregs_deactivate(fpu);\n",
         "--cpus 2 --tasks 1 --mms 2 --events preempt,migrate,exec", "coherent",
+    ),
+    "b860eb8dce59": (  # v5.8: a signal clears the user components, and leaves the supervisor's
+        CORE_FILE, CORE + SIGNAL, "init_fpstate(XFEATURE_MASK_USER_RESTORE)", "init_fpstate(XFEATURE_MASK_FPSTATE)",
+        "--cpus 1 --tasks 1 --mms 1 --events preempt,signal", "preserved",
     ),
     "8dfa57aabff6": (  # v6.15: who has the device's file from its parent may neither write to it nor map its portal
         "drivers/dma/idxd/cdev.c", CDEV, CHECK, "", "--cpus 1 --tasks 2 --mms 2 --events preempt,fork,write", "isolated",
