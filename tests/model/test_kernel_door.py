@@ -10,6 +10,7 @@ from kernel_door import DOOR, names, text
 import pasidlab.declare
 import pasidlab.kernel
 from pasidlab import PasidlabError, Scope, check
+from pasidlab.lang import arrivals
 from pasidlab.lang import declare as language
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,9 @@ def test_help_lists_the_kernel_by_source_file():
 
 def test_declare_is_the_language():
     known = {name for name, value in vars(language).items() if getattr(value, "__module__", "") == language.__name__ and name not in "FT"}
-    assert set(pasidlab.declare.__all__) == known | {"NULL", "FORGOTTEN"}
+    values, contexts = {"NULL", "FORGOTTEN", "current", "this_cpu"}, {"CpuContext", "TaskContext"}  # for models of one's own
+    assert set(pasidlab.declare.__all__) == known | values | contexts
+    assert all(hasattr(language, name) for name in values) and all(hasattr(arrivals, name) for name in contexts)
 
 
 @pytest.mark.parametrize("path", [path for path in DESIGNS if path.name not in OWN], ids=lambda path: path.name)
