@@ -153,7 +153,7 @@ static ssize_t idxd_cdev_write(struct file *filp, const char __user *buf, size_t
 {CHECK}	return each_descriptor(ctx, buf, len);
 }}
 """
-HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "write", "device"]))
+HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "write"]))
 
 
 @pytest.mark.parametrize(("cdev", "broken"), [

@@ -14,7 +14,7 @@ def handler(kind: str, name: str, body: str) -> str:
     return f'@context("{kind}", event="{kind}")\ndef {name}() -> None:\n    {body}\n'
 
 
-@pytest.mark.parametrize("kind", some(["softirq", "hardirq", "ipi"], 2))
+@pytest.mark.parametrize("kind", some(["softirq", "hardirq", "ipi"], 3))
 def test_any_handler_of_an_interrupt_may_run(tmp_path, kind):
     ends = "this_cpu.ipi_pending = False" if kind == "ipi" else "this_cpu.slot = 0"
     first, second, third = (handler(kind, name, f"check('{p}', False)\n    {ends}") for name, p in (("a", "p"), ("b", "q"), ("c", "q")))

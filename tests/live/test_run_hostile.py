@@ -13,6 +13,8 @@ import pytest
 from running import RUN, run, run_python
 from tries_place import build
 
+from harness import some
+
 pytestmark = pytest.mark.needs_run
 
 WAYS = {
@@ -63,11 +65,11 @@ def test_a_program_that_hides_from_a_tracer_without_privileges(programs: Path) -
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", [
+@pytest.mark.parametrize("words", some([
     ("run", "--devices", "{}", "--", "/bin/true"), ("run", "--design", "{}", "--", "/bin/true"), ("check", "{}", "--jobs", "1"),
     ("check", "{c}"), ("check", "--base", "{}", "{fine}"), ("replay", "{}"), ("explore", "{}"),
     ("export", "{}"), ("observe", "verify", "{}"),
-], ids=" ".join)  # fmt: skip
+], 3), ids=" ".join)  # fmt: skip
 def test_what_is_no_file_and_never_ends_is_bad_input(words: tuple[str, ...], tmp_path: Path) -> None:
     places = {name: tmp_path / name for name in ("endless", "endless.c")}
     fine = tmp_path / "fine.c"
