@@ -51,7 +51,7 @@ class Place:
             if not pid:
                 _become(["run", "--summary", "none", *self.options, *words], self.scratch, out.fileno(), err.fileno())
             end = time.monotonic() + limit
-            while said not in _text(out.fileno()) and time.monotonic() < end:
+            while (os.getpgid(pid) != pid or said not in _text(out.fileno())) and time.monotonic() < end:
                 time.sleep(0.003)
             also(pid)
             code = ended(pid, limit)
