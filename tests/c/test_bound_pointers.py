@@ -10,7 +10,8 @@ BEFORE = (
     "static void set(int *p, int *q, int c) { if (c) p = q; *p = 5; } "
     "static int len(const char *s, int c) { if (c) s = \"b\"; return !s; } "
     "static int total(struct n *p) { int t = 0; for (; p; p = p->next) t += p->v; return t; } "
-    "static int deref(struct in *x) { return *x->p; } static void lead(struct in *x, int *p) { x->p = p; }"
+    "static int deref(struct in *x) { return *x->p; } static void lead(struct in *x, int *p) { x->p = p; } "
+    "static void lead_unless(struct in *x, int *p, int c) { if (c) return; x->p = p; }"
 )
 MORE, AFTER = "set more than once", "set after its declaration"
 REFUSED = {
@@ -23,6 +24,7 @@ REFUSED = {
     "int a = 1; struct in x = { NULL }; int c = 0; c && (x.p = &a); return !x.p;": AFTER,
     "int a = 1; struct in x = { NULL }; for (int i = 0; i < 0; i++) x.p = &a; return !x.p;": AFTER,
     "int a = 1; struct in x = { NULL }; if (a) lead(&x, &a); return !x.p;": AFTER,
+    "int a = 1; struct in x = { NULL }; lead_unless(&x, &a, 1); return !x.p;": AFTER,
     "int a = 1, i = 0; struct in x = { NULL }; again: if (!x.p) i++; x.p = &a; if (i < 2) goto again; return i;": AFTER,
     "int a = 1, *p = NULL; if (irqs_disabled()) p = &a; return !p;": MORE,
     "int x; int c = irqs_disabled() || (x = 5); if (c) return 1; return x;": "'x' may be used before it has a value",
@@ -51,6 +53,8 @@ VALUES = {
     "int x; if (current->mm && (x = 5)) return x; return 2;": 5,
     "int t; if ((t = irqs_disabled() || !current->mm)) return 9 + t; return t;": 0,
     "int n = 0, y = 0; if ((n++ || y++) && (n++ && !y++)) return n * 10 + y; return n * 100 + y;": 101,
+    "int v[2] = { 1, 2 }; return (v == &v[0]) + 2 * (&v[0] == &v[1]) + 4 * (v != &v[1]);": 5,
+    "int v[2][2] = { { 1, 2 }, { 3, 4 } }; return (v[0] == &v[0][0]) + 2 * (v[1] == &v[0][0]);": 1,
     "struct file *f = NULL; return !f;": 1,
     "struct pair x = { 1, 2 }, y = { 3, 4 }; swap(x, y); return x.a * 1000 + x.b * 100 + y.a * 10 + y.b;": 3412,
     "struct pair v[2] = { { 1, 2 }, { 3, 4 } }; swap(v[0], v[1]); return v[0].a * 10 + v[1].b;": 32,

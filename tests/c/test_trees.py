@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.cli import _group
 from pasidlab.designs import Opening
@@ -191,6 +192,15 @@ def test_what_a_tracer_gives_a_task_is_loaded(tmp_path: Path) -> None:
     kernel = tree(tmp_path, **{name: REGSET.replace("\tfpu_force_restore(fpu);\n", "")})
     result = check(Opening("", kernel=kernel).design(), TRACER)
     assert {c.property for c in result.counterexamples} == {"coherent", "preserved"}
+
+
+def test_lines_have_no_place_in_a_design_with_that_function_of_its_own(tmp_path: Path) -> None:
+    kernel, base = tree(tmp_path, **{"drivers/dma/idxd/cdev.c": CDEV}), tmp_path / "base.py"
+    own = "from pasidlab.declare import instruction\n\n\n@instruction\ndef write_descriptor() -> None:\n    pass\n"
+    base.write_text(f"{designs.early.path.read_text()}\n\n{own}")
+    why = "the design around has a write_descriptor() of its own"
+    assert rows(kernel, base=str(base))["idxd_cdev_write (current->mm lines)"] == ("", why)
+    assert rows(kernel)["idxd_cdev_write (current->mm lines)"] == ("drivers/dma/idxd/cdev.c:16", "")
 
 
 def test_lines_are_named_with_their_places(tmp_path: Path) -> None:

@@ -475,11 +475,10 @@ def write_descriptor() -> None:
         idxd_submit_user_descriptor(current.file)
 '''),
     Mutant("a_child_maps_the_portal", "isolated", HEIRS, '''
-def idxd_cdev_mmap(ctx: File) -> bool:
+def idxd_cdev_mmap(ctx: File) -> None:
     """Without the comparison of current->mm with ctx->mm."""
     check("isolated", current.mm is ctx.mm, "the portal of a queue is mapped into another process than the one whose PASID it has")
     current.mm.portal = True
-    return True
 '''),
     Mutant("preemption_left_disabled", "sound_kernel", scope("exec", mms=2), '''
 def fpu_flush_thread() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from reference.requests import Current, Free, Load, LoadHere, Request
+from reference.requests import Current, End, Load, LoadHere, Request
 from reference.values import Element, NoMeaning
 
 Running = Generator[Request, Any, Any]
@@ -25,14 +25,14 @@ class ModelError(Exception):
 
 
 @dataclass(frozen=True)
-class Finished(Free):
+class Finished(End):
     """The function has returned."""
 
     value: Any = None
 
 
 @dataclass(frozen=True)
-class Undefined(Free):
+class Undefined(End):
     """The function has divided by zero, or the like."""
 
     sentence: str

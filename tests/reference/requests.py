@@ -5,6 +5,7 @@ A request that ``counts`` is an access to state: a step begins before it, unless
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ OWN = frozenset({"irqs_off", "preempt_count", "softirq_count", "hardirq_pc", "so
 """What a CPU keeps of its own contexts: no other context changes it while the one that reads it runs."""
 
 
-class Request:
+class Request(ABC):
     """One stop. ``answers`` performs it; several answers are choices."""
 
     touches = True  # a step has begun to access something
@@ -26,9 +27,9 @@ class Request:
         """Whether a step boundary lies before it."""
         return True
 
+    @abstractmethod
     def answers(self, run: Run) -> list[Any]:
         """What may come of it."""
-        raise NotImplementedError
 
 
 class Free(Request):
@@ -38,6 +39,13 @@ class Free(Request):
 
     def counts(self, run: Run) -> bool:
         return False
+
+
+class End(Free):
+    """The function is over: nobody asks for an answer."""
+
+    def answers(self, run: Run) -> list[Any]:
+        raise AssertionError(f"{self} is answered")
 
 
 @dataclass(frozen=True)

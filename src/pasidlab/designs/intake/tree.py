@@ -133,6 +133,9 @@ class TreeProgram:
             if f"{name}__lines" in self.kept or entry.model not in names.namespace.functions:
                 continue
             text = model_text(names, entry.model)
+            if entry.replace not in text:
+                self.kept[f"{name}__lines"] = f"the design around has a {entry.model}() of its own"
+                continue
             if lines is not None:
                 functions[lines.name] = lines
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))

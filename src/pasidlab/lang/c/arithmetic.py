@@ -7,8 +7,8 @@ certain, and a violation (``sound_kernel``) where it happens: the divide error e
 from __future__ import annotations
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer, Struct, Void, common, promoted
-from pasidlab.lang.c.values import Value, number_of
+from pasidlab.lang.c.ctype import INT, VOID, Array, CType, Integer, Pointer, Struct, Void, common, promoted
+from pasidlab.lang.c.values import Place, Value, number_of
 from pasidlab.lang.emit import Builder, bounds
 from pasidlab.lang.ir import SOUND, Operand
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Int, Ref
@@ -273,11 +273,19 @@ class Arithmetic:
         assert one.place is not None
         if other.place is None and other.operand == 0:
             return number_of(int(op == "ne"))
-        places = [value.place for value in (a, b) if value.place is not None]
+        places = [_start(value.place) for value in (a, b) if value.place is not None]
         whole = [p.variable for p in places if p.variable is not None and p.variable.inside is None and p.index is None]
         if len(whole) == 2 and a.type == b.type != Pointer(VOID):  # of one type, so neither is a part of the other
             return number_of(int((whole[0] is whole[1]) == (op == "eq")))
         raise PasidlabError("compares a pointer to a variable with another pointer", position=at, hint="compare with NULL")
+
+
+def _start(place: Place) -> Place:
+    """What lies first in a place: of an array its first element, which has the same address and, as a pointer, the same type."""
+    while isinstance(place.type, Array) and place.aggregate is not None and place.index is None:
+        first = place.aggregate.parts[0]
+        place = Place(first.type, first, aggregate=first.aggregate)
+    return place
 
 
 def _check_scalar(value: Value, at: Position) -> None:

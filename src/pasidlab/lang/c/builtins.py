@@ -331,6 +331,7 @@ def _word(x: Calls, nr: Value, pointer: Node, node: Node) -> tuple[Place, Value]
     count = led.type.count if led is not None and isinstance(led.type, Array) else 1
     low, high = bounds(nr.domain)
     if isinstance(nr.operand, int) and led is not None and isinstance(led.type, Array) and 0 <= nr.operand < 64 * (count or 0):
+        x.effects_of([pointer])
         return x.element_numbered(led, nr.operand // 64), number_of(nr.operand % 64)
     if isinstance(nr.operand, int) and not 0 <= nr.operand < 64:
         raise PasidlabError(f"bit {nr.operand} of {counted(count or 0, 'unsigned long')}", position=x.at(node), hint="0 to 63")

@@ -39,7 +39,7 @@ class Compiler(ABC):
         self.bits = BitSets(builder, names, template)
         self.stubs = around.stubs
         self.variables: dict[str, Variable] = {}
-        self.beginning: list[Variable] = []  # variables, and parts of them, that their initializer is giving a value to
+        self.initialized: list[Variable] = []  # variables, and parts of them, that their initializer is giving a value to
         self.straight = False  # what is compiled now happens once, whenever the function is called
         self.typing = False  # what is compiled now is never executed: its type is asked for
         self.units: list[Expanded] = [function.unit]  # the text the nodes compiled now belong to is the last
@@ -53,14 +53,14 @@ class Compiler(ABC):
         raise PasidlabError(what, position=self.at(node), hint=hint)
 
     @contextmanager
-    def begin(self, variable: Variable) -> Iterator[None]:
+    def initializing(self, variable: Variable) -> Iterator[None]:
         """Within, everything in a variable is given its first value: a pointer may be bound to what it leads to."""
         scalars = list(variable.aggregate.scalars()) if variable.aggregate is not None else [variable]
-        self.beginning += scalars
+        self.initialized += scalars
         try:
             yield
         finally:
-            del self.beginning[len(self.beginning) - len(scalars) :]
+            del self.initialized[len(self.initialized) - len(scalars) :]
 
     def not_a_bit_field(self, place: Place, node: Node) -> None:
         """A bit field has no address (C11 6.5.3.2)."""

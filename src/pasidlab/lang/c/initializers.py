@@ -58,12 +58,12 @@ class Initializers(Aggregates):
             self._each(variable, given, node)
         else:
             value = self.value(given)
-            with self.begin(variable):
+            with self.initializing(variable):
                 self.put(part_place(variable), value, node)
 
     def first(self, variable: Variable, value: Value, node: Node) -> None:
         """The first value of a variable."""
-        with self.begin(variable):
+        with self.initializing(variable):
             self.assign(variable, value, node)
 
     def _each(self, variable: Variable, given: Node, node: Node) -> None:
@@ -149,7 +149,7 @@ class Initializers(Aggregates):
         if path in given:
             return
         if variable.aggregate is None or variable.aggregate.whole is not None or all(one[: len(path)] != path for one in given):
-            with self.begin(variable):
+            with self.initializing(variable):
                 self.zero(variable, node)
             return
         for key, part in variable.aggregate.parts.items():

@@ -311,7 +311,8 @@ class _Inlined(CFunctionCompiler):
         return self.load(Place(self.into.type, self.into, view=self.into.view), self.function.body) if self.into is not None else NO_VALUE
 
     def leave(self, value: Value, node: Node) -> None:
-        """To the end of the call."""
+        """To the end of the call. What follows in the function happens on some ways alone, and the caller goes on."""
+        self.once = False
         if self.into is not None and value is not NO_VALUE:
             self.assign(self.into, value, node)
         self.builder.emit("jump", self.end, at=self.at(node))

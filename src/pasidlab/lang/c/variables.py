@@ -132,7 +132,7 @@ class CVariables(Initializers):
 
     def _lead(self, variable: Variable, value: Value, at: Position) -> Value:
         """A pointer to a variable, or out of the model: a name for what it leads to, so it is set once, and not on some ways alone."""
-        first = any(variable is one for one in self.beginning)
+        first = any(variable is one for one in self.initialized)
         more = self.survey.assigned.get(variable.name, 0) > 1
         if more or not (first or self._is_set_here_alone(variable)):
             what = f"'{variable.name}' is a pointer to something outside the model, or to a variable"

@@ -121,17 +121,16 @@ def idxd_cdev_open() -> None:
 
 
 @instruction
-def idxd_cdev_mmap(ctx: File) -> bool:
-    """idxd_cdev_mmap(): a process that has the file from its parent gets no portal. False: -EPERM.
+def idxd_cdev_mmap(ctx: File) -> None:
+    """idxd_cdev_mmap(): a process that has the file from its parent gets no portal (-EPERM).
 
     A dedicated queue has its PASID in WQCFG: what is submitted to its portal goes to the address space of who opened it (DSA, WQCFG).
     """
     if current.mm is not ctx.mm:
-        return False
+        return
     check("isolated", current.mm is ctx.mm, "the portal of a queue is mapped into another process than the one whose PASID it has")
     reached("isolated")
     current.mm.portal = True
-    return True
 
 
 @instruction
