@@ -17,6 +17,8 @@ from pasidlab.observe.explanations import Explanations
 from pasidlab.observe.kinds import Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
 from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
+from pasidlab.observe.source import opened
+from pasidlab.observe.text import Told
 from pasidlab.observe.verify import Judging
 
 SAMPLE = Path(__file__).parent / "data" / "linux-6.18.rec"
@@ -160,5 +162,5 @@ def test_a_thread_takes_over_its_leaders_pid_by_an_exec(tracefs, tmp_path, monke
     """exchange_tids() is no event: the exec that tells of it comes later. Without it nothing explains the pid."""
     pasidlab("record", "-o", tmp_path / "exec.rec", "--", sys.executable, "-c", THREADS_THAT_EXEC)
     monkeypatch.setattr(v, "_ENOUGH", 0)
-    verdict = v.verify(Recording(tmp_path / "exec.rec"))
+    verdict = v.verify(opened(tmp_path / "exec.rec", Told()))
     assert verdict.contradiction is None and verdict.exchanges > 0

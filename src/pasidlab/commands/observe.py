@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -49,47 +51,62 @@ def record_command(path: str, seconds: float | None, buffer_kib: int, functions:
     return 0
 
 
+def _reads(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A file of any program that records, and what the user must say where it does not."""
+    command = click.option(
+        "--recorded", multiple=True, metavar="EVENT", help="An event, or a system, that was recorded and may never have come; for text."
+    )(command)
+    of = "The kernel's release, where the file does not tell it."
+    command = click.option("--kernel", default="", metavar="RELEASE", help=of)(command)
+    return click.argument("path", metavar="FILE", type=click.Path())(command)
+
+
 @observe_group.command("stats", epilog="Exit codes: 0, or 2: bad input.")
-@click.argument("path", metavar="FILE", type=click.Path())
+@_reads
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--most", type=click.IntRange(0), default=20, show_default=True, help="Tasks that are listed.")
-def stats_command(path: str, as_json: bool, most: int) -> None:
+def stats_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bool, most: int) -> None:
     """Count what a recording shows: saves and restores of registers, switches, by task."""
+    from pasidlab.observe.source import opened
     from pasidlab.observe.stats import stats
+    from pasidlab.observe.text import Told
 
-    found = stats(path)
+    found = stats(opened(path, Told(kernel, recorded)))
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text(most))
 
 
 @observe_group.command("verify", epilog="Exit codes: 0 conforms, 1 a contradiction, 2 bad input, 3 cannot decide.")
-@click.argument("path", metavar="FILE", type=click.Path())
+@_reads
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify_command(path: str, as_json: bool) -> int:
+def verify_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bool) -> int:
     """Hold a recording against the model: is what its events show a behaviour of the model's own functions?
 
-    Steps without an event (the kernel uses the FPU, a restore is skipped) are found, and counted.
+    Steps without an event (the kernel uses the FPU, a restore is skipped) are found, and counted. FILE may also be trace-cmd's trace.dat,
+    or text: of `perf script --header`, of `trace-cmd report`, or the file trace of tracefs; - is text on standard input.
     """
-    from pasidlab.observe.recording import Recording
+    from pasidlab.observe.source import opened
     from pasidlab.observe.telling import verdict_json, verdict_text
+    from pasidlab.observe.text import Told
     from pasidlab.observe.verify import verify
 
     with _Progress() as progress:
-        verdict = verify(Recording(path), progress.update)
+        verdict = verify(opened(path, Told(kernel, recorded)), progress.update)
     click.echo(json.dumps(verdict_json(verdict), indent=2) if as_json else verdict_text(verdict))
     return verdict.status
 
 
 @observe_group.command("coverage", epilog="Exit codes: 0, 1 the kernel did what the model cannot do, 2 bad input.")
-@click.argument("path", metavar="FILE", type=click.Path())
+@_reads
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def coverage_command(path: str, as_json: bool) -> int:
+def coverage_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bool) -> int:
     """List what the model can do, and how often a recording shows it."""
-    from pasidlab.observe.recording import Recording
+    from pasidlab.observe.source import opened
     from pasidlab.observe.telling import verdict_text
+    from pasidlab.observe.text import Told
     from pasidlab.observe.verify import verify
 
     with _Progress() as progress:
-        verdict = verify(Recording(path), progress.update)
+        verdict = verify(opened(path, Told(kernel, recorded)), progress.update)
     if verdict.contradiction:
         click.echo(verdict_text(verdict))
         return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pasidlab.observe.explanations import Explanations, code, in_words, is_arrival
+from pasidlab.observe.explanations import Explanations, in_words, is_arrival
 
 Step = tuple[str, str]
 """An event in words, and the functions that come to its tracepoint."""
@@ -52,7 +52,7 @@ def coverage(known: Explanations) -> Coverage:
     by: dict[tuple[int, int], set[str]] = {}
     for edge in (edge for edges in known.automaton.edges for edge in edges):
         if edge.letter and not is_arrival(edge.letter):
-            by.setdefault((code(*edge.letter), edge.to), set()).add(edge.by)
+            by.setdefault((known.code(edge.letter), edge.to), set()).add(edge.by)
     for number in range(len(known.sets)):
         for column, letter in enumerate(known.codes):
             times = int(known.uses[number, column])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasidlab.observe.automaton import Automaton, Counts, Letter, closure, cost, minus, plus
-from pasidlab.observe.kinds import IS_FPU, Kind
+from pasidlab.observe.kinds import BH_OFF, IRQS_OFF, IS_FPU, Kind
 
 MISSING, IMPOSSIBLE = -1, -2
 """Entries of the table: not asked for yet; no behaviour goes on like that."""
@@ -45,10 +45,12 @@ def in_words(known: int) -> str:
 class Explanations:
     """The sets that one automaton needs for the events of a recording."""
 
-    def __init__(self, automaton: Automaton) -> None:
+    def __init__(self, automaton: Automaton, flags: int = IRQS_OFF | BH_OFF) -> None:
+        """``flags``: those that the recording tells. Letters that differ in others only are one."""
         self.automaton = automaton
+        self._told = ~((0 if flags & IRQS_OFF else 2) | (0 if flags & BH_OFF else 1))
         letters = {edge.letter for edges in automaton.edges for edge in edges if edge.letter}
-        self.codes = sorted({code(*letter) for letter in letters if not is_arrival(letter)})
+        self.codes = sorted({self.code(letter) for letter in letters if not is_arrival(letter)})
         self.column = np.full(max(32 * 16, max(self.codes) + 1), IMPOSSIBLE, np.int64)
         """Column of the table by the code of a letter."""
         for number, known in enumerate(self.codes):
@@ -71,6 +73,10 @@ class Explanations:
             [node for node in nodes if automaton.away[node] and automaton.dead[node]],
         ):  # fmt: skip
             self._number(dict.fromkeys(beginning, ()))
+
+    def code(self, letter: Letter) -> int:
+        """The number of a letter, without the flags that the recording does not tell."""
+        return code(*letter) & self._told if letter.kind in IS_FPU else code(*letter)
 
     def fill(self, number: int, column: int) -> None:
         """Find one entry of the table."""
@@ -134,7 +140,7 @@ class Explanations:
         for node, counts in reached.items():
             for edge in self.automaton.edges[node]:
                 if edge.letter:
-                    column = self.enter if is_arrival(edge.letter) else int(self.column[code(*edge.letter)])
+                    column = self.enter if is_arrival(edge.letter) else int(self.column[self.code(edge.letter)])
                     into = ways.setdefault(column, {})
                     known = into.get(edge.to)
                     if known is None or (cost(counts), counts) < (cost(known), known):

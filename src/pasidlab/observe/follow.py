@@ -19,7 +19,7 @@ from pasidlab.observe.explanations import (
     NEW_TASK,
     NOT_SO,
 )
-from pasidlab.observe.kinds import Kind
+from pasidlab.observe.kinds import BH_OFF, IRQS_OFF, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
 from pasidlab.search.memory import compiled
 
@@ -40,7 +40,6 @@ KNOWN, KERNEL, EXITING, BLIND = 1, 2, 4, 8
 # Why following has stopped; the numbers are those of STOPS.
 END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
 
-IRQS_OFF, BH_OFF = 0x01, 0x80  # TRACE_FLAG_IRQS_OFF, TRACE_FLAG_BH_OFF
 CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
 """create_io_thread() and vhost_task_create() make threads of a program that have no xstate of their own (PF_USER_WORKER)."""
 

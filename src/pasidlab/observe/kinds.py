@@ -39,6 +39,10 @@ class Kind(IntEnum):
     """Not an event of the kernel: ``a`` events were lost on this CPU before the next one (0: the kernel does not say how many)."""
 
 
+IRQS_OFF, BH_OFF = 0x01, 0x80
+"""Of an event's flags: TRACE_FLAG_IRQS_OFF, TRACE_FLAG_BH_OFF (include/linux/trace_events.h, v6.12)."""
+IA32_PASID = 0xD93
+"""SDM vol. 4."""
 IS_FPU = frozenset(kind for kind in Kind if kind.name.startswith("x86_fpu_"))
 
 
@@ -85,6 +89,6 @@ EVENTS = (
     Recorded(Kind.softirq_entry, "irq", ("vec",)),
     Recorded(Kind.softirq_exit, "irq", ("vec",)),
     Recorded(Kind.kvm_fpu, "kvm", ("load",)),
-    Recorded(Kind.write_msr, "msr", ("msr", "val"), filter="msr == 0xd93"),  # IA32_PASID, SDM vol. 4
+    Recorded(Kind.write_msr, "msr", ("msr", "val"), filter=f"msr == {IA32_PASID:#x}"),
 )
 FUNCTION = Recorded(Kind.function, "ftrace", ("ip", "parent_ip"))

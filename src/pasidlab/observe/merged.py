@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasidlab.observe.pages import COLUMNS, TIME, Events, decoded
-from pasidlab.observe.recording import Recording
+from pasidlab.observe.recording import Paged
 from pasidlab.search.memory import compiled
 
 _NOTHING: Events = np.zeros((0, COLUMNS), np.int64)
@@ -27,13 +27,13 @@ def _in_order(rows: Events, bounds: NDArray[np.int64], out: Events) -> None:
         at[first] += 1
 
 
-def apart(recording: Recording, most: int = 1 << 20) -> Iterator[Events]:
+def apart(recording: Paged, most: int = 1 << 20) -> Iterator[Events]:
     """Pieces of all events, CPU by CPU."""
     for cpu in recording.cpus():
         yield from (piece for piece in decoded(recording, cpu, most) if len(piece))
 
 
-def merged(recording: Recording, most: int = 1 << 20) -> Iterator[Events]:
+def merged(recording: Paged, most: int = 1 << 20) -> Iterator[Events]:
     """Pieces of all events: each piece is in order, and no event of a piece is later than those of the next.
 
     ``most``: bytes of pages of one CPU that are in memory at a time.

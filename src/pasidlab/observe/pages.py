@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.kinds import Kind
-from pasidlab.observe.recording import About, Recording
+from pasidlab.observe.recording import About, Paged
 from pasidlab.search.memory import compiled
 
 TIME, CPU, KIND, PID, FLAGS, A, B, C, D = range(9)
@@ -132,7 +132,7 @@ def _decode(
     return count, GOOD
 
 
-def decoded(recording: Recording, cpu: int, most: int = 1 << 20) -> Iterator[Events]:
+def decoded(recording: Paged, cpu: int, most: int = 1 << 20) -> Iterator[Events]:
     """The events of a CPU in order, in pieces of at most about ``most`` bytes of pages.
 
     PasidlabError for damaged pages, and for a clock that goes back: what was first on which CPU is then not known.

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.formats import Format, parse_format, parse_header_page
-from pasidlab.observe.kinds import EVENTS, FUNCTION, Recorded
+from pasidlab.observe.kinds import BH_OFF, EVENTS, FUNCTION, IRQS_OFF, Recorded
 
 MAGIC = b"pasidlab observe 1\n"
 MOST_PIDS = 1 << 22
@@ -66,6 +66,12 @@ class About:
     """Functions that were traced: address, in hexadecimal digits, to name."""
     listed_at: int = 0
     """When the list of tasks was complete, by the trace clock. A task may have ended after the first event, and before it was listed."""
+    flags: int = IRQS_OFF | BH_OFF
+    """Of an event's flags, those that are told."""
+    notes: tuple[str, ...] = ()
+    """What else weakens what the events say, in words."""
+    unsure: tuple[str, ...] = ()
+    """Events with a format that may not have been asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """The document at the head of the file."""
@@ -76,17 +82,22 @@ class About:
         """What ``to_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         tasks = tuple(TaskAtStart(**task) for task in document["tasks"])
         lists = {"cpus": tuple(document["cpus"]), "missing": tuple(document["missing"]), "tasks": tasks}
+        lists |= {name: tuple(document[name]) for name in ("notes", "unsure") if name in document}
         about = About(**{**document, **lists})
         about._must_be_sound()
         return about
 
     def _must_be_sound(self) -> None:
         """Raises ValueError, with the name of a part, for what no recorder writes."""
-        texts = (self.kernel, self.machine, self.clock, self.header_page, *self.missing, *self.formats.values(), *self.functions.values())
+        texts = (
+            self.kernel, self.machine, self.clock, self.header_page, *self.missing, *self.notes, *self.unsure, *self.formats.values(),
+            *self.functions.values(),
+        )  # fmt: skip
         sound = {
             "texts": all(isinstance(text, str) for text in texts),
             "cpus": all(_is_number(cpu, MOST_CPUS) for cpu in self.cpus),
             "page_bytes": _is_number(self.page_bytes, MOST_PAGE_BYTES) and self.page_bytes >= LEAST_PAGE_BYTES,
+            "flags": _is_number(self.flags, IRQS_OFF | BH_OFF),
             "listed_at": _is_number(self.listed_at, MOST_TIME),
             "tasks": all(_is_number(task.pid, MOST_PIDS) and isinstance(task.kernel, bool) for task in self.tasks),
         }
@@ -160,6 +171,22 @@ class Chunk:
     cpu: int
     start: int
     count: int
+
+
+class Paged(Protocol):
+    """Pages of the ring buffers, whatever file they are in."""
+
+    about: About
+    path: Path
+
+    def absent(self, present: Mapping[int, int]) -> int:
+        """Events that the kernel counted and that are not here, by how many of each CPU are."""
+
+    def cpus(self) -> list[int]:
+        """The CPUs that have pages."""
+
+    def pages(self, cpu: int, most: int) -> Iterator[bytes]:
+        """The pages of a CPU, in order, at most about ``most`` bytes at a time and whole pages each time."""
 
 
 class Recording:

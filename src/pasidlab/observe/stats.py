@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pasidlab.errors import printable
+from pasidlab.errors import PasidlabError, printable
 from pasidlab.observe.automaton import Hidden
-from pasidlab.observe.kinds import Kind
-from pasidlab.observe.merged import merged
+from pasidlab.observe.kinds import IRQS_OFF, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, C, D, Events
-from pasidlab.observe.recording import Recording
+from pasidlab.observe.source import Source
 from pasidlab.observe.verify import verify
-
-IRQS_OFF = 1  # TRACE_FLAG_IRQS_OFF: a restore with interrupts off is the last thing before user mode
 
 
 @dataclass
@@ -104,18 +100,20 @@ def _row(row: TaskCounts) -> dict[str, int]:
     return {"runs": row.runs, "saves": row.saves, "restores": row.restores, "activations": row.activations, "avoided": row.avoided}
 
 
-def stats(path: str | Path) -> Stats:
-    """The numbers of a recording. PasidlabError if it cannot be read."""
-    recording = Recording(path)
-    about = recording.about
+def stats(source: Source) -> Stats:
+    """The numbers of a recording. PasidlabError if it cannot be read, or its events lack the flags that tell loads apart."""
+    about = source.about
+    if not about.flags & IRQS_OFF:
+        what = "the text leaves out the events' flags, which tell loads on the way to user mode from others"
+        raise PasidlabError(what, hint="trace.dat has them, and so has the file trace of tracefs")
     found = Stats(about.kernel)
     found.names = {task.pid: task.comm for task in about.tasks}
     found.kernel_tasks = {0} | {task.pid for task in about.tasks if task.kernel}
-    found.seconds = float((recording.counted or {}).get("seconds", 0.0))
+    found.seconds = source.seconds
     switched: dict[int, int] = {}
-    for piece in merged(recording):
+    for piece in source.in_order():
         _add(found, piece, switched)
-    found.hidden = verify(recording).hidden
+    found.hidden = verify(source).hidden
     return found
 
 
@@ -161,5 +159,3 @@ def comm(row: Events) -> str:
     """The 16 bytes of a task's name, as ``task_newtask`` and ``task_rename`` carry them."""
     text = int(row[C]).to_bytes(8, "little", signed=True) + int(row[D]).to_bytes(8, "little", signed=True)
     return text.split(b"\0")[0].decode("utf-8", "backslashreplace")
-
-

@@ -56,8 +56,8 @@ def _weaknesses(verdict: Verdict) -> list[str]:
     if verdict.exchanges:
         lines.append(f"pids exchanged by an exec: {verdict.exchanges:,}")
     if verdict.missing:
-        lines.append(f"this kernel does not have {', '.join(name.split('/')[1] for name in verdict.missing)}")
-    return lines
+        lines.append(f"not recorded, or not there in this kernel: {', '.join(name.split('/')[1] for name in verdict.missing)}")
+    return [*lines, *verdict.notes]
 
 
 def _told(found: Contradiction) -> list[str]:
@@ -80,7 +80,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "kernel": verdict.kernel, "verdict": ("conforms", "contradiction", "", "inconclusive")[verdict.status], "events": verdict.events,
         "judged": verdict.judged, "lost": verdict.lost, "unsure_from": verdict.unsure_from, "blind": list(verdict.blind),
         "unseen_switches": verdict.unseen, "exchanged_pids": verdict.exchanges,
-        "untold_exchanges": verdict.untold, "missing": list(verdict.missing),
+        "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes),
         "hidden": [{"function": h.function, "during": h.during, "times": times} for h, times in verdict.hidden.items()],
         "contradiction": found and {
             "number": found.number, "event": event_text(found.event), "cpu": found.event[CPU], "pid": found.event[PID],

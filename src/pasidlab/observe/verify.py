@@ -16,9 +16,9 @@ from pasidlab.observe.coverage import Coverage, coverage
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
 from pasidlab.observe.kinds import EVENTS, IS_FPU, Kind
-from pasidlab.observe.merged import apart, merged
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events
-from pasidlab.observe.recording import MOST_PIDS, About, Recording
+from pasidlab.observe.recording import MOST_PIDS, About
+from pasidlab.observe.source import Source
 
 OLDEST = (5, 18)
 """irq_fpu_usable() of the model is that of 5.18; older kernels let interrupts use the FPU elsewhere."""
@@ -54,6 +54,7 @@ class Verdict:
     lost: int = 0
     blind: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     unsure_from: int = 0
     """The first event after which events were lost; 0: none were, or nobody knows where."""
     unseen: int = 0
@@ -74,16 +75,16 @@ class Verdict:
         return 3 if self.lost or self.untold or not self.of_fpu else 0
 
 
-def verify(recording: Recording, progress: Callable[[int], None] = lambda events: None) -> Verdict:
+def verify(source: Source, progress: Callable[[int], None] = lambda events: None) -> Verdict:
     """The verdict on a recording; PasidlabError if it cannot be read, or is of a kernel that the model is not made for."""
-    about = recording.about
+    about = source.about
     if about.version < OLDEST:
         raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
-    explanations = Explanations(derived(about.version))
-    judging = Judging(about, lambda: merged(recording), explanations, lambda: apart(recording))
+    explanations = Explanations(derived(about.version), about.flags)
+    judging = Judging(about, source.in_order, explanations, source.apart)
     judging.look_through()
     judging.run(progress)
-    judging.verdict.lost = max(judging.verdict.lost, recording.absent(judging.present))
+    judging.verdict.lost = max(judging.verdict.lost, source.absent(judging.present))
     return judging.verdict
 
 
@@ -94,7 +95,7 @@ class Judging:
         self.about, self.pieces, self.explanations = about, pieces, explanations
         self.apart = apart or pieces
         """All events, those of each CPU in order; that is quicker than all of them in order."""
-        self.verdict = Verdict(about.kernel, missing=about.missing)
+        self.verdict = Verdict(about.kernel, missing=about.missing, notes=about.notes)
         self.cpus = np.zeros((max(about.cpus, default=0) + 1, f.CPU_COLUMNS), np.int64)
         self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
         self.strangers = not about.tasks
@@ -103,14 +104,19 @@ class Judging:
         """By two pids, an exec that is still to be told of: the number of the event that showed the exchange, and the event."""
         self.present: Counter[int] = Counter()
         """By CPU, events that are there."""
-        shown = {Kind(code // 16) for code in explanations.codes}
-        lacking = [event.path for event in EVENTS if event.kind in shown and event.path not in about.formats]
-        if lacking:
-            what = f"the recording was made without {', '.join(lacking)}"
-            raise PasidlabError(what, hint="the model shows these events: without them nothing can be said")
         for task in about.tasks:
             self._room(task.pid)
             self.tasks[task.pid, f.IS] = f.KNOWN | (f.KERNEL if task.kernel else 0)
+
+    def _must_have_been_asked_for(self, seen: set[int]) -> None:
+        """PasidlabError if an event that the model shows may have come without being recorded."""
+        shown = [event for event in EVENTS if event.kind in {code // 16 for code in self.explanations.codes}]
+        lacking = [event.path for event in shown if event.path not in self.about.formats]
+        lacking += [event.path for event in shown if event.path in self.about.unsure and event.kind not in seen]
+        if lacking:
+            names = " ".join(f"--recorded {path.replace('/', ':')}" for path in lacking)
+            hint = f"the model shows these events; if they were asked for and never came: {names}"
+            raise PasidlabError(f"the recording was made without {', '.join(lacking)}", hint=hint)
 
     def _room(self, pid: int) -> None:
         while pid >= len(self.tasks):
@@ -125,7 +131,9 @@ class Judging:
         given = np.zeros(MOST_PIDS + 1, np.int64)
         last: dict[int, int] = {}  # by CPU: a task's own events may come after the end of the recording
         at_the_end: dict[int, int] = {}
+        seen: set[int] = set()
         for piece in self.apart():
+            seen |= set(np.unique(piece[:, KIND]).tolist())
             kinds, cpus, pids = (np.ascontiguousarray(piece[:, column]) for column in (KIND, CPU, PID))
             there, switches = kinds != Kind.LOST, kinds == Kind.sched_switch
             self._make_room(piece, kinds, pids[there])
@@ -138,6 +146,7 @@ class Judging:
                 at_the_end[cpu] = int(pids[here][-1])
                 if len(to := piece[here & switches, A]):
                     last[cpu] = int(to[-1])
+        self._must_have_been_asked_for(seen)
         np.add.at(given, list(last.values()), -1)
         acting[list(at_the_end.values())] = False
         found = ((given > 0) | acting) & ~switched
@@ -339,5 +348,3 @@ def _history(pieces: Pieces, before: int, event: tuple[int, ...]) -> list[tuple[
     mine = [number for number, row in sorted(kept.items()) if row[CPU] == event[CPU]][-_SHOWN:]
     its = [number for number, row in sorted(kept.items()) if event[PID] in (row[PID], row[A])][-_SHOWN:]
     return [(number, kept[number]) for number in sorted({*mine, *its})]
-
-

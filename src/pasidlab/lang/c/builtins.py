@@ -29,11 +29,11 @@ def _lesser(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
 
 
 def _lesser_of_type(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
-    """min_t(type, a, b)."""
+    """min_t(type, a, b): a comparison of two of that type, and so of what that promotes to (include/linux/minmax.h, v6.12: __cmp())."""
     takes(x, arguments, 3, node, name)
     type_ = x.type_argument(arguments[0])
     a, b = (x.arithmetic.settled(x.arithmetic.convert(x.value(one), type_, x.at(one)), x.at(one)) for one in arguments[1:])
-    return _selected(name, x, a, b, node).typed(type_)
+    return _selected(name, x, a, b, node)
 
 
 def _clamp(x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -43,11 +43,11 @@ def _clamp(x: Calls, arguments: list[Node], node: Node) -> Value:
 
 
 def _clamp_of_type(x: Calls, arguments: list[Node], node: Node) -> Value:
-    """clamp_t(type, value, low, high)."""
+    """clamp_t(type, value, low, high), whose type is what ``type`` promotes to, as that of min_t()."""
     takes(x, arguments, 4, node, "clamp_t")
     type_ = x.type_argument(arguments[0])
     value, low, high = (x.arithmetic.settled(x.arithmetic.convert(x.value(one), type_, x.at(one)), x.at(one)) for one in arguments[1:])
-    return _clamped(x, value, low, high, node).typed(type_)
+    return _clamped(x, value, low, high, node)
 
 
 def _clamped(x: Calls, value: Value, low: Value, high: Value, node: Node) -> Value:

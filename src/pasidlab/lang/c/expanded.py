@@ -47,7 +47,7 @@ def joined(tokens: Rewritten, source: Source) -> Expanded:
     at = 0
     for number, token in enumerate(tokens.tokens):
         text = " " if token.kind == "space" else token.text
-        if pieces and _would_join(pieces[-1], text):
+        if text != " " and pieces and pieces[-1] != " " and _would_join(pieces[-1], text):
             pieces.append(" ")  # ``-NEGATIVE`` is no ``--``
             at += 1
         if number in tokens.typeofs:
@@ -55,7 +55,7 @@ def joined(tokens: Rewritten, source: Source) -> Expanded:
         found.outs.append(at)
         found.ins.append(token.offset)
         pieces.append(text)
-        at += len(text.encode())
+        at += len(text) if text.isascii() else len(text.encode())
     found.text = "".join(pieces)
     return found
 

@@ -41,6 +41,7 @@ class Preprocessor:
         self.macros = dict(macros)
         self.tokens = tokens_of(source)
         self.open: list[tuple[bool, bool, Token]] = []  # of each #if: is this branch taken, was one taken, the directive
+        self.active = True  # all those branches are taken
         self.out: list[Token] = []
 
     def run(self) -> Expanded:
@@ -57,7 +58,7 @@ class Preprocessor:
                 line_start = True
             elif token.kind != "space":
                 line_start = False
-            if self._active() or token.kind == "newline":
+            if self.active or token.kind == "newline":
                 pending.append(token)
             start += 1
         self._flush(pending)
@@ -86,9 +87,6 @@ class Preprocessor:
     def _at(self, token: Token) -> Position:
         return self.source.position(token.offset)
 
-    def _active(self) -> bool:
-        return all(taken for taken, _, _ in self.open)
-
     def _directive(self, start: int) -> int:
         end = start
         while end < len(self.tokens) and self.tokens[end].kind != "newline":
@@ -101,9 +99,10 @@ class Preprocessor:
             handler = getattr(self, f"_do_{name}", None) if name.isalpha() else None
             if handler:
                 handler(line[0], rest)
-            elif self._active() and name == "pragma" and any(token.text == "pack" for token in rest):
+                self.active = all(taken for taken, _, _ in self.open)
+            elif self.active and name == "pragma" and any(token.text == "pack" for token in rest):
                 raise PasidlabError("#pragma pack is outside the C that can be checked", position=self._at(line[0]))
-            elif self._active() and name not in ("include", "pragma", "warning", "line", "ident"):
+            elif self.active and name not in ("include", "pragma", "warning", "line", "ident"):
                 raise PasidlabError(f"#{name} is no directive", position=self._at(line[0]))
         if end < len(self.tokens):
             self.out.append(self.tokens[end])
@@ -127,8 +126,8 @@ class Preprocessor:
         return replace(token, kind="name") if token.kind == "shield" else token
 
     def _do_if(self, at: Token, rest: list[Token]) -> None:
-        taken = self._active() and self._truth(at, rest)
-        self.open.append((taken, taken or not self._active(), at))
+        taken = self.active and self._truth(at, rest)
+        self.open.append((taken, taken or not self.active, at))
 
     def _known(self, at: Token, rest: list[Token]) -> bool:
         names = [t.text for t in rest if t.kind == "name"]
@@ -138,45 +137,47 @@ class Preprocessor:
         return self._is_defined(name)
 
     def _do_ifdef(self, at: Token, rest: list[Token]) -> None:
-        taken = self._known(at, rest) and self._active()
-        self.open.append((taken, taken or not self._active(), at))
+        taken = self._known(at, rest) and self.active
+        self.open.append((taken, taken or not self.active, at))
 
     def _do_ifndef(self, at: Token, rest: list[Token]) -> None:
-        taken = not self._known(at, rest) and self._active()
-        self.open.append((taken, taken or not self._active(), at))
+        taken = not self._known(at, rest) and self.active
+        self.open.append((taken, taken or not self.active, at))
 
     def _last(self, at: Token) -> tuple[bool, bool, Token]:
         if not self.open and self.source.partial:
             return True, False, at
         if not self.open:
             raise PasidlabError(f"#{at.text} without #if", position=self._at(at))
-        return self.open.pop()
+        last = self.open.pop()
+        self.active = all(taken for taken, _, _ in self.open)
+        return last
 
     def _do_elif(self, at: Token, rest: list[Token]) -> None:
         _, done, first = self._last(at)
-        taken = not done and self._active() and self._truth(at, rest)
+        taken = not done and self.active and self._truth(at, rest)
         self.open.append((taken, done or taken, first))
 
     def _do_else(self, at: Token, rest: list[Token]) -> None:
         _, done, first = self._last(at)
-        self.open.append((not done and self._active(), True, first))
+        self.open.append((not done and self.active, True, first))
 
     def _do_endif(self, at: Token, rest: list[Token]) -> None:
         self._last(at)
 
     def _do_error(self, at: Token, rest: list[Token]) -> None:
-        if self._active():
+        if self.active:
             raise PasidlabError(
                 f"#error{''.join(t.text for t in rest)}", position=self._at(at), hint="--config sets the options it depends on"
             )
 
     def _do_undef(self, at: Token, rest: list[Token]) -> None:
-        if self._active():
+        if self.active:
             for token in rest:
                 self.macros.pop(token.text, None)
 
     def _do_define(self, at: Token, rest: list[Token]) -> None:
-        if self._active():
+        if self.active:
             macro = define(rest, self._at(at))
             if macro.name not in self.keep:  # the vocabulary's own meaning wins over a header's body
                 self.macros[macro.name] = macro

@@ -53,6 +53,10 @@ class _Rewriter:
         behind_bracket = ""  # a name that stands right behind an opening bracket
         while i < len(self.tokens):
             token = self.tokens[i]
+            if token.kind in ("space", "newline"):
+                self.out.tokens.append(token)
+                i += 1
+                continue
             taken = self._name(i, token, before) if token.kind == "name" else self._operand(i, token, before)
             if not taken:
                 self.out.tokens.append(token)

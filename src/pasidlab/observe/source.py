@@ -1,0 +1,64 @@
+"""Where events come from: a recording of ours, trace-cmd's trace.dat, or the text of trace-cmd, ftrace or perf."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pasidlab import reading
+from pasidlab.errors import PasidlabError
+from pasidlab.observe import tracedat
+from pasidlab.observe.merged import apart, merged
+from pasidlab.observe.pages import Events
+from pasidlab.observe.recording import MAGIC, About, Paged, Recording
+from pasidlab.observe.text import Text, Told
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Events, as often as they are asked for, and what is known of them."""
+
+    about: About
+    in_order: Callable[[], Iterator[Events]]
+    """All events, in the order of time."""
+    apart: Callable[[], Iterator[Events]]
+    """All events, those of each CPU in order; that is quicker."""
+    absent: Callable[[Mapping[int, int]], int]
+    """Events that were counted and are not there, by how many are there of each CPU."""
+    seconds: float = 0.0
+    """How long was recorded; 0: only the events' times tell."""
+
+
+def opened(path: str | Path, told: Told) -> Source:
+    """The events of a file, whatever program made it; ``-`` is text on standard input.
+
+    ``told`` is what the user says where the file does not. PasidlabError for what is no recording.
+    """
+    if str(path) == STANDARD_INPUT:
+        return _of_text(Text.standard_input(told))
+    told.must_be_known()
+    try:
+        with reading.opened(path) as file:
+            if not file.seekable():
+                return _of_text(Text(str(path), file, told))
+            start = file.read(len(MAGIC))
+            file.seek(0)
+            if start == MAGIC:
+                recording = Recording(path)
+                return _of_pages(recording, float((recording.counted or {}).get("seconds", 0.0)))
+            if start.startswith(tracedat.MAGIC):
+                return _of_pages(tracedat.TraceDat(Path(path), told.kernel, told.covers))
+            return _of_text(Text(str(path), file, told))
+    except OSError as error:
+        raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _of_pages(found: Paged, seconds: float = 0.0) -> Source:
+    return Source(found.about, lambda: merged(found), lambda: apart(found), found.absent, seconds)
+
+
+def _of_text(found: Text) -> Source:
+    return Source(found.about, found.pieces, found.pieces, lambda present: 0)

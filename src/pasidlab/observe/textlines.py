@@ -1,0 +1,108 @@
+"""The lines of ftrace, trace-cmd report and perf script, and what each event prints (its ``print fmt``): two tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pasidlab.observe.kinds import EVENTS, Kind
+
+Row = tuple[int, int, int, int, int, int, int, int, int]
+"""An event as ``pages.Events`` has it."""
+_Values = tuple[int, int, int, int]
+
+_TIME = r"(?P<time>\d{1,10}\.\d{6,9}):\s+"
+_NAMED = r"(?P<event>\w+):\s*(?P<rest>.*)$"
+PERF = re.compile(rf"\s*\S.*?\s+(?:-?\d+/\s*)?(?P<pid>-1|\d{{1,7}})\s+\[(?P<cpu>\d{{1,4}})\]\s+{_TIME}(?:\d+\s+)?\w+:{_NAMED}")
+"""A line of perf script."""
+LINES = (
+    PERF,
+    # trace_print_context() and trace_print_lat_fmt(), kernel/trace/trace_output.c, v6.12; trace-cmd report leaves the flags out
+    re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?:\(\s*[-\d]+\)\s+)?\[(?P<cpu>\d{{1,4}})\]\s+(?:(?P<flags>\S{{4,6}})\s+)?{_TIME}{_NAMED}"),
+    # trace-cmd report -l
+    re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?P<cpu>\d{{1,4}})(?P<flags>[dDbX.]\S{{3,5}})\s+{_TIME}{_NAMED}"),
+)
+NO_EVENT = re.compile(
+    r"\s*$|cpus=\d+$|version = |\s*(?:=>|<stack trace>|[0-9a-f]{8,16} )|trace-cmd: |Buffer: |\s*\w+ event stat|CPU \d+ is empty$"
+)
+"""Heads, and stacks below an event."""
+
+_COMM_BYTES = 16
+
+
+def _comm(name: str) -> tuple[int, int]:
+    data = name.encode("utf-8", "backslashreplace")[:_COMM_BYTES].ljust(_COMM_BYTES, b"\0")
+    return int.from_bytes(data[:8], "little", signed=True), int.from_bytes(data[8:], "little", signed=True)
+
+
+def _hex(text: str) -> int:
+    value = int(text, 16)
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _fpu(m: re.Match[str]) -> _Values:
+    return (_hex(m[1]), int(m[2]), _hex(m[3]), _hex(m[4]))
+
+
+def _numbers(*order: int) -> Callable[[re.Match[str]], _Values]:
+    """Decimal groups, in the order of the event's columns."""
+
+    def found(m: re.Match[str]) -> _Values:
+        values = [int(m[group]) for group in order] + [0] * (4 - len(order))
+        return values[0], values[1], values[2], values[3]
+
+    return found
+
+
+def _switch(m: re.Match[str]) -> _Values:
+    return int(m[2]), 0, int(m[1]), 0  # the letter of prev_state is not looked at
+
+
+def _newtask(m: re.Match[str]) -> _Values:
+    return (int(m[1]), int(m[3], 16), *_comm(m[2]))
+
+
+def _rename(m: re.Match[str]) -> _Values:
+    return (int(m[1]), 0, *_comm(m[2]))
+
+
+def _kvm(m: re.Match[str]) -> _Values:
+    return int(m[1] == "load"), 0, 0, 0
+
+
+def _msr(m: re.Match[str]) -> _Values:
+    return int(m[1], 16), _hex(m[2]), 0, 0
+
+
+_HEX = r"(?:0x)?([0-9a-f]{1,16})"
+_FPU_TEXT = re.compile(rf"x86/fpu: {_HEX} load: (\d) xfeatures: {_HEX} xcomp_bv: {_HEX}")
+_BY_PID = re.compile(r"comm=.* pid=(\d{1,7}) prio=-?\d+(?: group_dead=\w+)?$")
+_VEC = re.compile(r"vec=(\d{1,3})\b")
+_TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Values]], ...]] = {
+    Kind.sched_switch: (
+        (re.compile(r".*prev_pid=(\d{1,7}) prev_prio=.* ==> next_comm=.* next_pid=(\d{1,7}) next_prio=-?\d+"), _switch),
+        (re.compile(r".*:(\d{1,7}) \[-?\d+\] \S+ ==> .*:(\d{1,7}) \[-?\d+\]"), _switch),  # trace-cmd's plugin
+    ),
+    Kind.sched_migrate_task: ((re.compile(r".* pid=(\d{1,7}) prio=-?\d+ orig_cpu=(\d+) dest_cpu=(\d+)$"), _numbers(1, 2, 3)),),
+    Kind.sched_process_fork: ((re.compile(r".* pid=(\d{1,7}) child_comm=.* child_pid=(\d{1,7})$"), _numbers(2, 1)),),
+    Kind.sched_process_exec: ((re.compile(r".* pid=(\d{1,7}) old_pid=(\d{1,7})$"), _numbers(1, 2)),),
+    Kind.sched_process_exit: ((_BY_PID, _numbers(1)),),
+    Kind.sched_process_wait: ((_BY_PID, _numbers(1)),),
+    Kind.task_newtask: ((re.compile(r"pid=(\d{1,7}) comm=(.*) clone_flags=([0-9a-f]{1,15}) oom_score_adj=-?\d+$"), _newtask),),
+    Kind.task_rename: ((re.compile(r"pid=(\d{1,7}) oldcomm=.* newcomm=(.*) oom_score_adj=-?\d+$"), _rename),),
+    Kind.signal_deliver: ((re.compile(r"sig=(\d{1,3})\b"), _numbers(1)),),
+    Kind.softirq_entry: ((_VEC, _numbers(1)),),
+    Kind.softirq_exit: ((_VEC, _numbers(1)),),
+    Kind.kvm_fpu: ((re.compile(r"(load|unload)$"), _kvm),),
+    Kind.write_msr: ((re.compile(r"([0-9a-f]{1,8}), value ([0-9a-f]{1,16})(?: #GP)?$"), _msr),),
+}
+FIELDS = {event.kind.name: event.kind for event in EVENTS}
+"""The events that are looked at, by their names."""
+
+
+def values_of(kind: Kind, text: str) -> _Values | None:
+    """The fields of an event, as ``kinds.EVENTS`` orders them; None for a text that is none of that event."""
+    for pattern, values in _TEXTS.get(kind, ((_FPU_TEXT, _fpu),)):
+        if match := pattern.match(text.rstrip()):
+            return values(match)
+    return None

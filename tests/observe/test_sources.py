@@ -1,0 +1,200 @@
+"""Recordings of other programs: trace-cmd's trace.dat, and text of ftrace, trace-cmd and perf. Each sample is one of a real kernel."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from observing import pasidlab
+
+import harness
+from pasidlab.errors import PasidlabError
+from pasidlab.observe.pages import PID, TIME
+from pasidlab.observe.source import opened
+from pasidlab.observe.text import Told
+
+DATA = Path(__file__).parent / "data"
+"""Linux 6.18.44, 2 CPUs, AMD; ``sh -c`` of three ``ls`` and three Pythons with threads.
+
+trace-cmd.dat: the events were switched on in tracefs, then ``trace-cmd extract -o trace-cmd.dat`` (3.1.6). ftrace.txt: the file ``trace``
+at that moment. trace-cmd-report.txt: ``trace-cmd report trace-cmd.dat``. perf-script.txt: ``perf record -a -e x86_fpu:*,...``,
+``perf script --header`` (6.1), of another run.
+"""
+KERNEL = "6.18.44-fc-v782"
+ALL = Told(KERNEL, ("x86_fpu",))
+HIDDEN = {
+    ("fpregs_restore_userregs", "exit_to_user_mode_prepare"): 134, ("fpu_flush_thread", "sys_execve"): 119,
+    ("kernel_fpu_begin", "sys_wait4"): 20, ("kernel_fpu_begin", "sys_fork"): 17, ("kernel_fpu_begin", "sys_execve"): 2,
+}  # fmt: skip
+
+
+def text(name):
+    return gzip.decompress((DATA / f"{name}.txt.gz").read_bytes()).decode()
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A text as a file."""
+
+    def write(content):
+        path = tmp_path / "trace.txt"
+        path.write_text(content)
+        return path
+
+    return write
+
+
+def verdict(path, *options, code=0):
+    return json.loads(pasidlab("verify", path, "--json", *options, code=code))
+
+
+def hidden(found):
+    return {(row["function"], row["during"]): row["times"] for row in found["hidden"]}
+
+
+def test_trace_dat():
+    found = verdict(DATA / "trace-cmd.dat", "--recorded", "x86_fpu")
+    assert (found["verdict"], found["kernel"], found["events"], found["judged"]) == ("conforms", KERNEL, 4191, 3183)
+    assert hidden(found) == HIDDEN
+    assert json.loads(pasidlab("stats", DATA / "trace-cmd.dat", "--json", "--recorded", "x86_fpu"))["still_there"] == 134
+
+
+def test_trace_dat_of_all_formats_does_not_say_what_was_asked_for():
+    said = pasidlab("verify", DATA / "trace-cmd.dat", code=2)
+    assert "made without x86_fpu/x86_fpu_before_save, x86_fpu/x86_fpu_after_save" in said
+    assert "--recorded x86_fpu:x86_fpu_before_save --recorded x86_fpu:x86_fpu_after_save" in said
+    said = said.split("never came: ")[1].split()
+    assert verdict(DATA / "trace-cmd.dat", *said)["verdict"] == "conforms"
+
+
+@pytest.mark.parametrize("options", [("--file-version", "6"), ("--compression", "none")])
+def test_trace_dat_of_other_versions(tmp_path, options):
+    path = tmp_path / "other.dat"
+    try:
+        made = subprocess.run(["trace-cmd", "convert", "-i", DATA / "trace-cmd.dat", "-o", path, *options], capture_output=True)
+    except OSError:
+        pytest.skip("trace-cmd is not there")
+    if made.returncode:
+        pytest.skip(f"this trace-cmd cannot convert: {made.stderr[-100:]!r}")
+    assert hidden(verdict(path, "--recorded", "x86_fpu")) == HIDDEN
+
+
+@pytest.mark.parametrize("name", ["ftrace", "trace-cmd-report"])
+def test_text_tells_what_trace_dat_tells(written, name):
+    found = verdict(written(text(name)), "--kernel", KERNEL, "--recorded", "x86_fpu")
+    assert (found["verdict"], found["events"]) == ("conforms", 4191)
+    steps = hidden(found)
+    assert steps == HIDDEN if name == "ftrace" else sum(steps.values()) <= sum(HIDDEN.values())
+    untold = "the text does not tell whether interrupts and softirqs are off"
+    assert (untold in found["notes"]) == (name == "trace-cmd-report")
+
+
+def test_perf_says_its_kernel_and_its_events(written):
+    path = written(text("perf-script"))
+    found = verdict(path)
+    assert (found["verdict"], found["kernel"], found["events"], found["judged"]) == ("conforms", KERNEL, 3549, 3414)
+    assert "while perf switched its events on and off, CPU by CPU: 7 events, not judged" in found["notes"]
+    assert "leaves out the events' flags" in pasidlab("stats", path, code=2)
+    assert "seen for certain" in pasidlab("coverage", path)
+
+
+def test_text_on_standard_input():
+    said = [sys.executable, "-m", "pasidlab.cli", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
+    done = subprocess.run(said, input=text("ftrace"), capture_output=True, text=True)
+    assert done.returncode == 0 and "conforms: every event" in done.stdout
+
+
+def test_what_is_changed_is_found(written):
+    """A restore on the way to user mode is told with interrupts on, by a flag of the line."""
+    lines = text("ftrace").splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if n > 500 and " d.... " in line and "x86_fpu_regs_activated" in line)
+    changed = [*lines[:at], lines[at].replace(" d.... ", " ..... "), *lines[at + 1 :]]
+    found = verdict(written("".join(changed)), "--kernel", KERNEL, "--recorded", "x86_fpu", code=1)
+    assert found["contradiction"]["event"].startswith("x86_fpu_regs_activated")
+    gone = [line for n, line in enumerate(lines) if n != at]
+    assert verdict(written("".join(gone)), "--kernel", KERNEL, "--recorded", "x86_fpu", code=1)["contradiction"]
+
+
+def test_events_that_were_overwritten_weaken(written):
+    """From where the last CPU's buffer starts, all is known; the start of another is before it."""
+    lines = text("ftrace").splitlines(keepends=True)
+    later = [*lines[:500], "##### CPU 1 buffer started ####\n", *lines[500:]]
+    found = verdict(written("".join(later)), "--kernel", KERNEL, "--recorded", "x86_fpu")
+    assert found["verdict"] == "conforms" and found["events"] == 4191 - (500 - sum(line[0] == "#" for line in lines))
+
+
+def test_lost_events_leave_it_undecided(written):
+    lines = text("ftrace").splitlines(keepends=True)
+    lost = "".join([*lines[:3000], "CPU:1 [LOST 17 EVENTS]\n", *lines[3020:]])
+    found = verdict(written(lost), "--kernel", KERNEL, "--recorded", "x86_fpu", code=3)
+    assert found["lost"] == 17 and found["unsure_from"] > 2900
+
+
+def test_an_event_of_a_task_that_is_gone(written):
+    """perf tells pid -1 of it: the switch names the task, and what follows is its own."""
+    line = "{:>16} {:>5} [000] {}: {:>40}: {}\n"
+    fpu = "x86/fpu: 0xffff888102460cc0 load: {} xfeatures: a02 xcomp_bv: 8000000000000a07"
+    switch = "prev_comm=a prev_pid={} prev_prio=120 prev_state=X ==> next_comm=b next_pid={} next_prio=120"
+    rows = [
+        ("a", 5, "1.000001", "sched:sched_process_exit", "comm=a pid=5 prio=120"),
+        ("a", -1, "1.000002", "sched:sched_switch", switch.format(5, 6)),
+        ("a", -1, "1.000003", "x86_fpu:x86_fpu_regs_deactivated", fpu.format(1)),
+        ("b", 6, "1.000004", "signal:signal_deliver", "sig=17 errno=0"),
+    ]  # fmt: skip
+    source = opened(written("".join(line.format(*row) for row in rows)), ALL)
+    events = np.concatenate(list(source.in_order()))
+    assert events[:, PID].tolist() == [5, 5, 5, 6] and events[:, TIME].tolist() == [1_000_001_000 + 1000 * n for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "has no event"),
+        ("\0\1\2binary", "trace.txt:1:1: no recording"),
+        ("           a-1  [000] d..2. 1.000001: sched_switch: what is this\n", "trace.txt:1:"),
+        ("           a-1  [000] d..2. 1.000001: softirq_entry: vec=1 [action=TIMER]\n" * 2 + "garbage\n", "trace.txt:3:1: no recording"),
+        (
+            "           a-1  [000] d..2. 1.000002: softirq_entry: vec=1\n           a-1  [000] d..2. 1.000001: softirq_entry: vec=1\n",
+            "trace.txt:2:1: the clock of CPU 0 goes back, from 1.000002 to 1.000001",
+        ),
+        ("           a-1  [000] d..2. 1.000001: softirq_entry: vec=1\n", "was made without x86_fpu/"),
+    ],
+)
+def test_what_is_no_text_of_a_trace_is_refused(written, content, said):
+    assert said in pasidlab("verify", written(content), "--kernel", KERNEL, code=2)
+
+
+def test_what_the_user_must_say(written):
+    path = written(text("ftrace"))
+    assert "does not say which kernel it is of" in pasidlab("verify", path, code=2)
+    assert "--recorded nothing: no event that is looked at" in pasidlab("verify", path, "--recorded", "nothing", code=2)
+    assert "which is no version of Linux" in pasidlab("verify", path, "--kernel", "mine", code=2)
+
+
+def test_a_damaged_trace_dat_is_refused(tmp_path):
+    """Cut off or changed anywhere: an error of one line, or the verdict."""
+    data = (DATA / "trace-cmd.dat").read_bytes()
+    path = tmp_path / "bad.dat"
+    rng = np.random.default_rng(5)
+    refused = 0
+    for n in range(60):
+        at = int(rng.integers(11, len(data)))
+        path.write_bytes(data[:at] if n % 2 else data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+        try:
+            for _ in opened(path, ALL).in_order():
+                pass
+        except PasidlabError as error:
+            refused += 1
+            assert "bad.dat" in str(error)
+    assert refused > 40
+    for name, version in (("five", b"5\0"), ("eight", b"8\0")):
+        (tmp_path / name).write_bytes(data[:10] + version + data[12:])
+        assert "is a trace.dat of version" in pasidlab("verify", tmp_path / name, code=2)
+
+
+def test_help_names_the_programs():
+    said = harness.pasidlab("observe", "verify", "--help").stdout
+    assert "trace.dat" in said and "perf script" in said
