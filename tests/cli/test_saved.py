@@ -192,7 +192,7 @@ def test_damage_that_reads_does_not_replay(document, tmp_path) -> None:
         try:
             loaded = read(path)
             for saved in loaded.results:
-                for asked, scope in saved.counterexamples:
+                for asked, scope in saved.recipes:
                     _replayed(path, opened_again(saved, loaded), asked, scope)
             shown += 1
         except PasidlabError:

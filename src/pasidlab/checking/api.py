@@ -21,19 +21,20 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import Budget, Progress, StopFlag
+    from pasidlab.search.result import Budget, Progress, StopFlag, Walked
+    from pasidlab.search.simulate import Walks
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
 
 Asked = AnyScope | Mapping[str, AnyScope] | None
 """A scope, or several by their names; None: those that the design has by default."""
-OnPartProgress = Callable[[str, "Progress"], None]  # part, how far it is
+OnPartProgress = Callable[[str, "Progress | Walked"], None]  # part, how far it is
 
 
 def check(
     design: Design | Opening | str, scope: Asked = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
-    functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None,
+    functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS, or in the scope that a model of one's own says).
 
@@ -41,7 +42,7 @@ def check(
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
     STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
     ``properties`` ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result
-    yet.
+    yet. ``walks``: random walks take the place of the search, in each part; of the reductions only merging is used then.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
@@ -49,7 +50,7 @@ def check(
     (result,) = check_each(
         [design if isinstance(design, Design) else opening_of(design).design()], scope, properties=properties, jobs=jobs, budget=budget,
         progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, reductions=reductions,
-        interrupted=interrupted,
+        interrupted=interrupted, walks=walks,
     )  # fmt: skip
     return result
 
@@ -62,7 +63,7 @@ def opening_of(design: Opening | str) -> Opening:
 def check_each(
     designs: Sequence[Design], scope: Asked | Sequence[Asked] = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    reductions: Reductions = ALL, interrupted: StopFlag | None = None,
+    reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
@@ -71,7 +72,8 @@ def check_each(
     each = scope if isinstance(scope, Sequence) else [scope] * len(designs)
     parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]
     jobs = jobs or available_cpus()
-    run = Run(tuple(properties), jobs, budget, progress, functions, reductions, interrupted)
+    used = replace(reductions, symmetry=False, forgetting=False, local_first=False) if walks else reductions
+    run = Run(tuple(properties), jobs, budget, progress, functions, used, interrupted, walks=walks)
     for design in designs:
         wanted_properties(properties, design)
     if budget and budget.timeout is not None:
@@ -115,7 +117,7 @@ def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResu
             for built in models:
                 if run.interrupted and run.interrupted.is_set():
                     raise KeyboardInterrupt
-                results.append(replace(run, broken=any(part.counterexamples for part in results)).explore(built))
+                results.append(_explored(replace(run, broken=any(part.counterexamples for part in results)), built))
                 if results[-1].reason in ("interrupted", "timeout") or results[-1].error:
                     break
         except KeyboardInterrupt:  # between two searches
@@ -125,6 +127,12 @@ def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResu
         raise error.raised()
     judged = design.account() if design.account else None
     return CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :], judged=judged)
+
+
+def _explored(run: Run, built: Built) -> PartResult:
+    from pasidlab.checking.walks import walked
+
+    return walked(run, built) if run.walks else run.explore(built)
 
 
 def _ahead(builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None]:

@@ -20,10 +20,11 @@ from pasidlab.trace.steps import Counterexample
 
 if TYPE_CHECKING:
     from pasidlab.lang.back.native import CompiledModel
-    from pasidlab.search.result import Budget, Progress, SearchResult, StopFlag, StopReason
+    from pasidlab.search.result import Budget, Progress, SearchResult, StopFlag, StopReason, Walked
+    from pasidlab.search.simulate import Walks
 
 Functions = Callable[[AnyScope], dict[str, Function]] | Mapping[str, Function]
-OnProgress = Callable[[str, str, "Progress"], None]  # design, part, how far it is
+OnProgress = Callable[[str, str, "Progress | Walked"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
 STATES_AFTER_EARLIER_VIOLATION = 20_000_000  # of each part that follows one in which something is broken
 SMALLER = {False: "fewer --tasks, --mms or events", True: "smaller sizes, fewer events"}
@@ -55,17 +56,17 @@ class Run:
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end
     broken: bool = False  # something is, in an earlier part
     whole: bool = True  # all properties are asked for
+    walks: Walks | None = None  # instead of a search
 
     def build(self, design: Design, name: str, scope: AnyScope) -> Built:
         """The model of a design in a scope, compiled."""
         from pasidlab.lang.back.native import compile_model
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
-        model = design_model(
-            design, scope, reductions=self.reductions, functions=made
-        )  # fmt: skip
-        native = compile_model(model, covered=design.sources, symmetric=self.reductions.symmetry, local_first=True)
-        if native.words > MOST_WORDS:
+        model = design_model(design, scope, reductions=self.reductions, functions=made)
+        walks = self.walks is not None
+        native = compile_model(model, covered=design.sources, symmetric=self.reductions.symmetry, labelled=walks, local_first=not walks)
+        if native.words > MOST_WORDS and not walks:
             what = f"a state of {design.name} in this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most"
             raise PasidlabError(what, hint=f"a smaller scope: {SMALLER[design.own is not None]}")
         return Built(design, name, scope, model, native)
@@ -134,18 +135,11 @@ class Run:
         return PartResult(
             built.name, built.scope, _reason(found.reason, waiting), found.states, found.transitions, found.depth, found.depth_completed,
             found.seconds, found.bytes_per_state,
-            tuple(self._property_result(built, name, found, asked_for, proved and name not in open_) for name in self.wanted),
+            tuple(
+                property_result(built.design, name, found.reached, asked_for, proved=proved and name not in open_) for name in self.wanted
+            ),
             in_order(asked_for, self.wanted), error, executed, present, model.notes, local_first=model.private is not None,
         )  # fmt: skip
-
-    @staticmethod
-    def _property_result(built: Built, name: str, found: SearchResult, broken: list[Counterexample], proved: bool) -> PropertyResult:
-        bit = built.design.property_names.index(name)
-        sentence = built.design.properties[bit].sentence
-        mine = next((c for c in broken if c.property == name), None)
-        if mine is not None:
-            return PropertyResult(name, False, True, len(mine.steps), sentence)
-        return PropertyResult(name, True if proved else None, bool(found.reached >> bit & 1), sentence=sentence)
 
     def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample], name: str) -> Waited:
         """Whether a request waits for ever: proved without a look at the graph, or looked for in the graph of states themselves."""
@@ -178,12 +172,16 @@ class Run:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfTime
 
+    def time_left(self) -> float | None:
+        """Seconds until the whole check is to end; None: there is no such time."""
+        return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
+
     def _limits(self) -> Budget:
         from pasidlab.search.result import Budget
 
         limits = self.budget or Budget()
         if self.deadline is not None:
-            limits = replace(limits, timeout=max(self.deadline - time.monotonic(), 0.0))
+            limits = replace(limits, timeout=self.time_left())
         if limits.after_violation is None and self.whole:
             limits = replace(limits, after_violation=STATES_AFTER_VIOLATION)
             if self.broken and limits.max_states is None:
@@ -231,11 +229,24 @@ def _counterexamples(found: SearchResult, replayer: Replayer, names: Sequence[st
 
 
 def _model_error(found: SearchResult, replayer: Replayer, sources: Sequence[str]) -> ModelError | None:
-    """The model error nearest to the beginning, at the line of the design that leads there."""
+    """The model error nearest to the beginning."""
     from pasidlab.search.graph import path_to
 
-    if found.error is None:
-        return None
-    way, failure = replayer.error(path_to(found, found.error.state, found.error.depth))
+    return None if found.error is None else model_error(replayer, path_to(found, found.error.state, found.error.depth), sources)
+
+
+def model_error(replayer: Replayer, path: Sequence[tuple[int, ...]], sources: Sequence[str]) -> ModelError:
+    """The model error at the end of a path, at the line of the design that leads there."""
+    way, failure = replayer.error(path)
     site = next((s for s in failure.site.chain() if s.position.file in sources), failure.site)
     return ModelError(failure.sentence, site, way)
+
+
+def property_result(design: Design, name: str, reached: int, broken: Sequence[Counterexample], *, proved: bool) -> PropertyResult:
+    """One property of a design. ``reached`` is a mask of what was put to the test."""
+    bit = design.property_names.index(name)
+    sentence = design.properties[bit].sentence
+    mine = next((c for c in broken if c.property == name), None)
+    if mine is not None:
+        return PropertyResult(name, False, True, len(mine.steps), sentence)
+    return PropertyResult(name, True if proved else None, bool(reached >> bit & 1), sentence=sentence)

@@ -59,6 +59,17 @@ class ModelError:
 
 
 @dataclass(frozen=True)
+class WalkFigures:
+    """Random walks: how many, and the seed they came from."""
+
+    count: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.count:,} random walks from seed {self.seed}"
+
+
+@dataclass(frozen=True)
 class PartResult:
     """The exploration of one scope."""
 
@@ -78,6 +89,7 @@ class PartResult:
     present: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
     notes: tuple[str, ...] = ()  # reductions that are left out, and why
     local_first: bool = False  # then a depth is a number of levels of that search, not of steps
+    walks: WalkFigures | None = None  # then nothing was stored: the steps are those of random walks, the depth is that of the longest
 
     @property
     def reach(self) -> str:
@@ -87,6 +99,8 @@ class PartResult:
     @property
     def settled(self) -> str:
         """What is complete, in words."""
+        if self.walks:
+            return f"{self.walks}, no proof"
         return f"complete to {self.reach}" if self.depth_completed >= 0 else "before the first step"
 
 

@@ -28,7 +28,7 @@ class CheckResult:
 
     @property
     def counterexamples(self) -> tuple[Counterexample, ...]:
-        """The shortest counterexample for each broken property, shortest first."""
+        """The shortest counterexample found for each broken property, shortest first."""
         best: dict[str, Counterexample] = {}
         for found in (c for part in self.parts for c in part.counterexamples):
             if found.property not in best or len(found.steps) < len(best[found.property].steps):
@@ -80,8 +80,13 @@ class CheckResult:
 
     @property
     def states(self) -> int:
-        """Distinct states of all parts."""
+        """Distinct states of all parts; random walks store none."""
         return sum(part.states for part in self.parts)
+
+    @property
+    def walked(self) -> bool:
+        """Whether random walks took the place of a search."""
+        return any(part.walks for part in self.parts)
 
     @property
     def transitions(self) -> int:
@@ -134,9 +139,9 @@ class CheckResult:
         parts: dict[str, list[str]] = {}
         for part in self.parts:
             if any(p.name == name and p.holds is None for p in part.properties):
-                stopped = part.reason != "complete"
+                stopped = part.reason != "complete" and not part.walks
                 parts.setdefault(obstacle(part), []).append(f"{part.name} to {part.reach}" if stopped else part.name)
-        told = [f"{WHY[why]} (explored: {', '.join(names)})" for why, names in parts.items()]
+        told = [f"{WHY[why]} ({'walked' if why == 'simulated' else 'explored'}: {', '.join(names)})" for why, names in parts.items()]
         if self.missing:
             told.append(f"not explored: {', '.join(self.missing)}")
         return "; ".join(told) or "nothing in this scope puts it to the test"
@@ -184,7 +189,8 @@ class CheckResult:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        found = f"{self.states:,} states, {self.transitions:,} steps, depth {self.depth}, {self.seconds:.1f} s"
+        what = "random walks" if self.walked else f"{self.states:,} states"
+        found = f"{what}, {self.transitions:,} steps, depth {self.depth}, {self.seconds:.1f} s"
         scopes = [(part.name, str(part.scope)) for part in self.parts]
         rows = [(p.name, verdict_of(p), self.put_to_the_test(p)) for p in self.properties]
         traces = [(f"{c.property}: {len(c.steps)} steps", trace_text(c, self.scope_of(c).cpus)) for c in self.counterexamples]

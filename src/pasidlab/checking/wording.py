@@ -19,6 +19,8 @@ WHY = {
     "model error": "a later step is a mistake of the model or the design",
     "broken": "something else is broken, --property NAME asks for one alone",
     "complete": "the scope was explored, but does not settle it",
+    "simulated": "random walks prove nothing, and have no end in which to see that a request waits for ever; without --simulate the scope "
+    "is explored",
 }
 """What kept a part from a verdict -> what to say of it."""
 
@@ -30,6 +32,8 @@ def verdict_of(p: PropertyResult) -> str:
 
 def obstacle(part: PartResult) -> str:
     """What keeps a part from a verdict: a key of WHY."""
+    if part.walks:
+        return "simulated"
     if part.error:
         return "model error"
     if part.counterexamples:
@@ -41,9 +45,9 @@ def parts_text(parts: Sequence[PartResult], missing: Sequence[str], look: Look =
     """The scopes explored, and how far."""
     lines = []
     for part in parts:
-        why = "model error" if part.error else part.reason
-        how = "explored to the end" if why == "complete" else f"stopped ({why}); {part.settled}"
-        sizes = f"{part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3}"
+        how, sizes = _how(part), f"{part.states:>12,} states {part.transitions:>13,} steps  depth {part.depth:>3}"
+        if part.walks:
+            sizes = f"{part.transitions:>12,} steps, {part.depth:,} in the longest walk"
         line = f"  {part.name:<7} {sizes} {part.seconds:5.1f} s  {how}"
         lines += [line] if look.table is None or len(line) <= look.table else look.prose(" ".join(line.split()), "  ", "    ")
         scope = str(part.scope) if look.page == PAGE else ", ".join(re.split(", ?", str(part.scope)))
@@ -51,6 +55,14 @@ def parts_text(parts: Sequence[PartResult], missing: Sequence[str], look: Look =
         for note in part.notes:
             lines += look.prose(f"note: {note}", " " * 10, " " * 12)
     return lines + [f"  {name:<7} not explored" for name in missing]
+
+
+def _how(part: PartResult) -> str:
+    """How a part's search, or its walks, came to an end."""
+    why = "model error" if part.error else part.reason
+    if why in ("complete", "simulated"):
+        return str(part.walks) if part.walks else "explored to the end"
+    return f"stopped ({why}); {part.settled}"
 
 
 def evidence_text(evidence: Sequence[Evidence], look: Look = PLAIN) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pasidlab.designs import Opening
     from pasidlab.designs.opening import Side
     from pasidlab.search.result import Budget
+    from pasidlab.search.simulate import Walks
 
 NEVER = 1 << 62  # states after a violation: both sides of a comparison are explored to the end
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -63,6 +64,8 @@ class Asked:
     no_symmetry: bool
     no_forget: bool
     no_local_first: bool
+    simulate: float | None
+    seed: int | None
     evidence: bool
     quiet: bool
     verbose: bool
@@ -81,6 +84,21 @@ class Asked:
             raise PasidlabError("--timeout nan is not a number of seconds")
         limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
         return Budget(*limits, NEVER if self.compare else None)
+
+    def walks(self) -> Walks | None:
+        """The random walks that take the place of a search; None: there is a search. PasidlabError for options that exclude each other."""
+        from pasidlab.search.simulate import Walks
+
+        if self.simulate is None:
+            if self.seed is not None:
+                raise PasidlabError("--seed is for random walks", hint=f"--simulate 60 --seed {self.seed}")
+            return None
+        if isnan(self.simulate):
+            raise PasidlabError("--simulate nan is not a number of seconds")
+        for option, given in (("--max-states", self.max_states), ("--max-memory", self.max_memory), ("--evidence", self.evidence)):
+            if given:
+                raise PasidlabError(f"{option} is for a search, and --simulate makes random walks", hint=f"leave out {option}")
+        return Walks(self.simulate, self.seed or 0)
 
     def reductions(self) -> Reductions:
         """What is not switched off."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pasidlab.designs.opening import Side
     from pasidlab.report.account import Account, Checked
     from pasidlab.search.result import Budget
+    from pasidlab.search.simulate import Walks
 
 
 @click.command("check", epilog="Exit codes: 0 holds, 1 violated, 2 bad input, usage or I/O, 3 inconclusive.")
@@ -56,6 +57,11 @@ if TYPE_CHECKING:
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-local-first", is_flag=True, help="Interleave with other CPUs even the steps that concern one CPU alone.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
+@click.option("--simulate", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+              help="Random walks instead of a search, so long in each part: for scopes too large to be explored. They find bugs, and "
+                   "prove nothing.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), metavar="N",
+              help="With --simulate: other walks (default: 0). The same seed and --jobs 1 find the same.")  # fmt: skip
 @click.option("--evidence", is_flag=True,
               help="For each property that holds, in each part: find a kernel with one mistake that breaks it there. A property that "
                    "none breaks is not put to the test. Takes minutes; done also for --property.")  # fmt: skip
@@ -76,6 +82,7 @@ def check_command(**options: Any) -> int:
     asked = Asked(**options)
     must_be_known(asked.outputs)
     budget = asked.budget()
+    walks = asked.walks()
     chosen = _chosen(asked)
     from pasidlab.checking.api import wanted_properties  # not before bad input has been told: it takes a second
     from pasidlab.commands.printing import printer
@@ -87,7 +94,7 @@ def check_command(**options: Any) -> int:
     checked: list[Checked] = []
     ended: BaseException | None = None
     try:
-        for entry in _explored(asked, chosen, budget, printing):
+        for entry in _explored(asked, chosen, budget, walks, printing):
             checked.append(entry)
     except (KeyboardInterrupt, PasidlabError) as error:
         ended = error
@@ -130,7 +137,7 @@ def _chosen(asked: Asked) -> list[Chosen]:
     return list(chosen.values())
 
 
-def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, printing: Printer) -> Iterator[Checked]:
+def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, walks: Walks | None, printing: Printer) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
     from pasidlab.checking.api import check_each
     from pasidlab.commands.progress import StatusLines
@@ -140,7 +147,7 @@ def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, printing: 
     with StatusLines() as progress:
         found = check_each(
             [design for design, _, _ in chosen], [scope for _, _, scope in chosen], properties=asked.properties, jobs=asked.jobs,
-            budget=budget, progress=progress.update, reductions=asked.reductions(),
+            budget=budget, progress=progress.update, reductions=asked.reductions(), walks=walks,
         )  # fmt: skip
         for (design, opening, _), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):

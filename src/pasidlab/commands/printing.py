@@ -32,7 +32,7 @@ def printer(asked: Asked, names: Sequence[str], look: Look) -> Printer:
     if asked.as_json:
         return AsJson()
     if asked.quiet or not (asked.names or asked.kernel or asked.verbose):
-        return AsTable(names, look, hint=not asked.quiet)
+        return AsTable(VerdictTable(names, look, walked=asked.simulate is not None), look, hint=not asked.quiet)
     return InFull(look, asked.verbose)
 
 
@@ -52,8 +52,8 @@ class AsJson:
 class AsTable:
     """The verdict table, row by row; on a terminal, where to see more."""
 
-    def __init__(self, names: Sequence[str], look: Look, hint: bool) -> None:
-        self.table, self.look, self.hint = VerdictTable(names, look), look, hint
+    def __init__(self, table: VerdictTable, look: Look, hint: bool) -> None:
+        self.table, self.look, self.hint = table, look, hint
         self.begun = False
 
     def result(self, result: CheckResult) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from pasidlab.search.result import Progress as Report
+    from pasidlab.search.result import Progress, Walked
 
 QUIET_SECONDS = 2.0
 
@@ -40,7 +40,7 @@ class StatusLines:
                 self.status.stop()
                 self.status = None
 
-    def update(self, design: str, part: str, report: Report) -> None:
+    def update(self, design: str, part: str, report: Progress | Walked) -> None:
         """One report of the engine."""
         self._show(design, f"{design}, {part}: {progress_text(report)}")
 
@@ -62,15 +62,20 @@ class StatusLines:
             self.status.update(text)
 
 
-def progress_text(report: Report) -> str:
-    """Where a search is, and a guess at what is left."""
+def progress_text(report: Progress | Walked) -> str:
+    """Where a search is, and a guess at what is left; or where random walks are."""
+    from pasidlab.search.result import Walked
+
+    if isinstance(report, Walked):
+        broken = f", broken: {report.broken}" if report.broken else ""
+        return f"{report.walks:,} walks, {report.steps:,} steps, {report.rate / 1e6:.2f} M/s{broken}; {report.left:.0f} s left"
     return (
         f"{report.states:,} states, {report.rate / 1e6:.2f} M/s, depth {report.depth}, frontier {report.frontier:,}, "
         f"{report.bytes / 1e9:.2f} GB, {report.elapsed:.0f} s{_estimate(report)}"
     )
 
 
-def _estimate(report: Report) -> str:
+def _estimate(report: Progress) -> str:
     """The level at hand, and the levels after it as their trend has it."""
     from pasidlab.search.estimate import remaining
 

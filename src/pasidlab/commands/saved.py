@@ -147,6 +147,7 @@ def _recipe(node: Node) -> Recipe:
         loop.as_a(int) if loop else None,
         node.get("exact").as_a(bool),
         None if name else tuple(node.get("initial").all(int)),
+        shortest.as_a(bool) if (shortest := node.maybe("shortest")) else True,
     )
 
 

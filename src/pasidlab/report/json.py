@@ -86,6 +86,7 @@ class _Told:
                     "name": p.name, "reason": p.reason, "states": p.states, "transitions": p.transitions, "depth": p.depth,
                     "depth_completed": p.depth_completed, "seconds": round(p.seconds, 3), "bytes_per_state": round(p.bytes_per_state, 1),
                     "notes": list(p.notes), "local_first": p.local_first,
+                    "walks": {"count": p.walks.count, "seed": p.walks.seed} if p.walks else None,
                 }
                 for p in result.parts
             ],
@@ -156,6 +157,7 @@ class _Told:
             "trace": [self.step(step) for step in found.steps],
             "scope": scope_json(scope),
             "exact": found.exact,
+            "shortest": found.shortest,
             "broken_by_step": found.broken_by_step,
             "loop": found.loop,
             "initial": list(found.initial),

@@ -28,7 +28,7 @@ QUIET = {";": "#59;", "#": "#35;", "<": "#lt;", ">": "#gt;"}
 
 def results_mail(account: Account) -> str:
     """Plain text of at most 72 columns, to be put into a reply."""
-    table = VerdictTable([result.design for result in account.results], MAIL)
+    table = VerdictTable([result.design for result in account.results], MAIL, walked=any(result.walked for result in account.results))
     heading = table.heading()
     lines = [*([heading] if heading else []), *(table.row(result) for result in account.results)]
     blocks = ["\n".join(lines), *(result.text(look=MAIL) for result in account.results)]
@@ -79,7 +79,8 @@ def _verdicts(account: Account) -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | ---: | --- |"
     for r in account.results:
         broken = ", ".join(f"{_plain(c.property)} ({len(c.steps)})" for c in r.counterexamples) or "-"
-        yield f"| {_plain(r.design)} | {MARKS[r.verdict]} | {r.states:,} | {r.depth} | {r.seconds:.1f} | {broken} |"
+        states = "-" if r.walked else f"{r.states:,}"
+        yield f"| {_plain(r.design)} | {MARKS[r.verdict]} | {states} | {r.depth} | {r.seconds:.1f} | {broken} |"
 
 
 def _section(result: CheckResult) -> Iterator[str]:

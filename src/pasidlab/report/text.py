@@ -12,6 +12,7 @@ from pasidlab.trace.look import PLAIN, VERDICTS, Look
 
 MANNERS = {Effect.BETTER: "good", Effect.PROVED: "good", Effect.BROKEN: "bad", Effect.WORSE: "bad", Effect.OPEN: "open"}
 BROKEN = "broken (steps of the shortest counterexample)"
+FOUND = "broken (steps of the counterexample found)"
 FIGURES = 28  # columns of states, depth and seconds, and the gap after them
 LAST = 16  # columns that what is broken needs at least
 
@@ -19,8 +20,9 @@ LAST = 16  # columns that what is broken needs at least
 class VerdictTable:
     """One row for each design; a terminal too narrow for that gets a few lines each."""
 
-    def __init__(self, designs: Sequence[str], look: Look = PLAIN) -> None:
-        self.look = look
+    def __init__(self, designs: Sequence[str], look: Look = PLAIN, *, walked: bool = False) -> None:
+        """``walked``: random walks found what is broken, perhaps not in the fewest steps."""
+        self.look, self.broken = look, FOUND if walked else BROKEN
         self.name = max([16, *(len(design) for design in designs)]) + 2
         self.left = self.name + 13 + FIGURES
         self.stacked = look.table is not None and look.table < self.left + LAST
@@ -30,19 +32,20 @@ class VerdictTable:
         if self.stacked:
             return ""
         text = f"{'design':<{self.name}}{'verdict':<13}{'states':>13}{'depth':>6}{'s':>7}  "
-        room = self.look.table is None or self.look.table >= self.left + len(BROKEN)
-        return self.look.paint("dim", text + (BROKEN if room else "broken (steps)"))
+        room = self.look.table is None or self.look.table >= self.left + len(self.broken)
+        return self.look.paint("dim", text + (self.broken if room else "broken (steps)"))
 
     def row(self, result: CheckResult) -> str:
         """One design."""
         broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in result.counterexamples) or "-"
+        states = "-" if result.walked else f"{result.states:,}"
         mark = self.look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
         if self.stacked:
-            figures = f"{result.states:,} states, depth {result.depth}, {result.seconds:.1f} s"
+            figures = f"{states} states, depth {result.depth}, {result.seconds:.1f} s"
             lines = [f"{result.design}: {mark}", *self.look.prose(figures, "  ", "  ")]
             return "\n".join([*lines, *(self.look.prose(broken, "  ", "  ") if broken != "-" else [])])
         verdict = mark + " " * (13 - len(MARKS[result.verdict]))
-        figures = f"{result.states:>13,}{result.depth:>6}{result.seconds:>7.1f}  "
+        figures = f"{states:>13}{result.depth:>6}{result.seconds:>7.1f}  "
         return self._last(f"{result.design:<{self.name}}{verdict}{figures}", broken)
 
     def _last(self, text: str, last: str) -> str:
@@ -55,7 +58,7 @@ class VerdictTable:
 
 def verdict_table(results: Sequence[CheckResult], look: Look = PLAIN) -> str:
     """The whole table."""
-    table = VerdictTable([result.design for result in results], look)
+    table = VerdictTable([result.design for result in results], look, walked=any(result.walked for result in results))
     return "\n".join(line for line in (table.heading(), *(table.row(result) for result in results)) if line)
 
 

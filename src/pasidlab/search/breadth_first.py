@@ -10,13 +10,10 @@ everything that is reported.
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +23,7 @@ from pasidlab.search import kernels as k
 from pasidlab.search.memory import Block, Words
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
+from pasidlab.search.stopping import interrupts
 from pasidlab.search.store import MOST_STATES, Store
 from pasidlab.search.verdicts import Verdicts
 
@@ -58,7 +56,7 @@ def search(
     if jobs is None:
         jobs = len(os.sched_getaffinity(0))
     running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), progress, stop_on)
-    with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, _interrupts(interrupted) as stop:
+    with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, interrupts(interrupted) as stop:
         try:
             reason = running.explore(pool, stop)
         except KeyboardInterrupt:  # not ours: raised by the progress callback
@@ -75,20 +73,6 @@ def available_memory() -> int:
     except OSError:
         return 1 << 62
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 1 << 62)
-
-
-@contextmanager
-def _interrupts(flag: StopFlag | None) -> Iterator[StopFlag]:
-    """The flag, or else an event that Ctrl-C sets, in place of the exception it would raise in the middle of something."""
-    event = threading.Event()
-    if flag is not None or threading.current_thread() is not threading.main_thread():
-        yield flag or event
-        return
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)  # None: it was not Python's
 
 
 class _Worker:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pasidlab.search.store import Store
 
 Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
-StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted"]
+StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted", "simulated"]
 
 
 class StopFlag(Protocol):
@@ -78,6 +78,21 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """Where random walks are."""
+
+    walks: int
+    steps: int
+    rate: float  # steps a second since the last report
+    broken: int  # properties found broken
+    elapsed: float  # seconds
+    left: float  # seconds
+
+
+OnWalked = Callable[[Walked], None]
 
 
 @dataclass(frozen=True)

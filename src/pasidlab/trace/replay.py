@@ -149,7 +149,7 @@ class Replayer:
             return None
         steps = tuple(self.beside_others(outcome, before[n]) for n, (outcome, _) in enumerate(made))
         found = Counterexample(
-            recipe.property, recipe.sentence, state, steps, recipe.broken_by_step, recipe.loop, exact=recipe.exact
+            recipe.property, recipe.sentence, state, steps, recipe.broken_by_step, recipe.loop, exact=recipe.exact, shortest=recipe.shortest
         )  # fmt: skip
         return self.finished(found)
 

@@ -102,11 +102,12 @@ class Recipe:
     loop: int | None = None
     exact: bool = True
     initial: State | None = None
+    shortest: bool = True
 
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A shortest way to break a property: ``sentence`` says how, ``steps`` how it came to that."""
+    """A way to break a property: ``sentence`` says how, ``steps`` how it came to that."""
 
     property: str
     sentence: str
@@ -117,11 +118,12 @@ class Counterexample:
     final: tuple[tuple[str, str], ...] = ()  # the state at the end: (field of element, value) where not the default
     seen: tuple[tuple[str, str], ...] = ()  # what the broken promise looked at, and saw
     exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
+    shortest: bool = True  # False: a random walk found it, there may be shorter ones
 
     def recipe(self) -> Recipe:
         """What makes the counterexample again."""
         moves = tuple(step.move for step in self.steps)
-        return Recipe(self.property, self.sentence, moves, self.broken_by_step, self.loop, self.exact)
+        return Recipe(self.property, self.sentence, moves, self.broken_by_step, self.loop, self.exact, shortest=self.shortest)
 
 
 def joined(first: Line, then: Line) -> Line:

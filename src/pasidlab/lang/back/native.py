@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_expand import Own, expand_text
-from pasidlab.lang.back.llvm_text import WHEN_STUCK, ActionText
+from pasidlab.lang.back.llvm_text import LABEL_BITS, WHEN_STUCK, ActionText
 from pasidlab.lang.back.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
 from pasidlab.lang.ir import ASLEEP, TERMINATORS, Action, Model
@@ -36,6 +36,11 @@ class CompiledModel:
     properties: tuple[str, ...]  # bit i of every mask is property i
     cover_lines: dict[int, frozenset[tuple[str, int]]]  # word of `observed` -> source lines it proves executed
     steps: tuple[tuple[int, tuple[int, ...]], ...] = ()  # number of a label -> action and its parameters; empty: no labels
+
+    @property
+    def label_bits(self) -> int:
+        """Bits of a label that number an action and its parameters."""
+        return LABEL_BITS
 
     @property
     def expand_address(self) -> int:
