@@ -1,8 +1,10 @@
 """The Intel DSA and IAX accelerators as a model: descriptors, operations, completion records, work queues.
 
 In order: ``abi`` what both sides agree on; ``legality`` and ``limits`` what a descriptor may say; ``transfer`` the
-device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity``, ``iax`` the operations; ``device`` one at a
-time; ``queue`` many of them, with faults and delays on demand; ``swerror`` what no record shows.
+device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity`` the operations of DSA. IAX has ``iax``, its rules;
+``analytics``, what its operations share; ``crc64``; ``huffman``, ``tokens`` and ``inflate``, DEFLATE to the bit; ``aecs``, what
+lives on between jobs; ``decompress`` and ``deflate``. ``device`` carries out one descriptor, ``queue`` many, with faults and
+delays on demand; ``swerror`` is what no record shows.
 """
 
 from pasidlab.accelerator.abi import (

@@ -35,7 +35,23 @@ class Op(IntEnum):
     DIF_UPDATE = 0x15
     DIX_GENERATE = 0x17
     CACHE_FLUSH = 0x20
-    CRC64 = 0x44  # of IAX
+    # From here on of IAX.
+    DECOMPRESS = 0x42
+    COMPRESS = 0x43
+    CRC64 = 0x44
+    ZERO_DECOMPRESS_32 = 0x48
+    ZERO_DECOMPRESS_16 = 0x49
+    ZERO_DECOMPRESS_8 = 0x4A
+    ZERO_COMPRESS_32 = 0x4C
+    ZERO_COMPRESS_16 = 0x4D
+    ZERO_COMPRESS_8 = 0x4E
+    SCAN = 0x50
+    SET_MEMBERSHIP = 0x51
+    EXTRACT = 0x52
+    SELECT = 0x53
+    RLE_BURST = 0x54
+    FIND_UNIQUE = 0x55
+    EXPAND = 0x56
 
 
 NAMES: dict[int, str] = {
@@ -175,6 +191,8 @@ class Status(IntEnum):
     DELTA_OFFSETS_NOT_INCREASING = 0x07
     DELTA_OFFSET_RANGE = 0x08
     DIF_ERROR = 0x09
+    ANALYTICS_ERROR = 0x0A  # this and the next of IAX
+    OUTPUT_OVERFLOW = 0x0B
     BAD_OPERATION = 0x10
     BAD_FLAGS = 0x11
     RESERVED_FIELD = 0x12
@@ -195,6 +213,11 @@ class Status(IntEnum):
     HARDWARE_WRITE_ERROR = 0x21
     TRANSLATION_ERROR = 0x22
     ANALYTICS_FLAGS = 0x30
+    FILTER_FLAGS = 0x31
+    BAD_INPUT_SIZE = 0x32
+    BAD_ELEMENTS = 0x33
+    BAD_WIDTH = 0x34
+    BAD_INVERT = 0x35
     QUEUE_OVERFLOW = 0x53
 
 
@@ -208,6 +231,8 @@ STATUS_TEXT: dict[int, str] = {
     0x07: "delta offsets not increasing",
     0x08: "delta offset beyond the transfer size",
     0x09: "DIF error",
+    0x0A: "analytics error",
+    0x0B: "output buffer overflow",
     0x10: "unsupported operation code",
     0x11: "invalid flags",
     0x12: "non-zero reserved field",
@@ -228,6 +253,11 @@ STATUS_TEXT: dict[int, str] = {
     0x21: "hardware error on a write",
     0x22: "address translation error",
     0x30: "invalid compression, decompression or CRC64 flags",
+    0x31: "invalid filter flags",
+    0x32: "invalid input size",
+    0x33: "invalid number of elements",
+    0x34: "invalid width of source 1",
+    0x35: "inverted output that is no bit vector",
     0x53: "dedicated work queue overflow",
 }
 # No record unless requested, table 8-3 bit 3; and those that only SWERROR shows, 5.8.1.

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from pasidlab.accelerator import abi, comparing, iax, integrity, moving
+from pasidlab.accelerator import abi, comparing, crc64, decompress, deflate, iax, integrity, moving
 from pasidlab.accelerator.abi import DESCRIPTOR_SIZE, QUIET, RECORD_SIZE, Cap, Descriptor, Flag, Op, Status
+from pasidlab.accelerator.analytics import carried_out
 from pasidlab.accelerator.legality import RULES, Checker, Rejection, Rule, WqLimits
 from pasidlab.accelerator.limits import LIMITS, Limit
 from pasidlab.accelerator.transfer import Access, Bench, DescriptorOutcome, Memory
@@ -52,7 +53,9 @@ _IAX_OPERATIONS: dict[int, Operation] = {
     Op.NOOP: moving.no_operation,
     Op.DRAIN: moving.drain,
     Op.MEMORY_MOVE: moving.memory_move,
-    Op.CRC64: iax.crc64,
+    Op.DECOMPRESS: carried_out(decompress.decompress),
+    Op.COMPRESS: carried_out(deflate.compress),
+    Op.CRC64: crc64.crc64,
 }
 IAX = DeviceKind(_IAX_OPERATIONS, iax.IAX_RULES, iax.IAX_LIMITS, iax.RECORD_SIZE)
 

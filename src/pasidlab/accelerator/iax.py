@@ -1,64 +1,100 @@
-"""What IAX, the In-Memory Analytics Accelerator, has of its own: CRC64. No-op, drain and memory move are those of DSA.
+"""What IAX, the In-Memory Analytics Accelerator, takes: rules and limits of its own operations. The others are DSA's.
 
-Layouts after linux/idxd.h (struct iax_hw_desc, iax_completion_record) and intel/idxd-config's iaa_test.
+Layouts after linux/idxd.h (struct iax_hw_desc), flags and status codes after intel/qpl (own_hw_definitions.h, hw_status.h).
+The specification is not public. What no public source says a device refuses is taken here.
 """
 
 from __future__ import annotations
 
+from pasidlab.accelerator import aecs, analytics, crc64, decompress, deflate
 from pasidlab.accelerator.abi import Descriptor, Flag, Op, Status
-from pasidlab.accelerator.checksums import crc64_register, reverse_bits, reversed_bytes
 from pasidlab.accelerator.legality import RULES, Rejection, Rule, WqLimits
-from pasidlab.accelerator.limits import LIMITS, Limit
-from pasidlab.accelerator.transfer import CHUNK, SOURCE, Access, DescriptorOutcome
+from pasidlab.accelerator.limits import LIMITS, Limit, overlaps
 
 RECORD_SIZE = 64  # bytes, and the alignment of a completion record
-_BIT_ORDER, _INVERT = 1 << 15, 1 << 14  # the CRC64 flags at byte 38
-_RESULT_AT = 40  # byte of the completion record
-_TAIL_AT = 16
+_TCS = Flag.ADDRESS_1_TC | Flag.ADDRESS_2_TC | Flag.ADDRESS_3_TC
+_WRITES = Flag.BLOCK_ON_FAULT | Flag.CACHE_CONTROL_1 | Flag.CACHE_CONTROL_2 | Flag.STRICT_ORDERING | _TCS
+_SOURCE_2 = analytics.READ_SOURCE_2 | analytics.WRITE_SOURCE_2 | 1 << 20 | analytics.CRC_32C | analytics.SELECT
 
 IAX_RULES: dict[int, Rule] = {
     **{code: RULES[code] for code in (Op.NOOP, Op.DRAIN, Op.MEMORY_MOVE)},
+    Op.DECOMPRESS: Rule(_WRITES | _SOURCE_2, ()),
+    Op.COMPRESS: Rule(_WRITES | _SOURCE_2, ((60, 63),)),
     Op.CRC64: Rule(
         Flag.BLOCK_ON_FAULT | Flag.ADDRESS_1_TC, ((24, 31), (40, 55)), Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
     ),
 }
 
 
+def _size(name: str, size: int, least: int, wq: WqLimits) -> Rejection | None:
+    if least <= size <= wq.max_transfer_size:
+        return None
+    return Rejection(Status.BAD_SIZE, f"{name} {size}, from {least} to the work queue's {wq.max_transfer_size}")
+
+
 def _crc64_limits(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     flags = d.field(38, 2)
-    if flags & ~(_BIT_ORDER | _INVERT):
+    if flags & ~(crc64.BIT_ORDER | crc64.INVERT):
         return Rejection(Status.ANALYTICS_FLAGS, f"CRC64 flags 0x{flags:04x}: only bits 14 and 15 mean something")
-    if not 0 < d.size <= wq.max_transfer_size:
-        return Rejection(Status.BAD_SIZE, f"source size {d.size}, from 1 to the work queue's {wq.max_transfer_size}")
+    return _size("source size", d.size, 1, wq)
+
+
+def _room(d: Descriptor) -> int:
+    """The maximum destination size."""
+    return d.tail48 & 0xFFFFFFFF
+
+
+def _apart(d: Descriptor) -> Rejection | None:
+    if d.size and _room(d) and overlaps(d.first, d.size, d.second, _room(d)):
+        what = f"source 1 [0x{d.first:x}, +{d.size}) overlaps the destination [0x{d.second:x}, +{_room(d)})"
+        return Rejection(Status.OVERLAP, what)
     return None
 
 
-IAX_LIMITS: dict[int, Limit] = {Op.MEMORY_MOVE: LIMITS[Op.MEMORY_MOVE], Op.CRC64: _crc64_limits}
+def _state(d: Descriptor, wq: WqLimits, written: int) -> Rejection | None:
+    """An AECS as source 2; ``written`` is the highest way in which the operation may write it."""
+    read, write = d.flags >> 16 & 3, d.flags >> 18 & 3
+    if read > analytics.READ_AECS or write > written:
+        bits = (analytics.READ_SOURCE_2 if read > analytics.READ_AECS else analytics.WRITE_SOURCE_2) & d.flags
+        return Rejection(Status.BAD_FLAGS, f"source 2 is read in way {read}, written in way {write}: not for this operation", bits)
+    if not (read or write):
+        return None
+    for name, value in (("address", d.tail40), ("size", d.tail48 >> 32)):
+        if value % aecs.ALIGNMENT:
+            return Rejection(Status.MISALIGNED, f"AECS {name} 0x{value:x} is not a multiple of {aecs.ALIGNMENT}")
+    return _size("AECS size", d.tail48 >> 32, aecs.ALIGNMENT, wq)
 
 
-def crc64(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
-    """A CRC of up to 64 bits by the polynomial at byte 56, whose highest bit stands for x^63 and whose x^64 is implied.
-
-    With the invert flag the register begins, and the result ends, complemented over the width of the polynomial.
-    """
-    flags, polynomial, done = d.field(38, 2), d.tail56 | 1 << 64, 0
-    mask = _width_mask(d.tail56) if flags & _INVERT else 0
-    register = mask
-    while done < d.size:
-        length = min(CHUNK, d.size - done)
-        got = m.read(d.first + done, m.bench.view_a[:length])
-        data = m.bench.a[:got]
-        register = crc64_register(reversed_bytes(data) if flags & _BIT_ORDER else data, register, polynomial)
-        done += got
-        if got < length:
-            return m.fault(o, d.first + done, done, SOURCE)
-    value = register ^ mask
-    if flags & _BIT_ORDER:
-        value = reverse_bits(value, 64)
-    o.tail, o.moved = bytes(_RESULT_AT - _TAIL_AT) + value.to_bytes(8, "little"), done
-    return o
+def _source(d: Descriptor, wq: WqLimits) -> Rejection | None:
+    """An AECS may hold input, and take output: only no source and no destination at once is nothing to do."""
+    return _size("source 1 size", d.size, 0 if _room(d) else 1, wq) or _size("maximum destination size", _room(d), 0, wq)
 
 
-def _width_mask(polynomial: int) -> int:
-    """All bits from the lowest of the left-aligned polynomial upwards: as many as it has degrees."""
-    return (1 << 64) - (polynomial & -polynomial) if polynomial else 0
+def _decompress(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
+    flags = d.field(38, 2)
+    if flags & ~decompress.KNOWN or not flags & decompress.ENABLE:
+        return Rejection(Status.ANALYTICS_FLAGS, f"decompression flags 0x{flags:04x}: bit 0 is set, bits 13 to 15 are not")
+    indexes = decompress.mini_block(flags >> 10 & 7)
+    if indexes and not flags & decompress.SUPPRESS:
+        return Rejection(Status.ANALYTICS_FLAGS, f"decompression flags 0x{flags:04x}: an index needs suppressed output")
+    if flags & decompress.BIG_ENDIAN and d.size & 1:
+        return Rejection(Status.BAD_INPUT_SIZE, f"source 1 size {d.size} is odd, in big-endian 16-bit mode")
+    writes = indexes or not flags & decompress.SUPPRESS
+    wrong = _source(d, wq) or _state(d, wq, analytics.WRITE_ON_OVERFLOW)
+    return wrong or (_apart(d) if writes else None)
+
+
+def _compress(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
+    flags, more = d.field(38, 2), d.field(56, 4)
+    if flags & ~deflate.KNOWN or more:
+        what = f"compression flags 0x{flags:04x} and 0x{more:x}: bits 8 to 0 of the first are what this device knows"
+        return Rejection(Status.ANALYTICS_FLAGS, what)
+    return _source(d, wq) or _state(d, wq, analytics.WRITE_ALWAYS) or _apart(d)
+
+
+IAX_LIMITS: dict[int, Limit] = {
+    Op.MEMORY_MOVE: LIMITS[Op.MEMORY_MOVE],
+    Op.DECOMPRESS: _decompress,
+    Op.COMPRESS: _compress,
+    Op.CRC64: _crc64_limits,
+}

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pasidlab.accelerator import GENCAP_1_0, OPERATIONS_1_0, OPERATIONS_2_0, Op
+from pasidlab.accelerator import GENCAP_1_0, IAX, OPERATIONS_1_0, OPERATIONS_2_0
 
 VERSION_2 = 0x200  # DEVICE_VERSION_2
 _GENCAP_IAX = 0x71F10901F0105  # a first-generation IAX: 2^31 bytes, no batch
-_OPERATIONS_IAX = 1 << Op.NOOP | 1 << Op.DRAIN | 1 << Op.MEMORY_MOVE | 1 << Op.CRC64
+_OPERATIONS_IAX = sum(1 << code for code in IAX.operations)
 _SIZE = 256  # bits of OPCAP
 _MASK = re.compile(r"[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8})*")
 

@@ -228,8 +228,6 @@ class Engine:
         origin.job.done = True
         if outcome.status in FAULTS and origin.job.mm.dma.lost():
             return  # no fault of the program's: its memory went away
-        if outcome.status == Status.BAD_OPERATION and origin.node.device.kind == "iax":
-            outcome.reason += "; of IAX only no-op, drain, memory move and CRC64 are carried out here"
         self.diagnosis.completed(thread, origin.ip, origin.queue, outcome)
         for register in swerror.unreported(outcome, origin.node.wq.index, origin.pasid):
             self._software_error(origin.node, register)

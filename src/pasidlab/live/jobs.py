@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from greenlet import greenlet
@@ -13,6 +14,7 @@ from pasidlab.live.loop import EventLoop
 from pasidlab.live.state import Mm, Thread
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
+_ANALYTICS = struct.Struct("<II4xI")  # of IAX: maximum destination size, source 2 size, number of elements
 _ENDLESS = frozenset((Op.BATCH, Op.DRAIN))  # how long they take does not show in their size
 
 
@@ -53,7 +55,8 @@ class Job:
 
 def takes_long(descriptor: bytes) -> bool:
     """Whether a descriptor, or a member of its batch, may be large, or may have to wait for others."""
-    return descriptor[34] >= BULK >> 16 or descriptor[35] > 0 or descriptor[7] in _ENDLESS
+    large = descriptor[34] >= BULK >> 16 or descriptor[35] > 0 or descriptor[7] in _ENDLESS
+    return large or (descriptor[7] >= Op.DECOMPRESS and max(_ANALYTICS.unpack_from(descriptor, 48)) >= BULK)
 
 
 class SlicedMemory:
