@@ -198,3 +198,45 @@ def test_a_damaged_trace_dat_is_refused(tmp_path):
 def test_help_names_the_programs():
     said = harness.pasidlab("observe", "verify", "--help").stdout
     assert "trace.dat" in said and "perf script" in said
+
+
+GUESTS = {
+    "linux-6.1": ("6.1.0-55-cloud-amd64", 1957, 1126, {"fpregs_restore_userregs": 24, "fpu_flush_thread": 9, "kernel_fpu_begin": 9}),
+    "linux-6.12": (
+        "6.12.117+deb12-cloud-amd64", 2076, 1087, {"fpregs_restore_userregs": 45, "fpu_flush_thread": 10, "kernel_fpu_begin": 27},
+    ),
+    "linux-6.12-functions": (
+        "6.12.117+deb12-cloud-amd64", 2338, 1417, {"fpu_force_restore": 20, "fpu_flush_thread": 9, "fpregs_restore_userregs": 2},
+    ),
+}  # fmt: skip
+"""Debian's kernels: ``record_in_qemu.py VMLINUZ FILE 20``, the last with ``--functions``. The workload's tracer sets registers 20 times."""
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_kernels_of_debian_conform(written, name):
+    found = verdict(written(text(name)), "--recorded", "x86_fpu")
+    by_function = {}
+    for (function, _), times in hidden(found).items():
+        by_function[function] = by_function.get(function, 0) + times
+    assert (found["verdict"], found["calls"]) == ("conforms", name.endswith("functions"))
+    assert (found["kernel"], found["events"], found["judged"], by_function) == GUESTS[name]
+
+
+@pytest.mark.parametrize("other", ["6.12.1", "6.1.9"])
+def test_calls_hold_the_kernel_to_its_functions(written, other):
+    """A call that the kernel cannot have made, and one that it must have made."""
+    lines = text("linux-6.12-functions").splitlines(keepends=True)[1:]
+    at = next(n for n, line in enumerate(lines) if n > 300 and "switch_fpu_return <-" in line and "regs_activated" in lines[n + 1])
+    told = ("--kernel", other, "--recorded", "x86_fpu")
+    assert verdict(written("".join(lines)), *told)["verdict"] == "conforms"
+    for changed in ([*lines[:at], *lines[at + 1 :]], [*lines[:at], lines[at], *lines[at:]]):
+        assert verdict(written("".join(changed)), *told, code=1)["contradiction"]
+
+
+def test_calls_of_some_functions_alone_are_not_looked_at(written):
+    kept = [line for line in text("linux-6.12-functions").splitlines(keepends=True) if "fpu_flush_thread <-" not in line]
+    found = verdict(written("".join(kept)), "--recorded", "x86_fpu")
+    assert (found["verdict"], found["calls"]) == ("conforms", False)
+    assert any(note.startswith("no call is looked at: those of fpu_flush_thread") for note in found["notes"])
+    path = written("".join(kept))
+    assert verdict(path, "--recorded", "x86_fpu", "--recorded", "ftrace", code=1)["contradiction"]

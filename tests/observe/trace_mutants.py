@@ -1,6 +1,6 @@
 """Recordings with one event changed, and how many of them `observe verify` finds: ``trace_mutants.py FILE [COUNT [SEED]]`` prints it.
 
-Each mutant is judged in a window of events around the change, of which nothing is known before.
+Each mutant is judged in a window of events around the change, of which nothing is known before. FILE may be text that tells its kernel.
 """
 
 import random
@@ -12,10 +12,11 @@ import numpy as np
 
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import Explanations
-from pasidlab.observe.kinds import Kind
-from pasidlab.observe.merged import merged
+from pasidlab.observe.kinds import CALLS, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
-from pasidlab.observe.recording import Recording, TaskAtStart
+from pasidlab.observe.recording import TaskAtStart
+from pasidlab.observe.source import opened
+from pasidlab.observe.text import Told
 from pasidlab.observe.verify import Judging
 
 BEFORE, AFTER = 2500, 2500
@@ -103,6 +104,9 @@ KINDS = {
     "fork dropped": (of(Kind.sched_process_fork), drop),
     "exec dropped": (of(Kind.sched_process_exec), drop),
     "exit's drop dropped": (of(Kind.x86_fpu_dropped), drop),
+    "call of a function dropped": (of(*CALLS), drop),
+    "call of a function duplicated": (of(*CALLS), duplicate),
+    "call of a function moved": (of(*CALLS), moved),
     "x86_fpu event swapped with the next of its CPU": (any_fpu, swap),
     "x86_fpu event moved": (any_fpu, moved),
 }
@@ -116,10 +120,10 @@ class Windows:
     """One recording, of which mutants are made."""
 
     def __init__(self, path):
-        recording = Recording(path)
-        self.about = recording.about
-        self.events = np.concatenate(list(merged(recording)))
-        self.explanations = Explanations(derived(self.about.version))
+        source = opened(path, Told(recorded=("x86_fpu",)))
+        self.about = source.about
+        self.events = np.concatenate(list(source.in_order()))
+        self.explanations = Explanations(derived(self.about.version, self.about.has_calls), self.about.flags)
         self.kernel = {task.pid for task in self.about.tasks if task.kernel}
 
     def status(self, window, before):
@@ -131,7 +135,7 @@ class Windows:
                 made.add(row[A])
             tasks += [pid for pid in (row[PID], row[A] if row[KIND] == Kind.sched_switch else 0) if pid not in made]
         known = tuple(TaskAtStart(pid, pid, "", pid in self.kernel) for pid in sorted(set(tasks)))
-        judging = Judging(replace(self.about, tasks=known), lambda: iter([window]), self.explanations)
+        judging = Judging(replace(self.about, tasks=known), lambda: iter([window.copy()]), self.explanations)
         judging.look_through()
         judging.run(lambda events: None)
         return judging.verdict.status
@@ -140,7 +144,7 @@ class Windows:
         """How many mutants of a kind were made, and how many of them are a contradiction, or make the verdict undecided."""
         rng = random.Random(f"{kind} {seed}")
         wanted, change = KINDS[kind]
-        of_kind = [KIND_OF[kind]] if kind in KIND_OF else []
+        of_kind = [KIND_OF[kind]] if kind in KIND_OF else list(CALLS) if kind in CALLED else []
         rows = np.flatnonzero(np.isin(self.events[:, KIND], of_kind)) if of_kind else np.arange(len(self.events))
         places = [int(row) for row in rng.sample(list(rows), min(len(rows), 200 * count)) if wanted(self.events[row])]
         made = 0
@@ -153,6 +157,7 @@ class Windows:
         return made, found[1], found[3]
 
 
+CALLED = ("call of a function dropped", "call of a function duplicated", "call of a function moved")
 KIND_OF = {
     "sched_switch dropped": Kind.sched_switch, "copy_dst dropped": Kind.x86_fpu_copy_dst, "fork dropped": Kind.sched_process_fork,
     "exec dropped": Kind.sched_process_exec, "exit's drop dropped": Kind.x86_fpu_dropped,

@@ -83,17 +83,18 @@ class Automaton:
     """The node of a new task that has never run."""
 
 
-def protocol_files(version: tuple[int, int]) -> list[Path]:
-    """The files that make the model that of a version of Linux, (6, 12) say."""
+def protocol_files(version: tuple[int, int], calls: bool = False) -> list[Path]:
+    """The files that make the model that of a version of Linux, (6, 12) say. ``calls``: those of functions are noted, too."""
     later = [MACHINE / name for since, name in (((6, 16), "v6_16.py"), ((6, 17), "v6_17.py")) if version >= since]
-    return [MACHINE / "recorder.py", MACHINE / "environment.py", *later]
+    noted = [MACHINE / "calls.py"] if calls else []
+    return [MACHINE / "recorder.py", *noted, MACHINE / "environment.py", *later]
 
 
-def derive(version: tuple[int, int]) -> Automaton:
-    """The automaton of a version of Linux; takes seconds."""
+def derive(version: tuple[int, int], calls: bool = False) -> Automaton:
+    """The automaton of a version of Linux; takes seconds. ``calls``: the function tracer's events are letters, too."""
     files = [file for file in MODEL_FILES if file.stem not in NOT_NEEDED]
     scope = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(EVENTS.split()))
-    model = build_model("live", [*files, *protocol_files(version)], scope.compiler_bounds(), PROPERTIES)
+    model = build_model("live", [*files, *protocol_files(version, calls)], scope.compiler_bounds(), PROPERTIES)
     return _Derivation(model, version).run()
 
 

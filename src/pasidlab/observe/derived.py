@@ -12,12 +12,12 @@ from pasidlab.observe.automaton import Arc, Automaton, Hidden, Letter, derive
 SUFFIX = ".observe"
 
 
-def derived(version: tuple[int, int]) -> Automaton:
-    """The automaton of a version of Linux, from the disk if it is there."""
-    key = hashlib.sha256(fingerprint("errors.py", "lang", "model", "observe") + repr(version).encode()).digest()
+def derived(version: tuple[int, int], calls: bool = False) -> Automaton:
+    """The automaton of a version of Linux, from the disk if it is there. ``calls``: with those of functions."""
+    key = hashlib.sha256(fingerprint("errors.py", "lang", "model", "observe") + repr((version, calls)).encode()).digest()
     if found := kept(key, SUFFIX):
         return _read(json.loads(found))
-    made = derive(version)
+    made = derive(version, calls)
     keep(key, SUFFIX, json.dumps(_written(made)).encode())
     return made
 

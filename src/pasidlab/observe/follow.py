@@ -19,18 +19,18 @@ from pasidlab.observe.explanations import (
     NEW_TASK,
     NOT_SO,
 )
-from pasidlab.observe.kinds import BH_OFF, IRQS_OFF, Kind
+from pasidlab.observe.kinds import BH_OFF, CALLS, IRQS_OFF, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
 from pasidlab.search.memory import compiled
 
 Table = NDArray[np.int64]
 
 # Columns of a CPU's row. Tasks and CPUs are stored as their number plus one, where 0 says that nobody knows.
-CURRENT, SET, LEAVING, NEXT, OWNER, CHILD_FPU, SEEN = range(7)
-CPU_COLUMNS = 7
+CURRENT, SET, LEAVING, NEXT, OWNER, SEEN = range(6)
+CPU_COLUMNS = 6
 # Columns of a task's row.
-AWAY, LAST, OUT, RUNS_ON, IS, FPU = range(6)
-TASK_COLUMNS = 6
+AWAY, LAST, OUT, RUNS_ON, IS, FPU, CHILD_FPU = range(7)
+TASK_COLUMNS = 7
 NOBODY = -1
 """An owner, or a last_cpu, that is known to be none."""
 
@@ -49,6 +49,9 @@ ACTIVATED, DEACTIVATED, DROPPED = (
 )  # fmt: skip
 COPY_DST, BEFORE, AFTER = int(Kind.x86_fpu_copy_dst), int(Kind.x86_fpu_before_save), int(Kind.x86_fpu_after_save)
 SIGNAL, NEWTASK, LOST = int(Kind.signal_deliver), int(Kind.task_newtask), int(Kind.LOST)
+
+CALLED = (int(Kind.kernel_fpu_begin_mask), int(Kind.switch_fpu_return), int(Kind.fpu_flush_thread))
+assert len(CALLED) == len(CALLS)
 
 _TABLES = "Tuple((int64[:,::1], int64[:,::1]))"
 _RULES = "Tuple((int64[:,::1], int64[:,::1], int64[::1], int64, int64))"
@@ -148,7 +151,7 @@ def _judge(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, in
             kind * 16 + (8 if of_current else 0) + (4 if event[B] else 0)
             + (2 if event[FLAGS] & IRQS_OFF else 0) + (1 if event[FLAGS] & BH_OFF else 0)
         )  # fmt: skip
-    elif kind in (SWITCH, FORK, EXEC, EXIT, SIGNAL):
+    elif kind in (SWITCH, FORK, EXEC, EXIT, SIGNAL, *CALLED):
         number = kind * 16
     else:
         return END
@@ -176,14 +179,14 @@ def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
         else:
             here[OWNER] = NOBODY
     elif kind == COPY_DST:
-        here[CHILD_FPU] = event[A]
+        row[CHILD_FPU] = event[A]  # the task may go on elsewhere before its fork is told
     elif kind == FORK:
         child = tasks[event[A]]
         child[:] = 0
         if row[IS] & KERNEL:
             child[IS] = KNOWN | KERNEL
         else:
-            child[IS], child[AWAY], child[LAST], child[FPU] = KNOWN, NEW_TASK + 1, NOBODY, here[CHILD_FPU]
+            child[IS], child[AWAY], child[LAST], child[FPU] = KNOWN, NEW_TASK + 1, NOBODY, row[CHILD_FPU]
     elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD and not row[IS] & KERNEL:
         tasks[event[A]][:] = 0
         tasks[event[A], IS] = KNOWN | KERNEL

@@ -37,6 +37,10 @@ class Kind(IntEnum):
     function = 25
     LOST = 26
     """Not an event of the kernel: ``a`` events were lost on this CPU before the next one (0: the kernel does not say how many)."""
+    kernel_fpu_begin_mask = 27
+    """The first of CALLS: calls of functions that the model has, by the function tracer."""
+    switch_fpu_return = 28
+    fpu_flush_thread = 29
 
 
 IRQS_OFF, BH_OFF = 0x01, 0x80
@@ -91,4 +95,6 @@ EVENTS = (
     Recorded(Kind.kvm_fpu, "kvm", ("load",)),
     Recorded(Kind.write_msr, "msr", ("msr", "val"), filter=f"msr == {IA32_PASID:#x}"),
 )
+CALLS = (Kind.kernel_fpu_begin_mask, Kind.switch_fpu_return, Kind.fpu_flush_thread)
+"""Where all of these are traced, no use of the FPU by the kernel, no load and no exec has to be guessed."""
 FUNCTION = Recorded(Kind.function, "ftrace", ("ip", "parent_ip"))

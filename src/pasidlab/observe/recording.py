@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.formats import Format, parse_format, parse_header_page
-from pasidlab.observe.kinds import BH_OFF, EVENTS, FUNCTION, IRQS_OFF, Recorded
+from pasidlab.observe.kinds import BH_OFF, CALLS, EVENTS, FUNCTION, IRQS_OFF, Recorded
 
 MAGIC = b"pasidlab observe 1\n"
 MOST_PIDS = 1 << 22
@@ -118,6 +118,11 @@ class About:
     def recorded(self) -> list[tuple[Recorded, Format]]:
         """The events that are in the recording, with their formats."""
         return [(event, self.parsed[event.path]) for event in (*EVENTS, FUNCTION) if event.path in self.parsed]
+
+    @property
+    def has_calls(self) -> bool:
+        """The function tracer told of each function in CALLS."""
+        return {kind.name for kind in CALLS} <= set(self.functions.values())
 
     @property
     def version(self) -> tuple[int, int]:

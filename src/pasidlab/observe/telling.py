@@ -29,7 +29,8 @@ def verdict_text(verdict: Verdict) -> str:
     """The verdict for a reader."""
     lines = [f"Linux {verdict.kernel}: {verdict.events:,} events, {verdict.judged:,} of them judged by the model's functions"]
     if verdict.hidden:
-        lines += ["", "hidden steps, the fewest that explain the events:"]
+        told = "hidden steps, the fewest that explain the events and the calls of the function tracer:"
+        lines += ["", told if verdict.calls else "hidden steps, the fewest that explain the events:"]
         lines += [f"  {times:>10,}  {hidden}" for hidden, times in sorted(verdict.hidden.items(), key=lambda item: -item[1])]
     lines += ["", *_weaknesses(verdict)] if _weaknesses(verdict) else []
     if verdict.contradiction:
@@ -80,7 +81,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "kernel": verdict.kernel, "verdict": ("conforms", "contradiction", "", "inconclusive")[verdict.status], "events": verdict.events,
         "judged": verdict.judged, "lost": verdict.lost, "unsure_from": verdict.unsure_from, "blind": list(verdict.blind),
         "unseen_switches": verdict.unseen, "exchanged_pids": verdict.exchanges,
-        "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes),
+        "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes), "calls": verdict.calls,
         "hidden": [{"function": h.function, "during": h.during, "times": times} for h, times in verdict.hidden.items()],
         "contradiction": found and {
             "number": found.number, "event": event_text(found.event), "cpu": found.event[CPU], "pid": found.event[PID],

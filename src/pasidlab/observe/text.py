@@ -10,17 +10,17 @@ import re
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.observe.kinds import BH_OFF, EVENTS, IA32_PASID, IRQS_OFF, Kind
+from pasidlab.observe.kinds import BH_OFF, EVENTS, FUNCTION, IA32_PASID, IRQS_OFF, Kind
 from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, Events
 from pasidlab.observe.recording import MOST_TIME, About
-from pasidlab.observe.textlines import FIELDS, LINES, NO_EVENT, PERF, Row, values_of
+from pasidlab.observe.textlines import CALL, CALLED, FIELDS, LINES, NO_EVENT, PERF, Row, values_of
 
 _RELEASE = re.compile(r"^# os release : (\S+)")
 """``perf script --header``."""
@@ -48,8 +48,9 @@ class Told:
     def must_be_known(self) -> None:
         """PasidlabError for a name that is no event of ours, and no system of one."""
         for one in self.recorded:
-            if not any(Told(recorded=(one,)).covers(event.path) for event in EVENTS):
-                known = ", ".join(sorted({event.system for event in EVENTS}))
+            paths = [*(event.path for event in EVENTS), *(f"{FUNCTION.system}/{name}" for name in CALLED)]
+            if not any(Told(recorded=(one,)).covers(path) for path in paths):
+                known = ", ".join(sorted({path.split("/")[0] for path in paths}))
                 raise PasidlabError(f"--recorded {one}: no event that is looked at", hint=f"a system ({known}) or SYSTEM:EVENT")
 
 
@@ -67,6 +68,7 @@ class Text:
         self._of_perf = False
         self._before: dict[int, Row] = {}  # by CPU, its last event
         self._twice = 0
+        self._functions: set[str] = set()
         self._kinds: set[int] = set()
         self._flags = 0
         self._flagged = self._unflagged = False
@@ -117,10 +119,16 @@ class Text:
         flags = self._flags if self._flagged and not self._unflagged else 0
         cpus = tuple(sorted(self._last))
         formats = dict.fromkeys(there, "")
-        return About(self.kernel, "x86_64", cpus, "", 4096, "", formats, missing, (), flags=flags, notes=tuple(self._notes(flags)))
+        called = self._functions | {name for name in CALLED if told.covers(f"{FUNCTION.system}/{name}")}
+        functions = {f"{n:x}": name for n, name in enumerate(sorted(called))}  # a text has no addresses
+        notes = tuple(self._notes(flags, functions.values()))
+        return About(self.kernel, "x86_64", cpus, "", 4096, "", formats, missing, (), functions, flags=flags, notes=notes)
 
-    def _notes(self, flags: int) -> Iterator[str]:
+    def _notes(self, flags: int, functions: Collection[str]) -> Iterator[str]:
         untold = [name for bit, name in ((IRQS_OFF, "interrupts"), (BH_OFF, "softirqs")) if not flags & bit]
+        uncalled = sorted(CALLED.keys() - set(functions))
+        if functions and uncalled:
+            yield f"no call is looked at: those of {', '.join(uncalled)} were not traced, or there were none (--recorded ftrace)"
         if untold:
             yield f"the text does not tell whether {' and '.join(untold)} are off"
         if self._of_perf:
@@ -135,6 +143,8 @@ class Text:
             found = next((match for one in LINES if (match := one.match(text))), None)
             if found:
                 self._event(number, found, text)
+            elif called := CALL.match(text):
+                self._call(number, called)
             elif _STARTED.match(text):
                 self._forget()
             elif lost := _LOST.match(text):
@@ -163,6 +173,16 @@ class Text:
             raise PasidlabError(f"no {kind.name}: {found['rest'][:60]!r}", position=at, hint=hint)
         if kind is Kind.write_msr and values[0] != IA32_PASID:
             return
+        self._show(number, kind, found, values)
+
+    def _call(self, number: int, found: re.Match[str]) -> None:
+        """The function tracer's line."""
+        name = found["call"]
+        self._functions.add(name)
+        if name in CALLED:
+            self._show(number, CALLED[name], found, (0, 0, 0, 0))
+
+    def _show(self, number: int, kind: Kind, found: re.Match[str], values: tuple[int, int, int, int]) -> None:
         cpu, time = int(found["cpu"]), _nanoseconds(found["time"])
         if time < self._last.get(cpu, (0, ""))[0]:
             what = f"the clock of CPU {cpu} goes back, from {self._last[cpu][1]} to {found['time']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pasidlab.observe.kinds import EVENTS, Kind
+from pasidlab.observe.kinds import CALLS, EVENTS, Kind
 
 Row = tuple[int, int, int, int, int, int, int, int, int]
 """An event as ``pages.Events`` has it."""
@@ -13,6 +13,7 @@ _Values = tuple[int, int, int, int]
 
 _TIME = r"(?P<time>\d{1,10}\.\d{6,9}):\s+"
 _NAMED = r"(?P<event>\w+):\s*(?P<rest>.*)$"
+_CALL = r"(?P<call>[A-Za-z_][\w.]*) <-\S+$"
 PERF = re.compile(rf"\s*\S.*?\s+(?:-?\d+/\s*)?(?P<pid>-1|\d{{1,7}})\s+\[(?P<cpu>\d{{1,4}})\]\s+{_TIME}(?:\d+\s+)?\w+:{_NAMED}")
 """A line of perf script."""
 LINES = (
@@ -22,6 +23,8 @@ LINES = (
     # trace-cmd report -l
     re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?P<cpu>\d{{1,4}})(?P<flags>[dDbX.]\S{{3,5}})\s+{_TIME}{_NAMED}"),
 )
+CALL = re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?:\(\s*[-\d]+\)\s+)?\[(?P<cpu>\d{{1,4}})\]\s+(?:(?P<flags>\S{{4,6}})\s+)?{_TIME}{_CALL}")
+"""A line of the function tracer: print_trace_fmt() of kernel/trace/trace_output.c, trace_fn_trace()."""
 NO_EVENT = re.compile(
     r"\s*$|cpus=\d+$|version = |\s*(?:=>|<stack trace>|[0-9a-f]{8,16} )|trace-cmd: |Buffer: |\s*\w+ event stat|CPU \d+ is empty$"
 )
@@ -96,6 +99,7 @@ _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Value
     Kind.kvm_fpu: ((re.compile(r"(load|unload)$"), _kvm),),
     Kind.write_msr: ((re.compile(r"([0-9a-f]{1,8}), value ([0-9a-f]{1,16})(?: #GP)?$"), _msr),),
 }
+CALLED = {kind.name: kind for kind in CALLS}
 FIELDS = {event.kind.name: event.kind for event in EVENTS}
 """The events that are looked at, by their names."""
 

@@ -15,7 +15,7 @@ from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.coverage import Coverage, coverage
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
-from pasidlab.observe.kinds import EVENTS, IS_FPU, Kind
+from pasidlab.observe.kinds import CALLS, EVENTS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events
 from pasidlab.observe.recording import MOST_PIDS, About
 from pasidlab.observe.source import Source
@@ -55,6 +55,8 @@ class Verdict:
     blind: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    calls: bool = False
+    """The function tracer told of calls: no use of the FPU by the kernel is guessed."""
     unsure_from: int = 0
     """The first event after which events were lost; 0: none were, or nobody knows where."""
     unseen: int = 0
@@ -80,7 +82,7 @@ def verify(source: Source, progress: Callable[[int], None] = lambda events: None
     about = source.about
     if about.version < OLDEST:
         raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
-    explanations = Explanations(derived(about.version), about.flags)
+    explanations = Explanations(derived(about.version, about.has_calls), about.flags)
     judging = Judging(about, source.in_order, explanations, source.apart)
     judging.look_through()
     judging.run(progress)
@@ -95,7 +97,7 @@ class Judging:
         self.about, self.pieces, self.explanations = about, pieces, explanations
         self.apart = apart or pieces
         """All events, those of each CPU in order; that is quicker than all of them in order."""
-        self.verdict = Verdict(about.kernel, missing=about.missing, notes=about.notes)
+        self.verdict = Verdict(about.kernel, missing=about.missing, notes=about.notes, calls=about.has_calls)
         self.cpus = np.zeros((max(about.cpus, default=0) + 1, f.CPU_COLUMNS), np.int64)
         self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
         self.strangers = not about.tasks
@@ -167,6 +169,7 @@ class Judging:
         """All pieces, until the first contradiction."""
         for piece in self.pieces():
             events = np.ascontiguousarray(piece)
+            self._name_calls(events)
             self._follow(events)
             if self.verdict.contradiction:
                 break
@@ -181,6 +184,16 @@ class Judging:
                 what = f"pid {event[PID]} is not that of the task that runs here, and no exec tells that it took over its leader's pid"
                 self._contradict(event, what)
         self._account()
+
+    def _name_calls(self, events: Events) -> None:
+        """The function tracer's events become those of their functions, if all that are needed were traced; else none is looked at."""
+        if not self.about.has_calls:
+            events[np.isin(events[:, KIND], CALLS), KIND] = Kind.function
+            return
+        calls = events[:, KIND] == Kind.function
+        for address, name in self.about.functions.items():
+            if name in _CALLED:
+                events[calls & (events[:, A] == _signed(int(address, 16))), KIND] = _CALLED[name]
 
     def _follow(self, events: Events) -> None:
         asked = np.zeros(3, np.int64)
@@ -292,7 +305,7 @@ class Judging:
         self.verdict.unsure_from = self.verdict.unsure_from or self.verdict.events + 1
         self.strangers = True
         self.cpus[:] = 0
-        self.tasks[:, [f.AWAY, f.LAST, f.OUT, f.RUNS_ON, f.FPU]] = 0
+        self.tasks[:, [f.AWAY, f.LAST, f.OUT, f.RUNS_ON, f.FPU, f.CHILD_FPU]] = 0
         self.tasks[:, f.IS] &= f.KNOWN | f.KERNEL | f.BLIND
 
     def _contradict(self, event: tuple[int, ...], sentence: str, number: int = MISSING, column: int = MISSING) -> None:
@@ -321,9 +334,14 @@ class Judging:
         verdict.of_fpu = int(known.uses[:, [n for n, code in enumerate(known.codes) if code // 16 in IS_FPU]].sum())
 
 
+_CALLED = {kind.name: kind for kind in CALLS}
 _HAVE_PID = np.isin(np.arange(len(Kind)), (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec))
 _ENOUGH = 50_000  # events within which an exec tells of itself
 _SHOWN = 10
+
+
+def _signed(address: int) -> int:
+    return address - (1 << 64) if address >> 63 else address
 
 
 def _rows(table: Events, wanted: int) -> Events:

@@ -18,6 +18,9 @@ from pasidlab.lang.declare import (
 from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.linux.locks import is_kthread, lockdep_assert_irqs_enabled, warn_on_once
 from pasidlab.model.linux.tracepoints import (
+    trace_call_fpu_flush_thread,
+    trace_call_kernel_fpu_begin_mask,
+    trace_call_switch_fpu_return,
     trace_x86_fpu_after_save,
     trace_x86_fpu_before_save,
     trace_x86_fpu_copy_dst,
@@ -104,6 +107,7 @@ def fpregs_restore_userregs() -> None:
 
 def switch_fpu_return() -> None:
     """switch_fpu_return(): the last thing before user mode if TIF_NEED_FPU_LOAD is set."""
+    trace_call_switch_fpu_return()
     fpregs_restore_userregs()
 
 
@@ -137,6 +141,7 @@ def irq_fpu_usable() -> bool:
 
 def kernel_fpu_begin() -> None:
     """kernel_fpu_begin_mask() of v5.13 to v6.15: the flag is set first, then the registers are saved."""
+    trace_call_kernel_fpu_begin_mask()
     preempt_disable()
     warn_on_once(not irq_fpu_usable())
     this_cpu.in_kernel_fpu = True
@@ -214,6 +219,7 @@ def reset_header(task: Task) -> None:
 
 def fpu_flush_thread() -> None:
     """fpu_flush_thread(): exec."""
+    trace_call_fpu_flush_thread()
     fpstate_reset(current)
     fpu_reset_fpregs()
 

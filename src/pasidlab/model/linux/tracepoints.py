@@ -9,6 +9,18 @@ from __future__ import annotations
 from pasidlab.model.state import Task
 
 
+def trace_call_kernel_fpu_begin_mask() -> None:
+    """The function tracer, at the entry of kernel_fpu_begin_mask()."""
+
+
+def trace_call_switch_fpu_return() -> None:
+    """The function tracer, at the entry of switch_fpu_return()."""
+
+
+def trace_call_fpu_flush_thread() -> None:
+    """The function tracer, at the entry of fpu_flush_thread()."""
+
+
 def trace_x86_fpu_regs_activated(fpu: Task) -> None:
     """asm/trace/fpu.h: like all of x86_fpu, the event tells the fpu and TIF_NEED_FPU_LOAD of current."""
 
