@@ -240,3 +240,13 @@ def test_calls_of_some_functions_alone_are_not_looked_at(written):
     assert any(note.startswith("no call is looked at: those of fpu_flush_thread") for note in found["notes"])
     path = written("".join(kept))
     assert verdict(path, "--recorded", "x86_fpu", "--recorded", "ftrace", code=1)["contradiction"]
+
+
+@pytest.mark.parametrize("name", GUESTS)
+def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
+    found = json.loads(pasidlab("coverage", written(text(name)), "--recorded", "x86_fpu", "--json"))
+    never = {(pair["first"], pair["second"]) for pair in found["pairs_never"]}
+    seen = {(pair["first"], pair["second"]): pair["times"] for pair in found["pairs"]}
+    assert not never & seen.keys() and min(seen.values()) > 0
+    wanted = {"linux-6.1": (43, 156), "linux-6.12": (41, 156), "linux-6.12-functions": (58, 164)}
+    assert (len(seen), len(seen) + len(never)) == wanted[name]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from pasidlab.output import must_be_writable
+from pasidlab.errors import PasidlabError
+from pasidlab.output import must_be_writable, write
 
 
 @click.group("observe")
@@ -112,6 +114,36 @@ def coverage_command(path: str, kernel: str, recorded: tuple[str, ...], as_json:
         return 1
     click.echo(json.dumps(verdict.coverage.to_json(), indent=2) if as_json else verdict.coverage.text())
     return 0
+
+
+@observe_group.command("lanes", epilog="Exit codes: 0, or 2: bad input.")
+@_reads
+@click.option("-o", "--output", required=True, metavar="FILE", help="A page (.html), or tracks for Perfetto (.perfetto).")
+@click.option("--from", "start", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Begin this long after the first event.")
+@click.option("--for", "length", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="So long; else to the end.")
+@click.option("--most", type=click.IntRange(1), help="Events at most.  [default: 5000 on a page, else 1000000]")
+def lanes_command(
+    path: str, kernel: str, recorded: tuple[str, ...], output: str, start: float, length: float | None, most: int | None
+) -> None:
+    """Draw a stretch of a recording: for each CPU a lane with who runs, and whose registers it has."""
+    from pasidlab.observe.lanes import lanes
+    from pasidlab.observe.source import opened
+    from pasidlab.observe.text import Told
+    from pasidlab.report.recorded import lanes_page, lanes_perfetto
+
+    kind = Path(output).suffix
+    if kind not in (".html", ".perfetto"):
+        raise PasidlabError(f"no way to draw {output}", hint="a name that ends with .html or .perfetto")
+    must_be_writable(output)
+    found = lanes(opened(path, Told(kernel, recorded)), start, length, most or (5000 if kind == ".html" else 1_000_000))
+    if not found.events:
+        raise PasidlabError(f"{path} has no events there", hint="--from counts seconds from the first event on")
+    if kind == ".html":
+        write(output, lanes_page(found, Path(path).name, ["pasidlab", *sys.argv[1:]]))
+    else:
+        write(output, json.dumps(lanes_perfetto(found)))
+    more = ", and more were left out" if found.left_out else ""
+    click.echo(f"{output}: {found.events:,} events of {(found.end - found.begin) / 1e6:,.3f} ms{more}", err=True)
 
 
 class _Progress:

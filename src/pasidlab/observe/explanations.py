@@ -60,6 +60,8 @@ class Explanations:
         self.leave = self.enter + 9
         """The column of a task that leaves its CPU."""
         self.columns = self.leave + 1
+        self.pairs: NDArray[np.int64] = np.zeros((len(self.codes) + 1, len(self.codes) + 1), np.int64)
+        """How often a task showed one letter after another; row 0: nobody knows what it showed before."""
         self.sets: list[tuple[Node, ...]] = []
         self._numbers: dict[tuple[Node, ...], int] = {}
         self.table: NDArray[np.int64] = np.full((64, self.columns), MISSING, np.int64)

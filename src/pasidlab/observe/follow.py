@@ -29,8 +29,8 @@ Table = NDArray[np.int64]
 CURRENT, SET, LEAVING, NEXT, OWNER, SEEN = range(6)
 CPU_COLUMNS = 6
 # Columns of a task's row.
-AWAY, LAST, OUT, RUNS_ON, IS, FPU, CHILD_FPU = range(7)
-TASK_COLUMNS = 7
+AWAY, LAST, OUT, RUNS_ON, IS, FPU, CHILD_FPU, SHOWN = range(8)
+TASK_COLUMNS = 8
 NOBODY = -1
 """An owner, or a last_cpu, that is known to be none."""
 
@@ -54,11 +54,13 @@ CALLED = (int(Kind.kernel_fpu_begin_mask), int(Kind.switch_fpu_return), int(Kind
 assert len(CALLED) == len(CALLS)
 
 _TABLES = "Tuple((int64[:,::1], int64[:,::1]))"
-_RULES = "Tuple((int64[:,::1], int64[:,::1], int64[::1], int64, int64))"
+_RULES = "Tuple((int64[:,::1], int64[:,::1], int64[::1], int64, int64, int64[:,::1]))"
+Rules = tuple[Table, Table, Table, int, int, Table]
+"""Of ``Explanations``: table, uses, column, enter, leave, pairs."""
 
 
 @compiled(f"int64({_RULES}, int64, int64)")
-def _next(rules: tuple[Table, Table, Table, int, int], number: int, column: int) -> int:
+def _next(rules: Rules, number: int, column: int) -> int:
     """The next set; the use of the entry is counted."""
     if column < 0:
         return IMPOSSIBLE
@@ -69,7 +71,7 @@ def _next(rules: tuple[Table, Table, Table, int, int], number: int, column: int)
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
-def _leave(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], cpu: int, asked: Table) -> int:
+def _leave(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU."""
     cpus, tasks = known
     here = cpus[cpu]
@@ -93,7 +95,7 @@ def _leave(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, in
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
-def _settle(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], cpu: int, asked: Table) -> int:
+def _settle(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU; the next one is there."""
     cpus, tasks = known
     here = cpus[cpu]
@@ -138,7 +140,7 @@ def _settle(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, i
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
-def _judge(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], event: Table, asked: Table) -> int:
+def _judge(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table) -> int:
     """The set of the task that runs, after its event."""
     cpus, tasks = known
     kind, here, row = event[KIND], cpus[event[CPU]], tasks[event[PID]]
@@ -160,6 +162,9 @@ def _judge(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, in
         asked[0], asked[1] = here[SET], rules[2][number]
         return NEED_ENTRY if to == MISSING else NO_BEHAVIOUR
     here[SET] = to
+    column = rules[2][number] + 1
+    rules[5][row[SHOWN], column] += 1
+    row[SHOWN] = column
     return END
 
 
@@ -198,7 +203,7 @@ def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
-def _event(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], event: Table, asked: Table) -> int:
+def _event(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table) -> int:
     """One event. Where it stops, the event is to be given again once Python has decided: what was done before is not done twice."""
     cpus, tasks = known
     kind, cpu, pid = event[KIND], event[CPU], event[PID]
@@ -239,7 +244,7 @@ def _event(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, in
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[:,::1], int64, int64[::1])")
-def follow(known: tuple[Table, Table], rules: tuple[Table, Table, Table, int, int], events: Table, start: int, asked: Table) -> int:
+def follow(known: tuple[Table, Table], rules: Rules, events: Table, start: int, asked: Table) -> int:
     """Follow events from a row on. Returns the row where Python has to decide, or the number of rows; ``asked[2]`` says why."""
     for row in range(start, len(events)):
         stopped = _event(known, rules, events[row], asked)

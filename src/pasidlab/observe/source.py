@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
@@ -15,6 +18,8 @@ from pasidlab.observe.recording import MAGIC, About, Paged, Recording
 from pasidlab.observe.text import Text, Told
 
 STANDARD_INPUT = "-"
+_GZIP = b"\x1f\x8b"
+"""RFC 1952, 2.3.1."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def opened(path: str | Path, told: Told) -> Source:
                 return _of_text(Text(str(path), file, told))
             start = file.read(len(MAGIC))
             file.seek(0)
+            if start.startswith(_GZIP):
+                return _unpacked(str(path), file, told)
             if start == MAGIC:
                 recording = Recording(path)
                 return _of_pages(recording, float((recording.counted or {}).get("seconds", 0.0)))
@@ -54,6 +61,14 @@ def opened(path: str | Path, told: Told) -> Source:
             return _of_text(Text(str(path), file, told))
     except OSError as error:
         raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _unpacked(name: str, file: BinaryIO, told: Told) -> Source:
+    try:
+        with gzip.open(file) as lines:
+            return _of_text(Text(name, lines, told))
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise PasidlabError(f"{name} is packed by gzip, and damaged") from None
 
 
 def _of_pages(found: Paged, seconds: float = 0.0) -> Source:

@@ -12,7 +12,7 @@ import tempfile
 import weakref
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 
@@ -54,10 +54,17 @@ class Told:
                 raise PasidlabError(f"--recorded {one}: no event that is looked at", hint=f"a system ({known}) or SYSTEM:EVENT")
 
 
+class SupportsLines(Protocol):
+    """A file of lines."""
+
+    def readline(self, size: int, /) -> bytes:
+        """A line, or ``size`` bytes of a longer one; nothing at the end."""
+
+
 class Text:
     """The events of a text, in its order."""
 
-    def __init__(self, name: str, lines: BinaryIO, told: Told) -> None:
+    def __init__(self, name: str, lines: SupportsLines, told: Told) -> None:
         self.name = name
         self.kernel = told.kernel
         self.asked_for: set[str] = set()
@@ -137,7 +144,7 @@ class Text:
         if self._twice:
             yield f"perf tells the same event twice, at the same time of the same CPU: {self._twice:,} times, each taken for one"
 
-    def _parse(self, lines: BinaryIO) -> None:
+    def _parse(self, lines: SupportsLines) -> None:
         for number, line in enumerate(_read(lines), 1):
             text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
             found = next((match for one in LINES if (match := one.match(text))), None)
@@ -234,7 +241,7 @@ class Text:
         self._spool.truncate()
 
 
-def _read(lines: BinaryIO) -> Iterable[bytes]:
+def _read(lines: SupportsLines) -> Iterable[bytes]:
     while line := lines.readline(_MOST_LINE):
         yield line
 

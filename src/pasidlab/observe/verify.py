@@ -200,7 +200,7 @@ class Judging:
         row = 0
         while not self.verdict.contradiction:
             e = self.explanations
-            rules = (e.table, e.uses, e.column, e.enter, e.leave)
+            rules = (e.table, e.uses, e.column, e.enter, e.leave, e.pairs)
             row = f.follow((self.cpus, self.tasks), rules, events, row, asked)
             if row == len(events):
                 return
@@ -305,7 +305,7 @@ class Judging:
         self.verdict.unsure_from = self.verdict.unsure_from or self.verdict.events + 1
         self.strangers = True
         self.cpus[:] = 0
-        self.tasks[:, [f.AWAY, f.LAST, f.OUT, f.RUNS_ON, f.FPU, f.CHILD_FPU]] = 0
+        self.tasks[:, [f.AWAY, f.LAST, f.OUT, f.RUNS_ON, f.FPU, f.CHILD_FPU, f.SHOWN]] = 0
         self.tasks[:, f.IS] &= f.KNOWN | f.KERNEL | f.BLIND
 
     def _contradict(self, event: tuple[int, ...], sentence: str, number: int = MISSING, column: int = MISSING) -> None:
