@@ -67,11 +67,11 @@ class Client:
 
     def refused(
         self, opcode: int, size: int, room: int, *, job_flags: int = 0, flags: int = 0, filter_flags: int = 0, elements: int = 0,
-        second_size: int = 0, aecs: bool = True,
+        second_size: int = 0, aecs: bool = True, address: int = SECOND,
     ) -> DescriptorOutcome:  # fmt: skip
         """One descriptor that is not carried out: nothing is written."""
         memory = FakeMemory(Region(RECORD, bytearray(4096)))
-        at, second = (AECS, self.aecs_size) if aecs else (SECOND, second_size)
+        at, second = (AECS, self.aecs_size) if aecs else (address, second_size)
         raw = descriptor(opcode, size, room, job_flags, flags, (at, second), (filter_flags, elements))
         outcome = self.device.execute(raw, memory, WQ)
         assert memory.regions[0].data[0] == outcome.status

@@ -225,7 +225,7 @@ def test_iax_carries_out_crc64_and_says_so(tmp_path: Path) -> None:
         print(status(MOVE, path="/dev/iax/wq1.0"), status(5, path="/dev/iax/wq1.0"))
     """)  # fmt: skip
     assert done.out.split("\n")[:-1] == [
-        "['0000001c', '00000000', '0000000d']",
+        "['007f331c', '00000000', '0000000d']",
         "1 6c40df5f0b497347 {0} {238}",
         "0x30 {238}",
         "0x1 0x10",

@@ -2,6 +2,7 @@
 
 import shutil
 import textwrap
+from pathlib import Path
 
 import pytest
 from running import run, run_python
@@ -65,16 +66,39 @@ def test_a_stream_with_a_larger_window_is_refused_as_on_hardware() -> None:
     assert "analytics error 17: a distance beyond the window of 4096 bytes" in done.err
 
 
-ENCODED = {0x42: "decompress", 0x43: "compress"}
+CHECKED = {
+    "no-op": (0x00, 4096, ()),
+    "translation fetch": (0x0A, 4096, ()),
+    "decompress": (0x42, 1 << 20, ()),
+    "compress": (0x43, 1 << 20, ()),
+    "CRC64": (0x44, 4096, ("-1", "0x8000")),
+    "zero decompress 32": (0x48, 4096, ()),
+    "zero decompress 16": (0x49, 4096, ()),
+    "zero decompress 8": (0x4A, 4096, ()),
+    "zero compress 32": (0x4C, 4096, ()),
+    "zero compress 16": (0x4D, 4096, ()),
+    "zero compress 8": (0x4E, 4096, ()),
+    "scan": (0x50, 65536, ("-2", "0x7c", "-3", "16384")),
+    "set membership": (0x51, 65536, ("-2", "0x38", "-3", "32768")),
+    "extract": (0x52, 65536, ("-2", "0x7c", "-3", "16384")),
+    "select": (0x53, 65536, ("-2", "0x7c", "-3", "16384")),
+    "RLE burst": (0x54, 1024, ("-2", "0x7c", "-3", "256")),
+    "find unique": (0x55, 65536, ("-2", "0x38", "-3", "32768")),
+    "expand": (0x56, 65536, ("-2", "0x7c", "-3", "16384")),
+}
+"""Operation: its code, the length, and further options of iaa_test as its own runner gives them."""
 
 
-@pytest.mark.parametrize("opcode", ENCODED)
-def test_iaa_test_of_idxd_config_passes(opcode: int) -> None:
+def test_iaa_test_of_idxd_config_passes(tmp_path: Path) -> None:
     program = shutil.which("iaa_test")
     if not program:
         pytest.skip("iaa_test of intel/idxd-config is not installed")
-    for mode, size in ((0, 4096), (1, 1 << 20)):
-        options = ("--wq", "shared,device=iax1", "--wq", "dedicated,device=iax1")
-        done = run(program, "-w", str(mode), "-l", str(size), "-o", hex(opcode), "-f", "1", "-t", "5000", options=options)
-        assert done.code == 0, done.err
-        assert done.report["operations"][ENCODED[opcode]] >= 1, done.report
+    devices = tmp_path / "devices.toml"
+    queue = '[[device.wq]]\nmode = "{}"\nsize = 16\n'
+    devices.write_text('[[device]]\nname = "iax1"\nversion = 0x200\n' + queue.format("shared") + queue.format("dedicated"))
+    for name, (opcode, size, more) in CHECKED.items():
+        for mode in ("0", "1"):
+            command = (program, "-w", mode, "-l", str(size), "-o", hex(opcode), "-f", "1", "-t", "5000", *more)
+            done = run(*command, options=("--devices", str(devices)))
+            assert done.code == 0, (name, done.err)
+            assert done.report["operations"][name] >= 1 and list(done.report["statuses"]) == ["0x01 success"], (name, done.report)

@@ -1,16 +1,17 @@
 """The Intel DSA and IAX accelerators as a model: descriptors, operations, completion records, work queues.
 
 In order: ``abi`` what both sides agree on; ``legality`` and ``limits`` what a descriptor may say; ``transfer`` the
-device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity`` the operations of DSA. IAX has ``iax``, its rules;
-``analytics``, what its operations share; ``crc64``; ``huffman``, ``tokens`` and ``inflate``, DEFLATE to the bit; ``aecs``, what
-lives on between jobs; ``decompress`` and ``deflate``. ``device`` carries out one descriptor, ``queue`` many, with faults and
-delays on demand; ``swerror`` is what no record shows.
+device's side of memory; ``moving``, ``comparing``, ``checksums``, ``integrity`` the operations of DSA. Those of IAX: ``iax`` its
+rules; ``crc64``; ``analytics`` what the others share; ``huffman``, ``tokens`` and ``inflate`` DEFLATE to the bit; ``aecs`` what
+lives on between jobs; ``decompress``, ``deflate``, ``elements``, ``filters``, ``zeros``. ``device`` carries out one descriptor,
+``queue`` many of them, with faults and delays on demand; ``swerror`` is what no record shows.
 """
 
 from pasidlab.accelerator.abi import (
     GENCAP_1_0,
     OPERATIONS_1_0,
     OPERATIONS_2_0,
+    OPERATIONS_IAX_1,
     Cap,
     Descriptor,
     Flag,
@@ -30,6 +31,7 @@ __all__ = [
     "IAX",
     "OPERATIONS_1_0",
     "OPERATIONS_2_0",
+    "OPERATIONS_IAX_1",
     "Accelerator",
     "Cap",
     "Completion",

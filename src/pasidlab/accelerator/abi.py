@@ -108,6 +108,8 @@ NAMES: dict[int, str] = {
 
 # Bit n stands for operation code n, as in the OPCAP register (DSA spec 9.2.6).
 OPERATIONS_1_0 = 0x1_003F_03FF  # the whole of DSA 1.0
+# A first-generation IAX: 0, 2, 3, 0x42 to 0x44, 0x48, 0x49, 0x4c, 0x4d, 0x50 to 0x56 (op_cap of an AWS m7i, intel/qpl issue 50).
+OPERATIONS_IAX_1 = 0x7F331C << 64 | 0xD
 OPERATIONS_2_0 = OPERATIONS_1_0 | 1 << Op.TRANSLATION_FETCH | 1 << Op.DIX_GENERATE  # 2.0, without a second process
 
 

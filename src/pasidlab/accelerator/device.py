@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from pasidlab.accelerator import abi, comparing, crc64, decompress, deflate, iax, integrity, moving
+from pasidlab.accelerator import abi, comparing, crc64, decompress, deflate, filters, iax, integrity, moving, zeros
 from pasidlab.accelerator.abi import DESCRIPTOR_SIZE, QUIET, RECORD_SIZE, Cap, Descriptor, Flag, Op, Status
 from pasidlab.accelerator.analytics import carried_out
 from pasidlab.accelerator.legality import RULES, Checker, Rejection, Rule, WqLimits
@@ -53,9 +53,12 @@ _IAX_OPERATIONS: dict[int, Operation] = {
     Op.NOOP: moving.no_operation,
     Op.DRAIN: moving.drain,
     Op.MEMORY_MOVE: moving.memory_move,
+    Op.TRANSLATION_FETCH: moving.translation_fetch,
     Op.DECOMPRESS: carried_out(decompress.decompress),
     Op.COMPRESS: carried_out(deflate.compress),
     Op.CRC64: crc64.crc64,
+    **{code: carried_out(zeros.zero_compress if code >= Op.ZERO_COMPRESS_32 else zeros.zero_decompress) for code in zeros.WORDS},
+    **{code: carried_out(filters.run_filter) for code in iax.FILTERS},
 }
 IAX = DeviceKind(_IAX_OPERATIONS, iax.IAX_RULES, iax.IAX_LIMITS, iax.RECORD_SIZE)
 

@@ -6,8 +6,8 @@ The specification is not public. What no public source says a device refuses is 
 
 from __future__ import annotations
 
-from pasidlab.accelerator import aecs, analytics, crc64, decompress, deflate
-from pasidlab.accelerator.abi import Descriptor, Flag, Op, Status
+from pasidlab.accelerator import aecs, analytics, crc64, decompress, deflate, filters, zeros
+from pasidlab.accelerator.abi import Descriptor, Flag, Op, Status, operation_name
 from pasidlab.accelerator.legality import RULES, Rejection, Rule, WqLimits
 from pasidlab.accelerator.limits import LIMITS, Limit, overlaps
 
@@ -16,13 +16,17 @@ _TCS = Flag.ADDRESS_1_TC | Flag.ADDRESS_2_TC | Flag.ADDRESS_3_TC
 _WRITES = Flag.BLOCK_ON_FAULT | Flag.CACHE_CONTROL_1 | Flag.CACHE_CONTROL_2 | Flag.STRICT_ORDERING | _TCS
 _SOURCE_2 = analytics.READ_SOURCE_2 | analytics.WRITE_SOURCE_2 | 1 << 20 | analytics.CRC_32C | analytics.SELECT
 
+FILTERS = tuple(Op(code) for code in range(Op.SCAN, Op.EXPAND + 1))
+
 IAX_RULES: dict[int, Rule] = {
-    **{code: RULES[code] for code in (Op.NOOP, Op.DRAIN, Op.MEMORY_MOVE)},
+    **{code: RULES[code] for code in (Op.NOOP, Op.DRAIN, Op.MEMORY_MOVE, Op.TRANSLATION_FETCH)},
     Op.DECOMPRESS: Rule(_WRITES | _SOURCE_2, ()),
     Op.COMPRESS: Rule(_WRITES | _SOURCE_2, ((60, 63),)),
     Op.CRC64: Rule(
         Flag.BLOCK_ON_FAULT | Flag.ADDRESS_1_TC, ((24, 31), (40, 55)), Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
     ),
+    **{code: Rule(_WRITES | analytics.CRC_32C, ((38, 47), (52, 63))) for code in zeros.WORDS},
+    **{code: Rule(_WRITES | _SOURCE_2, ()) for code in FILTERS},
 }
 
 
@@ -92,8 +96,70 @@ def _compress(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     return _source(d, wq) or _state(d, wq, analytics.WRITE_ALWAYS) or _apart(d)
 
 
+def _zeros(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
+    word = zeros.WORDS[Op(d.opcode)]
+    if d.opcode >= Op.ZERO_COMPRESS_32 and d.size % word:
+        return Rejection(Status.BAD_INPUT_SIZE, f"source 1 size {d.size} is not a multiple of {word}")
+    return _size("source 1 size", d.size, 1, wq) or _size("maximum destination size", _room(d), 0, wq) or _apart(d)
+
+
+def _filter(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
+    flags, word = filters.Flags(d.tail56 & 0xFFFFFFFF), d.tail56 & 0xFFFFFFFF
+    wrong = _filter_flags(d, flags) or (_inflating(d) if d.field(38, 2) else None)
+    if wrong:
+        return wrong
+    if flags.parser == filters.PARQUET and flags.width > 1:
+        return Rejection(Status.BAD_WIDTH, f"filter flags 0x{word:x}: Parquet runs tell their width themselves")
+    if d.opcode == Op.RLE_BURST and flags.parser != filters.PARQUET and flags.width not in (8, 16, 32):
+        return Rejection(Status.BAD_WIDTH, f"counts of {flags.width} bits: 8, 16 or 32")
+    if d.opcode in filters.SETS and flags.parser != filters.PARQUET:
+        most = filters.set_width(gencap, bool(d.field(38, 2) & decompress.ENABLE))
+        if not 0 < flags.width - flags.drop_low - flags.drop_high <= most:
+            return Rejection(Status.BAD_WIDTH, f"{flags.width} bits, {flags.drop_low} + {flags.drop_high} dropped: 1 to {most} left")
+    if not d.tail56 >> 32:
+        return Rejection(Status.BAD_ELEMENTS, "number of input elements is 0")
+    sizes = _size("source 1 size", d.size, 1, wq) or _size("maximum destination size", _room(d), 0, wq)
+    return sizes or _second(d, wq) or _apart(d)
+
+
+def _filter_flags(d: Descriptor, flags: filters.Flags) -> Rejection | None:
+    if flags.word & ~filters.KNOWN or flags.parser > filters.PARQUET:
+        return Rejection(Status.FILTER_FLAGS, f"filter flags 0x{flags.word:x}: bits 26 to 0 are what this device knows, parser 0 to 2")
+    if d.opcode in filters.BITWISE and flags.width_2 > 1:
+        return Rejection(Status.FILTER_FLAGS, f"filter flags 0x{flags.word:x}: source 2 has one bit an element")
+    if flags.invert and d.opcode not in filters.VECTORS:
+        return Rejection(Status.BAD_INVERT, f"filter flags 0x{flags.word:x}: {operation_name(d.opcode)} yields no bit vector")
+    return None
+
+
+def _inflating(d: Descriptor) -> Rejection | None:
+    flags = d.field(38, 2)
+    known = decompress.KNOWN & ~(decompress.SUPPRESS | 7 << 10)
+    if flags & ~known or not flags & decompress.ENABLE:
+        what = f"decompression flags 0x{flags:04x}: for a filter bit 0 is set, or none; bits 9 to 15 are not"
+        return Rejection(Status.ANALYTICS_FLAGS, what)
+    if flags & decompress.BIG_ENDIAN and d.size & 1:
+        return Rejection(Status.BAD_INPUT_SIZE, f"source 1 size {d.size} is odd, in big-endian 16-bit mode")
+    return None
+
+
+def _second(d: Descriptor, wq: WqLimits) -> Rejection | None:
+    """Source 2 of a filter: data, or an AECS that is read."""
+    if d.opcode not in filters.TWO_SOURCES:
+        return _state(d, wq, analytics.WRITE_NEVER)
+    read, write = d.flags >> 16 & 3, d.flags >> 18 & 3
+    if read != analytics.READ_INPUT or write:
+        bits = d.flags & (analytics.READ_SOURCE_2 | analytics.WRITE_SOURCE_2)
+        what = f"source 2 is read in way {read}, written in way {write}: {operation_name(d.opcode)} reads it in way 2"
+        return Rejection(Status.BAD_FLAGS, what, bits)
+    return _size("source 2 size", d.tail48 >> 32, 1, wq)
+
+
 IAX_LIMITS: dict[int, Limit] = {
     Op.MEMORY_MOVE: LIMITS[Op.MEMORY_MOVE],
+    Op.TRANSLATION_FETCH: LIMITS[Op.TRANSLATION_FETCH],
+    **dict.fromkeys(zeros.WORDS, _zeros),
+    **dict.fromkeys(FILTERS, _filter),
     Op.DECOMPRESS: _decompress,
     Op.COMPRESS: _compress,
     Op.CRC64: _crc64_limits,
