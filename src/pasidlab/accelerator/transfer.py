@@ -84,6 +84,11 @@ class DescriptorOutcome:
         return self.status == Status.SUCCESS
 
     @property
+    def rejected(self) -> bool:
+        """Whether something is wrong with the descriptor or its operands: no page fault, no output to go on with."""
+        return bool(self.reason) and not self.ok and self.status not in abi.FAULTS and self.status != Status.OUTPUT_OVERFLOW
+
+    @property
     def status_byte(self) -> int:
         """Byte 0 of the completion record: the code, and bit 7 for a write that faulted."""
         return self.status | (WRITE_FAULT if self.write_fault else 0)

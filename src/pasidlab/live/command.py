@@ -95,6 +95,7 @@ MOST_DELAY = 1e9
 )
 @click.option("--json", "json_file", metavar="FILE", help="Write the summary as JSON; standard output is the program's.")
 @click.option("--trace", metavar="FILE", help="Write a Perfetto/Chrome trace: a lane per thread and per queue.")
+@click.option("--core", metavar="FILE", help="Write a core dump of the program at the first descriptor that is rejected, for gdb.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
 def run(
     command: tuple[str, ...], summary: str, json_file: str | None, trace: str | None, **chosen: object
@@ -112,7 +113,8 @@ def run(
         from pasidlab.live.session import Session, options_from
 
         with before.answered():
-            files = {"--json": json_file, "--trace": trace}
+            core = str(chosen["core"]) if chosen["core"] else None
+            files = {"--json": json_file, "--trace": trace, "--core": core}
             for option, path in files.items():
                 if path:
                     must_be_our_own(option, path)
@@ -121,6 +123,8 @@ def run(
         ending = session.run(list(command), before)
     if session.trace and session.trace.failed:
         tell(f"pasidlab run: {session.trace.failed}")
+    if session.core and session.core.failed:
+        tell(f"pasidlab run: {session.core.failed}")
     if json_file:
         try:
             write(json_file, json.dumps(session.report(ending), indent=2) + "\n")

@@ -120,8 +120,8 @@ class Diagnosis:
             self.completed(thread, ip, queue, member)
         if outcome.absent and outcome.status not in FAULTS:
             self._faulted_in(thread, ip, queue, outcome)
-        if outcome.reason and not outcome.ok:
-            kind = "page fault" if outcome.status in FAULTS else "rejected"
+        if outcome.rejected or outcome.status in FAULTS:
+            kind = "rejected" if outcome.rejected else "page fault"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
             operation, status = operation_name(outcome.opcode), _status(outcome.status_byte)
             what = f"{queue}: {operation}, status {status}: {outcome.reason}{unseen}"

@@ -73,6 +73,7 @@ class Engine:
         self.queues: dict[str, WorkQueue] = {}
         self.software_errors: dict[str, int] = {}  # SWERROR as the driver last read it (irq.c), by device; 0 or absent: none
         self.on_software_error: Callable[[WqNode], None] = lambda node: None
+        self.on_rejected: Callable[[Thread, str], None] = lambda thread, reason: None
         self.on_closed: Callable[[str], None] = lambda label: None  # a queue is gone, or not empty: every submission is to be seen
         self._jobs: set[Job] = set()  # those that have begun
         self._job_over = Gate(self.loop)
@@ -229,6 +230,9 @@ class Engine:
         if outcome.status in FAULTS and origin.job.mm.dma.lost():
             return  # no fault of the program's: its memory went away
         self.diagnosis.completed(thread, origin.ip, origin.queue, outcome)
+        rejected = next((one for one in (outcome, *outcome.members) if one.rejected), None)
+        if rejected:
+            self.on_rejected(thread, rejected.reason)
         for register in swerror.unreported(outcome, origin.node.wq.index, origin.pasid):
             self._software_error(origin.node, register)
         if self.trace:

@@ -7,13 +7,14 @@ import os
 import signal
 from typing import Any
 
-from pasidlab.live.libc import check, libc
+from pasidlab.live.libc import Iovec, check, libc
 from pasidlab.live.registers import GS_BASE, RegisterArray, Registers
 
 # linux/ptrace.h
 _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
-_GETSIGMASK, _SETSIGMASK, _SETOPTIONS = 0x420A, 0x420B, 0x4200
+_GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET = 0x420A, 0x420B, 0x4200, 0x4204
+_LARGEST_SET = 1 << 16  # bytes: XSAVE with AMX takes 11 KiB
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
 
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_SECCOMP, EVENT_STOP = 1, 2, 3, 4, 6, 7, 128
@@ -105,6 +106,14 @@ def get_registers(tid: int, registers: RegisterArray) -> None:
 def set_registers(tid: int, registers: RegisterArray) -> None:
     """The thread continues with these."""
     _do(_SETREGS, tid, None, ctypes.byref(registers))
+
+
+def register_set(tid: int, kind: int) -> bytes:
+    """A set of registers as a core dump has it (PTRACE_GETREGSET); ``kind`` is the type of its note."""
+    buffer = ctypes.create_string_buffer(_LARGEST_SET)
+    vector = Iovec(ctypes.addressof(buffer), len(buffer))
+    _do(_GETREGSET, tid, kind, ctypes.byref(vector))
+    return buffer.raw[: vector.length]
 
 
 def copy_registers(registers: RegisterArray) -> RegisterArray:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pasidlab.accelerator import Perturbation
@@ -15,6 +16,7 @@ from pasidlab.live.bulk import Borrower
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, devices_from
+from pasidlab.live.core import CoreFile
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
@@ -54,6 +56,7 @@ class RunOptions:
     isolation: str = "auto"
     trace: str | None = None
     fast: bool = False
+    core: str | None = None
 
     @property
     def all_trap(self) -> bool:
@@ -82,7 +85,18 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> RunOptions:
         chosen["isolation"],
         trace,
         chosen["fast"],
+        _core(chosen["core"], perturbation),
     )
+
+
+def _core(path: str | None, perturbation: Perturbation) -> str | None:
+    """The file of --core; the program must stand still at the descriptor."""
+    if path and (perturbation.delay or perturbation.reorder):
+        raise PasidlabError("--core: with --delay or --reorder the program has gone on when a descriptor is rejected",
+                            hint="leave one of them out")  # fmt: skip
+    if path and os.path.exists(path) and not os.path.isfile(path):
+        raise PasidlabError(f"--core {path}: not a regular file", hint="a core dump is a file with holes")
+    return path
 
 
 def _devices(wqs: tuple[str, ...], file: str | None, platform: str | None) -> list[DeviceConfig]:
@@ -121,6 +135,9 @@ class Session:
             self.threads, self.iommu, self.engine, self.fixup.bound, safe=not options.deny_mmap
         )
         self.engine.on_software_error = self.files.wake
+        self.core = CoreFile(options.core) if options.core else None
+        if self.core:
+            self.engine.on_rejected = partial(self.core.rejected, threads=self.threads)
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         driver = Driver(options.devices, self.engine, safe=not options.deny_mmap)
         self.tree = Tree(driver, self._counts, self.engine.software_errors).root
@@ -227,6 +244,7 @@ class Session:
         if ending.signal == signal.SIGSEGV and self.diagnosis.fixups_refused:
             broken += "\n  a thread had no PASID, or the design left it without one: see the fault above"
         head = f"pasidlab run: {ending.words}, design {self.options.design}, faults {self._faults}"
-        return f"{head}; {self.diagnosis.as_text()}{broken}"
+        core = f"\n  {self.core.line}" if self.core else ""
+        return f"{head}; {self.diagnosis.as_text()}{broken}{core}"
 
 
