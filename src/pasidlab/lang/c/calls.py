@@ -21,6 +21,11 @@ from pasidlab.lang.python.expressions import Value as Bound
 from pasidlab.lang.types import ANY, BOOL, Domain, Ref
 
 _ASSIGNS = re.compile(r"(?P<to>\w+)(?:\.(?P<member>\w+))? = (?P<value>[^;\n]+)(?:; (?P<rest>.+))?")
+_ONLY_READ = frozenset({
+    "atomic_read_acquire", "atomic_long_read_acquire", "atomic64_read_acquire", "test_bit", "min", "max", "min_t", "max_t", "abs", "clamp",
+    "clamp_t", "ARRAY_SIZE", "__builtin_expect", "smp_processor_id", "raw_smp_processor_id",
+})  # fmt: skip
+"""Operations of the language that change nothing."""
 PREEMPTIBLE = "{} in preemptible code"
 NOT_PREEMPTIBLE = (
     "reached('sound_kernel'); check('sound_kernel', this_cpu.irqs_off or this_cpu.preempt_count != 0 or this_cpu.softirq_count != 0 "
@@ -77,19 +82,22 @@ class Calls(Places):
         return self._call_kernel(name, arguments, node)
 
     def effects_of(self, arguments: Sequence[Node]) -> None:
-        """What evaluating arguments does, where their values are not needed."""
+        """What evaluating arguments does, where their values are not needed. What means nothing here, and does nothing, is left out."""
         for argument in arguments:
-            if self._has_effect(argument):
+            if self.has_effect(argument) or self.means_something(argument):
                 self.value(argument)
 
-    def _has_effect(self, node: Node) -> bool:
+    def has_effect(self, node: Node) -> bool:
+        """Whether evaluating an expression changes anything."""
         if node.type in ("assignment_expression", "update_expression"):
             return True
         if node.type == "sizeof_expression":
             return False
-        if node.type == "call_expression" and text_of(child(node, "function")) in self.around.defined:
-            return True
-        return any(self._has_effect(inner) for inner in node.named_children)
+        if node.type == "call_expression":
+            name = text_of(child(node, "function"))
+            if name in self.around.defined or (name in self.operations and not name.endswith("_read") and name not in _ONLY_READ):
+                return True
+        return any(self.has_effect(inner) for inner in node.named_children)
 
     def _access_percpu(self, place: Place, name: str, arguments: list[Node], node: Node) -> Value:
         kind = self.vocabulary.access[name]
@@ -136,7 +144,7 @@ class Calls(Places):
             return self._assigned(pattern, meaning, assigns, names, node)
         bound = self._match(pattern, arguments, meaning)
         for argument in arguments[len(pattern.args) :]:  # of a message, which is made only where the warning fires
-            if self._has_effect(argument):
+            if self.has_effect(argument):
                 self.refuse(argument, f"'{plain(argument)[:40]}' happens only where the warning fires", "a statement of its own")
         return POISON if bound is None else self.by_meaning(meaning, bound, self.at(node))
 
@@ -149,7 +157,7 @@ class Calls(Places):
         place = self.pointed(target) if self._kind_of(pattern, assigns["to"]) == "place" else self.place(target)
         if assigns["member"]:
             place = self.member_place(place, assigns["member"], node)
-        bound = self._match(pattern, list(names.values()), Meaning(assigns["value"]))
+        bound = self._match(pattern, list(names.values()), Meaning(assigns["value"]), evaluated=assigns["to"])
         if bound is None:
             return POISON
         self.store(place, self.typed(self.template.run(assigns["value"], bound, at, meaning.atomic), meaning.type), node)
@@ -168,8 +176,11 @@ class Calls(Places):
         self.template.run(assigns["rest"], {}, self.at(node))
         return value
 
-    def _match(self, pattern: Pattern, arguments: list[Node], meaning: Meaning) -> dict[str, ast.expr] | None:
-        """What the placeholders of a pattern stand for; None if one of them is unknown. Of the others only the effects remain."""
+    def _match(self, pattern: Pattern, arguments: list[Node], meaning: Meaning, evaluated: str = "") -> dict[str, ast.expr] | None:
+        """What the placeholders of a pattern stand for; None if one of them is unknown. Of the others only the effects remain.
+
+        ``evaluated``: a placeholder whose argument has been evaluated.
+        """
         used = free_names(meaning.text) if not meaning.nothing and not meaning.text.startswith("%") else frozenset()
         found: dict[str, ast.expr] = {}
         for argument, node in zip(pattern.args, arguments, strict=False):
@@ -183,7 +194,7 @@ class Calls(Places):
                 if bound is None:
                     return None
                 found[argument.name] = bound
-            elif argument.kind == "any":
+            elif argument.kind == "any" and argument.name != evaluated:
                 self.effects_of([node])
         return found
 

@@ -163,6 +163,14 @@ class Compiler(ABC):
         """The value of an expression that is a constant here; None for others."""
 
     @abstractmethod
+    def means_something(self, node: Node) -> bool:
+        """Whether the model has everything that an expression mentions."""
+
+    @abstractmethod
+    def struct_of_size(self, node: Node) -> str:
+        """Of ``sizeof(...)``: the tag of the struct or union whose size it is; empty for other expressions."""
+
+    @abstractmethod
     def led_to(self, node: Node) -> Place | None:
         """The variable a pointer leads to, an array as a whole; None for other pointers."""
 

@@ -78,7 +78,12 @@ class Number:
 class Condition:
     """Evaluates the tokens of one #if line, macros already expanded."""
 
-    def __init__(self, tokens: Sequence[Token], defined: Callable[[str], bool], config: Mapping[str, str], at: Position) -> None:
+    def __init__(
+        self, tokens: Sequence[Token], defined: Callable[[str], bool], config: Mapping[str, str], at: Position,
+        valued: Callable[[str], bool],
+    ) -> None:  # fmt: skip
+        """``valued``: whether a name without a #define may have a value that is not known here."""
+        self.valued = valued
         self.tokens = [t for t in tokens if t.kind != "space"]
         self.defined, self.config, self.where = defined, config, at
         self.next = 0
@@ -198,4 +203,6 @@ class Condition:
             return int(self.defined(argument) if name == "defined" else answered(name, argument, self.config))
         if self._peek() == "(":  # a function-like macro nobody defined: no value to rely on
             raise self._error(f"'{name}' is not defined")
+        if not self.decided and (self.valued(name) or name.startswith("CONFIG_NR_CPUS")):
+            raise self._error(f"the value of '{name}' in #if is not known here")
         return 0

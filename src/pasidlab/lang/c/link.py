@@ -76,9 +76,16 @@ def parse_source(source: Source, config: Mapping[str, str] | None = None) -> Uni
     words = vocabulary()
     keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features, *OPERATIONS]) - words.own
     try:
-        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types).run())
+        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types, _macro_like()).run())
     except RecursionError:
         raise PasidlabError(f"{source.file} is nested too deeply to be read") from None
+
+
+@cache
+def _macro_like() -> frozenset[str]:
+    """Names of the vocabulary that a header may have as macros."""
+    words = vocabulary()
+    return frozenset([*words.values, *words.calls, *words.percpu, *words.features])
 
 
 def program(

@@ -10,7 +10,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.calls import Calls, Operation, takes
 from pasidlab.lang.c.ctype import Array, Integer
 from pasidlab.lang.c.parse import plain
-from pasidlab.lang.c.values import NO_VALUE, Place, Value
+from pasidlab.lang.c.values import Place, Value
 from pasidlab.lang.types import Ref
 
 
@@ -21,51 +21,72 @@ def _memcpy(x: Calls, arguments: list[Node], node: Node) -> Value:
     if (own := _own(value)) is not None:
         _of_length(x, own, length)
         _copied(x, own, x.value(source), node)
-        return NO_VALUE
-    _whole(x, length)
+        return value
+    header = _whole(x, value, to, length)
     dst = _image(x, value, to)
     if plain(source).startswith("&init_fpstate"):
         x.template.run("reset_header(x)", {"x": dst}, at)
-        return NO_VALUE
-    src = _image(x, x.value(source), source)
+        return value
+    given = x.value(source)
+    if not given.unknown and header != (given.view == _HEADER):
+        raise PasidlabError(f"memcpy() of a {given.view} to a {value.view}", position=x.at(node), hint="each member alone")
+    src = _image(x, given, source)
     names = {"x": dst, "y": src, "a": ast.Name(x.template.fresh("bit")), "b": ast.Name(x.template.fresh("bit"))}
-    x.template.run("x.image_user = y.image_user", names, at)
+    if not header:
+        x.template.run("x.image_user = y.image_user", names, at)
     x.template.run("a = y.bv_user; b = y.bv_pasid", names, at, atomic=True)
     x.template.run("x.bv_user = a; x.bv_pasid = b", names, at, atomic=True)
-    x.template.run("x.image_pasid = y.image_pasid", names, at)
-    return NO_VALUE
+    if not header:
+        x.template.run("x.image_pasid = y.image_pasid", names, at)
+    return value
 
 
 def _memset(x: Calls, arguments: list[Node], node: Node) -> Value:
     to, byte, length = takes(x, arguments, 3, node, "memset")
     value = x.value(to)
     if value.opaque:
-        return NO_VALUE  # what is not modelled
+        return value  # what is not modelled
     own = _own(value)
-    if own is None:
-        _whole(x, length)
-    else:
+    header = own is None and _whole(x, value, to, length)
+    if own is not None:
         _of_length(x, own, length)
     if x.value(byte).operand != 0:
         raise PasidlabError("memset() with something else than 0", position=x.at(byte))
     if own is not None:
         x.clear(own, node)
     else:
-        x.template.run("reset_header(x)", {"x": _image(x, value, to)}, x.at(node))
-    return NO_VALUE
+        image = {"x": _image(x, value, to)}
+        x.template.run("reset_header(x)", image, x.at(node))
+        if not header:
+            x.template.run("x.image_pasid = 0", image, x.at(node))
+    return value
 
 
 # ---- images
 
 
-def _whole(x: Calls, length: Node) -> None:
-    """A length must be that of an image: the model has no bytes of which a part could be copied."""
+_IMAGES = ("fpstate", "fpregs_state", "xregs_state", "xsave_struct")
+"""Structs that are a whole image, or end with one (asm/fpu/types.h; xsave_struct to v4.1)."""
+_HEADER = "xstate_header"
+
+
+def _whole(x: Calls, value: Value, pointer: Node, length: Node) -> bool:
+    """A place and a length must be those of an image, or of a header: of other parts the model has no bytes. Whether it is a header."""
+    if value.unknown:
+        return False
     text = plain(length)
     named = text in x.vocabulary.sizes or text.rpartition(">")[2].rpartition(".")[2] in x.vocabulary.sizes
-    if not named and not text.startswith("sizeof("):
+    size = x.struct_of_size(length)
+    if value.view == _HEADER and size == _HEADER:
+        return True
+    if value.view not in _IMAGES:
+        what = f"'{plain(pointer)[:40]}' is {f'a {value.view}' if value.view else value.type}: a part of an image, or no image"
+        raise PasidlabError(what, position=x.at(pointer), hint="each member alone")
+    if not named and size not in _IMAGES:
         raise PasidlabError(
             f"'{text[:40]}' as the length of an image", position=x.at(length), hint=f"sizeof(*dst), {', '.join(sorted(x.vocabulary.sizes))}"
         )
+    return False
 
 
 def _image(x: Calls, value: Value, node: Node) -> ast.expr:

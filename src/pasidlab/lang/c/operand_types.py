@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.choices import Choices
-from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer
+from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer, Struct
 from pasidlab.lang.c.declarators import introduced, text_of
 from pasidlab.lang.c.parse import child, sized
 from pasidlab.lang.c.places import bare
@@ -34,6 +34,22 @@ class Types(Choices):
         except PasidlabError:
             return None
         return found.operand if isinstance(found.operand, int) and not found.unknown and isinstance(found.type, Integer) else None
+
+    def means_something(self, node: Node) -> bool:
+        """Whether the model has everything that an expression mentions. Nothing of it is executed."""
+        if node.type in ("string_literal", "concatenated_string"):
+            return False
+        try:
+            return not self._typed(lambda: self.value(node), silent=True).unknown
+        except PasidlabError:
+            return False
+
+    def struct_of_size(self, node: Node) -> str:
+        """Of ``sizeof(...)``: the tag of the struct or union whose size it is; empty for other expressions."""
+        if node.type != "sizeof_expression":
+            return ""
+        type_ = self._operand_type(node)
+        return type_.name if isinstance(type_, Struct) else ""
 
     def led_to(self, node: Node) -> Place | None:
         """The variable a pointer leads to, an array as a whole; None for other pointers. Nothing of it is executed."""

@@ -6,7 +6,7 @@ vocabulary may know, and every token must still know its place in the file. Dire
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pasidlab.errors import PasidlabError, Position
@@ -18,6 +18,8 @@ from pasidlab.lang.c.tokens import Source, Token, stray, tokens_of
 MAX_TOKENS = 1_000_000
 MAX_EXPANSION = 20_000  # tokens one macro leaves behind
 MAX_DEPTH = 60
+PAINTED = "painted"
+"""The kind of a name that is no macro any more, wherever it goes: it was met while that macro was being replaced (C11 6.10.3.4)."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class Preprocessor:
 
     def __init__(
         self, source: Source, macros: Mapping[str, Macro], config: Mapping[str, str], keep: frozenset[str] = frozenset(),
-        types: Mapping[str, str] | None = None,
+        types: Mapping[str, str] | None = None, words: Container[str] = (),
     ) -> None:  # fmt: skip
+        """``keep``: names whose #define is left aside. ``words``: names that mean something without one."""
+        self.words = words
         self.source, self.config, self.keep, self.types = source, config, keep, types or {}
         self.macros = dict(macros)
         self.tokens = tokens_of(source)
@@ -68,7 +72,7 @@ class Preprocessor:
 
     def _flush(self, pending: list[Token]) -> None:
         # Tokens between two directives are expanded together: a macro's arguments may span lines.
-        found = self.expand(pending)
+        found = _unpainted(self.expand(pending))
         if lost := next((token for token in found if token.kind == "stray"), None):
             raise stray(self.source, lost.offset, lost.text)
         self.out += found
@@ -110,13 +114,20 @@ class Preprocessor:
 
     def _truth(self, at: Token, rest: list[Token]) -> bool:
         expanded = self._expand_condition(rest)
-        return Condition(expanded, self._is_defined, self.config, self._at(at)).value() != 0
+        return Condition(expanded, lambda name: self._is_defined(name, at), self.config, self._at(at), self._valued).value() != 0
 
-    def _is_defined(self, name: str) -> bool:
+    def _is_defined(self, name: str, at: Token) -> bool:
+        if name not in self.macros and name in self.words:
+            what = f"whether '{name}' is a macro: the model has a meaning for it, and no header"
+            raise PasidlabError(what, position=self._at(at), hint="leave the branch that counts")
         return name in self.macros or is_set(name, self.config)
 
+    def _valued(self, name: str) -> bool:
+        """Whether a name that no #define gives a value may have one in the kernel, or in the compiler."""
+        return name in self.words or name.startswith("__") or name in ("NR_CPUS", "LINUX_VERSION_CODE", "KERNEL_VERSION", "HZ")
+
     def _expand_condition(self, rest: list[Token]) -> list[Token]:
-        expanded = self.expand(_shielded(rest), condition=True)
+        expanded = _unpainted(self.expand(_shielded(rest), condition=True))
         return [self._option(t) for t in expanded]
 
     def _option(self, token: Token) -> Token:
@@ -134,7 +145,7 @@ class Preprocessor:
         if not names:
             raise PasidlabError("a name is missing", position=self._at(at))
         name = names[0]
-        return self._is_defined(name)
+        return self._is_defined(name, at)
 
     def _do_ifdef(self, at: Token, rest: list[Token]) -> None:
         taken = self._known(at, rest) and self.active
@@ -191,7 +202,9 @@ class Preprocessor:
         while i < len(tokens):
             token = tokens[i]
             i += 1
-            if token.kind != "name" or token.text in hidden:
+            if token.kind == "name" and token.text in hidden:
+                token = replace(token, kind=PAINTED)
+            if token.kind != "name":
                 out.append(token)
                 continue
             if token.text in ENABLED and not condition:
@@ -280,6 +293,10 @@ class Preprocessor:
             empty = not piece and (empty or not pasted)
             out += piece
         return out
+
+
+def _unpainted(tokens: list[Token]) -> list[Token]:
+    return [replace(token, kind="name") if token.kind == PAINTED else token for token in tokens]
 
 
 def _quoted(tokens: Sequence[Token]) -> str:

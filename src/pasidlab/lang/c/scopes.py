@@ -89,6 +89,7 @@ class Scopes(CVariables):
 
     def guard(self, name: str, arguments: list[Node], node: Node, block: Node) -> None:
         """``guard(name)(arguments);`` and ``scoped_guard(name, arguments)`` of linux/cleanup.h."""
+        self._must_stay(arguments, node, block)
         own = f"__take_{name}", f"__give_{name}"  # DEFINE_LOCK_GUARD_0() and DEFINE_GUARD() of the file
         if name not in self.vocabulary.guards and own[0] in self.around.defined:
             self.called(own[0], arguments, node)
@@ -108,6 +109,14 @@ class Scopes(CVariables):
         else:
             self.called(take, arguments, node)
             self.guards.append(Guard(give, arguments, node, block))
+
+    def _must_stay(self, arguments: list[Node], node: Node, block: Node) -> None:
+        """A guard keeps its argument (linux/cleanup.h). Here it is evaluated at both ends, so it must be the same at both."""
+        for argument in arguments:
+            changed = {name for name in _names(argument) if any(_changes(one, name) for one in _behind(block, node))}
+            if self.has_effect(argument) or changed or (argument.type != "pointer_expression" and _reads_memory(argument)):
+                what = f"the argument of a guard that may be another at its end: '{' '.join(text_of(argument).split())[:40]}'"
+                self.refuse(argument, what, "a variable of its own, which stays as it is")
 
     # ---- jumps
 
@@ -184,4 +193,37 @@ def has_label(node: Node) -> bool:
         if one.type == "labeled_statement" or (one.type == "case_statement" and outside):
             return True
         work += [(inner, outside and one.type != "switch_statement") for inner in one.named_children]
+    return False
+
+
+def _names(node: Node) -> set[str]:
+    """The variables an expression mentions."""
+    found = {text_of(node)} if node.type == "identifier" else set()
+    return found.union(*(_names(inner) for inner in node.named_children))
+
+
+def _reads_memory(node: Node) -> bool:
+    return (
+        node.type in ("field_expression", "subscript_expression")
+        or (node.type == "pointer_expression" and text_of(node).startswith("*"))
+        or any(_reads_memory(inner) for inner in node.named_children)
+    )
+
+
+def _behind(block: Node, node: Node) -> Iterator[Node]:
+    """The nodes of a block that stand behind a place."""
+    work = [block]
+    while work:
+        one = work.pop()
+        work += one.named_children
+        if one.start_byte >= node.end_byte:
+            yield one
+
+
+def _changes(node: Node, name: str) -> bool:
+    """Whether a node assigns to a variable, counts it up or down, or takes its address."""
+    if node.type == "assignment_expression":
+        return text_of(node.child_by_field_name("left")) == name
+    if node.type == "update_expression" or (node.type == "pointer_expression" and text_of(node).startswith("&")):
+        return text_of(node.child_by_field_name("argument")) == name
     return False

@@ -114,7 +114,10 @@ class CFunctionCompiler(Switches):
     def _expression_statement(self, node: Node) -> None:
         for item in node.named_children:
             if item.type == "call_expression" and text_of(child(item, "function")).startswith("guard("):
-                name = text_of(child(child(item, "function"), "arguments").named_children[0])
+                classes = child(child(item, "function"), "arguments").named_children
+                if len(classes) != 1:
+                    self.refuse(item, f"guard() of {len(classes)} classes", "guard(NAME)(ARGUMENT)")
+                name = text_of(classes[0])
                 if node.parent is not None and node.parent.type not in ("compound_statement", "case_statement", "labeled_statement"):
                     self.refuse(item, "guard() is a declaration: no branch or loop of its own", "braces around it, or scoped_guard()")
                 self.guard(name, arguments_of(item), item, node.parent or node)
@@ -182,6 +185,8 @@ class CFunctionCompiler(Switches):
     def _scoped_guard(self, test: Node, body: Node) -> None:
         """``scoped_guard(name, arguments) { ... }``: a loop that runs once (linux/cleanup.h)."""
         done = self.builder.label("done")
+        if not arguments_of(test):
+            self.refuse(test, "scoped_guard() without a class", "scoped_guard(NAME, ARGUMENT)")
         name, *arguments = arguments_of(test)
         outside = len(self.guards)
         with self.scope():
