@@ -104,7 +104,11 @@ def _result(account: Account, entry: Checked, rule: str, level: str, text: str) 
 
 def _broken(account: Account, entry: Checked, found: Counterexample) -> Json:
     """A counterexample. It stands at the last line of the design that was executed, or else of the kernel."""
-    executed = [line.here for step in found.steps for line in step.lines]
+    lines = [line for step in found.steps for line in step.lines]
+    executed = [line.here for line in lines]
+    failed = next((line for line in found.steps[-1].lines if line.failed), None) if found.steps and found.broken_by_step else None
+    if failed is not None:
+        executed += failed.frames  # where the promise was made
     own = [frame for frame in executed if frame.file in entry.design.sources]
     at = (own or executed)[-1:]
     text = f"{entry.result.design}: {found.sentence}, after {counted(len(found.steps), 'step')}."

@@ -19,6 +19,8 @@ Who = tuple[int | None, int | None, str]  # CPU, task, context: the threads of c
 
 AROUND = tuple(str(Path(__file__).parents[1] / folder) + "/" for folder in ("model", "lang"))
 """The kernel and the machine around a design."""
+PROMISES = ("warn_on_once", "lockdep_assert")
+"""Functions of the model that do nothing but hold the caller to something: how their names begin."""
 MASKS = ("irqs_off", "preempt_count", "softirq_count")
 OWN = (*MASKS, "current")
 """Fields of a CPU that cannot change under the code that looks at them."""
@@ -192,8 +194,13 @@ def _calls(line: Line) -> list[Call]:
 
 
 def _at_call(line: Line) -> Line:
-    """A line of a function of one statement in the kernel around a design is shown as the call: its name says what it does."""
+    """A line of a function of one statement in the kernel around a design is shown as the call: its name says what it does.
+
+    So is a promise that fails: what matters is where it was made.
+    """
     frames = line.frames
+    if line.failed and len(frames) > 1 and frames[-1].file.startswith(AROUND) and frames[-1].function.startswith(PROMISES):
+        frames = frames[:-1]
     while len(frames) > 1 and not line.failed and frames[-1].file.startswith(AROUND) and is_leaf(frames[-1].file, frames[-1].function):
         frames = frames[:-1]
     return Line(frames, line.loads, line.changes, line.stored, line.failed)

@@ -100,7 +100,10 @@ def _build_bug(name: str, x: Calls, arguments: list[Node], node: Node) -> Value:
 
 
 def _swap(x: Calls, arguments: list[Node], node: Node) -> Value:
-    first, second = (x.place(one) for one in takes(x, arguments, 2, node, "swap"))
+    for one in takes(x, arguments, 2, node, "swap"):
+        if x.has_effect(one):  # include/linux/minmax.h, v6.12: each side stands twice in the macro
+            raise PasidlabError(f"swap() would do '{plain(one)[:40]}' twice", position=x.at(one), hint="a statement of its own")
+    first, second = (x.place(one) for one in arguments)
     if isinstance(first.type, Struct) and first.type != second.type:
         raise PasidlabError(f"swap() of a {first.type} and a {second.type}", position=x.at(node))
     parts = [scalars_of(place) if isinstance(place.type, Struct) and place.aggregate else [place] for place in (first, second)]

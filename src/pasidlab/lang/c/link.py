@@ -71,14 +71,21 @@ def configured(config: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value != "n"}
 
 
-def parse_source(source: Source, config: Mapping[str, str] | None = None) -> Unit:
-    """Preprocess and parse one C text."""
+def parse_source(source: Source, config: Mapping[str, str] | None = None, alone: bool = False) -> Unit:
+    """Preprocess and parse one C text. ``alone``: it is no part of a tree."""
     words = vocabulary()
     keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features, *OPERATIONS]) - words.own
     try:
-        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types, _macro_like()).run())
+        values = _values() if alone else None
+        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types, _macro_like(), values).run())
     except RecursionError:
         raise PasidlabError(f"{source.file} is nested too deeply to be read") from None
+
+
+@cache
+def _values() -> dict[str, str]:
+    """What constants of the vocabulary are, as text without a type."""
+    return {name: meaning.text for name, meaning in vocabulary().values.items()}
 
 
 @cache
@@ -94,7 +101,7 @@ def program(
     """The functions of C texts, later ones first. ``strict``: a syntax error anywhere in a text is an error."""
     found = CProgram({}, stubs=stubs or {})
     for source in sources:
-        unit = parse_source(source, config)
+        unit = parse_source(source, config, strict and not source.partial)
         if strict and unit.first_error:
             raise unit.first_error
         found = found.joined(CProgram(unit.functions, unit.constants, unit.objects, unit.structs, unit.enums, locks=frozenset(unit.locks)))

@@ -10,7 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set
+from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set, number
 from pasidlab.lang.c.expanded import Expanded, joined
 from pasidlab.lang.c.rewrite import rewritten
 from pasidlab.lang.c.tokens import Source, Token, stray, tokens_of
@@ -37,10 +37,13 @@ class Preprocessor:
 
     def __init__(
         self, source: Source, macros: Mapping[str, Macro], config: Mapping[str, str], keep: frozenset[str] = frozenset(),
-        types: Mapping[str, str] | None = None, words: Container[str] = (),
+        types: Mapping[str, str] | None = None, words: Container[str] = (), alone: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        """``keep``: names whose #define is left aside. ``words``: names that mean something without one."""
-        self.words = words
+        """``keep``: names whose #define is left aside, as a header's is. ``words``: names that mean something without one.
+
+        ``alone``: the values of such names, for a file that is no part of a tree. There another #define of one is an error.
+        """
+        self.words, self.alone = words, alone
         self.source, self.config, self.keep, self.types = source, config, keep, types or {}
         self.macros = dict(macros)
         self.tokens = tokens_of(source)
@@ -190,8 +193,11 @@ class Preprocessor:
     def _do_define(self, at: Token, rest: list[Token]) -> None:
         if self.active:
             macro = define(rest, self._at(at))
-            if macro.name not in self.keep:  # the vocabulary's own meaning wins over a header's body
+            if macro.name not in self.keep:
                 self.macros[macro.name] = macro
+            elif self.alone and macro.params is None and not _same(_text(macro.body), self.alone.get(macro.name, "")):
+                what = f"'{macro.name}' has a meaning here already: this #define would be left aside"
+                raise PasidlabError(what, position=self._at(at), hint="leave it out, or give it another name")
 
     def expand(self, tokens: Sequence[Token], hidden: frozenset[str] = frozenset(), condition: bool = False, depth: int = 0) -> list[Token]:
         """Tokens with macros replaced; those in ``hidden`` are being replaced already."""
@@ -293,6 +299,15 @@ class Preprocessor:
             empty = not piece and (empty or not pasted)
             out += piece
         return out
+
+
+def _text(tokens: Sequence[Token]) -> str:
+    return "".join(token.text for token in tokens).strip()
+
+
+def _same(a: str, b: str) -> bool:
+    """Whether two texts are the same constant."""
+    return a == b or (number(a) is not None and number(a) == number(b))
 
 
 def _unpainted(tokens: list[Token]) -> list[Token]:
