@@ -71,7 +71,7 @@ MISTAKES = {
     "predicate": "@never('owned', 'x')\ndef f(cpu: Cpu) -> bool:\n    return cpu.fpregs_owner.need_fpu_load\n",
     "wide": "".join(
         f"@struct(count=50)\nclass B{n}:\n    x: bool = False\n\n\n@rule()\ndef g{n}(b: B{n}) -> None:\n    b.x = not b.x\n\n\n"
-        for n in range(9)
+        for n in range(17)
     ),
 }
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasidlab.checking.explore import Built, Functions, OnProgress, Run
@@ -35,6 +36,7 @@ def check(
     design: Design | Opening | str, scope: Asked = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
     functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None,
+    checkpoint: Path | None = None,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS, or in the scope that a model of one's own says).
 
@@ -43,6 +45,7 @@ def check(
     STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
     ``properties`` ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result
     yet. ``walks``: random walks take the place of the search, in each part; of the reductions only merging is used then.
+    ``checkpoint``: a folder that searches are kept in; if the process is killed, the same call goes on from there.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
@@ -50,7 +53,7 @@ def check(
     (result,) = check_each(
         [design if isinstance(design, Design) else opening_of(design).design()], scope, properties=properties, jobs=jobs, budget=budget,
         progress=progress and (lambda _design, part, now: progress(part, now)), functions=functions, reductions=reductions,
-        interrupted=interrupted, walks=walks,
+        interrupted=interrupted, walks=walks, checkpoint=checkpoint,
     )  # fmt: skip
     return result
 
@@ -63,7 +66,7 @@ def opening_of(design: Opening | str) -> Opening:
 def check_each(
     designs: Sequence[Design], scope: Asked | Sequence[Asked] = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None,
+    reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None, checkpoint: Path | None = None,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
@@ -73,7 +76,7 @@ def check_each(
     parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]
     jobs = jobs or available_cpus()
     used = replace(reductions, symmetry=False, forgetting=False, local_first=False) if walks else reductions
-    run = Run(tuple(properties), jobs, budget, progress, functions, used, interrupted, walks=walks)
+    run = Run(tuple(properties), jobs, budget, progress, functions, used, interrupted, walks=walks, checkpoint=checkpoint)
     for design in designs:
         wanted_properties(properties, design)
     if budget and budget.timeout is not None:

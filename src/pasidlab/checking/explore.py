@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pasidlab.checking.findings import ModelError, PartResult, PropertyResult, in_order
@@ -17,9 +20,11 @@ from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
 from pasidlab.lang.lowering.forget import exact
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
+from pasidlab.version import VERSION
 
 if TYPE_CHECKING:
     from pasidlab.lang.back.native import CompiledModel
+    from pasidlab.search.checkpoint import Checkpoint
     from pasidlab.search.result import Budget, Progress, SearchResult, StopFlag, StopReason, Walked
     from pasidlab.search.simulate import Walks
 
@@ -28,7 +33,6 @@ OnProgress = Callable[[str, str, "Progress | Walked"], None]  # design, part, ho
 STATES_AFTER_VIOLATION = 3_000_000
 STATES_AFTER_EARLIER_VIOLATION = 20_000_000  # of each part that follows one in which something is broken
 SMALLER = {False: "fewer --tasks, --mms or events", True: "smaller sizes, fewer events"}
-MOST_WORDS = 8  # of 64 bits in a packed state
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,12 @@ class Run:
     broken: bool = False  # something is, in an earlier part
     whole: bool = True  # all properties are asked for
     walks: Walks | None = None  # instead of a search
+    checkpoint: Path | None = None  # folder that searches are kept in, to go on from
 
     def build(self, design: Design, name: str, scope: AnyScope) -> Built:
         """The model of a design in a scope, compiled."""
         from pasidlab.lang.back.native import compile_model
+        from pasidlab.search.result import MOST_WORDS
 
         made = self.functions(scope) if callable(self.functions) else dict(self.functions or {})
         model = design_model(design, scope, reductions=self.reductions, functions=made)
@@ -101,13 +107,25 @@ class Run:
     def _search(self, built: Built, native: CompiledModel, limits: Budget, stop_on: int) -> SearchResult:
         from pasidlab.search.breadth_first import search
 
-        report = self._reporter(built)
-        found = search(native, jobs=self.jobs, budget=limits, progress=report, interrupted=self.interrupted, stop_on=stop_on)
+        found = search(
+            native, jobs=self.jobs, budget=limits, progress=self._reporter(built), interrupted=self.interrupted, stop_on=stop_on,
+            checkpoint=self._checkpoint(built, native, stop_on),
+        )  # fmt: skip
         if found.reason == "max_memory" and found.depth_completed < 0:
             first = counted(found.states, "state")
             what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         return found
+
+    def _checkpoint(self, built: Built, native: CompiledModel, stop_on: int) -> Checkpoint | None:
+        """Where a search is kept: a folder for each design, part and compiled model of it."""
+        from pasidlab.search.checkpoint import Checkpoint
+
+        if self.checkpoint is None:
+            return None
+        identity = hashlib.sha256(f"{VERSION}\0{stop_on}\0{native.code.text}".encode()).hexdigest()
+        name = "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:40] for part in (built.design.name, built.name))
+        return Checkpoint(self.checkpoint / f"{name}-{identity[:12]}", identity)
 
     def in_full(self, built: Built, model: Model) -> Built:
         """The same part with another model of it."""

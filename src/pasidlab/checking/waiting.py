@@ -113,9 +113,10 @@ class _Obligations:
 
     def _field(self, path: str, element: Numbers, states: States) -> Numbers:
         """What a field of an element (from 1) holds in each state."""
-        place = self.layout.places[path]
-        shift = (place.shift + (np.maximum(element, 1) - 1) * place.width).astype(np.uint64)
-        values: Numbers = (states[:, place.word] >> shift & np.uint64((1 << place.width) - 1)).astype(np.int64)
+        values: Numbers = np.zeros(len(states), dtype=np.int64)
+        for plane in self.layout.places[path].planes:
+            shift = (plane.shift + (np.maximum(element, 1) - 1) * plane.width).astype(np.uint64)
+            values |= (states[:, plane.word] >> shift & np.uint64(plane.mask)).astype(np.int64) << plane.low
         return values
 
     def runs(self, states: States) -> npt.NDArray[np.bool_]:

@@ -64,6 +64,7 @@ class Asked:
     no_symmetry: bool
     no_forget: bool
     no_local_first: bool
+    checkpoint: str | None
     simulate: float | None
     seed: int | None
     evidence: bool
@@ -95,7 +96,10 @@ class Asked:
             return None
         if isnan(self.simulate):
             raise PasidlabError("--simulate nan is not a number of seconds")
-        for option, given in (("--max-states", self.max_states), ("--max-memory", self.max_memory), ("--evidence", self.evidence)):
+        of_a_search = {
+            "--max-states": self.max_states, "--max-memory": self.max_memory, "--evidence": self.evidence, "--checkpoint": self.checkpoint,
+        }  # fmt: skip
+        for option, given in of_a_search.items():
             if given:
                 raise PasidlabError(f"{option} is for a search, and --simulate makes random walks", hint=f"leave out {option}")
         return Walks(self.simulate, self.seed or 0)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
               help="A function that is changed and not judged, as you know; * stands for any letters; may be repeated.")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Check before the patch and after it, and tell what it changed, property by property.")
 @click.option("-R", "--reverse", is_flag=True, help="Take the patch out of the tree; with --compare: the tree has it already.")
-@click.option("--cpus", type=int, help="CPUs (1 to 3).")
-@click.option("--tasks", type=int, help="Task slots (1 to 3).")
-@click.option("--mms", type=int, help="Address spaces (1 to 3).")
+@click.option("--cpus", type=int, help="CPUs (1 to 4).")
+@click.option("--tasks", type=int, help="Task slots (1 to 4).")
+@click.option("--mms", type=int, help="Address spaces (1 to 4).")
 @click.option("--pasids", type=int, help="PASIDs (at least as many as address spaces).")
 @click.option("--size", multiple=True, metavar="NAME=N", help="A size by its name, as a model of your own declares it; may be repeated.")
 @click.option("--events", metavar="LIST", help="a,b: just these; +a,-b: change the default; a:1: at most once; all.")
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 @click.option("--no-symmetry", is_flag=True, help="Keep states apart that differ only in which CPU, task or mm is which.")
 @click.option("--no-local-first", is_flag=True, help="Interleave with other CPUs even the steps that concern one CPU alone.")
 @click.option("--no-forget", is_flag=True, help="Keep states apart that differ only in contents nobody may rely on.")
+@click.option("--checkpoint", metavar="DIR",
+              help="Keep the search in this folder now and then: after a crash the same command goes on from there.")  # fmt: skip
 @click.option("--simulate", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
               help="Random walks instead of a search, so long in each part: for scopes too large to be explored. They find bugs, and "
                    "prove nothing.")  # fmt: skip
@@ -148,6 +151,7 @@ def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, walks: Wal
         found = check_each(
             [design for design, _, _ in chosen], [scope for _, _, scope in chosen], properties=asked.properties, jobs=asked.jobs,
             budget=budget, progress=progress.update, reductions=asked.reductions(), walks=walks,
+            checkpoint=Path(asked.checkpoint).absolute() if asked.checkpoint else None,
         )  # fmt: skip
         for (design, opening, _), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):

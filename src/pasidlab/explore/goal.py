@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from pasidlab.checking.explore import MOST_WORDS
 from pasidlab.checking.model import bounds_of
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.explore.walk import Walk, Walker
@@ -20,7 +19,7 @@ from pasidlab.lang.source import Text
 from pasidlab.model.sources import MODEL_FILES
 from pasidlab.search.breadth_first import search
 from pasidlab.search.graph import path_to
-from pasidlab.search.result import Budget
+from pasidlab.search.result import MOST_WORDS, Budget
 from pasidlab.trace.replay import Replayer
 
 NAMES = {"cpu": "Cpu", "task": "Task", "mm": "Mm", "pasid": "PasidEntry", "other_cpu": "Cpu", "other_task": "Task"}

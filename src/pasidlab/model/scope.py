@@ -40,7 +40,7 @@ NOT_COUNTED = {
 """Events of which there are any number or none, and why."""
 CHOICE = EventChoice(tuple(EVENTS), frozenset(EVENTS), NOT_COUNTED)
 DEFAULT_EVENTS = frozenset({"preempt", "migrate", "softirq", "ipi", "exec", "exit", "bind", "unbind", "device"})
-LIMITS = {"cpus": (1, 3), "tasks": (1, 3), "mms": (1, 3), "pasids": (1, 3)}
+LIMITS = {"cpus": (1, 4), "tasks": (1, 4), "mms": (1, 4), "pasids": (1, 4)}
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from pasidlab.search import kernels as k
+from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, Saved
 from pasidlab.search.memory import Block, Words
 from pasidlab.search.observed import COUNTERS, REACHED
-from pasidlab.search.result import Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
+from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
 from pasidlab.search.stopping import interrupts
-from pasidlab.search.store import MOST_STATES, Store
+from pasidlab.search.store import MOST_STATES, States, Store
 from pasidlab.search.verdicts import Verdicts
 
 _ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store
@@ -44,25 +46,32 @@ def search(
     progress: OnProgress | None = None,
     stop_on: int = 0,
     interrupted: StopFlag | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> SearchResult:
     """Explore every state of ``model`` within ``budget``.
 
     ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
     properties: the search ends with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a
-    flag, ends it after the running round, with what was found.
+    flag, ends it after the running round, with what was found. With a ``checkpoint`` it is saved now and then at the end of a level, and
+    begins where it was saved last; PasidlabError if that is damaged, or cannot be written.
     """
-    if not 1 <= model.words <= 8 or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:
+    if not 1 <= model.words <= MOST_WORDS or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
     if jobs is None:
         jobs = len(os.sched_getaffinity(0))
     running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), progress, stop_on)
     with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, interrupts(interrupted) as stop:
         try:
+            if checkpoint:
+                running.resume(Saved(checkpoint, model.words))
             reason = running.explore(pool, stop)
         except KeyboardInterrupt:  # not ours: raised by the progress callback
             reason = "interrupted"
         except MemoryError:
             reason = "max_memory"
+        finally:
+            if running.saved:
+                running.saved.close()
     return running.result(reason)
 
 
@@ -108,6 +117,9 @@ class _Search:
         self.start = self.reported = time.perf_counter()
         self.reported_states = self.peak = 0
         self.completed = -1
+        self.before = 0.0  # seconds that the search took before it was resumed
+        self.saved: Saved | None = None
+        self.next_save = self.start + LEAST_SECONDS
         self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
@@ -120,7 +132,8 @@ class _Search:
 
     def explore(self, pool: ThreadPoolExecutor, interrupted: StopFlag) -> StopReason:
         """Run to the end or to a reason to stop."""
-        self._insert_initial()
+        if self.completed < 0:
+            self._insert_states(np.ascontiguousarray(self.model.initial, dtype=np.uint64))
         while self.store.open_level():
             self._open_tallies()
             while unexpanded := self.store.unexpanded:
@@ -135,23 +148,55 @@ class _Search:
                 self._share(pool, self._insert, alone)
                 self._account()
             self.completed += 1
-            self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), _MOST_QUOTA)
+            self._set_quota()
             self.verdicts.close_level(self.completed, [(g.tally, g.worst) for g in self.groups])
             if self.stop_on & self.verdicts.settled or self._seen_enough():
                 return "violation"
+            if self.saved and time.perf_counter() >= self.next_save:
+                self._save(self.saved)
+        if self.saved:
+            self._save(self.saved)
         return "complete"
+
+    def _set_quota(self) -> None:
+        self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), _MOST_QUOTA)
+
+    def resume(self, saved: Saved) -> None:
+        """Go on from what was saved, if anything was; save there from now on."""
+        self.saved = saved
+        for states in saved.states():
+            self._insert_states(states)
+        reached = saved.restore(self.store, self.verdicts)
+        if reached is None:
+            return
+        self.completed, self.before, self.groups[0].transitions = reached.completed, reached.seconds, reached.transitions
+        observed = self.workers[0].observed.words.view(np.uint64)
+        observed[REACHED] = reached.reached
+        observed[COUNTERS : self.model.observed_words] = reached.counters
+        self._set_quota()
+
+    def _save(self, saved: Saved) -> None:
+        start = time.perf_counter()
+        observed = self._observed()
+        reached, counters = int(np.bitwise_or.reduce(observed[:, REACHED])), tuple(observed[:, COUNTERS:].sum(axis=0).tolist())
+        transitions = sum(group.transitions for group in self.groups)
+        saved.save(self.store, self.verdicts, Reached(self.completed, transitions, reached, counters, self.before + start - self.start))
+        self.next_save = time.perf_counter() + max(LEAST_SECONDS, SHARE * (time.perf_counter() - start))
+
+    def _observed(self) -> npt.NDArray[np.uint64]:
+        """What each worker observed, word by word."""
+        return np.array([w.observed.words[: self.model.observed_words] for w in self.workers]).view(np.uint64)
 
     def _seen_enough(self) -> bool:
         """Whether something is broken and as much has been explored as the budget wants in that case."""
         limit = self.budget.after_violation
         return limit is not None and self.verdicts.settled != 0 and self.store.count > limit
 
-    def _insert_initial(self) -> None:
-        """Put the initial states in through the first group, as many at a time as it has room for."""
-        initial = np.ascontiguousarray(self.model.initial, dtype=np.uint64)
+    def _insert_states(self, states: States) -> None:
+        """Put states in through the first group, as many at a time as it has room for."""
         worker, group = self.workers[0], self.groups[0]
-        for first in range(0, len(initial), self.successors):
-            some = initial[first : first + self.successors]
+        for first in range(0, len(states), self.successors):
+            some = states[first : first + self.successors]
             worker.most = group.most = max(group.most, len(some))
             k.scatter(
                 self.model.words,
@@ -258,7 +303,7 @@ class _Search:
         self.verdicts.finish(self.completed)
         ends = [0, *(int(ends.sum()) for ends in levels), self.store.count]
         sizes = [b - a for a, b in pairwise(ends) if b > a]
-        observed = np.array([w.observed.words[: self.model.observed_words] for w in self.workers]).view(np.uint64)
+        observed = self._observed()
         return SearchResult(
             reason=reason,
             states=self.store.count,
@@ -270,7 +315,7 @@ class _Search:
             violations=self.verdicts.violations,
             error=self.verdicts.error,
             again=self.verdicts.again,
-            seconds=time.perf_counter() - self.start,
+            seconds=self.before + time.perf_counter() - self.start,
             peak_bytes=self.peak,
             model=self.model,
             store=self.store,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pasidlab.search.store import Store
 
+MOST_WORDS = 16
 Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
 StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted", "simulated"]
 
@@ -32,7 +33,7 @@ class NativeModel(Protocol):
 
     @property
     def words(self) -> int:
-        """64-bit words of a packed state, 1 to 8."""
+        """64-bit words of a packed state, 1 to MOST_WORDS."""
 
     @property
     def initial(self) -> npt.NDArray[np.uint64]:

@@ -218,22 +218,29 @@ class _Walker:
         return Way(tuple(map(tuple, states.tolist())), tuple(self.labels.words[:steps].tolist()), row >= w.BY_STEP)
 
     def _shortened(self, row: int, way: Way) -> Way:
-        """A way to the same violation without steps that are not needed: parts of it are left out, large ones first, then small ones."""
+        """A way to the same violation without steps that are not needed.
+
+        All steps of one group are left out, then parts of the way, large ones first, then small ones.
+        """
+        for group in range(len(self.factors)):
+            others = [label for label in way.labels if group not in self.groups[label & int(self.walker[w.MASK])]]
+            way = self._shorter(row, way, others) or way
         tried, size = 0, len(way.labels)
         while size and tried < _SHORTENING:
             at, before = 0, len(way.labels)
             while at < len(way.labels) and tried < _SHORTENING:
                 tried += len(way.labels)
-                shorter = self._followed(row, way.states[0], way.labels[:at] + way.labels[at + size :])
-                if shorter and shorter.steps < way.steps:
+                if shorter := self._shorter(row, way, way.labels[:at] + way.labels[at + size :]):
                     way = shorter
                 else:
                     at += size
             size = size // 2 if size > 1 or len(way.labels) == before else 1
         return way
 
-    def _followed(self, row: int, start: Packed, labels: Sequence[int]) -> Way | None:
-        """The way that as many of these steps as can be made lead, if it shows the violation."""
-        self._begin(start)
+    def _shorter(self, row: int, way: Way, labels: Sequence[int]) -> Way | None:
+        """The way that as many of these steps as can be made lead, if it shows the violation and is shorter than ``way``."""
+        if len(labels) >= len(way.labels):
+            return None
+        self._begin(way.states[0])
         w.follow(self.walker, np.array(labels, dtype=np.int64), self.first)
-        return self._way(row) if self.first[row] >= 0 else None
+        return self._way(row) if 0 <= self.first[row] < len(way.labels) else None

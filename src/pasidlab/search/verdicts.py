@@ -25,7 +25,11 @@ class Verdicts:
         self.violations: dict[int, Violation] = {}
         self.error: Violation | None = None
         self.again = 0  # liveness classes with a repeated fault
-        self._waiting: dict[int, Violation] = {}
+        self.waiting: dict[int, Violation] = {}  # by a step out of the last level
+
+    def restore(self, violations: dict[int, Violation], waiting: dict[int, Violation], error: Violation | None, again: int) -> None:
+        """Go on from what was found up to some level."""
+        self.violations, self.waiting, self.error, self.again = violations, waiting, error, again
 
     @property
     def settled(self) -> int:
@@ -42,17 +46,17 @@ class Verdicts:
         for tally, _ in groups:
             self.again |= int(tally[k.AGAIN]) & _ALL
         by_state = {bit: Violation(depth, s, by_step=False) for bit, s in _smallest(groups, k.BY_STATE, 0).items()}
-        self._settle({**self._waiting, **by_state})
+        self._settle({**self.waiting, **by_state})
         by_step = {bit: Violation(depth + 1, s, by_step=True) for bit, s in _smallest(groups, k.BY_STEP, 64).items()}
-        self._waiting = {bit: violation for bit, violation in by_step.items() if bit not in self.violations}
+        self.waiting = {bit: violation for bit, violation in by_step.items() if bit not in self.violations}
         if self.error is None:
             for state in _smallest(groups, k.ERROR, k.ERROR_ROW).values():
                 self.error = Violation(depth + 1, state, by_step=True)
 
     def finish(self, completed: int) -> None:
         """Take what still waits: no more levels will follow, and only those up to ``completed`` are known entirely."""
-        self._settle({bit: Violation(v.steps, v.state, by_step=True, minimal=v.depth <= completed) for bit, v in self._waiting.items()})
-        self._waiting = {}
+        self._settle({bit: Violation(v.steps, v.state, by_step=True, minimal=v.depth <= completed) for bit, v in self.waiting.items()})
+        self.waiting = {}
 
     def _settle(self, found: dict[int, Violation]) -> None:
         self.violations = dict(sorted({**found, **self.violations}.items()))

@@ -1,29 +1,52 @@
-"""How a state is packed into 64-bit words: each field's elements lie side by side in one word, at a fixed stride."""
+"""How a state is packed into 64-bit words: each field's elements lie side by side in one word, at a fixed stride.
+
+A field too wide for that is cut into planes, each with some bits of every element.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.types import Field
+from pasidlab.lang.types import Field, Ref
 
+WORD = 64  # bits
 State = tuple[int, ...]
 """All elements of all fields, in the order of the model's fields."""
 
 
 @dataclass(frozen=True)
-class PackedField:
-    """Where a field lies: ``word``, bit ``shift`` of its first element, ``width`` of each, and its offset in a State."""
+class Plane:
+    """Bits ``low`` and up of a field's elements, ``width`` of each: where they lie, ``shift`` is that of the first element."""
 
-    field: Field
     word: int
     shift: int
     width: int
+    low: int = 0
+
+    @property
+    def mask(self) -> int:
+        """The bits of an element, without a shift."""
+        return (1 << self.width) - 1
+
+
+@dataclass(frozen=True)
+class PackedField:
+    """Where a field lies, from its low bits up, and its offset in a State. A field of one value has no planes."""
+
+    field: Field
+    planes: tuple[Plane, ...]
     offset: int
+
+    @property
+    def plane(self) -> Plane:
+        """The only plane."""
+        (only,) = self.planes
+        return only
 
 
 class Layout:
@@ -31,30 +54,32 @@ class Layout:
 
     def __init__(self, fields: Sequence[Field]) -> None:
         self.places: dict[str, PackedField] = {}
+        self._used: list[int] = []  # bits of each word
         offset = 0
         offsets = {}
         for field in fields:
             offsets[field.path] = offset
             offset += field.count
         self.length = offset
-        used: list[int] = []
         for field in sorted((f for f in fields if not f.observer), key=lambda f: (-f.domain.bits * f.count, f.path)):
-            width = field.domain.bits
+            self.places[field.path] = PackedField(field, tuple(self._planes(field)), offsets[field.path])
+        self.words = max(len(self._used), 1)
+        self.bits = sum(self._used)
+
+    def _planes(self, field: Field) -> Iterator[Plane]:
+        """Room for a field."""
+        most = field.domain.bits if field.domain.bits * field.count <= WORD else WORD // field.count
+        if field.domain.bits and (not most or (isinstance(field.domain, Ref) and most < field.domain.bits)):
+            what = f"field {field.path} needs {field.domain.bits * field.count} bits, more than one word holds"
+            raise PasidlabError(what, hint="use a smaller scope or split the field")
+        for low in range(0, field.domain.bits, max(most, 1)):
+            width = min(most, field.domain.bits - low)
             total = width * field.count
-            if total > 64:
-                raise PasidlabError(
-                    f"field {field.path} needs {total} bits, more than one word holds", hint="use a smaller scope or split the field"
-                )
-            if not total:  # a single value: no bits, and no shift beyond a word
-                self.places[field.path] = PackedField(field, 0, 0, 0, offsets[field.path])
-                continue
-            word = next((w for w, bits in enumerate(used) if bits + total <= 64), len(used))
-            if word == len(used):
-                used.append(0)
-            self.places[field.path] = PackedField(field, word, used[word], width, offsets[field.path])
-            used[word] += total
-        self.words = max(len(used), 1)
-        self.bits = sum(used)
+            word = next((w for w, bits in enumerate(self._used) if bits + total <= WORD), len(self._used))
+            if word == len(self._used):
+                self._used.append(0)
+            yield Plane(word, self._used[word], width, low)
+            self._used[word] += total
 
     def pack(self, state: State) -> tuple[int, ...]:
         """The packed words of a state."""
@@ -62,15 +87,17 @@ class Layout:
         for place in self.places.values():
             for i in range(place.field.count):
                 code = place.field.domain.code(state[place.offset + i])
-                words[place.word] |= code << (place.shift + i * place.width)
+                for plane in place.planes:
+                    words[plane.word] |= (code >> plane.low & plane.mask) << (plane.shift + i * plane.width)
         return tuple(words)
 
     def unpack(self, words: Sequence[int] | npt.NDArray[np.uint64]) -> State:
         """The state that packed words stand for."""
         state = [0] * self.length
         for place in self.places.values():
-            mask = (1 << place.width) - 1
             for i in range(place.field.count):
-                code = int(words[place.word]) >> (place.shift + i * place.width) & mask
+                code = 0
+                for plane in place.planes:
+                    code |= (int(words[plane.word]) >> (plane.shift + i * plane.width) & plane.mask) << plane.low
                 state[place.offset + i] = place.field.domain.value(code)
         return tuple(state)

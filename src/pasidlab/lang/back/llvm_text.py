@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.back.layout import Layout, PackedField
+from pasidlab.lang.back.layout import Layout, PackedField, Plane
 from pasidlab.lang.back.llvm_lines import Lines
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
 from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
@@ -221,15 +221,16 @@ class ActionText(Lines):
         other = self.do("sub", 0, a) if instr.op == "div" else "0"
         self.set(str(instr.args[0]), self.op(f"select i1 {minus}, i64 {other}, i64 {quotient}"))
 
-    def _shift(self, place: PackedField, element: Operand) -> str:
-        """The bit position of an element; branches away when there is no such element."""
+    def _shifts(self, place: PackedField, element: Operand) -> list[tuple[Plane, str]]:
+        """The planes of a field, each with the bit position of an element; branches away when there is no such element."""
         value = self.local(element)
         there = self._exists(value, element, place.field.count)
         if value.lstrip("-").isdigit():
-            return str(place.shift + (int(value) - 1) * place.width if there else place.shift)
+            return [(plane, str(plane.shift + (int(value) - 1) * plane.width if there else plane.shift)) for plane in place.planes]
         if place.field.count == 1:
-            return str(place.shift)
-        return self.op(f"add i64 {self.op(f'mul i64 {value}, {place.width}')}, {place.shift - place.width}")
+            return [(plane, str(plane.shift)) for plane in place.planes]
+        scaled = [(plane, self.op(f"mul i64 {value}, {plane.width}")) for plane in place.planes]
+        return [(plane, self.op(f"add i64 {product}, {plane.shift - plane.width}")) for plane, product in scaled]
 
     def _exists(self, value: str, element: Operand, count: int) -> bool:
         """Branch away unless there is an element of that number; False if there never is."""
@@ -244,8 +245,10 @@ class ActionText(Lines):
 
     def _load(self, instr: Instr) -> None:
         place = self.layout.places[str(instr.args[1])]
-        shift = self._shift(place, instr.args[2])
-        code = self.do("and", self.do("lshr", self.get(f"%w{place.word}"), shift), (1 << place.width) - 1)
+        code = "0"
+        for plane, shift in self._shifts(place, instr.args[2]):
+            part = self.do("and", self.do("lshr", self.get(f"%w{plane.word}"), shift), plane.mask)
+            code = self.do("or", code, self.do("shl", part, plane.low)) if len(place.planes) > 1 else part
         self.set(str(instr.args[0]), self._decode(place.field, code))
 
     def _decode(self, field: Field, code: str) -> str:
@@ -262,11 +265,13 @@ class ActionText(Lines):
 
     def _store(self, instr: Instr) -> None:
         place = self.layout.places[str(instr.args[0])]
-        shift = self._shift(place, instr.args[1])
+        shifts = self._shifts(place, instr.args[1])
         code = self._encode(place.field, self.local(instr.args[2]))
-        clear = self.do("xor", self.do("shl", (1 << place.width) - 1, shift), -1)
-        kept = self.do("and", self.get(f"%w{place.word}"), clear)
-        self.put(f"store i64 {self.do('or', kept, self.do('shl', code, shift))}, ptr %w{place.word}")
+        for plane, shift in shifts:
+            part = self.do("and", self.do("lshr", code, plane.low), plane.mask) if len(place.planes) > 1 else code
+            clear = self.do("xor", self.do("shl", plane.mask, shift), -1)
+            kept = self.do("and", self.get(f"%w{plane.word}"), clear)
+            self.put(f"store i64 {self.do('or', kept, self.do('shl', part, shift))}, ptr %w{plane.word}")
 
     def _encode(self, field: Field, value: str) -> str:
         domain = field.domain

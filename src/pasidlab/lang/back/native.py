@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.lang.back.layout import Layout
+from pasidlab.lang.back.llvm_canon import canon_text, first_text
 from pasidlab.lang.back.llvm_expand import Own, expand_text
 from pasidlab.lang.back.llvm_text import LABEL_BITS, WHEN_STUCK, ActionText
 from pasidlab.lang.back.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
 from pasidlab.lang.ir import ASLEEP, TERMINATORS, Action, Model
 from pasidlab.lang.lowering.flow import successors as flow_successors
-from pasidlab.lang.lowering.symmetry import Symmetry, canon_text, first_text
+from pasidlab.lang.lowering.symmetry import Symmetry
 from pasidlab.search.observed import COUNTERS, PENDING, STATE_BROKEN
 
 CPU_STRUCT = "Cpu"

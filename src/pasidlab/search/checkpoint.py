@@ -1,0 +1,192 @@
+"""A search on disk, so that it goes on where it was when its process was killed: all states up to a complete level, and what they showed.
+
+Each save appends a file with the states found since the last one, and then replaces the table of contents, ``search.json``. Both are
+written beside their place first: at any moment the table names only files that are whole. It has the digest of each, and its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pasidlab.errors import PasidlabError
+from pasidlab.search import kernels as k
+from pasidlab.search.memory import Words
+from pasidlab.search.result import Violation
+from pasidlab.search.store import States, Store
+from pasidlab.search.verdicts import Verdicts
+
+TABLE = "search.json"
+LOCK = "lock"
+FORMAT = 1
+LEAST_SECONDS = 5.0  # between two saves
+SHARE = 10  # a save is followed by that many times its own duration without one
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a search is kept. ``identity`` is a digest of all that its course depends on: another search is not continued."""
+
+    directory: Path
+    identity: str
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a search is, but for its states and verdicts."""
+
+    completed: int
+    transitions: int
+    reached: int  # mask
+    counters: tuple[int, ...]
+    seconds: float
+
+
+class Saved:
+    """The files of one search, locked as long as this object is open."""
+
+    def __init__(self, checkpoint: Checkpoint, words: int) -> None:
+        """Raises PasidlabError if they are in use, damaged, of another search, or cannot be written."""
+        self.directory, self.identity, self.words = checkpoint.directory, checkpoint.identity, words
+        self.segments: list[dict[str, Any]] = []
+        self.counts: Words = np.zeros(k.PARTITIONS, dtype=np.int64)  # states saved of each partition
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.directory / LOCK, "w")  # noqa: SIM115 (closed by close)
+        except OSError as error:
+            raise _cannot(self.directory, error) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise PasidlabError(f"checkpoint {self.directory} is in use by another process", hint="give each its own folder") from None
+        try:
+            self.table = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give up the lock."""
+        self._lock.close()
+
+    def _read(self) -> dict[str, Any] | None:
+        """The table; None if there is none yet."""
+        path = self.directory / TABLE
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            digest = told.pop("digest")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PasidlabError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
+        except (ValueError, KeyError, AttributeError, RecursionError):
+            raise _damaged(path) from None
+        if digest != _digest(_text(told)) or told["format"] != FORMAT:
+            raise _damaged(path)
+        if (told["identity"], told["words"]) != (self.identity, self.words):
+            hint = "the design, the scope, the options or pasidlab changed: use another folder"
+            raise PasidlabError(f"checkpoint {path} is of another search", hint=hint)
+        table: dict[str, Any] = told
+        return table
+
+    def restore(self, store: Store, verdicts: Verdicts) -> Reached | None:
+        """Make the verdicts what they were, and the levels of the store, whose states must be put in first (``states``)."""
+        if self.table is None:
+            return None
+        found = self.table["verdicts"]
+        verdicts.restore(_violations(found["violations"]), _violations(found["waiting"]), _violation(found["error"]), found["again"])
+        store.levels = [np.array(ends, dtype=np.int64) for ends in self.table["levels"]]
+        if not (store.parts[:, k.COUNT] == self.counts).all():
+            raise _damaged(self.directory / TABLE)
+        told = self.table["reached"]
+        return Reached(told["completed"], told["transitions"], told["reached"], tuple(told["counters"]), told["seconds"])
+
+    def states(self) -> list[States]:
+        """The states of every file in turn, partition after partition. PasidlabError for a file that is damaged."""
+        found = []
+        self.segments = list(self.table["segments"]) if self.table else []
+        for segment in self.segments:
+            path = self.directory / segment["file"]
+            try:
+                raw = path.read_bytes()
+            except OSError:
+                raise _damaged(path) from None
+            if _digest(raw) != segment["digest"] or len(raw) != 8 * self.words * sum(segment["counts"]):
+                raise _damaged(path)
+            self.counts += np.array(segment["counts"], dtype=np.int64)
+            found.append(np.frombuffer(raw, dtype=np.uint64).reshape(-1, self.words))
+        return found
+
+    def save(self, store: Store, verdicts: Verdicts, reached: Reached) -> None:
+        """Save a search whose last level is complete. PasidlabError if that fails: what was saved before is still there."""
+        now = store.parts[:, k.COUNT].copy()
+        new = [store.run(p, int(self.counts[p]), int(now[p])) for p in range(k.PARTITIONS)]
+        raw = b"".join(part.tobytes() for part in new)
+        file = f"{len(self.segments) + 1:06}.states"
+        segment = {"file": file, "counts": (now - self.counts).tolist(), "digest": _digest(raw)}
+        table = {
+            "format": FORMAT, "identity": self.identity, "words": self.words, "segments": [*self.segments, segment],
+            "levels": [ends.tolist() for ends in store.levels], "reached": asdict(reached),
+            "verdicts": {
+                "violations": _listed(verdicts.violations), "waiting": _listed(verdicts.waiting),
+                "error": asdict(verdicts.error) if verdicts.error else None, "again": verdicts.again,
+            },
+        }  # fmt: skip
+        try:
+            self._write(file, raw)
+            self._write(TABLE, _text({**table, "digest": _digest(_text(table))}))
+        except OSError as error:
+            raise _cannot(self.directory, error) from None
+        self.segments.append(segment)
+        self.counts = now
+
+    def _write(self, name: str, raw: bytes) -> None:
+        beside = self.directory / f"{name}.new"
+        try:
+            with open(beside, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, self.directory / name)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+
+
+def _text(table: dict[str, Any]) -> bytes:
+    return json.dumps(table, sort_keys=True).encode()
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _listed(violations: dict[int, Violation]) -> list[list[Any]]:
+    return [[bit, asdict(violation)] for bit, violation in violations.items()]
+
+
+def _violations(listed: list[list[Any]]) -> dict[int, Violation]:
+    return {bit: violation for bit, told in listed if (violation := _violation(told))}
+
+
+def _violation(told: dict[str, Any] | None) -> Violation | None:
+    return Violation(told["steps"], tuple(told["state"]), told["by_step"], told["minimal"]) if told else None
+
+
+def _damaged(path: Path) -> PasidlabError:
+    return PasidlabError(f"checkpoint {path} is damaged", hint=f"to begin anew: rm -r {path.parent}")
+
+
+def _cannot(path: Path, error: OSError) -> PasidlabError:
+    hint = "the same command goes on from what was saved before"
+    return PasidlabError(f"cannot write checkpoint {path}: {error.strerror or error}", hint=hint)
