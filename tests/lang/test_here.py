@@ -58,13 +58,13 @@ def syscall(lines: str) -> str:
     return HEAD.replace('@never("p"', '@never("sound_kernel"') + FUNCTIONS + '@entry("syscall")\ndef sys_call() -> None:\n' + body
 
 
-@pytest.mark.parametrize("name", some(BODIES, 2))
+@pytest.mark.parametrize("name", some(BODIES, 3))
 def test_the_task_may_have_moved(tmp_path, name):
     text = syscall(BODIES[name] + "\ncheck('q', not stale)")
     assert "q" in broken(tmp_path, text, "preempt")
 
 
-@pytest.mark.parametrize("name", some([name for name in BODIES if "wait" not in name], 2))
+@pytest.mark.parametrize("name", some([name for name in BODIES if "wait" not in name], 3))
 def test_nobody_moves_where_preemption_is_off(tmp_path, name):
     text = syscall(f"preempt_disable()\n{BODIES[name]}\ncheck('q', not stale)\npreempt_enable()")
     assert "q" not in broken(tmp_path, text, "preempt")

@@ -61,7 +61,7 @@ def test_without_chaos_every_design_serves(design: str) -> None:
     assert lives(design, None)
 
 
-@pytest.mark.parametrize("design", SOUND)
+@pytest.mark.parametrize("design", some(SOUND, 2))
 def test_sound_designs_survive_any_chaos(design: str) -> None:
     assert all(lives(design, seed) for seed in range(SEEDS))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from running import run_python
 
+from harness import some
 from pasidlab.live.config import devices_from
 
 pytestmark = pytest.mark.needs_run
@@ -48,7 +49,7 @@ def test_the_first_session_prints_what_is_shown() -> None:
     assert "".join(text) == "\n".join(shown[1:])
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", some(OPTIONS, 2))
 def test_every_option_of_the_table_is_taken(options: str) -> None:
     done = run_python(PROGRAM, *options.split())
     assert done.code == 0, done.err
