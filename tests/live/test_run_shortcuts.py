@@ -65,7 +65,7 @@ def often(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("threads", 9600, 5000), ("gs", 100, 41),
         *some([("children", 1900, 900), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10)], 2),
-    ],  # fmt: skip
+    ],
 )
 def test_nobody_notices(way: str, submissions: int, least: int, often: Path) -> None:
     done = run(str(often), way, options=("--fast",))
