@@ -102,3 +102,37 @@ def test_iaa_test_of_idxd_config_passes(tmp_path: Path) -> None:
             done = run(*command, options=("--devices", str(devices)))
             assert done.code == 0, (name, done.err)
             assert done.report["operations"][name] >= 1 and list(done.report["statuses"]) == ["0x01 success"], (name, done.report)
+
+
+def test_others_have_their_turn_while_a_few_bytes_stand_for_many_elements() -> None:
+    """A run of 2**27 - 1 equal elements, read four times, of which none is wanted; another thread submits meanwhile."""
+    done = run_python(
+        IAA + textwrap.dedent("""
+        import threading
+        times, ready = [], threading.Event()
+        def others():
+            own = Buffer(64)
+            ready.set()
+            while not times or times[-1]:
+                own.data.raw = bytes(64)
+                submit(portal, descriptor(NOOP, own.address))
+                wait(own)
+                if times:
+                    times.append(record.data.raw[0] == 0)
+                time.sleep(0.005)
+        thread = threading.Thread(target=others)
+        thread.start()
+        ready.wait()
+        source.data[:1 + 6 * 4] = b"\\x01" + b"\\xfe\\xff\\xff\\x7f\\x01" * 4 + bytes(4)
+        aecs.data[8:16] = struct.pack("<II", 1, 0)
+        times.append(True)
+        print(job(0x52, 21, 64, 0, 1 << 16, (aecs.address, 0x20), 2, 4 * ((1 << 26) - 1)))
+        times.append(False)
+        thread.join()
+        print(sum(times) > 5)
+        """),
+        "--wq",
+        "shared,device=iax1",
+    )  # fmt: skip
+    first, _, rest = done.out.partition("\n")
+    assert first.startswith("(1, 0, 0, 0, 0,") and rest == "True\n", (done.out, done.err)

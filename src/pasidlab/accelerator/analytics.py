@@ -96,6 +96,12 @@ class Job:
         self.written = 0  # bytes of output
         self.sums = Checksums(castagnoli=bool(d.flags & CRC_32C))
 
+    def turn(self, size: int) -> None:
+        """Work worth ``size`` bytes is about to be done that needs no memory: others may have their turn."""
+        give_way = getattr(self.m.memory, "turn", None)
+        if give_way:
+            give_way(size)
+
     def source(self, first: int, size: int, operand: int = SOURCE) -> Iterator[memoryview]:
         """The bytes of an operand, in pieces. Raises Faulted."""
         done = 0

@@ -46,6 +46,7 @@ class Decompressor:
         inflater, fed, last = self.inflater, self._fed(), False
         while True:
             stop, piece = inflater.run(min(room, CHUNK))
+            self.job.turn(len(piece))
             room -= len(piece)
             yield piece
             if stop == Stop.ENDED:

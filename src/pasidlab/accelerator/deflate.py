@@ -38,6 +38,7 @@ HISTOGRAM = 1280  # bytes of statistics
 NOTHING, EOB, EOB_STORED, EOB_FINAL_STORED = range(4)  # what is put behind the last token
 _NO_CODE = 30  # error code
 _LONGEST = 258
+_EFFORT = 16  # moves of a byte for which finding its matches stands
 
 Numbers = NDArray[np.int64]
 Packed = NDArray[np.uint64]
@@ -159,6 +160,7 @@ def compress(job: Job, o: DescriptorOutcome) -> Result:
     out = _Output(job)
     out.add(writer.put(state.held, state.bits))
     for piece in job.source_1():
+        job.turn(_EFFORT * len(piece))
         job.sums.add(piece)
         out.add(writer.put_all(*codes.written(found(bytes(piece), mini, alone))))
     out.add(_ending(job.flags >> _END_AT & 3, state.literals[END], writer))
@@ -218,6 +220,7 @@ def _statistics(job: Job, mini: int, alone: bool) -> Result:
     """How often each symbol occurs (intel/qpl, hw_iaa_histogram)."""
     literals, distances = np.zeros(LITERALS + 2, np.int64), np.zeros(DISTANCES + 2, np.int64)
     for piece in job.source_1():
+        job.turn(_EFFORT * len(piece))
         job.sums.add(piece)
         tokens = found(bytes(piece), mini, alone)
         match = tokens > 0xFFFF

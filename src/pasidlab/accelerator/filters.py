@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,14 +281,22 @@ def run_filter(job: Job, o: DescriptorOutcome) -> Result:
     job.sums.crc, job.sums.xor = state.sums
     flags, pieces = Flags(job.filter), inflated(job, state, job.sums)
     width, elements = _first(job, flags, pieces)
+    given_way = partial(_giving_way, job, elements)
     index = state.parameters.first_index
-    f = Filter(job, flags, state.parameters, width, elements, lambda wide: Output(job, flags, wide, index))
+    f = Filter(job, flags, state.parameters, width, given_way, lambda wide: Output(job, flags, wide, index))
     if job.d.opcode in SETS and not 0 < f.set_width <= set_width(job.m.gencap, bool(job.flags & 1)):
         raise Analyzed(SET_TOO_WIDE, f"{f.set_width} bits of an element are too many, or none")
     result = _FILTERS[job.d.opcode](f).result()
     for _ in pieces:  # what no element needed still counts for the checksums
         pass
     return result
+
+
+def _giving_way(job: Job, elements: Callable[[int], Iterator[Values]], count: int) -> Iterator[Values]:
+    """A run of a few bytes may stand for a billion elements."""
+    for values in elements(count):
+        job.turn(values.nbytes)
+        yield values
 
 
 def set_width(gencap: int, decompressing: bool) -> int:

@@ -27,6 +27,7 @@ class Memory(Protocol):
       order, and tells how many it wrote;
     - ``writable(address, length) -> int`` counts bytes up to the first that may not be written, so that the device can
       translate the completion record before it starts;
+    - ``turn(size)`` is called between two accesses that are far apart: before work worth ``size`` bytes moved;
     - ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data`` to ``addresses`` and tells how
       many bytes it wrote in all;
     - ``copy(destination, source, length) -> int``, ``fill(destination, pattern, length) -> int``,
