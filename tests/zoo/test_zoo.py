@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import threading
+import time
 
+import click
 import pytest
 from click.testing import CliRunner
 from verdicts import INSIDE, TABLE, caught, measured
@@ -12,9 +17,11 @@ from verdicts import INSIDE, TABLE, caught, measured
 from harness import LONG, some
 from pasidlab.checking.api import check
 from pasidlab.cli import _group
+from pasidlab.commands import zoo
 from pasidlab.commands.zoo import BugRow, summary
 from pasidlab.model.promises import PROPERTIES
-from pasidlab.zoo.catalogue import BUGS, CATALOGUE
+from pasidlab.search.result import StopFlag
+from pasidlab.zoo.catalogue import BUGS, CATALOGUE, Bug
 from pasidlab.zoo.difference import difference
 from pasidlab.zoo.specimen import buggy
 
@@ -97,3 +104,26 @@ def test_table_columns_do_not_run_into_each_other() -> None:
 
     assert all(len(bug.name) < NAME - 1 and len(bug.fix) < FIX - 1 for bug in CATALOGUE)
     assert HEADING.index("breaks") == NAME + FIX
+
+
+def test_ctrl_c_tells_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first bug is still being examined, the second is known, the others have not been begun."""
+    outside = next(bug for bug in CATALOGUE if bug.reason)
+    first, *others = INSIDE.values()
+    monkeypatch.setattr(zoo, "CATALOGUE", [first, outside, *others])
+
+    def examine(bug: Bug, jobs: int, interrupted: StopFlag) -> BugRow:
+        while bug is not outside and not interrupted.is_set():
+            time.sleep(0.01)
+        if bug is not outside:
+            raise KeyboardInterrupt
+        return BugRow(bug)
+
+    monkeypatch.setattr(zoo, "examine", examine)
+    timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    done = CliRunner().invoke(_group, ["zoo", "--jobs", "2"], standalone_mode=False)
+    timer.cancel()
+    assert isinstance(done.exception, (KeyboardInterrupt, click.Abort))
+    assert outside.name in done.output and first.name not in done.output
+    assert f"not examined: {len(INSIDE)} of {len(INSIDE) + 1} bugs" in done.output

@@ -30,6 +30,11 @@ class BugRow:
     repaired: CheckResult | None = None
 
     @property
+    def examined(self) -> bool:
+        """False: Ctrl-C came before anything was found out."""
+        return bool(self.bug.reason) or self.repaired is not None
+
+    @property
     def steps(self) -> int | None:
         """Length of the shortest counterexample for the property the bug breaks."""
         found = self.caught.counterexamples if self.caught else ()
@@ -56,11 +61,12 @@ def examine(bug: Bug, jobs: int | None = None, interrupted: StopFlag | None = No
     return BugRow(bug, *results)
 
 
-def _side(bug: Bug, _report: Report, interrupted: StopFlag) -> BugRow | None:
+def _side(bug: Bug, _report: Report, interrupted: StopFlag) -> BugRow:
+    """The row of a bug; after Ctrl-C one that is not examined, so that those of later bugs, which may be known, still come."""
     try:
-        return None if interrupted.is_set() else examine(bug, 1, interrupted)
+        return BugRow(bug) if interrupted.is_set() else examine(bug, 1, interrupted)
     except KeyboardInterrupt:
-        return None
+        return BugRow(bug)
 
 
 @click.command("zoo", epilog="Exit codes: 0 every bug caught and every fix holds, 1 otherwise, 2 bad input or usage.")
@@ -87,6 +93,8 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool
         click.echo(look.paint("dim", HEADING))
     try:
         for row in side_by_side([partial(_side, bug) for bug in CATALOGUE], jobs or available_cpus()):
+            if not row.examined:
+                continue
             rows.append(row)
             if not as_json:
                 click.echo(_line(row, look))

@@ -191,7 +191,7 @@ class _Walker:
 
     @staticmethod
     def _is_wanted(row: int, wanted: int) -> bool:
-        return row == w.ERROR or bool(wanted >> row % w.BY_STEP & 1)
+        return row != w.ERROR and bool(wanted >> row % w.BY_STEP & 1)
 
     def _walk(self) -> None:
         """One walk, and what it finds."""
