@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.choices import Choices
-from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer, Struct
+from pasidlab.lang.c.ctype import CHAR, INT, ULONG, Array, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import introduced, text_of
 from pasidlab.lang.c.parse import child, sized
 from pasidlab.lang.c.places import bare
@@ -113,6 +113,8 @@ class Types(Choices):
         pointed = node.type == "pointer_expression" and text_of(child(node, "operator")) == "*"
         if not pointed and node.type not in ("field_expression", "subscript_expression", "compound_literal_expression"):
             return self.value(node).type
+        if pointed and isinstance(led := self.value(child(node, "argument")).type, Pointer) and isinstance(led.to, Integer):
+            return led.to
         place = self.place(node)
         return place.type if place.aggregate is not None else self.load(place, node).type
 
