@@ -47,6 +47,7 @@ class Asked:
     allow_unjudged: tuple[str, ...]
     compare: bool
     reverse: bool
+    matrix: str | None
     cpus: int | None
     tasks: int | None
     mms: int | None
@@ -85,6 +86,16 @@ class Asked:
             raise PasidlabError("--timeout nan is not a number of seconds")
         limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
         return Budget(*limits, NEVER if self.compare else None)
+
+    def matrix_alone(self) -> None:
+        """Raises PasidlabError if an option says what a matrix says."""
+        said = {
+            "a design": self.names, "--kernel": self.kernel, "--config": self.config, "--compare": self.compare, "--events": self.events,
+            "--size": self.size, "--cpus": self.cpus, "--tasks": self.tasks, "--mms": self.mms, "--pasids": self.pasids,
+        }  # fmt: skip
+        for option, given in said.items():
+            if given:
+                raise PasidlabError(f"--matrix says what is checked, and so does {option}", hint="put it into the file")
 
     def walks(self) -> Walks | None:
         """The random walks that take the place of a search; None: there is a search. PasidlabError for options that exclude each other."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
               help="A function that is changed and not judged, as you know; * stands for any letters; may be repeated.")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Check before the patch and after it, and tell what it changed, property by property.")
 @click.option("-R", "--reverse", is_flag=True, help="Take the patch out of the tree; with --compare: the tree has it already.")
+@click.option("--matrix", metavar="FILE.toml",
+              help="Check every combination of the designs, scopes, trees and configs that a file names, in one table.")  # fmt: skip
 @click.option("--cpus", type=int, help="CPUs (1 to 4).")
 @click.option("--tasks", type=int, help="Task slots (1 to 4).")
 @click.option("--mms", type=int, help="Address spaces (1 to 4).")
@@ -121,6 +123,8 @@ def _chosen(asked: Asked) -> list[Chosen]:
     from pasidlab.commands.provenance import about
     from pasidlab.trace.look import look_of
 
+    if asked.matrix:
+        return _combinations(asked, asked.matrix)
     said: list[str] = []
     scope = asked.scope()
     if asked.compare and len(asked.names) != 1:
@@ -138,6 +142,19 @@ def _chosen(asked: Asked) -> list[Chosen]:
         lines = scope_lines([(design, mine) for design, _, mine in chosen.values()])
         click.echo("\n".join([*(part for line in lines for part in look_of(sys.stdout).prose(line, "", "  ")), *said]))
     return list(chosen.values())
+
+
+def _combinations(asked: Asked, file: str) -> list[Chosen]:
+    """Every combination of a matrix. Scopes are told first."""
+    from pasidlab.commands.matrix import read_matrix
+    from pasidlab.trace.look import look_of
+
+    asked.matrix_alone()
+    chosen = list(read_matrix(file).checks(asked.opening("")))
+    if not asked.as_json:
+        look, lines = look_of(sys.stdout), scope_lines([(design, mine) for design, _, mine in chosen])
+        click.echo("\n".join(part for line in lines for part in look.prose(line, "", "  ")))
+    return chosen
 
 
 def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, walks: Walks | None, printing: Printer) -> Iterator[Checked]:

@@ -34,7 +34,7 @@ class StatusLines:
     def stop(self, design: str = "") -> None:
         """Take the lines away, before something else is printed; the next report brings them back, but not that of ``design``."""
         with self.lock:
-            for key in [key for key in self.lines if key.split()[0] == design]:
+            for key in [key for key in self.lines if key == design or key.startswith(f"{design} ")]:
                 del self.lines[key]
             if self.status:
                 self.status.stop()
