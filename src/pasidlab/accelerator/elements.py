@@ -16,6 +16,7 @@ Values = NDArray[np.uint32]
 BATCH = 1 << 16  # elements at once, a multiple of 8
 _BAD_RUN, _TOO_WIDE, _TOO_FEW = 20, 31, 32  # error codes
 _COUNT_BYTES = 4  # of a run's header at most
+_LONG, _TOGETHER = 1 << 12, 256  # elements of a run that is a batch by itself; runs that make one
 
 
 def unpacked(data: bytes | bytearray | memoryview, width: int, count: int, *, big: bool) -> Values:
@@ -89,7 +90,22 @@ class Runs:
             raise Analyzed(_BAD_RUN, "elements of no bits")
 
     def elements(self, count: int) -> Iterator[Values]:
-        """``count`` elements, in batches."""
+        """``count`` elements, in batches: short runs are put together."""
+        parts: list[Values] = []
+        try:
+            for run in self._runs(count):
+                parts.append(run)
+                if len(run) >= _LONG or len(parts) >= _TOGETHER:
+                    yield np.concatenate(parts)
+                    parts = []
+        except Analyzed:
+            if parts:  # whoever wants no more than these does not meet the error
+                yield np.concatenate(parts)
+            raise
+        if parts:
+            yield np.concatenate(parts)
+
+    def _runs(self, count: int) -> Iterator[Values]:
         while count:
             if not self._bytes.more():
                 raise Analyzed(_TOO_FEW, f"the input ends with {count} elements missing")
