@@ -9,7 +9,7 @@ static void fpu_reset_fpregs(void)
 #else
 	fpu__drop(fpu);
 #endif
-	memcpy(&fpu->fpstate->regs, &init_fpstate.regs, sizeof(struct xstate_header));
+	memcpy(&fpu->fpstate->regs, &init_fpstate.regs, init_fpstate_copy_size());
 	set_thread_flag(TIF_NEED_FPU_LOAD);
 	fpregs_unlock();
 }
