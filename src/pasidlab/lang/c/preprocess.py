@@ -7,29 +7,18 @@ vocabulary may know, and every token must still know its place in the file. Dire
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set, number
+from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set
 from pasidlab.lang.c.expanded import Expanded, joined
+from pasidlab.lang.c.macros import PAINTED, Macro, beside_paste, bracketed, define, paste, quoted, same, shielded, stripped, text, unpainted
 from pasidlab.lang.c.rewrite import rewritten
 from pasidlab.lang.c.tokens import Source, Token, stray, tokens_of
 
 MAX_TOKENS = 1_000_000
 MAX_EXPANSION = 20_000  # tokens one macro leaves behind
 MAX_DEPTH = 60
-PAINTED = "painted"
-"""The kind of a name that is no macro any more, wherever it goes: it was met while that macro was being replaced (C11 6.10.3.4)."""
-
-
-@dataclass(frozen=True)
-class Macro:
-    """A #define: ``params`` is None for an object-like macro."""
-
-    name: str
-    params: tuple[str, ...] | None
-    body: tuple[Token, ...]
-    variadic: bool = False
 
 
 class Preprocessor:
@@ -75,7 +64,7 @@ class Preprocessor:
 
     def _flush(self, pending: list[Token]) -> None:
         # Tokens between two directives are expanded together: a macro's arguments may span lines.
-        found = _unpainted(self.expand(pending))
+        found = unpainted(self.expand(pending))
         if lost := next((token for token in found if token.kind == "stray"), None):
             raise stray(self.source, lost.offset, lost.text)
         self.out += found
@@ -130,7 +119,7 @@ class Preprocessor:
         return name in self.words or name.startswith("__") or name in ("NR_CPUS", "LINUX_VERSION_CODE", "KERNEL_VERSION", "HZ")
 
     def _expand_condition(self, rest: list[Token]) -> list[Token]:
-        expanded = _unpainted(self.expand(_shielded(rest), condition=True))
+        expanded = unpainted(self.expand(shielded(rest), condition=True))
         return [self._option(t) for t in expanded]
 
     def _option(self, token: Token) -> Token:
@@ -195,7 +184,7 @@ class Preprocessor:
             macro = define(rest, self._at(at))
             if macro.name not in self.keep:
                 self.macros[macro.name] = macro
-            elif self.alone and macro.params is None and not _same(_text(macro.body), self.alone.get(macro.name, "")):
+            elif self.alone and macro.params is None and not same(text(macro.body), self.alone.get(macro.name, "")):
                 what = f"'{macro.name}' has a meaning here already: this #define would be left aside"
                 raise PasidlabError(what, position=self._at(at), hint="leave it out, or give it another name")
 
@@ -222,7 +211,7 @@ class Preprocessor:
                 continue
             if macro.params is None:
                 body = [replace(t, offset=token.offset) for t in macro.body]
-                body = _shielded(body) if condition else body
+                body = shielded(body) if condition else body
             else:
                 arguments, after = self._arguments(macro, tokens, i, token)
                 if arguments is None:
@@ -240,10 +229,10 @@ class Preprocessor:
 
     def _takes_more(self, token: Token, tokens: Sequence[Token], i: int, hidden: frozenset[str]) -> bool:
         macro = self.macros.get(token.text) if token.kind == "name" else None
-        return macro is not None and macro.params is not None and macro.name not in hidden and _bracketed(tokens, i)[0]
+        return macro is not None and macro.params is not None and macro.name not in hidden and bracketed(tokens, i)[0]
 
     def _enabled(self, tokens: Sequence[Token], i: int, token: Token, out: list[Token]) -> int:
-        _, after, pieces = _bracketed(tokens, i)
+        _, after, pieces = bracketed(tokens, i)
         if after < 0 or len(pieces) != 1:
             raise PasidlabError(f"{token.text} takes one option", position=self._at(token))
         option = "".join(t.text for t in pieces[0]).strip()
@@ -253,7 +242,7 @@ class Preprocessor:
     def _arguments(self, macro: Macro, tokens: Sequence[Token], i: int, at: Token) -> tuple[list[list[Token]] | None, int]:
         """The arguments of an invocation; None where the name stands alone and so means itself."""
         assert macro.params is not None
-        found, after, pieces = _bracketed(tokens, i)
+        found, after, pieces = bracketed(tokens, i)
         if not found:
             return None, i
         if after < 0:
@@ -272,8 +261,8 @@ class Preprocessor:
 
     def _substitute(self, macro: Macro, arguments: list[list[Token]], at: Token, hidden: frozenset[str], depth: int) -> list[Token]:
         assert macro.params is not None
-        given = {name: _stripped(argument) for name, argument in zip(macro.params, arguments, strict=True)}
-        body = [t for n, t in enumerate(macro.body) if not (t.kind == "space" and _beside_paste(macro.body, n))]
+        given = {name: stripped(argument) for name, argument in zip(macro.params, arguments, strict=True)}
+        body = [t for n, t in enumerate(macro.body) if not (t.kind == "space" and beside_paste(macro.body, n))]
         out: list[Token] = []
         empty = True  # what stands left of a ## is nothing
         i = 0
@@ -284,7 +273,7 @@ class Preprocessor:
                 continue
             pasted = i > 1 and body[i - 2].text == "##"
             if token.text == "#" and i < len(body) and body[i].text in given:
-                piece = [Token("string", _quoted(given[body[i].text]), at.offset)]
+                piece = [Token("string", quoted(given[body[i].text]), at.offset)]
                 i += 1
             elif token.text in given:
                 raw = [replace(t, kind="space", text=" ") if t.kind == "newline" else t for t in given[token.text]]
@@ -295,115 +284,10 @@ class Preprocessor:
             if pasted and out and out[-1].text == "," and macro.variadic and token.text == macro.params[-1]:
                 out, piece = (out, piece) if piece else (out[:-1], [])  # gcc: a comma before ##__VA_ARGS__ goes with it
             elif pasted and not empty and out and piece:
-                piece = [_pasted(out.pop(), piece[0], at), *piece[1:]]
+                piece = [paste(out.pop(), piece[0], at), *piece[1:]]
             empty = not piece and (empty or not pasted)
             out += piece
         return out
-
-
-def _text(tokens: Sequence[Token]) -> str:
-    return "".join(token.text for token in tokens).strip()
-
-
-def _same(a: str, b: str) -> bool:
-    """Whether two texts are the same constant."""
-    return a == b or (number(a) is not None and number(a) == number(b))
-
-
-def _unpainted(tokens: list[Token]) -> list[Token]:
-    return [replace(token, kind="name") if token.kind == PAINTED else token for token in tokens]
-
-
-def _quoted(tokens: Sequence[Token]) -> str:
-    """``#x``: the spelling of each token, one space where there is space between two (C11 6.10.3.2)."""
-    text = ""
-    for token in tokens:
-        if token.kind in ("space", "newline"):
-            text = text if text.endswith(" ") else text + " "
-        else:
-            text += token.text.replace("\\", "\\\\").replace('"', '\\"') if token.kind in ("string", "char") else token.text
-    return f'"{text.strip()}"'
-
-
-def _pasted(left: Token, right: Token, at: Token) -> Token:
-    text = left.text + right.text
-    kind = "name" if text[0].isalpha() or text[0] == "_" else "number" if text[0].isdigit() else "punct"
-    return Token(kind, text, at.offset)
-
-
-def _shielded(tokens: Sequence[Token]) -> list[Token]:
-    """In #if the operand of defined() is not expanded, nor that of IS_ENABLED(); not in the body of a macro either."""
-    out, name_next = [], False
-    for token in tokens:
-        if token.kind == "name":
-            out.append(replace(token, kind="shield") if name_next else token)
-            name_next = token.text == "defined" or token.text in ENABLED
-        else:
-            out.append(token)
-            name_next = name_next and (token.kind == "space" or token.text == "(")
-    return out
-
-
-def _stripped(tokens: list[Token]) -> list[Token]:
-    start, end = 0, len(tokens)
-    while start < end and tokens[start].kind in ("space", "newline"):
-        start += 1
-    while end > start and tokens[end - 1].kind in ("space", "newline"):
-        end -= 1
-    return tokens[start:end]
-
-
-def _beside_paste(body: Sequence[Token], n: int) -> bool:
-    return (n + 1 < len(body) and body[n + 1].text == "##") or (n > 0 and body[n - 1].text == "##")
-
-
-def _bracketed(tokens: Sequence[Token], i: int) -> tuple[bool, int, list[list[Token]]]:
-    """From an opening bracket: whether there is one, the index after the closing one (-1: none), and what the commas divide."""
-    while i < len(tokens) and tokens[i].kind in ("space", "newline"):
-        i += 1
-    if i >= len(tokens) or tokens[i].text != "(":
-        return False, i, []
-    depth, pieces = 0, [[]]  # type: tuple[int, list[list[Token]]]
-    while i < len(tokens):
-        text = tokens[i].text
-        if text == "(":
-            depth += 1
-        elif text == ")":
-            depth -= 1
-            if depth == 0:
-                return True, i + 1, pieces
-        if text == "," and depth == 1:
-            pieces.append([])
-        elif depth > 1 or text != "(":
-            pieces[-1].append(tokens[i])
-        i += 1
-    return True, -1, pieces
-
-
-def define(rest: Sequence[Token], at: Position) -> Macro:
-    """The macro a #define line makes."""
-    names = [n for n, t in enumerate(rest) if t.kind != "space"]
-    if not names or rest[names[0]].kind != "name":
-        raise PasidlabError("#define needs a name", position=at)
-    first = names[0]
-    name = rest[first].text
-    body = list(rest[first + 1 :])
-    params: tuple[str, ...] | None = None
-    variadic = False
-    if body and body[0].text == "(":
-        _, after, pieces = _bracketed(body, 0)
-        if after < 0:
-            raise PasidlabError(f"the parameters of macro {name} have no end", position=at)
-        found = ["".join(t.text for t in piece if t.kind != "space") for piece in pieces]
-        variadic = bool(found) and found[-1].endswith("...")
-        params = tuple("__VA_ARGS__" if p == "..." else p.removesuffix("...") for p in found if p)
-        body = body[after:]
-    trimmed = [t for t in body if t.kind != "newline"]
-    while trimmed and trimmed[0].kind == "space":
-        trimmed.pop(0)
-    while trimmed and trimmed[-1].kind == "space":
-        trimmed.pop()
-    return Macro(name, params, tuple(trimmed), variadic)
 
 
 def macros_of(text: str, file: str, config: Mapping[str, str]) -> dict[str, Macro]:

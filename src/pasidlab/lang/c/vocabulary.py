@@ -13,7 +13,8 @@ from typing import Any
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.ctype import UINT, CType, Pointer, Struct, bit_field, by_words
-from pasidlab.lang.c.preprocess import Macro, macros_of
+from pasidlab.lang.c.macros import Macro
+from pasidlab.lang.c.preprocess import macros_of
 
 _PLACEHOLDER = re.compile(r"[a-z][a-z0-9_]*")
 _TYPED = re.compile(r"(?s)(.*\S)\s+:\s+(\w[\w *]*)")
