@@ -25,7 +25,7 @@ from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import Value, enumerator, exact
-from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, vocabulary
+from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, constants, macro_like, vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify
@@ -76,23 +76,10 @@ def parse_source(source: Source, config: Mapping[str, str] | None = None, alone:
     words = vocabulary()
     keep = frozenset([*words.macros, *words.values, *words.calls, *words.percpu, *words.features, *OPERATIONS]) - words.own
     try:
-        values = _values() if alone else None
-        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types, _macro_like(), values).run())
+        values = constants() if alone else None
+        return parse(Preprocessor(source, words.macros, configured(config), keep, words.types, macro_like(), values).run())
     except RecursionError:
         raise PasidlabError(f"{source.file} is nested too deeply to be read") from None
-
-
-@cache
-def _values() -> dict[str, str]:
-    """What constants of the vocabulary are, as text without a type."""
-    return {name: meaning.text for name, meaning in vocabulary().values.items()}
-
-
-@cache
-def _macro_like() -> frozenset[str]:
-    """Names of the vocabulary that a header may have as macros."""
-    words = vocabulary()
-    return frozenset([*words.values, *words.calls, *words.percpu, *words.features])
 
 
 def program(

@@ -263,3 +263,16 @@ def vocabulary() -> Vocabulary:
         tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
         tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
     )  # fmt: skip
+
+
+@cache
+def constants() -> dict[str, str]:
+    """What constants of the vocabulary are, as text without a type."""
+    return {name: meaning.text for name, meaning in vocabulary().values.items()}
+
+
+@cache
+def macro_like() -> frozenset[str]:
+    """Names of the vocabulary that a header may have as macros."""
+    words = vocabulary()
+    return frozenset([*words.values, *words.calls, *words.percpu, *words.features])
