@@ -69,7 +69,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("name", some(SAME, 2))
+@pytest.mark.parametrize("name", some(SAME, 4))
 def test_it_is_what_one_would_write_by_hand(checked: Checked, name: str) -> None:
     guarded, by_hand = (checked(LATE % f"\t{text}") for text in SAME[name])
     assert (guarded.states, guarded.transitions, guarded.depth) == (by_hand.states, by_hand.transitions, by_hand.depth)

@@ -23,7 +23,7 @@ def outcome(path: Path) -> tuple[str, int, list[tuple[str, int]]]:
     return result.verdict, result.states, [(c.property, len(c.steps)) for c in result.counterexamples]
 
 
-@pytest.mark.parametrize("name", some(forms(late_either()), 2))
+@pytest.mark.parametrize("name", some(forms(late_either()), 4))
 def test_every_form_gives_the_same_verdict(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(forms(late_either())[name])

@@ -49,7 +49,7 @@ EARLY = {  # interrupts are off
 
 
 @pytest.mark.parametrize(
-    ("name", "body"), some([*(("__fixup_pasid_exception", body) for body in LATE), *(("try_fixup_enqcmd_gp", body) for body in EARLY)], 2)
+    ("name", "body"), some([*(("__fixup_pasid_exception", body) for body in LATE), *(("try_fixup_enqcmd_gp", body) for body in EARLY)], 4)
 )
 def test_one_name_decides(checked: Callable[..., CheckResult], name: str, body: str) -> None:
     result = checked(DESIGN % (name, body), SOFTIRQ)

@@ -13,6 +13,8 @@ REFUSED = {
     "goto in; { int x = 1; in: return x; }": "'x' may be used before it has a value",
     "if (current->mm) return 1;": "f() may end here without a value\n  hint: return one, or BUG()",
     "strange_t x = 1; return x;": "fix.c:4:11: 'strange_t' is no type that is known here\n  hint: typedef unsigned int strange_t;",
+    "typedef u8 *tp; tp p = 0; return 0;": "'tp' is no type that is known here\n  hint: a typedef of a pointer, an array or a function is",
+    "double d = 1; return 0;": "'double' is no type that is known here\n  hint: floating point has no place in a kernel",
     "return (strange_t)(1);": "'strange_t' is no type that is known here",
     "float f = 1; return 0;": "'float' is no type that is known here",
     "return 1.5;": "'1.5' is no integer\n  hint: floating point has no place in a kernel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness import LONG
 from pasidlab.checking.agreement import compare
 from pasidlab.checking.spin import spin_is_there
 from pasidlab.designs import BUILT_IN
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.skipif(not spin_is_there(), reason="spin or a C compile
 RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"}))
 
 
+@pytest.mark.skipif(not LONG, reason="PASIDLAB_LONG=1 runs it")
 def test_a_design_that_holds() -> None:
     found = compare(BUILT_IN["task-work"], RACE)
     assert found.equal

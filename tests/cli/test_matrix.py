@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import pasidlab
+from harness import LONG, pasidlab
 
 MATRIX = """
 designs = ["late-either", "early-read", "DESIGN"]
@@ -51,6 +51,7 @@ def test_every_combination_is_a_row(matrix: Path, tmp_path: Path) -> None:
     assert again.returncode == 1 and "every step made again by the interpreter" in again.stdout
 
 
+@pytest.mark.skipif(not LONG, reason="PASIDLAB_LONG=1 runs it")
 def test_a_checkpoint_keeps_every_row(matrix: Path, tmp_path: Path) -> None:
     first, again = (pasidlab("check", "--matrix", matrix, "--jobs", 1, "--json", "--checkpoint", tmp_path / "kept") for _ in range(2))
     for one, other in zip(*(json.loads(done.stdout)["results"] for done in (first, again)), strict=True):

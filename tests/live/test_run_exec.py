@@ -9,6 +9,8 @@ import pytest
 from running import run, run_python
 from tries_place import build
 
+from harness import some
+
 pytestmark = pytest.mark.needs_run
 
 ROUNDS = """
@@ -140,7 +142,7 @@ def test_a_signal_for_a_thread_whose_work_has_just_ended() -> None:
     assert done.report["signal"] == "SIGTERM", done.err
 
 
-@pytest.mark.parametrize("options", [(), ("--delay", "300", "--isolation", "redirect")], ids=["exact", "delayed, redirected"])
+@pytest.mark.parametrize("options", some([("--delay", "300", "--isolation", "redirect"), ()], 2), ids=" ".join)
 def test_exec_may_wait_for_what_another_thread_of_the_program_does(options: tuple[str, ...], tmp_path: Path) -> None:
     """For a lease (45 s unless it is given free), or for a page that a userfaultfd serves."""
     if why := build(tmp_path):

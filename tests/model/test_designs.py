@@ -33,7 +33,7 @@ EXPECTED: dict[str, tuple[int, int, int, dict[str, int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", designs.BUILT_IN)
+@pytest.mark.parametrize("name", some(designs.BUILT_IN, 2))
 def test_exact_counts_and_verdicts(name: str) -> None:
     result = check(name, SMALL, reductions=EVERY_STEP)
     broken = {c.property: len(c.steps) for c in result.counterexamples}
@@ -43,7 +43,7 @@ def test_exact_counts_and_verdicts(name: str) -> None:
     assert all(c.exact for c in result.counterexamples), "shows without the abstraction as well"
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", some(FEW, 2))
 @pytest.mark.parametrize("options", [{"merging": False}, {"symmetry": False}], ids=["unmerged", "without symmetry"])
 def test_reductions_do_not_change_a_verdict(name: str, options: dict[str, bool]) -> None:
     reduced, full = (check(name, SMALL, reductions=replace(EVERY_STEP, **how)) for how in ({}, options))
@@ -58,7 +58,7 @@ def test_the_number_of_threads_changes_nothing(jobs: int) -> None:
     assert [c.steps for c in one.counterexamples] == [c.steps for c in other.counterexamples]
 
 
-@pytest.mark.parametrize("name", some(["eager-ipi", "late-exclusive", "task-work", "early-read"], 2))
+@pytest.mark.parametrize("name", some(["eager-ipi", "late-exclusive", "task-work", "early-read"], 4))
 def test_native_code_agrees_with_the_interpreter(name: str) -> None:
     import ctypes
 

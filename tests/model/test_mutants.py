@@ -26,7 +26,7 @@ def broken_without_mistake(design: str, scope: str) -> frozenset[str]:
     return frozenset(c.property for c in check(BUILT_IN[design], SCOPES[scope]).counterexamples)
 
 
-@pytest.mark.parametrize("mutant", [m for m in some(MUTANTS, 8) if LONG or m.name not in LARGE], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [m for m in some(MUTANTS, 16) if LONG or m.name not in LARGE], ids=lambda m: m.name)
 def test_the_mistake_is_caught_by_name(mutant, design):
     found = check(design, mutant.scope).counterexample(mutant.broken)
     assert found.exact and found.steps, "without forgetting as well"

@@ -9,7 +9,7 @@ import pytest
 from counts import FEW, SCOPES, scope
 
 import pasidlab
-from harness import LONG
+from harness import LONG, some
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
@@ -25,7 +25,7 @@ FORGOTTEN = {name: SCOPES[name] for name in (("interrupts", "signals", "bind", "
 
 
 @pytest.mark.parametrize("where", FORGOTTEN)
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", some(FEW, 2))
 def test_forgetting_keeps_the_verdict(name, where):
     with_it, without = check(name, FORGOTTEN[where]), check(name, FORGOTTEN[where], reductions=Reductions(forgetting=False))
     assert with_it.verdict == without.verdict
@@ -60,7 +60,7 @@ def test_the_interpreter_explores_the_same_states(name):
     assert (broken, reached) == (sum(1 << bit for bit in found.violations), found.reached)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", some(FEW, 2))
 def test_threads_change_nothing(name):
     one, two = (check(name, SCOPES["bind"], jobs=jobs) for jobs in (1, 2))
     assert (one.states, one.transitions, one.depth, one.properties) == (two.states, two.transitions, two.depth, two.properties)

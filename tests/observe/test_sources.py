@@ -11,6 +11,7 @@ import pytest
 from observing import pasidlab
 
 import harness
+from harness import some
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.pages import PID, TIME
 from pasidlab.observe.source import opened
@@ -212,7 +213,7 @@ GUESTS = {
 """Debian's kernels: ``record_in_qemu.py VMLINUZ FILE 20``, the last with ``--functions``. The workload's tracer sets registers 20 times."""
 
 
-@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("name", some(GUESTS, 9, ["linux-6.12-functions"]))
 def test_kernels_of_debian_conform(written, name):
     found = verdict(written(text(name)), "--recorded", "x86_fpu")
     by_function = {}
@@ -222,7 +223,7 @@ def test_kernels_of_debian_conform(written, name):
     assert (found["kernel"], found["events"], found["judged"], by_function) == GUESTS[name]
 
 
-@pytest.mark.parametrize("other", ["6.12.1", "6.1.9"])
+@pytest.mark.parametrize("other", some(["6.12.1", "6.1.9"], 2))
 def test_calls_hold_the_kernel_to_its_functions(written, other):
     """A call that the kernel cannot have made, and one that it must have made."""
     lines = text("linux-6.12-functions").splitlines(keepends=True)[1:]
@@ -242,7 +243,7 @@ def test_calls_of_some_functions_alone_are_not_looked_at(written):
     assert verdict(path, "--recorded", "x86_fpu", "--recorded", "ftrace", code=1)["contradiction"]
 
 
-@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("name", some(GUESTS, 9, ["linux-6.12-functions"]))
 def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
     found = json.loads(pasidlab("coverage", written(text(name)), "--recorded", "x86_fpu", "--json"))
     never = {(pair["first"], pair["second"]) for pair in found["pairs_never"]}

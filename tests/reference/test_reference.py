@@ -28,7 +28,7 @@ def test_the_reference_knows_what_is_meant(tmp_path, name):
     assert set(found.broken) == CASES[name].broken
 
 
-@pytest.mark.parametrize("name", some(CASES, 2))
+@pytest.mark.parametrize("name", some(CASES, 4))
 def test_pasidlab_means_the_same(tmp_path, name):
     result = compared(CASES[name].model, tmp_path / "model.py")
     assert bool(result.refused) is CASES[name].refused

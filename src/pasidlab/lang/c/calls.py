@@ -11,7 +11,7 @@ from tree_sitter import Node
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.c.conditions import number
 from pasidlab.lang.c.ctype import VOID, Integer, Pointer
-from pasidlab.lang.c.declarators import text_of
+from pasidlab.lang.c.declarators import text_of, type_hint
 from pasidlab.lang.c.parse import CFunction, child, plain
 from pasidlab.lang.c.places import Places, bare
 from pasidlab.lang.c.templates import free_names
@@ -46,9 +46,8 @@ class Calls(Places):
             return self.called(text_of(target), arguments_of(node), node)
         inner = bare(target)
         if inner.type == "identifier" and inner is not target and text_of(inner) not in self.variables:
-            raise PasidlabError(
-                f"'{text_of(inner)}' is no type that is known here", position=self.at(node), hint=f"typedef unsigned int {text_of(inner)};"
-            )
+            what = f"'{text_of(inner)}' is no type that is known here"
+            raise PasidlabError(what, position=self.at(node), hint=type_hint(text_of(inner), self.units[-1].text))
         raise PasidlabError(
             f"'{plain(target)[:40]}': calls through pointers are outside the C that can be checked", position=self.at(node)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -161,3 +162,12 @@ def _member(one: Declared, clause: Node | None, evaluator: Evaluator) -> Member:
 def is_void(types: Iterable[CType]) -> bool:
     """A parameter list of ``void`` alone."""
     return list(types) == [VOID]
+
+
+def type_hint(name: str, text: str) -> str:
+    """What to write instead of a name that is no type here, in a file of that text."""
+    if name in ("float", "double"):
+        return "floating point has no place in a kernel"
+    if re.search(rf"\btypedef\b[^;]*\b{re.escape(name)}\b", text):
+        return "a typedef of a pointer, an array or a function is outside the C that can be checked: write the type out"
+    return f"typedef unsigned int {name};" if name.isidentifier() else ""

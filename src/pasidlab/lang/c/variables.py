@@ -7,7 +7,7 @@ from tree_sitter import Node
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.aggregates import fix, part_place
 from pasidlab.lang.c.ctype import INT, ULONG, VOID, Array, CType, Integer, Pointer, Struct, Unknown, enum_type
-from pasidlab.lang.c.declarators import Evaluator, declared, introduced, is_const, specifier, text_of
+from pasidlab.lang.c.declarators import Evaluator, declared, introduced, is_const, specifier, text_of, type_hint
 from pasidlab.lang.c.initializers import Initializers
 from pasidlab.lang.c.operand_types import STRINGS
 from pasidlab.lang.c.parse import CFunction, CObject, child, enumerators, inner_structs, sized
@@ -295,8 +295,7 @@ class CVariables(Initializers):
     def _variable(self, name: str, type_: CType, given: Node | None, node: Node) -> None:
         """Declare a variable. Its initializer is compiled before the name is known, unless it has parts."""
         if isinstance(type_, Unknown):
-            hint = f"typedef unsigned int {type_};" if str(type_).isidentifier() else ""
-            self.refuse(node, f"'{type_}' is no type that is known here", hint)
+            self.refuse(node, f"'{type_}' is no type that is known here", type_hint(str(type_), self.units[-1].text))
         if type_ == VOID:
             self.refuse(node, f"'{name}' is of the type void")
         if isinstance(type_, Array) and given is not None and given.type in STRINGS:  # a text: nothing asks for its letters
