@@ -75,6 +75,7 @@ class Text:
         self._of_perf = False
         self._before: dict[int, Row] = {}  # by CPU, its last event
         self._twice = 0
+        self._form = LINES[0]
         self._functions: set[str] = set()
         self._kinds: set[int] = set()
         self._flags = 0
@@ -147,8 +148,9 @@ class Text:
     def _parse(self, lines: SupportsLines) -> None:
         for number, line in enumerate(_read(lines), 1):
             text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
-            found = next((match for one in LINES if (match := one.match(text))), None)
+            found = self._form.match(text) or next((match for one in LINES if (match := one.match(text))), None)
             if found:
+                self._form = found.re  # the next line most likely looks alike
                 self._event(number, found, text)
             elif called := CALL.match(text):
                 self._call(number, called)
