@@ -44,3 +44,9 @@ def test_random_models(tmp_path):
     broken = sum(bool(r.reference.broken) for r in judged.values())
     reached = sum(bool(r.reference.reached) for r in judged.values())
     assert broken >= 3 and reached >= 3
+
+
+def test_a_loop_that_may_be_endless_inside_of_one_that_counts(tmp_path):
+    """The inner loop alone gets a step more, where it begins anew; the outer one is as long as its text."""
+    result = compared(random_model(20030), tmp_path / "model.py", every=False)
+    assert result.reference is not None and result.reference.broken == {"q": 7} and list(result.differences()) == []

@@ -13,7 +13,7 @@ def endless_loops(code: Code) -> set[int]:
     """Labels at which every loop that has no ``pause`` inside and does not count begins anew, by index."""
     after = [[] if instr.op == "pause" else following for instr, following in zip(code, successors(code), strict=True)]
     tops: set[int] = set()
-    while circle := next((c for c in _circles(after, range(len(code))) if not _counts(code, after, c)), None):
+    while circle := next((e for c in _circles(after, range(len(code))) if (e := _endless(code, after, c))), None):
         top = next((i for i in circle if code[i].op == "label"), circle[0])
         tops.add(top)
         after[top] = []
@@ -45,8 +45,12 @@ class _Counter:
     places: tuple[int, ...]
 
 
-def _counts(code: Code, after: list[list[int]], circle: list[int]) -> bool:
-    """Whether each round counts a local up by a constant and the last comes before a limit is passed; inner loops likewise."""
+def _endless(code: Code, after: list[list[int]], circle: list[int]) -> list[int] | None:
+    """The loop that may go round for ever: this one, or one inside of one that counts; None if there is none.
+
+    A loop counts if each round makes a local greater by a constant, and the last comes before a limit is passed; inner loops likewise.
+    """
+    found: list[int] = circle
     inside = set(circle)
     made: dict[str, list[int]] = {}
     for i in circle:
@@ -57,9 +61,11 @@ def _counts(code: Code, after: list[list[int]], circle: list[int]) -> bool:
         branches = [i for i in circle if code[i].op == "branch" and len(after[i]) == 2 and code[i].args[0] in ends]
         for test in (i for i in branches if after[i][0 if ends[str(code[i].args[0])] else 1] not in inside):
             inner = [c for gone in (*counter.places, test) for c in _circles(after, [i for i in circle if i != gone])]
-            if all(_counts(code, after, c) for c in inner):
-                return True
-    return False
+            endless = next((e for c in inner if (e := _endless(code, after, c))), None)
+            if endless is None:
+                return None
+            found = endless if len(endless) < len(found) else found
+    return found
 
 
 def _counter(code: Code, name: str, made: dict[str, list[int]]) -> _Counter | None:
