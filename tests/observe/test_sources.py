@@ -124,7 +124,9 @@ def test_events_that_were_overwritten_weaken(written):
     lines = text("ftrace").splitlines(keepends=True)
     later = [*lines[:500], "##### CPU 1 buffer started ####\n", *lines[500:]]
     found = verdict(written("".join(later)), "--kernel", KERNEL, "--recorded", "x86_fpu")
-    assert found["verdict"] == "conforms" and found["events"] == 4191 - (500 - sum(line[0] == "#" for line in lines))
+    before = 500 - sum(line[0] == "#" for line in lines)
+    assert found["verdict"] == "conforms" and found["events"] == 4191 - before
+    assert f"before the last CPU's buffer began, or the task of an event was known: {before:,} events, not judged" in found["notes"]
 
 
 def test_lost_events_leave_it_undecided(written):
@@ -132,6 +134,23 @@ def test_lost_events_leave_it_undecided(written):
     lost = "".join([*lines[:3000], "CPU:1 [LOST 17 EVENTS]\n", *lines[3020:]])
     found = verdict(written(lost), "--kernel", KERNEL, "--recorded", "x86_fpu", code=3)
     assert found["lost"] == 17 and found["unsure_from"] > 2900
+
+
+def test_lost_events_of_perf_leave_it_undecided(written):
+    """``perf script --show-lost-events``: without it nobody is told, and the verdict says so."""
+    lines = text("perf-script").splitlines(keepends=True)
+    assert any("--show-lost-events" in note for note in verdict(written("".join(lines)))["notes"])
+    for said in ("PERF_RECORD_LOST lost 55", "PERF_RECORD_LOST_SAMPLES lost 55"):
+        lost = "".join([*lines[:3000], f"            perf 26370 [001] 81731.300000: {said}\n", *lines[3000:]])
+        found = verdict(written(lost), code=3)
+        assert found["lost"] == 55 and found["unsure_from"] > 2000 and not any("lost" in note for note in found["notes"])
+
+
+def test_the_clock_of_each_cpu_is_its_own():
+    """trace-cmd's default clock orders the events of one CPU alone."""
+    assert "the clock is 'local': events of different CPUs may be out of order" in pasidlab(
+        "verify", DATA / "trace-cmd.dat", "--recorded", "x86_fpu"
+    )
 
 
 def test_an_event_of_a_task_that_is_gone(written):

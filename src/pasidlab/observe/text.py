@@ -27,6 +27,8 @@ _RELEASE = re.compile(r"^# os release : (\S+)")
 _PERF_EVENT = re.compile(r"^# event : name = (\w+):(\w+),")
 _LOST = re.compile(r"^CPU:(\d+) \[(?:LOST (\d+) EVENTS|(?:(\d+) )?EVENTS DROPPED)\]")
 """kernel/trace/trace.c: print_trace_line(), v6.12; trace-cmd report."""
+_PERF_LOST = re.compile(r".*?\[(\d{1,4})\].*PERF_RECORD_LOST(?:_SAMPLES)?\D*(\d+)")
+"""perf_event__fprintf_lost(), tools/perf/util/event.c, v6.12; `perf script` shows it with --show-lost-events alone."""
 _STARTED = re.compile(r"^#{3,} ?CPU (\d+) buffer started")
 """test_cpu_buff_start(): what the other CPUs showed before has no counterpart of this one."""
 _CHUNK = 1 << 16  # events
@@ -76,6 +78,7 @@ class Text:
         self._before: dict[int, Row] = {}  # by CPU, its last event
         self._twice = 0
         self._form = LINES[0]
+        self._forgotten = 0
         self._functions: set[str] = set()
         self._kinds: set[int] = set()
         self._flags = 0
@@ -142,6 +145,10 @@ class Text:
         if self._of_perf:
             outside = sum(int(((rows[:, TIME] < self._begin) | (rows[:, TIME] > self._end)).sum()) for rows in self._rows())
             yield f"while perf switched its events on and off, CPU by CPU: {outside:,} events, not judged"
+            if Kind.LOST not in self._kinds:
+                yield "no event tells of lost ones; `perf script` does so with --show-lost-events alone"
+        if self._forgotten:
+            yield f"before the last CPU's buffer began, or the task of an event was known: {self._forgotten:,} events, not judged"
         if self._twice:
             yield f"perf tells the same event twice, at the same time of the same CPU: {self._twice:,} times, each taken for one"
 
@@ -156,8 +163,8 @@ class Text:
                 self._call(number, called)
             elif _STARTED.match(text):
                 self._forget()
-            elif lost := _LOST.match(text):
-                self._note((0, int(lost[1]), int(Kind.LOST), -1, 0, int(lost[2] or lost[3] or 0), 0, 0, 0))
+            elif lost := _LOST.match(text) or _PERF_LOST.match(text):
+                self._lost(int(lost[1]), sum(int(count) for count in lost.groups()[1:] if count))
             elif not self._head(text) and not NO_EVENT.match(text):
                 what = f"no recording, and no line of ftrace, trace-cmd report or perf script: {text[:60]!r}"
                 hint = "observe verify reads recordings of `pasidlab observe record`, trace.dat, and text of these programs"
@@ -236,8 +243,13 @@ class Text:
             self._spool.write(np.array(self._waiting, np.int64).tobytes())
             self._waiting.clear()
 
+    def _lost(self, cpu: int, count: int) -> None:
+        """``count`` events of a CPU are not in the text (0: nobody says how many), after the last that is."""
+        self._note((max((time for time, _ in self._last.values()), default=0), cpu, int(Kind.LOST), -1, 0, count, 0, 0, 0))
+
     def _forget(self) -> None:
         """The events of a CPU before here were overwritten: what the other CPUs have is not judged, up to here."""
+        self._forgotten += len(self._waiting) + self._spool.tell() // (COLUMNS * 8)
         self._waiting.clear()
         self._spool.seek(0)
         self._spool.truncate()

@@ -64,7 +64,7 @@ class TraceDat:
         cpus = tuple(sorted(found.places))
         self.about = About(
             kernel or found.kernel, "x86_64", cpus, found.clock, found.page_bytes, found.header_page, found.formats, missing, (),
-            unsure=tuple(path for path in found.formats if found.others and not covers(path)),
+            unsure=tuple(path for path in found.formats if found.others and not covers(path)), notes=_of_clock(found.clock),
         )  # fmt: skip
         if "data" not in found.header_page:
             raise self._damaged()
@@ -235,6 +235,12 @@ class TraceDat:
 
     def _damaged(self) -> PasidlabError:
         return PasidlabError(f"{self.path} is a trace.dat that is cut off or damaged", hint="record again")
+
+
+def _of_clock(clock: str) -> tuple[str, ...]:
+    """What a clock leaves open. The file trace_clock has all of them, the one that is used in brackets."""
+    used = clock.partition("[")[2].partition("]")[0] or clock
+    return (f"the clock is '{used}': events of different CPUs may be out of order",) if used == "local" else ()
 
 
 _UNPACK = "trace-cmd convert --compression none -i IN -o OUT unpacks it"

@@ -203,8 +203,9 @@ def _names(node: Node) -> set[str]:
 
 
 def _reads_memory(node: Node) -> bool:
+    """Whether an expression looks at what others may change, or calls something."""
     return (
-        node.type in ("field_expression", "subscript_expression")
+        node.type in ("field_expression", "subscript_expression", "call_expression")
         or (node.type == "pointer_expression" and text_of(node).startswith("*"))
         or any(_reads_memory(inner) for inner in node.named_children)
     )
