@@ -32,7 +32,7 @@ SUBMIT = """
 
 
 def _script(name: str, *words: str, timeout: float = 60) -> tuple[str, int]:
-    done = run(sys.executable, str(HERE / name), *words, options=("--fast",), timeout=timeout)
+    done = run(sys.executable, str(HERE / name), *words, timeout=timeout)
     assert done.code == 0, done.err
     return done.out.strip(), done.report["in_process"]
 
@@ -63,22 +63,22 @@ def often(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("way", "submissions", "least"),
     [
-        ("threads", 9600, 5000), ("gs", 100, 41),
-        *some([("children", 1900, 900), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10)], 2),
+        ("threads", 9600, 5000), ("gs", 100, 41), ("steps", 60, 30), ("stack", 100, 91), ("exec", 0, 91), ("untraced", 101, 91),
+        *some([("children", 1900, 900), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10), ("filter", 100, 91)], 2),
     ],
 )
 def test_nobody_notices(way: str, submissions: int, least: int, often: Path) -> None:
-    done = run(str(often), way, options=("--fast",))
+    done = run(str(often), way)
     assert (done.code, done.out) == (0, "0 wrong, 0 outside\n"), done.err
     assert done.report["submissions"] == submissions or not submissions
     assert done.report["in_process"] >= least
-    if way in ("gs", "unmapped"):
+    if way not in ("threads", "children", "jumps", "signals", "exec"):
         assert done.report["in_process"] == least
 
 
 @pytest.mark.parametrize("queue", ["/dev/dsa/wq0.0", "/dev/dsa/wq0.1"])
 def test_the_summary_is_that_of_the_trap(queue: str) -> None:
-    quick, exact = (run_python(SUBMIT, *options, arguments=(queue,)) for options in (("--fast",), ()))
+    quick, exact = (run_python(SUBMIT, *options, arguments=(queue,)) for options in ((), ("--exact",)))
     assert quick.out == exact.out == "100\n", quick.err + exact.err
     assert (quick.report.pop("in_process"), exact.report.pop("in_process")) == (91, 0)
     quick.report["threads"], exact.report["threads"] = ([*one.report["threads"].values()] for one in (quick, exact))
@@ -87,10 +87,11 @@ def test_the_summary_is_that_of_the_trap(queue: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    some(["--exact", "--delay 1", "--reorder 1", "--retry 0.1", "--error 0x20@200", "--chaos 3", "--trace /dev/null"], 2),
-)
+    some(["--exact", "--delay 1", "--reorder 1", "--retry 0.1", "--error 0x20@200", "--chaos 3", "--trace /dev/null",
+          "--core /dev/shm/pasidlab-test-core"], 2),
+)  # fmt: skip
 def test_order_and_chance_are_decided_at_the_trap(options: str) -> None:
-    done = run_python(SUBMIT, "--fast", *options.split(), arguments=("/dev/dsa/wq0.0",))
+    done = run_python(SUBMIT, *options.split(), arguments=("/dev/dsa/wq0.0",))
     assert (done.out, done.report["in_process"]) == ("100\n", 0), done.err
 
 
@@ -107,7 +108,7 @@ def test_pages_that_are_not_in_memory_are_seen_where_nobody_blocks_on_them() -> 
             enqcmd(portal, place.address)
             found.append(wait(record))
         print(found == [1] * 20 + [3] * 20)
-    """, "--fast")
+    """)
     assert (done.out, done.report["in_process"]) == ("True\n", 11), done.err
 
 
@@ -115,7 +116,7 @@ def test_code_that_the_program_makes_itself_is_left_alone() -> None:
     made = 'page = mmap.mmap(-1, 4096, prot=7)\n    page.write(bytes.fromhex("f20f38f83e0f94c00fb6c0c3"))\n'
     made += "    at = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
     made += "    enqcmd = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)(at)\n"
-    done = run_python("\n    " + made + SUBMIT.lstrip("\n"), "--fast", arguments=("/dev/dsa/wq0.0",))
+    done = run_python("\n    " + made + SUBMIT.lstrip("\n"), arguments=("/dev/dsa/wq0.0",))
     assert (done.out, done.report["in_process"]) == ("100\n", 0), done.err
 
 
@@ -130,7 +131,7 @@ def test_a_queue_that_is_disabled_or_a_portal_without_write_permission_stops_aga
     with open("/sys/bus/dsa/drivers/user/unbind", "w") as file:
         file.write("wq0.0")
     print(instruction(portal, place.address))
-    """, "--fast", "--isolation", "namespace", arguments=("/dev/dsa/wq0.0",))  # fmt: skip
+    """, "--isolation", "namespace", arguments=("/dev/dsa/wq0.0",))  # fmt: skip
     if "namespaces" in done.err and done.code == 2:
         pytest.skip(done.err)
     assert done.out == "100\n11\n0 1\n1\n", done.err

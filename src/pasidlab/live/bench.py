@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import click
 
 _PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
-_RUN = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--"]
-_FAST = [*_RUN[:-1], "--fast", "--"]
+_FAST = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--"]
+_RUN = [*_FAST[:-1], "--exact", "--"]
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,9 @@ MOST_DELAY = 1e9
     is_flag=True,
     help="Refuse mmap, as kernels with the fix for INTEL-SA-01084 do: programs must use write().",
 )
-@click.option("--fast/--exact", default=False, help="Replace instructions that submit often, so that simple descriptors are carried "
-              "out in the program's own thread; or stop at every submission, the default.")  # fmt: skip
+@click.option("--fast/--exact", default=True, help="Replace instructions that submit often, so that simple descriptors are carried "
+              "out in the program's own thread, the default; or stop at every submission. Options that decide about single "
+              "descriptors stop at every one.")  # fmt: skip
 @click.option("--isolation", type=click.Choice(["auto", "namespace", "redirect"]), default="auto", show_default=True,
               help="How the device tree appears: private namespaces, or rewritten paths.")  # fmt: skip
 @click.option(
@@ -103,7 +104,7 @@ def run(
     """Run a program that uses Intel DSA on a machine without it.
 
     ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children, descriptors are carried
-    out on the program's own memory. The program is not changed and everything else runs at native speed.
+    out on the program's own memory. The program's files are not changed and everything else runs at native speed.
     """
     from pasidlab.live.guard import blocked_signals
     from pasidlab.live.outputs import fill_standard_streams, must_be_our_own, must_differ, tell, write

@@ -94,6 +94,12 @@ class Injector:
             elif not event and stop == signal.SIGSTOP:
                 number = stop
 
+    def announce(self, thread: Thread) -> None:
+        """A signal that came while the thread worked for the device comes again, one after the other."""
+        if thread.kept and thread.announced is None:
+            thread.announced = thread.kept.popleft()
+            self.send(thread, thread.announced[0])
+
     @staticmethod
     def send(thread: Thread, number: int) -> None:
         """A signal for this thread: its stop is then for whoever knows why."""

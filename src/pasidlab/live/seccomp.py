@@ -13,6 +13,7 @@ import struct
 from pasidlab.live.libc import (
     CLONE_UNTRACED,
     SYS_CLONE,
+    SYS_CLONE3,
     SYS_EXECVE,
     SYS_EXECVEAT,
     SYS_FSMOUNT,
@@ -55,7 +56,7 @@ PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 IN_32_BITS = {
     SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
-    SYS_EXECVEAT: 358, SYS_USERFAULTFD: 374, SYS_FSMOUNT: 432,
+    SYS_EXECVEAT: 358, SYS_USERFAULTFD: 374, SYS_FSMOUNT: 432, SYS_CLONE3: 435,
 }  # fmt: skip
 """What must be known of 32-bit system calls, with their numbers (arch/x86/entry/syscalls/syscall_32.tbl).
 
@@ -96,7 +97,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
     found += [(SYS_USERFAULTFD, []), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_IOCTL, [(low(1), "==", request)]) for request in (USERFAULTFD_IOC_NEW, UFFDIO_REGISTER)]
-    found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)])]
+    found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)]), (SYS_CLONE3, [])]  # its flags lie in memory
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]
 

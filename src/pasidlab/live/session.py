@@ -13,6 +13,7 @@ from pasidlab.accelerator import Perturbation
 from pasidlab.errors import PasidlabError
 from pasidlab.live import guard, launch, places, seccomp, signals
 from pasidlab.live.bulk import Borrower
+from pasidlab.live.calls import Parts
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, devices_from
@@ -35,7 +36,7 @@ from pasidlab.live.portals import Finder, PortalMapper
 from pasidlab.live.redirect import Redirector
 from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.state import Iommu, Thread
-from pasidlab.live.tracer import Parts, Tracer
+from pasidlab.live.tracer import Tracer
 from pasidlab.live.tree import Tree, here_numa_node
 
 _NAMESPACE_HINT = (
@@ -55,14 +56,17 @@ class RunOptions:
     deny_mmap: bool = False
     isolation: str = "auto"
     trace: str | None = None
-    fast: bool = False
+    fast: bool = True
     core: str | None = None
 
     @property
     def all_trap(self) -> bool:
-        """Whether every submission has to be seen: order and chance are not decided in the program's own threads."""
+        """Whether every submission has to be seen: order and chance are not decided in the program's own threads, and a core
+        dump shows the program's own instructions.
+        """
         p = self.perturbation
-        return not self.fast or bool(p.retry or p.delay or p.reorder or p.errors or self.trace) or self.chaos is not None
+        one_by_one = p.retry or p.delay or p.reorder or p.errors or self.trace or self.core
+        return not self.fast or bool(one_by_one) or self.chaos is not None
 
 
 def options_from(chosen: Mapping[str, Any], trace: str | None) -> RunOptions:

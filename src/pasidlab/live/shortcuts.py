@@ -171,16 +171,22 @@ class Shortcuts:
 
     # When something else happens
 
-    def interrupted(self, thread: Thread) -> None:
-        """A signal is about to be delivered: the program is to see its own instruction. Its next submission stops."""
+    def interrupted(self, thread: Thread) -> bool:
+        """A signal is about to be delivered: the program is to see its own instruction. Its next submission stops.
+
+        True if the thread stands at an instruction that has not been carried out.
+        """
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
         site = self.restore(thread, registers)
-        if site is not None:
-            ptrace.set_registers(thread.tid, registers)
-            shared = thread.mm.shortcut.shared if thread.mm.shortcut else None
-            if shared and thread.slot >= 0 and registers[RIP] == site.ip:
-                shared.revoke(thread.slot)
+        if site is None:
+            return False
+        ptrace.set_registers(thread.tid, registers)
+        begins = bool(registers[RIP] == site.ip)
+        shared = thread.mm.shortcut.shared if thread.mm.shortcut else None
+        if shared and thread.slot >= 0 and begins:
+            shared.revoke(thread.slot)
+        return begins
 
     def born(self, thread: Thread) -> None:
         """Before its first instruction: where GS came from a thread that has a slot, it is not this one's."""

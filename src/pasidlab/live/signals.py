@@ -99,7 +99,7 @@ class SignalKeeper:
 
     def was_blocked(self, thread: Thread, signal: int) -> bool:
         """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, which also tells the CPU."""
-        if not thread.process.signals.armed:
+        if not thread.process.signals.armed or signal not in self.signals:
             return False
         text = self._stats.read(thread)
         fields = text.rsplit(b" ", -_CAUGHT)

@@ -3,72 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
 
-from pasidlab.live import ptrace, seccomp
-from pasidlab.live.bulk import Borrower
-from pasidlab.live.emulate import PAGE_FAULT, Emulator, Fault
-from pasidlab.live.fixup import Fixup
-from pasidlab.live.inject import SYSCALL, Injector
+from pasidlab.live import ptrace
+from pasidlab.live.calls import Parts, SystemCalls
+from pasidlab.live.emulate import PAGE_FAULT, Fault
+from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
-from pasidlab.live.libc import (
-    CLONE_UNTRACED,
-    SYS_CLONE,
-    SYS_EXECVE,
-    SYS_EXECVEAT,
-    SYS_FSMOUNT,
-    SYS_IOCTL,
-    SYS_MOUNT,
-    SYS_PRCTL,
-    SYS_PTRACE,
-    SYS_RT_SIGACTION,
-    SYS_SECCOMP,
-    SYS_USERFAULTFD,
-    UFFDIO_REGISTER,
-)
-from pasidlab.live.portals import answer
-from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
-from pasidlab.live.served import Patient
-from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import Iommu, Mm, Process, Thread, TrapFrame
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
-_SERVING = (SYS_USERFAULTFD, SYS_IOCTL, SYS_MOUNT, SYS_FSMOUNT)  # as far as the filter has them stop
-_FROM_32_BITS = {theirs: ours for ours, theirs in seccomp.IN_32_BITS.items()}
-_ILL_ILLOPN = 2
-_NONE = (1 << 64) - 1  # as the number of a system call: none
-
-
-class SyscallHandler(Protocol):
-    """Answers a seccomp stop and resumes the thread."""
-
-    def on_call(self, thread: Thread, registers: RegisterArray) -> None:
-        """``registers`` are those of the stop."""
-
-
-class MmListener(Protocol):
-    """What must hear of address spaces that have ended."""
-
-    def abort(self, mm: Mm) -> None:
-        """``mm`` is gone."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the tracer puts to work."""
-
-    emulator: Emulator
-    fixup: Fixup
-    injector: Injector
-    keeper: SignalKeeper
-    borrower: Borrower
-    calls: SyscallHandler
-    device: MmListener
+_ILL_ILLOPN, _TRAP_TRACE = 2, 2  # si_code, asm-generic/siginfo.h
 
 
 class Tracer:
@@ -77,13 +24,12 @@ class Tracer:
     def __init__(self, threads: dict[int, Thread], iommu: Iommu, parts: Parts) -> None:
         self.threads, self.iommu = threads, iommu
         self.emulator, self.fixup, self.injector, self.keeper = parts.emulator, parts.fixup, parts.injector, parts.keeper
-        self.borrower, self.calls, self.device = parts.borrower, parts.calls, parts.device
+        self.calls, self.device = SystemCalls(threads, parts), parts.device
         self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
         self.loop.on_stop = self._hold_leader
         self.processes: dict[int, Process] = {}
         self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
-        self.patient, self.serving = Patient(self.loop), False
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
 
     def add_program(self, pid: int) -> None:
@@ -134,7 +80,7 @@ class Tracer:
         elif not event:
             self._signal(thread, stop)
         elif event == ptrace.EVENT_SECCOMP:
-            self._seccomp(thread)
+            self.calls.stopped(thread)
         elif event in _BIRTHS:
             self._born(thread, ptrace.event_message(tid), event)
             ptrace.resume(tid)
@@ -165,126 +111,24 @@ class Tracer:
 
     def _go_on(self, thread: Thread) -> None:
         """Resume at a stop that is not a signal's."""
-        self._announce(thread)
+        self.injector.announce(thread)
         ptrace.resume(thread.tid)
-
-    def _announce(self, thread: Thread) -> None:
-        """A signal that came while the thread worked for the device comes again, one after the other."""
-        if thread.kept and thread.announced is None:
-            thread.announced = thread.kept.popleft()
-            self.injector.send(thread, thread.announced[0])
-
-    # System calls
-
-    def _seccomp(self, thread: Thread) -> None:
-        registers = Registers()
-        ptrace.get_registers(thread.tid, registers)
-        whose = ptrace.event_message(thread.tid)
-        number = registers[ORIG_RAX] if whose == seccomp.OURS else None
-        if whose == seccomp.OURS_32:
-            number = _FROM_32_BITS.get(registers[ORIG_RAX])  # a filter of the program's own may say that, of any call
-        if number is None:
-            answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
-        elif number == SYS_RT_SIGACTION:
-            self.keeper.on_sigaction(thread, registers)
-        elif number in (SYS_EXECVE, SYS_EXECVEAT):
-            self._begins_exec(thread)
-        elif number == SYS_PRCTL and registers[RBX if whose == seccomp.OURS_32 else RDI] == seccomp.PR_SET_DUMPABLE:
-            self._hides(thread, registers)
-        elif number in (SYS_SECCOMP, SYS_PRCTL):
-            self._wants_filter(thread, registers)
-        elif number == SYS_IOCTL and registers[RCX if whose == seccomp.OURS_32 else RSI] & 0xFFFFFFFF == UFFDIO_REGISTER:
-            self._registers_pages(thread)
-        elif number in _SERVING:
-            self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
-        elif number == SYS_CLONE:
-            registers[RBX if whose == seccomp.OURS_32 else RDI] &= ~CLONE_UNTRACED
-            ptrace.set_registers(thread.tid, registers)
-            ptrace.resume(thread.tid)
-        elif number == SYS_PTRACE:
-            request, target = (RBX, RCX) if whose == seccomp.OURS_32 else (RDI, RSI)
-            self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])
-        else:
-            self.calls.on_call(thread, registers)
-
-    @staticmethod
-    def _hides(thread: Thread, registers: RegisterArray) -> None:
-        """PR_SET_DUMPABLE 0: without privileges nobody could reach its memory any more (__ptrace_may_access()), no device of
-        ours either. Then it is told that it is done.
-        """
-        if ptrace.may_trace_all():
-            ptrace.resume(thread.tid)
-        else:
-            answer(thread, registers, 0)
-
-    def _begins_exec(self, thread: Thread) -> None:
-        """From here to the event, or to the exit from a call that failed, its number and that of its leader may stand for
-        another address space at any moment.
-        """
-        leader = thread.process.pid
-        thread.mm.exec_begins(thread.tid, leader)
-        if leader != thread.tid and self.loop.holds(leader):
-            with contextlib.suppress(ptrace.Gone):
-                ptrace.stop_at_exit(leader)
-        ptrace.resume_to_syscall(thread.tid)
 
     @staticmethod
     def _exec_over(thread: Thread) -> None:
         if thread.tid in thread.mm.in_exec:
             thread.mm.exec_ends(thread.tid)
 
-    def _may_serve(self, thread: Thread, *, everywhere: bool) -> None:
-        """A userfaultfd: pages of its process may wait for the program; a file system of its own: any page may."""
-        if everywhere:
-            self.emulator.events.distrust_files()
-        self.serving |= everywhere
-        for mm in {one.mm for one in self.threads.values()} if everywhere else {thread.mm}:
-            mm.serve(self.patient)
-        ptrace.resume(thread.tid)
-
-    def _registers_pages(self, thread: Thread) -> None:
-        """With a userfaultfd, which may be another process's."""
-        self.injector.run_to_exit(thread.tid)
-        for mm in {one.mm for one in self.threads.values()}:
-            mm.dma.registered.forget()
-        ptrace.resume(thread.tid)
-
-    def _new_mm(self, pid: int, parent: Mm | None = None) -> Mm:
-        mm = Mm(pid, self.loop, parent)
-        if self.serving:
-            mm.serve(self.patient)
-        return mm
-
-    def _wants_filter(self, thread: Thread, registers: RegisterArray) -> None:
-        """A seccomp filter of the program's own: what has to be injected is injected now, and the call made again."""
-        process = thread.process
-        if thread.mm.portals and not process.filtered:
-            again = ptrace.copy_registers(registers)
-            again[RIP], again[RAX] = registers[RIP] - len(SYSCALL), registers[ORIG_RAX]
-            registers[ORIG_RAX] = again[ORIG_RAX] = _NONE
-            ptrace.set_registers(thread.tid, registers)
-            self.injector.run_to_exit(thread.tid)
-            ptrace.set_registers(thread.tid, again)
-            self.keeper.arm(thread)
-            self.borrower.page(thread)
-        self.injector.forbid(process)
-        self._go_on(thread)
-
-    def _wants_to_trace(self, thread: Thread, ip: int, request: int, target: int) -> None:
-        """PTRACE_TRACEME, PTRACE_ATTACH or PTRACE_SEIZE: of what we trace already, the kernel refuses it (EPERM)."""
-        if request == ptrace.TRACEME or target in self.threads:
-            self.emulator.events.second_tracer(thread, ip)
-        ptrace.resume(thread.tid)
-
     def _signal(self, thread: Thread, stop: int) -> None:
-        if thread.mm.shortcut and stop != ptrace.SYSCALL_STOP and not self._may_be_ours(thread, stop):
-            self.shortcuts.interrupted(thread)
-        if thread.redeliver and thread.redeliver[0] == stop:
+        begins = bool(thread.mm.shortcut) and self._interrupts(thread, stop) and self.shortcuts.interrupted(thread)
+        if begins and self._steps(thread, stop):
+            self._trap(thread, stop)
+        elif thread.redeliver and thread.redeliver[0] == stop:
             (_, info, trap), thread.redeliver = thread.redeliver, None
             self.keeper.hand_over(thread, stop, info, trap)
         elif thread.announced and thread.announced[0] == stop and ptrace.signal_code(thread.tid) <= 0:
             (_, info), thread.announced = thread.announced, None
-            self._announce(thread)
+            self.injector.announce(thread)
             ptrace.set_signal_info(thread.tid, info)
             self.keeper.deliver(thread, stop, info)
         elif stop == ptrace.SYSCALL_STOP:
@@ -295,9 +139,14 @@ class Tracer:
         else:
             self._trap(thread, stop)
 
-    def _may_be_ours(self, thread: Thread, stop: int) -> bool:
-        """Whether an instruction raised the signal."""
-        return stop in self.keeper.signals and ptrace.signal_code(thread.tid) > 0
+    def _interrupts(self, thread: Thread, stop: int) -> bool:
+        """Whether this is a signal that no instruction of ours has raised."""
+        return stop != ptrace.SYSCALL_STOP and not (stop in self.keeper.signals and ptrace.signal_code(thread.tid) > 0)
+
+    @staticmethod
+    def _steps(thread: Thread, stop: int) -> bool:
+        """Whether the program lets the processor trap after every instruction (EFLAGS.TF)."""
+        return stop == signal.SIGTRAP and ptrace.signal_code(thread.tid) == _TRAP_TRACE
 
     def _trap(self, thread: Thread, stop: int) -> None:
         """A signal that one of our instructions may have raised. This is the fast path."""
@@ -320,7 +169,7 @@ class Tracer:
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
         if not self._queued_again(thread, stop):
-            self._announce(thread)
+            self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
 
     @staticmethod
@@ -355,7 +204,7 @@ class Tracer:
         kin = kinship(parent, child, event)
         process = parent.process
         if not kin.same_process:
-            mm = parent.mm if kin.same_mm else self._new_mm(child, parent.mm)
+            mm = parent.mm if kin.same_mm else self.calls.new_mm(child, parent.mm)
             process = Process(child, mm, parent.process.signals.copy(), filtered=parent.process.filtered)
         self._add(child, process, parent, same_mm=kin.same_mm)
 
@@ -368,7 +217,7 @@ class Tracer:
         before = thread.mm
         self._leave(thread)
         before.exec_ends(former)  # where it was shared with another process it goes on
-        process = Process(pid, self._new_mm(pid), filtered=old.filtered)
+        process = Process(pid, self.calls.new_mm(pid), filtered=old.filtered)
         self.processes[pid] = process
         thread.tid, thread.process = pid, process
         thread.kept.clear()
@@ -413,4 +262,4 @@ class Tracer:
         known = self.processes.get(group)
         if known is None and father in self.processes:
             return  # the father lives: its event will come
-        self._add(tid, known or Process(group, self._new_mm(tid)), None, same_mm=known is not None)
+        self._add(tid, known or Process(group, self.calls.new_mm(tid)), None, same_mm=known is not None)

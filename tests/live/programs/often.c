@@ -2,7 +2,11 @@
 #include "device.h"
 #include <asm/prctl.h>
 #include <dlfcn.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
+#include <stddef.h>
 #include <sys/time.h>
 #include <ucontext.h>
 
@@ -139,6 +143,112 @@ static void long_jumps(void)
 	jumping = 0;
 }
 
+static void on_step(int number)
+{
+	handled++;
+}
+
+/* The processor traps after every instruction (EFLAGS.TF). */
+static void step_by_step(void)
+{
+	moves(20, 64);
+	signal(SIGTRAP, on_step);
+	asm volatile("sub $128, %%rsp; pushfq; orl $0x100, (%%rsp); popfq; add $128, %%rsp" ::: "cc", "memory");
+	moves(20, 64);
+	asm volatile("sub $128, %%rsp; pushfq; andl $~0x100, (%%rsp); popfq; add $128, %%rsp" ::: "cc", "memory");
+	wrong += handled < 1000;
+	moves(20, 64);
+}
+
+static void with_a_filter(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { 4, filter };
+
+	moves(50, 64);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		wrong++;
+	moves(50, 64);
+}
+
+/* A child in the same memory and without a tracer would have its parent's slot. */
+static void untraced(void)
+{
+	static char stack[1 << 16];
+	struct clone_args asked = { .flags = CLONE_VM | CLONE_UNTRACED, .exit_signal = SIGCHLD, .stack = (uintptr_t)stack,
+				    .stack_size = sizeof stack };
+	int child;
+
+	moves(50, 64);
+	child = syscall(SYS_clone3, &asked, sizeof asked);
+	if (!child)
+		_exit(0);
+	wrong += child > 0 || errno != ENOSYS;
+	if (!(child = vfork())) {
+		enqcmd(portal, &(struct descriptor){ 0 });
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	moves(50, 64);
+}
+
+/* A stack of which 16 bytes are left, and all signals blocked. */
+static void without_stack(void)
+{
+	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct record *record = aligned_alloc(64, 64);
+	static char source[64], target[64];
+	struct descriptor d = describe(MOVE, record, source, target, 64);
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	mprotect(page, 4096, PROT_NONE);
+	for (int i = 0; i < 100; i++) {
+		record->status = 0;
+		memset(source, i, 64);
+		asm volatile("mov %%rsp, %%rbx; lea 4112(%0), %%rsp; .byte 0xf2, 0x0f, 0x38, 0xf8, 0x3e; mov %%rbx, %%rsp"
+			     :: "r"(page), "D"(portal), "S"(&d) : "rbx", "memory", "cc");
+		wrong += record->status != 1 || memcmp(source, target, 64);
+	}
+}
+
+static void *moves_for_ever(void *nothing)
+{
+	for (;;)
+		moves(100, 1 << 12);
+	return nothing;
+}
+
+static int in_a_child(void)
+{
+	int status = 1, child = fork();
+
+	if (!child) {
+		portal = map_portal(open("/dev/dsa/wq0.0", O_RDWR));
+		moves(100, 64);
+		_exit(wrong != 0);
+	}
+	waitpid(child, &status, 0);
+	return status != 0;
+}
+
+/* execve(2) while other threads submit. The task that calls it may not submit again (pasid_activated), its child may. */
+static void execs(const char *self)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&thread, NULL, moves_for_ever, NULL);
+	moves(100, 64);
+	execl(self, self, "child", NULL);
+}
+
 int main(int count, char **arguments)
 {
 	const char *what = arguments[1];
@@ -160,6 +270,18 @@ int main(int count, char **arguments)
 		with_gs();
 	} else if (!strcmp(what, "unmapped")) {
 		without_ours();
+	} else if (!strcmp(what, "steps")) {
+		step_by_step();
+	} else if (!strcmp(what, "filter")) {
+		with_a_filter();
+	} else if (!strcmp(what, "untraced")) {
+		untraced();
+	} else if (!strcmp(what, "stack")) {
+		without_stack();
+	} else if (!strcmp(what, "exec")) {
+		execs(arguments[0]);
+	} else if (!strcmp(what, "child")) {
+		wrong += in_a_child();
 	}
 	signal(SIGALRM, SIG_IGN);
 	printf("%ld wrong, %ld outside\n", wrong, outside);

@@ -1,0 +1,184 @@
+"""The system calls at which the filter stops the program (``seccomp``), and what is done about each."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass
+from typing import Protocol
+
+from pasidlab.live import ptrace, seccomp
+from pasidlab.live.bulk import Borrower
+from pasidlab.live.emulate import Emulator
+from pasidlab.live.fixup import Fixup
+from pasidlab.live.inject import SYSCALL, Injector
+from pasidlab.live.libc import (
+    CLONE_UNTRACED,
+    SYS_CLONE,
+    SYS_CLONE3,
+    SYS_EXECVE,
+    SYS_EXECVEAT,
+    SYS_FSMOUNT,
+    SYS_IOCTL,
+    SYS_MOUNT,
+    SYS_PRCTL,
+    SYS_PTRACE,
+    SYS_RT_SIGACTION,
+    SYS_SECCOMP,
+    SYS_USERFAULTFD,
+    UFFDIO_REGISTER,
+)
+from pasidlab.live.portals import answer
+from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.served import Patient
+from pasidlab.live.signals import SignalKeeper
+from pasidlab.live.state import Mm, Thread
+
+_SERVING = (SYS_USERFAULTFD, SYS_IOCTL, SYS_MOUNT, SYS_FSMOUNT)  # as far as the filter has them stop
+_FROM_32_BITS = {theirs: ours for ours, theirs in seccomp.IN_32_BITS.items()}
+_NONE = (1 << 64) - 1  # as the number of a system call: none
+
+
+class SyscallHandler(Protocol):
+    """Answers a seccomp stop and resumes the thread."""
+
+    def on_call(self, thread: Thread, registers: RegisterArray) -> None:
+        """``registers`` are those of the stop."""
+
+
+class MmListener(Protocol):
+    """What must hear of address spaces that have ended."""
+
+    def abort(self, mm: Mm) -> None:
+        """``mm`` is gone."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the tracer puts to work."""
+
+    emulator: Emulator
+    fixup: Fixup
+    injector: Injector
+    keeper: SignalKeeper
+    borrower: Borrower
+    calls: SyscallHandler
+    device: MmListener
+
+
+class SystemCalls:
+    """Every public method is part of a handler of the loop, for a thread that stands at a seccomp stop."""
+
+    def __init__(self, threads: dict[int, Thread], parts: Parts) -> None:
+        self.threads = threads
+        self.emulator, self.injector, self.keeper = parts.emulator, parts.injector, parts.keeper
+        self.borrower, self.calls, self.loop = parts.borrower, parts.calls, parts.injector.loop
+        self.patient, self.serving = Patient(self.loop), False
+
+    def new_mm(self, pid: int, parent: Mm | None = None) -> Mm:
+        """An address space of the process ``pid``, a child of ``parent``'s."""
+        mm = Mm(pid, self.loop, parent)
+        if self.serving:
+            mm.serve(self.patient)
+        return mm
+
+    def stopped(self, thread: Thread) -> None:
+        """Answer the call, or let it happen."""
+        registers = Registers()
+        ptrace.get_registers(thread.tid, registers)
+        whose = ptrace.event_message(thread.tid)
+        number = registers[ORIG_RAX] if whose == seccomp.OURS else None
+        if whose == seccomp.OURS_32:
+            number = _FROM_32_BITS.get(registers[ORIG_RAX])  # a filter of the program's own may say that, of any call
+        if number is None:
+            answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
+        elif number == SYS_RT_SIGACTION:
+            self.keeper.on_sigaction(thread, registers)
+        elif number in (SYS_EXECVE, SYS_EXECVEAT):
+            self._begins_exec(thread)
+        elif number == SYS_PRCTL and registers[RBX if whose == seccomp.OURS_32 else RDI] == seccomp.PR_SET_DUMPABLE:
+            self._hides(thread, registers)
+        elif number in (SYS_SECCOMP, SYS_PRCTL):
+            self._wants_filter(thread, registers)
+        elif number == SYS_IOCTL and registers[RCX if whose == seccomp.OURS_32 else RSI] & 0xFFFFFFFF == UFFDIO_REGISTER:
+            self._registers_pages(thread)
+        elif number in _SERVING:
+            self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
+        elif number == SYS_CLONE:
+            registers[RBX if whose == seccomp.OURS_32 else RDI] &= ~CLONE_UNTRACED
+            ptrace.set_registers(thread.tid, registers)
+            ptrace.resume(thread.tid)
+        elif number == SYS_CLONE3:
+            self._clones(thread, registers, registers[RBX if whose == seccomp.OURS_32 else RDI])
+        elif number == SYS_PTRACE:
+            request, target = (RBX, RCX) if whose == seccomp.OURS_32 else (RDI, RSI)
+            self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])
+        else:
+            self.calls.on_call(thread, registers)
+
+    @staticmethod
+    def _hides(thread: Thread, registers: RegisterArray) -> None:
+        """PR_SET_DUMPABLE 0: without privileges nobody could reach its memory any more (__ptrace_may_access()), no device of
+        ours either. Then it is told that it is done.
+        """
+        if ptrace.may_trace_all():
+            ptrace.resume(thread.tid)
+        else:
+            answer(thread, registers, 0)
+
+    @staticmethod
+    def _clones(thread: Thread, registers: RegisterArray, arguments: int) -> None:
+        """clone3(2) of a task that nobody traces fails as on kernels without it: its flags are the program's memory."""
+        if int.from_bytes(thread.mm.memory.read(arguments, 8), "little") & CLONE_UNTRACED:
+            answer(thread, registers, -errno.ENOSYS)
+        else:
+            ptrace.resume(thread.tid)
+
+    def _begins_exec(self, thread: Thread) -> None:
+        """From here to the event, or to the exit from a call that failed, its number and that of its leader may stand for
+        another address space at any moment.
+        """
+        leader = thread.process.pid
+        thread.mm.exec_begins(thread.tid, leader)
+        if leader != thread.tid and self.loop.holds(leader):
+            with contextlib.suppress(ptrace.Gone):
+                ptrace.stop_at_exit(leader)
+        ptrace.resume_to_syscall(thread.tid)
+
+    def _may_serve(self, thread: Thread, *, everywhere: bool) -> None:
+        """A userfaultfd: pages of its process may wait for the program; a file system of its own: any page may."""
+        if everywhere:
+            self.emulator.events.distrust_files()
+        self.serving |= everywhere
+        for mm in {one.mm for one in self.threads.values()} if everywhere else {thread.mm}:
+            mm.serve(self.patient)
+        ptrace.resume(thread.tid)
+
+    def _registers_pages(self, thread: Thread) -> None:
+        """With a userfaultfd, which may be another process's."""
+        self.injector.run_to_exit(thread.tid)
+        for mm in {one.mm for one in self.threads.values()}:
+            mm.dma.registered.forget()
+        ptrace.resume(thread.tid)
+
+    def _wants_filter(self, thread: Thread, registers: RegisterArray) -> None:
+        """A seccomp filter of the program's own: what has to be injected is injected now, and the call made again."""
+        process = thread.process
+        if thread.mm.portals and not process.filtered:
+            again = ptrace.copy_registers(registers)
+            again[RIP], again[RAX] = registers[RIP] - len(SYSCALL), registers[ORIG_RAX]
+            registers[ORIG_RAX] = again[ORIG_RAX] = _NONE
+            ptrace.set_registers(thread.tid, registers)
+            self.injector.run_to_exit(thread.tid)
+            ptrace.set_registers(thread.tid, again)
+            self.keeper.arm(thread)
+            self.borrower.page(thread)
+        self.injector.forbid(process)
+        self.injector.announce(thread)
+        ptrace.resume(thread.tid)
+
+    def _wants_to_trace(self, thread: Thread, ip: int, request: int, target: int) -> None:
+        """PTRACE_TRACEME, PTRACE_ATTACH or PTRACE_SEIZE: of what we trace already, the kernel refuses it (EPERM)."""
+        if request == ptrace.TRACEME or target in self.threads:
+            self.emulator.events.second_tracer(thread, ip)
+        ptrace.resume(thread.tid)
