@@ -86,8 +86,11 @@ class DescriptorOutcome:
 
     @property
     def rejected(self) -> bool:
-        """Whether something is wrong with the descriptor or its operands: no page fault, no output to go on with."""
-        return bool(self.reason) and not self.ok and self.status not in abi.FAULTS and self.status != Status.OUTPUT_OVERFLOW
+        """Whether something is wrong with the descriptor or its operands: no page fault, no output to go on with, no comparison
+        with another result than expected.
+        """
+        fine = (Status.SUCCESS, Status.FALSE_PREDICATE, Status.OUTPUT_OVERFLOW)
+        return bool(self.reason) and self.status not in fine and self.status not in abi.FAULTS
 
     @property
     def status_byte(self) -> int:
