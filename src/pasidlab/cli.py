@@ -44,7 +44,7 @@ _HELP = {
     "replay": "Re-execute a saved counterexample step by step.",
     "explore": "Step through a model in the browser.",
     "schema": "Print the JSON Schema of what --json prints.",
-    "export": "Write a design's model for SPIN; compare what SPIN finds.",
+    "export": "Write a design's model for SPIN or TLC; compare what they find.",
     "bench": "Measure the engine beside its peers and the machine's limit.",
     "run": "Run a program that uses Intel DSA on a machine without it.",
     "observe": "Record a live kernel's trace events; hold them against the model.",

@@ -27,4 +27,4 @@ def test_a_bug() -> None:
     bug = find("valid-bit-missing")
     found = compare(buggy(bug), bug.scope)
     assert found.equal
-    assert found.spin.broken == {"served"}
+    assert found.other.broken == {"served"}

@@ -10,6 +10,7 @@ import pytest
 from golden import ROOT, transcript
 
 from pasidlab.checking.spin import spin_is_there
+from pasidlab.checking.tlc import tlc_is_there
 from pasidlab.cli import main
 from pasidlab.commands.saved import read
 from pasidlab.errors import PasidlabError
@@ -133,6 +134,26 @@ def test_a_model_without_cpus(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "1 press()" in out and "-> Lamp.on=1" in out
     assert "press()" in (tmp_path / "found.mmd").read_text()
+
+
+def test_a_module_for_tlc_has_its_configuration_beside_it(tmp_path, capsys):
+    assert code_of("export", MODEL, "--to", "tla", "-o", tmp_path / "Register.tla") == 0
+    assert (tmp_path / "Register.tla").read_text().startswith("---- MODULE Register ----\n")
+    assert (tmp_path / "Register.cfg").read_text().splitlines()[:3] == ["SPECIFICATION Spec", "INVARIANTS", "    TypeOK"]
+    assert code_of("export", MODEL, "--to", "tla") == 0
+    assert capsys.readouterr().out.startswith("---- MODULE tls_register ----\n")
+    for name in ("model.txt", "two words.tla"):
+        assert code_of("export", MODEL, "--to", "tla", "-o", tmp_path / name) == 2
+        assert not (tmp_path / name).exists()
+    assert "ends in .tla" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not tlc_is_there(), reason="a JVM and tla2tools.jar are needed")
+def test_tlc_agrees(capsys):
+    assert code_of("export", MODEL, "--events", "+one_sided", "--to", "tla", "--compare", "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert (told["equal"], told["states"], told["tlc_states"], told["tlc_transitions"]) == (True, 1_449, 1_449, 4_932)
+    assert [p["name"] for p in told["properties"] if not p["tlc_holds"]] == ["preserved"]
 
 
 @pytest.mark.skipif(not spin_is_there(), reason="SPIN and a C compiler are needed")

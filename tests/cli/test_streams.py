@@ -45,6 +45,8 @@ def test_an_output_that_is_closed(command: str) -> None:
 
 def test_an_input_that_is_closed_or_cannot_be_read(tmp_path: Path) -> None:
     assert shell(f"pasidlab check - {SMALL} <&-").stderr.startswith("error: standard input is closed\n")
+    assert shell("pasidlab replay - <&-").stderr.startswith("error: standard input is closed\n")
+    assert shell("echo nothing | pasidlab replay -").stderr.startswith("error: -:1:1: not JSON")
     done = shell(f"pasidlab check - {SMALL} 0> {tmp_path}/written")
     assert done.returncode == 2 and done.stderr.startswith("error: cannot read standard input: ") and len(done.stderr.splitlines()) == 1
 

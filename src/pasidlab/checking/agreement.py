@@ -1,4 +1,4 @@
-"""The same model explored twice: by the search here, and by SPIN, which shares nothing with it but the lowered code.
+"""The same model explored twice: by the search here, and by SPIN or TLC, which share nothing with it but the lowered code.
 
 What both explore is the model as it is lowered, with nothing simplified, merged, left out or forgotten, without symmetry. A third
 exploration, with all of these, must come to the same verdicts.
@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pasidlab.checking.engine_run import EngineRun
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import EVERY_STEP
-from pasidlab.checking.spin import SpinRun, export_explored, export_verifier
+from pasidlab.checking.spin import export_explored, export_verifier
+from pasidlab.checking.tlc import tlc_explored
 from pasidlab.designs import AnyScope, Design
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.back.promela import Export, promela
+from pasidlab.lang.back.tla import TlaModule, tla
+from pasidlab.lang.back.tla_steps import MODEL_ERROR
 from pasidlab.lang.ir import Model
 from pasidlab.search.breadth_first import search
 
@@ -31,7 +35,8 @@ class Agreement:
     states: int
     transitions: int
     broken: frozenset[str]  # promises a state or a step breaks
-    spin: SpinRun
+    engine: str  # SPIN or TLC
+    other: EngineRun
     broken_reduced: frozenset[str]  # likewise, in the exploration with every reduction
     names: tuple[str, ...]  # of all promises
 
@@ -40,24 +45,27 @@ class Agreement:
         """Same states, same verdict for each promise, same transitions, and no guard of the export was wrong.
 
         A step that breaks a promise half way and leads nowhere is a transition in SPIN alone.
+        Two ways of a step to one state are one transition in TLC.
         """
-        same = (self.states, self.broken, self.broken_reduced) == (self.spin.states, self.spin.broken, self.broken)
-        more = self.spin.transitions - self.transitions
-        return same and self.spin.errors == 0 and (more == 0 or (more > 0 and bool(self.broken)))
+        same = (self.states, self.broken, self.broken_reduced) == (self.other.states, self.other.broken, self.broken)
+        more = self.other.transitions - self.transitions
+        allowed = more <= 0 if self.engine == "TLC" else more == 0 or (more > 0 and bool(self.broken))
+        return same and self.other.errors == 0 and allowed
 
     def verdicts(self) -> Iterator[tuple[str, bool, bool, bool]]:
-        """Each promise, and whether it holds here, in SPIN and in the reduced exploration."""
+        """Each promise, and whether it holds here, in the other engine and in the reduced exploration."""
         for name in self.names:
-            yield name, name not in self.broken, name not in self.spin.broken, name not in self.broken_reduced
+            yield name, name not in self.broken, name not in self.other.broken, name not in self.broken_reduced
 
     def to_json(self) -> dict[str, Any]:
         """The agreement as JSON: what `pasidlab export --compare --json` prints."""
+        engine = self.engine.lower()
         return {
             "design": self.design, "scope": str(self.scope), "equal": self.equal,
-            "states": self.states, "spin_states": self.spin.states,
-            "transitions": self.transitions, "spin_transitions": self.spin.transitions,
+            "states": self.states, f"{engine}_states": self.other.states,
+            "transitions": self.transitions, f"{engine}_transitions": self.other.transitions,
             "properties": [
-                {"name": name, "holds": here, "spin_holds": there, "reduced_holds": reduced}
+                {"name": name, "holds": here, f"{engine}_holds": there, "reduced_holds": reduced}
                 for name, here, there, reduced in self.verdicts()
             ],
         }  # fmt: skip
@@ -73,18 +81,31 @@ def exported(design: Design, scope: AnyScope) -> Export:
     return promela(whole_model(design, scope))
 
 
-def compare(design: Design, scope: AnyScope, jobs: int = 1) -> Agreement:
-    """Explore a design by all engines. PasidlabError if SPIN is not installed or gives up."""
+def exported_tla(design: Design, scope: AnyScope, module: str = "") -> TlaModule:
+    """That model in TLA+."""
+    return tla(whole_model(design, scope), module)
+
+
+def compare(design: Design, scope: AnyScope, jobs: int = 1, *, engine: str = "SPIN") -> Agreement:
+    """Explore a design by all engines. PasidlabError if the other engine is not installed or gives up."""
     model = whole_model(design, scope)
-    export = promela(model)
     with tempfile.TemporaryDirectory() as folder:
-        spin = export_explored(export_verifier(export, Path(folder)), export)
+        other = _by_tlc(model, Path(folder)) if engine == "TLC" else _by_spin(model, Path(folder))
     found = search(compile_model(model), jobs=jobs)
     broken = frozenset(model.properties[bit].name for bit in found.violations)
     if found.error:
-        broken |= {export.properties[0]}
+        broken |= {MODEL_ERROR}
     reduced = _reduced(design, scope, jobs)
-    return Agreement(design.name, scope, found.states, found.transitions, broken, spin, reduced, design.property_names)
+    return Agreement(design.name, scope, found.states, found.transitions, broken, engine, other, reduced, design.property_names)
+
+
+def _by_spin(model: Model, folder: Path) -> EngineRun:
+    export = promela(model)
+    return export_explored(export_verifier(export, folder), export)
+
+
+def _by_tlc(model: Model, folder: Path) -> EngineRun:
+    return tlc_explored(tla(model), folder)
 
 
 def _reduced(design: Design, scope: AnyScope, jobs: int) -> frozenset[str]:

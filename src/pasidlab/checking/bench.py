@@ -17,8 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pasidlab.checking.engine_run import EngineRun
 from pasidlab.checking.lazyreg_promela import lazyreg_promela
-from pasidlab.checking.spin import SpinRun, explored, spin_is_there, verifier
+from pasidlab.checking.spin import explored, spin_is_there, verifier
 from pasidlab.search.breadth_first import search
 from pasidlab.search.memory import Block, compiled, load64, prefetch, shift_right, store64
 from pasidlab.search.result import NativeModel, SearchResult
@@ -88,8 +89,8 @@ class Benchmark:
     states_per_second: Counts
     hash_inserts_per_second: Counts
     hash_inserts_on_huge_pages: Counts
-    spin_bfs: SpinRun | None
-    spin_dfs: SpinRun | None
+    spin_bfs: EngineRun | None
+    spin_dfs: EngineRun | None
     slots_bits: int
 
     def of_hash_limit(self, limit: Counts) -> Counts:
@@ -97,7 +98,7 @@ class Benchmark:
         branching = self.result.transitions / self.result.states
         return {j: rate * branching / limit[j] for j, rate in self.states_per_second.items()}
 
-    def of_spin(self, run: SpinRun | None) -> Counts | None:
+    def of_spin(self, run: EngineRun | None) -> Counts | None:
         """States per second as a multiple of SPIN's."""
         if run is None:
             return None
@@ -131,7 +132,7 @@ def _rounded(counts: Counts | None, digits: int = 3) -> dict[str, float] | None:
     return None if counts is None else {str(jobs): float(f"{count:.{digits}g}") for jobs, count in counts.items()}
 
 
-def _spin_json(run: SpinRun | None) -> dict[str, float] | None:
+def _spin_json(run: EngineRun | None) -> dict[str, float] | None:
     if run is None:
         return None
     rate = round(run.states / run.seconds)
@@ -156,7 +157,7 @@ def bench(
     rates: dict[int, list[float]] = {j: [] for j in jobs}
     inserts: dict[int, list[float]] = {j: [] for j in jobs}
     huge: dict[int, list[float]] = {j: [] for j in jobs}
-    spin: dict[str, list[SpinRun]] = {"bfs": [], "dfs": []}
+    spin: dict[str, list[EngineRun]] = {"bfs": [], "dfs": []}
     result = search(model, jobs=jobs[0])  # the first one also pays for loading code and for the first use of memory
     with tempfile.TemporaryDirectory() as folder:
         text = lazyreg_promela(tasks, cpus)
@@ -179,6 +180,6 @@ def _states_per_second(model: NativeModel, jobs: int) -> float:
     return result.states / result.seconds
 
 
-def _middle(runs: list[SpinRun]) -> SpinRun | None:
+def _middle(runs: list[EngineRun]) -> EngineRun | None:
     """The run that took the median time."""
     return sorted(runs, key=lambda run: run.seconds)[len(runs) // 2] if runs else None

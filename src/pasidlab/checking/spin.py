@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from pasidlab.checking.engine_run import EngineRun
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.promela import Export
 
@@ -18,17 +19,6 @@ _DEEPEST = 20_000_000  # longest path of a depth-first search
 _STATES, _TRANSITIONS = re.compile(rb"(\d+) states, stored"), re.compile(rb"(\d+) transitions")
 _ERRORS, _SECONDS = re.compile(rb"errors: (\d+)"), re.compile(rb"elapsed time ([\d.]+) seconds")
 _BROKEN, _CUT = re.compile(rb"violated (\d+)"), re.compile(rb"max search depth too small|out of memory|memory limit")
-
-
-@dataclass(frozen=True)
-class SpinRun:
-    """One exploration by SPIN."""
-
-    states: int
-    transitions: int
-    errors: int  # assertions that failed; of an export: guards that were wrong
-    seconds: float  # as SPIN itself reports them
-    broken: frozenset[str] = frozenset()  # promises of an export
 
 
 def spin_is_there() -> bool:
@@ -55,7 +45,7 @@ def verifier(text: str, folder: Path, *flags: str, options: Sequence[str] = ()) 
     return folder / "pan"
 
 
-def explored(pan: Path, *options: str) -> tuple[SpinRun, bytes]:
+def explored(pan: Path, *options: str) -> tuple[EngineRun, bytes]:
     """Explore everything with a verifier: what SPIN counts, and all it says. PasidlabError if it gave up before."""
     start = time.perf_counter()
     output = _run([str(pan), *options], pan.parent)
@@ -64,7 +54,7 @@ def explored(pan: Path, *options: str) -> tuple[SpinRun, bytes]:
     if states is None or transitions is None or errors is None or _CUT.search(output):
         raise PasidlabError(f"SPIN did not explore all of the model: {output.decode(errors='replace')[:500]}")
     elapsed = float(seconds[1]) if seconds else 0.0
-    return SpinRun(int(states[1]), int(transitions[1]), int(errors[1]), elapsed or wall), output
+    return EngineRun(int(states[1]), int(transitions[1]), int(errors[1]), elapsed or wall), output
 
 
 def export_verifier(export: Export, folder: Path) -> Path:
@@ -72,7 +62,7 @@ def export_verifier(export: Export, folder: Path) -> Path:
     return verifier(export.text, folder, "-O0", "-DPRINTF", options=["-o2"])  # -o2: variables that are never read belong to a state, too
 
 
-def export_explored(pan: Path, export: Export) -> SpinRun:
+def export_explored(pan: Path, export: Export) -> EngineRun:
     """An exported model explored, as it counts: without transitions that only look, and without states before the first."""
     run, output = explored(pan, f"-m{_DEEPEST}", "-c0", "-E")  # -c0: errors do not end it, -E: nor does the end
     states = run.states - bool(export.begins)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def replay_command(trace: Path, only: str | None, name: str | None, verbose: bool) -> int:
     """Re-execute the counterexamples that `pasidlab check -o FILE.json` saved, or a path of `pasidlab explore`.
 
-    Every step is made again by the interpreter, from the design as it is now. Exit code 1: the violation shows again.
+    Every step is made again by the interpreter, from the design as it is now. Exit code 1: the violation shows again. `-` reads standard
+    input.
     """
     from pasidlab.commands.saved import HINT, read
     from pasidlab.trace.columns import trace_text
@@ -43,8 +44,9 @@ def replay_command(trace: Path, only: str | None, name: str | None, verbose: boo
     for saved, asked, scope in chosen:
         design = opened_again(saved, document)
         replayed = _replayed(trace, design, asked, scope)
-        click.echo(f"{design.name}: every step made again by the interpreter\n")
-        click.echo(trace_text(replayed, scope.cpus, verbose=verbose, look=look_of(sys.stdout)) + "\n")
+        look = look_of(sys.stdout)
+        click.echo("\n".join(look.broken(f"{design.name}: every step made again by the interpreter")) + "\n")
+        click.echo(trace_text(replayed, scope.cpus, verbose=verbose, look=look) + "\n")
     return 1 if any(asked.property for _, asked, _ in chosen) else 0
 
 

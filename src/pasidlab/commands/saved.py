@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +80,27 @@ class Node:
 def read(file: Path) -> Document:
     """The document. Raises PasidlabError if it is none, with the place of what is wrong."""
     try:
-        root = Node(file, "", json.loads(read_text(file)))
+        root = Node(file, "", json.loads(_text(file)))
     except json.JSONDecodeError as error:
         raise PasidlabError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of too many digits
         raise PasidlabError(f"{file}: not JSON that can be read: {error}") from None
     directory = root.maybe("directory")
     return Document(Path(directory.as_a(str)) if directory else None, tuple(_saved(result) for result in root.get("results")))
+
+
+def _text(file: Path) -> str:
+    """What a file holds; ``-`` is standard input."""
+    if str(file) != "-":
+        return read_text(file)
+    if sys.stdin is None:
+        raise PasidlabError("standard input is closed", hint="name a file, or let one be read: - < found.json")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except OSError as error:
+        raise PasidlabError(f"cannot read standard input: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise PasidlabError(f"standard input is not text (byte {error.start} is not UTF-8)") from None
 
 
 def _saved(result: Node) -> Saved:

@@ -67,5 +67,5 @@ class refusing:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TooWide):
-            what = f"{error} in '{self.instr.op}': numbers of Promela have 32 bits"
+            what = f"{error} in '{self.instr.op}': numbers of Promela and of TLC have 32 bits"
             raise PasidlabError(what, position=self.instr.site.position, hint="smaller domains") from None
