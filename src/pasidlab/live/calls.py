@@ -29,6 +29,7 @@ from pasidlab.live.libc import (
     UFFDIO_REGISTER,
 )
 from pasidlab.live.portals import answer
+from pasidlab.live.presence import Pagemaps
 from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.served import Patient
 from pasidlab.live.signals import SignalKeeper
@@ -73,11 +74,11 @@ class SystemCalls:
         self.threads = threads
         self.emulator, self.injector, self.keeper = parts.emulator, parts.injector, parts.keeper
         self.borrower, self.calls, self.loop = parts.borrower, parts.calls, parts.injector.loop
-        self.patient, self.serving = Patient(self.loop), False
+        self.patient, self.serving, self.pagemaps = Patient(self.loop), False, Pagemaps()
 
     def new_mm(self, pid: int, parent: Mm | None = None) -> Mm:
         """An address space of the process ``pid``, a child of ``parent``'s."""
-        mm = Mm(pid, self.loop, parent)
+        mm = Mm(pid, self.loop, self.pagemaps, parent)
         if self.serving:
             mm.serve(self.patient)
         return mm

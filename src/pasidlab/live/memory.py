@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 from collections.abc import Set
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from pasidlab.live.libc import PAGE, Iovec, libc, process_vm_readv, process_vm_writev
+from pasidlab.live.libc import Iovec, libc, process_vm_readv, process_vm_writev
+from pasidlab.live.presence import Pagemaps
 from pasidlab.live.served import Patient, Registered, transfer
 
 _NOBODY = frozenset[int]()
 _LONGEST_RECORD = 64  # bytes of a completion record
-_ENTRIES = 65536  # of /proc/PID/pagemap at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
-_TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
 
 _byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
 
@@ -39,8 +37,8 @@ class ProcessMemory:
     all that share the memory: where ``pid`` is dead, another of them stands in.
     """
 
-    def __init__(self, pid: int, threads: Set[int] = _NOBODY, *, device: bool = False) -> None:
-        self.pid, self._threads, self._device = pid, threads, device
+    def __init__(self, pid: int, pagemaps: Pagemaps, threads: Set[int] = _NOBODY, *, device: bool = False) -> None:
+        self.pid, self._pagemaps, self._threads, self._device = pid, pagemaps, threads, device
         self.doubt: Doubt | None = None  # None: all threads surely have it
         self.starting: set[object] = set()  # accesses that last, and have not begun yet
         self.patient: Patient | None = None  # where the program may serve pages of it
@@ -183,24 +181,7 @@ class ProcessMemory:
             return 0
         if self.doubt:
             self._settle(self.doubt)
-        page, last = address // PAGE, (address + length - 1) // PAGE
-        try:
-            pagemap = os.open(f"/proc/{self.pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, ProcessLookupError):
-            return 0  # the process is gone
-        except OSError:
-            return length  # no descriptor left: rather faulted in than a fault that is none
-        try:
-            while page <= last:
-                entries = os.pread(pagemap, 8 * min(last - page + 1, _ENTRIES), 8 * page) if page < _TOP else b""
-                there = np.frombuffer(entries, np.uint8)[7::8] >> 7  # bit 63 of each
-                first = int(there.argmin()) if len(there) else 0
-                if not len(there) or not there[first]:
-                    return max(0, (page + first) * PAGE - address)
-                page += len(there)
-        finally:
-            os.close(pagemap)
-        return length
+        return self._pagemaps.present(self, self.pid, address, length)
 
     def gone(self) -> bool:
         """Whether the process has given its memory up: it exits, or is a zombie."""

@@ -13,6 +13,7 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop, Gate, Mutex
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
+from pasidlab.live.presence import Pagemaps
 from pasidlab.live.served import Patient
 from pasidlab.live.sites import Shortcut
 
@@ -25,11 +26,12 @@ class Mm:
     ``memory`` is for the program's own instructions and calls, ``dma`` for the device.
     """
 
-    def __init__(self, pid: int, loop: EventLoop, parent: Mm | None = None) -> None:
+    def __init__(self, pid: int, loop: EventLoop, pagemaps: Pagemaps, parent: Mm | None = None) -> None:
         """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
         self._loop = loop
         self.threads: set[int] = set()
-        self.memory, self.dma = ProcessMemory(pid, self.threads), ProcessMemory(pid, self.threads, device=True)
+        self.memory = ProcessMemory(pid, pagemaps, self.threads)
+        self.dma = ProcessMemory(pid, pagemaps, self.threads, device=True)
         self.pasid = 0  # 0: none
         self.portals: dict[int, Portal] = {}  # by page address
         self.model: Any = None  # the design's view of this address space

@@ -12,7 +12,7 @@ from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
-from pasidlab.live.state import Iommu, Mm, Process, Thread, TrapFrame
+from pasidlab.live.state import Iommu, Process, Thread, TrapFrame
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _ILL_ILLOPN, _TRAP_TRACE = 2, 2  # si_code, asm-generic/siginfo.h
@@ -35,7 +35,7 @@ class Tracer:
     def add_program(self, pid: int) -> None:
         """The program's first thread, just seized."""
         self.leader = pid
-        self._add(pid, Process(pid, Mm(pid, self.loop)), None, same_mm=False)
+        self._add(pid, Process(pid, self.calls.new_mm(pid)), None, same_mm=False)
 
     def run(self) -> int:
         """Until the program and all its descendants are gone; the leader's wait status.

@@ -1,0 +1,53 @@
+"""Which pages of a process are in memory: /proc/PID/pagemap, kept open for the address spaces that were asked for last."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+
+import numpy as np
+
+from pasidlab.live.libc import PAGE
+
+_ENTRIES = 65536  # at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
+_TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
+
+
+class Pagemaps:
+    """An open file stands for the address space its process had then (pagemap_open(), fs/proc/task_mmu.c), whoever has the number
+    later, and does not keep the memory itself.
+    """
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[object, int] = OrderedDict()  # by what stands for the address space
+
+    def present(self, owner: object, pid: int, address: int, length: int) -> int:
+        """Bytes from ``address`` until the first page that is not in memory (bit 63), at most ``length``. ``pid`` is asked for
+        the memory of ``owner`` if that is met for the first time.
+        """
+        page, last = address // PAGE, (address + length - 1) // PAGE
+        try:
+            pagemap = self._of(owner, pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return 0  # the process is gone
+        except OSError:
+            return length  # no descriptor left: rather faulted in than a fault that is none
+        while page <= last:
+            entries = os.pread(pagemap, 8 * min(last - page + 1, _ENTRIES), 8 * page) if page < _TOP else b""
+            there = np.frombuffer(entries, np.uint8)[7::8] >> 7  # bit 63 of each
+            first = int(there.argmin()) if len(there) else 0
+            if not len(there) or not there[first]:
+                return max(0, (page + first) * PAGE - address)
+            page += len(there)
+        return length
+
+    def _of(self, owner: object, pid: int) -> int:
+        file = self._files.get(owner)
+        if file is None:
+            if len(self._files) >= self.MOST:
+                os.close(self._files.popitem(last=False)[1])
+            file = self._files[owner] = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._files.move_to_end(owner)
+        return file
