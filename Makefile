@@ -5,7 +5,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1) + 
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start the command hundreds of times
 
-.PHONY: setup demo test lint promote clean
+.PHONY: setup demo test lint promote docs pictures clean
 
 setup: .venv/.ready
 
@@ -24,13 +24,21 @@ test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: setup
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff check src tests examples docs
 	$(BIN)/mypy
 
 promote: setup
 	PYTHONPATH=tests $(BIN)/python tests/model/counts.py
 	$(BIN)/python tests/zoo/verdicts.py
 	PASIDLAB_PROMOTE=1 $(BIN)/python -m pytest tests/cli
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs
+	echo '<meta http-equiv="refresh" content="0; url=docs/index.html">' > build/docs/index.html
+
+pictures: setup  # needs chromium
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv build
