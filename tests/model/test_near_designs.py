@@ -5,7 +5,7 @@ from near_designs import SCOPE, differences, near_design
 
 from harness import some
 
-SEEDS = {1: True, 4: True, 3: False}
+SEEDS = {1: False, 4: True, 3: True}
 """Seed, and whether its edits break something."""
 
 

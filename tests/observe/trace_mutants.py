@@ -1,4 +1,4 @@
-"""Recordings with one event changed, and how many of them `observe verify` finds: ``trace_mutants.py FILE [COUNT [SEED]]`` prints it.
+"""Recordings with one event changed, and how many `observe verify` finds: ``trace_mutants.py FILE [COUNT [SEED [ASSUMPTION ...]]]``.
 
 Each mutant is judged in a window of events around the change, of which nothing is known before. FILE may be text that tells its kernel.
 """
@@ -10,14 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from pasidlab.observe.derived import derived
-from pasidlab.observe.explanations import Explanations
 from pasidlab.observe.kinds import CALLS, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
 from pasidlab.observe.recording import TaskAtStart
 from pasidlab.observe.source import opened
 from pasidlab.observe.text import Told
-from pasidlab.observe.verify import Judging
+from pasidlab.observe.verify import Judging, explanations_of
 
 BEFORE, AFTER = 2500, 2500
 IRQS_OFF = 1
@@ -119,11 +117,13 @@ ALWAYS = (
 class Windows:
     """One recording, of which mutants are made."""
 
-    def __init__(self, path):
+    def __init__(self, path, assumed=()):
         source = opened(path, Told(recorded=("x86_fpu",)))
+        if source.about.functions:
+            source = opened(path, Told(recorded=("x86_fpu", "ftrace")))
         self.about = source.about
         self.events = np.concatenate(list(source.in_order()))
-        self.explanations = Explanations(derived(self.about.version, self.about.has_calls), self.about.flags)
+        self.explanations = explanations_of(self.about, assumed)
         self.kernel = {task.pid for task in self.about.tasks if task.kernel}
 
     def status(self, window, before):
@@ -167,7 +167,7 @@ KIND_OF = {
 
 def main():
     path, count, seed = sys.argv[1], int((*sys.argv[2:], "100")[0]), int((*sys.argv[2:], "0", "0")[1])
-    windows = Windows(path)
+    windows = Windows(path, sys.argv[4:])
     starts = range(0, len(windows.events) - 5000, max(len(windows.events) // count, 1))
     none = [windows.status(window, window) for window in (windows.events[start : start + 5000] for start in starts)]
     print("| change | made | contradiction | cannot decide |\n|---|---|---|---|")

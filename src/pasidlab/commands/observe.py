@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pasidlab.errors import PasidlabError
+from pasidlab.observe.assumptions import ASSUMPTIONS
 from pasidlab.output import must_be_writable, write
 
 
@@ -79,8 +80,11 @@ def stats_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bo
 
 @observe_group.command("verify", epilog="Exit codes: 0 conforms, 1 a contradiction, 2 bad input, 3 cannot decide.")
 @_reads
+@click.option(
+    "--assume", "assumed", multiple=True, type=click.Choice(list(ASSUMPTIONS)), help="What this kernel does not do; less is guessed then."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bool) -> int:
+def verify_command(path: str, kernel: str, recorded: tuple[str, ...], assumed: tuple[str, ...], as_json: bool) -> int:
     """Hold a recording against the model: is what its events show a behaviour of the model's own functions?
 
     Steps without an event (the kernel uses the FPU, a restore is skipped) are found, and counted. FILE may also be trace-cmd's trace.dat,
@@ -92,7 +96,7 @@ def verify_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: b
     from pasidlab.observe.verify import verify
 
     with _Progress() as progress:
-        verdict = verify(opened(path, Told(kernel, recorded)), progress.update)
+        verdict = verify(opened(path, Told(kernel, recorded)), progress.update, assumed)
     click.echo(json.dumps(verdict_json(verdict), indent=2) if as_json else verdict_text(verdict))
     return verdict.status
 

@@ -10,8 +10,8 @@ who owns the registers are the hidden ones: they are counted by function and by 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from pasidlab.lang.lowering.lower import build_model
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES
+from pasidlab.observe.kinds import CALLS
 
 MACHINE = Path(__file__).parent / "machine"
 NOT_NEEDED = {"contents", "properties"}
@@ -52,7 +53,7 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True)
 class Arc:
-    """A step: to which node, and the event or the hidden change of ownership, if any."""
+    """A step: to which node, the event, and the change of ownership that is hidden if nobody sees the event."""
 
     to: int
     letter: Letter | None = None
@@ -81,6 +82,11 @@ class Automaton:
     """Where the task stands, in words."""
     child: int = -1
     """The node of a new task that has never run."""
+
+    def unseen(self, kinds: Container[int]) -> Automaton:
+        """The same where nobody sees the events of some kinds: their steps are silent."""
+        edges = [[replace(arc, letter=None) if arc.letter and arc.letter.kind in kinds else arc for arc in row] for row in self.edges]
+        return replace(self, edges=edges)
 
 
 def protocol_files(version: tuple[int, int], calls: bool = False) -> list[Path]:
@@ -188,9 +194,9 @@ class _Derivation:
         if self._at(before, "Task.on_cpu", 1) and not self._at(after, "Task.on_cpu", 1) and self._at(after, "Task.state", 1):
             self._child(after)
         to = self._number(after)
-        if event:
-            return Arc(to, Letter(event, *(bool(flag) for flag in flags)), by=_by(outcome))
-        return Arc(to, hidden=self._hidden(outcome))
+        letter = Letter(event, *(bool(flag) for flag in flags)) if event else None
+        hidden = self._hidden(before, outcome) if event in (0, *CALLS) else None
+        return Arc(to, letter, hidden, by=_by(outcome) if event else "")
 
     def _child(self, state: State) -> None:
         """The state of a new task, as if it were the task that is followed, on a CPU that runs nothing."""
@@ -201,7 +207,7 @@ class _Derivation:
         assert self.result.child in (-1, child), "new tasks begin differently"
         self.result.child = child
 
-    def _hidden(self, outcome: Outcome) -> Hidden | None:
+    def _hidden(self, before: State, outcome: Outcome) -> Hidden | None:
         """The change of ownership that this step makes without an event now, before or after."""
         for touch in outcome.path:
             if touch.op != "store" or touch.old == touch.new or touch.element != 0 or touch.field not in OWNERSHIP:
@@ -209,7 +215,10 @@ class _Derivation:
             chain = [site.function for site in touch.site.chain()]
             if not SHOWN.isdisjoint(chain) and not ("fpregs_restore_userregs" in chain and "coherent" in outcome.reached):
                 continue
-            return Hidden(next((name for name in NAMED if name in chain), chain[0]), chain[-1])
+            during = next((name for name in CONTEXTS if name in chain), chain[-1])
+            if during == "softirq_uses_fpu" and not self._at(before, "Task.on_cpu"):
+                during = ANOTHER_TASK
+            return Hidden(next((name for name in NAMED if name in chain), chain[0]), during)
         return None
 
 
@@ -227,10 +236,14 @@ SHOWN = frozenset({
 """Functions whose changes an event tells of. Only the fast path of fpregs_restore_userregs() has none: it reaches ``coherent``."""
 NAMED = ("kernel_fpu_begin", "fpregs_restore_userregs", "fpu_flush_thread", "fpu_force_restore", "intel_idle", "restore_slow_path")
 """By which function a hidden step is called, if one of these has made it."""
+ANOTHER_TASK = "another_task"
+"""While a task is away, a softirq stands for whatever uses the FPU on the CPU where its registers are."""
+CONTEXTS = ("fork_returns_error",)
+"""What a task was doing, where that says more than the outermost function."""
 
 
-def closure(automaton: Automaton, nodes: Iterable[tuple[int, Counts]]) -> dict[int, Counts]:
-    """All nodes that silent steps lead to, each with the fewest hidden steps."""
+def closure(automaton: Automaton, nodes: Iterable[tuple[int, Counts]], excluded: frozenset[Hidden] = frozenset()) -> dict[int, Counts]:
+    """All nodes that silent steps lead to, each with the fewest hidden steps; none of those ``excluded``."""
     found: dict[int, Counts] = {}
     heap = [(cost(counts), node, counts) for node, counts in nodes]
     heapq.heapify(heap)
@@ -240,7 +253,7 @@ def closure(automaton: Automaton, nodes: Iterable[tuple[int, Counts]]) -> dict[i
             continue
         found[node] = counts
         for edge in automaton.edges[node]:
-            if edge.letter is None and edge.to not in found:
+            if edge.letter is None and edge.to not in found and edge.hidden not in excluded:
                 more = counts if edge.hidden is None else added(counts, edge.hidden)
                 heapq.heappush(heap, (cost(more), edge.to, more))
     return found
@@ -278,7 +291,7 @@ PROCESS_CONTEXT = 2
 """The kernel uses the FPU at every so many forks, exits and waits of every program: where both explain an event, that is likelier."""
 ELSEWHERE = 3
 RARE = 5
-_CONTEXTS = {"softirq_uses_fpu": ELSEWHERE, "sys_other": RARE}
+_CONTEXTS = {"softirq_uses_fpu": ELSEWHERE, ANOTHER_TASK: ELSEWHERE, "sys_other": RARE, "fork_returns_error": RARE}
 USUAL = frozenset({"exit_to_user_mode_prepare", "sys_execve"})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pasidlab.observe.automaton import Automaton, Counts, Letter, closure, cost, minus, plus
+from pasidlab.observe.automaton import Automaton, Counts, Hidden, Letter, closure, cost, minus, plus
 from pasidlab.observe.kinds import BH_OFF, IRQS_OFF, IS_FPU, Kind
 
 MISSING, IMPOSSIBLE = -1, -2
@@ -19,6 +19,8 @@ ANY_RUNNING, ANY_AWAY, NEW_TASK, GONE = range(4)
 
 NOT_SO, AS_IT_WAS, EITHER = range(3)
 """Of the owner, and of last_cpu, of a task that comes to a CPU: not the task, not the CPU; what they were; nobody knows."""
+
+SET_BY_TRACER = Hidden("fpu_force_restore", "tracer_sets_registers")
 
 Node = tuple[int, Counts]
 
@@ -45,19 +47,20 @@ def in_words(known: int) -> str:
 class Explanations:
     """The sets that one automaton needs for the events of a recording."""
 
-    def __init__(self, automaton: Automaton, flags: int = IRQS_OFF | BH_OFF) -> None:
-        """``flags``: those that the recording tells. Letters that differ in others only are one."""
+    def __init__(self, automaton: Automaton, flags: int = IRQS_OFF | BH_OFF, excluded: frozenset[Hidden] = frozenset()) -> None:
+        """``flags``: those that the recording tells. Letters that differ in others only are one. ``excluded``: steps that nothing does."""
         self.automaton = automaton
+        self._excluded = excluded
         self._told = ~((0 if flags & IRQS_OFF else 2) | (0 if flags & BH_OFF else 1))
         letters = {edge.letter for edges in automaton.edges for edge in edges if edge.letter}
         self.codes = sorted({self.code(letter) for letter in letters if not is_arrival(letter)})
-        self.column = np.full(max(32 * 16, max(self.codes) + 1), IMPOSSIBLE, np.int64)
+        self.column = np.full(16 * len(Kind), IMPOSSIBLE, np.int64)
         """Column of the table by the code of a letter."""
         for number, known in enumerate(self.codes):
             self.column[known] = number
         self.enter = len(self.codes)
-        """First of nine columns: a task comes to a CPU; owner * 3 + last_cpu."""
-        self.leave = self.enter + 9
+        """First of twice nine columns: a task comes to a CPU; owner * 3 + last_cpu. In the second nine a tracer may have set registers."""
+        self.leave = self.enter + 18
         """The column of a task that leaves its CPU."""
         self.columns = self.leave + 1
         self.pairs: NDArray[np.int64] = np.zeros((len(self.codes) + 1, len(self.codes) + 1), np.int64)
@@ -75,6 +78,10 @@ class Explanations:
             [node for node in nodes if automaton.away[node] and automaton.dead[node]],
         ):  # fmt: skip
             self._number(dict.fromkeys(beginning, ()))
+
+    def exclude(self, hidden: Hidden) -> None:
+        """Nothing of the recording does this; said before the first entry is filled."""
+        self._excluded |= {hidden}
 
     def code(self, letter: Letter) -> int:
         """The number of a letter, without the flags that the recording does not tell."""
@@ -124,10 +131,11 @@ class Explanations:
         ways: dict[int, dict[int, Counts]] = {}
         if self.automaton.away[node]:
             for column in range(self.enter, self.leave):
-                moved = self._moved(node, *divmod(column - self.enter, 3))
-                ways[column] = self._by_column(closure(self.automaton, [(to, ()) for to in moved])).get(self.enter, {})
+                moved = self._moved(node, *divmod((column - self.enter) % 9, 3))
+                excluded = self._excluded if column - self.enter >= 9 else self._excluded | {SET_BY_TRACER}
+                ways[column] = self._by_column(closure(self.automaton, [(to, ()) for to in moved], excluded)).get(self.enter, {})
             return ways
-        reached = closure(self.automaton, [(node, ())])
+        reached = closure(self.automaton, [(node, ())], self._excluded | {SET_BY_TRACER})  # that is looked at when the task comes back
         ways = self._by_column(reached)
         ways[self.leave] = {to: counts for to, counts in reached.items() if self._rests(to)}
         return ways

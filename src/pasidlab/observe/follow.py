@@ -19,7 +19,7 @@ from pasidlab.observe.explanations import (
     NEW_TASK,
     NOT_SO,
 )
-from pasidlab.observe.kinds import BH_OFF, CALLS, IRQS_OFF, Kind
+from pasidlab.observe.kinds import BH_OFF, CALLS, IRQS_OFF, SETTERS, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
 from pasidlab.search.memory import compiled
 
@@ -29,8 +29,12 @@ Table = NDArray[np.int64]
 CURRENT, SET, LEAVING, NEXT, OWNER, SEEN = range(6)
 CPU_COLUMNS = 6
 # Columns of a task's row.
-AWAY, LAST, OUT, RUNS_ON, IS, FPU, CHILD_FPU, SHOWN = range(8)
-TASK_COLUMNS = 8
+AWAY, LAST, OUT, RUNS_ON, IS, FPU, CHILD_FPU, SHOWN, SETS = range(9)
+TASK_COLUMNS = 9
+# What is known of the machine: how often a tracer has set somebody's registers, and whether calls tell of it. ``SETS`` of a task is
+# that number when it was last switched out.
+TRACERS_SET, TOLD_OF_TRACERS = range(2)
+MACHINE_COLUMNS = 2
 NOBODY = -1
 """An owner, or a last_cpu, that is known to be none."""
 
@@ -48,13 +52,16 @@ ACTIVATED, DEACTIVATED, DROPPED = (
     int(Kind.x86_fpu_regs_activated), int(Kind.x86_fpu_regs_deactivated), int(Kind.x86_fpu_dropped),
 )  # fmt: skip
 COPY_DST, BEFORE, AFTER = int(Kind.x86_fpu_copy_dst), int(Kind.x86_fpu_before_save), int(Kind.x86_fpu_after_save)
-SIGNAL, NEWTASK, LOST = int(Kind.signal_deliver), int(Kind.task_newtask), int(Kind.LOST)
+WAIT, SIGNAL, NEWTASK, LOST = int(Kind.sched_process_wait), int(Kind.signal_deliver), int(Kind.task_newtask), int(Kind.LOST)
 
-CALLED = (int(Kind.kernel_fpu_begin_mask), int(Kind.switch_fpu_return), int(Kind.fpu_flush_thread))
-assert len(CALLED) == len(CALLS)
+KERNEL_FPU_BEGIN = int(Kind.kernel_fpu_begin_mask)
+FIRST_CALL, LAST_CALL = int(CALLS[0]), int(CALLS[-1])
+FIRST_SETTER, LAST_SETTER = int(SETTERS[0]), int(SETTERS[-1])
 
-_TABLES = "Tuple((int64[:,::1], int64[:,::1]))"
+_TABLES = "Tuple((int64[:,::1], int64[:,::1], int64[::1]))"
 _RULES = "Tuple((int64[:,::1], int64[:,::1], int64[::1], int64, int64, int64[:,::1]))"
+Known = tuple[Table, Table, Table]
+"""Rows of the CPUs, rows of the tasks, and what is known of the machine."""
 Rules = tuple[Table, Table, Table, int, int, Table]
 """Of ``Explanations``: table, uses, column, enter, leave, pairs."""
 
@@ -71,9 +78,9 @@ def _next(rules: Rules, number: int, column: int) -> int:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
-def _leave(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) -> int:
+def _leave(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU."""
-    cpus, tasks = known
+    cpus, tasks, _ = known
     here = cpus[cpu]
     prev = here[CURRENT] - 1
     if prev > 0 and here[SET] >= 0:
@@ -95,9 +102,9 @@ def _leave(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) -> 
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
-def _settle(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) -> int:
+def _settle(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU; the next one is there."""
-    cpus, tasks = known
+    cpus, tasks, machine = known
     here = cpus[cpu]
     if here[LEAVING] == 1:
         stopped = _leave(known, rules, cpu, asked)
@@ -128,9 +135,12 @@ def _settle(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) ->
         elif row[LAST] != 0:
             last = NOT_SO
         away = row[AWAY] - 1 if row[AWAY] else ANY_AWAY
-        to = _next(rules, away, rules[3] + owner * 3 + last)
+        column = rules[3] + owner * 3 + last
+        if not machine[TOLD_OF_TRACERS] or row[SETS] != machine[TRACERS_SET]:
+            column += 9
+        to = _next(rules, away, column)
         if to < 0:
-            asked[0], asked[1] = away, rules[3] + owner * 3 + last
+            asked[0], asked[1] = away, column
             return NEED_ENTRY if to == MISSING else NO_BEHAVIOUR
         here[SET] = to
     here[CURRENT], here[LEAVING] = pid + 1, 0
@@ -140,9 +150,9 @@ def _settle(known: tuple[Table, Table], rules: Rules, cpu: int, asked: Table) ->
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
-def _judge(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table) -> int:
+def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
     """The set of the task that runs, after its event."""
-    cpus, tasks = known
+    cpus, tasks, _ = known
     kind, here, row = event[KIND], cpus[event[CPU]], tasks[event[PID]]
     if kind in (ACTIVATED, DEACTIVATED, DROPPED, COPY_DST, BEFORE, AFTER):
         of_current = event[A] == row[FPU]
@@ -153,7 +163,7 @@ def _judge(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table)
             kind * 16 + (8 if of_current else 0) + (4 if event[B] else 0)
             + (2 if event[FLAGS] & IRQS_OFF else 0) + (1 if event[FLAGS] & BH_OFF else 0)
         )  # fmt: skip
-    elif kind in (SWITCH, FORK, EXEC, EXIT, SIGNAL, *CALLED):
+    elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT, SIGNAL) or FIRST_CALL <= kind <= LAST_CALL:
         number = kind * 16
     else:
         return END
@@ -169,13 +179,18 @@ def _judge(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table)
 
 
 @compiled(f"int64({_TABLES}, int64[::1], boolean)")
-def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
+def _note(known: Known, event: Table, saved: bool) -> int:
     """What an event says besides: who owns the registers, where a task was last, who is there."""
-    cpus, tasks = known
+    cpus, tasks, machine = known
     kind, cpu, pid = event[KIND], event[CPU], event[PID]
     here, row = cpus[cpu], tasks[pid]
     if kind == SWITCH:
         here[LEAVING], here[NEXT] = 1, event[A] + 1
+        row[SETS] = machine[TRACERS_SET]
+    elif kind == KERNEL_FPU_BEGIN:
+        here[OWNER] = NOBODY
+    elif FIRST_SETTER <= kind <= LAST_SETTER:
+        machine[TRACERS_SET] += 1
     elif kind == ACTIVATED:
         here[OWNER], row[LAST] = pid + 1, cpu + 1
     elif kind == DEACTIVATED:
@@ -192,6 +207,7 @@ def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
             child[IS] = KNOWN | KERNEL
         else:
             child[IS], child[AWAY], child[LAST], child[FPU] = KNOWN, NEW_TASK + 1, NOBODY, row[CHILD_FPU]
+            child[SETS] = machine[TRACERS_SET]
     elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD and not row[IS] & KERNEL:
         tasks[event[A]][:] = 0
         tasks[event[A], IS] = KNOWN | KERNEL
@@ -203,9 +219,9 @@ def _note(known: tuple[Table, Table], event: Table, saved: bool) -> int:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
-def _event(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table) -> int:
+def _event(known: Known, rules: Rules, event: Table, asked: Table) -> int:
     """One event. Where it stops, the event is to be given again once Python has decided: what was done before is not done twice."""
-    cpus, tasks = known
+    cpus, tasks, _ = known
     kind, cpu, pid = event[KIND], event[CPU], event[PID]
     here = cpus[cpu]
     if kind == LOST:
@@ -244,7 +260,7 @@ def _event(known: tuple[Table, Table], rules: Rules, event: Table, asked: Table)
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[:,::1], int64, int64[::1])")
-def follow(known: tuple[Table, Table], rules: Rules, events: Table, start: int, asked: Table) -> int:
+def follow(known: Known, rules: Rules, events: Table, start: int, asked: Table) -> int:
     """Follow events from a row on. Returns the row where Python has to decide, or the number of rows; ``asked[2]`` says why."""
     for row in range(start, len(events)):
         stopped = _event(known, rules, events[row], asked)

@@ -41,6 +41,20 @@ class Kind(IntEnum):
     """The first of CALLS: calls of functions that the model has, by the function tracer."""
     switch_fpu_return = 28
     fpu_flush_thread = 29
+    kernel_fpu_end = 30
+    fpu_clone = 31
+    fpu__drop = 32
+    fpregs_mark_activate = 33
+    fpu__clear_user_states = 34
+    copy_fpstate_to_sigframe = 35
+    fpu__restore_sig = 36
+    fpu_sync_fpstate = 37
+    fpregs_lock_and_load = 38
+    xfpregs_set = 39
+    """The first of SETTERS."""
+    xstateregs_set = 40
+    fpregs_set = 41
+    ssp_set = 42
 
 
 IRQS_OFF, BH_OFF = 0x01, 0x80
@@ -95,6 +109,12 @@ EVENTS = (
     Recorded(Kind.kvm_fpu, "kvm", ("load",)),
     Recorded(Kind.write_msr, "msr", ("msr", "val"), filter=f"msr == {IA32_PASID:#x}"),
 )
-CALLS = (Kind.kernel_fpu_begin_mask, Kind.switch_fpu_return, Kind.fpu_flush_thread)
-"""Where all of these are traced, no use of the FPU by the kernel, no load and no exec has to be guessed."""
+OPTIONAL = (Kind.sched_process_wait,)
+"""Events that the model shows, and that a recording may lack: more is guessed then."""
+CALLS = tuple(kind for kind in Kind if Kind.kernel_fpu_begin_mask <= kind <= Kind.fpregs_lock_and_load)
+"""Calls that are steps of a task's own. What a traced function does needs no guess."""
+SETTERS = (Kind.xfpregs_set, Kind.xstateregs_set, Kind.fpregs_set, Kind.ssp_set)
+"""Calls by which a tracer writes another task's registers: struct user_regset of arch/x86/kernel/ptrace.c, v6.12. They do not say whose."""
+CALLED = {kind.name: kind for kind in (*CALLS, *SETTERS)}
+"""Functions whose calls are looked at, by their names."""
 FUNCTION = Recorded(Kind.function, "ftrace", ("ip", "parent_ip"))

@@ -39,6 +39,19 @@ GOOD, BAD_LENGTH, BAD_EVENT = 0, 1, 2
 _DAMAGE = {BAD_LENGTH: "a page that is longer than a page", BAD_EVENT: "an event that is longer than its page"}
 
 
+ENDBR_INSN_SIZE = 4
+"""arch/x86/include/asm/ibt.h, v6.12."""
+
+
+def call_sites(address: str) -> list[int]:
+    """Where the function tracer's call may stand in a function: at its entry, or behind its ENDBR64 (CONFIG_X86_KERNEL_IBT).
+
+    ``address``: hexadecimal digits.
+    """
+    entry = int(address, 16)
+    return [site - (1 << 64) if site >> 63 else site for site in (entry, entry + ENDBR_INSN_SIZE)]
+
+
 @dataclass(frozen=True)
 class Layouts:
     """Where the fields of each event lie: ``kinds`` by event number, ``places`` by event number and column (offset, size, signed)."""

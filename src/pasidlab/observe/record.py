@@ -93,7 +93,13 @@ def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About
         if event.filter:
             instance.write(f"events/{event.path}/filter", event.filter)
         formats[event.path] = instance.read(f"events/{event.path}/format")
-    functions = trace_functions(instance, formats, result.notes) if wanted.functions else {}
+    functions: dict[str, str] = {}
+    untraced: tuple[str, ...] = ()
+    if wanted.functions:
+        functions, untraced = trace_functions(instance, formats)
+        result.notes += [f"{name}() cannot be traced on this kernel" for name in untraced]
+        if not functions:
+            result.notes.append("/proc/kallsyms tells no addresses (kptr_restrict): calls cannot be told apart, and are not looked at")
     for event in there:
         instance.write(f"events/{event.path}/enable", "1")
     instance.write("tracing_on", "1")
@@ -102,7 +108,8 @@ def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About
     kernel, machine = platform.release(), platform.machine()
     size = _page_bytes(header)
     cpus, tasks = tuple(instance.cpus()), tuple(_tasks())
-    return About(kernel, machine, cpus, clock, size, header, formats, result.missing, tasks, functions, _now(instance, cpus[0]))
+    now = _now(instance, cpus[0])
+    return About(kernel, machine, cpus, clock, size, header, formats, result.missing, tasks, functions, untraced, now)
 
 
 def _now(instance: Instance, cpu: int) -> int:

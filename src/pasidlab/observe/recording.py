@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.formats import Format, parse_format, parse_header_page
-from pasidlab.observe.kinds import BH_OFF, CALLS, EVENTS, FUNCTION, IRQS_OFF, Recorded
+from pasidlab.observe.kinds import BH_OFF, CALLS, EVENTS, FUNCTION, IRQS_OFF, OPTIONAL, SETTERS, Kind, Recorded
 
 MAGIC = b"pasidlab observe 1\n"
 MOST_PIDS = 1 << 22
@@ -64,6 +64,8 @@ class About:
     tasks: tuple[TaskAtStart, ...]
     functions: dict[str, str] = field(default_factory=dict)
     """Functions that were traced: address, in hexadecimal digits, to name."""
+    absent: tuple[str, ...] = ()
+    """Functions that this kernel does not have, or does not let be traced."""
     listed_at: int = 0
     """When the list of tasks was complete, by the trace clock. A task may have ended after the first event, and before it was listed."""
     flags: int = IRQS_OFF | BH_OFF
@@ -82,7 +84,7 @@ class About:
         """What ``to_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         tasks = tuple(TaskAtStart(**task) for task in document["tasks"])
         lists = {"cpus": tuple(document["cpus"]), "missing": tuple(document["missing"]), "tasks": tasks}
-        lists |= {name: tuple(document[name]) for name in ("notes", "unsure") if name in document}
+        lists |= {name: tuple(document[name]) for name in ("notes", "unsure", "absent") if name in document}
         about = About(**{**document, **lists})
         about._must_be_sound()
         return about
@@ -91,7 +93,7 @@ class About:
         """Raises ValueError, with the name of a part, for what no recorder writes."""
         texts = (
             self.kernel, self.machine, self.clock, self.header_page, *self.missing, *self.notes, *self.unsure, *self.formats.values(),
-            *self.functions.values(),
+            *self.functions.values(), *self.absent,
         )  # fmt: skip
         sound = {
             "texts": all(isinstance(text, str) for text in texts),
@@ -119,10 +121,21 @@ class About:
         """The events that are in the recording, with their formats."""
         return [(event, self.parsed[event.path]) for event in (*EVENTS, FUNCTION) if event.path in self.parsed]
 
-    @property
-    def has_calls(self) -> bool:
-        """The function tracer told of each function in CALLS."""
-        return {kind.name for kind in CALLS} <= set(self.functions.values())
+    @cached_property
+    def calls(self) -> frozenset[Kind]:
+        """The functions of CALLS that were traced."""
+        return frozenset(kind for kind in CALLS if kind.name in self.functions.values())
+
+    @cached_property
+    def untold(self) -> frozenset[Kind]:
+        """Events of OPTIONAL that were not recorded, or may not have been."""
+        told = self.formats.keys() - set(self.unsure)
+        return frozenset(event.kind for event in EVENTS if event.kind in OPTIONAL and event.path not in told)
+
+    @cached_property
+    def tells_of_tracers(self) -> bool:
+        """Every function by which a tracer writes registers was traced, or is not there."""
+        return bool(self.functions) and {kind.name for kind in SETTERS} <= {*self.functions.values(), *self.absent}
 
     @property
     def version(self) -> tuple[int, int]:

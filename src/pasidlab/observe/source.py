@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.observe import tracedat
+from pasidlab.observe.kinds import CALLED, FUNCTION
 from pasidlab.observe.merged import apart, merged
-from pasidlab.observe.pages import Events
+from pasidlab.observe.pages import KIND, A, Events, call_sites
 from pasidlab.observe.recording import MAGIC, About, Paged, Recording
 from pasidlab.observe.text import Text, Told
 
@@ -57,7 +60,7 @@ def opened(path: str | Path, told: Told) -> Source:
                 recording = Recording(path)
                 return _of_pages(recording, float((recording.counted or {}).get("seconds", 0.0)))
             if start.startswith(tracedat.MAGIC):
-                return _of_pages(tracedat.TraceDat(Path(path), told.kernel, told.covers))
+                return _with_functions(_of_pages(tracedat.TraceDat(Path(path), told.kernel, told.covers)), told)
             return _of_text(Text(str(path), file, told))
     except OSError as error:
         raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
@@ -73,6 +76,23 @@ def _unpacked(name: str, file: BinaryIO, told: Told) -> Source:
 
 def _of_pages(found: Paged, seconds: float = 0.0) -> Source:
     return Source(found.about, lambda: merged(found), lambda: apart(found), found.absent, seconds)
+
+
+def _with_functions(source: Source, told: Told) -> Source:
+    """Of the functions that the kernel has, those that were called, or were traced as the user says: the file does not tell which were."""
+    about = source.about
+    if FUNCTION.path not in about.formats or not about.functions:
+        return source
+    called: set[int] = set()
+    for piece in source.apart():
+        called |= set(np.unique(piece[piece[:, KIND] == FUNCTION.kind, A]).tolist())
+    kept = {
+        address: name for address, name in about.functions.items()
+        if called.intersection(call_sites(address)) or told.covers(f"{FUNCTION.system}/{name}")
+    }  # fmt: skip
+    covered = {name for name in CALLED if told.covers(f"{FUNCTION.system}/{name}")}
+    absent = tuple(sorted(covered - set(about.functions.values())))
+    return replace(source, about=replace(about, functions=kept, absent=absent))
 
 
 def _of_text(found: Text) -> Source:

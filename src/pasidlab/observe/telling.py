@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pasidlab.observe.assumptions import MEANINGS
 from pasidlab.observe.kinds import IS_FPU, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
 from pasidlab.observe.verify import Contradiction, Verdict
@@ -29,7 +30,7 @@ def verdict_text(verdict: Verdict) -> str:
     """The verdict for a reader."""
     lines = [f"Linux {verdict.kernel}: {verdict.events:,} events, {verdict.judged:,} of them judged by the model's functions"]
     if verdict.hidden:
-        told = "hidden steps, the fewest that explain the events and the calls of the function tracer:"
+        told = f"hidden steps, the fewest that explain the events and the calls of {len(verdict.calls)} functions:"
         lines += ["", told if verdict.calls else "hidden steps, the fewest that explain the events:"]
         lines += [f"  {times:>10,}  {hidden}" for hidden, times in sorted(verdict.hidden.items(), key=lambda item: -item[1])]
     lines += ["", *_weaknesses(verdict)] if _weaknesses(verdict) else []
@@ -46,7 +47,7 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def _weaknesses(verdict: Verdict) -> list[str]:
-    lines = []
+    lines = [f"assumed: {MEANINGS[name]}" for name in verdict.assumed]
     if verdict.lost:
         lines.append(f"not in the recording: at least {verdict.lost:,} events; nothing is known of any task after each loss")
     if verdict.blind:
@@ -81,7 +82,8 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "kernel": verdict.kernel, "verdict": ("conforms", "contradiction", "", "inconclusive")[verdict.status], "events": verdict.events,
         "judged": verdict.judged, "lost": verdict.lost, "unsure_from": verdict.unsure_from, "blind": list(verdict.blind),
         "unseen_switches": verdict.unseen, "exchanged_pids": verdict.exchanges,
-        "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes), "calls": verdict.calls,
+        "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes), "calls": list(verdict.calls),
+        "assumed": list(verdict.assumed),
         "hidden": [{"function": h.function, "during": h.during, "times": times} for h, times in verdict.hidden.items()],
         "contradiction": found and {
             "number": found.number, "event": event_text(found.event), "cpu": found.event[CPU], "pid": found.event[PID],

@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.observe.kinds import BH_OFF, EVENTS, FUNCTION, IA32_PASID, IRQS_OFF, Kind
+from pasidlab.observe.kinds import BH_OFF, CALLED, EVENTS, FUNCTION, IA32_PASID, IRQS_OFF, Kind
 from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, Events
 from pasidlab.observe.recording import MOST_TIME, About
-from pasidlab.observe.textlines import CALL, CALLED, FIELDS, LINES, NO_EVENT, PERF, Row, values_of
+from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, Row, values_of
 
 _RELEASE = re.compile(r"^# os release : (\S+)")
 """``perf script --header``."""
@@ -137,9 +137,8 @@ class Text:
 
     def _notes(self, flags: int, functions: Collection[str]) -> Iterator[str]:
         untold = [name for bit, name in ((IRQS_OFF, "interrupts"), (BH_OFF, "softirqs")) if not flags & bit]
-        uncalled = sorted(CALLED.keys() - set(functions))
-        if functions and uncalled:
-            yield f"no call is looked at: those of {', '.join(uncalled)} were not traced, or there were none (--recorded ftrace)"
+        if functions and (uncalled := sorted(CALLED.keys() - set(functions))):
+            yield f"not traced, or never called (--recorded ftrace:FUNCTION): {', '.join(uncalled)}"
         if untold:
             yield f"the text does not tell whether {' and '.join(untold)} are off"
         if self._of_perf:

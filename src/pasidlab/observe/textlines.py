@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pasidlab.observe.kinds import CALLS, EVENTS, Kind
+from pasidlab.observe.kinds import EVENTS, Kind
 
 Row = tuple[int, int, int, int, int, int, int, int, int]
 """An event as ``pages.Events`` has it."""
@@ -99,7 +99,6 @@ _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Value
     Kind.kvm_fpu: ((re.compile(r"(load|unload)$"), _kvm),),
     Kind.write_msr: ((re.compile(r"([0-9a-f]{1,8}), value ([0-9a-f]{1,16})(?: #GP)?$"), _msr),),
 }
-CALLED = {kind.name: kind for kind in CALLS}
 FIELDS = {event.kind.name: event.kind for event in EVENTS}
 """The events that are looked at, by their names."""
 

@@ -12,11 +12,11 @@ from typing import BinaryIO
 
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
-from pasidlab.observe.kinds import EVENTS
+from pasidlab.observe.kinds import CALLED, EVENTS, FUNCTION
 from pasidlab.observe.recording import LEAST_PAGE_BYTES, MOST_CPUS, MOST_PAGE_BYTES, About
 
 MAGIC = b"\x17\x08\x44tracing"
-_BUFFER, _CPUSTAT, _CLOCK, _UNAME, _CPUS, _HEADER, _FORMATS = 3, 2, 4, 5, 8, 16, 18
+_BUFFER, _CPUSTAT, _CLOCK, _UNAME, _CPUS, _HEADER, _FTRACE, _FORMATS, _KALLSYMS = 3, 2, 4, 5, 8, 16, 17, 18, 19
 """Options; those from _HEADER on name a section."""
 _COMPRESSED = 1
 _OTHER_SYSTEMS = ("block", "writeback", "timer", "xdp")
@@ -39,6 +39,8 @@ class _Found:
     others: bool = False
     """There are formats of all events, as `trace-cmd extract` writes them, and not of those that were asked for alone."""
     lost: int = 0
+    functions: dict[str, str] = field(default_factory=dict)
+    """Addresses of functions whose calls are looked at, in hexadecimal digits, to names."""
 
 
 class TraceDat:
@@ -64,7 +66,8 @@ class TraceDat:
         cpus = tuple(sorted(found.places))
         self.about = About(
             kernel or found.kernel, "x86_64", cpus, found.clock, found.page_bytes, found.header_page, found.formats, missing, (),
-            unsure=tuple(path for path in found.formats if found.others and not covers(path)), notes=_of_clock(found.clock),
+            functions=found.functions, unsure=tuple(path for path in found.formats if found.others and not covers(path)),
+            notes=_of_clock(found.clock),
         )  # fmt: skip
         if "data" not in found.header_page:
             raise self._damaged()
@@ -136,6 +139,10 @@ class TraceDat:
             self._header(io.BytesIO(self._section(file, _number(data))), found)
         elif option == _FORMATS:
             self._formats(io.BytesIO(self._section(file, _number(data))), found)
+        elif option == _FTRACE:
+            self._ftrace(io.BytesIO(self._section(file, _number(data))), found)
+        elif option == _KALLSYMS:
+            self._kallsyms(io.BytesIO(self._section(file, _number(data))), found)
         elif option == _BUFFER:
             self._buffer(io.BytesIO(data), found)
 
@@ -187,10 +194,10 @@ class TraceDat:
 
     def _version_6(self, file: BinaryIO, found: _Found) -> None:
         self._header(file, found)
-        for _ in range(_number(self._exactly(file, 4))):
-            self._exactly(file, _number(self._exactly(file, 8)))
+        self._ftrace(file, found)
         self._formats(file, found)
-        for width in (4, 4, 8):  # kallsyms, trace_printk's formats, names of tasks
+        self._kallsyms(file, found)
+        for width in (4, 8):  # trace_printk's formats, names of tasks
             self._exactly(file, _number(self._exactly(file, width)))
         cpus = self._cpu(_number(self._exactly(file, 4)))
         while (tag := self._exactly(file, 10)) == _TAGS[0]:
@@ -221,6 +228,19 @@ class TraceDat:
                 found.others = found.others or system in _OTHER_SYSTEMS
                 if name and f"{system}/{name[1]}" in known:
                     found.formats[f"{system}/{name[1]}"] = text
+
+    def _ftrace(self, file: BinaryIO, found: _Found) -> None:
+        """Formats of what tracers note; of these the function tracer's."""
+        for _ in range(_number(self._exactly(file, 4))):
+            text = self._exactly(file, _number(self._exactly(file, 8))).decode("utf-8", "replace")
+            if re.search(rf"^name: {FUNCTION.kind.name}$", text, re.M):
+                found.formats[FUNCTION.path] = text
+
+    def _kallsyms(self, file: BinaryIO, found: _Found) -> None:
+        for line in self._exactly(file, _number(self._exactly(file, 4))).splitlines():
+            address, _, name = line.decode("utf-8", "replace").split()[:3]
+            if name in CALLED and int(address, 16):
+                found.functions[address.lstrip("0")] = name
 
     def _cpu(self, cpu: int) -> int:
         if cpu >= MOST_CPUS:

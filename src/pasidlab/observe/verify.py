@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from pasidlab.errors import PasidlabError
 from pasidlab.observe import follow as f
+from pasidlab.observe.assumptions import IDLE_TAKES_TILES, XFEATURE_MASK_XTILE, excluded
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.coverage import Coverage, coverage
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
-from pasidlab.observe.kinds import CALLS, EVENTS, IS_FPU, Kind
-from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events
+from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
+from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events, call_sites
 from pasidlab.observe.recording import MOST_PIDS, About
 from pasidlab.observe.source import Source
 
@@ -55,8 +56,10 @@ class Verdict:
     blind: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    calls: bool = False
-    """The function tracer told of calls: no use of the FPU by the kernel is guessed."""
+    calls: tuple[str, ...] = ()
+    """Functions whose calls the function tracer told: what they do is not guessed."""
+    assumed: tuple[str, ...] = ()
+    """What the user says that this kernel does not do: names of ASSUMPTIONS."""
     unsure_from: int = 0
     """The first event after which events were lost; 0: none were, or nobody knows where."""
     unseen: int = 0
@@ -77,13 +80,23 @@ class Verdict:
         return 3 if self.lost or self.untold or not self.of_fpu else 0
 
 
-def verify(source: Source, progress: Callable[[int], None] = lambda events: None) -> Verdict:
-    """The verdict on a recording; PasidlabError if it cannot be read, or is of a kernel that the model is not made for."""
+def explanations_of(about: About, assumed: Collection[str] = ()) -> Explanations:
+    """The sets that explain a recording: of the protocol of its kernel, with the calls that were traced, under what is assumed."""
+    automaton = derived(about.version, bool(about.calls)).unseen(set(CALLS) - about.calls | about.untold)
+    return Explanations(automaton, about.flags, excluded(assumed))
+
+
+def verify(source: Source, progress: Callable[[int], None] = lambda events: None, assumed: Collection[str] = ()) -> Verdict:
+    """The verdict on a recording under what is assumed (``assumptions.ASSUMPTIONS``).
+
+    PasidlabError if the recording cannot be read, or is of a kernel that the model is not made for.
+    """
     about = source.about
     if about.version < OLDEST:
         raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
-    explanations = Explanations(derived(about.version, about.has_calls), about.flags)
+    explanations = explanations_of(about, assumed)
     judging = Judging(about, source.in_order, explanations, source.apart)
+    judging.verdict.assumed = tuple(sorted(assumed))
     judging.look_through()
     judging.run(progress)
     judging.verdict.lost = max(judging.verdict.lost, source.absent(judging.present))
@@ -97,9 +110,12 @@ class Judging:
         self.about, self.pieces, self.explanations = about, pieces, explanations
         self.apart = apart or pieces
         """All events, those of each CPU in order; that is quicker than all of them in order."""
-        self.verdict = Verdict(about.kernel, missing=about.missing, notes=about.notes, calls=about.has_calls)
+        calls = tuple(sorted(kind.name for kind in about.calls))
+        self.verdict = Verdict(about.kernel, missing=about.missing, notes=about.notes, calls=calls)
         self.cpus = np.zeros((max(about.cpus, default=0) + 1, f.CPU_COLUMNS), np.int64)
         self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
+        self.machine = np.zeros(f.MACHINE_COLUMNS, np.int64)
+        self.machine[f.TOLD_OF_TRACERS] = about.tells_of_tracers
         self.strangers = not about.tasks
         """Tasks may be there that nobody saw begin."""
         self.exchanged: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
@@ -112,7 +128,8 @@ class Judging:
 
     def _must_have_been_asked_for(self, seen: set[int]) -> None:
         """PasidlabError if an event that the model shows may have come without being recorded."""
-        shown = [event for event in EVENTS if event.kind in {code // 16 for code in self.explanations.codes}]
+        kinds = {code // 16 for code in self.explanations.codes}
+        shown = [event for event in EVENTS if event.kind in kinds]
         lacking = [event.path for event in shown if event.path not in self.about.formats]
         lacking += [event.path for event in shown if event.path in self.about.unsure and event.kind not in seen]
         if lacking:
@@ -134,7 +151,9 @@ class Judging:
         last: dict[int, int] = {}  # by CPU: a task's own events may come after the end of the recording
         at_the_end: dict[int, int] = {}
         seen: set[int] = set()
+        tiles = False
         for piece in self.apart():
+            tiles = tiles or bool((piece[np.isin(piece[:, KIND], _IS_FPU), C] & XFEATURE_MASK_XTILE).any())
             seen |= set(np.unique(piece[:, KIND]).tolist())
             kinds, cpus, pids = (np.ascontiguousarray(piece[:, column]) for column in (KIND, CPU, PID))
             there, switches = kinds != Kind.LOST, kinds == Kind.sched_switch
@@ -149,6 +168,8 @@ class Judging:
                 if len(to := piece[here & switches, A]):
                     last[cpu] = int(to[-1])
         self._must_have_been_asked_for(seen)
+        if not tiles:
+            self.explanations.exclude(IDLE_TAKES_TILES)
         np.add.at(given, list(last.values()), -1)
         acting[list(at_the_end.values())] = False
         found = ((given > 0) | acting) & ~switched
@@ -169,7 +190,7 @@ class Judging:
         """All pieces, until the first contradiction."""
         for piece in self.pieces():
             events = np.ascontiguousarray(piece)
-            self._name_calls(events)
+            self._name(events)
             self._follow(events)
             if self.verdict.contradiction:
                 break
@@ -185,15 +206,13 @@ class Judging:
                 self._contradict(event, what)
         self._account()
 
-    def _name_calls(self, events: Events) -> None:
-        """The function tracer's events become those of their functions, if all that are needed were traced; else none is looked at."""
-        if not self.about.has_calls:
-            events[np.isin(events[:, KIND], CALLS), KIND] = Kind.function
-            return
+    def _name(self, events: Events) -> None:
+        """The function tracer's events become those of their functions; those that may be missing are not looked at."""
+        events[np.isin(events[:, KIND], list(self.about.untold)), KIND] = Kind.OTHER
         calls = events[:, KIND] == Kind.function
         for address, name in self.about.functions.items():
-            if name in _CALLED:
-                events[calls & (events[:, A] == _signed(int(address, 16))), KIND] = _CALLED[name]
+            if name in CALLED:
+                events[calls & np.isin(events[:, A], call_sites(address)), KIND] = CALLED[name]
 
     def _follow(self, events: Events) -> None:
         asked = np.zeros(3, np.int64)
@@ -201,7 +220,7 @@ class Judging:
         while not self.verdict.contradiction:
             e = self.explanations
             rules = (e.table, e.uses, e.column, e.enter, e.leave, e.pairs)
-            row = f.follow((self.cpus, self.tasks), rules, events, row, asked)
+            row = f.follow((self.cpus, self.tasks, self.machine), rules, events, row, asked)
             if row == len(events):
                 return
             event = tuple(int(value) for value in events[row])
@@ -334,14 +353,10 @@ class Judging:
         verdict.of_fpu = int(known.uses[:, [n for n, code in enumerate(known.codes) if code // 16 in IS_FPU]].sum())
 
 
-_CALLED = {kind.name: kind for kind in CALLS}
 _HAVE_PID = np.isin(np.arange(len(Kind)), (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec))
+_IS_FPU = sorted(IS_FPU)
 _ENOUGH = 50_000  # events within which an exec tells of itself
 _SHOWN = 10
-
-
-def _signed(address: int) -> int:
-    return address - (1 << 64) if address >> 63 else address
 
 
 def _rows(table: Events, wanted: int) -> Events:

@@ -20,7 +20,7 @@ from pasidlab.model.linux.fpu import fpu__drop
 from pasidlab.model.linux.mm import mmput
 from pasidlab.model.linux.random import add_device_randomness
 from pasidlab.model.linux.sva import drop_file, idxd_cdev_release
-from pasidlab.model.linux.tracepoints import trace_sched_process_exit
+from pasidlab.model.linux.tracepoints import trace_sched_process_exit, trace_sched_process_wait
 from pasidlab.model.state import TASK_DEAD, Mm, Task
 
 
@@ -113,7 +113,8 @@ def somebody_is_dead() -> bool:
 
 @entry("syscall")
 def sys_wait4() -> None:
-    """wait_task_zombie()."""
+    """do_wait(), wait_task_zombie()."""
+    trace_sched_process_wait()
     release_task()
 
 

@@ -18,8 +18,15 @@ from pasidlab.lang.declare import (
 from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.linux.locks import is_kthread, lockdep_assert_irqs_enabled, warn_on_once
 from pasidlab.model.linux.tracepoints import (
+    trace_call_fpregs_lock_and_load,
+    trace_call_fpregs_mark_activate,
+    trace_call_fpu__clear_user_states,
+    trace_call_fpu__drop,
+    trace_call_fpu_clone,
     trace_call_fpu_flush_thread,
+    trace_call_fpu_sync_fpstate,
     trace_call_kernel_fpu_begin_mask,
+    trace_call_kernel_fpu_end,
     trace_call_switch_fpu_return,
     trace_x86_fpu_after_save,
     trace_x86_fpu_before_save,
@@ -77,6 +84,7 @@ def __fpu_invalidate_fpregs_state(task: Task) -> None:
 
 def fpregs_mark_activate() -> None:
     """fpregs_mark_activate(): the registers have become current's only truth; fpregs_lock() is held."""
+    trace_call_fpregs_mark_activate()
     fpregs_activate(current)
     current.last_cpu = this_cpu
     current.need_fpu_load = False
@@ -160,6 +168,7 @@ def use_kernel_fpu() -> None:
 
 def kernel_fpu_end() -> None:
     """kernel_fpu_end()."""
+    trace_call_kernel_fpu_end()
     warn_on_once(not this_cpu.in_kernel_fpu)
     this_cpu.in_kernel_fpu = False
     preempt_enable()
@@ -167,6 +176,7 @@ def kernel_fpu_end() -> None:
 
 def fpregs_lock_and_load() -> None:
     """fpregs_lock_and_load() since v6.6 (user shadow stacks): the registers are the truth, and stay so until fpregs_unlock()."""
+    trace_call_fpregs_lock_and_load()
     fpregs_lock()
     if test_need_fpu_load(current):
         fpregs_restore_userregs()
@@ -174,6 +184,7 @@ def fpregs_lock_and_load() -> None:
 
 def fpu_sync_fpstate() -> None:
     """fpu_sync_fpstate(): the image of current is brought up to date; the registers stay the truth."""
+    trace_call_fpu_sync_fpstate()
     fpregs_lock()
     trace_x86_fpu_before_save(current)
     if not current.need_fpu_load:
@@ -189,6 +200,7 @@ def fpstate_reset(task: Task) -> None:
 
 def fpu_clone(child: Task) -> None:
     """fpu_clone(), v6.12: the child gets the parent's registers, without the PASID (dc7507ddce59)."""
+    trace_call_fpu_clone()
     child.last_cpu = NULL
     fpstate_reset(child)
     child.need_fpu_load = True
@@ -226,6 +238,7 @@ def fpu_flush_thread() -> None:
 
 def fpu__drop() -> None:
     """Exit of current."""
+    trace_call_fpu__drop()
     preempt_disable()
     fpregs_deactivate(current)
     trace_x86_fpu_dropped(current)
@@ -239,6 +252,7 @@ def xfeatures_mask_supervisor() -> int:
 
 def fpu__clear_user_states() -> None:
     """User components to INIT, PASID kept; for a signal handler, and after a failed restore."""
+    trace_call_fpu__clear_user_states()
     fpregs_lock()
     if xfeatures_mask_supervisor() != 0 and not fpregs_state_valid(current, this_cpu):
         restore_fpregs_from_fpstate(current, xfeatures_mask_supervisor())

@@ -17,7 +17,7 @@ from pasidlab.model.linux.fpu import (
     xfeatures_mask_supervisor,
 )
 from pasidlab.model.linux.locks import might_sleep
-from pasidlab.model.linux.tracepoints import trace_signal_deliver
+from pasidlab.model.linux.tracepoints import trace_call_copy_fpstate_to_sigframe, trace_call_fpu__restore_sig, trace_signal_deliver
 from pasidlab.model.state import INIT, USER_DATA, Task
 from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, xsaves
 
@@ -45,6 +45,7 @@ def push_frame() -> None:
 
 def copy_fpstate_to_sigframe() -> None:
     """copy_fpstate_to_sigframe(): XSAVE of user components to the user stack with page faults off; faults are taken outside the lock."""
+    trace_call_copy_fpstate_to_sigframe()
     while True:
         fpregs_lock()
         if current.need_fpu_load:
@@ -89,6 +90,7 @@ def rt_sigreturn() -> None:
 @entry("syscall")
 def sys_rt_sigreturn() -> None:
     """fpu__restore_sig(): fast path from user memory, slow path through the kernel's image; either may fail on a bad frame."""
+    trace_call_fpu__restore_sig()
     if __fpu_restore_sig(choose(FAST_PATH, SLOW_PATH) == SLOW_PATH):
         pop_frame()
     else:

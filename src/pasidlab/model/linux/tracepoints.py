@@ -21,6 +21,42 @@ def trace_call_fpu_flush_thread() -> None:
     """The function tracer, at the entry of fpu_flush_thread()."""
 
 
+def trace_call_kernel_fpu_end() -> None:
+    """The function tracer, at the entry of kernel_fpu_end()."""
+
+
+def trace_call_fpu_clone() -> None:
+    """The function tracer, at the entry of fpu_clone()."""
+
+
+def trace_call_fpu__drop() -> None:
+    """The function tracer, at the entry of fpu__drop()."""
+
+
+def trace_call_fpregs_mark_activate() -> None:
+    """The function tracer, at the entry of fpregs_mark_activate()."""
+
+
+def trace_call_fpu__clear_user_states() -> None:
+    """The function tracer, at the entry of fpu__clear_user_states()."""
+
+
+def trace_call_copy_fpstate_to_sigframe() -> None:
+    """The function tracer, at the entry of copy_fpstate_to_sigframe()."""
+
+
+def trace_call_fpu__restore_sig() -> None:
+    """The function tracer, at the entry of fpu__restore_sig()."""
+
+
+def trace_call_fpu_sync_fpstate() -> None:
+    """The function tracer, at the entry of fpu_sync_fpstate()."""
+
+
+def trace_call_fpregs_lock_and_load() -> None:
+    """The function tracer, at the entry of fpregs_lock_and_load()."""
+
+
 def trace_x86_fpu_regs_activated(fpu: Task) -> None:
     """asm/trace/fpu.h: like all of x86_fpu, the event tells the fpu and TIF_NEED_FPU_LOAD of current."""
 
@@ -59,6 +95,10 @@ def trace_sched_process_exec() -> None:
 
 def trace_sched_process_exit() -> None:
     """do_exit(), after exit_mm()."""
+
+
+def trace_sched_process_wait() -> None:
+    """do_wait(), before it looks for a child."""
 
 
 def trace_signal_deliver() -> None:

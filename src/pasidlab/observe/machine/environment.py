@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pasidlab.lang.declare import at, choose, enter, entry, happens, instruction, maybe, release, require, rule, user
 from pasidlab.model.ambient import current
-from pasidlab.model.linux.exit import do_exit
+from pasidlab.model.linux.exit import do_exit, release_task
 from pasidlab.model.linux.fpu import (
     fpregs_lock_and_load,
     fpregs_unlock,
@@ -17,10 +17,16 @@ from pasidlab.model.linux.fpu import (
     kernel_fpu_begin,
     kernel_fpu_end,
 )
-from pasidlab.model.linux.process import alloc_task, copy_process, sys_execve
+from pasidlab.model.linux.process import alloc_task, copy_process, kernel_clone, sys_execve
 from pasidlab.model.linux.ptrace import fpu_force_restore
 from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, copy_fpstate_to_sigframe, sys_rt_sigreturn
-from pasidlab.model.linux.tracepoints import trace_signal_deliver, trace_x86_fpu_dropped
+from pasidlab.model.linux.tracepoints import (
+    trace_call_fpu__drop,
+    trace_call_fpu_clone,
+    trace_sched_process_wait,
+    trace_signal_deliver,
+    trace_x86_fpu_dropped,
+)
 from pasidlab.model.state import TASK_RUNNING, Cpu, Task
 
 
@@ -53,6 +59,19 @@ def exec_program() -> None:
     enter(sys_execve)
 
 
+def wait_for_child() -> None:
+    """wait4(2), whether there is a child or not."""
+    enter(sys_wait4)
+
+
+@entry("syscall")
+def sys_wait4() -> None:
+    """do_wait(), which finds a dead child, or finds none and sleeps or returns."""
+    trace_sched_process_wait()
+    if maybe():
+        release_task()
+
+
 def rt_sigreturn() -> None:
     """A program may call it whenever it likes."""
     enter(sys_rt_sigreturn)
@@ -66,15 +85,22 @@ def other_system_call() -> None:
 
 @entry("syscall")
 def sys_other() -> None:
-    """A core dump or a tracer asks for registers, shadow stacks are set up, or the kernel computes with the FPU."""
-    what = choose(0, 2)
+    """A core dump or a tracer asks for registers, shadow stacks are set up, the kernel computes, it makes a worker, or nothing of this."""
+    what = choose(0, 4)
     if what == 0:
         fpu_sync_fpstate()
     elif what == 1:
         fpregs_lock_and_load()
         fpregs_unlock()
-    else:
+    elif what == 2:
         process_uses_fpu()
+    elif what == 3:
+        create_io_thread()
+
+
+def create_io_thread() -> None:
+    """fpu_clone() of a thread that has no xstate of its own (PF_USER_WORKER) copies nothing."""
+    trace_call_fpu_clone()
 
 
 def process_uses_fpu() -> None:
@@ -94,10 +120,28 @@ def tracer_sets_registers() -> None:
 # Ways that are longer than in a check.
 
 
+@entry("syscall")
+def sys_fork() -> None:
+    """kernel_clone()."""
+    child = copy_to_new_process()
+    if child is None:
+        fork_returns_error()
+    else:
+        kernel_clone(child)
+
+
+def fork_returns_error() -> None:
+    """kernel_clone() feeds the random driver all the same; no event tells of it."""
+    kernel_clone(None)
+
+
 def copy_to_new_process() -> Task | None:
-    """copy_process(), which may fail at its end: exit_thread() of the child then comes to fpu__drop()."""
+    """copy_process(), which may fail early, or at its end: exit_thread() of the child then comes to fpu__drop()."""
     child = alloc_task()
     if child is None:
+        return None
+    if maybe():
+        release(child)
         return None
     copy_process(child)
     if maybe():
@@ -108,6 +152,7 @@ def copy_to_new_process() -> Task | None:
 
 def fork_failed(child: Task) -> None:
     """bad_fork_cleanup_thread: exit_thread(p); fpu__drop() of v6.12 deactivates only what is current's."""
+    trace_call_fpu__drop()
     trace_x86_fpu_dropped(child)
     release(child)
 
@@ -130,7 +175,9 @@ def exit_to_user_mode_loop() -> None:
 
 
 def arch_do_signal_or_restart() -> None:
-    """handle_signal(): where the frame cannot be written, SIGSEGV is next."""
+    """handle_signal(): where there is no room for a frame, or it cannot be written, SIGSEGV is next."""
+    if maybe():
+        return
     copy_fpstate_to_sigframe()
     if maybe():
         return

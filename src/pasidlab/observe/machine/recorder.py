@@ -12,7 +12,7 @@ from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.state import Task
 
 NO_EVENT = 0
-NO_SUCH_EVENT = 31
+NO_SUCH_EVENT = 63
 REGS_ACTIVATED = 1
 REGS_DEACTIVATED = 2
 DROPPED = 3
@@ -23,6 +23,7 @@ SCHED_SWITCH = 12
 SCHED_PROCESS_FORK = 14
 SCHED_PROCESS_EXEC = 15
 SCHED_PROCESS_EXIT = 16
+SCHED_PROCESS_WAIT = 17
 SIGNAL_DELIVER = 20
 
 
@@ -30,7 +31,7 @@ SIGNAL_DELIVER = 20
 class Ring:
     """What the ring buffer got in this step. The numbers are those of ``observe.kinds``."""
 
-    event: Annotated[int, Range(0, 31)] = 0
+    event: Annotated[int, Range(0, 63)] = 0
     of_current: bool = False  # the fpu of the event is current's
     load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current
     irqs_off: bool = False
@@ -105,6 +106,11 @@ def trace_sched_process_exec() -> None:
 @instruction
 def trace_sched_process_exit() -> None:
     note(SCHED_PROCESS_EXIT, True)
+
+
+@instruction
+def trace_sched_process_wait() -> None:
+    note(SCHED_PROCESS_WAIT, True)
 
 
 @instruction
