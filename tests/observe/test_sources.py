@@ -324,5 +324,5 @@ def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
     never = {(pair["first"], pair["second"]) for pair in found["pairs_never"]}
     seen = {(pair["first"], pair["second"]): pair["times"] for pair in found["pairs"]}
     assert not never & seen.keys() and min(seen.values()) > 0
-    wanted = {"linux-6.1": (37, 180), "linux-6.12": (40, 180), "linux-6.1-functions": (58, 249), "linux-6.12-functions": (64, 249)}
+    wanted = {"linux-6.1": (37, 180), "linux-6.12": (40, 180), "linux-6.1-functions": (58, 250), "linux-6.12-functions": (64, 250)}
     assert (len(seen), len(seen) + len(never)) == wanted[name]

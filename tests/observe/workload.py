@@ -1,13 +1,19 @@
-"""A busy machine, to be recorded: threads, forks, execs, signals, crypto in the kernel, migrations. ``workload.py SECONDS``."""
+"""A busy machine, to be recorded: threads, forks, execs, signals, crypto in the kernel, migrations, a tracer, core dumps.
+
+``workload.py SECONDS``.
+"""
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -92,14 +98,51 @@ def wanderer(end):
         one.join()
 
 
+PTRACE_TRACEME, PTRACE_CONT, PTRACE_GETFPREGS, PTRACE_SETFPREGS = 0, 7, 14, 15  # linux/ptrace.h, asm/ptrace-abi.h
+USER_FPREGS_BYTES = 512
+
+
+def traced(end):
+    """A child that stops itself again and again; its tracer reads and writes its registers."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+    child = os.fork()
+    if child == 0:
+        libc.ptrace(PTRACE_TRACEME, 0, None, None)
+        total = 0.5
+        while time.monotonic() < end:
+            total = total * 1.0001 + 0.1
+            os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    registers = ctypes.create_string_buffer(USER_FPREGS_BYTES)
+    while os.WIFSTOPPED(os.waitpid(child, 0)[1]):
+        for request in (PTRACE_GETFPREGS, PTRACE_SETFPREGS):
+            assert libc.ptrace(request, child, None, registers) == 0, os.strerror(ctypes.get_errno())
+        libc.ptrace(PTRACE_CONT, child, None, None)
+
+
+def dumped(end):
+    """Children that dump core: the kernel asks for the registers of the task that dies."""
+    with tempfile.TemporaryDirectory() as folder:
+        while time.monotonic() < end:
+            pid = os.fork()
+            if pid == 0:
+                os.chdir(folder)
+                resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                os.abort()
+            os.waitpid(pid, 0)
+            time.sleep(0.2)
+
+
 def main():
     end = time.monotonic() + float(sys.argv[1])
-    for work in (ping_pong, ping_pong, family, signalled, wanderer):
+    works = (ping_pong, ping_pong, family, signalled, wanderer, traced, dumped)
+    for work in works:
         if os.fork() == 0:
             work(end)
             os._exit(0)
     failed = 0
-    for _ in range(5):
+    for _ in works:
         failed |= os.wait()[1]
     sys.exit(1 if failed else 0)
 

@@ -168,8 +168,8 @@ def exit_to_user_mode_loop() -> None:
     if maybe():
         return
     if maybe():
-        if maybe():
-            fpu_sync_fpstate()
+        while maybe():
+            fpu_sync_fpstate()  # a core dump asks for one regset after another: fill_thread_core_info(), fs/binfmt_elf.c, v6.12
         do_exit()
     arch_do_signal_or_restart()
 
