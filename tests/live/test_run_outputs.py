@@ -85,4 +85,4 @@ def test_a_debugger_inside_is_explained(debugger: str) -> None:
         pytest.skip(f"{debugger} is not installed")
     arguments = ["-batch", "-ex", "run", "--args", "/bin/true"] if debugger == "gdb" else ["/bin/true"]
     done = run(debugger, *arguments)
-    assert f"tracer: {debugger} asked for ptrace(2)" in done.err and "gdb and strace run without pasidlab" in done.err
+    assert f"tracer: {debugger} asked for ptrace(2)" in done.err and "--gdb PORT waits for gdb" in done.err

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pasidlab.live import ptrace, seccomp
 from pasidlab.live.bulk import Borrower
+from pasidlab.live.debugging import Undebugged
 from pasidlab.live.emulate import Emulator
 from pasidlab.live.fixup import Fixup
 from pasidlab.live.inject import SYSCALL, Injector
@@ -65,6 +66,7 @@ class Parts:
     borrower: Borrower
     calls: SyscallHandler
     device: MmListener
+    debugger: Undebugged
 
 
 class SystemCalls:

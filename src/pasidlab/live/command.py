@@ -19,6 +19,7 @@ Examples:
   pasidlab run --retry 0.1 --seed 7 --delay 50 -- ./prog          the paths nobody could test
   pasidlab run --faults kind -- ./prog                            kinder than hardware to pages not in memory
   pasidlab run --design late-either --chaos 1 -- ./prog           a design that loses PASIDs
+  pasidlab run --gdb 1234 -- ./prog                               then: gdb -ex 'target remote :1234'
   pasidlab run --trace out.json -- ./prog                         open out.json in ui.perfetto.dev
 
 The exit status is the program's, or 128 + signal; 2 means that pasidlab could not run it.
@@ -97,6 +98,8 @@ MOST_DELAY = 1e9
 @click.option("--json", "json_file", metavar="FILE", help="Write the summary as JSON; standard output is the program's.")
 @click.option("--trace", metavar="FILE", help="Write a Perfetto/Chrome trace: a lane per thread and per queue.")
 @click.option("--core", metavar="FILE", help="Write a core dump of the program at the first descriptor that is rejected, for gdb.")
+@click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT",
+              help="Wait for gdb on this port of the loopback interface, 0: any; it stops at descriptors that are rejected.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
 def run(
     command: tuple[str, ...], summary: str, json_file: str | None, trace: str | None, **chosen: object

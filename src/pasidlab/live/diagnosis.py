@@ -25,7 +25,7 @@ _ABSENT = (
 )
 _ONE_TRACER = (
     "asked for ptrace(2): Operation not permitted. A program has one tracer, and here it is pasidlab. This summary names "
-    "the instruction of every fault, --trace FILE shows every submission; gdb and strace run without pasidlab"
+    "the instruction of every fault, --trace FILE shows every submission, --gdb PORT waits for gdb"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from typing import Any
@@ -13,7 +14,7 @@ from pasidlab.live.registers import GS_BASE, RegisterArray, Registers
 # linux/ptrace.h
 _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
-_GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET = 0x420A, 0x420B, 0x4200, 0x4204
+_GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET, _SETREGSET = 0x420A, 0x420B, 0x4200, 0x4204, 0x4205
 _LARGEST_SET = 1 << 16  # bytes: XSAVE with AMX takes 11 KiB
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
 
@@ -60,10 +61,15 @@ def seize(pid: int) -> None:
     check(_ptrace(_SEIZE, pid, None, OPTIONS), "PTRACE_SEIZE")
 
 
+stepping: set[int] = set()
+"""Threads that ``resume`` lets execute one instruction only, for a debugger."""
+
+
 def resume(tid: int, signal: int = 0) -> None:
     """Let the thread run, delivering ``signal`` (0: none)."""
-    if _quick(_CONT, tid, None, signal) == -1:
-        _do(_CONT, tid, None, signal)
+    request = _SINGLESTEP if tid in stepping else _CONT
+    if _quick(request, tid, None, signal) == -1:
+        _do(request, tid, None, signal)
 
 
 def get_registers_at(tid: int, place: int) -> None:
@@ -114,6 +120,13 @@ def register_set(tid: int, kind: int) -> bytes:
     vector = Iovec(ctypes.addressof(buffer), len(buffer))
     _do(_GETREGSET, tid, kind, ctypes.byref(vector))
     return buffer.raw[: vector.length]
+
+
+def set_register_set(tid: int, kind: int, data: bytes) -> None:
+    """The thread continues with these (PTRACE_SETREGSET)."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    vector = Iovec(ctypes.addressof(buffer), len(data))
+    _do(_SETREGSET, tid, kind, ctypes.byref(vector))
 
 
 def copy_registers(registers: RegisterArray) -> RegisterArray:
@@ -200,3 +213,14 @@ def poke(tid: int, address: int, data: bytes) -> None:
     """Write ``data`` (a multiple of 8 bytes) where the program itself may not: for code, never for a device."""
     for offset in range(0, len(data), 8):
         _do(_POKEDATA, tid, address + offset, int.from_bytes(data[offset : offset + 8], "little"))
+
+
+def poke_byte(tid: int, address: int, byte: int) -> None:
+    """The same for one byte."""
+    place = address & -8
+    with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:
+        around = bytearray(os.pread(file.fileno(), 8, place))
+    if len(around) < 8:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    around[address - place] = byte
+    poke(tid, place, bytes(around))

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from pasidlab.accelerator import Perturbation
@@ -18,6 +17,8 @@ from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, devices_from
 from pasidlab.live.core import CoreFile
+from pasidlab.live.debugger import Debugger
+from pasidlab.live.debugging import Undebugged
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
@@ -26,6 +27,7 @@ from pasidlab.live.engine import Engine
 from pasidlab.live.finder import NamedFiles
 from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
+from pasidlab.live.gdb_server import GdbServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.loop import EventLoop
@@ -58,15 +60,16 @@ class RunOptions:
     trace: str | None = None
     fast: bool = True
     core: str | None = None
+    gdb: int | None = None  # port; 0: any
 
     @property
     def all_trap(self) -> bool:
         """Whether every submission has to be seen: order and chance are not decided in the program's own threads, and a core
-        dump shows the program's own instructions.
+        dump or a debugger shows the program's own instructions.
         """
         p = self.perturbation
         one_by_one = p.retry or p.delay or p.reorder or p.errors or self.trace or self.core
-        return not self.fast or bool(one_by_one) or self.chaos is not None
+        return not self.fast or bool(one_by_one) or self.chaos is not None or self.gdb is not None
 
 
 def options_from(chosen: Mapping[str, Any], trace: str | None) -> RunOptions:
@@ -90,6 +93,7 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> RunOptions:
         trace,
         chosen["fast"],
         _core(chosen["core"], perturbation),
+        chosen["gdb"],
     )
 
 
@@ -140,8 +144,12 @@ class Session:
         )
         self.engine.on_software_error = self.files.wake
         self.core = CoreFile(options.core) if options.core else None
-        if self.core:
-            self.engine.on_rejected = partial(self.core.rejected, threads=self.threads)
+        self.debugger, self.gdb = Undebugged(), None
+        self.tracer: Tracer | None = None
+        if options.gdb is not None:
+            self.debugger = debugger = Debugger(self.injector)
+            self.gdb = GdbServer(options.gdb, debugger, self.loop, self._kill)
+        self.engine.on_rejected = self._rejected
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         driver = Driver(options.devices, self.engine, safe=not options.deny_mmap)
         self.tree = Tree(driver, self._counts, self.engine.software_errors).root
@@ -150,6 +158,15 @@ class Session:
         self.isolation = ""
         self.redirector: Redirector | None = None
         self.server: FuseServer | None = None
+
+    def _rejected(self, thread: Thread, reason: str) -> None:
+        if self.core:
+            self.core.rejected(thread, reason, threads=self.threads)
+        self.debugger.rejected(thread, reason)
+
+    def _kill(self) -> None:
+        if self.tracer:
+            self.tracer.kill()
 
     def _counts(self, wq: WqConfig) -> tuple[int, int]:
         """Clients and descriptors outstanding, for sysfs."""
@@ -171,7 +188,7 @@ class Session:
         child = self._spawn(path, command, before)
         guard.pass_on_early(child.pid)
         launch.attach(child)
-        tracer = self._tracer()
+        tracer = self.tracer = self._tracer()
         tracer.add_program(child.pid)
         overseer = guard.Overseer(self.loop, tracer, child.pid)
         try:
@@ -192,10 +209,12 @@ class Session:
         if self.redirector:
             self.redirector.mapper = mapper
         calls = self.redirector or mapper
-        parts = Parts(emulator, self.fixup, self.injector, self.keeper, self.borrower, calls, self.engine)
+        parts = Parts(emulator, self.fixup, self.injector, self.keeper, self.borrower, calls, self.engine, self.debugger)
         return Tracer(self.threads, self.iommu, parts)
 
     def _clean_up(self) -> None:
+        if self.gdb:
+            self.gdb.close()
         if self.redirector:
             self.redirector.close()
         if self.trace:

@@ -147,14 +147,17 @@ class SignalKeeper:
                 state.actions[signal] = action
         return failed, before
 
-    def executed(self, thread: Thread, before: SignalState) -> None:
-        """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored."""
+    def executed(self, thread: Thread, before: SignalState) -> bool:
+        """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored. Whether the thread
+        has come to the call's exit.
+        """
         ignored = [signal for signal in self.signals if before.armed and _handler(before.actions[signal]) == _IGN]
         if not ignored:
-            return
+            return False
         self.injector.run_to_exit(thread.tid)
         for signal in ignored:
             self._set_without_scratch(thread, signal, _IGN)
+        return True
 
     def _set_without_scratch(self, thread: Thread, signal: int, handler: int) -> bool:
         """SIG_DFL or SIG_IGN in a process that has no page of ours: through its stack and a borrowed instruction.

@@ -24,7 +24,7 @@ class Tracer:
     def __init__(self, threads: dict[int, Thread], iommu: Iommu, parts: Parts) -> None:
         self.threads, self.iommu = threads, iommu
         self.emulator, self.fixup, self.injector, self.keeper = parts.emulator, parts.fixup, parts.injector, parts.keeper
-        self.calls, self.device = SystemCalls(threads, parts), parts.device
+        self.calls, self.device, self.debugger = SystemCalls(threads, parts), parts.device, parts.debugger
         self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
         self.loop.on_stop = self._hold_leader
@@ -60,6 +60,7 @@ class Tracer:
             self._stopped(tid, status >> 8 & 0xFF, status >> 16)
             return
         self._ended(tid)
+        self.debugger.ended(tid, status)
         if tid == self.leader:
             self.status = status
             if os.WIFSIGNALED(status):
@@ -75,8 +76,11 @@ class Tracer:
         if thread is not None and thread.unborn:
             thread.unborn = False
             self.shortcuts.born(thread)
+            self.debugger.born(thread)
         if thread is None:
             self.unborn[tid] = stop, event
+        elif self.debugger.keeps(thread, stop, event):
+            pass
         elif not event:
             self._signal(thread, stop)
         elif event == ptrace.EVENT_SECCOMP:
@@ -120,6 +124,9 @@ class Tracer:
             thread.mm.exec_ends(thread.tid)
 
     def _signal(self, thread: Thread, stop: int) -> None:
+        if stop == signal.SIGTRAP and self.debugger.is_ours(thread, ptrace.signal_code(thread.tid)):
+            ptrace.resume(thread.tid)
+            return
         begins = bool(thread.mm.shortcut) and self._interrupts(thread, stop) and self.shortcuts.interrupted(thread)
         if begins and self._steps(thread, stop):
             self._trap(thread, stop)
@@ -130,12 +137,12 @@ class Tracer:
             (_, info), thread.announced = thread.announced, None
             self.injector.announce(thread)
             ptrace.set_signal_info(thread.tid, info)
-            self.keeper.deliver(thread, stop, info)
+            self._deliver(thread, stop, info)
         elif stop == ptrace.SYSCALL_STOP:
             self._exec_over(thread)
             self._go_on(thread)
         elif stop not in self.keeper.signals:
-            ptrace.resume(thread.tid, stop)
+            ptrace.resume(thread.tid, self.debugger.about_to_have(thread, stop))
         else:
             self._trap(thread, stop)
 
@@ -152,25 +159,38 @@ class Tracer:
         """A signal that one of our instructions may have raised. This is the fast path."""
         code = ptrace.signal_code(thread.tid)
         if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
-            self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
+            self._deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
         try:
             if not self.emulator.step(thread):
-                self.keeper.deliver(thread, stop, ptrace.signal_info(thread.tid))
+                self._deliver(thread, stop, ptrace.signal_info(thread.tid))
                 return
         except Fault as fault:
+            wanted = self.debugger.about_to_have(thread, fault.signal, fault.reason)
             blocked = self.keeper.was_blocked(thread, stop)
             if blocked:
                 self.keeper.restore(thread, stop)
+            if wanted != fault.signal:
+                ptrace.resume(thread.tid, wanted)
+                return
             info = ptrace.fault_info(fault.signal, fault.code, fault.address)
             trap = TrapFrame(fault.trap, fault.error, fault.address if fault.trap == PAGE_FAULT else None)
             self.keeper.force(thread, fault.signal, info, trap, injected=blocked)
             return
         if self.keeper.was_blocked(thread, stop):
             self.keeper.restore(thread, stop)
+        self.debugger.carried_out(thread)
         if not self._queued_again(thread, stop):
             self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
+
+    def _deliver(self, thread: Thread, stop: int, info: bytes) -> None:
+        """The signal of this stop, or what a debugger makes of it."""
+        wanted = self.debugger.about_to_have(thread, stop)
+        if wanted == stop:
+            self.keeper.deliver(thread, stop, info)
+        else:
+            ptrace.resume(thread.tid, wanted)
 
     @staticmethod
     def _queued_again(thread: Thread, stop: int) -> bool:
@@ -226,7 +246,8 @@ class Tracer:
         process.mm.threads.add(pid)
         self.threads[pid] = thread
         self.fixup.executed(thread)
-        self.keeper.executed(thread, old.signals)
+        at_exit = self.keeper.executed(thread, old.signals)
+        self.debugger.executed(thread, at_exit=at_exit)
         ptrace.resume(pid)
 
     def _leave(self, thread: Thread) -> None:

@@ -1,0 +1,263 @@
+"""Stops the program's first process for a debugger, all threads at once, and lets it go on.
+
+A stop that the debugger hears of is a handler that waits here. Other stops that come while everything is to stand still are kept
+as they are, and dealt with when their thread may go on. A thread that stands still for another handler of ours stays with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from greenlet import getcurrent, greenlet
+
+from pasidlab.live import ptrace
+from pasidlab.live.breakpoints import Breakpoints
+from pasidlab.live.debugging import Undebugged
+from pasidlab.live.inject import Injector
+from pasidlab.live.loop import Gate
+from pasidlab.live.registers import RIP, Registers
+from pasidlab.live.state import Process, Thread
+
+_LOOK = 0.005  # seconds between two looks whether everything stands still
+_SI_KERNEL = 0x80  # si_code of int3
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What the debugger is told: a signal's number, and why in words and in the protocol's."""
+
+    tid: int
+    signal: int
+    why: str = ""
+    reason: str = ""  # swbreak, exec:...
+
+
+@dataclass(frozen=True)
+class Action:
+    """How a thread goes on."""
+
+    step: bool = False
+    signal: int = 0
+
+
+class Debugger(Undebugged):
+    """``on_stop`` is called when everything stands still, ``on_end`` when the process is gone, with its wait status."""
+
+    def __init__(self, injector: Injector) -> None:
+        self._injector, self._loop = injector, injector.loop
+        self.on_stop: Callable[[Stopped], None] = lambda stopped: None
+        self.on_end: Callable[[int], None] = lambda status: None
+        self.threads: dict[int, Thread] = {}  # of the process
+        self.process: Process | None = None
+        self.breakpoints = Breakpoints()
+        self.last: Stopped | None = None  # why everything stands still; None: it does not yet
+        self.connected = self.follows_exec = False
+        self.passed: set[int] = set()  # signals that the debugger does not want to hear of
+        self._halted = False  # everything is to stand still
+        self._still: set[int] = set()  # threads that are not to go on yet though others have
+        self._kept: dict[int, tuple[int, int]] = {}  # stops to be dealt with later, by thread
+        self._waiting: dict[int, greenlet] = {}  # handlers here, by thread
+        self._submitting: set[int] = set()  # threads that wait here in the middle of an instruction that we carry out
+        self._look_again = Gate(self._loop)
+
+    # Asked by the tracer
+
+    def keeps(self, thread: Thread, stop: int, event: int) -> bool:
+        """As Undebugged."""
+        if not self._stands(thread) or event in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
+            return False
+        if stop == signal.SIGTRAP and not event and self._is_trap_of_ours(thread, ptrace.signal_code(thread.tid)):
+            event = ptrace.EVENT_STOP  # when it goes on it meets the breakpoint again, if that is still there
+        self._kept[thread.tid] = stop, event
+        self._look_again.open()
+        return True
+
+    def _stands(self, thread: Thread) -> bool:
+        return thread.process is self.process and (self._halted or thread.tid in self._still)
+
+    def born(self, thread: Thread) -> None:
+        """As Undebugged."""
+        process = self.process
+        if process is None or thread.process is process:
+            self.threads[thread.tid] = thread
+        elif thread.mm is not process.mm:
+            self.breakpoints.clean_copy(thread.tid)
+
+    def executed(self, thread: Thread, *, at_exit: bool) -> None:
+        """As Undebugged. The first program waits for the debugger."""
+        if self.process is not None and thread.process.pid != self.process.pid:
+            return
+        first, self.process = self.process is None, thread.process
+        self.threads = {thread.tid: thread}
+        self.breakpoints.forget()
+        self._kept.clear()
+        self._still.clear()
+        if first or self.follows_exec:
+            if not at_exit:  # a step would end there
+                self._injector.run_to_exit(thread.tid)
+            path = os.fsencode(os.readlink(f"/proc/{thread.tid}/exe")).hex()
+            self._tell(thread, Stopped(thread.tid, signal.SIGTRAP, reason="" if first else f"exec:{path}"), always=first)
+
+    def is_ours(self, thread: Thread, code: int) -> bool:
+        """As Undebugged."""
+        steps = thread.tid in ptrace.stepping
+        if thread.process is not self.process or not self._is_trap_of_ours(thread, code):
+            return False
+        address = self._stands_at(thread)
+        if steps:
+            self._tell(thread, Stopped(thread.tid, signal.SIGTRAP))
+        else:
+            self._tell(thread, Stopped(thread.tid, signal.SIGTRAP, reason="swbreak:"), lambda: address in self.breakpoints)
+        return True
+
+    def _is_trap_of_ours(self, thread: Thread, code: int) -> bool:
+        """Whether a SIGTRAP was a step's end or a breakpoint; after the latter the thread is put back to its instruction."""
+        if code <= 0:
+            return False
+        if code == _SI_KERNEL and self._stands_at(thread) - 1 in self.breakpoints:
+            registers = Registers()
+            ptrace.get_registers(thread.tid, registers)
+            registers[RIP] -= 1
+            ptrace.set_registers(thread.tid, registers)
+            return True
+        return thread.tid in ptrace.stepping
+
+    @staticmethod
+    def _stands_at(thread: Thread) -> int:
+        registers = Registers()
+        ptrace.get_registers(thread.tid, registers)
+        return int(registers[RIP])
+
+    def carried_out(self, thread: Thread) -> None:
+        """As Undebugged."""
+        if thread.tid in ptrace.stepping:
+            self._tell(thread, Stopped(thread.tid, signal.SIGTRAP))
+
+    def about_to_have(self, thread: Thread, signal: int, why: str = "") -> int:
+        """As Undebugged."""
+        if thread.process is not self.process or (signal in self.passed and not why):
+            return signal
+        action = self._tell(thread, Stopped(thread.tid, signal, why))
+        return action.signal if action else signal
+
+    def rejected(self, thread: Thread, why: str) -> None:
+        """As Undebugged."""
+        if thread.process is self.process:
+            self._submitting.add(thread.tid)
+            try:
+                self._tell(thread, Stopped(thread.tid, signal.SIGTRAP, f"descriptor rejected: {why}"))
+            finally:
+                self._submitting.discard(thread.tid)
+
+    def ended(self, pid: int, status: int) -> None:
+        """As Undebugged."""
+        if self.process is not None and pid == self.process.pid:
+            self.on_end(status)
+            self.leave(remove=False)
+            self.process = None
+
+    def _tell(
+        self, thread: Thread, stopped: Stopped, holds: Callable[[], bool] = lambda: True, *, always: bool = False
+    ) -> Action | None:
+        """In the thread's handler: everything stands still, the debugger hears why, and it says how the thread goes on. None where
+        there is no debugger. What is no longer so when a stop that came first is over (not ``holds``) is told to nobody.
+        """
+        while self._stands(thread):  # another stop is being told
+            self._wait(thread)
+        ptrace.stepping.discard(thread.tid)
+        if not holds() or not (self.connected or always):
+            return None
+        self._halted = True
+        self._loop.spawn(self._settle, stopped)
+        return self._wait(thread)
+
+    def _wait(self, thread: Thread) -> Action:
+        self._waiting[thread.tid] = getcurrent()
+        self._look_again.open()
+        try:
+            action: Action = self._loop.park()
+        finally:
+            self._waiting.pop(thread.tid, None)
+        return action
+
+    def _settle(self, stopped: Stopped) -> None:
+        """Bring all other threads to a stop, then tell."""
+        self._stand_still()
+        if self._halted:
+            self.last = stopped
+            self.on_stop(stopped)
+
+    def _stand_still(self) -> None:
+        while self._halted and self._running():
+            for tid in self._running():
+                with contextlib.suppress(ptrace.Gone, OSError):
+                    ptrace.interrupt(tid)
+            self._loop.after(_LOOK, self._look_again.open)
+            self._look_again.wait()
+
+    def _running(self) -> list[int]:
+        self.threads = {tid: thread for tid, thread in self.threads.items() if self.process and tid in self.process.threads}
+        still = {*self._kept, *self._waiting}
+        return [tid for tid in self.threads if tid not in still and not self._loop.holds(tid)]
+
+    # Asked by the debugger
+
+    def halt(self, number: int = signal.SIGINT) -> None:
+        """Everything is to stand still; ``on_stop`` comes with signal ``number``."""
+        if self.process is None or not self.threads:
+            return
+        if self._halted:
+            return
+        self._halted = True
+        self._loop.spawn(self._settle, Stopped(min(self.threads), number))
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing runs."""
+        return self._halted
+
+    def knows(self, tid: int) -> bool:
+        """Whether a thread of the process has this number."""
+        return tid in self.threads and self.process is not None and tid in self.process.threads
+
+    def may_set_registers(self, tid: int) -> bool:
+        """Whether no handler of ours has the thread's registers, to set them when it goes on."""
+        return tid in self._kept or (tid in self._waiting and tid not in self._submitting)
+
+    def go_on(self, actions: Callable[[int], Action | None]) -> None:
+        """``actions`` says of each thread how it goes on; None: not at all."""
+        found = {tid: actions(tid) for tid in self.threads}
+        self._halted, self.last, self._still = False, None, {tid for tid, action in found.items() if action is None}
+        for tid, action in found.items():
+            if action is None:
+                continue
+            (ptrace.stepping.add if action.step else ptrace.stepping.discard)(tid)
+            if tid in self._waiting:
+                self._loop.resume(self._waiting.pop(tid), action)
+            elif tid in self._kept:
+                self._loop.put_back(tid, *self._kept.pop(tid))
+
+    def leave(self, *, remove: bool = True) -> None:
+        """No debugger any more: the program goes on by itself, with its own bytes."""
+        self.connected = self.follows_exec = False
+        self.passed.clear()
+        if remove and self.threads and not self._halted:
+            self._halted = True
+            self._loop.spawn(self._leave_still)
+        else:
+            self._let_go(remove)
+
+    def _leave_still(self) -> None:
+        self._stand_still()
+        self._let_go(True)
+
+    def _let_go(self, remove: bool) -> None:
+        if remove and self.threads:
+            with contextlib.suppress(ptrace.Gone):
+                self.breakpoints.remove_all(min(self.threads))
+        self.go_on(lambda tid: Action())
+        ptrace.stepping.clear()

@@ -1,0 +1,120 @@
+"""Where gdb connects: one at a time, from this machine and of this user only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from pasidlab.errors import PasidlabError
+from pasidlab.live.debugger import Debugger
+from pasidlab.live.gdb_commands import Conversation
+from pasidlab.live.gdb_packets import INTERRUPT, Malformed, Reader, packet
+from pasidlab.live.loop import EventLoop
+from pasidlab.live.outputs import tell
+
+_HOST = "127.0.0.1"
+_PATIENCE = 1.0  # seconds
+_PIECE = 1 << 16  # bytes received at once
+
+
+class GdbServer:
+    """Threads of its own wait for gdb once the program stands still; what gdb asks for is done by the loop."""
+
+    def __init__(self, port: int, debugger: Debugger, loop: EventLoop, kill: Callable[[], None]) -> None:
+        """``port`` 0: one that is free. PasidlabError if it is not."""
+        self._debugger, self._loop, self._kill = debugger, loop, kill
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((_HOST, port))
+        except OSError as error:
+            self._socket.close()
+            raise PasidlabError(f"--gdb {port}: {error.strerror}", hint="another port, or 0 for one that is free") from None
+        self._socket.listen(1)
+        self._thread = threading.Thread(target=self._serve, name="gdb", daemon=True)
+        debugger.on_stop = lambda stopped: self._start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._socket.getsockname()[1])
+
+    def _start(self) -> None:
+        """The program stands at its first instruction."""
+        self._debugger.on_stop = lambda stopped: None
+        self._thread.start()
+        tell(f"pasidlab run: the program waits for gdb: gdb -ex 'target remote :{self.port}'")
+
+    def close(self) -> None:
+        """The run is over. gdb goes when it has heard that."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._thread.ident:
+            self._thread.join(_PATIENCE)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, peer = self._socket.accept()
+            except OSError:  # closed
+                return
+            with connection:
+                if _user_of(peer, connection.getsockname()) in (os.getuid(), 0):
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        """Until gdb goes."""
+        outgoing: SimpleQueue[bytes | None] = SimpleQueue()
+        writer = threading.Thread(target=_write, args=(connection, outgoing), name="gdb writer", daemon=True)
+        writer.start()
+        talk = self._begin(lambda data: outgoing.put(packet(data)))
+        reader = Reader()
+        with contextlib.suppress(OSError, Malformed):
+            while data := connection.recv(_PIECE):
+                for request, whole in reader.feed(data):
+                    self._take(talk, request, whole, outgoing)
+        self._loop.post(talk.close)
+        outgoing.put(None)
+        writer.join()
+
+    def _begin(self, send: Callable[[bytes], None]) -> Conversation:
+        """A conversation, made by the loop."""
+        made: SimpleQueue[Conversation] = SimpleQueue()
+        self._loop.post(lambda: made.put(Conversation(self._debugger, send, self._kill)))
+        return made.get()
+
+    def _take(self, talk: Conversation, request: bytes, whole: bool, outgoing: SimpleQueue[bytes | None]) -> None:
+        if request == INTERRUPT:
+            self._loop.post(talk.interrupt)
+            return
+        if talk.acknowledges:
+            outgoing.put(b"+" if whole else b"-")
+        if whole:
+            self._loop.post(lambda: talk.answer(request))
+
+
+def _write(connection: socket.socket, outgoing: SimpleQueue[bytes | None]) -> None:
+    with contextlib.suppress(OSError):
+        while (data := outgoing.get()) is not None:
+            connection.sendall(data)
+
+
+def _user_of(peer: tuple[str, int], here: tuple[str, int]) -> int:
+    """Whose end of the connection the peer's is (/proc/net/tcp, Documentation/networking/proc_net_tcp.rst); -1 if nobody's."""
+    wanted = [f"{_hexadecimal(host)}:{port:04X}" for host, port in (peer, here)]
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        for line in file:
+            fields = line.split()
+            if fields[1:3] == wanted:
+                return int(fields[7])
+    return -1
+
+
+def _hexadecimal(host: str) -> str:
+    return f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}"
