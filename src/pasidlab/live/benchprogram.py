@@ -4,6 +4,7 @@ stdout.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import mmap
 import os
@@ -14,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from pasidlab.live import benchiaa
+
 _MOVE, _FILL, _COMPARE, _CRC = 3, 4, 5, 16
 _SIZE = 1 << 28  # bytes of a bulk operation
 
@@ -21,7 +24,7 @@ _SIZE = 1 << 28  # bytes of a bulk operation
 class Client:
     """A shared work queue's portal and the instruction for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: str = "/dev/dsa/wq0.0") -> None:
         self.libc = ctypes.CDLL(None)
         self.libc.mmap.restype = ctypes.c_void_p
         self.libc.mmap.argtypes = [
@@ -38,7 +41,7 @@ class Client:
         )  # enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
         at = ctypes.addressof(ctypes.c_char.from_buffer(self._page))
         self.enqcmd = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(at)
-        fd = os.open("/dev/dsa/wq0.0", os.O_RDWR)
+        fd = os.open(queue, os.O_RDWR)
         self.portal = self.libc.mmap(None, 4096, mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
         os.close(fd)
 
@@ -79,28 +82,64 @@ def submissions(threads: int) -> float:
 def unstopped(threads: int) -> float:
     """Nanoseconds per submission of a 64-byte move that does not stop, by a loop of instructions in a file."""
     client, each = Client(), 200_000
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(bytes.fromhex("f20f38f83e48ffca75f6c3").ljust(4096, b"\xcc"))  # enqcmd (%rsi),%rdi; dec %rdx; jnz; ret
-        file.flush()
-        at = client.libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, file.fileno(), 0)
-        loop = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long)(at)
-        begun = threading.Barrier(threads + 1)
+    loop, ready = _stepper(client), threading.Barrier(threads)
+    moments: list[tuple[float, float]] = []
 
-        def submit() -> None:
-            place = client.memory(4096)
-            ctypes.memmove(place, descriptor(_MOVE, place + 64, place + 128, 64, place + 256), 64)
-            loop(client.portal, place, 16)
-            begun.wait()
-            loop(client.portal, place, each)
-
-        workers = [threading.Thread(target=submit) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        begun.wait()
+    def submit() -> None:
+        place = client.memory(4096)
+        ctypes.memmove(place, descriptor(_MOVE, place + 64, place + 128, 64, place + 256), 64)
+        loop(client.portal, place, 16)
+        ready.wait()
         begin = time.perf_counter()
-        for worker in workers:
-            worker.join()
-    return (time.perf_counter() - begin) / (each * threads) * 1e9
+        loop(client.portal, place, each)
+        moments.append((begin, time.perf_counter()))
+
+    workers = [threading.Thread(target=submit) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    begins, ends = zip(*moments, strict=True)
+    return float(max(ends) - min(begins)) / (each * threads) * 1e9
+
+
+def _stepper(client: Client) -> Callable[[int, int, int], None]:
+    """Submits so many times, by an instruction in a file, which has to stay: no other is replaced."""
+    handle, path = tempfile.mkstemp()
+    os.write(handle, bytes.fromhex("f20f38f83e48ffca75f6c3").ljust(4096, b"\xcc"))  # enqcmd (%rsi),%rdi; dec %rdx; jnz; ret
+    at = client.libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, handle, 0)
+    os.close(handle)
+    atexit.register(os.unlink, path)
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long)(at)
+
+
+def in_process(size: int) -> float:
+    """Share of libc memmove's speed that moves of this size reach without a stop, one thread: best of some rounds."""
+    client = Client()
+    loop = _stepper(client)
+    place, a, b = client.memory(4096), client.memory(size), client.memory(size)
+    ctypes.memset(a, 1, size)
+    ctypes.memset(b, 1, size)
+    ctypes.memmove(place, descriptor(_MOVE, a, b, size, place + 256), 64)
+    loop(client.portal, place, 16)
+    each, native, device = max(1, (1 << 24) // size), [], []
+    move = client.libc.memmove
+    move.argtypes, move.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], ctypes.c_void_p
+    for _ in range(10):
+        begin = time.perf_counter()
+        for _ in range(each):
+            move(b, a, size)
+        middle = time.perf_counter()
+        loop(client.portal, place, each)
+        device.append(time.perf_counter() - middle)
+        native.append(middle - begin)
+    return min(native) / min(device)
+
+
+def analytics(opcode: int) -> float:
+    """Share of zlib's speed that an operation of IAX reaches on 1 MiB."""
+    client = Client(benchiaa.QUEUE)
+    return benchiaa.share(opcode, client.memory, client.enqcmd, client.portal)
 
 
 def mappings(count: int) -> float:
@@ -192,6 +231,8 @@ if __name__ == "__main__":
         "unstopped": unstopped,
         "mappings": mappings,
         "bulk": bulk,
+        "in_process": in_process,
+        "analytics": analytics,
         "work": work,
         "arithmetic": arithmetic,
         "calls": calls,
