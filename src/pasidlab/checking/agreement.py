@@ -34,6 +34,7 @@ class Agreement:
     scope: AnyScope
     states: int
     transitions: int
+    seconds: float  # of the search here, of the model as it is lowered
     broken: frozenset[str]  # promises a state or a step breaks
     engine: str  # SPIN or TLC
     other: EngineRun
@@ -63,7 +64,8 @@ class Agreement:
         return {
             "design": self.design, "scope": str(self.scope), "equal": self.equal,
             "states": self.states, f"{engine}_states": self.other.states,
-            "transitions": self.transitions, f"{engine}_transitions": self.other.transitions,
+            "transitions": self.transitions, "seconds": round(self.seconds, 3), f"{engine}_seconds": round(self.other.seconds, 3),
+            f"{engine}_transitions": self.other.transitions,
             "properties": [
                 {"name": name, "holds": here, f"{engine}_holds": there, "reduced_holds": reduced}
                 for name, here, there, reduced in self.verdicts()
@@ -96,7 +98,8 @@ def compare(design: Design, scope: AnyScope, jobs: int = 1, *, engine: str = "SP
     if found.error:
         broken |= {MODEL_ERROR}
     reduced = _reduced(design, scope, jobs)
-    return Agreement(design.name, scope, found.states, found.transitions, broken, engine, other, reduced, design.property_names)
+    counts = found.states, found.transitions, found.seconds
+    return Agreement(design.name, scope, *counts, broken, engine, other, reduced, design.property_names)
 
 
 def _by_spin(model: Model, folder: Path) -> EngineRun:

@@ -143,11 +143,13 @@ _WIDTH = max(map(len, [*designs.BUILT_IN, *BUGS]))
 
 def _heading(engine: str) -> str:
     there = f"of {engine}"
-    return f"{'design':<{_WIDTH}}  {'states':>9}  {there:>9}  {'steps':>10}  {there:>10}  broken, here and in {engine}"
+    counts = f"{'states':>9}  {there:>9}  {'steps':>10}  {there:>10}  {'s':>6}  {there:>7}"
+    return f"{'design':<{_WIDTH}}  {counts}  broken, here and in {engine}"
 
 
 def _line(row: Agreement, *, new_scope: bool) -> str:
-    counts = f"{row.states:>9,}  {row.other.states:>9,}  {row.transitions:>10,}  {row.other.transitions:>10,}"
+    times = f"{row.seconds:>6.1f}  {row.other.seconds:>7.1f}"
+    counts = f"{row.states:>9,}  {row.other.states:>9,}  {row.transitions:>10,}  {row.other.transitions:>10,}  {times}"
     said = [", ".join(name for name, *holds in row.verdicts() if not holds[engine]) or "-" for engine in range(3)]
     verdicts = said[0] if row.equal else f"DIFFER: {said[0]} here, {said[1]} in {row.engine}, {said[2]} reduced"
     head = f"{row.scope}:\n" if new_scope else ""
