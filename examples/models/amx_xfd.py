@@ -40,6 +40,10 @@ model(
         "no_update": "fpstate_realloc() does not update XFD",
         "stale_cache": "a CPU that comes online has its XFD set, but not xfd_state",
     },
+    copies={
+        "owner": "fpregs_owner", "last_cpu": "last_cpu", "load": "need_fpu_load",
+        "tiles": "tiles = image", "of": "tiles_of = image_of",
+    },
 )
 
 Tiles = Annotated[int, Range(0, 2)]  # 0: INIT; else what the program put there

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pasidlab.declare import NULL, each, event, initial, model, never, reached, require, rule, size, struct
 
-model(sizes={"cpus": 2, "tasks": 2}, mistakes={"one_sided": "switch_in() looks only at whose value the CPU has"})
+model(
+    sizes={"cpus": 2, "tasks": 2},
+    mistakes={"one_sided": "switch_in() looks only at whose value the CPU has"},
+    copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register = saved"},
+)
 
 
 @struct(count=size("cpus"), symmetric=True)

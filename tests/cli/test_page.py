@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness import ROOT
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
@@ -24,7 +25,7 @@ COMMAND = ("pasidlab", "check", "late-either", "-o", "found.html")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """``one.html`` has one trace; ``many.html`` those of two designs, of one as if it happened on two CPUs."""
+    """``one.html`` has one trace; ``many.html`` those of two designs, of one as if it happened on two CPUs; ``own.html`` is a model's."""
     made = tmp_path_factory.mktemp("page")
     result = check("late-either", SMALL, jobs=1)
     (part,) = result.parts
@@ -33,6 +34,10 @@ def folder(tmp_path_factory):
     two = replace(result, design="two-cpus", parts=(replace(part, counterexamples=tuple(spread)),))
     entries = [Checked(designs.late_either, r) for r in (result, two)]
     sent = replace(result, parts=(replace(part, counterexamples=(with_interrupt(part.counterexamples[0]),)),))
+    text = (ROOT / "examples" / "models" / "tls_register.py").read_text(encoding="utf-8")
+    (made / "mine.py").write_text(text.replace("cpu.current.saved = cpu.register", "pass"), encoding="utf-8")
+    own = designs.Opening(str(made / "mine.py")).design()
+    (made / "own.html").write_text(results_page(Account((Checked(own, check(own, jobs=1)),))), encoding="utf-8")
     (made / "sent.html").write_text(results_page(Account((Checked(designs.late_either, sent),))), encoding="utf-8")
     (made / "one.html").write_text(results_page(Account((Checked(designs.late_either, one),), command=COMMAND)), encoding="utf-8")
     (made / "many.html").write_text(results_page(Account(tuple(entries), ("early",), "interrupted", COMMAND)), encoding="utf-8")
@@ -139,6 +144,18 @@ def test_the_picture_lights_up_where_a_copy_passes_for_valid_but_differs(opened)
     assert page.locator(".state .changed", has_text="msr_pasid=0→V|1").count() == 1
     assert page.locator(".state .looked").count() > 3
     assert "current.has_valid_pasid = True" in page.locator(".source").inner_text()
+
+
+def test_the_picture_of_a_model_of_ones_own_shows_the_fields_it_declares(opened) -> None:
+    page = opened("own.html")
+    last = page.locator("input[type=range]").get_attribute("max")
+    lit = []
+    for step in range(1, int(last) + 1):
+        page.locator("input[type=range]").fill(str(step))
+        lit.append((page.locator(".picture .wrong").count(), page.locator(".picture svg").get_attribute("aria-label")))
+    assert lit[0] == (0, "CPU0's registers are T0's: its image is old.")
+    assert (2, "CPU0's registers pass for a valid copy of T0's image, but differ: value 1 in the registers, 0 in the image.") in lit
+    assert page.locator(".picture .title").all_text_contents()[0] == "CPU0 registers"
 
 
 def test_lanes_show_contexts_interrupts_and_migration(opened) -> None:

@@ -98,7 +98,7 @@ def test_each_mistake_is_evidence(tmp_path):
 
 
 WRONG = {
-    'model(sizes={"cpus": 2},': ("model(2, sizes={'cpus': 2},", "4:7", "model() takes sizes=..., events=... and mistakes=..."),
+    'model(sizes={"cpus": 2},': ("model(2, sizes={'cpus': 2},", "4:7", "model() takes sizes=..., events=..., mistakes=... and copies=..."),
     "mistakes={": ("bugs={", "4:59", "model() has no 'bugs'"),
     '"cpus": 2}, e': ('"cpus": True}, e', "4:22", "'cpus' needs a number"),
     '"cpus": 2}': ('"cpus": 2, "tasks": 3}', "4:25", "nothing asks for 'tasks'"),

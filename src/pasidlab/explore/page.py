@@ -26,7 +26,7 @@ def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
 
 def _trace(walk: Walk, walker: Walker) -> dict[str, Any]:
     meaning = next((p.sentence for p in walker.design.properties if p.name == walk.path.property), "")
-    return trace_of(walk.path, walker.scope, NAME, meaning=meaning)
+    return trace_of(walk.path, walker.design, walker.scope, NAME, meaning=meaning)
 
 
 def explore_page(walk: Walk, walker: Walker) -> str:

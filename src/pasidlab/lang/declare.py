@@ -46,12 +46,20 @@ this_cpu: Any = None
 
 
 def model(
-    *, sizes: Mapping[str, int] | None = None, events: Mapping[str, str] | None = None, mistakes: Mapping[str, str] | None = None
+    *,
+    sizes: Mapping[str, int] | None = None,
+    events: Mapping[str, str] | None = None,
+    mistakes: Mapping[str, str] | None = None,
+    copies: Mapping[str, str] | None = None,
 ) -> None:
     """At the top of a file: it is a model of its own, and no design for the kernel.
 
     ``sizes`` answer ``size("cpus")`` where nothing else is asked for. ``events`` happen unless they are switched off, ``mistakes`` are
     made only where they are asked for; each with what it means.
+
+    ``copies`` says which fields are two copies of one thing, for the picture of the page: ``owner`` (of Cpu: whose the CPU's copy is),
+    ``last_cpu`` (of Task: where its copy was last), ``load`` (of Task, may be left out: its own copy counts), and under any other name
+    a part of the copies, ``"field of Cpu = field of Task"``.
     """
 
 

@@ -49,6 +49,29 @@ class OwnScope:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of both copies: its name, the fields of Cpu and of Task that hold it, and what those hold that are not told."""
+
+    name: str
+    cpu: str
+    task: str
+    empty: str
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Fields that are two copies of one thing. Those of a CPU pass for a task's where ``owner`` and ``last`` point to each other.
+
+    ``load`` is the field of a task that says that its own copy counts; empty: that counts while the task does not run.
+    """
+
+    owner: str
+    last: str
+    load: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
 class OwnModel:
     """What the file says of itself. Names come with what they mean; ``not_counted`` says why some have no limit."""
 
@@ -61,6 +84,7 @@ class OwnModel:
     contexts: bool = False
     made: frozenset[str] = frozenset()
     """Mistakes that are in it whatever the scope says."""
+    copies: Copies | None = None
 
     def scope(self) -> OwnScope:
         """The scope in which it is explored if nothing else is asked for: no mistake is made in it."""

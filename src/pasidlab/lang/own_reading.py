@@ -12,11 +12,12 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.events import EVERY, NAME
 from pasidlab.lang.ir import SOUND, Property
 from pasidlab.lang.names import KERNEL, nearest
-from pasidlab.lang.own import CONTEXT_EVENTS, SOUND_KERNEL, OwnModel
+from pasidlab.lang.own import CONTEXT_EVENTS, SOUND_KERNEL, Copies, OwnModel
+from pasidlab.lang.own_copies import own_copies
 from pasidlab.lang.words import Words
 
 T = TypeVar("T", int, str)
-PARTS = ("sizes", "events", "mistakes")
+PARTS = ("sizes", "events", "mistakes", "copies")
 MODULES = ("__future__", "typing", "enum")
 """Modules a model may import from, beside that of the language: the compiler knows what these mean."""
 PROMISES = ("never", "stuck", "pending")
@@ -72,8 +73,12 @@ class _Reading:
         mistakes = self._table(parts.get("mistakes"), str, "a text that says what is wrong")
         self._all_used(parts)
         return OwnModel(
-            sizes, events, mistakes, tuple(self._properties()), self._not_counted(events, mistakes), Words(self._values()), self.contexts
+            sizes, events, mistakes, tuple(self._properties()), self._not_counted(events, mistakes), Words(self._values()), self.contexts,
+            copies=self._copies(parts.get("copies")),
         )  # fmt: skip
+
+    def _copies(self, node: ast.expr | None) -> Copies | None:
+        return own_copies(node, self._table(node, str, "the name of a field, or two"), self.tree, self) if node else None
 
     def _imports(self) -> None:
         """Raise PasidlabError at an import of what the compiler does not read."""
@@ -107,7 +112,7 @@ class _Reading:
     def _parts(self, call: ast.expr) -> dict[str, ast.expr]:
         assert isinstance(call, ast.Call)
         if call.args:
-            raise self.fails(call.args[0], "model() takes sizes=..., events=... and mistakes=...")
+            raise self.fails(call.args[0], "model() takes sizes=..., events=..., mistakes=... and copies=...")
         for keyword in call.keywords:
             if keyword.arg not in PARTS:
                 raise self.fails(keyword, f"model() has no '{keyword.arg}'", nearest(keyword.arg or "", PARTS))
@@ -138,6 +143,8 @@ class _Reading:
         events = self._asked() | self._occurring() | (CONTEXT_EVENTS.keys() if self.contexts else set())
         seen: set[str] = set()
         for part, node in parts.items():
+            if part == "copies":
+                continue
             for key in node.keys if isinstance(node, ast.Dict) else ():
                 name = _text(key) or ""
                 asked = f"size('{name}')" if part == "sizes" else f"event('{name}'), happens('{name}') or event='{name}'"

@@ -37,11 +37,12 @@ def _sections(account: Account) -> list[dict[str, Any]]:
     """A section for each design: its result and its traces, each with a name of its own for links."""
     taken: set[str] = set()
     sections = []
-    for result in account.results:
+    for checked in account.checked:
+        result = checked.result
         name = _slug(result.design, taken)
         traces = [
             trace_of(
-                found, result.scope_of(found), _slug(f"{name}-{found.property}", taken), _again(account, result, found),
+                found, checked.design, result.scope_of(found), _slug(f"{name}-{found.property}", taken), _again(account, result, found),
                 next(p.sentence for p in result.properties if p.name == found.property),
             )
             for found in result.counterexamples

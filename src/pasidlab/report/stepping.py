@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from pasidlab.checking.compare import state_of
 from pasidlab.checking.wording import MARKS, verdict_of
-from pasidlab.designs import AnyScope
+from pasidlab.designs import AnyScope, Design
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account
 from pasidlab.report.json import named
@@ -45,7 +46,9 @@ def _breakable(text: str) -> Markup:
     return Markup("<wbr>").join(Markup('<span class="arrow">-&gt;</span>').join(piece.split("->")) for piece in pieces)
 
 
-def trace_of(found: Counterexample, scope: AnyScope, name: str, again: str = "", meaning: str = "") -> dict[str, Any]:
+def trace_of(
+    found: Counterexample, design: Design | None, scope: AnyScope, name: str, again: str = "", meaning: str = ""
+) -> dict[str, Any]:
     """What the template of a trace needs. ``again`` are the commands that make it again, ``meaning`` is what the property means."""
     acting, told = columns(found, scope.cpus), Telling(found, verbose=False)
     rows = [_row(row, acting) for row in told.rows()]
@@ -53,7 +56,7 @@ def trace_of(found: Counterexample, scope: AnyScope, name: str, again: str = "",
         row["turn"] = n == 0 or row["column"] != rows[n - 1]["column"]  # another CPU goes on
     return {
         "name": name, "found": found, "scope": scope, "cpus": acting, "rows": rows, "left_out": told.left_out,
-        "again": again, "meaning": meaning,
+        "again": again, "meaning": meaning, "copies": _copies(design, scope),
     }  # fmt: skip
 
 
@@ -73,6 +76,12 @@ def _text(row: Row) -> str:
     return row.text
 
 
+def _copies(design: Design | None, scope: AnyScope) -> dict[str, Any] | bool:
+    """Which fields the picture of the two copies shows: True for the kernel's own, False for none."""
+    own = design.own if design else None
+    return asdict(own.copies) if own and own.copies else isinstance(scope, Scope)
+
+
 def data_of(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
     """What the scripts need of a trace."""
     found: Counterexample = trace["found"]
@@ -87,7 +96,7 @@ def data_of(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
         "loop": found.loop,
         "cpus": trace["scope"].cpus,
         "tasks": trace["scope"].tasks,
-        "copies": isinstance(trace["scope"], Scope),
+        "copies": trace["copies"],
     }
 
 

@@ -23,7 +23,7 @@ function unfold(trace) {
   const ever = (name) => trace.states.some((state) => isSet(state[name]) && state[name] !== "dead");
   const numbered = (count, name) => Array.from({ length: count }, (_, n) => `${name}${n}`);
   trace.cpuNames = numbered(trace.cpus, "CPU");
-  trace.taskNames = numbered(trace.tasks, "T").filter((task) => !trace.copies || ever(`${task}.state`) || ever(`${task}.mm`));
+  trace.taskNames = numbered(trace.tasks, "T").filter((task) => trace.copies !== true || ever(`${task}.state`) || ever(`${task}.mm`));
 }
 
 function said(step, number) {
