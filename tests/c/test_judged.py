@@ -252,6 +252,7 @@ TRACER = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "p
 EXIT = Scope(cpus=1, tasks=1, mms=2, pasids=2, events=frozenset(["bind", "unbind", "exit", "exec"]))
 HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "write"]))
 SAME_MM = "\tif (current->mm != ctx->mm)\n\t\treturn -EPERM;\n\n"
+ENTRY_FILE = "arch/x86/include/asm/entry-common.h"
 CLEAR = "current->pasid_activated = 0;"
 
 
@@ -273,6 +274,7 @@ PATCHES = [
     ("drivers/dma/idxd/cdev.c", SAME_MM + "\trc = check_vma", "\trc = check_vma", HEIRS, "isolated"),
     ("drivers/dma/idxd/cdev.c", SAME_MM + "\tfor (i", "\tfor (i", HEIRS, "isolated"),
     ("arch/x86/kernel/fpu/regset.c", "\tfpu_force_restore(fpu);\n\tret = copy_uabi", "\tret = copy_uabi", TRACER, "coherent"),
+    (ENTRY_FILE, "\tif (unlikely(ti_work & _TIF_NEED_FPU_LOAD))\n\t\tswitch_fpu_return();\n", "", TINY, "owned"),
 ] if SOURCE.exists() else []  # fmt: skip
 CHOSEN = [patch for n, patch in enumerate(PATCHES) if os.environ.get("PASIDLAB_LONG") or n in (0, 3, 6)]
 """Each takes some seconds: without the long mode one of what must hold, one of the registers, one of the PASID."""

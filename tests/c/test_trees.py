@@ -194,6 +194,38 @@ def test_what_a_tracer_gives_a_task_is_loaded(tmp_path: Path) -> None:
     assert {c.property for c in result.counterexamples} == {"coherent", "preserved"}
 
 
+EXIT_WORK = "\tif (unlikely(ti_work & _TIF_NEED_FPU_LOAD))\n\t\tswitch_fpu_return();\n"
+OLD_ENTRY = f"""static inline void arch_exit_to_user_mode_prepare(struct pt_regs *regs, unsigned long ti_work)
+{{
+	notify_whom_it_concerns(ti_work);
+{EXIT_WORK}}}
+"""
+NEW_ENTRY = f"""static inline void arch_exit_work(unsigned long ti_work)
+{{
+{EXIT_WORK}}}
+
+static inline void arch_exit_to_user_mode_prepare(struct pt_regs *regs, unsigned long ti_work)
+{{
+	arch_exit_work(ti_work);
+}}
+"""
+SWITCHES = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt"]))
+
+
+@pytest.mark.parametrize(("entry", "label", "line"), [
+    (OLD_ENTRY, "arch_exit_to_user_mode_prepare (switch_fpu_return lines)", 4), (NEW_ENTRY, "arch_exit_work (switch_fpu_return lines)", 3),
+])  # fmt: skip
+def test_registers_are_loaded_on_the_way_to_user_mode(entry: str, label: str, line: int, tmp_path: Path) -> None:
+    """arch_exit_work() has had these lines since v6.11."""
+    name = "arch/x86/include/asm/entry-common.h"
+    kernel = tree(tmp_path, **{name: entry})
+    assert {row: place for row, place in rows(kernel).items() if row.startswith("arch_exit")} == {label: (f"{name}:{line}", "")}
+    assert check(Opening("", kernel=kernel).design(), SWITCHES).counterexamples == ()
+    for wrong in ("", EXIT_WORK.replace("& _TIF", "& ~_TIF")):
+        kernel = tree(tmp_path, **{name: entry.replace(EXIT_WORK, wrong)})
+        assert {c.property for c in check(Opening("", kernel=kernel).design(), SWITCHES).counterexamples} >= {"owned"}
+
+
 def test_lines_have_no_place_in_a_design_with_that_function_of_its_own(tmp_path: Path) -> None:
     kernel, base = tree(tmp_path, **{"drivers/dma/idxd/cdev.c": CDEV}), tmp_path / "base.py"
     own = "from pasidlab.declare import instruction\n\n\n@instruction\ndef write_descriptor() -> None:\n    pass\n"

@@ -172,7 +172,7 @@ def test_an_event_of_a_task_that_is_gone(written):
         ("a", 5, "1.000001", "sched:sched_process_exit", "comm=a pid=5 prio=120"),
         ("a", -1, "1.000002", "sched:sched_switch", switch.format(5, 6)),
         ("a", -1, "1.000003", "x86_fpu:x86_fpu_regs_deactivated", fpu.format(1)),
-        ("b", 6, "1.000004", "signal:signal_deliver", "sig=17 errno=0"),
+        ("b", 6, "1.000004", "signal:signal_deliver", "sig=17 errno=0 code=1 sa_handler=0 sa_flags=0"),
     ]  # fmt: skip
     source = opened(written("".join(line.format(*row) for row in rows)), ALL)
     events = np.concatenate(list(source.in_order()))
@@ -324,5 +324,5 @@ def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
     never = {(pair["first"], pair["second"]) for pair in found["pairs_never"]}
     seen = {(pair["first"], pair["second"]): pair["times"] for pair in found["pairs"]}
     assert not never & seen.keys() and min(seen.values()) > 0
-    wanted = {"linux-6.1": (37, 180), "linux-6.12": (40, 180), "linux-6.1-functions": (58, 250), "linux-6.12-functions": (64, 250)}
+    wanted = {"linux-6.1": (37, 198), "linux-6.12": (40, 198), "linux-6.1-functions": (58, 264), "linux-6.12-functions": (64, 264)}
     assert (len(seen), len(seen) + len(never)) == wanted[name]

@@ -44,6 +44,8 @@ KNOWN, KERNEL, EXITING, BLIND = 1, 2, 4, 8
 # Why following has stopped; the numbers are those of STOPS.
 END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
 
+SIG_DFL, SIG_IGN = 0, 1
+"""asm-generic/signal-defs.h."""
 CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
 """create_io_thread() and vhost_task_create() make threads of a program that have no xstate of their own (PF_USER_WORKER)."""
 
@@ -163,7 +165,9 @@ def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
             kind * 16 + (8 if of_current else 0) + (4 if event[B] else 0)
             + (2 if event[FLAGS] & IRQS_OFF else 0) + (1 if event[FLAGS] & BH_OFF else 0)
         )  # fmt: skip
-    elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT, SIGNAL) or FIRST_CALL <= kind <= LAST_CALL:
+    elif kind == SIGNAL:
+        number = kind * 16 + (4 if event[B] not in (SIG_DFL, SIG_IGN) else 0)
+    elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT) or FIRST_CALL <= kind <= LAST_CALL:
         number = kind * 16
     else:
         return END

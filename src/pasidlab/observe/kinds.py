@@ -103,7 +103,7 @@ EVENTS = (
     Recorded(Kind.sched_process_wait, "sched", ("pid",)),
     Recorded(Kind.task_newtask, "task", ("pid", "clone_flags", "comm", "comm+8")),
     Recorded(Kind.task_rename, "task", ("pid", "", "newcomm", "newcomm+8")),
-    Recorded(Kind.signal_deliver, "signal", ("sig",)),
+    Recorded(Kind.signal_deliver, "signal", ("sig", "sa_handler")),
     Recorded(Kind.softirq_entry, "irq", ("vec",)),
     Recorded(Kind.softirq_exit, "irq", ("vec",)),
     Recorded(Kind.kvm_fpu, "kvm", ("load",)),

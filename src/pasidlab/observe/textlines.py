@@ -57,6 +57,10 @@ def _numbers(*order: int) -> Callable[[re.Match[str]], _Values]:
     return found
 
 
+def _signal(m: re.Match[str]) -> _Values:
+    return int(m[1]), _hex(m[2]), 0, 0
+
+
 def _switch(m: re.Match[str]) -> _Values:
     return int(m[2]), 0, int(m[1]), 0  # the letter of prev_state is not looked at
 
@@ -93,7 +97,7 @@ _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Value
     Kind.sched_process_wait: ((_BY_PID, _numbers(1)),),
     Kind.task_newtask: ((re.compile(r"pid=(\d{1,7}) comm=(.*) clone_flags=([0-9a-f]{1,15}) oom_score_adj=-?\d+$"), _newtask),),
     Kind.task_rename: ((re.compile(r"pid=(\d{1,7}) oldcomm=.* newcomm=(.*) oom_score_adj=-?\d+$"), _rename),),
-    Kind.signal_deliver: ((re.compile(r"sig=(\d{1,3})\b"), _numbers(1)),),
+    Kind.signal_deliver: ((re.compile(r"sig=(\d{1,3}) errno=-?\d+ code=-?\d+ sa_handler=([0-9a-f]{1,16})\b"), _signal),),
     Kind.softirq_entry: ((_VEC, _numbers(1)),),
     Kind.softirq_exit: ((_VEC, _numbers(1)),),
     Kind.kvm_fpu: ((re.compile(r"(load|unload)$"), _kvm),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pasidlab.designs.intake.files import Files
@@ -215,11 +215,13 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
         raise PasidlabError(
             f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood"
         )
-    there = [entry for entry in words.tree_lines if _function_in(tree, entry) is not None]
+    entries = [entry for entry in words.tree_lines if not (entry.unless and _function_in(tree, replace(entry, function=entry.unless)))]
+    there = [entry for entry in entries if _function_in(tree, entry) is not None]
     lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in there}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
     found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)
-    found.rows += [Provenance(one.function, "", f"{one.file} has no such function") for one in words.tree_lines if one not in there]
+    lacking = [one for one in entries if one not in there and one.function not in {other.unless for other in there}]
+    found.rows += [Provenance(one.function, "", f"{one.file} has no such function") for one in lacking]
     found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
     if not found.has_design:
         why = f"ENQCMD is compiled out ({disabled})" if disabled else f"Linux {tree.version} has nothing that hands a PASID to a task"

@@ -111,7 +111,7 @@ class TreeLines:
     """Lines of a large function of a source tree that take the place of one line of a model function.
 
     ``word`` is a regular expression, ``after`` a word that only lines behind it are taken. ``result``: "int" where
-    they return a number, which is 0 at their end.
+    they return a number, which is 0 at their end. ``unless``: a function of the file that has them where it is there.
     """
 
     function: str
@@ -124,6 +124,7 @@ class TreeLines:
     missing: str = ""
     after: str = ""
     result: str = "void"
+    unless: str = ""
 
     def has(self, line: str) -> bool:
         """True for a line to be taken."""

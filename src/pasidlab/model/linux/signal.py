@@ -28,7 +28,7 @@ SLOW_PATH = 1
 def arch_do_signal_or_restart() -> None:
     """handle_signal(): the frame is written, then the handler starts with user components in INIT. get_signal() may sleep."""
     might_sleep()
-    trace_signal_deliver()
+    trace_signal_deliver(True)
     copy_fpstate_to_sigframe()
     push_frame()
     fpu__clear_user_states()

@@ -101,5 +101,5 @@ def trace_sched_process_wait() -> None:
     """do_wait(), before it looks for a child."""
 
 
-def trace_signal_deliver() -> None:
-    """get_signal(), for a signal that has a handler."""
+def trace_signal_deliver(handled: bool) -> None:
+    """get_signal(): whether the program has a handler (sa_handler is neither SIG_DFL nor SIG_IGN)."""

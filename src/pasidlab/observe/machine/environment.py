@@ -163,25 +163,34 @@ def exit_to_user_mode_work() -> bool:
 
 
 def exit_to_user_mode_loop() -> None:
-    """get_signal() for a signal that is ignored, stops the task, ends it (perhaps with a core dump), or has a handler."""
-    trace_signal_deliver()
+    """get_signal() for a signal that has a handler, is ignored, stops the task, or ends it (perhaps with a core dump)."""
+    handled = maybe()
+    trace_signal_deliver(handled)
+    while handled:
+        if handle_signal():
+            return
+        handled = maybe()
+        trace_signal_deliver(handled)
     if maybe():
         return
+    while maybe():
+        fpu_sync_fpstate()  # a core dump asks for one regset after another: fill_thread_core_info(), fs/binfmt_elf.c, v6.12
+    do_exit()
+
+
+def handle_signal() -> bool:
+    """False where there is no room for a frame, or it cannot be written: SIGSEGV is next (signal_setup_done(), kernel/signal.c, v6.12)."""
     if maybe():
-        while maybe():
-            fpu_sync_fpstate()  # a core dump asks for one regset after another: fill_thread_core_info(), fs/binfmt_elf.c, v6.12
-        do_exit()
-    arch_do_signal_or_restart()
+        return False
+    copy_fpstate_to_sigframe()
+    if maybe():
+        return False
+    fpu__clear_user_states()
+    return True
 
 
 def arch_do_signal_or_restart() -> None:
-    """handle_signal(): where there is no room for a frame, or it cannot be written, SIGSEGV is next."""
-    if maybe():
-        return
-    copy_fpstate_to_sigframe()
-    if maybe():
-        return
-    fpu__clear_user_states()
+    """exit_to_user_mode_loop() does it."""
 
 
 def force_sig_segv() -> None:

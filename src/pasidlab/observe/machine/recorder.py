@@ -33,7 +33,7 @@ class Ring:
 
     event: Annotated[int, Range(0, 63)] = 0
     of_current: bool = False  # the fpu of the event is current's
-    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current
+    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; of signal_deliver, that there is a handler
     irqs_off: bool = False
     bh_off: bool = False
 
@@ -114,5 +114,6 @@ def trace_sched_process_wait() -> None:
 
 
 @instruction
-def trace_signal_deliver() -> None:
+def trace_signal_deliver(handled: bool) -> None:
     note(SIGNAL_DELIVER, True)
+    ring.load_fpu = handled
