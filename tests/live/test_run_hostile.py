@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from running import RUN, run, run_python
 from tries_place import build
 
 from harness import some
+from pasidlab.errors import PasidlabError
+from pasidlab.live import guard, owned
+from pasidlab.live.session import RunOptions, Session
 
 pytestmark = pytest.mark.needs_run
 
@@ -45,6 +50,30 @@ def test_what_no_program_does(program: str, isolation: str, programs: Path) -> N
     found = dict(line.split() for line in done.out.splitlines())
     assert {way: code for way, code in found.items() if code not in ("0", "77")} == {}, done.err
     assert list(found) == list(ways) and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("isolation", some(["auto", "redirect"], 1))
+def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) -> None:
+    """Each ends with 0: writes while others map, single steps, user dispatch of system calls, a place of ours taken, shared memory made
+    shorter, and (with 3) a file system of its own.
+    """
+    right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
+    right |= {f"mounts {how} {tmp_path}": 3 for how in ("itself", "never")}
+    loop = "".join(f"{programs}/{words}; echo $?; " for words in right)
+    done = run("/bin/sh", "-c", loop, options=("--isolation", isolation), timeout=60)
+    found = dict(zip(right, map(int, done.out.split()), strict=True))
+    assert {words: code for words, code in found.items() if code not in (right[words], 77)} == {}, done.err
+
+
+def test_a_directory_without_room_for_the_tree_is_named_and_left_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(owned, "make_file", full)
+    with pytest.raises(PasidlabError, match=f"cannot be written to {tmp_path}: no room"):
+        Session(RunOptions(isolation="redirect")).run(["/bin/true"], guard.Before(frozenset(), (64, 64)))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("how", "plain", "redirected"), [

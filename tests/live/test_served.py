@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from pasidlab.live import served
+from pasidlab.errors import PasidlabError
+from pasidlab.live import served, workers
+from pasidlab.live.libc import leave_descriptors
+from pasidlab.live.loop import EventLoop
 
 _NEVER_TOUCHED = 1 << 40  # an address where nothing is in memory
 
@@ -40,3 +45,33 @@ def test_an_area_that_is_registered_is_seen_and_one_that_is_gone_is_not(looks: l
     assert registered.reachable(os.getpid(), _NEVER_TOUCHED - 64, 128, write=True) == 64
     looks.append(set())
     assert registered.reachable(os.getpid(), _NEVER_TOUCHED - 64, 128, write=True) == 128
+
+
+def test_a_call_fails_where_there_can_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    assert served.Patient(EventLoop()).call(lambda: 7) == -1
+    with pytest.raises(PasidlabError, match="no more threads"):
+        workers.start(lambda: None, "one")
+
+
+def test_a_thread_that_may_be_kept_for_ever_keeps_no_file_open() -> None:
+    found: list[int] = []
+    reader, writer = os.pipe()
+
+    def looks() -> None:
+        leave_descriptors()
+        try:
+            os.fstat(writer)
+        except OSError as error:
+            found.append(error.errno)
+
+    thread = workers.start(looks, "one")
+    thread.join()
+    os.fstat(writer)  # it is still ours
+    os.close(writer)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    assert found == [errno.EBADF]

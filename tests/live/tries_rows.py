@@ -109,9 +109,16 @@ def execs() -> Iterator[Variant]:
 
         return once
 
+    def forged(place: Place, number: int) -> str:
+        file = place.scratch / "four"
+        file.write_text("#!/bin/sh\nexit 4\n")
+        file.chmod(0o755)
+        return judged(place.run("--", place.program("forged"), str(file), limit=30), 4)
+
     for how in ("submits", "works", "words"):
         yield Variant("execs", how, of(how, ()))
         yield Variant("execs", f"{how}, delayed", of(how, DELAY))
+    yield Variant("execs", "a forged stop", forged)
 
 
 def strangers() -> Iterator[Variant]:
@@ -194,6 +201,33 @@ def waits() -> Iterator[Variant]:
         done = place.run(*words, also=interrupt, limit=30)
         return judged(done, 2 if words[0] == "--" else 3)
 
+    def mounts(how: str) -> Once:
+        def once(place: Place, number: int) -> str:
+            directory = place.scratch / "mounted"
+            directory.mkdir()
+            return judged(place.run("--", place.program("mounts"), how, str(directory), limit=30), 3)
+
+        return once
+
+    def calls_on(place: Place, number: int) -> str:
+        design = place.scratch / "calls.py"
+        chain = "\n".join(f"def f{at}() -> bool:\n    return f{at + 1}() and f{at + 1}()" for at in range(30))
+        before = f"{chain}\ndef f30() -> bool:\n    return True"
+        design.write_text(DESIGN.format(before=before, inside="f0()"))
+        done = place.run("--design", str(design), "--", place.program("filters"), "64", "0", "0", limit=30)
+        return judged(done, 2) or ("" if re.search(r"calls\.py:\d+", done.err) else str(done))
+
+    def report(place: Place, number: int) -> str:
+        """The program puts a FIFO that nobody reads in the place of the report."""
+        file = str(place.scratch / "report.json")
+        done = place.run("--json", file, "--", "/bin/sh", "-c", 'rm -f "$0"; mkfifo "$0"; exit 5', file, limit=30)
+        return judged(done, 5) or ("" if f"cannot write {file}" in done.err else str(done))
+
+    for how in ("itself", "never"):
+        yield Variant("waits", f"its own file system: {how}", mounts(how))
+    yield Variant("waits", "writes while others map", exits(0)("writers"))
+    yield Variant("waits", "a design that calls and calls", calls_on)
+    yield Variant("waits", "a FIFO for the report", report)
     yield Variant("waits", "SIGTERM at the start", early(signal.SIGTERM))
     yield Variant("waits", "Ctrl-C at the start", early(signal.SIGINT))
     yield Variant("waits", "a FIFO that the user names", fifo)
@@ -211,6 +245,10 @@ def filters() -> Iterator[Variant]:
         if size == "64":
             yield Variant("filters", f"{name}, delayed", exits(0, options=DELAY)("filters", size, blocked, warm))
     yield Variant("filters", "RET_TRACE", exits(0, "-1 38\n")("untraced"))
+    for size in ("64", "1048576"):
+        for blocked in ("0", "1"):
+            name = f"user dispatch, {size} bytes{', signals blocked' * int(blocked)}"
+            yield Variant("filters", name, exits(0)("dispatch", size, blocked))
 
 
 DESIGN = """
@@ -294,6 +332,11 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"io_uring: {how}", exits(0, "write: waits\n|write: Bad file descriptor\n")("ring", how))
     for size in ("64", "16777216"):
         yield Variant("calls", f"queued signals, {size} bytes", exits(0, r"heard \d+, right \d+\n")("queued", size))
+
+    for size, times in (("64", "40"), ("1048576", "2")):
+        yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))
+    yield Variant("calls", "a page of ours taken", exits(0)("takes"))
+    yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))
 
     def shell(text: str, out: str) -> Once:
         return lambda place, number: judged(place.run("--", "/bin/sh", "-c", text), 0, out)

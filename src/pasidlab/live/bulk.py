@@ -5,6 +5,7 @@ the processor faults RCX tells how far it came. Only general registers are used,
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from signal import SIGBUS, SIGSEGV
 
@@ -15,7 +16,7 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.jobs import Job, SlicedMemory
 from pasidlab.live.libc import PAGE, SYS_MMAP
 from pasidlab.live.ptrace import GROUP_STOPS
-from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RegisterArray, Registers
+from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, TRAP_FLAG, RegisterArray, Registers
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.state import Thread
 
@@ -72,7 +73,7 @@ class Borrower:
         for register, value in registers.items():
             work[register] = value
         work[RIP] = at
-        work[EFLAGS] &= ~_DIRECTION
+        work[EFLAGS] &= ~(_DIRECTION | TRAP_FLAG)
         ptrace.set_signal_mask(tid, _U64 & ~(1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
         ptrace.set_registers(tid, work)
         self._to_the_end(job)
@@ -127,8 +128,9 @@ class Borrower:
             thread, thread.mm.syscall_at, SYS_MMAP, _PLACE_OF_CODE, PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64, 0
         )
         if at > 0:
-            ptrace.poke(thread.tid, at, _CODE)
-            thread.mm.code = at
+            with suppress(OSError):  # the program has taken the place meanwhile
+                ptrace.poke(thread.tid, at, _CODE)
+                thread.mm.code = at
 
 
 class BulkMemory(SlicedMemory):

@@ -110,7 +110,7 @@ def run(
     out on the program's own memory. The program's files are not changed and everything else runs at native speed.
     """
     from pasidlab.live.guard import blocked_signals
-    from pasidlab.live.outputs import fill_standard_streams, must_be_our_own, must_differ, tell, write
+    from pasidlab.live.outputs import fill_standard_streams, is_pipe, must_be_our_own, must_differ, tell, write
 
     fill_standard_streams()
     with blocked_signals() as before:  # and then what starts threads: numpy does
@@ -123,6 +123,7 @@ def run(
                 if path:
                     must_be_our_own(option, path)
             must_differ(files)
+            waits = is_pipe(json_file) if json_file else False
             session = Session(options_from(chosen, trace))
         ending = session.run(list(command), before)
     if session.trace and session.trace.failed:
@@ -131,7 +132,7 @@ def run(
         tell(f"pasidlab run: {session.core.failed}")
     if json_file:
         try:
-            write(json_file, json.dumps(session.report(ending), indent=2) + "\n")
+            write(json_file, json.dumps(session.report(ending), indent=2) + "\n", wait=waits)
         except PasidlabError as error:  # the program has run: its status is what counts
             tell(f"pasidlab run: {error.what}")
     if summary == "text":

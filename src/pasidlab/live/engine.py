@@ -160,10 +160,12 @@ class Engine:
             job.waiter = None
 
     def _look_at(self, job: Job) -> None:
-        """Whether the thread is wanted elsewhere by now: then it goes on, and the device works without it."""
+        """Whether the thread is wanted elsewhere by now: then it goes on, and the device works without it. Where the program serves
+        memory itself, this thread may be who does.
+        """
         if job.waiter is None:
             return
-        if not job.wanted():
+        if not job.wanted() and (job.borrowed or not job.mm.served):
             self.loop.after(_PATIENCE, lambda: self._look_at(job))
             return
         job.detached = True

@@ -8,14 +8,19 @@ from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.libc import descriptor_of, device_number
 from pasidlab.live.nodes import Attribute, Binary, Directory, WqNode
+from pasidlab.live.served import Patient
 from pasidlab.live.state import OpenFile, Thread
 
 
 class NamedFiles:
-    """Knows files by their names; of several open files with one name, fsync(2) on a duplicate tells which it is."""
+    """Knows files by their names; of several open files with one name, fsync(2) on a duplicate tells which it is.
 
-    def __init__(self, tree: Directory, files: CharacterDevices, server: FuseServer | None) -> None:
-        self.tree, self.files, self.server = tree, files, server
+    That waits for the lock of the file's inode (fuse_fsync(), v6.12), which a write(2) of the program holds until it is
+    answered. So a thread of its own asks.
+    """
+
+    def __init__(self, tree: Directory, files: CharacterDevices, server: FuseServer | None, patient: Patient) -> None:
+        self.tree, self.files, self.server, self.patient = tree, files, server, patient
 
     def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
         """As Finder."""
@@ -29,19 +34,33 @@ class NamedFiles:
         return self._which(thread, number, node) if isinstance(node, WqNode) else None
 
     def _which(self, thread: Thread, number: int, node: WqNode) -> OpenFile | None:
+        server, pid = self.server, thread.process.pid
+        assert server is not None
         try:
-            duplicate = descriptor_of(thread.process.pid, number)
-        except OSError:  # forbidden by a container's seccomp profile: the process's latest open file of that name
-            mine = [file for file in self.files.handles.values() if file.mm is thread.mm]
-            return next((file for file in reversed(mine) if file.node is node), None)
-        try:
-            assert self.server is not None
-            if self.server.device == 0 or device_number(duplicate) != self.server.device:
+            if server.device == 0 or device_number(thread.tid, number) != server.device:
                 return None  # a file of the program's own making at the same path: asking it could last
-            self.server.identified = 0
-            os.fsync(duplicate)
-            return self.files.handles.get(self.server.identified)
         except OSError:
             return None
+        known = [file for file in self.files.handles.values() if file.node is node]
+        if len(known) < 2:
+            return known[0] if known else None
+        handle = self.patient.call(lambda: _asked(server, pid, number))
+        if handle >= 0:
+            return self.files.handles.get(handle)
+        return next((file for file in reversed(known) if file.mm is thread.mm), None)
+
+
+def _asked(server: FuseServer, pid: int, number: int) -> int:
+    """The handle of an open file of ours, 0 for none; -1 where pidfd_getfd(2) is forbidden, by a container's profile, say."""
+    try:
+        duplicate = descriptor_of(pid, number)
+    except OSError:
+        return -1
+    with server.asked() as found:
+        try:
+            os.fsync(duplicate)
+        except OSError:
+            return 0
         finally:
             os.close(duplicate)
+        return found.handle

@@ -6,17 +6,20 @@ The kernel counts references to open files for us: RELEASE comes when the last d
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import struct
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from pasidlab.errors import PasidlabError
+from pasidlab.live import workers
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
 
 _LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = (
@@ -80,6 +83,13 @@ class DeviceFiles(Protocol):
         """The last descriptor and mapping are gone."""
 
 
+@dataclass
+class Asked:
+    """What a thread of ours has learnt of an open file."""
+
+    handle: int = 0  # 0: nothing
+
+
 class FuseServer:
     """Serves ``root`` on the /dev/fuse descriptor ``fd`` from its own thread until the file system is unmounted.
 
@@ -90,7 +100,7 @@ class FuseServer:
     def __init__(self, fd: int, root: Directory, files: DeviceFiles, post: Callable[[Callable[[], None]], None]) -> None:
         self.fd, self.files, self.post, self.tracer = fd, files, post, threading.get_native_id()
         self.device = 0  # st_dev of what is served, once it is known
-        self.identified = 0  # the handle that the tracer's last fsync(2) reached
+        self._asked: dict[int, Asked] = {}  # by the thread of ours that asks
         self.nodes: dict[int, Node] = {1: root}
         self.numbers: dict[int, int] = {id(root): 1}
         self.handlers: dict[int, Handler] = {
@@ -100,11 +110,20 @@ class FuseServer:
             _FLUSH: self._flush, _FSYNC: self._fsync, _POLL: self._poll, _DESTROY: lambda n, t, b: b"",
             _STATFS: lambda n, t, b: struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, *([0] * 7)),
         }  # fmt: skip
-        self.thread = threading.Thread(target=self._serve, name="fuse", daemon=True)
 
     def start(self) -> None:
         """Begin to serve."""
-        self.thread.start()
+        workers.start(self._serve, "fuse")
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[Asked]:
+        """Within it an fsync(2) of the calling thread, which is one of ours, tells which open file it reached."""
+        tid = threading.get_native_id()
+        found = self._asked[tid] = Asked()
+        try:
+            yield found
+        finally:
+            del self._asked[tid]
 
     def _serve(self) -> None:
         while True:
@@ -119,7 +138,7 @@ class FuseServer:
                 continue
             handler = self.handlers.get(opcode)
             work = partial(self._answer, handler, unique, number, tid, request[_IN.size : length])
-            if tid == self.tracer and opcode in _ACTS:
+            if (tid == self.tracer or tid in self._asked) and opcode in _ACTS:
                 self._reply(-errno.EACCES if opcode == _OPEN else 0, unique, b"")  # only to close what it looked at
             elif opcode in _ACTS and self._acts(opcode, number, tid, request):
                 self.post(work)
@@ -268,9 +287,10 @@ class FuseServer:
 
     def _fsync(self, number: int, tid: int, body: bytes) -> bytes:
         handle = self._wq_handle(number, body)
-        if handle is None or tid != self.tracer:
+        asked = self._asked.get(tid)
+        if handle is None or asked is None:
             raise OSError(errno.EINVAL, "")  # as the real device: it has no fsync operation
-        self.identified = handle
+        asked.handle = handle
         return b""
 
     def _poll(self, number: int, tid: int, body: bytes) -> bytes:

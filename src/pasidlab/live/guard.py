@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from pasidlab.live import workers
 from pasidlab.live.loop import EventLoop
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -127,7 +128,7 @@ class _Watchdog:
 
     def __init__(self) -> None:
         self.over = threading.Event()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        workers.start(self._watch, "watchdog")
 
     def _watch(self) -> None:
         ignored: set[int] = set()

@@ -9,7 +9,7 @@ import signal
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_RT_TGSIGQUEUEINFO, SYS_TGKILL, libc
 from pasidlab.live.loop import EventLoop, Gate
-from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RIP, Registers
+from pasidlab.live.registers import ARGUMENTS, EFLAGS, ORIG_RAX, RAX, RIP, TRAP_FLAG, Registers
 from pasidlab.live.state import Process, Thread
 
 _ALL = (1 << 64) - 1
@@ -60,6 +60,7 @@ class Injector:
         ptrace.get_registers(tid, saved)
         registers = ptrace.copy_registers(saved)
         registers[RIP], registers[RAX], registers[ORIG_RAX] = at, number, _ALL
+        registers[EFLAGS] &= ~TRAP_FLAG
         for index, value in zip(ARGUMENTS, arguments, strict=False):
             registers[index] = value & _ALL
         ptrace.set_signal_mask(tid, _ALL)

@@ -38,7 +38,7 @@ class Machine(Protocol):
         """The converse."""
 
     def fuel(self) -> int:
-        """How many rounds of loops one call may make, as one step of ``check``, and more where there are many tasks."""
+        """How many rounds of loops and calls one call may make, as one step of ``check``, and more where there are many tasks."""
 
     def boundary(self) -> None:
         """Between two accesses to state that others can see."""
@@ -62,7 +62,7 @@ class Executor:
         self._labels: dict[int, tuple[Function, dict[str, int]]] = {}
 
     def enter(self, name: str, *arguments: Any) -> Any:
-        """Call a function from outside, with fuel for a limited number of rounds of its loops."""
+        """Call a function from outside, with fuel for a limited number of rounds of its loops and calls from it."""
         self._fuel = self.machine.fuel()
         return self.call(name, *arguments)
 
@@ -105,7 +105,7 @@ class Executor:
     def _burn(self, instr: Instr) -> None:
         self._fuel -= 1
         if self._fuel <= 0:
-            what = f"{instr.site.function}() never ends: {self.machine.fuel()} rounds of loops in one step"
+            what = f"{instr.site.function}() never ends: {self.machine.fuel()} rounds of loops and calls in one step"
             raise PasidlabError(what, position=instr.site.position)
 
     def _value(self, place: Place, operand: Operand) -> Any:
@@ -151,6 +151,7 @@ class Executor:
             case "deref":
                 self._element(place, instr.text, args[0], instr)
             case "call":
+                self._burn(instr)
                 place[str(args[0])] = 0 if args[1] == SLEEPING else self.call(str(args[1]), *values)
             case "mask":
                 machine.mask(str(args[0]))

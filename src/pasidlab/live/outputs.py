@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import sys
 import time
 from typing import IO
@@ -80,16 +81,30 @@ def must_differ(files: dict[str, str | None]) -> None:
             raise PasidlabError(f"{other} and {option} both write {path}", hint="give each a file of its own")
 
 
-def opened(path: str) -> IO[str]:
-    """The file, or the descriptor itself (opening /dev/fd/3 anew may be forbidden), for writing. OSError if it fails."""
-    descriptor = _DESCRIPTOR.fullmatch(path)
-    return open(os.dup(int(descriptor[1])) if descriptor else path, "w", encoding="utf-8")
-
-
-def write(path: str, text: str) -> None:
-    """Write ``text``. Raises PasidlabError if that fails."""
+def is_pipe(path: str) -> bool:
+    """Whether the user has named a FIFO: then its reader may be waited for."""
     try:
-        with opened(path) as file:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def opened(path: str, *, wait: bool = True) -> IO[str]:
+    """The file, or the descriptor itself (opening /dev/fd/3 anew may be forbidden), for writing. OSError if it fails.
+
+    ``wait``: for the reader of a FIFO. The program may have put one there.
+    """
+    descriptor = _DESCRIPTOR.fullmatch(path)
+    if descriptor:
+        return open(os.dup(int(descriptor[1])), "w", encoding="utf-8")
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | (0 if wait else os.O_NONBLOCK), 0o666)
+    return open(file, "w", encoding="utf-8")
+
+
+def write(path: str, text: str, *, wait: bool = True) -> None:
+    """Write ``text``; ``wait`` as for ``opened``. Raises PasidlabError if that fails."""
+    try:
+        with opened(path, wait=wait) as file:
             file.write(text)
     except OSError as error:
         raise PasidlabError(f"cannot write {path}: {error.strerror}") from None

@@ -23,7 +23,7 @@ _LOWEST = 1 << 16  # vm.mmap_min_addr as distributions have it
 _GAP = 16 * PAGE  # left free below and above
 _FOR_STACK = 1 << 27  # the kernel leaves a stack at least as much (mmap_base(), arch/x86/mm/mmap.c, v6.12)
 _PROT_RW, _PROT_RX, _MAP_SHARED, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED_NOREPLACE = 3, 5, 1, 0x22, 0x100000
-_MADV_DONTFORK, _MFD_CLOEXEC, _U64 = 10, 1, (1 << 64) - 1
+_MADV_DONTFORK, _MFD_CLOEXEC, _MFD_ALLOW_SEALING, _U64 = 10, 1, 2, (1 << 64) - 1
 _REGISTER_SYNC_CORE, _SYNC_CORE = 1 << 6, 1 << 5  # linux/membarrier.h
 _PLACE = WINDOW + (1 << 24)  # of the shared memory, if it is free
 _MOST_AREAS = 16
@@ -55,7 +55,7 @@ class Patcher:
         with mm.ours:
             if not mm.scratch or not mm.memory.write(mm.scratch, b"pasidlab\0"):
                 raise OSError(errno.ENOMEM, "no page for a name")
-            file = self._call(thread, SYS_MEMFD_CREATE, mm.scratch, _MFD_CLOEXEC)
+            file = self._call(thread, SYS_MEMFD_CREATE, mm.scratch, _MFD_CLOEXEC | _MFD_ALLOW_SEALING)
         try:
             shared = self._mapped(thread, file)
         except OSError:  # after Gone the number may be another program's: then nothing more is called

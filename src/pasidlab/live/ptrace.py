@@ -153,9 +153,12 @@ def stop_at_exit(tid: int) -> None:
 
 
 def stopped_by_exec(tid: int) -> bool:
-    """Whether this is the stop of an exec: the number stands for a new program."""
+    """Whether this is the stop of an exec: the number stands for a new program.
+
+    A program may send itself a siginfo that looks like it, but such a stop has no message (ptrace_stop(), since v5.18).
+    """
     try:
-        return signal_code(tid) == _STOPPED_BY_EXEC
+        return signal_code(tid) == _STOPPED_BY_EXEC and event_message(tid) != 0
     except OSError:  # EINVAL: a group stop
         return False
 

@@ -16,7 +16,8 @@ import struct
 import threading
 from functools import partial
 
-from pasidlab.live import owned, ptrace
+from pasidlab.errors import PasidlabError
+from pasidlab.live import owned, ptrace, workers
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
@@ -50,13 +51,18 @@ class Redirector:
 
     def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector) -> None:
         self.tree, self.files, self.injector, self.lender = tree, files, injector, Lender(injector)
-        self._sweeper = threading.Thread(target=owned.sweep, name="sweep", daemon=True)  # much may have been left
+        self._sweeper: threading.Thread | None = None
         self.place = owned.OwnDirectory()
         self.root, self.opens = self.place.path, os.path.join(self.place.path, "open")
-        self._opens = owned.make_directory(self.place.fd, "open")
         self.nodes: dict[str, WqNode] = {}
         self._made, self._progress = 0, Progress()
-        self._lay_out(tree, self.place.fd, "")
+        try:
+            self._opens = owned.make_directory(self.place.fd, "open")
+            self._lay_out(tree, self.place.fd, "")
+        except OSError as error:
+            self.place.close()
+            what = f"the device tree cannot be written to {os.path.dirname(self.root)}: {error.strerror}"
+            raise PasidlabError(what, hint="TMPDIR names another directory") from None
         self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
         self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
         self._watched: dict[int, int] = {}  # inotify watch -> handle
@@ -64,8 +70,8 @@ class Redirector:
 
     def start(self) -> None:
         """After the fork."""
-        threading.Thread(target=self._watch, name="inotify", daemon=True).start()
-        self._sweeper.start()
+        workers.start(self._watch, "inotify")
+        self._sweeper = workers.start(owned.sweep, "sweep")  # much may have been left
 
     def rules(self) -> list[Rule]:
         """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""
@@ -77,7 +83,7 @@ class Redirector:
         """Remove the directory."""
         os.close(self._opens)
         self.place.close()
-        if self._sweeper.ident:
+        if self._sweeper:
             self._sweeper.join(_PATIENCE)
 
     def _lay_out(self, directory: Directory, there: int, path: str) -> None:

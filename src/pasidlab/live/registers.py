@@ -40,7 +40,7 @@ ENCODING = (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, 
 ARGUMENTS = (RDI, RSI, RDX, R10, R8, R9)
 """System call arguments in order."""
 
-CF, PF, AF, ZF, SF, OF = 1, 4, 16, 64, 128, 2048
+CF, PF, AF, ZF, SF, OF, TRAP_FLAG = 1, 4, 16, 64, 128, 2048, 1 << 8
 STATUS_FLAGS = CF | PF | AF | ZF | SF | OF
 
 Registers = ctypes.c_uint64 * COUNT

@@ -52,7 +52,7 @@ _ALLOW, _TRACE, _ENOSYS = 0x7FFF0000, 0x7FF00000, 0x00050000 | errno.ENOSYS  # S
 _ARCH_X86_64, _ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 _MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
-PR_SET_DUMPABLE = 4  # linux/prctl.h
+PR_SET_DUMPABLE, _PR_SET_SYSCALL_USER_DISPATCH = 4, 59  # linux/prctl.h
 
 IN_32_BITS = {
     SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
@@ -94,6 +94,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     found += [(SYS_MREMAP, [(high(4), "==", WINDOW >> 32)]), (SYS_SHMAT, [(high(1), "==", WINDOW >> 32)])]  # what they cover
     found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
     found += [(SYS_PRCTL, [(low(0), "==", PR_SET_DUMPABLE), (low(1), "==", 0)])]
+    found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SYSCALL_USER_DISPATCH), (low(1), ">", 0)])]  # a filter, in effect
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
     found += [(SYS_USERFAULTFD, []), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_IOCTL, [(low(1), "==", request)]) for request in (USERFAULTFD_IOC_NEW, UFFDIO_REGISTER)]

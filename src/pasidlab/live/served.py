@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from collections.abc import Callable, Iterator
 
 from greenlet import getcurrent
 
-from pasidlab.live.libc import PAGE
+from pasidlab.errors import PasidlabError
+from pasidlab.live import workers
+from pasidlab.live.libc import PAGE, leave_descriptors
 from pasidlab.live.loop import EventLoop
 
 # /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst
@@ -30,17 +31,22 @@ class Patient:
         self._loop = loop
 
     def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
-        """What ``work`` returns; -1 where ``begins``, asked just before, says no.
+        """What ``work`` returns; -1 where ``begins``, asked just before, says no, or where there can be no more threads.
 
-        ``work`` must not use anything that others use, for it may outlive the handler that waits.
+        ``work`` must not use anything that others use, for it may outlive the handler that waits. It has no descriptors: where the
+        program keeps it for ever, pasidlab can be killed nevertheless, and what it served is closed then.
         """
         handler = getcurrent()
 
         def run() -> None:
+            leave_descriptors()
             result = work() if begins() else -1
             self._loop.post(lambda: self._loop.resume(handler, result))
 
-        threading.Thread(target=run, daemon=True).start()
+        try:
+            workers.start(run, "patient")
+        except PasidlabError:
+            return -1
         return int(self._loop.park())
 
 

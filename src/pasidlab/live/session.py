@@ -36,6 +36,7 @@ from pasidlab.live.places import HostLinks
 from pasidlab.live.platforms import PLATFORMS, devices_of
 from pasidlab.live.portals import Finder, PortalMapper
 from pasidlab.live.redirect import Redirector
+from pasidlab.live.served import Patient
 from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.state import Iommu, Thread
 from pasidlab.live.tracer import Tracer
@@ -204,7 +205,7 @@ class Session:
 
     def _tracer(self) -> Tracer:
         emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis, self.shortcuts)
-        finder: Finder = self.redirector or NamedFiles(self.tree, self.files, self.server)
+        finder: Finder = self.redirector or NamedFiles(self.tree, self.files, self.server, Patient(self.loop))
         mapper = PortalMapper(self.files, finder, self.injector, self.keeper)
         if self.redirector:
             self.redirector.mapper = mapper

@@ -168,7 +168,10 @@ class SignalKeeper:
         ptrace.get_registers(thread.tid, registers)
         at, place = registers[RIP], registers[RSP] - 512
         kept = memory.read(at, 8)
-        ptrace.poke(thread.tid, at, b"\x0f\x05" + kept[2:])
+        try:
+            ptrace.poke(thread.tid, at, b"\x0f\x05" + kept[2:])
+        except OSError:  # nothing is there that could be changed
+            return False
         memory.write(place, handler.to_bytes(_SIZE, "little"))
         done = self.injector.call(thread, at, SYS_RT_SIGACTION, signal, place, 0, 8)
         ptrace.poke(thread.tid, at, kept)

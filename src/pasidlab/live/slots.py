@@ -6,6 +6,8 @@ gets back, nothing else.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import mmap
 import os
 import struct
@@ -39,8 +41,14 @@ class Shared:
     """The memory of one address space, and where the program has it."""
 
     def __init__(self, descriptor: int) -> None:
-        """``descriptor`` is that of an empty file, which is not kept open."""
+        """``descriptor`` is that of an empty memfd, which is not kept open. OSError if it is another file by now.
+
+        The program may reach the file too: it must not become shorter, or we would die of SIGBUS.
+        """
+        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS):
+            raise OSError(errno.EPERM, "not a file of ours")
         os.ftruncate(descriptor, SIZE)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._bytes = mmap.mmap(descriptor, SIZE)
         self._words = memoryview(self._bytes).cast("Q")  # stores of 8 bytes at once
         self.at = 0
