@@ -126,7 +126,7 @@ class Emulator:
             ptrace.set_registers_at(thread.tid, frame.at)
             return True
         else:
-            source = thread.mm.memory.read(site.instruction.source(registers), 64)
+            source = self._read_known(thread, 0, b"", site.instruction.source(registers))
         frame.ip = site.ip
         try:
             portal = self._kinds[site.instruction.kind](thread, site.instruction, source, frame)
@@ -163,7 +163,7 @@ class Emulator:
     def _read_known(self, thread: Thread, ip: int, code: bytes, source: int) -> bytes | None:
         """One call reads the instruction, to see that it is still the same, and the 64 bytes of its source.
 
-        None if the code changed; fewer than 64 bytes where the source faults.
+        None if the code changed; fewer than 64 bytes where the source faults. No ``code``: it is known already.
         """
         length = len(code)
         if thread.mm.served:

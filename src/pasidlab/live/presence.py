@@ -11,6 +11,7 @@ from pasidlab.live.libc import PAGE
 
 _ENTRIES = 65536  # at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
 _TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
+_PRESENT = b"\x80"  # the last byte of an entry, or more
 
 
 class Pagemaps:
@@ -34,6 +35,8 @@ class Pagemaps:
             return 0  # the process is gone
         except OSError:
             return length  # no descriptor left: rather faulted in than a fault that is none
+        if page == last < _TOP:
+            return length if os.pread(pagemap, 8, 8 * page)[7:] >= _PRESENT else 0
         while page <= last:
             entries = os.pread(pagemap, 8 * min(last - page + 1, _ENTRIES), 8 * page) if page < _TOP else b""
             there = np.frombuffer(entries, np.uint8)[7::8] >> 7  # bit 63 of each

@@ -124,12 +124,15 @@ class Tracer:
             thread.mm.exec_ends(thread.tid)
 
     def _signal(self, thread: Thread, stop: int) -> None:
-        if stop == signal.SIGTRAP and self.debugger.is_ours(thread, ptrace.signal_code(thread.tid)):
+        may_be_ours = stop in self.keeper.signals
+        code = ptrace.signal_code(thread.tid) if may_be_ours or stop == signal.SIGTRAP else 0
+        if stop == signal.SIGTRAP and self.debugger.is_ours(thread, code):
             ptrace.resume(thread.tid)
             return
-        begins = bool(thread.mm.shortcut) and self._interrupts(thread, stop) and self.shortcuts.interrupted(thread)
-        if begins and self._steps(thread, stop):
-            self._trap(thread, stop)
+        raised = may_be_ours and code > 0  # by an instruction
+        begins = bool(thread.mm.shortcut) and not raised and stop != ptrace.SYSCALL_STOP and self.shortcuts.interrupted(thread)
+        if begins and stop == signal.SIGTRAP and code == _TRAP_TRACE:  # a program that steps: EFLAGS.TF
+            self._trap(thread, stop, code)
         elif thread.redeliver and thread.redeliver[0] == stop:
             (_, info, trap), thread.redeliver = thread.redeliver, None
             self.keeper.hand_over(thread, stop, info, trap)
@@ -141,23 +144,13 @@ class Tracer:
         elif stop == ptrace.SYSCALL_STOP:
             self._exec_over(thread)
             self._go_on(thread)
-        elif stop not in self.keeper.signals:
+        elif not may_be_ours:
             ptrace.resume(thread.tid, self.debugger.about_to_have(thread, stop))
         else:
-            self._trap(thread, stop)
+            self._trap(thread, stop, code)
 
-    def _interrupts(self, thread: Thread, stop: int) -> bool:
-        """Whether this is a signal that no instruction of ours has raised."""
-        return stop != ptrace.SYSCALL_STOP and not (stop in self.keeper.signals and ptrace.signal_code(thread.tid) > 0)
-
-    @staticmethod
-    def _steps(thread: Thread, stop: int) -> bool:
-        """Whether the program lets the processor trap after every instruction (EFLAGS.TF)."""
-        return stop == signal.SIGTRAP and ptrace.signal_code(thread.tid) == _TRAP_TRACE
-
-    def _trap(self, thread: Thread, stop: int) -> None:
-        """A signal that one of our instructions may have raised. This is the fast path."""
-        code = ptrace.signal_code(thread.tid)
+    def _trap(self, thread: Thread, stop: int, code: int) -> None:
+        """A signal, with its si_code, that one of our instructions may have raised. This is the fast path."""
         if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
             self._deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
