@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -40,6 +41,7 @@ COPIES = (
     Copies("late-either-before", ("late-either", *DEBATE), "coherent", 11),
     Copies("late-either", ("late-either", *DEBATE), "coherent", 0),
     Copies("late-bare", ("late-bare", *DEBATE), "coherent", 0),
+    Copies("tls-register", ("examples/models/tls_register.py", "--events", "+one_sided"), "preserved", 0),
     Copies("early", ("early", "--cpus", "1", "--tasks", "1", "--events", "exec,bind"), "served", 0),
 )
 _STYLES = """svg => [svg, ...svg.querySelectorAll('*')].map(one => {
@@ -76,7 +78,7 @@ def main() -> None:
 
 def made_page(folder: Path, check: tuple[str, ...]) -> Path:
     """The page of a check, in which something is broken."""
-    page = folder / f"{check[0]}.html"
+    page = folder / f"{Path(check[0]).stem}.html"
     if not page.exists():
         done = subprocess.run([COMMAND, "check", *check, "-q", "-o", page], cwd=ROOT, check=False)
         assert done.returncode == 1, done
@@ -88,9 +90,9 @@ def drawing(browser: Browser, page: Path, copies: Copies) -> str:
     styles: dict[str, list[str]] = {}
     backs: dict[str, str] = {}
     for scheme in ("light", "dark"):
-        shown = browser.new_page(viewport={"width": 760, "height": 900}, color_scheme=scheme)
+        shown = browser.new_page(viewport={"width": 760, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
         shown.goto(page.as_uri())
-        article = f"[data-name='{copies.check[0]}-{copies.property}']"
+        article = f"[data-name='{Path(copies.check[0]).stem}-{copies.property}']"
         stepped(shown, article, copies.step)
         picture = shown.locator(f"{article} .picture svg")
         styles[scheme], backs[scheme] = picture.evaluate(_STYLES), shown.evaluate(_BACKGROUND)
@@ -113,7 +115,8 @@ def stepped(page: Page, article: str, step: int) -> None:
 
 def photographed(browser: Browser, address: str, name: str, width: int, height: int, element: str) -> None:
     """What a browser shows from an element on; the name ends with the colour scheme."""
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if name.endswith("dark") else "light")
+    scheme: Literal["dark", "light"] = "dark" if name.endswith("dark") else "light"
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
     page.goto(address)
     page.locator(element).first.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
