@@ -10,10 +10,12 @@ import threading
 import jsonschema
 import pytest
 
+from harness import ROOT
 from pasidlab import designs
 from pasidlab.cli import main
 from pasidlab.errors import PasidlabError
 from pasidlab.explore.goal import shortest_way
+from pasidlab.explore.page import explore_page
 from pasidlab.explore.server import Explorer
 from pasidlab.explore.walk import Walker
 from pasidlab.model.scope import Scope
@@ -76,6 +78,15 @@ def test_the_shortest_way_to_a_state(walker) -> None:
 def test_what_is_no_such_state_is_told(walker, expression: str, said: str) -> None:
     with pytest.raises(PasidlabError, match=said):
         shortest_way(walker, expression)
+
+
+def test_the_page_says_what_an_expression_may_name(walker) -> None:
+    own = designs.Opening(str(ROOT / "examples" / "models" / "tls_register.py")).design()
+    assert own.own
+    mine = Walker(own, own.own.scope())
+    assert "(cpu, task stand for any)" in explore_page(mine.walk(()), mine)
+    page = explore_page(walker.walk(()), walker)
+    assert "(cpu, task, mm, pasid, other_cpu, other_task stand for any)" in page and 'placeholder="task.need_fpu_load and' in page
 
 
 def test_only_who_knows_the_address_is_let_in(server) -> None:

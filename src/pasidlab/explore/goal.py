@@ -63,13 +63,18 @@ def _watched(walker: Walker, expression: str) -> Model:
     return replace(walker.model, predicates=(predicate,), properties=(*walker.model.properties, WANTED))
 
 
+def names_of(walker: Walker) -> dict[str, str]:
+    """The names in an expression that stand for any element of a struct: name -> struct. Of a model of one's own all its structs."""
+    return {f.struct.lower(): f.struct for f in walker.model.fields} if walker.design.own else NAMES
+
+
 def _predicate(walker: Walker, expression: str) -> Predicate:
     text = " ".join(expression.split())
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError) as error:
         raise PasidlabError(f"not an expression: {text}", hint=str(getattr(error, "msg", error))) from None
-    names = {f.struct.lower(): f.struct for f in walker.model.fields} if walker.design.own else NAMES
+    names = names_of(walker)
     used = [name for name in names if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))]
     params = ", ".join(f"{name}: {names[name]}" for name in used)
     code = f'@never("{WANTED.name}", "{WANTED.sentence}")\ndef wanted({params}) -> bool:\n    return {text}\n'

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pasidlab.designs import Opening
+from pasidlab.explore.goal import names_of
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.report.account import Account
 from pasidlab.report.json import heading, scope_json
@@ -13,6 +14,8 @@ from pasidlab.report.stepping import data_of, enabled_data, environment, sources
 from pasidlab.version import VERSION
 
 NAME = "walk"
+EXAMPLE = "task.need_fpu_load and cpu.fpregs_owner is task"
+"""What may be looked for in the kernel."""
 
 
 def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def explore_page(walk: Walk, walker: Walker) -> str:
     page = {"traces": [data["trace"]], "sources": data["sources"], "unexecuted": [], "initial": walk.initial}
     return environment().get_template("explore.html").render(
         design=walker.design.name, scope=str(walker.scope), beginnings=len(walker.initial), trace=_trace(walk, walker),
-        data=page, version=VERSION,
+        data=page, version=VERSION, names=list(names_of(walker)), example="" if walker.design.own else EXAMPLE,
     )  # fmt: skip
 
 
