@@ -78,6 +78,16 @@ def names() -> Iterator[Variant]:
         devices.symlink_to(("/dev/zero", place.scratch, "/proc/self/mem", "/nothing")[number % 4])
         return judged(place.run("--devices", str(devices), "--", "/bin/true"), 2)
 
+    def elsewhere(how: str) -> Once:
+        def once(place: Place, number: int) -> str:
+            directory = place.scratch / "mounted"
+            directory.mkdir()
+            return judged(place.run("--", place.program("elsewhere"), how, str(directory), limit=30), 0)
+
+        return once
+
+    for how in ("bound", "alone", "jailed", "unmounted"):
+        yield Variant("names", f"another name: {how}", elsewhere(how))
     yield Variant("names", "option", option)
     yield Variant("names", "device file", file)
     yield Variant("names", "a link to what is no device file", link)

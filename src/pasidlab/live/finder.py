@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.fuse import FuseServer
-from pasidlab.live.libc import descriptor_of, device_number
-from pasidlab.live.nodes import Attribute, Binary, Directory, WqNode
+from pasidlab.live.libc import descriptor_of, device_of
+from pasidlab.live.nodes import Attribute, Binary, Directory, Node, WqNode
 from pasidlab.live.served import Patient
 from pasidlab.live.state import OpenFile, Thread
 
 
-class NamedFiles:
-    """Knows files by their names; of several open files with one name, fsync(2) on a duplicate tells which it is.
+class ServedFiles:
+    """Knows files by their numbers in our file system, whatever names mounts and chroot(2) give them. Of several open files of
+    one number, fsync(2) on a duplicate tells which it is.
 
     That waits for the lock of the file's inode (fuse_fsync(), v6.12), which a write(2) of the program holds until it is
     answered. So a thread of its own asks.
     """
 
-    def __init__(self, tree: Directory, files: CharacterDevices, server: FuseServer | None, patient: Patient) -> None:
+    def __init__(self, tree: Directory, files: CharacterDevices, server: FuseServer, patient: Patient) -> None:
         self.tree, self.files, self.server, self.patient = tree, files, server, patient
 
     def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
         """As Finder."""
-        try:
-            path = os.readlink(f"/proc/{thread.tid}/fd/{number}")
-        except OSError:
-            return None
-        node = self.tree.find(path)
+        node = None
+        with contextlib.suppress(OSError):
+            if device_of(thread.tid, number) == self.server.device:
+                node = self._node(f"/proc/{thread.tid}/fdinfo/{number}", f"/proc/{thread.tid}/fd/{number}")
         if isinstance(node, Attribute | Binary):
             return node
         return self._which(thread, number, node) if isinstance(node, WqNode) else None
 
+    def _node(self, about: str, link: str) -> Node | None:
+        """By the number of the inode (fdinfo has it since Linux 5.14), else by the name."""
+        with open(about, encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            inode = next((int(line.split()[1]) for line in file if line.startswith("ino:")), 0)
+        return self.server.nodes.get(inode) if inode else self.tree.find(os.readlink(link))
+
     def _which(self, thread: Thread, number: int, node: WqNode) -> OpenFile | None:
         server, pid = self.server, thread.process.pid
-        assert server is not None
-        try:
-            if server.device == 0 or device_number(thread.tid, number) != server.device:
-                return None  # a file of the program's own making at the same path: asking it could last
-        except OSError:
-            return None
         known = [file for file in self.files.handles.values() if file.node is node]
         if len(known) < 2:
             return known[0] if known else None

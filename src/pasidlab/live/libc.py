@@ -89,7 +89,7 @@ def leave_descriptors() -> None:
     libc.syscall(_SYS_CLOSE_RANGE, 0, _LAST_DESCRIPTOR, _CLOSE_RANGE_UNSHARE)
 
 
-def device_number(tid: int, number: int) -> int:
+def device_of(tid: int, number: int) -> int:
     """The file system of a thread's open file, as st_dev: told from what the kernel has (statx(2), AT_STATX_DONT_SYNC), so that
     nobody is asked. OSError if there is no such descriptor.
     """

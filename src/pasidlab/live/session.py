@@ -24,7 +24,7 @@ from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
 from pasidlab.live.ending import Ending, signal_name
 from pasidlab.live.engine import Engine
-from pasidlab.live.finder import NamedFiles
+from pasidlab.live.finder import ServedFiles
 from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.gdb_server import GdbServer
@@ -205,7 +205,12 @@ class Session:
 
     def _tracer(self) -> Tracer:
         emulator = Emulator(self.fixup, self.engine, self.iommu, self.diagnosis, self.shortcuts)
-        finder: Finder = self.redirector or NamedFiles(self.tree, self.files, self.server, Patient(self.loop))
+        finder: Finder
+        if self.redirector:
+            finder = self.redirector
+        else:
+            assert self.server is not None
+            finder = ServedFiles(self.tree, self.files, self.server, Patient(self.loop))
         mapper = PortalMapper(self.files, finder, self.injector, self.keeper)
         if self.redirector:
             self.redirector.mapper = mapper

@@ -147,6 +147,10 @@ class SignalKeeper:
                 state.actions[signal] = action
         return failed, before
 
+    def ended(self, thread: Thread) -> None:
+        """The thread is gone."""
+        self._stats.forget(thread)
+
     def executed(self, thread: Thread, before: SignalState) -> bool:
         """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored. Whether the thread
         has come to the call's exit.
@@ -259,6 +263,13 @@ class _Stats:
             return os.pread(fd, 1024, 0)
         except ProcessLookupError:
             raise ptrace.Gone(thread.tid) from None
+
+    def forget(self, thread: Thread) -> None:
+        """The thread is gone: its file is closed."""
+        owner, fd = self._files.get(thread.tid, (None, -1))
+        if owner is thread:
+            del self._files[thread.tid]
+            os.close(fd)
 
     def _open(self, thread: Thread, before: int) -> int:
         """``before`` is a descriptor to give up for it, negative if there is none."""

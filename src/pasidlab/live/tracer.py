@@ -262,6 +262,7 @@ class Tracer:
             self._exec_over(thread)
             self._leave(thread)
             self.fixup.thread_ended(thread)
+            self.keeper.ended(thread)
         for orphan in tuple(self.unborn):
             self._adopt(orphan)
 
