@@ -346,6 +346,7 @@ def calls() -> Iterator[Variant]:
     for size, times in (("64", "40"), ("1048576", "2")):
         yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))
     yield Variant("calls", "a page of ours taken", exits(0)("takes"))
+    yield Variant("calls", "handlers in common", exits(0)("handlers"))
     yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))
 
     def shell(text: str, out: str) -> Once:

@@ -11,29 +11,30 @@ from pasidlab.live.libc import CLONE_VM, SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_KC
 from pasidlab.live.registers import ORIG_RAX, RDI, Registers
 from pasidlab.live.state import Thread
 
-_KCMP_VM = 1  # include/uapi/linux/kcmp.h
+_KCMP_VM, _KCMP_SIGHAND = 1, 4  # include/uapi/linux/kcmp.h
 
 
 @dataclass(frozen=True)
 class Kinship:
-    """Thread group and address space: the parent's, or new ones."""
+    """Thread group, address space and signal handlers: the parent's, or new ones."""
 
     same_process: bool
     same_mm: bool
+    same_handlers: bool
 
 
 def kinship(parent: Thread, child: int, event: int) -> Kinship:
     """At the parent's stop for the birth. The kernel is asked, whatever system call (of 64 or 32 bits) it was."""
     if os.path.exists(f"/proc/{parent.process.pid}/task/{child}"):
-        return Kinship(True, True)  # CLONE_THREAD demands CLONE_VM
-    if event == ptrace.EVENT_VFORK:
-        return Kinship(False, _shares(parent, child, guess=True))
-    return Kinship(False, _shares(parent, child, guess=event == ptrace.EVENT_CLONE and _asks_to_share(parent)))
+        return Kinship(True, True, True)  # CLONE_THREAD demands CLONE_SIGHAND, and that CLONE_VM
+    guess = event == ptrace.EVENT_VFORK or (event == ptrace.EVENT_CLONE and _asks_to_share(parent))
+    same_mm = _shares(parent, child, _KCMP_VM, guess=guess)
+    return Kinship(False, same_mm, same_mm and _shares(parent, child, _KCMP_SIGHAND, guess=False))
 
 
-def _shares(parent: Thread, child: int, *, guess: bool) -> bool:
+def _shares(parent: Thread, child: int, what: int, *, guess: bool) -> bool:
     """kcmp(2); where it is forbidden, ``guess``."""
-    answer = libc.syscall(SYS_KCMP, parent.tid, child, _KCMP_VM, ctypes.c_ulong(0), ctypes.c_ulong(0))
+    answer = libc.syscall(SYS_KCMP, parent.tid, child, what, ctypes.c_ulong(0), ctypes.c_ulong(0))
     return guess if answer < 0 else answer == 0
 
 

@@ -218,7 +218,8 @@ class Tracer:
         process = parent.process
         if not kin.same_process:
             mm = parent.mm if kin.same_mm else self.calls.new_mm(child, parent.mm)
-            process = Process(child, mm, parent.process.signals.copy(), filtered=parent.process.filtered)
+            signals = process.signals if kin.same_handlers else process.signals.copy()
+            process = Process(child, mm, signals, filtered=process.filtered)
         self._add(child, process, parent, same_mm=kin.same_mm)
 
     def _executed(self, pid: int, former: int) -> None:
