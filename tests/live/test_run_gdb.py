@@ -175,6 +175,13 @@ def test_signals_are_told_before_the_program_has_them(debugged: str) -> None:
 
 
 @run_only
+def test_a_program_that_no_debugger_holds_can_be_ended(debugged: str) -> None:
+    with waiting_run(debugged, "waits") as (done, _, _):
+        done.terminate()
+        assert done.wait(20) == 143
+
+
+@run_only
 def test_a_port_that_is_taken_is_an_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

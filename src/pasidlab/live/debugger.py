@@ -153,6 +153,11 @@ class Debugger(Undebugged):
             finally:
                 self._submitting.discard(thread.tid)
 
+    def signalled(self) -> None:
+        """As Undebugged: the program has it, if no debugger holds the program."""
+        if self._halted and not self.connected:
+            self.leave()
+
     def ended(self, pid: int, status: int) -> None:
         """As Undebugged."""
         if self.process is not None and pid == self.process.pid:

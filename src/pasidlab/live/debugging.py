@@ -35,5 +35,5 @@ class Undebugged:
     def ended(self, pid: int, status: int) -> None:
         """A process is gone, with this wait status."""
 
-    def close(self) -> None:
-        """The run is over."""
+    def signalled(self) -> None:
+        """A signal is on its way to the first process."""

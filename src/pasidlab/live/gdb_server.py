@@ -10,6 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from pasidlab.errors import PasidlabError
+from pasidlab.live import workers
 from pasidlab.live.debugger import Debugger
 from pasidlab.live.gdb_commands import Conversation
 from pasidlab.live.gdb_packets import INTERRUPT, Malformed, Reader, packet
@@ -35,7 +36,7 @@ class GdbServer:
             self._socket.close()
             raise PasidlabError(f"--gdb {port}: {error.strerror}", hint="another port, or 0 for one that is free") from None
         self._socket.listen(1)
-        self._thread = threading.Thread(target=self._serve, name="gdb", daemon=True)
+        self._thread: threading.Thread | None = None
         debugger.on_stop = lambda stopped: self._start()
 
     @property
@@ -46,14 +47,14 @@ class GdbServer:
     def _start(self) -> None:
         """The program stands at its first instruction."""
         self._debugger.on_stop = lambda stopped: None
-        self._thread.start()
+        self._thread = workers.start(self._serve, "gdb")
         tell(f"pasidlab run: the program waits for gdb: gdb -ex 'target remote :{self.port}'")
 
     def close(self) -> None:
         """The run is over. gdb goes when it has heard that."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        if self._thread.ident:
+        if self._thread:
             self._thread.join(_PATIENCE)
         self._socket.close()
 
@@ -71,8 +72,10 @@ class GdbServer:
     def _talk(self, connection: socket.socket) -> None:
         """Until gdb goes."""
         outgoing: SimpleQueue[bytes | None] = SimpleQueue()
-        writer = threading.Thread(target=_write, args=(connection, outgoing), name="gdb writer", daemon=True)
-        writer.start()
+        try:
+            writer = workers.start(lambda: _write(connection, outgoing), "gdb writer")
+        except PasidlabError:  # no thread to answer with: gdb sees that nobody talks to it
+            return
         talk = self._begin(lambda data: outgoing.put(packet(data)))
         reader = Reader()
         with contextlib.suppress(OSError, Malformed):

@@ -79,6 +79,9 @@ class Traced(Protocol):
     def kill(self) -> None:
         """SIGKILL for all that is left."""
 
+    def signalled(self) -> None:
+        """A signal is on its way to the first process, or is there already."""
+
 
 def pass_on_early(child: int) -> None:
     """Keyboard signals that came before the child was there to hear them reach it now. One that it has heard stays one."""
@@ -107,6 +110,7 @@ class Overseer:
             if number in _PASSED_ON:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, number)
+            self._traced.signalled()
         else:
             self._traced.send(number)
             if number in _ENDING:

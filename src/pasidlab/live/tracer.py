@@ -55,6 +55,10 @@ class Tracer:
         """SIGKILL for everything that is left."""
         self.send(signal.SIGKILL)
 
+    def signalled(self) -> None:
+        """A signal is on its way to the first process: a debugger that has not come is not waited for."""
+        self.debugger.signalled()
+
     def _handle(self, tid: int, status: int) -> None:
         if status & 0xFF == 0x7F:
             self._stopped(tid, status >> 8 & 0xFF, status >> 16)
