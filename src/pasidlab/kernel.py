@@ -57,8 +57,8 @@ linux/sched.py
 linux/signal.py
     BAD_FRAME, FAST_PATH, PAGE_FAULT, RESTORED, SLOW_PATH, __fpu_restore_sig, arch_do_signal_or_restart, copy_fpstate_to_sigframe,
     copy_from_user_sigframe, copy_sigframe_from_user_to_xstate, copy_uabi_to_xstate, fault_in_user_page, force_sig_segv,
-    lose_frame, pop_frame, push_frame, restore_fpregs_from_user, restore_slow_path, rt_sigreturn, sys_rt_sigreturn,
-    xrstor_from_user_sigframe, xsave_to_user, xsave_to_user_sigframe
+    lose_frame, pop_frame, push_frame, restore_fpregs_from_user, restore_sigcontext, restore_slow_path, rt_sigreturn,
+    sys_rt_sigreturn, xrstor_from_user_sigframe, xsave_to_user, xsave_to_user_sigframe
 linux/sva.py
     attach_device_pasid, close_device, context_mm, context_pasid, detach_device_pasid, drop_file, free_file, idxd_cdev_mmap,
     idxd_cdev_open, idxd_cdev_release, idxd_cdev_write, idxd_submit_user_descriptor, install_file, iommu_alloc_mm_data,
@@ -69,8 +69,9 @@ linux/tracepoints.py
     trace_call_fpu__clear_user_states, trace_call_fpu__drop, trace_call_fpu__restore_sig, trace_call_fpu_clone,
     trace_call_fpu_flush_thread, trace_call_fpu_sync_fpstate, trace_call_kernel_fpu_begin_mask, trace_call_kernel_fpu_end,
     trace_call_switch_fpu_return, trace_sched_process_exec, trace_sched_process_exit, trace_sched_process_fork,
-    trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_x86_fpu_after_save, trace_x86_fpu_before_save,
-    trace_x86_fpu_copy_dst, trace_x86_fpu_dropped, trace_x86_fpu_regs_activated, trace_x86_fpu_regs_deactivated
+    trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_sys_enter_rt_sigreturn, trace_x86_fpu_after_save,
+    trace_x86_fpu_before_save, trace_x86_fpu_copy_dst, trace_x86_fpu_dropped, trace_x86_fpu_regs_activated,
+    trace_x86_fpu_regs_deactivated
 linux/traps.py
     arch_exit_to_user_mode_prepare, exc_general_protection, exit_to_user_mode_loop, exit_to_user_mode_prepare,
     exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, task_work_run, try_fixup_enqcmd_gp
@@ -133,8 +134,8 @@ from pasidlab.model.linux.sched import (
 from pasidlab.model.linux.signal import (
     BAD_FRAME, FAST_PATH, PAGE_FAULT, RESTORED, SLOW_PATH, __fpu_restore_sig, arch_do_signal_or_restart, copy_fpstate_to_sigframe,
     copy_from_user_sigframe, copy_sigframe_from_user_to_xstate, copy_uabi_to_xstate, fault_in_user_page, force_sig_segv,
-    lose_frame, pop_frame, push_frame, restore_fpregs_from_user, restore_slow_path, rt_sigreturn, sys_rt_sigreturn,
-    xrstor_from_user_sigframe, xsave_to_user, xsave_to_user_sigframe,
+    lose_frame, pop_frame, push_frame, restore_fpregs_from_user, restore_sigcontext, restore_slow_path, rt_sigreturn,
+    sys_rt_sigreturn, xrstor_from_user_sigframe, xsave_to_user, xsave_to_user_sigframe,
 )
 from pasidlab.model.linux.sva import (
     attach_device_pasid, close_device, context_mm, context_pasid, detach_device_pasid, drop_file, free_file, idxd_cdev_mmap,
@@ -147,8 +148,9 @@ from pasidlab.model.linux.tracepoints import (
     trace_call_fpu__clear_user_states, trace_call_fpu__drop, trace_call_fpu__restore_sig, trace_call_fpu_clone,
     trace_call_fpu_flush_thread, trace_call_fpu_sync_fpstate, trace_call_kernel_fpu_begin_mask, trace_call_kernel_fpu_end,
     trace_call_switch_fpu_return, trace_sched_process_exec, trace_sched_process_exit, trace_sched_process_fork,
-    trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_x86_fpu_after_save, trace_x86_fpu_before_save,
-    trace_x86_fpu_copy_dst, trace_x86_fpu_dropped, trace_x86_fpu_regs_activated, trace_x86_fpu_regs_deactivated,
+    trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_sys_enter_rt_sigreturn, trace_x86_fpu_after_save,
+    trace_x86_fpu_before_save, trace_x86_fpu_copy_dst, trace_x86_fpu_dropped, trace_x86_fpu_regs_activated,
+    trace_x86_fpu_regs_deactivated,
 )
 from pasidlab.model.linux.traps import (
     arch_exit_to_user_mode_prepare, exc_general_protection, exit_to_user_mode_loop, exit_to_user_mode_prepare,
@@ -204,8 +206,8 @@ __all__ = [
     "need_resched", "new_file", "new_process", "new_program", "open_device", "pasid_bound", "pasid_entry", "pasid_entry_maps",
     "pasid_in_table", "pasid_unbound", "pick_next_task", "pop_frame", "populate_at_boot", "prq_event_thread", "ptrace_setregset",
     "ptrace_stop", "push_frame", "rcu_read_lock", "rcu_read_unlock", "rcu_sleep_check", "rdmsr_pasid", "release_task",
-    "reset_header", "restore_fpregs_from_fpstate", "restore_fpregs_from_user", "restore_slow_path", "ret_from_fork",
-    "rt_sigreturn", "run_in_user_mode", "runs_no_task", "save_fpregs_to_fpstate", "schedule", "set_current",
+    "reset_header", "restore_fpregs_from_fpstate", "restore_fpregs_from_user", "restore_sigcontext", "restore_slow_path",
+    "ret_from_fork", "rt_sigreturn", "run_in_user_mode", "runs_no_task", "save_fpregs_to_fpstate", "schedule", "set_current",
     "set_user_components", "softirq_uses_fpu", "somebody_is_dead", "somebody_is_traced", "stop_for_tracer", "submit_work",
     "switch_fpu_finish", "switch_fpu_prepare", "switch_fpu_return", "sys_clone", "sys_close", "sys_execve", "sys_exit",
     "sys_fork", "sys_mmap", "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_is_free", "task_work_run", "test_need_fpu_load",
@@ -213,10 +215,10 @@ __all__ = [
     "trace_call_fpu__clear_user_states", "trace_call_fpu__drop", "trace_call_fpu__restore_sig", "trace_call_fpu_clone",
     "trace_call_fpu_flush_thread", "trace_call_fpu_sync_fpstate", "trace_call_kernel_fpu_begin_mask", "trace_call_kernel_fpu_end",
     "trace_call_switch_fpu_return", "trace_sched_process_exec", "trace_sched_process_exit", "trace_sched_process_fork",
-    "trace_sched_process_wait", "trace_sched_switch", "trace_signal_deliver", "trace_x86_fpu_after_save",
-    "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst", "trace_x86_fpu_dropped", "trace_x86_fpu_regs_activated",
-    "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp", "unfreeze_traced", "uninstall_file", "use_fpu", "use_kernel_fpu",
-    "vcpu_enter_guest", "wait_for_child", "wake_up_new_task", "warn_on_once", "work_is_waiting", "write_descriptor",
-    "write_device", "wrmsr_pasid", "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors", "xsave_to_user",
-    "xsave_to_user_sigframe", "xsaves", "xstateregs_get",
+    "trace_sched_process_wait", "trace_sched_switch", "trace_signal_deliver", "trace_sys_enter_rt_sigreturn",
+    "trace_x86_fpu_after_save", "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst", "trace_x86_fpu_dropped",
+    "trace_x86_fpu_regs_activated", "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp", "unfreeze_traced", "uninstall_file",
+    "use_fpu", "use_kernel_fpu", "vcpu_enter_guest", "wait_for_child", "wake_up_new_task", "warn_on_once", "work_is_waiting",
+    "write_descriptor", "write_device", "wrmsr_pasid", "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors",
+    "xsave_to_user", "xsave_to_user_sigframe", "xsaves", "xstateregs_get",
 ]

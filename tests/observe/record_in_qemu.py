@@ -19,7 +19,8 @@ from pasidlab.observe.kinds import CALLS, SETTERS
 
 EVENTS = (
     "x86_fpu sched/sched_switch sched/sched_migrate_task sched/sched_process_fork sched/sched_process_exec sched/sched_process_exit "
-    "sched/sched_process_wait task/task_newtask signal/signal_deliver irq/softirq_entry irq/softirq_exit"
+    "sched/sched_process_wait task/task_newtask signal/signal_deliver irq/softirq_entry irq/softirq_exit "
+    "syscalls/sys_enter_rt_sigreturn"
 )
 INIT = """#!/bin/sh
 mount -t proc none /proc

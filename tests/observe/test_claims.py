@@ -12,14 +12,12 @@ from observing import pasidlab
 
 from pasidlab.errors import PasidlabError
 from pasidlab.observe import verify as v
-from pasidlab.observe.derived import derived
-from pasidlab.observe.explanations import Explanations
 from pasidlab.observe.kinds import Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
 from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
 from pasidlab.observe.source import opened
 from pasidlab.observe.text import Told
-from pasidlab.observe.verify import Judging
+from pasidlab.observe.verify import Judging, explanations_of
 
 SAMPLE = Path(__file__).parent / "data" / "linux-6.18.rec"
 HEAD = struct.Struct("<4sIQ")
@@ -106,7 +104,7 @@ def judging(rows, **about):
         events[n, [CPU, KIND, PID, FLAGS, A, B, C]] = cpu, kind, pid, 1, a, b, *(c or [pid])
     events[:, TIME] = range(len(rows))
     about = replace(Recording(SAMPLE).about, **{"tasks": (), **about})
-    made = Judging(about, lambda: iter([events]), Explanations(derived(about.version)))
+    made = Judging(about, lambda: iter([events]), explanations_of(about))
     made.look_through()
     made.run(lambda events: None)
     return made.verdict

@@ -44,6 +44,7 @@ KNOWN, KERNEL, EXITING, BLIND = 1, 2, 4, 8
 # Why following has stopped; the numbers are those of STOPS.
 END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
 
+SIGRETURN = int(Kind.sys_enter_rt_sigreturn)
 SIG_DFL, SIG_IGN = 0, 1
 """asm-generic/signal-defs.h."""
 CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
@@ -167,7 +168,7 @@ def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
         )  # fmt: skip
     elif kind == SIGNAL:
         number = kind * 16 + (4 if event[B] not in (SIG_DFL, SIG_IGN) else 0)
-    elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT) or FIRST_CALL <= kind <= LAST_CALL:
+    elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT, SIGRETURN) or FIRST_CALL <= kind <= LAST_CALL:
         number = kind * 16
     else:
         return END

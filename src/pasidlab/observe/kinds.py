@@ -55,6 +55,7 @@ class Kind(IntEnum):
     xstateregs_set = 40
     fpregs_set = 41
     ssp_set = 42
+    sys_enter_rt_sigreturn = 43
 
 
 IRQS_OFF, BH_OFF = 0x01, 0x80
@@ -104,12 +105,13 @@ EVENTS = (
     Recorded(Kind.task_newtask, "task", ("pid", "clone_flags", "comm", "comm+8")),
     Recorded(Kind.task_rename, "task", ("pid", "", "newcomm", "newcomm+8")),
     Recorded(Kind.signal_deliver, "signal", ("sig", "sa_handler")),
+    Recorded(Kind.sys_enter_rt_sigreturn, "syscalls", ("__syscall_nr",)),
     Recorded(Kind.softirq_entry, "irq", ("vec",)),
     Recorded(Kind.softirq_exit, "irq", ("vec",)),
     Recorded(Kind.kvm_fpu, "kvm", ("load",)),
     Recorded(Kind.write_msr, "msr", ("msr", "val"), filter=f"msr == {IA32_PASID:#x}"),
 )
-OPTIONAL = (Kind.sched_process_wait,)
+OPTIONAL = (Kind.sched_process_wait, Kind.sys_enter_rt_sigreturn)
 """Events that the model shows, and that a recording may lack: more is guessed then."""
 CALLS = tuple(kind for kind in Kind if Kind.kernel_fpu_begin_mask <= kind <= Kind.fpregs_lock_and_load)
 """Calls that are steps of a task's own. What a traced function does needs no guess."""

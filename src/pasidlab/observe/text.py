@@ -20,7 +20,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.observe.kinds import BH_OFF, CALLED, EVENTS, FUNCTION, IA32_PASID, IRQS_OFF, Kind
 from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, Events
 from pasidlab.observe.recording import MOST_TIME, About
-from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, Row, values_of
+from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, SYSCALL, Row, values_of
 
 _RELEASE = re.compile(r"^# os release : (\S+)")
 """``perf script --header``."""
@@ -160,6 +160,8 @@ class Text:
                 self._event(number, found, text)
             elif called := CALL.match(text):
                 self._call(number, called)
+            elif entered := SYSCALL.match(text):
+                self._system_call(number, entered)
             elif _STARTED.match(text):
                 self._forget()
             elif lost := _LOST.match(text) or _PERF_LOST.match(text):
@@ -196,6 +198,12 @@ class Text:
         self._functions.add(name)
         if name in CALLED:
             self._show(number, CALLED[name], found, (0, 0, 0, 0))
+
+    def _system_call(self, number: int, found: re.Match[str]) -> None:
+        """ftrace's line of a system call, which does not name the event."""
+        kind = FIELDS.get(f"sys_enter_{found['name']}") if found["enter"] else None
+        if kind is not None:
+            self._show(number, kind, found, (0, 0, 0, 0))
 
     def _show(self, number: int, kind: Kind, found: re.Match[str], values: tuple[int, int, int, int]) -> None:
         cpu, time = int(found["cpu"]), _nanoseconds(found["time"])

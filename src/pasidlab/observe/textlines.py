@@ -25,6 +25,8 @@ LINES = (
 )
 CALL = re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?:\(\s*[-\d]+\)\s+)?\[(?P<cpu>\d{{1,4}})\]\s+(?:(?P<flags>\S{{4,6}})\s+)?{_TIME}{_CALL}")
 """A line of the function tracer: print_trace_fmt() of kernel/trace/trace_output.c, trace_fn_trace()."""
+SYSCALL = re.compile(CALL.pattern.removesuffix(_CALL) + r"sys_(?P<name>\w+)(?P<enter>\()?")
+"""A line of a system call: print_syscall_enter(), print_syscall_exit(), kernel/trace/trace_syscalls.c, v6.12."""
 NO_EVENT = re.compile(
     r"\s*$|cpus=\d+$|version = |\s*(?:=>|<stack trace>|[0-9a-f]{8,16} )|trace-cmd: |Buffer: |\s*\w+ event stat|CPU \d+ is empty$"
 )
@@ -98,6 +100,7 @@ _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Value
     Kind.task_newtask: ((re.compile(r"pid=(\d{1,7}) comm=(.*) clone_flags=([0-9a-f]{1,15}) oom_score_adj=-?\d+$"), _newtask),),
     Kind.task_rename: ((re.compile(r"pid=(\d{1,7}) oldcomm=.* newcomm=(.*) oom_score_adj=-?\d+$"), _rename),),
     Kind.signal_deliver: ((re.compile(r"sig=(\d{1,3}) errno=-?\d+ code=-?\d+ sa_handler=([0-9a-f]{1,16})\b"), _signal),),
+    Kind.sys_enter_rt_sigreturn: ((re.compile(""), _numbers()),),
     Kind.softirq_entry: ((_VEC, _numbers(1)),),
     Kind.softirq_exit: ((_VEC, _numbers(1)),),
     Kind.kvm_fpu: ((re.compile(r"(load|unload)$"), _kvm),),

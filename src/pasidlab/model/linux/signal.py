@@ -17,7 +17,12 @@ from pasidlab.model.linux.fpu import (
     xfeatures_mask_supervisor,
 )
 from pasidlab.model.linux.locks import might_sleep
-from pasidlab.model.linux.tracepoints import trace_call_copy_fpstate_to_sigframe, trace_call_fpu__restore_sig, trace_signal_deliver
+from pasidlab.model.linux.tracepoints import (
+    trace_call_copy_fpstate_to_sigframe,
+    trace_call_fpu__restore_sig,
+    trace_signal_deliver,
+    trace_sys_enter_rt_sigreturn,
+)
 from pasidlab.model.state import INIT, USER_DATA, Task
 from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, xsaves
 
@@ -89,6 +94,12 @@ def rt_sigreturn() -> None:
 
 @entry("syscall")
 def sys_rt_sigreturn() -> None:
+    """rt_sigreturn(2)."""
+    trace_sys_enter_rt_sigreturn()
+    restore_sigcontext()
+
+
+def restore_sigcontext() -> None:
     """fpu__restore_sig(): fast path from user memory, slow path through the kernel's image; either may fail on a bad frame."""
     trace_call_fpu__restore_sig()
     if __fpu_restore_sig(choose(FAST_PATH, SLOW_PATH) == SLOW_PATH):

@@ -101,5 +101,9 @@ def trace_sched_process_wait() -> None:
     """do_wait(), before it looks for a child."""
 
 
+def trace_sys_enter_rt_sigreturn() -> None:
+    """syscall_trace_enter(), kernel/entry/common.c."""
+
+
 def trace_signal_deliver(handled: bool) -> None:
     """get_signal(): whether the program has a handler (sa_handler is neither SIG_DFL nor SIG_IGN)."""

@@ -19,12 +19,13 @@ from pasidlab.model.linux.fpu import (
 )
 from pasidlab.model.linux.process import alloc_task, copy_process, kernel_clone, sys_execve
 from pasidlab.model.linux.ptrace import fpu_force_restore
-from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, copy_fpstate_to_sigframe, sys_rt_sigreturn
+from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, copy_fpstate_to_sigframe, restore_sigcontext
 from pasidlab.model.linux.tracepoints import (
     trace_call_fpu__drop,
     trace_call_fpu_clone,
     trace_sched_process_wait,
     trace_signal_deliver,
+    trace_sys_enter_rt_sigreturn,
     trace_x86_fpu_dropped,
 )
 from pasidlab.model.state import TASK_RUNNING, Cpu, Task
@@ -70,6 +71,16 @@ def sys_wait4() -> None:
     trace_sched_process_wait()
     if maybe():
         release_task()
+
+
+@entry("syscall")
+def sys_rt_sigreturn() -> None:
+    """Where no frame can be read, SIGSEGV is next."""
+    trace_sys_enter_rt_sigreturn()
+    if maybe():
+        restore_sigcontext()
+    else:
+        force_sig_segv()
 
 
 def rt_sigreturn() -> None:
@@ -194,7 +205,8 @@ def arch_do_signal_or_restart() -> None:
 
 
 def force_sig_segv() -> None:
-    """The signal is pending; the way back to user mode deals with it."""
+    """The signal, or another one, is delivered before user mode."""
+    exit_to_user_mode_loop()
 
 
 # What is left out: contents, address spaces, files.

@@ -25,6 +25,7 @@ SCHED_PROCESS_EXEC = 15
 SCHED_PROCESS_EXIT = 16
 SCHED_PROCESS_WAIT = 17
 SIGNAL_DELIVER = 20
+SYS_ENTER_RT_SIGRETURN = 43
 
 
 @struct(count=1)
@@ -111,6 +112,11 @@ def trace_sched_process_exit() -> None:
 @instruction
 def trace_sched_process_wait() -> None:
     note(SCHED_PROCESS_WAIT, True)
+
+
+@instruction
+def trace_sys_enter_rt_sigreturn() -> None:
+    note(SYS_ENTER_RT_SIGRETURN, True)
 
 
 @instruction
