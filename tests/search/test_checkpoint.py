@@ -68,7 +68,7 @@ def _killed(folder: Path, seconds: float) -> bool:
 def test_kill_at_any_moment(tmp_path: Path) -> None:
     whole, random_ = search(lazyreg(2), jobs=1), random.Random(5)
     kills = 0
-    while _killed(tmp_path, random_.uniform(0.01, 0.05 + 0.02 * kills)) and kills < 20:
+    while _killed(tmp_path, random_.uniform(0.001, 0.01 + 0.01 * kills)) and kills < 20:
         kills += 1
         if (tmp_path / "lazyreg" / TABLE).exists():
             assert json.loads((tmp_path / "lazyreg" / TABLE).read_text())["digest"]
