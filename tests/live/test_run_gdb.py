@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import socket
@@ -172,6 +173,20 @@ def test_signals_are_told_before_the_program_has_them(debugged: str) -> None:
         assert client.go("vCont;C1e")[1].startswith("T0bthread:")  # SIGSEGV
         assert client.go("vCont;C0b") == ("", "X0b")
         assert done.wait(20) == 139
+
+
+@run_only
+def test_what_is_no_packet_ends_the_conversation_and_nothing_else(debugged: str) -> None:
+    draw = random.Random(7)
+    with waiting_run(debugged, "waits") as (done, _, connect):
+        for _ in range(5):
+            client = connect()
+            for _ in range(8):
+                start = draw.choice(["qXfer:auxv:read:", "vFile:pread:", "vCont;", *"gGpPmMxXHTZzvqQD?c"])
+                client.send(start + "".join(draw.choices("0123456789abcdef,:;=-z", k=draw.randrange(12))))
+            client.raw(draw.choice([b"GET / HTTP/1.1", b"$unfinished", b"\x03\x03"]))
+            client.close()
+        assert connect().ask("?").startswith("T") and done.poll() is None
 
 
 @run_only

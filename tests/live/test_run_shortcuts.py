@@ -81,7 +81,8 @@ def often(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("way", "submissions", "least"),
     [
         ("threads", 9600, 5000), ("gs", 100, 41), ("steps", 60, 30), ("stack", 100, 91), ("exec", 0, 91), ("untraced", 101, 91),
-        *some([("children", 1900, 900), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10), ("filter", 100, 91)], 2),
+        *some([("children", 1900, 900), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10), ("filter", 100, 91),
+               ("room", 52, 0)], 2),
     ],
 )
 def test_nobody_notices(way: str, submissions: int, least: int, often: Path) -> None:

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <ucontext.h>
 
@@ -218,6 +219,16 @@ static void without_stack(void)
 	}
 }
 
+/* No memory is left for what pasidlab would map. */
+static void without_room(void)
+{
+	struct rlimit limit = { 1 << 20, 1 << 20 };
+
+	moves(2, 64); /* its memory is there again */
+	setrlimit(RLIMIT_AS, &limit);
+	moves(50, 64);
+}
+
 static void *moves_for_ever(void *nothing)
 {
 	for (;;)
@@ -278,6 +289,8 @@ int main(int count, char **arguments)
 		untraced();
 	} else if (!strcmp(what, "stack")) {
 		without_stack();
+	} else if (!strcmp(what, "room")) {
+		without_room();
 	} else if (!strcmp(what, "exec")) {
 		execs(arguments[0]);
 	} else if (!strcmp(what, "child")) {
