@@ -30,17 +30,20 @@ class WallClock:
         """Processes do not matter."""
 
 
+_STILL = 0.5  # seconds without work after which time passes although a process does not sleep: it is stopped, or waits in vfork(2)
+
+
 class ProgramClock:
-    """CPU time of the processes that submit, and the time during which all of them sleep."""
+    """CPU time of the processes that submit, and the time during which all of them sleep, or stand still."""
 
     def __init__(self) -> None:
         self._used: dict[int, float] = {}
-        self._total, self._asleep_since = 0.0, 0.0
+        self._total, self._asleep_since, self._worked_at = 0.0, 0.0, 0.0
 
     def watch(self, pid: int) -> None:
         """This process counts from now on."""
         if pid not in self._used:
-            self._used[pid] = _cpu_time(pid) or 0.0
+            self._used[pid], self._worked_at = _cpu_time(pid) or 0.0, time.monotonic()
 
     def now(self) -> float:
         """Seconds. Time asleep counts if nothing has run since the last call."""
@@ -53,7 +56,10 @@ class ProgramClock:
             worked += used - before
             self._used[pid] = used
         here = time.monotonic()
-        if worked or not all(_sleeps(pid) for pid in self._used):
+        if worked:
+            self._worked_at = here
+        stands_still = not worked and (here > self._worked_at + _STILL or all(_sleeps(pid) for pid in self._used))
+        if not stands_still:
             self._asleep_since = 0.0
         else:
             worked = here - self._asleep_since if self._asleep_since else 0.0
