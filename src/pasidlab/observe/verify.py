@@ -153,15 +153,15 @@ class Judging:
         seen: set[int] = set()
         tiles = False
         for piece in self.apart():
-            tiles = tiles or bool((piece[np.isin(piece[:, KIND], _IS_FPU), C] & XFEATURE_MASK_XTILE).any())
-            seen |= set(np.unique(piece[:, KIND]).tolist())
             kinds, cpus, pids = (np.ascontiguousarray(piece[:, column]) for column in (KIND, CPU, PID))
+            seen |= set(np.flatnonzero(np.bincount(kinds)).tolist())
+            tiles = tiles or bool((piece[_IS_FPU[kinds], C] & XFEATURE_MASK_XTILE).any())
             there, switches = kinds != Kind.LOST, kinds == Kind.sched_switch
             self._make_room(piece, kinds, pids[there])
             acting[pids[there]] = True
             switched[pids[switches]] = True
             np.add.at(given, piece[switches, A], 1)
-            for cpu in np.unique(cpus[there]).tolist():
+            for cpu in np.flatnonzero(np.bincount(cpus[there])).tolist():
                 here = there & (cpus == cpu)
                 self.present[cpu] += int(here.sum())
                 at_the_end[cpu] = int(pids[here][-1])
@@ -208,7 +208,10 @@ class Judging:
 
     def _name(self, events: Events) -> None:
         """The function tracer's events become those of their functions; those that may be missing are not looked at."""
-        events[np.isin(events[:, KIND], list(self.about.untold)), KIND] = Kind.OTHER
+        for kind in self.about.untold:
+            events[events[:, KIND] == kind, KIND] = Kind.OTHER
+        if not self.about.functions:
+            return
         calls = events[:, KIND] == Kind.function
         for address, name in self.about.functions.items():
             if name in CALLED:
@@ -354,7 +357,7 @@ class Judging:
 
 
 _HAVE_PID = np.isin(np.arange(len(Kind)), (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec))
-_IS_FPU = sorted(IS_FPU)
+_IS_FPU = np.isin(np.arange(len(Kind)), sorted(IS_FPU))
 _ENOUGH = 50_000  # events within which an exec tells of itself
 _SHOWN = 10
 
