@@ -333,5 +333,5 @@ def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
     never = {(pair["first"], pair["second"]) for pair in found["pairs_never"]}
     seen = {(pair["first"], pair["second"]): pair["times"] for pair in found["pairs"]}
     assert not never & seen.keys() and min(seen.values()) > 0
-    wanted = {"linux-6.1": (47, 216), "linux-6.12": (44, 216), "linux-6.1-functions": (63, 272), "linux-6.12-functions": (69, 272)}
+    wanted = {"linux-6.1": (47, 265), "linux-6.12": (44, 265), "linux-6.1-functions": (63, 327), "linux-6.12-functions": (69, 327)}
     assert (len(seen), len(seen) + len(never)) == wanted[name]

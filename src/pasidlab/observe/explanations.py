@@ -26,9 +26,9 @@ Node = tuple[int, Counts]
 
 
 def code(kind: int, of_current: bool, load_fpu: bool, irqs_off: bool, bh_off: bool) -> int:
-    """The number of a letter. Events of the scheduler tell nothing but their kind, signals whether they have a handler."""
+    """The number of a letter. Events of the scheduler tell nothing but their kind, signals whether they have a handler, and are SIGSEGV."""
     if kind == Kind.signal_deliver:
-        return kind * 16 + load_fpu * 4
+        return kind * 16 + load_fpu * 4 + irqs_off * 2
     if kind not in IS_FPU:
         return kind * 16
     return kind * 16 + of_current * 8 + load_fpu * 4 + irqs_off * 2 + bh_off
@@ -38,7 +38,7 @@ def in_words(known: int) -> str:
     """A letter by its code, ``x86_fpu_regs_activated load: 1, interrupts off``."""
     kind, flags = divmod(known, 16)
     if kind == Kind.signal_deliver:
-        return f"signal_deliver, {'with a' if flags else 'no'} handler"
+        return f"signal_deliver{' of SIGSEGV' if flags & 2 else ''}, {'with a' if flags & 4 else 'no'} handler"
     if kind not in IS_FPU:
         return Kind(kind).name
     words = [f"{Kind(kind).name} load: {int(bool(flags & 4))}"]

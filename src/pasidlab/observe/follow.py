@@ -45,8 +45,8 @@ KNOWN, KERNEL, EXITING, BLIND = 1, 2, 4, 8
 END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
 
 SIGRETURN = int(Kind.sys_enter_rt_sigreturn)
-SIG_DFL, SIG_IGN = 0, 1
-"""asm-generic/signal-defs.h."""
+SIG_DFL, SIG_IGN, SIGSEGV = 0, 1, 11
+"""asm-generic/signal-defs.h, asm/signal.h."""
 CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
 """create_io_thread() and vhost_task_create() make threads of a program that have no xstate of their own (PF_USER_WORKER)."""
 
@@ -167,7 +167,7 @@ def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
             + (2 if event[FLAGS] & IRQS_OFF else 0) + (1 if event[FLAGS] & BH_OFF else 0)
         )  # fmt: skip
     elif kind == SIGNAL:
-        number = kind * 16 + (4 if event[B] not in (SIG_DFL, SIG_IGN) else 0)
+        number = kind * 16 + (4 if event[B] not in (SIG_DFL, SIG_IGN) else 0) + (2 if event[A] == SIGSEGV else 0)
     elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT, SIGRETURN) or FIRST_CALL <= kind <= LAST_CALL:
         number = kind * 16
     else:

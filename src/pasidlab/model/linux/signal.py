@@ -33,7 +33,7 @@ SLOW_PATH = 1
 def arch_do_signal_or_restart() -> None:
     """handle_signal(): the frame is written, then the handler starts with user components in INIT. get_signal() may sleep."""
     might_sleep()
-    trace_signal_deliver(True)
+    trace_signal_deliver(True, False)
     copy_fpstate_to_sigframe()
     push_frame()
     fpu__clear_user_states()

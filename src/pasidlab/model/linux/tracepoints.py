@@ -105,5 +105,5 @@ def trace_sys_enter_rt_sigreturn() -> None:
     """syscall_trace_enter(), kernel/entry/common.c."""
 
 
-def trace_signal_deliver(handled: bool) -> None:
-    """get_signal(): whether the program has a handler (sa_handler is neither SIG_DFL nor SIG_IGN)."""
+def trace_signal_deliver(handled: bool, segv: bool) -> None:
+    """get_signal(): whether the program has a handler (sa_handler is neither SIG_DFL nor SIG_IGN); whether it is SIGSEGV."""

@@ -175,13 +175,19 @@ def exit_to_user_mode_work() -> bool:
 
 def exit_to_user_mode_loop() -> None:
     """get_signal() for a signal that has a handler, is ignored, stops the task, or ends it (perhaps with a core dump)."""
+    get_signal(maybe())
+
+
+def get_signal(segv: bool) -> None:
+    """``segv``: SIGSEGV is pending, and comes before others (dequeue_synchronous_signal()); the end of the process comes before it."""
     handled = maybe()
-    trace_signal_deliver(handled)
+    trace_signal_deliver(handled, segv)
     while handled:
         if handle_signal():
             return
-        handled = maybe()
-        trace_signal_deliver(handled)
+        segv = maybe()
+        handled = segv and maybe()
+        trace_signal_deliver(handled, segv)
     if maybe():
         return
     while maybe():
@@ -205,8 +211,8 @@ def arch_do_signal_or_restart() -> None:
 
 
 def force_sig_segv() -> None:
-    """The signal, or another one, is delivered before user mode."""
-    exit_to_user_mode_loop()
+    """The signal is delivered before user mode."""
+    get_signal(True)
 
 
 # What is left out: contents, address spaces, files.

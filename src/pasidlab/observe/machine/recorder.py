@@ -35,7 +35,7 @@ class Ring:
     event: Annotated[int, Range(0, 63)] = 0
     of_current: bool = False  # the fpu of the event is current's
     load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; of signal_deliver, that there is a handler
-    irqs_off: bool = False
+    irqs_off: bool = False  # of signal_deliver, that it is SIGSEGV
     bh_off: bool = False
 
 
@@ -120,6 +120,7 @@ def trace_sys_enter_rt_sigreturn() -> None:
 
 
 @instruction
-def trace_signal_deliver(handled: bool) -> None:
+def trace_signal_deliver(handled: bool, segv: bool) -> None:
     note(SIGNAL_DELIVER, True)
     ring.load_fpu = handled
+    ring.irqs_off = segv
