@@ -44,10 +44,10 @@ for thread in threads:
 if os.fork() == 0:
     portal, _ = open_portal()
     worker(4)
-    print(counts[4], flush=True)
+    print(f"{counts[4]}\n", end="", flush=True)  # one write(2), wherever it goes
     os._exit(0)
 os.wait()
-print(sorted(counts.items()))
+print(f"{sorted(counts.items())}\n", end="")
 """
 
 
