@@ -44,10 +44,10 @@ for thread in threads:
 if os.fork() == 0:
     portal, _ = open_portal()
     worker(4)
-    print(f"{counts[4]}\n", end="", flush=True)  # one write(2), wherever it goes
+    print(f"{counts[4]}\\n", end="", flush=True)  # one write(2), wherever it goes
     os._exit(0)
 os.wait()
-print(f"{sorted(counts.items())}\n", end="")
+print(f"{sorted(counts.items())}\\n", end="")
 """
 
 
