@@ -71,13 +71,14 @@ def test_nothing_is_left_when_it_is_interrupted(tracefs, tmp_path):
 def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
     process = start_recorder(tmp_path / "killed.rec")
     wait_for_instance(tracefs, process.pid)
-    wait_for(lambda: (tmp_path / "killed.rec.part").stat().st_size)
+    (part,) = tmp_path.glob("killed.rec.*.part")
+    wait_for(lambda: part.stat().st_size)
     process.kill()
     process.wait(30)
     assert f"pasidlab-{process.pid}" in instances(tracefs)
     pasidlab("record", "-o", tmp_path / "next.rec", "--", "true")
     assert f"pasidlab-{process.pid}" not in instances(tracefs)
-    assert "in the middle of a recording" in pasidlab("stats", tmp_path / "killed.rec.part", code=2)
+    assert "in the middle of a recording" in pasidlab("stats", part, code=2)
 
 
 def start_recorder(path):
@@ -133,3 +134,11 @@ def test_damaged_files_are_refused(live, tmp_path, change, said):
     with pytest.raises(PasidlabError, match=said):
         Recording(path)
     assert said.removeprefix("is ") in pasidlab("stats", path, code=2)
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert "is no regular file" in pasidlab("record", "-o", fifo, "--seconds", "0.1", code=2)
+    assert "is no length of time" in pasidlab("record", "-o", tmp_path / "x.rec", "--seconds", "nan", code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]

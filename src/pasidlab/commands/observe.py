@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def record_command(path: str, seconds: float | None, buffer_kib: int, functions:
     from pasidlab.observe.record import Wanted, record
 
     must_be_writable(path)
+    _must_be_finite(seconds)
     done = record(path, Wanted(seconds, command, buffer_kib, functions))
     document = {
         "file": path, "events": done.events, "lost": done.lost, "bytes": done.bytes, "seconds": round(done.seconds, 3),
@@ -52,6 +54,13 @@ def record_command(path: str, seconds: float | None, buffer_kib: int, functions:
     for note in done.notes:
         click.echo(note, err=True)
     return 0
+
+
+def _must_be_finite(*numbers: float | None) -> None:
+    """click's FloatRange takes nan and inf."""
+    for number in numbers:
+        if number is not None and not math.isfinite(number):
+            raise PasidlabError(f"{number} is no length of time", hint="a number of seconds, 2.5 say")
 
 
 def _reads(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,6 +144,7 @@ def lanes_command(
     from pasidlab.observe.text import Told
     from pasidlab.report.recorded import lanes_page, lanes_perfetto
 
+    _must_be_finite(start, length)
     kind = Path(output).suffix
     if kind not in (".html", ".perfetto"):
         raise PasidlabError(f"no way to draw {output}", hint="a name that ends with .html or .perfetto")

@@ -12,6 +12,7 @@ import platform
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -58,23 +59,36 @@ class RecordingResult:
 
 def record(path: str, wanted: Wanted) -> RecordingResult:
     """Record to a file. PasidlabError where that is not possible; nothing then stays mounted, enabled or written."""
+    if Path(path).exists() and not Path(path).resolve().is_file():
+        raise PasidlabError(f"{path} is no regular file", hint="a recording takes the place of a file; give another name")
     tracefs = Tracefs()
-    part = Path(f"{path}.part")
+    into = Path(path).resolve()
     result = RecordingResult()
+    part: Path | None = None
     try:
-        with tracefs.instance() as instance, _stopped_by_signals() as stop, open(part, "wb") as file:
+        handle, name = tempfile.mkstemp(prefix=f"{into.name}.", suffix=".part", dir=into.parent)
+        part = Path(name)
+        with open(handle, "wb") as file, tracefs.instance() as instance, _stopped_by_signals() as stop:
             about = _begin(instance, wanted, result)
             writer = Writer(file, about)
             _follow(instance, writer, wanted, stop, result)
             result.bytes = file.tell()
-        os.replace(part, path)
+        part.chmod(into.stat().st_mode & 0o777 if into.exists() else 0o666 & ~_umask())
+        part.replace(into)
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise PasidlabError(f"cannot record to {path}: {what}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if part:
+            part.unlink(missing_ok=True)
         tracefs.close()
     return result
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About:

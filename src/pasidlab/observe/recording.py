@@ -251,7 +251,7 @@ class Recording:
     def _document(self, data: bytes) -> dict[str, Any]:
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._cut_off() from None
         if not isinstance(document, dict):
             raise self._cut_off()

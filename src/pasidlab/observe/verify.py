@@ -92,6 +92,8 @@ def verify(source: Source, progress: Callable[[int], None] = lambda events: None
     PasidlabError if the recording cannot be read, or is of a kernel that the model is not made for.
     """
     about = source.about
+    if about.machine != "x86_64":
+        raise PasidlabError(f"the recording is of {about.machine}; the model is x86_64's")
     if about.version < OLDEST:
         raise PasidlabError(f"the recording is of Linux {about.kernel}; the model's kernel_fpu_begin() is that of 5.18 and newer")
     explanations = explanations_of(about, assumed)
@@ -100,6 +102,8 @@ def verify(source: Source, progress: Callable[[int], None] = lambda events: None
     judging.look_through()
     judging.run(progress)
     judging.verdict.lost = max(judging.verdict.lost, source.absent(judging.present))
+    if judging.verdict.lost and not judging.verdict.unsure_from:
+        judging.verdict.contradiction = None  # where they were lost is not told: perhaps before it
     return judging.verdict
 
 
