@@ -150,6 +150,12 @@ class CheckResult:
         """What of the input was judged and what not; nothing for a design of Python."""
         return [line for sentence in self.account for line in look.prose(f"{sentence}.", "  ", "    ")]
 
+    @property
+    def not_executed(self) -> str:
+        """What is to be said of the lines that no step ran: a search that was cut may have missed them."""
+        whole = not self.missing and all(part.reason == "complete" for part in self.parts)
+        return "never executed" if whole else "not executed so far: the search did not finish"
+
     def text(self, *, verbose: bool = False, look: Look = PLAIN) -> str:
         """Everything about the design: parts, properties, counterexamples, what was not executed."""
         mark = look.paint(VERDICTS[self.verdict], MARKS[self.verdict])
@@ -157,7 +163,7 @@ class CheckResult:
         blocks = [head, parts_text(self.parts, self.missing, look), self._properties_text(look)]
         if self.unexecuted:
             lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in self.unexecuted]
-            title = look.prose("Lines of the design never executed:")
+            title = look.prose(f"Lines of the design {self.not_executed}:")
             blocks.append([*title, *(line for text in lines for line in look.prose(text, "  ", "      "))])
         if self.evidence:
             blocks.append(evidence_text(self.evidence, look))

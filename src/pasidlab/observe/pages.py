@@ -69,7 +69,10 @@ class Layouts:
                 raise PasidlabError(f"event {event.path} has the number {form.number}: the recording is damaged")
             kinds[form.number] = event.kind
             for column, name in enumerate(event.fields):
-                if place := form.place(name):
+                place = form.place(name)
+                if event.needed and place is None:
+                    raise PasidlabError(f"{event.path} has no field {name}", hint="the recording is damaged")
+                if place:
                     places[form.number, column] = place.offset, place.size, place.signed
         return Layouts(kinds, places)
 

@@ -118,7 +118,6 @@ class Stepper {
     this.draw();
     if (linked) {
       history.replaceState(null, "", linkTo(this.trace, this.step));
-      if (matchMedia("(min-width: 70rem)").matches) mine[0]?.scrollIntoView({ block: "nearest" });
     }
   }
 

@@ -10,7 +10,7 @@ function showSource(panel, trace, place, step) {
   for (let n = first; n <= Math.min(lines.length, place[1] + AROUND); n++) {
     const never = unexecuted.has(`${place[0]}:${n}`) ? "never" : "";
     const line = element("span", `line${n === place[1] ? " here" : ""}${ran.has(n) ? " ran" : ""}`);
-    if (never) line.title = "never executed";
+    if (never) line.title = "not executed by any step of the search";
     const [indent, code] = [lines[n - 1].match(/^\s*/)[0], lines[n - 1].trim()];
     line.append(element("span", "number", `${String(n).padStart(5)}  `), indent, element("span", never, code || " "));
     pre.append(line);
