@@ -124,11 +124,7 @@ class _Emitter:
                 actions.append((name, cpu))
                 self.steps.append((number, params))
                 self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
-        watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
-        ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
-        watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
-        watched += [(action, STATE_BROKEN, self.bits[ASLEEP]) for action in self.model.asleep.values()]
-        for number, (action, word, bit) in enumerate(watched + ends):
+        for number, (action, word, bit) in enumerate(self._watched()):
             for params in param_values(action):
                 name = f"p{number}.{'.'.join(map(str, params))}"
                 parts.append(ActionText(name, action, params, self.layout, self.bits, {}).text())
@@ -138,6 +134,14 @@ class _Emitter:
         private = self._private(parts, one_cpu) if self.model.private else []
         self.bound *= 2 if private else 1  # room to follow a successor
         return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus, private)])
+
+    def _watched(self) -> list[tuple[Action, int, int]]:
+        """What is asked of every state, or of one without a step: which word of the answer, and which bit of it."""
+        watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
+        ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
+        watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
+        watched += [(action, STATE_BROKEN, self.bits[ASLEEP]) for action in self.model.asleep.values()]
+        return watched + ends
 
     def _private(self, parts: list[str], one_cpu: bool) -> list[Own]:
         """The actions of each CPU, and the text of what says whether it is private."""

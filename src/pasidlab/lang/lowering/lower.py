@@ -129,14 +129,12 @@ class Lowering:
         }
         others = [action for pairs in plain.values() for _, action in pairs]
         known_properties(self.properties, entries, self.names, [*(low.action for low in lowered), *rules, *others])
-        symmetric = [s.name for s in self.names.namespace.structs.values() if s.symmetric]
-        half_way = {name: f"a loop over {name} takes several steps" for low in lowered for name in symmetric if name in low.ordered}
-        many = {n: f"more than {MOST_ALIKE} elements" for n in symmetric if self.names.counts[n] > MOST_ALIKE}
-        ordered = half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric) | many
         accessed = {i.field for a in [*(low.action for low in lowered), *rules, *others] for i in a.code}
         sleepers = {
             e.options["kind"]: asleep(action, lowered[0].action, self.sleeping) for e, action in plain["pending"] if self._sleepers(action)
         }
+        symmetric = [s.name for s in self.names.namespace.structs.values() if s.symmetric]
+        ordered = self._told_apart(symmetric, lowered)
         alike = tuple(name for name in symmetric if name not in ordered)
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
@@ -149,6 +147,12 @@ class Lowering:
             forgotten, sleepers, alike, tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
             self._private(lowered, traffic, sleepers.values(), alike),
         )  # fmt: skip
+
+    def _told_apart(self, symmetric: list[str], lowered: list[Lowered]) -> dict[str, str]:
+        """Structs declared symmetric whose elements cannot be taken for one another, and why."""
+        half_way = {name: f"a loop over {name} takes several steps" for low in lowered for name in symmetric if name in low.ordered}
+        many = {n: f"more than {MOST_ALIKE} elements" for n in symmetric if self.names.counts[n] > MOST_ALIKE}
+        return half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric) | many
 
     def _private(self, lowered: list[Lowered], traffic: Traffic, sleepers: Iterable[Action], alike: Iterable[str]) -> Action | None:
         """Says of a CPU whether the others may wait for it (``independence``); None if it is not asked for or never so."""
