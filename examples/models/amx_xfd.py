@@ -42,7 +42,7 @@ model(
     },
     copies={
         "owner": "fpregs_owner", "last_cpu": "last_cpu", "load": "need_fpu_load",
-        "tiles": "tiles = image", "of": "tiles_of = image_of",
+        "tiles": "tiles = image = expected", "of": "tiles_of = image_of", "xfd": "msr_xfd = xfd = xfd",
     },
 )
 

@@ -42,6 +42,10 @@ model(
         "no_kernel_flag": "kernel_neon_begin() does not set TIF_KERNEL_FPSTATE",
         "stale_copy": "sve_init_regs() edits the copy in memory and does not give up those in registers",
     },
+    copies={
+        "owner": "last_st unless last_st_kernel", "last_cpu": "fpsimd_cpu", "load": "tif_foreign_fpstate",
+        "v": "vregs = uw = expected", "of": "vregs_of = uw_of", "z": "zregs = uw_z = expected_z",
+    },
 )
 
 Contents = Annotated[int, Range(0, 2)]  # of a program: 0 or 1, changed by each use

@@ -7,7 +7,7 @@ from pasidlab.declare import NULL, each, event, initial, model, never, reached, 
 model(
     sizes={"cpus": 2, "tasks": 2},
     mistakes={"one_sided": "switch_in() looks only at whose value the CPU has"},
-    copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register = saved"},
+    copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register = saved = expected"},
 )
 
 

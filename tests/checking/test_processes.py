@@ -113,3 +113,29 @@ def test_processes_die_with_their_parent(number: signal.Signals) -> None:
         while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < limit:
             time.sleep(0.1)
         assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+
+
+OTHER = """
+from pathlib import Path
+from pasidlab.checking.children import run
+
+run(["sh", "-c", "echo $$ > child; exec sleep 60"], Path({folder!r}))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_other_programs_die_with_pasidlab(tmp_path, number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", OTHER.format(folder=str(tmp_path))]) as parent:
+        child = awaited(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
+        assert os.path.exists(f"/proc/{child}")
+        parent.send_signal(number)
+        assert parent.wait(10) == -number
+        assert awaited(lambda: not os.path.exists(f"/proc/{child}"))
+
+
+def awaited(what):
+    """What a function gives, once that is true; within 10 seconds."""
+    limit = time.monotonic() + 10
+    while not (found := what()) and time.monotonic() < limit:
+        time.sleep(0.05)
+    return found

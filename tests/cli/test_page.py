@@ -37,11 +37,26 @@ def folder(tmp_path_factory):
     text = (ROOT / "examples" / "models" / "tls_register.py").read_text(encoding="utf-8")
     (made / "mine.py").write_text(text.replace("cpu.current.saved = cpu.register", "pass"), encoding="utf-8")
     own = designs.Opening(str(made / "mine.py")).design()
+    (made / "models.html").write_text(results_page(Account(tuple(with_mistakes()))), encoding="utf-8")
     (made / "own.html").write_text(results_page(Account((Checked(own, check(own, jobs=1)),))), encoding="utf-8")
     (made / "sent.html").write_text(results_page(Account((Checked(designs.late_either, sent),))), encoding="utf-8")
     (made / "one.html").write_text(results_page(Account((Checked(designs.late_either, one),), command=COMMAND)), encoding="utf-8")
     (made / "many.html").write_text(results_page(Account(tuple(entries), ("early",), "interrupted", COMMAND)), encoding="utf-8")
     return made
+
+
+MISTAKES = (
+    ("tls_register", {"events": "+one_sided", "cpus": 3, "tasks": 3}), ("fpsimd", {"events": "preempt,one_sided"}),
+    ("fpsimd", {"events": "preempt,sve,stale_copy"}), ("fpsimd", {"events": "preempt,exec,keeps_cpu"}),
+    ("amx_xfd", {"events": "+no_update", "tasks": 1}), ("ticket_lock", {"events": "+no_cmpxchg"}),
+)  # fmt: skip
+
+
+def with_mistakes():
+    """Models of examples/models, each with a mistake."""
+    for name, asked in MISTAKES:
+        design = designs.Opening(str(ROOT / "examples" / "models" / f"{name}.py")).design()
+        yield Checked(design, check(design, design.scope(**asked), jobs=1))
 
 
 def with_interrupt(found):
@@ -153,9 +168,77 @@ def test_the_picture_of_a_model_of_ones_own_shows_the_fields_it_declares(opened)
     for step in range(1, int(last) + 1):
         page.locator("input[type=range]").fill(str(step))
         lit.append((page.locator(".picture .wrong").count(), page.locator(".picture svg").get_attribute("aria-label")))
-    assert lit[0] == (0, "CPU0's registers are T0's: its image is old.")
-    assert (2, "CPU0's registers pass for a valid copy of T0's image, but differ: value 1 in the registers, 0 in the image.") in lit
+    assert lit[0] == (0, "CPU0's registers are T0's: its image may be out of date.")
+    differ = "CPU0's registers pass for a valid copy of T0's image, but differ: value 1 in the registers, 0 in the image. "
+    assert (2, f"{differ}T0's image counts, but is wrong: value is 0, must be 1.") in lit
     assert page.locator(".picture .title").all_text_contents()[0] == "CPU0 registers"
+
+
+AT_THE_END = [
+    ("preserved", 1, "CPU0's registers pass for T0's own, but are wrong: value is 0, must be 1. Broken: preserved. It looked at"),
+    ("preserved", 1, "CPU1's registers pass for T0's own, but are wrong: v is 1, must be 0. Broken: preserved."),
+    ("sve", 0, "Broken: sve. This promise is not about what the two copies hold. It looked at CPU0.current = T0, T0.tif_sve = 1."),
+    ("preserved", 1, "Before this step: CPU0's registers pass for T0's own, but are wrong: v is 1, must be 0. Broken: preserved."),
+    ("armed", 1, "CPU0's registers pass for T0's own, but are wrong: xfd is 1, must be 0. Broken: armed."),
+    ("mutex", 0, "Broken: mutex. It looked at Lock.holder = CPU0. (This model declares no two copies to draw.)"),
+    ("progress", 0, "Broken: progress. (This model declares no two copies to draw.)"),
+]
+
+
+def test_the_last_step_of_a_model_of_ones_own_shows_what_is_wrong(opened) -> None:
+    page = opened("models.html")
+    page.evaluate("steppers.forEach((one) => one.show(one.trace.steps.length))")
+    found = []
+    for trace in page.locator(".trace").all():
+        said = " ".join(trace.locator(".says b").all_inner_texts())
+        found.append((trace.get_attribute("data-name").split("-")[-1], trace.locator(".picture .wrong").count(), said))
+    assert [(name, lit) for name, lit, _ in found] == [(name, lit) for name, lit, _ in AT_THE_END]
+    assert [said[: len(wanted)] for (_, _, said), (_, _, wanted) in zip(found, AT_THE_END, strict=True)] == [w for *_, w in AT_THE_END]
+
+
+@pytest.mark.parametrize("name", ["models.html", "many.html"])
+def test_no_label_of_a_picture_covers_another_on_a_phone(opened, name: str) -> None:
+    page = opened(name, 390)
+    assert page.evaluate(COVERED) == []
+
+
+COVERED = """() => {
+  const wrong = [];
+  const label = (text) => [text.textContent, text.getBoundingClientRect()];
+  const look = (where, svg) => {
+    const room = svg.getBoundingClientRect();
+    const labels = [...svg.querySelectorAll("text")].filter((text) => text.textContent.trim()).map(label);
+    if (!labels.length) wrong.push(`${where}: no label`);
+    labels.forEach(([one, a], n) => {
+      if (a.left < room.left - 1 || a.right > room.right + 1) wrong.push(`${where}: ${one} is outside`);
+      for (const [other, b] of labels.slice(n + 1)) {
+        const meet = a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
+        if (meet) wrong.push(`${where}: ${one} / ${other}`);
+      }
+    });
+    for (const group of svg.querySelectorAll("g:has(.box)")) {
+      const box = group.querySelector(".box").getBoundingClientRect();
+      for (const [text, a] of [...group.querySelectorAll("text")].map(label)) {
+        if (text.trim() && (a.right > box.right || a.bottom > box.bottom)) wrong.push(`${where}: ${text} leaves its box`);
+      }
+    }
+  };
+  for (const stepper of steppers) {
+    for (let step = 1; step <= stepper.trace.steps.length; step++) {
+      stepper.show(step, false);
+      for (const svg of stepper.box.querySelectorAll(".picture svg, .lanes svg")) look(`${stepper.trace.name} ${step}`, svg);
+    }
+  }
+  return wrong.slice(0, 9);
+}"""
+
+
+def test_the_source_marks_calls_and_tests_that_were_passed_and_lines_of_other_paths(opened) -> None:
+    page = opened("one.html#step=12")
+    lines = {kind: page.locator(f".source .line.{kind}").all_inner_texts() for kind in ("ran", "elsewhere")}
+    marked = {kind: [line.split(maxsplit=1)[1] for line in found] for kind, found in lines.items()}
+    assert marked["ran"][:4] == ["pasid = current.mm.pasid", "if pasid == 0:", "if current.has_valid_pasid:", "fpu__pasid_write(pasid)"]
+    assert marked["elsewhere"] == ["return False", "return True"]
 
 
 def test_lanes_show_contexts_interrupts_and_migration(opened) -> None:

@@ -10,7 +10,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.own import Copies, Part
 
 TEXT = (ROOT / "examples" / "models" / "tls_register.py").read_text(encoding="utf-8")
-DECLARED = 'copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register = saved"}'
+DECLARED = 'copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register = saved = expected"}'
 WRONG = {
     'copies={"owner": "owner"}': "copies=... needs 'last_cpu'",
     'copies={"owner": "owner", "last_cpu": "last_cpu"}': "copies=... names no part of the copies",
@@ -19,6 +19,8 @@ WRONG = {
     'copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register"}': "'value' is no two fields: 'register'",
     'copies={"owner": "owner", "last_cpu": "last_cpu", "value": "saved = register"}': "Cpu has no field 'saved'",
     'copies={"owner": "owner", "last_cpu": "last_cpu", "load": "flag", "value": "register = saved"}': "Task has no field 'flag'",
+    'copies={"owner": "owner unless flag", "last_cpu": "last_cpu", "value": "register = saved"}': "Cpu has no field 'flag'",
+    'copies={"owner": "owner", "last_cpu": "last_cpu", "value": "register = saved = wanted"}': "Task has no field 'wanted'",
     'copies={"owner": 1}': "'owner' needs the name of a field, or two",
     "copies=3": "write names, and for each the name of a field, or two: {'name': ...}",
 }
@@ -32,7 +34,9 @@ def opened(folder, text):
 
 def test_copies_are_read(tmp_path):
     own = opened(tmp_path, TEXT).own
-    assert own and own.copies == Copies("owner", "last_cpu", "", (Part("value", "register", "saved", "0"),))
+    assert own and own.copies == Copies("owner", "last_cpu", "", (Part("value", "register", "saved", "0", "expected"),))
+    unless = opened(tmp_path, TEXT.replace('"owner": "owner"', '"owner": "owner unless register"')).own
+    assert unless and unless.copies and (unless.copies.owner, unless.copies.unless) == ("owner", "register")
     without = opened(tmp_path, TEXT.replace(f"    {DECLARED},\n", "")).own
     assert without and without.copies is None
 

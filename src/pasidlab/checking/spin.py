@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pasidlab.checking.children import run
 from pasidlab.checking.engine_run import EngineRun
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.promela import Export
@@ -72,7 +72,7 @@ def export_explored(pan: Path, export: Export) -> EngineRun:
 
 
 def _run(command: list[str], folder: Path) -> bytes:
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    done = run(command, folder)
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace").strip()
         raise PasidlabError(f"{' '.join(command)} ended with {done.returncode}: {said[-500:]}")

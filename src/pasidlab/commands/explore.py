@@ -53,10 +53,10 @@ def explore_command(
         scope = _scope(design, asked_scope(named, size, events))
         walker, opening = Walker(design, scope), opening.carrying(design)
         walk = walker.walk(())
-    if expression:
+    if expression is not None:
         walk = shortest_way(walker, expression)
     with _served(walker, walk, _told(walker.design, opening), port) as server:
-        end = f"#step={len(walk.path.steps)}" if expression else ""
+        end = f"#step={len(walk.path.steps)}" if expression is not None else ""
         click.echo(f"{walker.design.name}: {walker.scope}\n{server.url}{end}\nCtrl-C ends it.")
         sys.stdout.flush()
         try:

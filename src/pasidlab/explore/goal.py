@@ -7,10 +7,11 @@ at are the states between those steps.
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 
 from pasidlab.checking.model import bounds_of
-from pasidlab.errors import PasidlabError, counted
+from pasidlab.errors import PasidlabError, Position, counted
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Model, Predicate, Property
@@ -25,6 +26,9 @@ from pasidlab.trace.replay import Replayer
 NAMES = {"cpu": "Cpu", "task": "Task", "mm": "Mm", "pasid": "PasidEntry", "other_cpu": "Cpu", "other_task": "Task"}
 """Names in an expression that stand for any element of a struct."""
 WANTED = Property("wanted", "the expression is true")
+EXAMPLE = "task.need_fpu_load and cpu.fpregs_owner is task"
+"""What may be looked for in the kernel."""
+PLACE, RETURN = "<expression>", "    return "
 BUDGET = Budget(max_states=20_000_000, timeout=60.0)
 
 
@@ -69,21 +73,42 @@ def names_of(walker: Walker) -> dict[str, str]:
 
 
 def _predicate(walker: Walker, expression: str) -> Predicate:
-    text = " ".join(expression.split())
-    try:
-        tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError) as error:
-        raise PasidlabError(f"not an expression: {text}", hint=str(getattr(error, "msg", error))) from None
+    text = re.sub(r"\s", " ", expression).rstrip()
+    tree = _parsed(text)
     names = names_of(walker)
     used = [name for name in names if any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))]
     params = ", ".join(f"{name}: {names[name]}" for name in used)
-    code = f'@never("{WANTED.name}", "{WANTED.sentence}")\ndef wanted({params}) -> bool:\n    return {text}\n'
+    code = f'@never("{WANTED.name}", "{WANTED.sentence}")\ndef wanted({params}) -> bool:\n{RETURN}{text}\n'
     header = "from pasidlab.declare import *\n" + ("" if walker.design.own else "from pasidlab.kernel import *\n")
     design = walker.design
     around = () if design.own else MODEL_FILES
     bounds = bounds_of(design, walker.scope)
-    made = build_model(
-        design.name, [*around, design.file, Text("<expression>", header + code)], bounds, (*design.properties, WANTED), merged=False,
-        functions=design.functions, whole=design.file,
-    )  # fmt: skip
+    try:
+        made = build_model(
+            design.name, [*around, design.file, Text(PLACE, header + code)], bounds, (*design.properties, WANTED), merged=False,
+            functions=design.functions, whole=design.file,
+        )  # fmt: skip
+    except PasidlabError as error:
+        raise _as_typed(error) from None
     return next(p for p in made.predicates if p.property == WANTED.name)
+
+
+def _parsed(text: str) -> ast.Expression:
+    """The tree of an expression. Raises PasidlabError, with the column in what was typed."""
+    begin = len(text) - len(text.lstrip())
+    if begin == len(text):
+        raise PasidlabError("an expression is needed, and none was given", hint="write what must be true of the state, as in Python")
+    try:
+        return ast.parse(text[begin:], mode="eval")
+    except SyntaxError as error:
+        column = min(begin + error.offset, len(text) + 1) if error.offset else len(text) + 1
+        raise PasidlabError(f"not an expression: {text[begin:]}", hint=error.msg, position=Position(PLACE, 1, column)) from None
+    except ValueError as error:
+        raise PasidlabError(f"not an expression: {text[begin:]}", hint=str(error), position=Position(PLACE, 1)) from None
+
+
+def _as_typed(error: PasidlabError) -> PasidlabError:
+    """The same error at its column in what was typed: the compiler sees a function around it."""
+    if error.position is None or error.position.file != PLACE:
+        return error
+    return PasidlabError(error.what, hint=error.hint, position=Position(PLACE, 1, max(1, error.position.column - len(RETURN))))

@@ -6,16 +6,14 @@ import json
 from typing import Any
 
 from pasidlab.designs import Opening
-from pasidlab.explore.goal import names_of
+from pasidlab.explore.goal import EXAMPLE, names_of
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.report.account import Account
-from pasidlab.report.json import heading, scope_json
+from pasidlab.report.json import heading, named, scope_json
 from pasidlab.report.stepping import data_of, enabled_data, environment, sources_of, trace_of
 from pasidlab.version import VERSION
 
 NAME = "walk"
-EXAMPLE = "task.need_fpu_load and cpu.fpregs_owner is task"
-"""What may be looked for in the kernel."""
 
 
 def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
@@ -35,7 +33,7 @@ def _trace(walk: Walk, walker: Walker) -> dict[str, Any]:
 def explore_page(walk: Walk, walker: Walker) -> str:
     """The whole page, with a walk, standing at its beginning."""
     data = walk_data(walk, walker)
-    page = {"traces": [data["trace"]], "sources": data["sources"], "unexecuted": [], "initial": walk.initial}
+    page = {"traces": [data["trace"]], "sources": data["sources"], "unexecuted": [], "executed": [], "initial": walk.initial}
     return environment().get_template("explore.html").render(
         design=walker.design.name, scope=str(walker.scope), beginnings=len(walker.initial), trace=_trace(walk, walker),
         data=page, version=VERSION, names=list(names_of(walker)), example="" if walker.design.own else EXAMPLE,
@@ -49,7 +47,7 @@ def path_json(walk: Walk, walker: Walker, opening: Opening | None) -> str:
         "property": "", "sentence": "", "scope": scope_json(walker.scope), "exact": True, "broken_by_step": False, "loop": None,
         "initial": list(walk.path.initial), "moves": [[move.action, list(move.params), list(move.choices)] for move in recipe.moves],
     }  # fmt: skip
-    result: dict[str, Any] = {"design": walker.design.name, "file": str(walker.design.path), "counterexamples": [path]}
+    result: dict[str, Any] = {"design": walker.design.name, "file": named(Account(()), str(walker.design.path)), "counterexamples": [path]}
     if opening is not None:
         result["opened"] = opening.to_json()
     return json.dumps({**heading("path"), "results": [result]}, indent=1) + "\n"

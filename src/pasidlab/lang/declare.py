@@ -57,9 +57,10 @@ def model(
     ``sizes`` answer ``size("cpus")`` where nothing else is asked for. ``events`` happen unless they are switched off, ``mistakes`` are
     made only where they are asked for; each with what it means.
 
-    ``copies`` says which fields are two copies of one thing, for the picture of the page: ``owner`` (of Cpu: whose the CPU's copy is),
-    ``last_cpu`` (of Task: where its copy was last), ``load`` (of Task, may be left out: its own copy counts), and under any other name
-    a part of the copies, ``"field of Cpu = field of Task"``.
+    ``copies`` says which fields are two copies of one thing, for the picture of the page: ``owner`` (of Cpu: whose the CPU's copy is;
+    ``"field unless flag"`` where a flag of Cpu gives the field another meaning), ``last_cpu`` (of Task: where its copy was last), ``load``
+    (of Task, may be left out: its own copy counts), and under any other name a part of the copies, ``"field of Cpu = field of Task"``.
+    A second field of Task, ``"register = saved = expected"``, is what the copy that counts must hold: the picture shows where it does not.
     """
 
 

@@ -50,25 +50,31 @@ class OwnScope:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of both copies: its name, the fields of Cpu and of Task that hold it, and what those hold that are not told."""
+    """A part of both copies: its name, the fields of Cpu and of Task that hold it, and what those hold that are not told.
+
+    ``wanted`` is the field of Task that says what the copy that counts must hold; empty: there is none.
+    """
 
     name: str
     cpu: str
     task: str
     empty: str
+    wanted: str = ""
 
 
 @dataclass(frozen=True)
 class Copies:
     """Fields that are two copies of one thing. Those of a CPU pass for a task's where ``owner`` and ``last`` point to each other.
 
-    ``load`` is the field of a task that says that its own copy counts; empty: that counts while the task does not run.
+    ``load`` is the field of a task that says that its own copy counts; empty: that counts while the task does not run. ``unless`` is the
+    field of a CPU that says that ``owner`` means something else for now; empty: never.
     """
 
     owner: str
     last: str
     load: str
     parts: tuple[Part, ...]
+    unless: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,15 +38,18 @@ def own_copies(node: ast.expr, said: Mapping[str, str], tree: ast.Module, place:
     for name, text in said.items():
         if name in (_OWNER, _LAST, _LOAD):
             continue
-        both = re.fullmatch(r"(\w+) = (\w+)", text)
+        both = re.fullmatch(r"(\w+) = (\w+)(?: = (\w+))?", text)
         if both is None:
-            raise place.fails(node, f"'{name}' is no two fields: '{text}'", "write 'field of Cpu = field of Task'")
+            hint = "write 'field of Cpu = field of Task', and '= field of Task' once more for what they must hold"
+            raise place.fails(node, f"'{name}' is no two fields: '{text}'", hint)
         cpu, task = field("Cpu", both[1]), field("Task", both[2])
-        parts.append(Part(name, cpu, task, "none" if structs["Cpu"][cpu] in structs else "0"))
+        wanted = field("Task", both[3]) if both[3] else ""
+        parts.append(Part(name, cpu, task, "none" if structs["Cpu"][cpu] in structs else "0", wanted))
     if not parts:
         raise place.fails(node, "copies=... names no part of the copies", _EXAMPLE)
     load = field("Task", said[_LOAD]) if _LOAD in said else ""
-    return Copies(field("Cpu", said[_OWNER]), field("Task", said[_LAST]), load, tuple(parts))
+    owner, _, unless = said[_OWNER].partition(" unless ")
+    return Copies(field("Cpu", owner), field("Task", said[_LAST]), load, tuple(parts), field("Cpu", unless) if unless else "")
 
 
 def _fields(struct: ast.ClassDef) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Container
 from typing import Any
 
 from pasidlab.checking.result import CheckResult
@@ -22,15 +23,23 @@ def results_page(account: Account) -> str:
     """The page, UTF-8. Sources that can no longer be read are left out."""
     sections = _sections(account)
     traces = [trace for section in sections for trace in section["traces"]]
+    sources = sources_of(account, traces)
     data = {
         "traces": [data_of(account, trace) for trace in traces],
-        "sources": sources_of(account, traces),
+        "sources": sources,
         "unexecuted": [[named(account, file), line] for result in account.results for file, line, _ in result.unexecuted],
+        "executed": _executed(account, sources),
     }
     return environment().get_template("page.html").render(
         sections=sections, comparison=account.comparison, title=account.title, data=data, version=VERSION, missing=account.missing,
-        ended=account.ended, command=shlex.join(account.command), no_mistake=no_mistake,
+        ended=account.ended, named=lambda file: named(account, file), command=shlex.join(account.command), no_mistake=no_mistake,
     )  # fmt: skip
+
+
+def _executed(account: Account, sources: Container[str]) -> list[tuple[str, int]]:
+    """The lines of the sources that any step of a search executed."""
+    places = {place for result in account.results for part in result.parts for place in part.executed}
+    return sorted((name, line) for file, line in places if (name := named(account, file)) in sources)
 
 
 def _sections(account: Account) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pasidlab.report.account import Account
+from pasidlab.report.json import named
 from pasidlab.trace.steps import Counterexample, Step
 from pasidlab.version import VERSION
 
@@ -26,7 +27,7 @@ def results_perfetto(account: Account) -> Event:
     events: list[Event] = []
     pairs = [(result.design, found) for result in account.results for found in result.counterexamples]
     for number, (design, found) in enumerate(pairs, start=1):
-        events += _events(number, f"{design} breaks {found.property}", found)
+        events += _events(account, number, f"{design} breaks {found.property}", found)
     about = {"tool": f"pasidlab {VERSION}", "command": shlex.join(account.command)}
     return {"traceEvents": events, "displayTimeUnit": "ns", "otherData": about}
 
@@ -54,7 +55,7 @@ class _Track:
         self.open = wanted
 
 
-def _events(process: int, name: str, found: Counterexample) -> Iterator[Event]:
+def _events(account: Account, process: int, name: str, found: Counterexample) -> Iterator[Event]:
     cpus = sorted({step.cpu for step in found.steps if step.cpu is not None})
     tracks: dict[int | None, _Track] = {cpu: _Track(process, cpu + 1) for cpu in cpus}
     tracks[None] = _Track(process, max(cpus, default=0) + 2)
@@ -65,7 +66,7 @@ def _events(process: int, name: str, found: Counterexample) -> Iterator[Event]:
     for time, step in enumerate(found.steps):
         track = tracks[step.cpu]
         yield from track.reach(_around(step), time)
-        yield track.event("X", time, dur=1, name=_name(step), args=_told(time + 1, step))
+        yield track.event("X", time, dur=1, name=_name(step), args=_told(account, time + 1, step))
     end = len(found.steps)
     for track in tracks.values():
         yield from track.reach([], end)
@@ -87,7 +88,7 @@ def _name(step: Step) -> str:
     return step.main.source.strip() if step.main and step.context != "user" else step.words
 
 
-def _told(number: int, step: Step) -> dict[str, Any]:
+def _told(account: Account, number: int, step: Step) -> dict[str, Any]:
     changes = {change.name: f"{change.old} -> {change.new}" for change in step.changes}
-    place = {"place": f"{step.main.file}:{step.main.line}"} if step.main else {}
+    place = {"place": f"{named(account, step.main.file)}:{step.main.line}"} if step.main else {}
     return {"step": number, **place, **changes}

@@ -18,6 +18,7 @@ from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account
 from pasidlab.report.json import named
 from pasidlab.trace.columns import columns, looked_at
+from pasidlab.trace.passed import Passed
 from pasidlab.trace.sources import source_text
 from pasidlab.trace.steps import Counterexample, Enabled, Move, Step
 from pasidlab.trace.telling import Row, Telling, numbers
@@ -85,14 +86,16 @@ def _copies(design: Design | None, scope: AnyScope) -> dict[str, Any] | bool:
 def data_of(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
     """What the scripts need of a trace."""
     found: Counterexample = trace["found"]
+    passed = Passed()
     return {
         "name": trace["name"],
         "title": f"{found.property}: {found.sentence}",
         "rows": [row["steps"] for row in trace["rows"]],
         "places": [(named(account, row["file"]), row["line"]) if row["file"] else None for row in trace["rows"]],
         "initial": _initial(found),
-        "steps": [_step(account, step) for step in found.steps],
-        "looked": [name for name, _ in looked_at(found)],
+        "steps": [_step(account, step, passed) for step in found.steps],
+        "property": found.property,
+        "looked": dict(looked_at(found)),
         "loop": found.loop,
         "cpus": trace["scope"].cpus,
         "tasks": trace["scope"].tasks,
@@ -100,11 +103,11 @@ def data_of(account: Account, trace: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _step(account: Account, step: Step) -> dict[str, Any]:
-    places = dict.fromkeys((named(account, line.here.file), line.here.line) for line in step.lines)
+def _step(account: Account, step: Step, passed: Passed) -> dict[str, Any]:
     return {
         "cpu": step.cpu, "task": step.task, "context": step.context, "action": step.move.action, "words": step.words,
-        "changes": [[c.name, c.old, c.new] for c in step.changes], "stacks": step.stacks, "ran": list(places),
+        "changes": [[c.name, c.old, c.new] for c in step.changes], "stacks": step.stacks,
+        "ran": [(named(account, file), line) for file, line in passed.of(step)],
         "others": [enabled_data(other) for other in step.others], "move": _move(step.move),
     }  # fmt: skip
 

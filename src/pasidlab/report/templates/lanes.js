@@ -106,10 +106,14 @@ class Lanes {
   // The task that a CPU runs, where it begins to.
   tasks(svg, cpu) {
     const [top, size] = this.bar(cpu, "user");
-    let shown = "none";
+    let [shown, end] = ["none", 0]; // a name that would cover the one before is left out
     this.trace.steps.forEach((_, n) => {
       const current = field(this.trace.states[n + 1], this.trace.cpuNames[cpu], "current", "none");
-      if (current !== shown && current !== "none") svg.append(drawn("text", { class: "task", x: this.x(n + 1) + 2, y: top + size - 5 }, current));
+      const [x, wide] = [this.x(n + 1) + 2, 7 * current.length];
+      if (current !== shown && current !== "none" && x > end) {
+        svg.append(drawn("text", { class: "task", x, y: top + size - 5 }, current));
+        end = x + wide;
+      }
       shown = current;
     });
   }
@@ -133,12 +137,12 @@ class Lanes {
 
   legend() {
     const made = element("p", "legend");
-    const names = { user: "user mode", kernel: "kernel", schedule: "schedule()", softirq: "softirq", hardirq: "interrupt, IPI" };
+    const names = { user: "user mode", kernel: "kernel code", schedule: "the scheduler", softirq: "softirq", hardirq: "interrupt, IPI" };
     for (const level of ["user", ...this.levels]) made.append(element("span", `swatch ${level}`), `${names[level]} `);
-    for (const [kind, name] of [["moved", "migration"], ["ipi", "IPI"]]) {
+    for (const [kind, name] of [["moved", "the task goes on on another CPU"], ["ipi", "an IPI, from where it is sent to where it arrives"]]) {
       if (this.arrows.some((arrow) => arrow[5] === kind)) made.append(element("span", `swatch line ${kind}`), `${name} `);
     }
-    made.append(" The full colour moves.");
+    made.append(" Bright: the CPU that takes the step. Pale: the others, which wait.");
     return made;
   }
 }

@@ -2,6 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const AROUND = 7; // lines of source before and after
 const LEAP = 10; // steps of Page Up and Page Down
+const executed = new Set(data.executed.map(([file, line]) => `${file}:${line}`)); // by any step of the search
 const unexecuted = new Set(data.unexecuted.map(([file, line]) => `${file}:${line}`));
 
 function element(tag, className, text) {
@@ -123,7 +124,7 @@ class Stepper {
 
   draw() {
     if (this.step < 0) return;
-    if (this.trace.copies) picture(this.box.querySelector(".picture"), this.trace, this.trace.states[Math.max(0, this.step - 1)], this.trace.states[this.step]);
+    picture(this.box.querySelector(".picture"), this.trace, this.step);
     this.lanes?.draw(this.step);
   }
 }

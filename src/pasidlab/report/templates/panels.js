@@ -5,12 +5,17 @@ function showSource(panel, trace, place, step) {
   const lines = place && data.sources[place[0]];
   if (!lines || !lines.length) return;
   const ran = new Set(trace.steps.slice(0, step).flatMap((made) => made.ran.filter(([file]) => file === place[0]).map(([, line]) => line)));
+  const ever = new Set(trace.steps.flatMap((made) => made.ran.filter(([file]) => file === place[0]).map(([, line]) => line)));
   const pre = element("pre");
   const first = Math.max(1, place[1] - AROUND);
   for (let n = first; n <= Math.min(lines.length, place[1] + AROUND); n++) {
     const never = unexecuted.has(`${place[0]}:${n}`) ? "never" : "";
     const line = element("span", `line${n === place[1] ? " here" : ""}${ran.has(n) ? " ran" : ""}`);
     if (never) line.title = "not executed by any step of the search";
+    if (executed.has(`${place[0]}:${n}`) && !ever.has(n)) {
+      line.classList.add("elsewhere");
+      line.title = "executed on other paths of the search only";
+    }
     const [indent, code] = [lines[n - 1].match(/^\s*/)[0], lines[n - 1].trim()];
     line.append(element("span", "number", `${String(n).padStart(5)}  `), indent, element("span", never, code || " "));
     pre.append(line);
@@ -34,7 +39,7 @@ function shownField(trace, step, name, what) {
   const changed = old !== value;
   const idle = ["0", "none", "init"].includes(value);
   const shown = element("span", changed ? "changed" : idle ? "idle" : "", changed ? `${what}=${old}→${value}` : `${what}=${value}`);
-  if (step === trace.steps.length && trace.looked.includes(name)) shown.classList.add("looked");
+  if (step === trace.steps.length && name in trace.looked) shown.classList.add("looked");
   if (!writer || changed) return [shown];
   const by = element("a", "by", String(writer));
   by.href = linkTo(trace, writer);

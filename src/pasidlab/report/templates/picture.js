@@ -1,11 +1,10 @@
-"use strict";
-// The two copies of a task's xstate: the registers of the CPUs above, the memory images of the tasks below, and who is said to have whose.
-// A copy passes for valid if the CPU's owner is the task and the task's last_cpu is the CPU (fpregs_state_valid()).
-// A model of one's own says which fields these are: trace.copies has its parts, owner, last and load; of the kernel trace.copies is true.
+// The picture of the two copies: the registers of the CPUs above, the memory images of the tasks below, and who is said to have whose.
+// Nothing in it overlaps at any width: contents that are too long for a box take two lines, a label of an arrow stands where there is room
+// for it, and the legend says what arrows mean that have none.
 
 const SVG = "http://www.w3.org/2000/svg";
-const BOX = { height: 92, line: 19, gap: 26, between: 96, top: 6, text: 13 };
-const isSet = (value) => value !== undefined && !["0", "none"].includes(value);
+const BOX = { line: 19, between: 96, top: 6, head: 35, foot: 38, most: 300 };
+const LETTER = { wide: 7.9, tight: 6.4, label: 7 }; // the width of a letter in a box, in a tight one, beside an arrow
 
 function drawn(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
@@ -14,150 +13,152 @@ function drawn(tag, attributes, text) {
   return made;
 }
 
-function field(state, who, what, otherwise) {
-  return state[`${who}.${what}`] ?? otherwise;
-}
+const contentsOf = (trace, state, name) => (trace.cpuNames.includes(name) ? registersOf : imageOf)(trace, state, name);
+const changeOf = (old, now) => (old === now ? now : `${old} → ${now}`);
 
-const KERNEL = { owner: "fpregs_owner", last: "last_cpu", load: "need_fpu_load", flag: "TIF_NEED_FPU_LOAD", parts: [{ name: "user" }, { name: "PASID" }] };
-const fieldsOf = (trace) => (trace.copies === true ? KERNEL : { flag: trace.copies.load, ...trace.copies });
-
-// What the CPU's registers and the task's memory image hold, component by component: of the kernel user registers and IA32_PASID.
-function registersOf(trace, state, cpu) {
-  if (trace.copies !== true) return trace.copies.parts.map((part) => field(state, cpu, part.cpu, part.empty));
-  return [field(state, cpu, "user_regs", "init"), field(state, cpu, "msr_pasid", "0")];
-}
-
-function imageOf(trace, state, task) {
-  if (trace.copies !== true) return trace.copies.parts.map((part) => field(state, task, part.task, part.empty));
-  const guest = isSet(field(state, task, "guest_fpstate"));
-  const part = (name, bit, otherwise) => (isSet(field(state, task, bit)) ? field(state, task, name, otherwise) : otherwise);
-  return guest
-    ? [part("guest_user", "guest_bv_user", "init"), part("guest_pasid", "guest_bv_pasid", "0")]
-    : [part("image_user", "bv_user", "init"), part("image_pasid", "bv_pasid", "0")];
-}
-
-const passesForValid = (trace, state, cpu, task) => field(state, cpu, fieldsOf(trace).owner) === task && field(state, task, fieldsOf(trace).last) === cpu;
-const runsOn = (trace, state, task) => trace.cpuNames.find((cpu) => field(state, cpu, "current") === task);
-const mustLoad = (trace, state, task) => (fieldsOf(trace).load ? isSet(field(state, task, fieldsOf(trace).load)) : !runsOn(trace, state, task));
-const flagged = (trace, state, task) => Boolean(fieldsOf(trace).load) && mustLoad(trace, state, task);
-const isLocked = (state, cpu) => ["irqs_off", "preempt_count", "softirq_count"].some((name) => isSet(field(state, cpu, name)));
-const same = (one, other) => one.every((value, n) => value === other[n]);
-
-function pairs(trace, state) {
-  const found = [];
-  for (const cpu of trace.cpuNames) {
-    for (const task of trace.taskNames) {
-      if (!passesForValid(trace, state, cpu, task)) continue;
-      const differs = !same(registersOf(trace, state, cpu), imageOf(trace, state, task));
-      found.push({ cpu, task, live: !mustLoad(trace, state, task), wrong: mustLoad(trace, state, task) && differs, locked: isLocked(state, cpu) });
-    }
+// Where the boxes are, and how their contents are written: the same at every step of a trace.
+class Layout {
+  constructor(trace, width) {
+    const most = Math.max(trace.cpuNames.length, trace.taskNames.length, 1);
+    this.gap = width / most < 180 ? 8 : 26;
+    this.width = width;
+    this.each = Math.min(BOX.most, (width - this.gap * (most - 1) - 4) / most);
+    this.tight = this.each < 150;
+    this.pad = this.tight ? 5 : 8;
+    this.letters = Math.floor((this.each - 2 * this.pad) / (this.tight ? LETTER.tight : LETTER.wide));
+    this.split = this.longest(trace) > this.letters;
+    this.tall = BOX.head + BOX.foot + BOX.line * fieldsOf(trace).parts.length * (this.split ? 2 : 1) - 16;
+    this.height = 2 * this.tall + BOX.between + 2 * BOX.top;
+    this.boxes = new Map([...this.row(trace.cpuNames, BOX.top), ...this.row(trace.taskNames, BOX.top + this.tall + BOX.between)]);
   }
-  return found;
+
+  // The longest line of contents in any box, at any step.
+  longest(trace) {
+    const names = [...trace.cpuNames, ...trace.taskNames];
+    const at = (n) => names.flatMap((name) => {
+      const [old, now] = [trace.states[Math.max(0, n - 1)], trace.states[n]].map((state) => contentsOf(trace, state, name));
+      return now.map((value, part) => `${fieldsOf(trace).parts[part].name} ${changeOf(old[part], value)}`.length);
+    });
+    return Math.max(...trace.states.flatMap((_, n) => at(n)), 0);
+  }
+
+  row(names, y) {
+    const left = (this.width - this.each * names.length - this.gap * (names.length - 1)) / 2;
+    return names.map((name, n) => [name, { x: left + n * (this.each + this.gap), y }]);
+  }
+
+  middle(name) { return this.boxes.get(name).x + this.each / 2; }
+
+  // A text that is not longer than a line of a box.
+  fitting(...texts) { return texts.find((text) => text.length <= this.letters) ?? `${texts[0].slice(0, this.letters - 1)}…`; }
+
+  // The lines of a box: [text, marked as changed, small].
+  lines(trace, before, state, name, foot) {
+    const [old, now] = [contentsOf(trace, before, name), contentsOf(trace, state, name)];
+    const parts = fieldsOf(trace).parts.flatMap((part, n) => {
+      const [changed, told] = [old[n] !== now[n], changeOf(old[n], now[n])];
+      return this.split ? [[this.fitting(part.name), false, true], [this.fitting(` ${told}`, ` →${now[n]}`), changed, false]] : [[`${part.name} ${told}`, changed, false]];
+    });
+    return [...parts, foot];
+  }
 }
 
-function sentence(trace, state) {
-  const said = [];
-  for (const { cpu, task, live, wrong, locked } of pairs(trace, state)) {
-    const [registers, image] = [registersOf(trace, state, cpu), imageOf(trace, state, task)];
-    const what = registers.map((value, n) => (value === image[n] ? "" : `${fieldsOf(trace).parts[n].name} ${value} in the registers, ${image[n]} in the image`));
-    if (wrong) {
-      const why = locked ? " (the CPU is locked: the kernel may be half way)" : "";
-      said.push([true, `${cpu}'s registers pass for a valid copy of ${task}'s image, but differ: ${what.filter((w) => w).join("; ")}${why}.`]);
-    } else {
-      said.push([false, live ? `${cpu}'s registers are ${task}'s: its image is old.` : `${cpu}'s registers are a valid copy of ${task}'s image.`]);
-    }
+// Texts that are drawn, so that another one keeps clear of them.
+class Room {
+  constructor(width) { Object.assign(this, { width, taken: [] }); }
+
+  // Takes the first of the places that is free: {x, y, anchor}, where the text begins, has its middle or ends. Undefined: none is.
+  take(text, places) {
+    const size = LETTER.label * text.length;
+    const box = ({ x, y, anchor }) => ({ left: x - { start: 0, middle: size / 2, end: size }[anchor], top: y - 12, size });
+    const free = (one) => one.left > 0 && one.left + size < this.width
+      && this.taken.every((other) => one.left + size < other.left || other.left + other.size < one.left || Math.abs(one.top - other.top) > 15);
+    const found = places.find((place) => free(box(place)));
+    if (found) this.taken.push(box(found));
+    return found;
   }
-  for (const task of trace.taskNames) {
-    const { flag } = fieldsOf(trace);
-    if (flagged(trace, state, task)) said.push([false, `${task} has ${flag}: its image counts, and is loaded before it is in user mode.`]);
-  }
-  return said.length ? said : [[false, "No registers pass for a task's."]];
 }
 
-const isTight = (place) => place.width < 150;
-
-// Each part of the copies takes a line, what the CPU runs or the flag one more.
-const tallOf = (trace) => BOX.height + BOX.line * (fieldsOf(trace).parts.length - 2);
-
-function box(group, place, title, lines) {
-  if (isTight(place)) group.setAttribute("data-tight", "");
-  group.append(drawn("rect", { class: "box", x: place.x, y: place.y, width: place.width, height: 54 + BOX.line * (lines.length - 1), rx: 6 }));
-  group.append(drawn("text", { class: "title", x: place.x + 8, y: place.y + 19 }, title));
-  lines.forEach(([text, changed, small], n) => {
-    const y = place.y + 41 + BOX.line * n;
-    if (changed) group.append(drawn("rect", { class: "changed", x: place.x + 4, y: y - 13, width: place.width - 8, height: 18, rx: 3 }));
-    group.append(drawn("text", { x: place.x + 8, y, class: small ? "small" : "" }, text));
+// The label stands beside the arrow, as near to the wanted part of its length as there is room.
+function arrow(svg, room, name, from, to, kind, label, part) {
+  svg.append(drawn("path", { class: `arrow ${kind}`, d: `M${from.x},${from.y} L${to.x},${to.y}`, "marker-end": `url(#${name})` }));
+  const places = [part, 0.5, 0.25, 0.75, 0.15, 0.88].flatMap((at) => {
+    const [x, y] = [from.x + (to.x - from.x) * at, from.y + (to.y - from.y) * at + 4];
+    const sides = [{ x: x - 5, y, anchor: "end" }, { x: x + 5, y, anchor: "start" }];
+    return kind.startsWith("load") ? [{ x, y, anchor: "middle" }, ...sides] : kind.startsWith("last") ? sides.reverse() : sides;
   });
+  const place = room.take(label, places);
+  if (place) svg.append(drawn("text", { class: "small halo", x: place.x, y: place.y, "text-anchor": place.anchor }, label));
 }
 
-function value(name, old, now) {
-  return [old === now ? `${name} ${now}` : `${name} ${old} → ${now}`, old !== now];
+function box(svg, layout, name, kind, title, lines) {
+  const { each, pad, tight } = layout;
+  const { x, y } = layout.boxes.get(name);
+  const group = drawn("g", { class: kind });
+  if (tight) group.setAttribute("data-tight", "");
+  group.append(drawn("rect", { class: "box", x, y, width: each, height: layout.tall, rx: 6 }));
+  group.append(drawn("text", { class: "title", x: x + pad, y: y + 19 }, title));
+  lines.forEach(([text, changed, small], n) => {
+    const base = y + 41 + BOX.line * n;
+    if (changed) group.append(drawn("rect", { class: "changed", x: x + 3, y: base - 13, width: each - 6, height: 18, rx: 3 }));
+    group.append(drawn("text", { x: x + pad, y: base, class: small ? "small" : "" }, text));
+  });
+  svg.append(group);
 }
 
-const valuesOf = (trace, old, now) => fieldsOf(trace).parts.map((part, n) => value(part.name, old[n], now[n]));
-
-// The label stands beside the arrow, at a part of its length that no other arrow uses.
-function arrow(svg, name, from, to, kind, label, shift, part) {
-  const way = drawn("path", { class: `arrow ${kind}`, d: `M${from.x + shift},${from.y} L${to.x + shift},${to.y}`, "marker-end": `url(#${name})` });
-  const at = { x: from.x + shift + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part + 4 };
-  const [left, right] = [{ "text-anchor": "end", dx: -5 }, { "text-anchor": "start", dx: 5 }];
-  const room = svg.viewBox.baseVal.width;
-  const fits = at.x + 5 + 7.5 * label.length < room;
-  const side = shift === 0 ? { "text-anchor": "middle" } : (shift > 0 && fits) || at.x < 8 * label.length ? right : left;
-  svg.append(way, drawn("text", { class: "small halo", x: at.x, y: at.y, ...side }, label));
-}
-
-function picture(panel, trace, before, state) {
-  const width = Math.min(960, Math.max(280, panel.clientWidth || 640));
-  const names = trace.copies === true ? { owner: "owner", last: KERNEL.last } : fieldsOf(trace);
-  const tall = tallOf(trace);
-  const height = 2 * tall + BOX.between + 2 * BOX.top;
-  const said = sentence(trace, state);
-  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said.map(([, text]) => text).join(" ") });
+function arrows(svg, trace, state, layout, found) {
+  const [names, room] = [trace.copies === true ? { owner: "owner", last: KERNEL.last } : fieldsOf(trace), new Room(layout.width)];
   const point = `point-${trace.name}`;
-  const marker = drawn("marker", { id: point, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse" });
-  marker.append(drawn("path", { d: "M0,0 L8,4 L0,8 z", fill: "context-stroke" }));
-  svg.append(marker);
-  const row = (names, y) => {
-    const each = Math.min(300, (width - BOX.gap * (names.length - 1) - 4) / names.length);
-    const left = (width - each * names.length - BOX.gap * (names.length - 1)) / 2;
-    return new Map(names.map((name, n) => [name, { x: left + n * (each + BOX.gap), y, width: each }]));
-  };
-  const cpus = row(trace.cpuNames, BOX.top);
-  const tasks = row(trace.taskNames, BOX.top + tall + BOX.between);
-  const found = pairs(trace, state);
-  const kind = (name) => {
-    const mine = found.filter((p) => p.cpu === name || p.task === name);
-    return mine.some((p) => p.wrong) ? "wrong" : mine.some((p) => p.live && p.cpu === name) ? "live" : "";
-  };
-  const foot = (name) => ({ x: cpus.get(name).x + cpus.get(name).width / 2, y: BOX.top + tall + 1 });
-  const head = (name) => ({ x: tasks.get(name).x + tasks.get(name).width / 2, y: BOX.top + tall + BOX.between - 1 });
+  const reach = Math.min(34, layout.each / 4);
+  const foot = (name, shift) => ({ x: layout.middle(name) + shift, y: BOX.top + layout.tall + 1 });
+  const head = (name, shift) => ({ x: layout.middle(name) + shift, y: BOX.top + layout.tall + BOX.between - 1 });
+  const bad = (cpu, task) => (found.pairs.some((pair) => pair.why && pair.cpu === cpu && pair.task === task) ? " bad" : "");
   for (const cpu of trace.cpuNames) {
-    const owner = field(state, cpu, fieldsOf(trace).owner);
-    if (tasks.has(owner)) arrow(svg, point, foot(cpu), head(owner), found.some((p) => p.wrong && p.cpu === cpu) ? "bad" : "", names.owner, -34, 0.35);
+    const owner = ownerOf(trace, state, cpu);
+    if (trace.taskNames.includes(owner)) arrow(svg, room, point, foot(cpu, -reach), head(owner, -reach), `owner${bad(cpu, owner)}`, names.owner, 0.35);
   }
   for (const task of trace.taskNames) {
     const last = field(state, task, fieldsOf(trace).last);
-    if (cpus.has(last)) arrow(svg, point, head(task), foot(last), `last${found.some((p) => p.wrong && p.task === task) ? " bad" : ""}`, names.last, 34, 0.55);
+    if (trace.cpuNames.includes(last)) arrow(svg, room, point, head(task, reach), foot(last, reach), `last${bad(last, task)}`, names.last, 0.55);
     const runs = runsOn(trace, state, task);
-    if (runs && mustLoad(trace, state, task)) arrow(svg, point, head(task), foot(runs), "load", "to load", 0, 0.25);
+    if (runs && mustLoad(trace, state, task)) arrow(svg, room, point, head(task, 0), foot(runs, 0), "load", "to load", 0.25);
   }
-  for (const [cpu, place] of cpus) {
-    const group = drawn("g", { class: kind(cpu) });
-    const [old, now] = [registersOf(trace, before, cpu), registersOf(trace, state, cpu)];
-    const current = field(state, cpu, "current", "none");
-    box(group, place, isTight(place) ? cpu : `${cpu} registers`, [...valuesOf(trace, old, now), [current === "none" ? "idle" : `runs ${current}`, current !== field(before, cpu, "current", "none"), true]]);
-    svg.append(group);
-  }
-  for (const [task, place] of tasks) {
-    const group = drawn("g", { class: kind(task) });
-    const [old, now] = [imageOf(trace, before, task), imageOf(trace, state, task)];
-    const flag = flagged(trace, state, task);
-    const name = isTight(place) && trace.copies === true ? "NEED_LOAD" : fieldsOf(trace).flag;
-    box(group, place, isTight(place) ? `${task} image` : `${task} memory image`, [...valuesOf(trace, old, now), [flag ? name : "", flag !== flagged(trace, before, task), true]]);
-    svg.append(group);
-  }
+}
+
+function pictureLegend(trace) {
+  const { owner, last } = fieldsOf(trace);
+  const made = element("p", "legend");
+  const entry = (kind, text) => made.append(element("span", `swatch line ${kind}`), `${text} `);
+  entry("owner", `${owner}: the task whose registers the CPU says it holds`);
+  entry("last", `${last}: the CPU that the task was last loaded on`);
+  entry("load", "the image is to be loaded into these registers");
+  return made;
+}
+
+function picture(panel, trace, step) {
+  const [before, state] = [trace.states[Math.max(0, step - 1)], trace.states[step]];
+  const found = findings(trace, step);
   const says = element("div", "says");
-  for (const [alarm, text] of said) says.append(element(alarm ? "b" : "span", "", text), " ");
-  panel.replaceChildren(svg, says);
+  for (const [alarm, text] of found.said) says.append(element(alarm ? "b" : "span", "", text), " ");
+  if (!trace.copies) return panel.replaceChildren(says);
+  const layout = new Layout(trace, Math.min(960, Math.max(280, panel.clientWidth || 640)));
+  const { width, height } = layout;
+  const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": found.said.map(([, text]) => text).join(" ") });
+  const marker = drawn("marker", { id: `point-${trace.name}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto-start-reverse", markerUnits: "userSpaceOnUse" });
+  marker.append(drawn("path", { d: "M0,0 L8,4 L0,8 z", fill: "context-stroke" }));
+  svg.append(marker);
+  arrows(svg, trace, state, layout, found);
+  const kind = (name) => (found.lit.has(name) ? "wrong" : found.pairs.some((pair) => pair.live && pair.cpu === name) ? "live" : "");
+  for (const cpu of trace.cpuNames) {
+    const [was, current] = [before, state].map((one) => field(one, cpu, "current", "none"));
+    const foot = [current === "none" ? "idle" : `runs ${current}`, current !== was, true];
+    box(svg, layout, cpu, kind(cpu), layout.fitting(`${cpu} registers`, cpu), layout.lines(trace, before, state, cpu, foot));
+  }
+  for (const task of trace.taskNames) {
+    const flag = flagged(trace, state, task);
+    const name = flag ? layout.fitting(fieldsOf(trace).flag, ...(trace.copies === true ? ["NEED_LOAD"] : [])) : "";
+    const foot = [name, flag !== flagged(trace, before, task), true];
+    box(svg, layout, task, kind(task), layout.fitting(`${task} memory image`, `${task} image`, task), layout.lines(trace, before, state, task, foot));
+  }
+  panel.replaceChildren(svg, pictureLegend(trace), says);
 }

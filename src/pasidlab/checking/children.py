@@ -1,0 +1,29 @@
+"""Other programs, run to their end: SPIN's verifier, a C compiler, TLC.
+
+A child does not outlive pasidlab, whatever ends that: the kernel sends it SIGKILL then (PR_SET_PDEATHSIG, prctl(2)). The signal comes when
+the thread that began the child ends, so a thread that ends early must wait for its child, which ``run`` does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from functools import partial
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None)
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """The program run in a folder, without input: its exit code and what it wrote. Raises OSError if it cannot be started."""
+    begin = partial(_die_with, os.getpid())
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL, preexec_fn=begin)
+
+
+def _die_with(parent: int) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the call
+        os._exit(1)
