@@ -70,7 +70,7 @@ def check_each(
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
-    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory.
+    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory, or may go to disk.
     """
     each = scope if isinstance(scope, Sequence) else [scope] * len(designs)
     parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]
@@ -81,7 +81,7 @@ def check_each(
         wanted_properties(properties, design)
     if budget and budget.timeout is not None:
         run = replace(run, deadline=time.monotonic() + budget.timeout)
-    at_once = 1 if budget and budget.max_memory else min(jobs, len(designs))
+    at_once = 1 if budget and (budget.max_memory or budget.spill) else min(jobs, len(designs))
     if at_once > 1:
         shared = replace(run, jobs=jobs // at_once)
         tasks = [partial(_side, shared, design, mine) for design, mine in zip(designs, parts, strict=True)]

@@ -112,7 +112,7 @@ class Run:
             checkpoint=self._checkpoint(built, native, stop_on),
         )  # fmt: skip
         if found.reason == "max_memory" and found.depth_completed < 0:
-            first = counted(found.states, "state")
+            first = counted(len(native.initial), "state")
             what = f"{built.design.name}: the memory limit does not even hold the first level of this scope ({first})"
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         return found
@@ -156,7 +156,8 @@ class Run:
             tuple(
                 property_result(built.design, name, found.reached, asked_for, proved=proved and name not in open_) for name in self.wanted
             ),
-            in_order(asked_for, self.wanted), error, executed, present, model.notes, local_first=model.private is not None,
+            in_order(asked_for, self.wanted), error, executed, present, (*model.notes, *_spilled(found)),
+            local_first=model.private is not None,
         )  # fmt: skip
 
     def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample], name: str) -> Waited:
@@ -221,6 +222,11 @@ class Waited:
 
     counterexample: Counterexample | None
     reason: StopReason | Literal["settled"]
+
+
+def _spilled(found: SearchResult) -> list[str]:
+    """A note on what was not in memory."""
+    return [f"{found.disk_bytes / 1e9:.2f} GB of states were kept on disk"] if found.disk_bytes else []
 
 
 def _reason(search: StopReason, waiting: Waited) -> StopReason:

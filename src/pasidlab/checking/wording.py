@@ -14,6 +14,7 @@ MARKS = {"holds": "holds", "violated": "VIOLATED", "inconclusive": "inconclusive
 WHY = {
     "max_states": "a larger --max-states explores more",
     "max_memory": "a larger --max-memory explores more",
+    "disk_full": "more room in the folder of --spill explores more",
     "timeout": "a larger --timeout explores more",
     "interrupted": "the check was interrupted",
     "model error": "a later step is a mistake of the model or the design",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasidlab import designs
@@ -66,6 +67,7 @@ class Asked:
     no_forget: bool
     no_local_first: bool
     checkpoint: str | None
+    spill: str | None
     simulate: float | None
     seed: int | None
     evidence: bool
@@ -85,7 +87,7 @@ class Asked:
         if self.timeout is not None and isnan(self.timeout):
             raise PasidlabError("--timeout nan is not a number of seconds")
         limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
-        return Budget(*limits, NEVER if self.compare else None)
+        return Budget(*limits, NEVER if self.compare else None, Path(self.spill).absolute() if self.spill else None)
 
     def matrix_alone(self) -> None:
         """Raises PasidlabError if an option says what a matrix says."""
@@ -109,6 +111,7 @@ class Asked:
             raise PasidlabError("--simulate nan is not a number of seconds")
         of_a_search = {
             "--max-states": self.max_states, "--max-memory": self.max_memory, "--evidence": self.evidence, "--checkpoint": self.checkpoint,
+            "--spill": self.spill,
         }  # fmt: skip
         for option, given in of_a_search.items():
             if given:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1), help="CPUs to use (default: all).")
 @click.option("--max-states", metavar="N", help="Give up after this many states (K, M, G).")
 @click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
+@click.option("--spill", metavar="DIR",
+              help="Move states to this folder when --max-memory, or the machine's memory, does not hold them.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema`).")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE",

@@ -20,11 +20,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pasidlab.errors import PasidlabError
 from pasidlab.search import kernels as k
 from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, Saved
 from pasidlab.search.memory import Block, Words
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
+from pasidlab.search.spill import DiskFull, Spill
 from pasidlab.search.stopping import interrupts
 from pasidlab.search.store import MOST_STATES, States, Store
 from pasidlab.search.verdicts import Verdicts
@@ -32,6 +34,7 @@ from pasidlab.search.verdicts import Verdicts
 _ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store
 _LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
+_FOR_ROUNDS = 8  # with a spill: a round's successors take up to this part of the memory limit, in one place of two or three
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
 _WORTH_OPTIMISING = 1 << 18  # states from which faster code pays
 _PROGRESS = 0.5  # seconds between reports
@@ -67,6 +70,8 @@ def search(
             reason = running.explore(pool, stop)
         except KeyboardInterrupt:  # not ours: raised by the progress callback
             reason = "interrupted"
+        except DiskFull:
+            reason = "disk_full"
         except MemoryError:
             reason = "max_memory"
         finally:
@@ -112,7 +117,7 @@ class _Search:
 
     def __init__(self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int) -> None:
         self.model, self.jobs, self.budget, self.progress, self.stop_on = model, jobs, budget, progress, stop_on
-        self.store = Store(model.words)
+        self.store = Store(model.words, Spill(budget.spill) if budget.spill else None)
         self.verdicts = Verdicts()
         self.start = self.reported = time.perf_counter()
         self.reported_states = self.peak = 0
@@ -122,6 +127,10 @@ class _Search:
         self.next_save = self.start + LEAST_SECONDS
         self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
+        self.most_quota = _MOST_QUOTA
+        if self.budget.spill and self.budget.max_memory:  # most of it is for the store
+            self.most_quota = min(max(self.budget.max_memory // (_FOR_ROUNDS * k.PARTITIONS * self.store.stride), 1), _MOST_QUOTA)
+            self.quota = min(self.quota, self.most_quota)
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
         successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
         self.successors = successors  # room of a group or worker
@@ -143,8 +152,7 @@ class _Search:
                     self.grown, self.model = True, self.model.optimised()
                 alone = unexpanded < _ALONE
                 self._share(pool, self._expand, alone)
-                if not self._room():
-                    return "max_memory"
+                self._make_room()
                 self._share(pool, self._insert, alone)
                 self._account()
             self.completed += 1
@@ -159,13 +167,19 @@ class _Search:
         return "complete"
 
     def _set_quota(self) -> None:
-        self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), _MOST_QUOTA)
+        self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), self.most_quota)
 
     def resume(self, saved: Saved) -> None:
         """Go on from what was saved, if anything was; save there from now on."""
         self.saved = saved
-        for states in saved.states():
-            self._insert_states(states)
+        try:
+            for states in saved.states():
+                self._insert_states(states)
+        except DiskFull:
+            raise
+        except MemoryError:
+            what = f"the memory limit does not hold what checkpoint {saved.directory} has"
+            raise PasidlabError(what, hint="a larger --max-memory, or --spill DIR") from None
         reached = saved.restore(self.store, self.verdicts)
         if reached is None:
             return
@@ -206,6 +220,7 @@ class _Search:
                 self.offsets[0],
                 group.sorted.address,
             )
+            self._make_room()
             for each in self.groups:
                 self._insert(worker, each)
         self._account()
@@ -268,7 +283,8 @@ class _Search:
             self.reported, self.reported_states = now, states
             ends = [0, *(int(ends.sum()) for ends in self.store.levels)]
             levels = tuple(b - a for a, b in pairwise(ends))
-            self.progress(Progress(self.completed + 1, states, self.store.unexpanded, rate, self._bytes(), now - self.start, levels))
+            depth, left, elapsed = self.completed + 1, self.store.unexpanded, now - self.start
+            self.progress(Progress(depth, states, left, rate, self._bytes(), elapsed, levels, self.store.disk))
         if states >= min(MOST_STATES, states + 1 if limits.max_states is None else limits.max_states):
             return "max_states"
         if limits.timeout is not None and now - self.start >= limits.timeout:
@@ -289,6 +305,12 @@ class _Search:
         if self.budget.max_memory is None:
             return needed - self._bytes() + _LEFT_TO_OTHERS <= available_memory()
         return needed <= self.budget.max_memory
+
+    def _make_room(self) -> None:
+        """Move to disk what the round leaves no room for. Raises MemoryError if that is not enough, DiskFull if it is full."""
+        while not self._room():
+            if not self.store.spill_more():
+                raise MemoryError("the limit")
 
     def _account(self) -> None:
         """Note the memory of the round that ends, including blocks that were there twice while they grew."""
@@ -317,6 +339,7 @@ class _Search:
             again=self.verdicts.again,
             seconds=self.before + time.perf_counter() - self.start,
             peak_bytes=self.peak,
+            disk_bytes=self.store.disk,
             model=self.model,
             store=self.store,
         )

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,29 +111,28 @@ class Saved:
         told = self.table["reached"]
         return Reached(told["completed"], told["transitions"], told["reached"], tuple(told["counters"]), told["seconds"])
 
-    def states(self) -> list[States]:
+    def states(self) -> Iterator[States]:
         """The states of every file in turn, partition after partition. PasidlabError for a file that is damaged."""
-        found = []
         self.segments = list(self.table["segments"]) if self.table else []
         for segment in self.segments:
             path = self.directory / segment["file"]
             try:
-                raw = path.read_bytes()
-            except OSError:
+                states = np.memmap(path, dtype=np.uint64, mode="r") if path.stat().st_size else np.empty(0, dtype=np.uint64)
+            except (OSError, ValueError):
                 raise _damaged(path) from None
-            if _digest(raw) != segment["digest"] or len(raw) != 8 * self.words * sum(segment["counts"]):
+            if hashlib.sha256(states.data).hexdigest() != segment["digest"] or len(states) != self.words * sum(segment["counts"]):
                 raise _damaged(path)
             self.counts += np.array(segment["counts"], dtype=np.int64)
-            found.append(np.frombuffer(raw, dtype=np.uint64).reshape(-1, self.words))
-        return found
+            yield states.reshape(-1, self.words)
 
     def save(self, store: Store, verdicts: Verdicts, reached: Reached) -> None:
         """Save a search whose last level is complete. PasidlabError if that fails: what was saved before is still there."""
         now = store.parts[:, k.COUNT].copy()
-        new = [store.run(p, int(self.counts[p]), int(now[p])) for p in range(k.PARTITIONS)]
-        raw = b"".join(part.tobytes() for part in new)
-        file = f"{len(self.segments) + 1:06}.states"
-        segment = {"file": file, "counts": (now - self.counts).tolist(), "digest": _digest(raw)}
+        new = [store.run(p, int(self.counts[p]), int(now[p])).data for p in range(k.PARTITIONS)]
+        file, digest = f"{len(self.segments) + 1:06}.states", hashlib.sha256()
+        for part in new:
+            digest.update(part)
+        segment = {"file": file, "counts": (now - self.counts).tolist(), "digest": digest.hexdigest()}
         table = {
             "format": FORMAT, "identity": self.identity, "words": self.words, "segments": [*self.segments, segment],
             "levels": [ends.tolist() for ends in store.levels], "reached": asdict(reached),
@@ -142,18 +142,19 @@ class Saved:
             },
         }  # fmt: skip
         try:
-            self._write(file, raw)
-            self._write(TABLE, _text({**table, "digest": _digest(_text(table))}))
+            self._write(file, new)
+            self._write(TABLE, [_text({**table, "digest": _digest(_text(table))})])
         except OSError as error:
             raise _cannot(self.directory, error) from None
         self.segments.append(segment)
         self.counts = now
 
-    def _write(self, name: str, raw: bytes) -> None:
+    def _write(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         beside = self.directory / f"{name}.new"
         try:
             with open(beside, "wb") as file:
-                file.write(raw)
+                for part in parts:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, self.directory / name)

@@ -10,8 +10,10 @@ of signed and unsigned into floating point. Where the difference matters there i
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -20,6 +22,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
+
+from pasidlab.search.spill import Spill
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Words = npt.NDArray[np.int64]
@@ -121,17 +125,24 @@ _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE"
 
 
 class Block:
-    """Zeroed memory of its own, returned to the system when dropped; pages cost nothing until they are touched."""
+    """Zeroed memory of its own, returned to the system when dropped; pages cost nothing until they are touched.
 
-    __slots__ = ("_map", "address", "bytes", "page", "words")
+    With ``spill`` it is a file there, mapped: the system keeps of it in memory what is free, and that counts as no memory taken.
+    """
 
-    def __init__(self, size: int, *, huge: bool = True) -> None:
-        """Reserve at least ``size`` bytes, in ``huge`` pages if they are worth it. MemoryError if there is no room."""
-        huge = huge and size >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE")
+    __slots__ = ("_map", "address", "bytes", "on_disk", "page", "words")
+
+    def __init__(self, size: int, *, huge: bool = True, spill: Spill | None = None) -> None:
+        """Reserve at least ``size`` bytes, in ``huge`` pages if they are worth it.
+
+        Raises MemoryError if there is no room, DiskFull if ``spill`` has none.
+        """
+        self.on_disk = spill is not None
+        huge = huge and not self.on_disk and size >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE")
         self.page = HUGE_PAGE if huge else mmap.PAGESIZE
         self.bytes = -(-max(size, 1) // self.page) * self.page
         try:
-            self._map = mmap.mmap(-1, self.bytes, flags=_PRIVATE)
+            self._map = _mapped(spill, self.bytes) if spill else mmap.mmap(-1, self.bytes, flags=_PRIVATE)
         except OSError as error:
             raise MemoryError(f"{self.bytes} bytes") from error
         if huge:
@@ -141,9 +152,22 @@ class Block:
 
     def touched(self, used: int) -> int:
         """Bytes of memory taken once the first ``used`` bytes have been written."""
-        return min(-(-used // self.page) * self.page, self.bytes)
+        return 0 if self.on_disk else min(-(-used // self.page) * self.page, self.bytes)
 
     def release(self, first: int, last: int) -> None:
-        """Give the memory of bytes first..last-1, whole pages, back to the system: they are zero again."""
-        if last > first:
+        """Give bytes first..last-1, whole pages that nobody reads again, back to the system."""
+        if last <= first:
+            return
+        if not self.on_disk:
             self._map.madvise(mmap.MADV_DONTNEED, first, last - first)
+            return
+        with suppress(OSError, AttributeError):  # a file system without holes keeps the room until the block is dropped
+            self._map.madvise(mmap.MADV_REMOVE, first, last - first)
+
+
+def _mapped(spill: Spill, size: int) -> mmap.mmap:
+    descriptor = spill.open(size)
+    try:
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)

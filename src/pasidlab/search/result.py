@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from pasidlab.search.store import Store
 
 MOST_WORDS = 16
 Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
-StopReason = Literal["complete", "violation", "max_states", "max_memory", "timeout", "interrupted", "simulated"]
+StopReason = Literal["complete", "violation", "max_states", "max_memory", "disk_full", "timeout", "interrupted", "simulated"]
 
 
 class StopFlag(Protocol):
@@ -63,6 +64,7 @@ class Budget:
     max_memory: int | None = None  # bytes of the store and the buffers; never exceeded
     timeout: float | None = None  # seconds
     after_violation: int | None = None  # states; with a violation at hand the search ends with the level that passes them
+    spill: Path | None = None  # folder for the part of the store that max_memory, or the machine's memory, does not hold
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Progress:
     bytes: int
     elapsed: float  # seconds
     levels: tuple[int, ...] = ()  # states of each level that is completely known
+    disk: int = 0  # bytes of the store on disk
 
 
 OnProgress = Callable[[Progress], None]
@@ -136,6 +139,7 @@ class SearchResult:
     again: int  # mask of the liveness classes with a repeated fault
     seconds: float
     peak_bytes: int
+    disk_bytes: int  # of the store on disk at the end
     model: NativeModel = field(repr=False)
     store: Store = field(repr=False)
 

@@ -7,12 +7,14 @@ import numpy.typing as npt
 
 from pasidlab.search import kernels as k
 from pasidlab.search.memory import HUGE_PAGE, Block, Words
+from pasidlab.search.spill import Spill
 from pasidlab.search.tables import Tables
 
 States = npt.NDArray[np.uint64]  # [n, words]: packed states
 Numbers = npt.NDArray[np.int64]  # of states in a store that no longer grows; -1: not stored
 
 _FIRST_LOG = 1 << 24  # bytes reserved, not touched
+_LEAST_ON_DISK = 1 << 16  # bytes of a log there
 MOST_STATES = k.PARTITIONS * (k.PLACE_MASK // 2)  # 26-bit places can number them, however uneven the partitions
 
 
@@ -23,12 +25,14 @@ class Store:
     in partition p.
     """
 
-    def __init__(self, words: int) -> None:
+    def __init__(self, words: int, spill: Spill | None = None) -> None:
+        """``spill``: where ``spill_more`` moves what memory does not hold."""
         self.words = words
         self.stride = 8 * words  # bytes of a state
         self.parts: Words = np.zeros((k.PARTITIONS, k.COLUMNS), dtype=np.int64)
         self.levels: list[Words] = []
         self.released = 0  # bytes of the largest block replaced by a larger one since this was last set to 0
+        self._spill = spill
         self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(k.PARTITIONS)]
         self._tables = Tables()
         for p in range(k.PARTITIONS):
@@ -45,22 +49,46 @@ class Store:
         log, count = self._logs[p], int(self.parts[p, k.COUNT])
         _, lines, full = self._tables.describe(p)
         if count + k.BATCH > log.bytes // self.stride:
-            self._logs[p] = Block(2 * log.bytes)
-            used = count * self.words
-            self._logs[p].words[:used] = log.words[:used]
-            self.released = max(self.released, log.touched(8 * used))
+            self._move(p, 2 * log.bytes, self._spill if log.on_disk else None)
+            self.released = max(self.released, log.touched(count * self.stride))
         if count + k.BATCH > full:
             self._tables.grow(p)
             self.released = max(self.released, lines * k.LINE)
         self._describe(p)
 
+    def _move(self, p: int, size: int, spill: Spill | None) -> None:
+        """Give partition p's log another place."""
+        log, used = Block(size, spill=spill), int(self.parts[p, k.COUNT]) * self.words
+        log.words[:used] = self._logs[p].words[:used]
+        self._logs[p] = log
+
+    def spill_more(self) -> bool:
+        """Move the logs to disk; the second time the tables. False if all is there, or may not go. Raises DiskFull.
+
+        States are found in the tables alone if they are of one word, so what is looked for least goes first.
+        """
+        if self._spill is None or self._tables.disk:
+            return False
+        if all(log.on_disk for log in self._logs):
+            self._tables.spill(self._spill)
+        for p in range(k.PARTITIONS):
+            if not self._logs[p].on_disk:
+                self._move(p, max(2 * int(self.parts[p, k.COUNT]) * self.stride, _LEAST_ON_DISK), self._spill)
+            self._describe(p)
+        return True
+
+    @property
+    def disk(self) -> int:
+        """Bytes of disk taken."""
+        return self._tables.disk + sum(log.bytes for log in self._logs if log.on_disk)
+
     def bytes(self, incoming: Words | None = None) -> int:
         """Bytes of memory taken, or that could be once ``incoming[p]`` more states, all new, are in partition p."""
         added = np.zeros(k.PARTITIONS, dtype=np.int64) if incoming is None else incoming
         counts = self.parts[:, k.COUNT] + added
-        used, (rooms, pages) = counts * self.stride, np.array([(log.bytes, log.page) for log in self._logs]).T
+        used, (rooms, pages, here) = counts * self.stride, np.array([(log.bytes, log.page, not log.on_disk) for log in self._logs]).T
         moved = (added > 0) & (counts + k.BATCH > rooms // self.stride)
-        logs = int((np.minimum(-(-used // pages) * pages, rooms) + np.where(moved, used + HUGE_PAGE, 0)).sum())
+        logs = int(((np.minimum(-(-used // pages) * pages, rooms) + np.where(moved, used + HUGE_PAGE, 0)) * here).sum())
         growing = (added > 0) & (counts + k.BATCH > self.parts[:, k.LIMIT])
         return logs + self._tables.bytes(growing if incoming is not None else None)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pasidlab.search import kernels as k
 from pasidlab.search.memory import HUGE_PAGE, Block, Words
+from pasidlab.search.spill import Spill
 
 Mask = npt.NDArray[np.bool_]  # of partitions
 
@@ -25,19 +26,26 @@ class _Generation:
     the last move.
     """
 
-    def __init__(self, age: int) -> None:
+    def __init__(self, age: int, spill: Spill | None = None) -> None:
         spread = np.geomspace(1, _GROWTH, k.PARTITIONS, endpoint=False)
         self.lines: Words = (_FIRST_LINES * _GROWTH**age * spread).astype(np.int64)
         self.ends = np.cumsum(self.lines) * k.LINE
-        self.block = Block(int(self.ends[-1]))
+        self.block = Block(int(self.ends[-1]), spill=spill)
         self.left = 0  # partitions below this one have left, and their memory has been given back
 
     def address(self, p: int) -> int:
         """Where partition p's table is."""
         return int(self.block.address + self.ends[p] - self.lines[p] * k.LINE)
 
+    def table(self, p: int) -> Words:
+        """The keys of partition p's table."""
+        end = int(self.ends[p]) // 8
+        return self.block.words[end - int(self.lines[p]) * (k.LINE // 8) : end]
+
     def touched(self, kept: Mask) -> int:
-        """Bytes of the pages that the tables of the ``kept`` partitions lie on."""
+        """Bytes of memory of the pages that the tables of the ``kept`` partitions lie on."""
+        if self.block.on_disk:
+            return 0
         first, last = (
             (self.ends - self.lines * k.LINE)[kept] // self.block.page,
             (self.ends[kept] - 1) // self.block.page,
@@ -58,6 +66,7 @@ class Tables:
         self._ages: Words = np.zeros(k.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
         self._generations = {0: _Generation(0)}
         self._lock = threading.Lock()
+        self._spill: Spill | None = None
 
     def describe(self, p: int) -> tuple[int, int, int]:
         """Of partition p's table: address, lines, keys from which it has to grow."""
@@ -71,7 +80,7 @@ class Tables:
         old = self._generations[age]
         with self._lock:
             if age + 1 not in self._generations:
-                self._generations[age + 1] = _Generation(age + 1)
+                self._generations[age + 1] = _Generation(age + 1, self._spill)
             new = self._generations[age + 1]
         used = np.zeros(new.lines[p], dtype=np.uint8)
         k.rehash(old.address(p), old.lines[p], new.address(p), new.lines[p], used.ctypes.data)
@@ -83,12 +92,27 @@ class Tables:
             elif stayed[0] > old.left:
                 old.release(int(stayed[0]))
 
+    def spill(self, spill: Spill) -> None:
+        """Move all tables to disk, and keep them there. DiskFull if there is no room: then they are where they were."""
+        moved = {}
+        for age, old in self._generations.items():
+            moved[age] = new = _Generation(age, spill)
+            new.left = old.left
+            for p in np.flatnonzero(self._ages == age).tolist():
+                new.table(p)[:] = old.table(p)
+        self._generations, self._spill = moved, spill
+
+    @property
+    def disk(self) -> int:
+        """Bytes of disk taken."""
+        return sum(generation.block.bytes for generation in self._generations.values() if generation.block.on_disk)
+
     def bytes(self, growing: Mask | None = None) -> int:
         """Bytes of memory taken, or that could be if the ``growing`` partitions grew."""
         total = 0
         for age, generation in self._generations.items():
             here = self._ages == age
             total += generation.touched(here | ((self._ages > age) & (np.arange(k.PARTITIONS) >= generation.left)))
-            if growing is not None and (growing & here).any():
+            if growing is not None and self._spill is None and (growing & here).any():
                 total += int((generation.lines[growing & here] * _GROWTH + 1).sum()) * k.LINE + 2 * HUGE_PAGE
         return total
