@@ -5,9 +5,9 @@ Which file of pasidlab/model a name comes from:
 ambient.py
     current, this_cpu
 state.py
-    BondCount, CPUS, Cpu, File, INIT, KERNEL_DATA, Locks, MMS, MSR_IA32_PASID_VALID, Mm, PASIDS, PASID_NUMBERS, PasidEntry,
-    PasidMsr, PasidNumber, SpinLock, TASKS, TASK_DEAD, TASK_RUNNING, TASK_TRACED, Task, TaskState, USER_DATA, UserComponent,
-    UserCount, locks
+    BondCount, BottomHalves, CPUS, Cpu, File, INIT, KERNEL_DATA, Locks, MMS, MSR_IA32_PASID_VALID, Mm, PASIDS, PASID_NUMBERS,
+    PasidEntry, PasidMsr, PasidNumber, SpinLock, TASKS, TASK_DEAD, TASK_RUNNING, TASK_TRACED, Task, TaskState, USER_DATA,
+    UserComponent, UserCount, locks
 x86/cpu.py
     XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, XFEATURE_MASK_USER, rdmsr_pasid, wrmsr_pasid, xrstors, xsaves
 x86/enqcmd.py
@@ -157,9 +157,9 @@ from pasidlab.model.linux.traps import (
     exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, task_work_run, try_fixup_enqcmd_gp,
 )
 from pasidlab.model.state import (
-    BondCount, CPUS, Cpu, File, INIT, KERNEL_DATA, Locks, MMS, MSR_IA32_PASID_VALID, Mm, PASIDS, PASID_NUMBERS, PasidEntry,
-    PasidMsr, PasidNumber, SpinLock, TASKS, TASK_DEAD, TASK_RUNNING, TASK_TRACED, Task, TaskState, USER_DATA, UserComponent,
-    UserCount, locks,
+    BondCount, BottomHalves, CPUS, Cpu, File, INIT, KERNEL_DATA, Locks, MMS, MSR_IA32_PASID_VALID, Mm, PASIDS, PASID_NUMBERS,
+    PasidEntry, PasidMsr, PasidNumber, SpinLock, TASKS, TASK_DEAD, TASK_RUNNING, TASK_TRACED, Task, TaskState, USER_DATA,
+    UserComponent, UserCount, locks,
 )
 from pasidlab.model.x86.cpu import (
     XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, XFEATURE_MASK_USER, rdmsr_pasid, wrmsr_pasid, xrstors, xsaves,
@@ -177,10 +177,10 @@ from pasidlab.model.x86.iommu import (
 )
 
 __all__ = [
-    "BAD_FRAME", "BondCount", "CPUS", "Cpu", "FAST_PATH", "File", "INIT", "KERNEL_DATA", "Locks", "MMS", "MSR_IA32_PASID_VALID",
-    "Mm", "NOT_THERE", "OTHER_PROCESS", "PAGE_FAULT", "PASIDS", "PASID_NUMBERS", "PasidEntry", "PasidMsr", "PasidNumber",
-    "RESTORED", "SLOW_PATH", "SpinLock", "TASKS", "TASK_DEAD", "TASK_RUNNING", "TASK_TRACED", "THREAD", "Task", "TaskState",
-    "USER_DATA", "UserComponent", "UserCount", "XFEATURE_MASK_FPSTATE", "XFEATURE_MASK_PASID", "XFEATURE_MASK_USER",
+    "BAD_FRAME", "BondCount", "BottomHalves", "CPUS", "Cpu", "FAST_PATH", "File", "INIT", "KERNEL_DATA", "Locks", "MMS",
+    "MSR_IA32_PASID_VALID", "Mm", "NOT_THERE", "OTHER_PROCESS", "PAGE_FAULT", "PASIDS", "PASID_NUMBERS", "PasidEntry", "PasidMsr",
+    "PasidNumber", "RESTORED", "SLOW_PATH", "SpinLock", "TASKS", "TASK_DEAD", "TASK_RUNNING", "TASK_TRACED", "THREAD", "Task",
+    "TaskState", "USER_DATA", "UserComponent", "UserCount", "XFEATURE_MASK_FPSTATE", "XFEATURE_MASK_PASID", "XFEATURE_MASK_USER",
     "__cpu_invalidate_fpregs_state", "__fpu_invalidate_fpregs_state", "__fpu_restore_sig", "add_device_randomness",
     "add_latent_entropy", "alloc_task", "arch_do_signal_or_restart", "arch_exit_to_user_mode_prepare",
     "atomic_dec_and_test_mm_users", "attach_device_pasid", "bind_from_the_start", "blake2s_compress", "boot", "clone_thread",

@@ -109,8 +109,3 @@ static long f(void)
 def test_guards_that_a_file_defines(body: str) -> None:
     one = Machine(OWN % body)
     assert (one.call("f"), one.failed) == (3, [])
-
-
-def test_a_kernel_with_other_locks_is_refused() -> None:
-    with pytest.raises(PasidlabError, match="CONFIG_PREEMPT_RT: the kernel around is one without it"):
-        Machine("static int f(void) { return 1; }", config={"CONFIG_PREEMPT_RT": "y"})

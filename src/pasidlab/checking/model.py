@@ -17,7 +17,6 @@ from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.own import OwnScope
 from pasidlab.lang.scope import Bounds
 from pasidlab.model.scope import Scope
-from pasidlab.model.sources import MODEL_FILES
 from pasidlab.model.words import WORDS
 
 
@@ -35,8 +34,7 @@ def design_model(
     ``extra`` files override it in turn, ``functions`` (already compiled) override all. Symmetry is the compiler's
     (``native.compile_model``). Unless ``optimised``, nothing is simplified, merged or left out of the state.
     """
-    around = () if design.own else MODEL_FILES
-    files = [*around, design.file, *extra]
+    files = [*design.kernel_files, design.file, *extra]
     made = functions or design.functions
     bounds = bounds_of(design, scope)
     build = partial(build_model, functions=made) if made else kept_or_built

@@ -62,5 +62,6 @@ def scope_lines(chosen: Sequence[tuple[Design, AnyScope | None]]) -> list[str]:
         if design.own:
             lines.append(f"scope of {design.name}: {scope or design.own.scope()}")
         else:
-            lines.append(f"scope: {scope if scope is not None else 'the default parts (pasidlab designs lists them)'}")
+            kernel = "; CONFIG_PREEMPT_RT" if design.preempt_rt else ""
+            lines.append(f"scope: {scope if scope is not None else 'the default parts (pasidlab designs lists them)'}{kernel}")
     return list(dict.fromkeys(lines))

@@ -14,6 +14,7 @@ from pasidlab.lang.own import OwnModel, OwnScope
 from pasidlab.lang.source import File, Text, read_text
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.model.scope import DEFAULT_PARTS, Scope, scope_of
+from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
 
 _HERE = Path(__file__).parent
 _ORDER = (
@@ -53,6 +54,8 @@ class Design:
     texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The files that were read to open it, by name (``Files``)."""
 
+    preempt_rt: bool = False
+    """The kernel around has CONFIG_PREEMPT_RT."""
     own: OwnModel | None = field(default=None, compare=False, repr=False)
     """What the file of a model of one's own says of it; None: a design."""
 
@@ -85,6 +88,13 @@ class Design:
     def file(self) -> File:
         """The file of ``path``, to be read."""
         return self.path if self.text is None else Text(str(self.path), self.text)
+
+    @property
+    def kernel_files(self) -> tuple[Path, ...]:
+        """The files of the kernel around; none for a model of one's own."""
+        if self.own:
+            return ()
+        return (*MODEL_FILES, *PREEMPT_RT_FILES) if self.preempt_rt else MODEL_FILES
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ A Python file that says so (``declare.model``) is a model of one's own.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,19 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from pasidlab import declare
 from pasidlab.designs.design import BUILT_IN, Design
 from pasidlab.designs.intake.files import STANDARD_INPUT, Files
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source
 from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.own_reading import own_model
 from pasidlab.model.scope import Scope
-from pasidlab.model.sources import MODEL_FILES
 
 if TYPE_CHECKING:  # the C front end is loaded when C is opened
     from pasidlab.designs.intake.gather import Gathered, InputOptions
 
 SUFFIXES = (".c", ".h", ".patch", ".diff", ".mbox", ".eml", ".mail", ".txt")
 """Files the C front end reads."""
+PREEMPT_RT = ("CONFIG_PREEMPT_RT=y", "CONFIG_PREEMPT_RT=n")
+"""The one option that changes the kernel around itself."""
 SIDES: tuple[Literal["before"], Literal["after"]] = ("before", "after")
 Side = Literal["", "before", "after"]
 """Of a comparison: the tree before a patch, or after it. Empty: there is no comparison."""
@@ -56,12 +58,23 @@ class Opening:
         files = Files(dict(self.texts))
         if is_c(self.name) or (self.kernel and not self.name):
             found = self._out_of_c(files)
-        elif replace(self, name="", texts=()) != Opening():
-            what = "--base, --config, --stub, --kernel, --allow-unjudged, --compare and -R"
-            raise PasidlabError(f"{what} are for C files, patches and trees; {self.name} is none")
         else:
-            found = _by_name(self.name, files)
+            found = self._as_named(files)
         return replace(found, texts=tuple(sorted(files.read.items())))
+
+    def _as_named(self, files: Files) -> Design:
+        found = _by_name(self.name, files)
+        kernels = () if found.own else PREEMPT_RT
+        if replace(self, name="", texts=(), config=tuple(word for word in self.config if word not in kernels)) != Opening():
+            what = "--base, --config, --stub, --kernel, --allow-unjudged, --compare and -R"
+            hint = "" if found.own else "--config CONFIG_PREEMPT_RT=y is for every design"
+            raise PasidlabError(f"{what} are for C files, patches and trees; {self.name} is none", hint=hint)
+        return _on_rt(found) if self._rt else found
+
+    @property
+    def _rt(self) -> bool:
+        """The last word of the configuration counts."""
+        return [word for word in self.config if word in PREEMPT_RT][-1:] == [PREEMPT_RT[0]]
 
     def carrying(self, design: Design) -> Opening:
         """The opening that needs no file any more, once it has opened ``design``."""
@@ -76,17 +89,19 @@ class Opening:
             raise PasidlabError(f"--base {self.base} is no design")
         if self.side == "before":
             around = _by_name(self.base or (before or found).base, files)
-            return around if before is None else self._made(before, around)
+            return self._made(before, around) if before is not None else _on_rt(around) if self._rt else around
         return self._made(found, _by_name(self.base or found.base, files))
 
     def _made(self, found: Gathered, around: Design) -> Design:
         """The design that functions make. What a tree could not give is known once it has been compiled."""
+        around = _on_rt(around) if self._rt else around
         _try_once(found, around)
         allowed = self.allow_unjudged
         provenance = found.provenance() if found.tree else []
         return replace(
             around, name=found.name, functions=found.functions, files=found.files, origin=self.name or str(self.kernel),
-            notes=tuple(found.notes), provenance=tuple((row.function, row.place, row.why) for row in provenance), around=around.name,
+            notes=(*around.notes, *found.notes),
+            provenance=tuple((row.function, row.place, row.why) for row in provenance), around=around.name,
             version=found.tree.tree.version if found.tree else "", account=lambda: found.judged().allowing(allowed),
         )  # fmt: skip
 
@@ -113,6 +128,18 @@ def is_c(name: str) -> bool:
     return name == STANDARD_INPUT or name.endswith(SUFFIXES)
 
 
+def _on_rt(design: Design) -> Design:
+    """The design in a kernel with CONFIG_PREEMPT_RT. PasidlabError if its functions say what they mean without it."""
+    space = source.collect([design.file])
+    for function in space.functions.values():
+        for node in ast.walk(function.node):
+            if isinstance(node, ast.Name) and node.id in ("local_bh_disable", "local_bh_enable"):
+                at = Position(function.file, node.lineno, node.col_offset + 1)
+                what = f"{node.id}() is that of a kernel without CONFIG_PREEMPT_RT"
+                raise PasidlabError(what, position=at, hint="fpregs_lock() is right on both; C has local_bh_disable() on both")
+    return replace(design, preempt_rt=True, notes=(*design.notes, "the kernel around has CONFIG_PREEMPT_RT"))
+
+
 def _gathered(name: str, options: InputOptions) -> Gathered:
     from pasidlab.designs.intake.gather import from_tree, gather
 
@@ -135,5 +162,5 @@ def _by_name(name: str, files: Files) -> Design:
 
 def _try_once(found: Gathered, around: Design) -> None:
     """Compile for the smallest scope: errors come before anything is explored, and a tree learns what stays built in."""
-    space = source.collect([ARRIVALS, *MODEL_FILES, around.file])
+    space = source.collect([ARRIVALS, *around.kernel_files, around.file])
     found.functions(Names(space, Scope(cpus=1, tasks=1, mms=1, pasids=1).compiler_bounds()))

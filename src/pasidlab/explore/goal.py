@@ -17,7 +17,6 @@ from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Model, Predicate, Property
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.source import Text
-from pasidlab.model.sources import MODEL_FILES
 from pasidlab.search.breadth_first import search
 from pasidlab.search.graph import path_to
 from pasidlab.search.result import MOST_WORDS, Budget
@@ -81,11 +80,10 @@ def _predicate(walker: Walker, expression: str) -> Predicate:
     code = f'@never("{WANTED.name}", "{WANTED.sentence}")\ndef wanted({params}) -> bool:\n{RETURN}{text}\n'
     header = "from pasidlab.declare import *\n" + ("" if walker.design.own else "from pasidlab.kernel import *\n")
     design = walker.design
-    around = () if design.own else MODEL_FILES
     bounds = bounds_of(design, walker.scope)
     try:
         made = build_model(
-            design.name, [*around, design.file, Text(PLACE, header + code)], bounds, (*design.properties, WANTED), merged=False,
+            design.name, [*design.kernel_files, design.file, Text(PLACE, header + code)], bounds, (*design.properties, WANTED), merged=False,
             functions=design.functions, whole=design.file,
         )  # fmt: skip
     except PasidlabError as error:

@@ -20,7 +20,6 @@ from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import BOOL, Domain, Ref
 from pasidlab.live.objects import Executor
 from pasidlab.model.scope import EVENTS
-from pasidlab.model.sources import MODEL_FILES
 
 _PASID_MASK = (1 << 20) - 1
 
@@ -241,7 +240,7 @@ def _shape(function: Function) -> list[tuple[object, ...]]:
 
 def _namespace(design: Design) -> source.Namespace:
     """The kernel with the design in it. PasidlabError where a file holds what ``check`` would refuse."""
-    namespace = source.collect([ARRIVALS, *MODEL_FILES])
+    namespace = source.collect([ARRIVALS, *design.kernel_files])
     before = frozenset(namespace.functions)
     source.collect([design.file], namespace)
     if design.functions is None:

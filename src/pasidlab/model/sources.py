@@ -15,3 +15,6 @@ _NAMES = (
 
 MODEL_FILES = tuple(Path(__file__).parent / f"{name}.py" for name in _NAMES)
 """In the order in which they are read. Of two steps to the same state a trace shows the one that is declared first."""
+
+PREEMPT_RT_FILES = (Path(__file__).parent / "linux/preempt_rt.py",)
+"""What CONFIG_PREEMPT_RT=y puts in the place of functions of those."""

@@ -35,6 +35,7 @@ TASK_RUNNING = 1
 TASK_TRACED = 2
 
 UserCount = Annotated[int, Range(0, 7)]
+BottomHalves = Annotated[int, Range(0, 15)]  # in units of SOFTIRQ_OFFSET (v6.12, kernel/softirq.c)
 
 
 @struct(count=CPUS, symmetric=True)
@@ -76,9 +77,10 @@ locks = singleton(Locks)
 
 @struct(count=2)
 class SpinLock:
-    """The spin locks a design may have: the CPU that holds it. The kernel around takes none of them."""
+    """The spin locks a design may have: the CPU that holds it, or the task (PREEMPT_RT). The kernel around takes none of them."""
 
     holder: Cpu = NULL
+    owner: Task = NULL
 
 
 @struct(count=TASKS, symmetric=True)
@@ -108,6 +110,8 @@ class Task(TaskContext):
     holds_pasid_ref: bool = False  # the same, as a reference
     pasid_work: bool = False  # task_work queued
     rcu_read_lock_nesting: NestingCount = 0
+    softirq_disable_cnt: BottomHalves = 0  # PREEMPT_RT
+    migration_disabled: NestingCount = 0
     # user mode: the instruction pointer stands at an ENQCMD that faulted; signal handling
     at_enqcmd: bool = False
     in_handler: bool = False

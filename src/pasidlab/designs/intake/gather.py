@@ -100,7 +100,7 @@ class Gathered:
         every = [*self.program.functions.values(), *(self.tree.wanted.values() if self.tree else ()), *self.taken.functions.values()]
         texts_read = {function.unit.source.text for function in every} | {function.unit.text for function in every}
         words = {word for text in texts_read for word in re.findall(r"\w+", text)}
-        yield from (f"--config {name}" for name in self.options.config if name not in words)
+        yield from (f"--config {name}" for name in self.options.config if name not in {*words, "CONFIG_PREEMPT_RT"})
         yield from (f"--stub {name}" for name in self.options.stubs if name.rpartition(".")[2].strip("*") not in words | {""})
 
     @property

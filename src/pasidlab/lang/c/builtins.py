@@ -10,7 +10,7 @@ from tree_sitter import Node
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.aggregates import scalars_of
 from pasidlab.lang.c.atomics import ATOMICS
-from pasidlab.lang.c.calls import NOT_PREEMPTIBLE, PREEMPTIBLE, Calls, Operation, takes
+from pasidlab.lang.c.calls import Calls, Operation, takes
 from pasidlab.lang.c.ctype import CHAR, INT, LLONG, LONG, S8, S16, ULONG, Array, CType, Integer, Struct
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.memory import MEMORY
@@ -157,7 +157,7 @@ def _this_cpu(promise: bool, name: str, x: Calls, arguments: list[Node], node: N
     """smp_processor_id(): the number of a CPU, which is meaningless where the task may be moved to another."""
     takes(x, arguments, 0, node, name)
     if promise:
-        x.template.run(NOT_PREEMPTIBLE.format(PREEMPTIBLE.format(f"{name}()")), {}, x.at(node))
+        x.must_stay(name, node)
     return Value(CPU, Ref("Cpu", x.cpus), INT)
 
 

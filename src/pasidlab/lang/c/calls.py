@@ -26,11 +26,11 @@ _ONLY_READ = frozenset({
     "clamp_t", "ARRAY_SIZE", "__builtin_expect", "smp_processor_id", "raw_smp_processor_id",
 })  # fmt: skip
 """Operations of the language that change nothing."""
-PREEMPTIBLE = "{} in preemptible code"
-NOT_PREEMPTIBLE = (
-    "reached('sound_kernel'); check('sound_kernel', this_cpu.irqs_off or this_cpu.preempt_count != 0 or this_cpu.softirq_count != 0 "
-    "or this_cpu.softirq_pc != 0 or this_cpu.hardirq_pc != 0, '{}')"
+_HELD = (
+    "this_cpu.irqs_off or this_cpu.preempt_count != 0 or this_cpu.softirq_count != 0 or this_cpu.softirq_pc != 0 "
+    "or this_cpu.hardirq_pc != 0"
 )
+_HELD_ON_RT = f"{_HELD} or (current is not None and current.migration_disabled != 0)"
 """lib/smp_processor_id.c, check_preemption_disabled() (CONFIG_DEBUG_PREEMPT): a task that may be moved must not ask where it is."""
 
 
@@ -62,6 +62,7 @@ class Calls(Places):
             return self.stubbed(self.stubs[name], self.at(node))
         if name in self.around.defined:
             return self._call_defined(self.around.defined[name], arguments, node)
+        name = self.vocabulary.preempt_rt.get(name, name) if self.around.preempt_rt else name
         if name in self.operations:
             return self.operations[name](self, arguments, node)
         return self.otherwise(name, arguments, node)
@@ -101,7 +102,7 @@ class Calls(Places):
     def _access_percpu(self, place: Place, name: str, arguments: list[Node], node: Node) -> Value:
         kind = self.vocabulary.access[name]
         if name.startswith("__") or (kind == "pointer" and not name.startswith("raw_")):
-            self.template.run(NOT_PREEMPTIBLE.format(PREEMPTIBLE.format(f"{name}()")), {}, self.at(node))
+            self.must_stay(name, node)
         if kind == "write":
             if len(arguments) != 2:
                 raise PasidlabError(f"{name} takes a variable and a value", position=self.at(node))
@@ -110,6 +111,11 @@ class Calls(Places):
         if kind.startswith("pointer") and not place.nothing and place.view != "?":
             return Value(1, BOOL, Pointer(place.type), "", place)
         return self.load(place, node)
+
+    def must_stay(self, name: str, node: Node) -> None:
+        """A call that means something only while the task cannot be moved to another CPU."""
+        held = _HELD_ON_RT if self.around.preempt_rt else _HELD
+        self.template.run(f"reached('sound_kernel'); check('sound_kernel', {held}, '{name}() in preemptible code')", {}, self.at(node))
 
     def _feature(self, node: Node) -> Value:
         name = plain(node)

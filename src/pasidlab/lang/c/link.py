@@ -65,9 +65,6 @@ class CProgram:
 def configured(config: Mapping[str, str] | None = None) -> dict[str, str]:
     """The vocabulary's configuration with changes."""
     merged = {**vocabulary().config, **(config or {})}
-    if merged.get("CONFIG_PREEMPT_RT", "n") != "n":
-        hint = "there spin locks sleep, softirqs are threads and fpregs_lock() is preempt_disable()"
-        raise PasidlabError("CONFIG_PREEMPT_RT: the kernel around is one without it", hint=hint)
     return {name: value for name, value in merged.items() if value != "n"}
 
 
@@ -134,6 +131,11 @@ class Linker:
     def _ir_name(self, name: str) -> str:
         taken = name in self.names.namespace.functions
         return name + OWN if taken else name
+
+    @property
+    def preempt_rt(self) -> bool:
+        """Whether the kernel around has CONFIG_PREEMPT_RT: model/linux/preempt_rt.py is part of it."""
+        return "rt_local_bh_disable" in self.names.namespace.functions
 
     def use_helper(self, name: str) -> CFunction | None:
         """A function of the same sources, from now on part of the program."""

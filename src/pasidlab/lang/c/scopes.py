@@ -98,7 +98,7 @@ class Scopes(CVariables):
         if name not in self.vocabulary.guards:
             known = ", ".join(self.vocabulary.guards)
             self.refuse(node, f"guard({name}) is none the model knows", f"{known}; or call the functions at both ends of the scope")
-        take, give = self.vocabulary.guards[name]
+        take, give = self.vocabulary.guards[self.vocabulary.preempt_rt_guards.get(name, name) if self.around.preempt_rt else name]
         if take in self.vocabulary.guards:
             self.guard(take, arguments, node, block)
             self.guard(give, arguments, node, block)

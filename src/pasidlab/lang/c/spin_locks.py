@@ -1,4 +1,4 @@
-"""Spin locks of the file (include/linux/spinlock_api_smp.h, v6.12), and what they switch off before they are taken."""
+"""Spin locks of the file (include/linux/spinlock_api_smp.h, v6.12), what they switch off first; with PREEMPT_RT they sleep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pasidlab.lang.c.calls import Calls, Operation, takes
 from pasidlab.lang.c.ctype import INT
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import plain
-from pasidlab.lang.c.values import NO_VALUE, Value
+from pasidlab.lang.c.values import NO_VALUE, Value, number_of
+
+FLAGS = "flags"
+"""A lock that is taken with a variable for the interrupt flag."""
 
 
 def _lock(x: Calls, node: Node) -> str:
@@ -51,12 +54,45 @@ def _locked(also: str, x: Calls, arguments: list[Node], node: Node) -> str:
     return _lock(x, arguments[0])
 
 
+def _is_held(x: Calls, lock: str) -> str:
+    """Whether a lock is held by who asks. With PREEMPT_RT that is a task."""
+    return f"rt_spin_is_held({lock})" if x.around.preempt_rt else f"{lock}.holder is this_cpu"
+
+
+def _rt_spin_lock(first: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    """include/linux/spinlock_rt.h: interrupts stay on, and flags are 0."""
+    takes(x, arguments, 2 if first == FLAGS else 1, node, "this spin lock")
+    if first == FLAGS:
+        x.store(x.place(arguments[1]), number_of(0), node)
+    elif first:
+        x.called(first, [], node)
+    x.template.run(f"rt_spin_lock({_lock(x, arguments[0])})", {}, x.at(node))
+    return NO_VALUE
+
+
+def _rt_spin_unlock(last: str, x: Calls, arguments: list[Node], node: Node) -> Value:
+    takes(x, arguments, 2 if last == FLAGS else 1, node, "this spin lock")
+    x.template.run(f"rt_spin_unlock({_lock(x, arguments[0])})", {}, x.at(node))
+    if last and last != FLAGS:
+        x.called(last, [], node)
+    return NO_VALUE
+
+
+def _rt_spin_trylock(x: Calls, arguments: list[Node], node: Node) -> Value:
+    return x.typed(x.template.run(f"rt_spin_trylock({_locked('', x, arguments, node)})", {}, x.at(node)), INT)
+
+
+def _rt_spin_is_locked(x: Calls, arguments: list[Node], node: Node) -> Value:
+    lock = _locked("", x, arguments, node)
+    return x.typed(x.template.run(f"{lock}.owner is not None or {lock}.holder is not None", {}, x.at(node)), INT)
+
+
 def _spin_is_locked(x: Calls, arguments: list[Node], node: Node) -> Value:
     return x.typed(x.template.run(f"{_locked('', x, arguments, node)}.holder is not None", {}, x.at(node)), INT)
 
 
 def _assert_spin_locked(x: Calls, arguments: list[Node], node: Node) -> Value:
-    held = f"{_locked('', x, arguments, node)}.holder is this_cpu"
+    held = _is_held(x, _locked("", x, arguments, node))
     x.template.run(f"reached('sound_kernel'); check('sound_kernel', {held}, 'a spin lock is not held')", {}, x.at(node))
     return NO_VALUE
 
@@ -66,7 +102,7 @@ def _held(name: str, wanted: bool, x: Calls, arguments: list[Node], node: Node) 
     (lock,) = takes(x, arguments, 1, node, name)
     if not x.around.has_lock(plain(lock).lstrip("(").removeprefix("&").rstrip(")")):
         return x.otherwise(name, arguments, node)
-    held = f"{_lock(x, lock)}.holder is {'' if wanted else 'not '}this_cpu"
+    held = _is_held(x, _lock(x, lock)) if wanted else f"not ({_is_held(x, _lock(x, lock))})"
     x.template.run(f"reached('sound_kernel'); check('sound_kernel', {held}, '{name}() fails')", {}, x.at(node))
     return NO_VALUE
 
@@ -81,6 +117,9 @@ def _spin_locks() -> dict[str, Operation]:
             found |= {f"{kind}_lock{suffix}": partial(_spin_lock, first), f"{kind}_unlock{suffix}": partial(_spin_unlock, last)}
         found[f"{kind}_lock_irqsave"] = partial(_spin_lock, "local_irq_save")
         found[f"{kind}_unlock_irqrestore"] = partial(_spin_unlock, "local_irq_restore")
+    found |= {"rt_spin_trylock": _rt_spin_trylock, "rt_spin_is_locked": _rt_spin_is_locked}
+    for suffix, first, last in (("", "", ""), ("_bh", "local_bh_disable", "local_bh_enable"), ("_irqsave", FLAGS, FLAGS)):
+        found |= {f"rt_spin_lock{suffix}": partial(_rt_spin_lock, first), f"rt_spin_unlock{suffix}": partial(_rt_spin_unlock, last)}
     for name, wanted in (("held", True), ("held_once", True), ("not_held", False)):
         found[f"lockdep_assert_{name}"] = partial(_held, f"lockdep_assert_{name}", wanted)
     return {**found, "assert_spin_locked": _assert_spin_locked, "assert_raw_spin_locked": _assert_spin_locked}

@@ -31,6 +31,10 @@ class Surroundings(Protocol):
     def no_pasid(self) -> int:
         """What an mm without a PASID has in ``mm->pasid``."""
 
+    @property
+    def preempt_rt(self) -> bool:
+        """Whether the kernel around has CONFIG_PREEMPT_RT."""
+
     def use_helper(self, name: str) -> CFunction | None:
         """A function of the same sources, from now on part of the program."""
 

@@ -156,6 +156,8 @@ class Vocabulary:
     access: dict[str, str]  # this_cpu_read -> read ...
     calls: dict[str, list[tuple[Pattern, Meaning]]]
     guards: dict[str, tuple[str, str]]  # what is called at both ends of its scope
+    preempt_rt: dict[str, str]  # a call -> the call that it is with CONFIG_PREEMPT_RT
+    preempt_rt_guards: dict[str, str]
     ignored: dict[str, str]
     assembler: tuple[str, ...]
     cpus: frozenset[str]  # calls and members whose value is the number of a CPU
@@ -257,7 +259,8 @@ def vocabulary() -> Vocabulary:
         data["layouts"]["text"],
         {name: meaning(right, types) for name, right in data["percpu"].items()}, data["percpu_negated"],
         {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls,
-        {name: (take, give) for name, (take, give) in data["guards"].items()}, data["ignored"],
+        {name: (take, give) for name, (take, give) in data["guards"].items()},
+        data["preempt_rt"]["calls"], data["preempt_rt"]["guards"], data["ignored"],
         tuple(data["assembler"]["words"]), frozenset(data["cpus"]["names"]),
         frozenset(data["sizes"]["names"]), data["keys"], {name: written_type(text, types) for name, text in data["results"].items()},
         replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
