@@ -16,6 +16,7 @@ from pasidlab.observe.kinds import Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
 from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
 from pasidlab.observe.source import opened
+from pasidlab.observe.telling import verdict_text
 from pasidlab.observe.text import Told
 from pasidlab.observe.verify import Judging, explanations_of
 
@@ -97,7 +98,7 @@ def test_numbers_no_recorder_writes_are_refused(tmp_path, part, value):
     assert "or holds something else there" in pasidlab("verify", path, code=2)
 
 
-def judging(rows, **about):
+def judging(rows, *, all_seen=False, **about):
     """The verdict on events (CPU, kind, pid, a, b and, if it is not pid, c) with interrupts off, of tasks that nobody saw begin."""
     events = np.zeros((len(rows), 9), np.int64)
     for n, (cpu, kind, pid, a, b, *c) in enumerate(rows):
@@ -105,6 +106,7 @@ def judging(rows, **about):
     events[:, TIME] = range(len(rows))
     about = replace(Recording(SAMPLE).about, **{"tasks": (), **about})
     made = Judging(about, lambda: iter([events]), explanations_of(about))
+    made.all_seen = all_seen
     made.look_through()
     made.run(lambda events: None)
     return made.verdict
@@ -132,7 +134,9 @@ def test_an_exchange_of_pids_within_an_event():
     told = [(1, Kind.x86_fpu_regs_activated, 8, 2, 1), (1, Kind.sched_process_exec, 7, 7, 8)]
     assert (found := judging([*rows, *told])).contradiction is None and (found.exchanges, found.untold) == (1, 0)
     assert (found := judging(rows)).status == 3 and found.untold == 1
-    assert (found := judging([rows[0], rows[2], *told])).contradiction is not None and found.contradiction.number == 2
+    listed = TaskAtStart(7, 7, "leader", False), TaskAtStart(8, 7, "thread", False)
+    found = judging([rows[0], rows[2], *told], tasks=listed)
+    assert found.contradiction is not None and found.contradiction.number == 2
 
 
 def test_switches_alone_decide_nothing():
@@ -162,3 +166,46 @@ def test_a_thread_takes_over_its_leaders_pid_by_an_exec(tracefs, tmp_path, monke
     monkeypatch.setattr(v, "_ENOUGH", 0)
     verdict = v.verify(opened(tmp_path / "exec.rec", Told()))
     assert verdict.contradiction is None and verdict.exchanges > 0
+
+
+BEGUN = [(0, Kind.x86_fpu_regs_activated, 8, 1, 1), (0, Kind.x86_fpu_regs_activated, 8, 1, 1)]
+"""The first event of a CPU may stand in the middle of a switch."""
+LAST = (0, Kind.softirq_exit, 0, 1, 0)
+
+
+def test_a_leader_may_have_exited_before_the_recording():
+    """Its thread takes over its pid by an exec. A leader that lives does not let it; of a task that nobody listed nobody knows."""
+    rows = [*BEGUN, (0, Kind.softirq_entry, 7, 1, 0), (0, Kind.sched_process_exec, 7, 7, 8), (0, Kind.sched_switch, 7, 8, 0)]
+    rows += [(0, Kind.sched_switch, 8, 0, 0), LAST]
+    leader, thread = TaskAtStart(7, 7, "leader", False, exiting=True), TaskAtStart(8, 7, "thread", False)
+    assert judging(rows, tasks=(leader, thread)).exchanges == 1
+    told = judging(rows, tasks=(replace(leader, exiting=False), thread)).contradiction
+    assert told is not None and told.sentence == "pid 8 runs on CPU 0, and was not switched out, but the event is of pid 7"
+    assert judging(rows).exchanges == 1
+    alive = [(1, Kind.x86_fpu_regs_activated, pid, pid, 1) for pid in (7, 7, 8, 8)]
+    assert judging([*alive[:2], (1, Kind.sched_switch, 7, 0, 0), *rows]).contradiction is not None
+
+
+def test_an_exec_may_fail_after_the_exchange_of_pids():
+    """What comes in the place of the exec's event is the signal that ends the task."""
+    rows = [*BEGUN, (0, Kind.softirq_entry, 7, 1, 0), (0, Kind.softirq_entry, 7, 1, 0), (0, Kind.signal_deliver, 7, 11, 0)]
+    ends = [(0, Kind.sched_switch, 7, 8, 0), (0, Kind.sched_switch, 8, 0, 0), LAST]
+    found = judging([*rows, *ends])
+    assert (found.contradiction, found.exchanges, found.untold) == (None, 1, 0)
+    assert judging([*rows[:-1], *ends]).untold == 1
+
+
+def test_a_switch_that_is_missing_weakens_the_verdict():
+    """Some hosts hide switches; whoever knows that this one does not says so."""
+    rows = [*BEGUN, (0, Kind.sched_switch, 8, 0, 0), (0, Kind.softirq_entry, 0, 1, 0)]
+    rows += [(0, Kind.sched_switch, 8, 0, 0), LAST]
+    assert (found := judging(rows)).unseen == 1 and "conforms, but for 1 switches" in verdict_text(found)
+    told = judging(rows, all_seen=True).contradiction
+    assert told is not None and told.sentence == "pid 0 runs on CPU 0, and was not switched out, but the event is of pid 8"
+
+
+def test_a_pid_that_nobody_has_is_not_a_blind_task():
+    rows = [*BEGUN, (0, Kind.sched_switch, 8, 99, 0), (0, Kind.softirq_entry, 99, 1, 0), LAST]
+    told = judging(rows, tasks=(TaskAtStart(8, 8, "eight", False),)).contradiction
+    assert told is not None and told.sentence == "pid 99 runs, but was not there at the start, and no fork made it"
+    assert (found := judging(rows)).blind == (99,) and "blind: the host hides the switches of 1 tasks (pid 99)" in verdict_text(found)

@@ -29,7 +29,7 @@ KERNEL = "6.18.44-fc-v782"
 ALL = Told(KERNEL, ("x86_fpu",))
 HIDDEN = {
     ("fpregs_restore_userregs", "exit_to_user_mode_prepare"): 134, ("fpu_flush_thread", "sys_execve"): 119,
-    ("kernel_fpu_begin", "sys_wait4"): 20, ("kernel_fpu_begin", "sys_fork"): 17, ("kernel_fpu_begin", "sys_execve"): 2,
+    ("kernel_fpu_begin", "sys_wait4"): 20, ("kernel_fpu_begin", "sys_fork"): 17, ("kernel_fpu_begin", "sys_exit"): 2,
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_perf_says_its_kernel_and_its_events(written):
 def test_text_on_standard_input():
     said = [sys.executable, "-m", "pasidlab.cli", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
     done = subprocess.run(said, input=text("ftrace"), capture_output=True, text=True)
-    assert done.returncode == 0 and "conforms: every event" in done.stdout
+    assert done.returncode == 0 and "conforms, but for 13 switches" in done.stdout
 
 
 def test_what_is_changed_is_found(written):
@@ -333,5 +333,5 @@ def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
     never = {(pair["first"], pair["second"]) for pair in found["pairs_never"]}
     seen = {(pair["first"], pair["second"]): pair["times"] for pair in found["pairs"]}
     assert not never & seen.keys() and min(seen.values()) > 0
-    wanted = {"linux-6.1": (47, 265), "linux-6.12": (44, 265), "linux-6.1-functions": (63, 327), "linux-6.12-functions": (69, 327)}
+    wanted = {"linux-6.1": (47, 265), "linux-6.12": (44, 265), "linux-6.1-functions": (63, 340), "linux-6.12-functions": (69, 340)}
     assert (len(seen), len(seen) + len(never)) == wanted[name]

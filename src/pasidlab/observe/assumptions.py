@@ -10,12 +10,14 @@ from collections.abc import Collection
 
 from pasidlab.observe.automaton import Hidden
 
-ASSUMPTIONS = {
+NO_BLIND = "no-blind"
+ASSUMPTIONS: dict[str, tuple[Hidden, ...]] = {
     "no-softirq-fpu": (Hidden("kernel_fpu_begin", "softirq_uses_fpu"),),
     "no-syscall-fpu": (Hidden("kernel_fpu_begin", "sys_other"), Hidden("kernel_fpu_begin", "exit_to_user_mode_prepare")),
     "no-failed-fork": (Hidden("kernel_fpu_begin", "fork_returns_error"),),
     "no-tracer": (Hidden("fpu_force_restore", "tracer_sets_registers"),),
-    "no-ia32": (Hidden("restore_slow_path", "sys_rt_sigreturn"),),
+    "no-ia32": (Hidden("sys32_rt_sigreturn", "sys32_rt_sigreturn"),),
+    NO_BLIND: (),
 }
 MEANINGS = {
     "no-softirq-fpu": "the kernel does not use the FPU in softirqs and hard interrupts (disk encryption, IPsec and the like do)",
@@ -23,6 +25,7 @@ MEANINGS = {
     "no-failed-fork": "no fork fails",
     "no-tracer": "no tracer sets the registers of a task",
     "no-ia32": "no handler of a signal returns in a 32-bit program",
+    NO_BLIND: "every switch is in the recording (some hosts hide those of some tasks)",
 }
 IDLE_TAKES_TILES = Hidden("intel_idle", "intel_idle")
 """fpu_idle_fpregs(), v5.19: only where the tile components are in use, which the save before it has told (XSTATE_BV)."""

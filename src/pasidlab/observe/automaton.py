@@ -142,7 +142,7 @@ class _Derivation:
     def _number(self, state: State) -> int:
         """The node of a state: the ring is empty, and a child that is no longer the parent's is gone."""
         changed = list(state)
-        for at in self._ring:
+        for at in (*self._ring, self.offsets[UNTOLD]):
             changed[at] = 0
         if not changed[self._on_cpu + 1]:
             for at, default in self._second:
@@ -229,13 +229,17 @@ def _by(outcome: Outcome) -> str:
     return " > ".join(dict.fromkeys(f"{name}()" for name in reversed(chain)))
 
 
-OWNERSHIP = frozenset({"Cpu.fpregs_owner", "Task.last_cpu", "Task.need_fpu_load"})
+UNTOLD = "Ring.untold"
+OWNERSHIP = frozenset({"Cpu.fpregs_owner", "Task.last_cpu", "Task.need_fpu_load", UNTOLD})
 SHOWN = frozenset({
     "switch_fpu_prepare", "switch_fpu_finish", "fpregs_activate", "fpregs_deactivate", "fpregs_mark_activate", "fpregs_restore_userregs",
 })  # fmt: skip
 """Functions whose changes an event tells of. Only the fast path of fpregs_restore_userregs() has none: it reaches ``coherent``."""
-NAMED = ("kernel_fpu_begin", "fpregs_restore_userregs", "fpu_flush_thread", "fpu_force_restore", "intel_idle", "restore_slow_path")
-"""By which function a hidden step is called, if one of these has made it."""
+NAMED = (
+    "kernel_fpu_begin", "fpregs_restore_userregs", "fpu_flush_thread", "fpu_force_restore", "intel_idle", "restore_slow_path",
+    "sys32_rt_sigreturn",
+)  # fmt: skip
+"""By which function a hidden step is called, if one of these has made it: the first in this order."""
 ANOTHER_TASK = "another_task"
 """While a task is away, a softirq stands for whatever uses the FPU on the CPU where its registers are."""
 CONTEXTS = ("fork_returns_error",)
@@ -286,7 +290,7 @@ def minus(counts: Counts, other: Counts) -> Counts:
     return counts
 
 
-COSTS = {"fpregs_restore_userregs": 1, "fpu_flush_thread": 0}
+COSTS = {"fpregs_restore_userregs": 1, "fpu_flush_thread": 0, "restore_slow_path": 0, "sys32_rt_sigreturn": 0}
 PROCESS_CONTEXT = 2
 """The kernel uses the FPU at every so many forks, exits and waits of every program: where both explain an event, that is likelier."""
 ELSEWHERE = 3

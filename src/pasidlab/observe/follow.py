@@ -38,8 +38,9 @@ MACHINE_COLUMNS = 2
 NOBODY = -1
 """An owner, or a last_cpu, that is known to be none."""
 
-KNOWN, KERNEL, EXITING, BLIND = 1, 2, 4, 8
-"""Bits of ``IS``. KNOWN: somebody saw it begin. KERNEL: it has no xstate of its own. BLIND: its own events are not in the recording."""
+KNOWN, KERNEL, EXITING, BLIND, MADE = 1, 2, 4, 8, 16
+"""Bits of ``IS``. KNOWN: somebody saw it begin. KERNEL: it has no xstate of its own. BLIND: its own events are not in the recording.
+MADE: task_newtask has told of it, and its fork is to come."""
 
 # Why following has stopped; the numbers are those of STOPS.
 END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
@@ -198,6 +199,7 @@ def _note(known: Known, event: Table, saved: bool) -> int:
         machine[TRACERS_SET] += 1
     elif kind == ACTIVATED:
         here[OWNER], row[LAST] = pid + 1, cpu + 1
+        row[IS] &= ~EXITING  # who loads registers goes on to user mode
     elif kind == DEACTIVATED:
         if saved:
             row[LAST] = cpu + 1
@@ -216,6 +218,8 @@ def _note(known: Known, event: Table, saved: bool) -> int:
     elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD and not row[IS] & KERNEL:
         tasks[event[A]][:] = 0
         tasks[event[A], IS] = KNOWN | KERNEL
+    elif kind == NEWTASK:
+        tasks[event[A], IS] = MADE
     elif kind == EXIT:
         row[IS] |= EXITING
     elif kind == EXEC:

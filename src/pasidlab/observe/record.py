@@ -31,7 +31,7 @@ CLOCKS = ("x86-tsc", "global")
 """Clocks that are the same on all CPUs, best first: events of two CPUs are put in order by time."""
 PIPE_BYTES = 1 << 20
 PAUSE = 0.01  # seconds between two looks at an empty buffer
-PF_KTHREAD, PF_USER_WORKER = 0x00200000, 0x00004000  # include/linux/sched.h, v6.4
+PF_EXITING, PF_KTHREAD, PF_USER_WORKER = 0x00000004, 0x00200000, 0x00004000  # include/linux/sched.h, v6.4
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _task(tgid: int, thread: Path) -> TaskAtStart:
     text = (thread / "stat").read_text(encoding="utf-8", errors="backslashreplace")
     comm, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
     flags = int(rest[6])  # proc(5): field 9, of which the first two are cut off here
-    return TaskAtStart(int(thread.name), tgid, comm, bool(flags & (PF_KTHREAD | PF_USER_WORKER)))
+    return TaskAtStart(int(thread.name), tgid, comm, bool(flags & (PF_KTHREAD | PF_USER_WORKER)), bool(flags & PF_EXITING))
 
 
 @contextmanager

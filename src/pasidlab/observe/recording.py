@@ -46,6 +46,8 @@ class TaskAtStart:
     tgid: int
     comm: str
     kernel: bool
+    exiting: bool = False
+    """PF_EXITING: a leader that is gone stays until its threads are; one of them may take over its pid."""
 
 
 @dataclass(frozen=True)

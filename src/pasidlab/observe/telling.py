@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pasidlab.observe.assumptions import MEANINGS
+from pasidlab.observe.assumptions import MEANINGS, NO_BLIND
 from pasidlab.observe.kinds import IS_FPU, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
 from pasidlab.observe.verify import Contradiction, Verdict
@@ -43,6 +43,9 @@ def verdict_text(verdict: Verdict) -> str:
         return "\n".join([*lines, "", "cannot decide: the recording ends before an exec tells why a task went on with another pid"])
     if not verdict.of_fpu:
         return "\n".join([*lines, "", "cannot decide: no event tells of the FPU"])
+    if verdict.unseen:
+        what = f"conforms, but for {verdict.unseen:,} switches that are not in the recording (--assume {NO_BLIND} takes none for hidden)"
+        return "\n".join([*lines, "", what])
     return "\n".join([*lines, "", "conforms: every event is a step of the model's functions"])
 
 
@@ -55,6 +58,8 @@ def _weaknesses(verdict: Verdict) -> list[str]:
         lines.append(f"blind: the host hides the switches of {len(verdict.blind)} tasks (pid {named})")
     if verdict.unseen:
         lines.append(f"switches from the idle task or from blind ones that are not in the recording: {verdict.unseen:,}")
+    if verdict.unmade:
+        lines.append(f"tasks that no event made, as a blind task may have: {verdict.unmade:,}")
     if verdict.exchanges:
         lines.append(f"pids exchanged by an exec: {verdict.exchanges:,}")
     if verdict.missing:
@@ -81,7 +86,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "kernel": verdict.kernel, "verdict": ("conforms", "contradiction", "", "inconclusive")[verdict.status], "events": verdict.events,
         "judged": verdict.judged, "lost": verdict.lost, "unsure_from": verdict.unsure_from, "blind": list(verdict.blind),
-        "unseen_switches": verdict.unseen, "exchanged_pids": verdict.exchanges,
+        "unseen_switches": verdict.unseen, "unmade_tasks": verdict.unmade, "exchanged_pids": verdict.exchanges,
         "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes), "calls": list(verdict.calls),
         "assumed": list(verdict.assumed),
         "hidden": [{"function": h.function, "during": h.during, "times": times} for h, times in verdict.hidden.items()],

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pasidlab.errors import PasidlabError
 from pasidlab.observe import follow as f
-from pasidlab.observe.assumptions import IDLE_TAKES_TILES, XFEATURE_MASK_XTILE, excluded
+from pasidlab.observe.assumptions import IDLE_TAKES_TILES, NO_BLIND, XFEATURE_MASK_XTILE, excluded
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.coverage import Coverage, coverage
 from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
+from pasidlab.observe.history import history
 from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events, call_sites
 from pasidlab.observe.recording import MOST_PIDS, About
@@ -64,6 +65,8 @@ class Verdict:
     """The first event after which events were lost; 0: none were, or nobody knows where."""
     unseen: int = 0
     """Switches to and from blind tasks that are not in the recording."""
+    unmade: int = 0
+    """Tasks that no event made, while some task is blind."""
     exchanges: int = 0
     """Tasks that took over their leader's pid at an exec."""
     untold: int = 0
@@ -99,6 +102,7 @@ def verify(source: Source, progress: Callable[[int], None] = lambda events: None
     explanations = explanations_of(about, assumed)
     judging = Judging(about, source.in_order, explanations, source.apart)
     judging.verdict.assumed = tuple(sorted(assumed))
+    judging.all_seen = NO_BLIND in assumed
     judging.look_through()
     judging.run(progress)
     judging.verdict.lost = max(judging.verdict.lost, source.absent(judging.present))
@@ -120,6 +124,10 @@ class Judging:
         self.tasks = np.zeros((1 << 16, f.TASK_COLUMNS), np.int64)
         self.machine = np.zeros(f.MACHINE_COLUMNS, np.int64)
         self.machine[f.TOLD_OF_TRACERS] = about.tells_of_tracers
+        self.all_seen = False
+        """No task is blind, as the user says."""
+        self.hides = False
+        """A task of the list is blind: nobody sees either which tasks it makes."""
         self.strangers = not about.tasks
         """Tasks may be there that nobody saw begin."""
         self.exchanged: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
@@ -128,7 +136,7 @@ class Judging:
         """By CPU, events that are there."""
         for task in about.tasks:
             self._room(task.pid)
-            self.tasks[task.pid, f.IS] = f.KNOWN | (f.KERNEL if task.kernel else 0)
+            self.tasks[task.pid, f.IS] = f.KNOWN | (f.KERNEL if task.kernel else 0) | (f.EXITING if task.exiting else 0)
 
     def _must_have_been_asked_for(self, seen: set[int]) -> None:
         """PasidlabError if an event that the model shows may have come without being recorded."""
@@ -179,7 +187,8 @@ class Judging:
         found = ((given > 0) | acting) & ~switched
         self.verdict.blind = tuple((np.flatnonzero(found[1:]) + 1).tolist())
         for pid in self.verdict.blind:
-            self.tasks[pid, f.IS] |= f.BLIND | f.KNOWN
+            self.hides = self.hides or bool(self.tasks[pid, f.IS] & f.KNOWN)
+            self.tasks[pid, f.IS] |= f.BLIND  # not KNOWN: nobody may have this pid
 
     def _make_room(self, piece: Events, kinds: NDArray[np.int64], acting: NDArray[np.int64]) -> None:
         named = piece[_HAVE_PID[kinds], A], piece[kinds == Kind.sched_switch, C]
@@ -198,8 +207,7 @@ class Judging:
             self._follow(events)
             if self.verdict.contradiction:
                 break
-            for row in events[events[:, KIND] == Kind.sched_process_exec]:
-                self.exchanged.pop((int(min(row[PID], row[B])), int(max(row[PID], row[B]))), None)
+            self._told_of_exchanges(events)
             self.verdict.events += len(events)
             progress(self.verdict.events)
         if not self.verdict.contradiction and self.exchanged:
@@ -209,6 +217,15 @@ class Judging:
                 what = f"pid {event[PID]} is not that of the task that runs here, and no exec tells that it took over its leader's pid"
                 self._contradict(event, what)
         self._account()
+
+    def _told_of_exchanges(self, events: Events) -> None:
+        """An exec tells of an exchange, or has failed: the task then gets a signal and ends (bprm_execve(), fs/exec.c, v6.12)."""
+        for row in events[events[:, KIND] == Kind.sched_process_exec]:
+            self.exchanged.pop((int(min(row[PID], row[B])), int(max(row[PID], row[B]))), None)
+        for pair, (number, _) in list(self.exchanged.items()):
+            later = events[max(number - 1 - self.verdict.events, 0) :]
+            if (np.isin(later[:, KIND], _OVER) & np.isin(later[:, PID], pair)).any():
+                del self.exchanged[pair]
 
     def _name(self, events: Events) -> None:
         """The function tracer's events become those of their functions; those that may be missing are not looked at."""
@@ -267,8 +284,10 @@ class Judging:
 
     def _stranger(self, event: tuple[int, ...]) -> int:
         pid = self._coming(event)
-        if self.strangers or event[TIME] <= self.about.listed_at:
-            self.tasks[pid, f.IS] |= f.KNOWN
+        hidden = self.hides and not self.tasks[pid, f.IS] & f.MADE
+        self.verdict.unmade += hidden
+        if self.strangers or hidden or event[TIME] <= self.about.listed_at:
+            self.tasks[pid, f.IS] |= f.KNOWN | f.EXITING  # it may have exited before
         else:
             self._contradict(event, f"pid {pid} runs, but was not there at the start, and no fork made it")
         return 0
@@ -281,7 +300,7 @@ class Judging:
             self.tasks[old, f.RUNS_ON] = 0
             here[:] = 0
             here[[f.LEAVING, f.NEXT, f.SEEN]] = 2, pid + 1, 1  # SEEN: once for each CPU
-        elif self.tasks[old, f.IS] & f.BLIND or old == 0:  # the idle task gave way to one that is blind
+        elif not self.all_seen and (self.tasks[old, f.IS] & f.BLIND or old == 0):  # the idle task gave way to one that is blind
             self.verdict.unseen += 1
             self.tasks[old, [f.RUNS_ON, f.AWAY, f.OUT, f.LAST]] = 0
             if self.tasks[pid, f.IS] & f.EXITING:
@@ -304,7 +323,9 @@ class Judging:
         self.tasks[pid, f.IS] = f.KNOWN
 
     def _is_exiting(self, *pids: int) -> bool:
-        return any(self.tasks[pid, f.IS] & f.EXITING for pid in pids)
+        """True if one of the tasks has exited, or may have done so before anybody looked."""
+        known = [int(self.tasks[pid, f.IS]) for pid in pids]
+        return 0 not in pids and any(bits & f.EXITING or (self.strangers and not bits & f.KNOWN) for bits in known)
 
     def _exchange(self, event: tuple[int, ...], other: int, elsewhere: int) -> None:
         """exchange_tids(), in de_thread(): a thread and its leader, which has exited, exchange their pids; the exec tells of it later.
@@ -332,7 +353,7 @@ class Judging:
         self.strangers = True
         self.cpus[:] = 0
         self.tasks[:, [f.AWAY, f.LAST, f.OUT, f.RUNS_ON, f.FPU, f.CHILD_FPU, f.SHOWN]] = 0
-        self.tasks[:, f.IS] &= f.KNOWN | f.KERNEL | f.BLIND
+        self.tasks[:, f.IS] &= f.KERNEL | f.BLIND  # whoever was known may have ended meanwhile
 
     def _contradict(self, event: tuple[int, ...], sentence: str, number: int = MISSING, column: int = MISSING) -> None:
         known = self.explanations
@@ -342,8 +363,8 @@ class Judging:
             at = known.automaton.place
             places = tuple(sorted({at[node] for node, counts in known.sets[number] if not counts}, key=lambda text: (len(text), text)))
             expected = tuple(known.possible(number))
-        history = tuple(_history(self.pieces, self.verdict.events, event))
-        self.verdict.contradiction = Contradiction(self.verdict.events + 1, event, sentence, places, expected, history)
+        told = history(self.pieces, self.verdict.events, event)
+        self.verdict.contradiction = Contradiction(self.verdict.events + 1, event, sentence, places, expected, tuple(told))
 
     def _account(self) -> None:
         """Sum up what the transitions that were used have cost."""
@@ -362,29 +383,11 @@ class Judging:
 
 _HAVE_PID = np.isin(np.arange(len(Kind)), (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec))
 _IS_FPU = np.isin(np.arange(len(Kind)), sorted(IS_FPU))
+_OVER = (Kind.signal_deliver, Kind.sched_process_exit)
 _ENOUGH = 50_000  # events within which an exec tells of itself
-_SHOWN = 10
 
 
 def _rows(table: Events, wanted: int) -> Events:
     if wanted <= len(table):
         return table
     return np.concatenate((table, np.zeros((wanted - len(table), table.shape[1]), np.int64)))
-
-
-def _history(pieces: Pieces, before: int, event: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
-    """The last events of the CPU and of the task, with their numbers."""
-    kept: dict[int, tuple[int, ...]] = {}
-    count = 0
-    for piece in pieces():
-        piece = piece[: max(before - count, 0)]
-        of_cpu = np.flatnonzero(piece[:, CPU] == event[CPU])[-_SHOWN:]
-        of_task = np.flatnonzero((piece[:, PID] == event[PID]) | ((piece[:, KIND] == Kind.sched_switch) & (piece[:, A] == event[PID])))
-        for row in np.union1d(of_cpu, of_task[-_SHOWN:]):
-            kept[count + int(row) + 1] = tuple(int(value) for value in piece[row])
-        count += len(piece)
-        if count >= before:
-            break
-    mine = [number for number, row in sorted(kept.items()) if row[CPU] == event[CPU]][-_SHOWN:]
-    its = [number for number, row in sorted(kept.items()) if event[PID] in (row[PID], row[A])][-_SHOWN:]
-    return [(number, kept[number]) for number in sorted({*mine, *its})]

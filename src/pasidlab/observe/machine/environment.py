@@ -6,29 +6,47 @@ mode. What is not about who owns the registers (their contents, address spaces, 
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import at, choose, enter, entry, happens, instruction, maybe, release, require, rule, user
+from pasidlab.lang.declare import (
+    at,
+    choose,
+    enter,
+    entry,
+    happens,
+    instruction,
+    maybe,
+    pause,
+    release,
+    require,
+    rule,
+    user,
+    wait_until,
+)
 from pasidlab.model.ambient import current
 from pasidlab.model.linux.exit import do_exit, release_task
 from pasidlab.model.linux.fpu import (
     fpregs_lock_and_load,
     fpregs_unlock,
     fpu__clear_user_states,
+    fpu_flush_thread,
     fpu_sync_fpstate,
     kernel_fpu_begin,
     kernel_fpu_end,
 )
-from pasidlab.model.linux.process import alloc_task, copy_process, kernel_clone, sys_execve
+from pasidlab.model.linux.process import alloc_task, copy_process, kernel_clone
 from pasidlab.model.linux.ptrace import fpu_force_restore
-from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, copy_fpstate_to_sigframe, restore_sigcontext
+from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, __fpu_restore_sig, copy_fpstate_to_sigframe
 from pasidlab.model.linux.tracepoints import (
     trace_call_fpu__drop,
+    trace_call_fpu__restore_sig,
     trace_call_fpu_clone,
+    trace_sched_process_exec,
     trace_sched_process_wait,
     trace_signal_deliver,
     trace_sys_enter_rt_sigreturn,
     trace_x86_fpu_dropped,
 )
-from pasidlab.model.state import TASK_RUNNING, Cpu, Task
+from pasidlab.model.state import TASK_RUNNING, TASK_TRACED, Cpu, Task
+from pasidlab.observe.machine.recorder import no_event
 
 
 def boot() -> None:
@@ -75,17 +93,66 @@ def sys_wait4() -> None:
 
 @entry("syscall")
 def sys_rt_sigreturn() -> None:
-    """Where no frame can be read, SIGSEGV is next."""
+    """rt_sigreturn(2) of a 64-bit program."""
     trace_sys_enter_rt_sigreturn()
-    if maybe():
-        restore_sigcontext()
-    else:
-        force_sig_segv()
+    pause()
+    restore_frame(False)
 
 
 def rt_sigreturn() -> None:
     """A program may call it whenever it likes."""
     enter(sys_rt_sigreturn)
+
+
+@entry("syscall")
+def sys32_rt_sigreturn() -> None:
+    """Of a 32-bit program no event tells: arch_trace_is_compat_syscall(), arch/x86/include/asm/ftrace.h, v6.12."""
+    no_event()
+    pause()
+    restore_frame(True)
+
+
+@user()
+def ia32_rt_sigreturn() -> None:
+    """A 32-bit program's, which a program of 64 bits may call as well (int $0x80)."""
+    enter(sys32_rt_sigreturn)
+
+
+def restore_frame(ia32: bool) -> None:
+    """restore_sigcontext() of arch/x86/kernel/signal_{32,64}.c, v6.12. Where no frame can be read, SIGSEGV is next."""
+    if maybe() or not fpu__restore_sig(ia32):
+        force_sig_segv()
+
+
+def fpu__restore_sig(ia32: bool) -> bool:
+    """fpu__restore_sig(); a frame may have no registers in it (``fpstate`` is NULL): then they start afresh."""
+    trace_call_fpu__restore_sig()
+    pause()
+    if maybe():
+        fpu__clear_user_states()
+        return True
+    if __fpu_restore_sig(ia32):
+        return True
+    fpu__clear_user_states()
+    return False
+
+
+@entry("syscall")
+def sys_execve() -> None:
+    """begin_new_exec(): what fails once the old program is gone ends in a signal (bprm_execve(), fs/exec.c, v6.12)."""
+    if maybe():
+        release_task()  # de_thread(): the leader whose pid a thread takes over
+    fpu_flush_thread()
+    pause()
+    if maybe():
+        exec_failed()
+    trace_sched_process_exec()
+
+
+def exec_failed() -> None:
+    """force_fatal_sig(SIGSEGV): neither a handler nor a tracer gets it; or the task is killed meanwhile."""
+    trace_signal_deliver(False, maybe())
+    end_by_signal()
 
 
 @user()
@@ -180,16 +247,43 @@ def exit_to_user_mode_loop() -> None:
 
 def get_signal(segv: bool) -> None:
     """``segv``: SIGSEGV is pending, and comes before others (dequeue_synchronous_signal()); the end of the process comes before it."""
+    if segv and ptrace_signal():
+        return
     handled = maybe()
     trace_signal_deliver(handled, segv)
     while handled:
-        if handle_signal():
+        if handle_signal() or ptrace_signal():
             return
         segv = maybe()
         handled = segv and maybe()
         trace_signal_deliver(handled, segv)
     if maybe():
         return
+    end_by_signal()
+
+
+def ptrace_signal() -> bool:
+    """True if a tracer takes the signal: the task stops, and what is delivered instead, or nothing, comes later.
+
+    ptrace_signal(), kernel/signal.c, v6.12: before the event signal_deliver.
+    """
+    if maybe():
+        return False
+    current.state = TASK_TRACED
+    wait_until(current.state == TASK_RUNNING)
+    return True
+
+
+@rule()
+def tracer_lets_go_on() -> None:
+    """PTRACE_CONT, with another signal or without one; or the tracer is gone."""
+    task = at(Task, 0)
+    require(current is None and not task.on_cpu and task.state == TASK_TRACED)
+    task.state = TASK_RUNNING
+
+
+def end_by_signal() -> None:
+    """The process ends, perhaps with a core dump."""
     while maybe():
         fpu_sync_fpstate()  # a core dump asks for one regset after another: fill_thread_core_info(), fs/binfmt_elf.c, v6.12
     do_exit()
@@ -304,12 +398,3 @@ def exit_mm() -> None:
 
 def exit_files() -> None:
     """Files."""
-
-
-def exec_mmap() -> bool:
-    """Address spaces."""
-    return True
-
-
-def new_program() -> None:
-    """Contents."""

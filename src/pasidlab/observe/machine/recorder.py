@@ -37,6 +37,7 @@ class Ring:
     load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; of signal_deliver, that there is a handler
     irqs_off: bool = False  # of signal_deliver, that it is SIGSEGV
     bh_off: bool = False
+    untold: bool = False  # no event tells of the step, and it is counted
 
 
 ring = singleton(Ring)
@@ -45,7 +46,7 @@ ring = singleton(Ring)
 @never("sound_kernel", "a tracepoint notes an event that does not exist")
 def notes_no_such_event() -> bool:
     """Somebody has to look at the ring, or it would leave the state as of no use."""
-    return ring.event == NO_SUCH_EVENT and ring.of_current and ring.load_fpu and ring.irqs_off and ring.bh_off
+    return ring.event == NO_SUCH_EVENT and ring.of_current and ring.load_fpu and ring.irqs_off and ring.bh_off and ring.untold
 
 
 def note(event: int, of_current: bool) -> None:
@@ -57,6 +58,12 @@ def note(event: int, of_current: bool) -> None:
         ring.load_fpu = current.need_fpu_load
     ring.irqs_off = this_cpu.irqs_off
     ring.bh_off = this_cpu.softirq_count != 0
+
+
+@instruction
+def no_event() -> None:
+    """Something is done that no event tells of, whatever becomes of the registers."""
+    ring.untold = True
 
 
 @instruction

@@ -1,0 +1,88 @@
+"""Ways of a sane kernel that are rare, each explained by the model; and what is a contradiction beside each."""
+
+import pytest
+
+from pasidlab.observe.assumptions import excluded
+from pasidlab.observe.automaton import Letter
+from pasidlab.observe.derived import derived
+from pasidlab.observe.explanations import ANY_RUNNING, IMPOSSIBLE, MISSING, Explanations
+from pasidlab.observe.kinds import Kind
+
+AWAY = "away"
+"""The task is switched out, and comes back."""
+
+
+def letter(kind, load=False, irqs_off=False, bh_off=False):
+    return Letter(int(kind), True, load, irqs_off, bh_off)
+
+
+def call(name):
+    return letter(Kind[name])
+
+
+HANDLED = letter(Kind.signal_deliver, load=True)
+SEGV = letter(Kind.signal_deliver, irqs_off=True)
+SEGV_HANDLED = letter(Kind.signal_deliver, load=True, irqs_off=True)
+SIGRETURN = letter(Kind.sys_enter_rt_sigreturn)
+SWITCH = letter(Kind.sched_switch)
+EXEC, EXIT = letter(Kind.sched_process_exec), letter(Kind.sched_process_exit)
+MARK, MARK_LOAD = (letter(Kind.x86_fpu_regs_activated, load=load, bh_off=True) for load in (False, True))
+MARKED = [call("fpregs_mark_activate"), MARK]
+RESTORED = [call("fpu__restore_sig"), *MARKED]
+CLEARED = [call("fpu__restore_sig"), call("fpu__clear_user_states"), *MARKED]
+
+
+@pytest.fixture(scope="module")
+def automata():
+    """One without calls, and one with them."""
+    return {(6, 18): derived((6, 18)), (6, 12): derived((6, 12), calls=True)}
+
+
+def explained(automaton, letters, assumed=()):
+    """True if a task of which nothing is known may show these events, one after the other."""
+    known = Explanations(automaton, excluded=excluded(assumed))
+    number = ANY_RUNNING
+    for one in letters:
+        switched = int(known.column[known.code(SWITCH)]), known.leave, known.enter + 17
+        for column in switched if one == AWAY else [int(known.column[known.code(one)])]:
+            if column == IMPOSSIBLE:
+                return False
+            if known.table[number, column] == MISSING:
+                known.fill(number, column)
+            number = known.table[number, column]
+            if number == IMPOSSIBLE:
+                return False
+    return True
+
+
+def test_a_tracer_may_take_the_signal_that_follows_a_frame_that_cannot_be_written(automata):
+    """ptrace_signal() stops the task before the event signal_deliver."""
+    assert explained(automata[6, 18], [HANDLED, SEGV_HANDLED])
+    assert not explained(automata[6, 18], [HANDLED, HANDLED])
+    assert explained(automata[6, 18], [HANDLED, AWAY, HANDLED])
+    assert explained(automata[6, 18], [HANDLED, AWAY, SIGRETURN])
+    assert not explained(automata[6, 18], [HANDLED, SIGRETURN])
+
+
+def test_no_event_tells_of_a_sigreturn_of_a_32_bit_program(automata):
+    rest = ("no-softirq-fpu", "no-syscall-fpu", "no-failed-fork")
+    twice = [SIGRETURN, MARK, MARK_LOAD]
+    assert explained(automata[6, 18], twice, rest)
+    assert not explained(automata[6, 18], twice, (*rest, "no-ia32"))
+    returned = [SIGRETURN, *RESTORED, call("fpu__restore_sig"), call("fpregs_mark_activate")]
+    assert explained(automata[6, 12], [*returned, MARK_LOAD])
+    assert not explained(automata[6, 12], [*returned, MARK])
+
+
+def test_a_frame_may_have_no_registers(automata):
+    """fpstate is NULL: fpu__clear_user_states(), and all is well. A frame that is bad ends in SIGSEGV."""
+    assert explained(automata[6, 12], [SIGRETURN, *CLEARED, SEGV])
+    assert explained(automata[6, 12], [SIGRETURN, *CLEARED, SIGRETURN])
+    assert not explained(automata[6, 12], [SIGRETURN, call("fpu__restore_sig"), SIGRETURN])
+
+
+def test_an_exec_may_fail_after_the_registers_were_reset(automata):
+    assert explained(automata[6, 12], [call("fpu_flush_thread"), EXEC])
+    assert explained(automata[6, 12], [call("fpu_flush_thread"), SEGV, EXIT])
+    assert not explained(automata[6, 12], [call("fpu_flush_thread"), SEGV_HANDLED])
+    assert not explained(automata[6, 12], [call("fpu_flush_thread"), SIGRETURN])
