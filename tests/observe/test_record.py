@@ -75,9 +75,9 @@ def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
     wait_for(lambda: part.stat().st_size)
     process.kill()
     process.wait(30)
-    assert f"pasidlab-{process.pid}" in instances(tracefs)
+    (left,) = instance_of(tracefs, process.pid)
     pasidlab("record", "-o", tmp_path / "next.rec", "--", "true")
-    assert f"pasidlab-{process.pid}" not in instances(tracefs)
+    assert not left.exists()
     assert "in the middle of a recording" in pasidlab("stats", part, code=2)
 
 
@@ -87,9 +87,41 @@ def start_recorder(path):
 
 
 def wait_for_instance(tracefs, pid):
-    enable = tracefs.root / f"instances/pasidlab-{pid}/events/sched/sched_switch/enable"
-    wait_for(lambda: enable.exists() and enable.read_text().startswith("1"))
+    def enabled():
+        found = tracefs.root.glob(f"instances/pasidlab-{pid}-*/events/sched/sched_switch/enable")
+        return [enable for enable in found if enable.read_text().startswith("1")]
+
+    wait_for(enabled)
     time.sleep(0.05)
+
+
+def instance_of(tracefs, pid):
+    return list((tracefs.root / "instances").glob(f"pasidlab-{pid}-*"))
+
+
+@pytest.mark.parametrize("ends", [[signal.SIGHUP], [signal.SIGINT] * 3])
+def test_nothing_is_left_whatever_signals_come(tracefs, tmp_path, ends):
+    process = start_recorder(tmp_path / "cut.rec")
+    wait_for_instance(tracefs, process.pid)
+    for number in ends:
+        process.send_signal(number)
+        time.sleep(0.02)
+    assert process.wait(30) == 0
+    assert instance_of(tracefs, process.pid) == []
+
+
+def test_a_recorder_in_a_pid_namespace_leaves_others_alone(tracefs, tmp_path):
+    """It sees other pids: it cannot list the tasks, and removes no instance that is in use."""
+    process = start_recorder(tmp_path / "outer.rec")
+    wait_for_instance(tracefs, process.pid)
+    inner = ["unshare", "-pf", "--mount-proc", sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", tmp_path / "inner.rec"]
+    done = subprocess.run([*inner, "--", "true"], capture_output=True, text=True)
+    alive = instance_of(tracefs, process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0 and len(alive) == 1
+    if done.returncode:
+        pytest.skip(f"no PID namespace here: {done.stderr}")
+    assert "PID namespace" in done.stderr and Recording(tmp_path / "inner.rec").about.tasks == ()
 
 
 def wait_for(reached):

@@ -31,6 +31,7 @@ CLOCKS = ("x86-tsc", "global")
 """Clocks that are the same on all CPUs, best first: events of two CPUs are put in order by time."""
 PIPE_BYTES = 1 << 20
 PAUSE = 0.01  # seconds between two looks at an empty buffer
+PROC_PID_INIT_INO = 0xEFFFFFFC  # include/linux/proc_ns.h, v6.12
 PF_EXITING, PF_KTHREAD, PF_USER_WORKER = 0x00000004, 0x00200000, 0x00004000  # include/linux/sched.h, v6.4
 
 
@@ -68,7 +69,7 @@ def record(path: str, wanted: Wanted) -> RecordingResult:
     try:
         handle, name = tempfile.mkstemp(prefix=f"{into.name}.", suffix=".part", dir=into.parent)
         part = Path(name)
-        with open(handle, "wb") as file, tracefs.instance() as instance, _stopped_by_signals() as stop:
+        with open(handle, "wb") as file, _stopped_by_signals() as stop, tracefs.instance() as instance:
             about = _begin(instance, wanted, result)
             writer = Writer(file, about)
             _follow(instance, writer, wanted, stop, result)
@@ -123,6 +124,8 @@ def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About
     size = _page_bytes(header)
     cpus, tasks = tuple(instance.cpus()), tuple(_tasks())
     now = _now(instance, cpus[0])
+    if not tasks:
+        result.notes.append("/proc has the pids of a PID namespace: the tasks at the start are not listed, and verify says less")
     return About(kernel, machine, cpus, clock, size, header, formats, result.missing, tasks, functions, untraced, now)
 
 
@@ -152,13 +155,23 @@ def _page_bytes(header: str) -> int:
 
 
 def _tasks() -> Iterator[TaskAtStart]:
-    """Every task of the machine; those that end meanwhile are left out."""
+    """Every task of the machine; those that end meanwhile are left out. None where /proc has other pids than the events."""
+    if not _has_all_pids():
+        return
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             with suppress(OSError):
                 for thread in (process / "task").iterdir():
                     with suppress(OSError):
                         yield _task(int(process.name), thread)
+
+
+def _has_all_pids() -> bool:
+    """True if /proc is that of the first PID namespace, whose pids the events tell."""
+    try:
+        return Path("/proc/1/ns/pid").stat().st_ino == PROC_PID_INIT_INO
+    except OSError:  # some hosts let nobody look at their init
+        return Path("/proc/self/ns/pid").stat().st_ino == PROC_PID_INIT_INO and os.readlink("/proc/self") == str(os.getpid())
 
 
 def _task(tgid: int, thread: Path) -> TaskAtStart:
@@ -170,13 +183,18 @@ def _task(tgid: int, thread: Path) -> TaskAtStart:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: the recording then ends in good order."""
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, as often as they come: the recording then ends in good order.
+
+    SIGHUP stays ignored where it was (nohup).
+    """
     stop = threading.Event()
 
     def handler(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    ends = [signal.SIGINT, signal.SIGTERM]
+    ends += [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    before = {number: signal.signal(number, handler) for number in ends}
     try:
         yield stop
     finally:

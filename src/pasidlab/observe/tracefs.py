@@ -1,16 +1,17 @@
 """The kernel's tracefs: a mount that nobody else sees, and an instance of its own in which events are traced.
 
 The mount is detached (fsmount(2), Linux 5.2): it has no mount point and goes away with the process, also by kill -9. What a killed
-process does leave behind is its instance; the next recording removes instances whose process is gone.
+process does leave behind is its instance; the next recording removes instances that no process holds a lock on (flock(2)).
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
-import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,8 +22,6 @@ from pasidlab.errors import PasidlabError
 SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432
 FSCONFIG_CMD_CREATE = 6
 CLOSE_ON_EXEC = 1
-
-NAME = re.compile(r"pasidlab-(\d+)")
 
 
 class Tracefs:
@@ -42,25 +41,47 @@ class Tracefs:
 
     @contextmanager
     def instance(self) -> Iterator[Instance]:
-        """An instance for this process; it is removed in the end, and those of processes that are gone are removed first."""
+        """An instance for this process; it is removed in the end, and those that killed recorders left are removed first."""
         folder = self.root / "instances"
         if not folder.is_dir():
             raise PasidlabError("this kernel's tracefs has no instances", hint="CONFIG_TRACING with a kernel of 3.10 or newer")
-        for old in folder.iterdir():
-            match = NAME.fullmatch(old.name)
-            if match and not Path(f"/proc/{match[1]}").exists():
-                with suppress(OSError):  # somebody else reads it, or was faster
-                    Instance(old).remove()
-        path = folder / f"pasidlab-{os.getpid()}"
-        try:
-            path.mkdir()
-        except OSError as error:
-            raise PasidlabError(f"cannot make a trace instance: {error.strerror}") from None
+        with _locked(folder):
+            for old in folder.glob("pasidlab-*"):
+                _remove_if_left(old)
+            try:
+                path = Path(tempfile.mkdtemp(prefix=f"pasidlab-{os.getpid()}-", dir=folder))
+            except OSError as error:
+                raise PasidlabError(f"cannot make a trace instance: {error.strerror}") from None
+            held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         made = Instance(path)
         try:
             yield made
         finally:
+            os.close(held)
             made.remove()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """No other recorder makes or removes an instance meanwhile."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_if_left(old: Path) -> None:
+    """Remove an instance whose recorder is gone: a live one holds a lock on it, whatever namespace it is in."""
+    with suppress(OSError):  # somebody reads it
+        handle = os.open(old, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
+        Instance(old).remove()
 
 
 def _detached_mount() -> int:
