@@ -6,6 +6,7 @@ import gc
 import signal
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import click
@@ -56,6 +57,33 @@ _EXAMPLES = {
     "pasidlab check mydesign.py": "your own: functions that replace kernel functions by name",
     "pasidlab run -- ./my_dsa_program": "ENQCMD on a machine without the hardware",
 }
+
+
+class _Help(click.HelpFormatter):
+    """On a narrow terminal a name stands above what it means."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        if self.width >= _TWO_COLUMNS:
+            super().write_usage(prog, args, prefix)
+        else:
+            self._write(f"{prefix or 'Usage: '}{prog} {args}", "", "  ")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        if self.width >= _TWO_COLUMNS:
+            super().write_dl(rows, col_max, col_spacing)
+            return
+        for name, meaning in rows:
+            self._write(name, "  ", "  ")
+            self._write(meaning, "    ", "    ")
+
+    def _write(self, text: str, first: str, then: str) -> None:
+        from pasidlab.trace.look import wrapped
+
+        self.write("".join(f"{line}\n" for line in wrapped(text, self.width, first, then)))
+
+
+_TWO_COLUMNS = 40
+click.Context.formatter_class = _Help
 
 
 class _Lazy(click.Group):

@@ -159,7 +159,8 @@ class CheckResult:
     def text(self, *, verbose: bool = False, look: Look = PLAIN) -> str:
         """Everything about the design: parts, properties, counterexamples, what was not executed."""
         mark = look.paint(VERDICTS[self.verdict], MARKS[self.verdict])
-        head = [f"{look.paint('strong', self.design)}: {mark}", *self.account_text(look)]
+        title = look.titled(look.paint("strong", self.design), mark, len(self.design) + len(MARKS[self.verdict]))
+        head = [*title, *self.account_text(look)]
         blocks = [head, parts_text(self.parts, self.missing, look), self._properties_text(look)]
         if self.unexecuted:
             lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in self.unexecuted]

@@ -42,7 +42,8 @@ class VerdictTable:
         mark = self.look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
         if self.stacked:
             figures = f"{states} states, depth {result.depth}, {result.seconds:.1f} s"
-            lines = [f"{result.design}: {mark}", *self.look.prose(figures, "  ", "  ")]
+            title = self.look.titled(result.design, mark, len(result.design) + len(MARKS[result.verdict]))
+            lines = [*title, *self.look.prose(figures, "  ", "  ")]
             return "\n".join([*lines, *(self.look.prose(broken, "  ", "  ") if broken != "-" else [])])
         verdict = mark + " " * (13 - len(MARKS[result.verdict]))
         figures = f"{states:>13}{result.depth:>6}{result.seconds:>7.1f}  "
@@ -74,4 +75,4 @@ def comparison_text(comparison: Comparison, look: Look = PLAIN) -> list[str]:
 
 def definitions(title: str, entries: Mapping[str, str], look: Look = PLAIN) -> str:
     """A titled list of names and what they mean."""
-    return "\n".join([look.paint("strong", title), *look.definitions(entries), ""])
+    return "\n".join([*(look.paint("strong", line) for line in look.prose(title)), *look.definitions(entries), ""])

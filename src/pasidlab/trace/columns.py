@@ -5,13 +5,11 @@ A terminal too narrow for columns gets one column, with a heading wherever anoth
 
 from __future__ import annotations
 
-import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pasidlab.errors import counted
-from pasidlab.trace.look import PAGE, PLAIN, Look
+from pasidlab.trace.look import PAGE, PLAIN, Look, wrapped
 from pasidlab.trace.naming import COUNTERS
 from pasidlab.trace.steps import Counterexample
 from pasidlab.trace.telling import MASKS, NOBODY, Row, Telling, numbers
@@ -71,17 +69,6 @@ def _grouped(entries: Iterable[tuple[str, str]], look: Look) -> Iterator[str]:
         yield from look.prose(f"{who}: {' '.join(parts)}", "  ", "      ")
 
 
-class _Code(textwrap.TextWrapper):
-    """Breaks names too long for a line where they have a bracket or a dot."""
-
-    wordsep_simple_re = re.compile(r"(\s+)|(?<=[(.])(?=\w)")
-
-
-def _wrap(text: str, width: int, first: str, then: str) -> list[str]:
-    wrapper = _Code if any(len(word) > width - len(then) for word in text.split()) else textwrap.TextWrapper
-    return wrapper(width, first, then, break_on_hyphens=False).wrap(text)
-
-
 class _Columns:
     """Puts rows into columns."""
 
@@ -112,7 +99,7 @@ class _Columns:
             self.going = row.cpu
             yield self.look.paint("dim", f"{' ' * self.gutter}CPU {row.cpu} ".ljust(self.look.page, "-"))
         width = self.width if row.cpu is not None else self.room
-        depth = row.depth if width >= PAGE // 2 else row.depth // 2
+        depth = row.depth if width >= PAGE // 2 else row.depth // 2 if width >= NARROW else min(row.depth // 2, 2)
         left = (self.width + SEPARATE) * self.acting.index(row.cpu) if row.cpu is not None and not self.single else 0
         for n, text in enumerate(self._wrapped(row, depth, width)):
             number = f"{numbers(row.steps) if n == 0 else '':<{self.gutter}}"
@@ -122,12 +109,12 @@ class _Columns:
     def _wrapped(self, row: Row, depth: int, width: int) -> Iterator[str]:
         place = self._place(row, width)
         hanging = depth + (3 if row.text.startswith("-> ") else 4 if width >= PAGE // 2 else 2)
-        room = width - len(place) - 1 if place.startswith(":") else width
-        lines = _wrap(row.text, room, " " * depth, " " * min(hanging, width // 2)) or [" " * depth]
+        room = width - len(place) - 1 if place.startswith(":") and width >= NARROW else width
+        lines = wrapped(row.text, room, " " * depth, " " * min(hanging, width // 2)) or [" " * depth]
         if place and len(lines[-1]) + len(place) + 1 > width:
             lines.append("")
         if place:
-            lines[-1] = f"{lines[-1]:<{width - len(place)}}{self.look.paint('dim', place[-width:])}"
+            lines[-1] = f"{lines[-1]:<{max(0, width - len(place))}}{self.look.paint('dim', place[-width:])}"
         yield from lines
 
     def _place(self, row: Row, width: int) -> str:
@@ -137,4 +124,4 @@ class _Columns:
         name = Path(row.place.file).name
         same = self.file.get(row.cpu) == name and width < PAGE // 2
         self.file[row.cpu] = name
-        return f":{row.place.line}" if same else f"{name}:{row.place.line}"
+        return f":{row.place.line}" if same or len(f"{name}:{row.place.line}") > width else f"{name}:{row.place.line}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from typing import TextIO
 
 PAGE = 80
 """Columns of a trace, and of prose."""
-NARROWEST = 24
+NARROWEST = 20
 SGR = {"good": "32", "bad": "1;31", "open": "33", "dim": "2", "strong": "1"}
 """Manner -> ECMA-48 Select Graphic Rendition."""
 VERDICTS = {"holds": "good", "violated": "bad", "inconclusive": "open"}
@@ -40,12 +41,16 @@ class Look:
 
     def prose(self, text: str, first: str = "", then: str = "") -> list[str]:
         """A paragraph, in lines."""
-        return textwrap.wrap(text, self.page, initial_indent=first, subsequent_indent=then, break_on_hyphens=False, break_long_words=True)
+        return wrapped(text, self.page, first, then)
 
     def broken(self, line: str) -> list[str]:
         """One line, in as many as the terminal needs; it goes on below where its text begins."""
         indent = " " * (len(line) - len(line.lstrip()))
-        return textwrap.wrap(line, self.table or PAGE, subsequent_indent=f"{indent}  ", break_on_hyphens=False) or [line]
+        return wrapped(line, self.table or PAGE, "", f"{indent}  ") or [line]
+
+    def titled(self, title: str, rest: str, letters: int) -> list[str]:
+        """``title: rest``, in two lines where both, ``letters`` long without colours, do not fit on one."""
+        return [f"{title}: {rest}"] if letters + 2 <= self.page else [f"{title}:", f"  {rest}"]
 
     def definitions(self, entries: Mapping[str, str]) -> list[str]:
         """Names and what they mean, side by side; one below the other where there is no room."""
@@ -56,6 +61,26 @@ class Look:
 
 
 PLAIN = Look()
+
+
+class _Code(textwrap.TextWrapper):
+    """Breaks names too long for a line where they have a bracket or a dot."""
+
+    wordsep_simple_re = re.compile(r"(\s+)|(?<=[(.])(?=\w)")
+
+
+class _Names(textwrap.TextWrapper):
+    """Breaks names also at other marks that stand in them."""
+
+    wordsep_simple_re = re.compile(r"(\s+)|(?<=[(._,:/=-])(?=\w)|(?<=\w)(?=\()")
+
+
+def wrapped(text: str, width: int, first: str, then: str) -> list[str]:
+    """A paragraph in lines; a word too long for a line is broken where its parts meet."""
+    room = width - max(len(first), len(then))
+    kinds = [kind(width, first, then, break_on_hyphens=False) for kind in (textwrap.TextWrapper, _Code, _Names)]
+    fitting = (kind for kind in kinds if all(len(piece) <= room for piece in kind.wordsep_simple_re.split(text) if piece and piece.strip()))
+    return next(fitting, kinds[-1]).wrap(text)
 
 
 def look_of(stream: TextIO | None) -> Look:
