@@ -19,6 +19,8 @@ autodoc_preserve_defaults = True
 
 html_theme = "furo"
 html_title = f"pasidlab {VERSION}"
-html_static_path = ["images"]
+html_static_path = ["images", "site"]
+html_js_files = ["site.js"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,22 @@ def test_the_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert 'class="sig' in (tmp_path / "docs" / "api.html").read_text()
+
+
+@pytest.mark.skipif(not LONG, reason="PASIDLAB_LONG=1 runs it")
+def test_axe_finds_nothing_on_the_site(tmp_path):
+    pytest.importorskip("sphinx", reason="make docs installs it")
+    chromium = shutil.which("chromium") or pytest.skip("no browser on this machine: apt-get install chromium")
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", "docs", ".", str(tmp_path)], cwd=ROOT, check=True)
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=120_000)
+        for width in (390, 1280):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            for name in ("index", "own-model", "api", "debate"):
+                page.goto((tmp_path / "docs" / f"{name}.html").as_uri())
+                assert [v["id"] for v in Axe().run(page).response["violations"]] == [], (name, width)
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+        browser.close()

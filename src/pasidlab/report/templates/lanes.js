@@ -142,7 +142,7 @@ class Lanes {
     for (const [kind, name] of [["moved", "the task goes on on another CPU"], ["ipi", "an IPI, from where it is sent to where it arrives"]]) {
       if (this.arrows.some((arrow) => arrow[5] === kind)) made.append(element("span", `swatch line ${kind}`), `${name} `);
     }
-    made.append(" Bright: the CPU that takes the step. Pale: the others, which wait.");
+    made.append(element("br"), "Bright: the CPU that takes the step. Pale: the others, which wait.");
     return made;
   }
 }
