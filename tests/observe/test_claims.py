@@ -90,12 +90,52 @@ def test_a_recording_without_events_of_the_model_is_refused(tmp_path, event):
 
 
 @pytest.mark.parametrize(
-    ("part", "value"),
-    [("cpus", [10**9]), ("page_bytes", 10**12), ("tasks", [{"pid": 10**9, "tgid": 1, "comm": "", "kernel": False}]), ("kernel", None)],
+    ("part", "value", "said"),
+    [
+        ("cpus", [10**9], "head.cpus[0] must be a whole number from 0 to 8192"),
+        ("page_bytes", 10**12, "head.page_bytes must be a whole number from 4096"),
+        ("tasks", [{"pid": 10**9, "tgid": 1, "comm": "", "kernel": False}], "head.tasks[0].pid must be a whole number"),
+        ("tasks", [{"pid": 1, "tgid": [], "comm": "", "kernel": False}], "head.tasks[0].tgid must be a whole number"),
+        ("kernel", None, "head.kernel must be text"),
+        ("kernel", "6.18\ud800", "head.kernel must be text"),
+        ("functions", {"zz": "fpu__drop"}, "the name 'zz' in head.functions must be an address"),
+        ("missing", ["x"], "head.missing[0] must be an event"),
+        ("formats", [], "head.formats must be an object"),
+        ("formats", {"x86_fpu/x": "no format"}, "head.formats.x86_fpu/x: not an event's format"),
+        ("header_page", "", "head.header_page must tell where the data"),
+        ("more", 1, "the name 'more' in head must be one of kernel"),
+    ],
 )
-def test_numbers_no_recorder_writes_are_refused(tmp_path, part, value):
+def test_a_head_that_no_recorder_writes_is_refused(tmp_path, part, value, said):
     path = changed(tmp_path / "odd.rec", head=lambda document: document.update({part: value}))
-    assert "or holds something else there" in pasidlab("verify", path, code=2)
+    with pytest.raises(PasidlabError) as error:
+        Recording(path)
+    assert str(path) in str(error.value) and said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ('{"cpus": {"0": {"read events": Infinity}}, "seconds": 1}', "in the middle of a recording"),
+        ('{"cpus": {"0": {"read events": -1}}, "seconds": 1}', "end.cpus.0.read events must be a whole number"),
+        ('{"cpus": {}, "seconds": "abc"}', "end.seconds must be a number of seconds"),
+        ('{"cpus": [1], "seconds": 1}', "end.cpus must be an object"),
+    ],
+)
+def test_an_end_that_no_recorder_writes_is_refused(tmp_path, end, said):
+    path = changed(tmp_path / "odd.rec", chunks=lambda chunks: chunks[-1].__setitem__(2, end.encode()))
+    with pytest.raises(PasidlabError) as error:
+        Recording(path)
+    assert said in str(error.value)
+
+
+def test_a_needed_field_that_the_format_lacks_is_refused(tmp_path):
+    def rename(document):
+        text = document["formats"]["sched/sched_switch"]
+        document["formats"]["sched/sched_switch"] = text.replace("next_pid;", "nxt_pid;")
+
+    said = pasidlab("verify", changed(tmp_path / "other.rec", head=rename), code=2)
+    assert "sched/sched_switch has no field next_pid" in said
 
 
 def judging(rows, *, all_seen=False, **about):

@@ -157,7 +157,7 @@ def test_a_command_that_cannot_be_run_is_said(tracefs, tmp_path):
         (lambda data: data[:-5], "in the middle of a recording"),
         (lambda data: data[: len(data) // 2], "in the middle of a recording"),
         (lambda data: data + b"more", "goes on after its end"),
-        (lambda data: data.replace(b'"kernel": "', b'"kernal": "', 1), "its head lacks"),
+        (lambda data: data.replace(b'"kernel": "', b'"kernal": "', 1), "head.kernel must be there"),
     ],
 )
 def test_damaged_files_are_refused(live, tmp_path, change, said):

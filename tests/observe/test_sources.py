@@ -1,5 +1,6 @@
 """Recordings of other programs: trace-cmd's trace.dat, and text of ftrace, trace-cmd and perf. Each sample is one of a real kernel."""
 
+import errno
 import gzip
 import json
 import subprocess
@@ -16,6 +17,7 @@ from harness import some
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.pages import PID, TIME
 from pasidlab.observe.source import opened
+from pasidlab.observe.text import Text as Parsed
 from pasidlab.observe.text import Told
 
 DATA = Path(__file__).parent / "data"
@@ -116,6 +118,22 @@ def test_text_on_standard_input():
     said = [sys.executable, "-m", "pasidlab.cli", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
     done = subprocess.run(said, input=text("ftrace"), capture_output=True, text=True)
     assert done.returncode == 0 and "conforms, but for 13 switches" in done.stdout
+
+
+def test_packed_text_on_standard_input():
+    said = [sys.executable, "-m", "pasidlab.cli", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
+    packed = (DATA / "ftrace.txt.gz").read_bytes()
+    done = subprocess.run(said, input=packed, capture_output=True)
+    assert done.returncode == 0 and b"4,191 events" in done.stdout
+    cut = subprocess.run(said, input=packed[:3000], capture_output=True)
+    assert cut.returncode == 2 and b"packed by gzip, and damaged" in cut.stderr
+
+
+def test_a_full_folder_for_temporary_files_is_said(written, tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Parsed, "_write", lambda self: (_ for _ in ()).throw(full))
+    with pytest.raises(PasidlabError, match=r"no room in .* for the events of"):
+        opened(written(text("ftrace")), ALL)
 
 
 def test_what_is_changed_is_found(written):

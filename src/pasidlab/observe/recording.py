@@ -18,24 +18,14 @@ from typing import Any, BinaryIO, Protocol
 
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
+from pasidlab.observe import schema
 from pasidlab.observe.formats import Format, parse_format, parse_header_page
 from pasidlab.observe.kinds import BH_OFF, CALLS, EVENTS, FUNCTION, IRQS_OFF, OPTIONAL, SETTERS, Kind, Recorded
+from pasidlab.observe.schema import MOST_CPUS
 
 MAGIC = b"pasidlab observe 1\n"
-MOST_PIDS = 1 << 22
-"""PID_MAX_LIMIT, include/linux/threads.h."""
-MOST_CPUS = 8192
-"""NR_CPUS with CONFIG_MAXSMP, arch/x86/Kconfig."""
-LEAST_PAGE_BYTES, MOST_PAGE_BYTES = 4096, 1 << 22
-"""A page, or a larger part of the buffer (buffer_subbuf_size_kb, from 6.8 on)."""
-MOST_TIME = (1 << 63) - 1
-"""What a column of events holds."""
 _HEAD = struct.Struct("<4sIQ")  # what, CPU, bytes that follow
 PAGES, END = b"page", b"end."
-
-
-def _is_number(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 @dataclass(frozen=True)
@@ -83,31 +73,10 @@ class About:
 
     @staticmethod
     def from_json(document: dict[str, Any]) -> About:
-        """What ``to_json`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-        tasks = tuple(TaskAtStart(**task) for task in document["tasks"])
-        lists = {"cpus": tuple(document["cpus"]), "missing": tuple(document["missing"]), "tasks": tasks}
-        lists |= {name: tuple(document[name]) for name in ("notes", "unsure", "absent") if name in document}
-        about = About(**{**document, **lists})
-        about._must_be_sound()
-        return about
-
-    def _must_be_sound(self) -> None:
-        """Raises ValueError, with the name of a part, for what no recorder writes."""
-        texts = (
-            self.kernel, self.machine, self.clock, self.header_page, *self.missing, *self.notes, *self.unsure, *self.formats.values(),
-            *self.functions.values(), *self.absent,
-        )  # fmt: skip
-        sound = {
-            "texts": all(isinstance(text, str) for text in texts),
-            "cpus": all(_is_number(cpu, MOST_CPUS) for cpu in self.cpus),
-            "page_bytes": _is_number(self.page_bytes, MOST_PAGE_BYTES) and self.page_bytes >= LEAST_PAGE_BYTES,
-            "flags": _is_number(self.flags, IRQS_OFF | BH_OFF),
-            "listed_at": _is_number(self.listed_at, MOST_TIME),
-            "tasks": all(_is_number(task.pid, MOST_PIDS) and isinstance(task.kernel, bool) for task in self.tasks),
-        }
-        for part, good in sound.items():
-            if not good:
-                raise ValueError(part)
+        """What ``to_json`` wrote, and ``schema.head`` has looked at."""
+        names = ("cpus", "missing", "notes", "unsure", "absent")
+        lists: dict[str, Any] = {name: tuple(document[name]) for name in names if name in document}
+        return About(**{**document, **lists, "tasks": tuple(TaskAtStart(**task) for task in document["tasks"])})
 
     @cached_property
     def parsed(self) -> dict[str, Format]:
@@ -233,7 +202,7 @@ class Recording:
             if what not in (PAGES, END) or file.tell() + count > length or cpu >= MOST_CPUS:
                 raise self._cut_off()
             if what == END:
-                self.counted = self._document(file.read(count))
+                self.counted = schema.end(self._document(file.read(count)), self.path)
                 break
             self.chunks.append(Chunk(cpu, file.tell(), count))
             file.seek(count, os.SEEK_CUR)
@@ -250,22 +219,16 @@ class Recording:
         hint = "the recorder was killed, or the disk was full: record again"
         return PasidlabError(f"{self.path} ends in the middle of a recording", hint=hint)
 
-    def _document(self, data: bytes) -> dict[str, Any]:
+    def _document(self, data: bytes) -> Any:
         try:
-            document = json.loads(data)
+            return schema.parsed(data)
         except (ValueError, RecursionError):
             raise self._cut_off() from None
-        if not isinstance(document, dict):
-            raise self._cut_off()
-        return document
 
     def absent(self, present: Mapping[int, int]) -> int:
         """Events that the kernel counted and that are not here: those it had no room for, and more of a CPU than are ``present``."""
         assert self.counted is not None
-        try:
-            rows = {int(cpu): {name: int(number) for name, number in row.items()} for cpu, row in self.counted["cpus"].items()}
-        except (KeyError, AttributeError, TypeError, ValueError):
-            raise PasidlabError(f"{self.path}: its end does not say what the kernel counted", hint="the recording is damaged") from None
+        rows: dict[int, dict[str, int]] = {int(cpu): row for cpu, row in self.counted["cpus"].items()}
         lost = sum(row.get("overrun", 0) + row.get("dropped events", 0) for row in rows.values())
         return lost + sum(max(row.get("read events", 0) - present.get(cpu, 0), 0) for cpu, row in rows.items())
 
@@ -290,12 +253,15 @@ class Recording:
             yield b"".join(waiting)
 
 
-def _about(document: dict[str, Any], path: Path) -> About:
-    try:
-        about = About.from_json(document)
-        about.recorded()
-        _ = about.data_offset
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{path}: its head lacks {error}, or holds something else there"
-        raise PasidlabError(what, hint="the recording is damaged, or of another version of pasidlab") from None
+def _about(document: Any, path: Path) -> About:
+    about = About.from_json(schema.head(document, path))
+    hint = "the recording is damaged, or of another version of pasidlab"
+    for name, form in about.formats.items():
+        try:
+            parse_format(form)
+        except PasidlabError as error:
+            raise PasidlabError(f"{path}: head.formats.{name}: {error.what}", hint=hint) from None
+    data = parse_header_page(about.header_page).fields.get("data")
+    if data is None or data.offset + data.size > about.page_bytes:
+        raise PasidlabError(f"{path}: head.header_page must tell where the data of a page of {about.page_bytes} bytes lies", hint=hint)
     return about

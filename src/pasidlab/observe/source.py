@@ -18,11 +18,11 @@ from pasidlab.observe.kinds import CALLED, FUNCTION
 from pasidlab.observe.merged import apart, merged
 from pasidlab.observe.pages import KIND, A, Events, call_sites
 from pasidlab.observe.recording import MAGIC, About, Paged, Recording
-from pasidlab.observe.text import Text, Told
+from pasidlab.observe.text import GZIP, Text, Told
 
 STANDARD_INPUT = "-"
-_GZIP = b"\x1f\x8b"
-"""RFC 1952, 2.3.1."""
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What gzip raises."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ def opened(path: str | Path, told: Told) -> Source:
     ``told`` is what the user says where the file does not. PasidlabError for what is no recording.
     """
     if str(path) == STANDARD_INPUT:
-        return _of_text(Text.standard_input(told))
+        try:
+            return _of_text(Text.standard_input(told))
+        except DAMAGED:
+            raise PasidlabError("standard input is packed by gzip, and damaged") from None
     told.must_be_known()
     try:
         with reading.opened(path) as file:
@@ -54,7 +57,7 @@ def opened(path: str | Path, told: Told) -> Source:
                 return _of_text(Text(str(path), file, told))
             start = file.read(len(MAGIC))
             file.seek(0)
-            if start.startswith(_GZIP):
+            if start.startswith(GZIP):
                 return _unpacked(str(path), file, told)
             if start == MAGIC:
                 recording = Recording(path)
@@ -70,7 +73,7 @@ def _unpacked(name: str, file: BinaryIO, told: Told) -> Source:
     try:
         with gzip.open(file) as lines:
             return _of_text(Text(name, lines, told))
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except DAMAGED:
         raise PasidlabError(f"{name} is packed by gzip, and damaged") from None
 
 

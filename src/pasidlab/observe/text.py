@@ -6,22 +6,29 @@ never came may not have been asked for.
 
 from __future__ import annotations
 
+import errno
+import gzip
+import io
 import re
 import sys
 import tempfile
 import weakref
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.observe.kinds import BH_OFF, CALLED, EVENTS, FUNCTION, IA32_PASID, IRQS_OFF, Kind
 from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, Events
-from pasidlab.observe.recording import MOST_TIME, About
+from pasidlab.observe.recording import About
+from pasidlab.observe.schema import MOST_TIME
 from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, SYSCALL, Row, values_of
 
+GZIP = b"\x1f\x8b"
+"""RFC 1952, 2.3.1."""
 _RELEASE = re.compile(r"^# os release : (\S+)")
 """``perf script --header``."""
 _PERF_EVENT = re.compile(r"^# event : name = (\w+):(\w+),")
@@ -84,7 +91,13 @@ class Text:
         self._flags = 0
         self._flagged = self._unflagged = False
         self._waiting: list[Row] = []
-        self._parse(lines)
+        try:
+            self._parse(lines)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = tempfile.gettempdir()
+            raise PasidlabError(f"no room in {where} for the events of {name}", hint="set TMPDIR to a folder with room") from None
         self.about = self._about(told)
 
     @staticmethod
@@ -92,7 +105,8 @@ class Text:
         """The text on standard input."""
         if sys.stdin is None or sys.stdin.closed:
             raise PasidlabError("standard input is closed", hint="name a file")
-        return Text("standard input", sys.stdin.buffer, told)
+        with _unpacked(sys.stdin.buffer) as lines:
+            return Text("standard input", lines, told)
 
     @property
     def _begin(self) -> int:
@@ -260,6 +274,12 @@ class Text:
         self._waiting.clear()
         self._spool.seek(0)
         self._spool.truncate()
+
+
+def _unpacked(file: BinaryIO) -> AbstractContextManager[SupportsLines]:
+    """The lines of a stream that cannot go back, also if gzip has packed them."""
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+    return gzip.open(buffered) if buffered.peek(2)[:2] == GZIP else nullcontext(buffered)
 
 
 def _read(lines: SupportsLines) -> Iterable[bytes]:

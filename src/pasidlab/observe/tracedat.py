@@ -13,7 +13,8 @@ from typing import BinaryIO
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.kinds import CALLED, EVENTS, FUNCTION
-from pasidlab.observe.recording import LEAST_PAGE_BYTES, MOST_CPUS, MOST_PAGE_BYTES, About
+from pasidlab.observe.recording import About
+from pasidlab.observe.schema import LEAST_PAGE_BYTES, MOST_CPUS, MOST_PAGE_BYTES
 
 MAGIC = b"\x17\x08\x44tracing"
 _BUFFER, _CPUSTAT, _CLOCK, _UNAME, _CPUS, _HEADER, _FTRACE, _FORMATS, _KALLSYMS = 3, 2, 4, 5, 8, 16, 17, 18, 19

@@ -19,7 +19,8 @@ from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
 from pasidlab.observe.history import history
 from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events, call_sites
-from pasidlab.observe.recording import MOST_PIDS, About
+from pasidlab.observe.recording import About
+from pasidlab.observe.schema import MOST_PIDS
 from pasidlab.observe.source import Source
 
 OLDEST = (5, 18)
