@@ -55,10 +55,11 @@ def test_what_no_program_does(program: str, isolation: str, programs: Path) -> N
 @pytest.mark.parametrize("isolation", some(["auto", "redirect"], 1))
 def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) -> None:
     """Each ends with 0: writes while others map, single steps, user dispatch of system calls, a place of ours taken, shared memory made
-    shorter, the device file under other names, and (with 3) a file system of its own.
+    shorter, code that is data or another's by now, opens that it permits, writes that it tracks, the device file under other names, and
+    (with 3) a file system of its own.
     """
     right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
-    right["handlers"] = 0
+    right |= {"handlers": 0, "fetch data": 0, "fetch other": 0, f"permits {tmp_path}": 0, "tracks": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}
     right |= {f"mounts {how} {tmp_path}": 3 for how in ("itself", "never")}
     loop = "".join(f"{programs}/{words}; echo $?; " for words in right)

@@ -233,8 +233,20 @@ def waits() -> Iterator[Variant]:
         done = place.run("--json", file, "--", "/bin/sh", "-c", 'rm -f "$0"; mkfifo "$0"; exit 5', file, limit=30)
         return judged(done, 5) or ("" if f"cannot write {file}" in done.err else str(done))
 
+    def apart(place: Place, number: int) -> str:
+        """Ctrl-C reaches the program also where that has left the run's process group."""
+        which, code = ((signal.SIGINT, 130), (signal.SIGQUIT, 131))[number % 2]
+        words = ("setsid", "/bin/sh", "-c", "ulimit -c 0; echo up; exec sleep 40")
+        return judged(place.run("--", *words, also=lambda pid: os.killpg(pid, which), said="up", limit=30), code, "up\n")
+
+    def permits(place: Place, number: int) -> str:
+        return judged(place.run("--", place.program("permits"), str(place.scratch), limit=30), 0)
+
     for how in ("itself", "never"):
         yield Variant("waits", f"its own file system: {how}", mounts(how))
+    yield Variant("waits", "Ctrl-C, a session of its own", apart)
+    yield Variant("waits", "opens that it permits", permits)
+    yield Variant("waits", "userfaultfd: tracks writes", exits(0)("tracks"))
     yield Variant("waits", "writes while others map", exits(0)("writers"))
     yield Variant("waits", "a design that calls and calls", calls_on)
     yield Variant("waits", "a FIFO for the report", report)
@@ -347,6 +359,8 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))
     yield Variant("calls", "a page of ours taken", exits(0)("takes"))
     yield Variant("calls", "handlers in common", exits(0)("handlers"))
+    yield Variant("calls", "an instruction that is data", exits(0)("fetch", "data"))
+    yield Variant("calls", "an instruction that is another", exits(0)("fetch", "other"))
     yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))
 
     def shell(text: str, out: str) -> Once:

@@ -19,6 +19,7 @@ from pasidlab.live.libc import (
     SYS_CLONE3,
     SYS_EXECVE,
     SYS_EXECVEAT,
+    SYS_FANOTIFY_INIT,
     SYS_FSMOUNT,
     SYS_IOCTL,
     SYS_MOUNT,
@@ -97,6 +98,8 @@ class SystemCalls:
             answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
         elif number == SYS_RT_SIGACTION:
             self.keeper.on_sigaction(thread, registers)
+        elif number == SYS_FANOTIFY_INIT:  # who permits opens could make ours wait; as in a user namespace
+            answer(thread, registers, -errno.EPERM)
         elif number in (SYS_EXECVE, SYS_EXECVEAT):
             self._begins_exec(thread)
         elif number == SYS_PRCTL and registers[RBX if whose == seccomp.OURS_32 else RDI] == seccomp.PR_SET_DUMPABLE:

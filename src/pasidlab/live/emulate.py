@@ -105,20 +105,25 @@ class Emulator:
             InstructionKind.UMONITOR: self._umonitor, InstructionKind.UMWAIT: self._wait, InstructionKind.TPAUSE: self._wait,
         }  # fmt: skip
 
-    def step(self, thread: Thread) -> bool:
-        """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault."""
+    def step(self, thread: Thread, fault_at: int | None = None) -> bool:
+        """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault.
+
+        ``fault_at``: the page fault's address, where it was one. Where that lies in the instruction, this could not be fetched.
+        """
         frame = self._frames.pop() if self._frames else StoppedThread()
         try:
             ptrace.get_registers_at(thread.tid, frame.at)
-            return self._step(thread, frame)
+            return self._step(thread, frame, fault_at)
         finally:
             self._frames.append(frame)
 
-    def _step(self, thread: Thread, frame: StoppedThread) -> bool:
+    def _step(self, thread: Thread, frame: StoppedThread, fault_at: int | None) -> bool:
         registers = frame.registers
         site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
         replaced = site is not None
         if site is None:
+            if fault_at is not None and 0 <= fault_at - registers[RIP] < MAX_LENGTH:
+                return False
             site, source = self._site(thread, registers)
             if site is None:
                 return False

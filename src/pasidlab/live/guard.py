@@ -92,13 +92,13 @@ def pass_on_early(child: int) -> None:
 class Overseer:
     """Passes signals on: to the program while it lives, then to what is left of it.
 
-    Keyboard signals reach the program by themselves. A pidfd stands for its first process, whose number may be another
-    program's as soon as it is gone.
+    Keyboard signals reach the program by themselves, unless it has left the process group of the run. A pidfd stands for its
+    first process, whose number may be another program's as soon as it is gone.
     """
 
     def __init__(self, loop: EventLoop, traced: Traced, leader: int) -> None:
         self._loop, self._traced = loop, traced
-        self._pidfd = os.pidfd_open(leader)
+        self._leader, self._pidfd = leader, os.pidfd_open(leader)
         loop.on_signal = self._on_signal
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Overseer:
 
     def _on_signal(self, number: int) -> None:
         if self._traced.status < 0:
-            if number in _PASSED_ON:
+            if number in _PASSED_ON or self._is_apart():
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, number)
             self._traced.signalled()
@@ -115,6 +115,12 @@ class Overseer:
             self._traced.send(number)
             if number in _ENDING:
                 self._loop.after(_GRACE, self._traced.kill)
+
+    def _is_apart(self) -> bool:
+        try:
+            return os.getpgid(self._leader) != os.getpgrp()
+        except ProcessLookupError:
+            return False
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ class EventLoop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._statuses: deque[tuple[int, int]] = deque()  # (thread, wait status), taken over and not dealt with yet
+        self._deaths: deque[tuple[int, int]] = deque()  # the same of those that are gone, whose numbers others may have by now
         self._longest: float | None = None
         self._childless = False
         self._looked = 0.0  # when signals were last asked for
@@ -93,24 +94,32 @@ class EventLoop:
         """Deal with the wait statuses that are there, ``_BATCH`` at most; whether there were any.
 
         All are asked for before the first is dealt with: wait(2) prefers the oldest threads, and those that stop again
-        and again would keep it from the others for ever.
+        and again would keep it from the others for ever. The dead come first: nothing may be done to their numbers.
         """
         if not self._statuses:
             self._ask()
+        died = bool(self._deaths)
+        while self._deaths:
+            self._begin(handle, *self._deaths.popleft())
         for count in range(_BATCH):
             if not self._statuses:
-                return count > 0
+                return died or count > 0
             tid, status = self._statuses.popleft()
-            if status & 0xFF != 0x7F or status >> 16 in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
-                self._gone(tid)  # exec: the leader died untold, the thread that called it has its number now
-            elif tid in self._waiting:
-                self._waiting.pop(tid).switch((status >> 8 & 0xFF, status >> 16))
-                continue
-            self._start(self._act, handle, tid, status)
+            self._begin(handle, tid, status)
         return True
 
+    def _begin(self, handle: Status, tid: int, status: int) -> None:
+        """Hand a wait status to whoever waits for it, or to a handler of its own."""
+        if status & 0xFF != 0x7F or status >> 16 in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
+            self._gone(tid)  # exec: the leader died untold, the thread that called it has its number now
+        elif tid in self._waiting:
+            self._waiting.pop(tid).switch((status >> 8 & 0xFF, status >> 16))
+            return
+        self._start(self._act, handle, tid, status)
+
     def _ask(self) -> None:
-        """Take over the wait statuses of all threads that have one."""
+        """Take over the wait statuses of all threads that have one. The dead stop no more."""
+        stopped: set[int] = set()
         while True:
             try:
                 tid, status = os.waitpid(-1, WALL | os.WNOHANG)
@@ -119,7 +128,13 @@ class EventLoop:
                 return
             if not tid:
                 return
-            self._statuses.append((tid, status))
+            if status & 0xFF == 0x7F:
+                self._statuses.append((tid, status))
+                stopped.add(tid)
+                continue
+            self._deaths.append((tid, status))
+            if tid in stopped:
+                self._statuses = deque(one for one in self._statuses if one[0] != tid)
 
     def _act(self, handle: Status, tid: int, status: int) -> None:
         """Handle a wait status; until that is done the handler belongs to the thread."""

@@ -12,11 +12,10 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.libc import PAGE, SYS_CLOSE, SYS_MADVISE, SYS_MEMBARRIER, SYS_MEMFD_CREATE, SYS_MMAP
 from pasidlab.live.maps import Mapping, mappings
 from pasidlab.live.seccomp import WINDOW
-from pasidlab.live.sites import HALT, JUMP, Area, SubmissionSite, aligned
+from pasidlab.live.sites import JUMP, JUMP_SIZE, Area, SubmissionSite, aligned
 from pasidlab.live.slots import SIZE, Shared
 from pasidlab.live.state import Thread
 
-_JUMP_SIZE = 5
 _AREA_SIZE = 16 * PAGE
 _REACH = (1 << 31) - (1 << 24)  # bytes of a jump, less what lies within an area and a mapping's instructions
 _LOWEST = 1 << 16  # vm.mmap_min_addr as distributions have it
@@ -40,7 +39,7 @@ class Patcher:
     def suits(self, thread: Thread, site: SubmissionSite) -> bool:
         """Whether a jump fits, and the bytes are a file's that nobody changes: not made by a compiler at run time."""
         instruction, known = site.instruction, list(mappings(thread.tid))
-        if instruction.kind not in layout.WAY_OF or len(site.original) < _JUMP_SIZE:
+        if instruction.kind not in layout.WAY_OF or len(site.original) < JUMP_SIZE:
             return False
         if instruction.segment >= 0 or instruction.address_mask != _U64:
             return False
@@ -107,13 +106,11 @@ class Patcher:
         the jump, then its first byte, and in between every processor is made to see it (as text_poke_bp(), v6.12). False: the
         kernel cannot do that.
         """
-        distance = (site.entrance - site.ip - _JUMP_SIZE).to_bytes(4, "little", signed=True)
-        before = site.original[:_JUMP_SIZE]
         try:
             self._synchronize(thread)
         except OSError:
             return False
-        for wanted in (HALT + before[1:], HALT + distance, JUMP + distance):
+        for wanted in site.replacements:
             self._put(thread, site, wanted)
             self._synchronize(thread)
         return True
@@ -125,11 +122,11 @@ class Patcher:
 
     def _put(self, thread: Thread, site: SubmissionSite, wanted: bytes) -> None:
         """Five bytes, within 8 that are written at once and lie in one page if the instruction does."""
-        start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + _JUMP_SIZE - 1) // PAGE else site.ip - 3
+        start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + JUMP_SIZE - 1) // PAGE else site.ip - 3
         around = bytearray(thread.mm.memory.read(start, 8))
         if len(around) < 8:
             raise OSError(errno.EFAULT, "the instruction is gone")
-        around[site.ip - start : site.ip - start + _JUMP_SIZE] = wanted
+        around[site.ip - start : site.ip - start + JUMP_SIZE] = wanted
         ptrace.poke(thread.tid, start, bytes(around))
 
     def _synchronize(self, thread: Thread) -> None:

@@ -42,6 +42,7 @@ _info = ctypes.create_string_buffer(SIGINFO_SIZE)
 _info_ref = ctypes.byref(_info)
 _info_at = ctypes.addressof(_info)
 _info_words = memoryview(_info).cast("B").cast("i")
+_info_addresses = memoryview(_info).cast("B").cast("Q")
 
 
 class Gone(Exception):
@@ -145,6 +146,11 @@ def signal_code(tid: int) -> int:
     if _quick(_GETSIGINFO, tid, None, _info_at) == -1:
         _do(_GETSIGINFO, tid, None, _info_at)
     return _info_words[2]
+
+
+def fault_address() -> int:
+    """si_addr of the signal that ``signal_code`` was asked for last: where a fault met its page."""
+    return _info_addresses[2]
 
 
 def stop_at_exit(tid: int) -> None:

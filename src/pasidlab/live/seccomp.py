@@ -16,6 +16,7 @@ from pasidlab.live.libc import (
     SYS_CLONE3,
     SYS_EXECVE,
     SYS_EXECVEAT,
+    SYS_FANOTIFY_INIT,
     SYS_FSMOUNT,
     SYS_IOCTL,
     SYS_MMAP,
@@ -52,11 +53,13 @@ _ALLOW, _TRACE, _ENOSYS = 0x7FFF0000, 0x7FF00000, 0x00050000 | errno.ENOSYS  # S
 _ARCH_X86_64, _ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 _MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
+_FAN_CLASSES_THAT_PERMIT = 0x4 | 0x8  # FAN_CLASS_CONTENT, FAN_CLASS_PRE_CONTENT, linux/fanotify.h
 PR_SET_DUMPABLE, _PR_SET_SYSCALL_USER_DISPATCH = 4, 59  # linux/prctl.h
 
 IN_32_BITS = {
     SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
     SYS_EXECVEAT: 358, SYS_USERFAULTFD: 374, SYS_FSMOUNT: 432, SYS_CLONE3: 435,
+    SYS_FANOTIFY_INIT: 338,
 }  # fmt: skip
 """What must be known of 32-bit system calls, with their numbers (arch/x86/entry/syscalls/syscall_32.tbl).
 
@@ -98,6 +101,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
     found += [(SYS_USERFAULTFD, []), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_IOCTL, [(low(1), "==", request)]) for request in (USERFAULTFD_IOC_NEW, UFFDIO_REGISTER)]
+    found += [(SYS_FANOTIFY_INIT, [(low(0), "has", _FAN_CLASSES_THAT_PERMIT)])]
     found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)]), (SYS_CLONE3, [])]  # its flags lie in memory
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]

@@ -2,13 +2,16 @@
 
 An access may then last until a thread of the program has answered, and that thread may need the tracer first. So a thread of
 ours waits for it, and the handler gives way. A device does not wait: its page request fails where a userfaultfd would have
-to answer (handle_userfault() without FAULT_FLAG_ALLOW_RETRY, as iommu_sva_handle_mm() calls it, v6.12).
+to answer (handle_userfault() without FAULT_FLAG_ALLOW_RETRY, as iommu_sva_handle_mm() calls it, v6.12). Where it only tracks writes
+(UFFD_FEATURE_WP_ASYNC, v6.7), nobody has to answer.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import struct
 from collections.abc import Callable, Iterator
 
 from greenlet import getcurrent
@@ -22,6 +25,8 @@ from pasidlab.live.loop import EventLoop
 _THERE, _WRITE_PROTECTED = 1 << 63 | 1 << 62, 1 << 57  # in memory or swapped out; write-protected by a userfaultfd
 _MISSING, _PROTECTING = frozenset(("um", "ui")), "uw"  # VmFlags of /proc/PID/smaps
 _PIECE = 1 << 16  # pages
+_PAGEMAP_SCAN, _SCAN = 0xC0606610, struct.Struct("<12Q")  # ioctl and struct pm_scan_arg, linux/fs.h: size, flags, start, end, ...
+_CHECK_ASYNCHRONOUS = 2  # PM_SCAN_CHECK_WPASYNC: EPERM where a fault would have to be answered
 
 
 class Patient:
@@ -87,11 +92,26 @@ class Registered:
         for start, stop, flags in self._found:
             if stop <= address or start >= end:
                 continue
+            protects = write and _PROTECTING in flags
             for page, entry in _pages(pid, max(address, start), min(end, stop)):
-                missing = flags & _MISSING and not entry & _THERE
-                if missing or (write and _PROTECTING in flags and entry & _WRITE_PROTECTED):
+                if flags & _MISSING and not entry & _THERE:
                     return max(0, page - address)
+                if protects and entry & _WRITE_PROTECTED:
+                    protects = not _only_tracks(pid, page, min(end, stop))
+                    if protects:
+                        return max(0, page - address)
         return length
+
+
+def _only_tracks(pid: int, page: int, end: int) -> bool:
+    """Whether a userfaultfd that protects these pages lets writes happen."""
+    asked = bytearray(_SCAN.pack(_SCAN.size, _CHECK_ASYNCHRONOUS, page, -(-end // PAGE) * PAGE, *[0] * 8))
+    try:
+        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+            fcntl.ioctl(pagemap, _PAGEMAP_SCAN, asked)
+    except OSError:  # older kernels know neither
+        return False
+    return True
 
 
 def _areas(pid: int) -> Iterator[tuple[int, int, frozenset[str]]]:

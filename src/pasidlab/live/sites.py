@@ -13,6 +13,8 @@ HALT = b"\xf4"
 """hlt: #GP in user mode."""
 JUMP = b"\xe9"
 """jmp, 32 bits of distance."""
+JUMP_SIZE = 5
+"""Bytes of it."""
 
 
 def aligned(size: int) -> int:
@@ -34,6 +36,12 @@ class SubmissionSite:
     def end(self) -> int:
         """The address behind it."""
         return self.ip + len(self.original)
+
+    @property
+    def replacements(self) -> tuple[bytes, bytes, bytes]:
+        """What stands in its place, one after the other: a byte that traps, then the rest of the jump, then the jump."""
+        distance = (self.entrance - self.ip - JUMP_SIZE).to_bytes(4, "little", signed=True)
+        return HALT + self.original[1:JUMP_SIZE], HALT + distance, JUMP + distance
 
 
 @dataclass(eq=False)
@@ -86,7 +94,7 @@ class Shortcut:
     def replaced(self, ip: int, found: bytes) -> SubmissionSite | None:
         """The site that a thread stopped at, where ``found`` is what replaces it: before, or while, that was written."""
         site = self.sites.get(ip)
-        return site if site and found[:1] in (HALT, JUMP) else None
+        return site if site and found[:JUMP_SIZE] in site.replacements else None
 
     def open_row(self, shared: Shared, page: int, label: str, row: Permit) -> None:
         """Submissions through a portal need not stop. Another portal may lose its place."""

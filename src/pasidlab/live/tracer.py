@@ -159,7 +159,8 @@ class Tracer:
             self._deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
         try:
-            if not self.emulator.step(thread):
+            paged = stop != signal.SIGILL and code < ptrace.SI_KERNEL
+            if not self.emulator.step(thread, ptrace.fault_address() if paged else None):
                 self._deliver(thread, stop, ptrace.signal_info(thread.tid))
                 return
         except Fault as fault:
@@ -225,6 +226,8 @@ class Tracer:
             signals = process.signals if kin.same_handlers else process.signals.copy()
             process = Process(child, mm, signals, filtered=process.filtered)
         self._add(child, process, parent, same_mm=kin.same_mm)
+        if not os.path.exists(f"/proc/{child}"):  # its death was told before
+            self._ended(child)
 
     def _executed(self, pid: int, former: int) -> None:
         """exec: a new address space; the thread that called it becomes the leader, the others are gone."""
@@ -268,6 +271,9 @@ class Tracer:
             self._leave(thread)
             self.fixup.thread_ended(thread)
             self.keeper.ended(thread)
+            if tid == thread.process.pid:  # told last; one that called exec(2) and was killed before that was told has this number
+                for other in tuple(thread.process.threads):
+                    self._ended(other)
         for orphan in tuple(self.unborn):
             self._adopt(orphan)
 
