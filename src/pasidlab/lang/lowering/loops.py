@@ -73,7 +73,7 @@ def _counter(code: Code, name: str, made: dict[str, list[int]]) -> _Counter | No
     places: list[int] = []
     most = ANY.high
     at = name
-    while len(made.get(at, ())) == 1:
+    while len(made.get(at, ())) == 1 and made[at][0] not in places:  # x = x is its own source
         instr = code[made[at][0]]
         places.append(made[at][0])
         if instr.op == "add" and isinstance(instr.args[2], int) and instr.args[2] > 0:
