@@ -28,15 +28,16 @@ def design_model(
     optimised: bool = True,
     functions: dict[str, Function] | None = None,
     extra: Sequence[Path] = (),
+    bounds: Bounds | None = None,
 ) -> Model:
     """The kernel with the design in it, or a model of one's own, which has no kernel around it.
 
-    ``extra`` files override it in turn, ``functions`` (already compiled) override all. Symmetry is the compiler's
-    (``native.compile_model``). Unless ``optimised``, nothing is simplified, merged or left out of the state.
+    ``bounds`` replace those of the scope. ``extra`` files override it in turn, ``functions`` (already compiled) override all.
+    Symmetry is the compiler's (``native.compile_model``). Unless ``optimised``, nothing is simplified, merged or left out of the state.
     """
     files = [*design.kernel_files, design.file, *extra]
     made = functions or design.functions
-    bounds = bounds_of(design, scope)
+    bounds = bounds or bounds_of(design, scope)
     build = partial(build_model, functions=made) if made else kept_or_built
     model = build(
         design.name, files, bounds, design.properties, merged=reductions.merging, optimised=optimised,

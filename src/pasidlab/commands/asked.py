@@ -71,6 +71,8 @@ class Asked:
     simulate: float | None
     seed: int | None
     evidence: bool
+    prove: bool
+    smt: str | None
     quiet: bool
     verbose: bool
 

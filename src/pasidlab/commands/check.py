@@ -72,6 +72,10 @@ if TYPE_CHECKING:
 @click.option("--evidence", is_flag=True,
               help="For each property that holds, in each part: find a kernel with one mistake that breaks it there. A property that "
                    "none breaks is not put to the test. Takes minutes; done also for --property.")  # fmt: skip
+@click.option("--prove", is_flag=True,
+              help="Prove the properties of one model for any number of CPUs and tasks, by an invariant mined from small instances "
+                   "(extra pasidlab[prove]). Exit code 3: not proved; what stops it is told.")  # fmt: skip
+@click.option("--smt", metavar="FILE", help="With --prove: write each query of the proof as SMT-LIB, for another solver.")
 @click.option("-q", "--quiet", is_flag=True, help="The verdict table only.")
 @click.option("-v", "--verbose", is_flag=True, help="Traces of all designs, with every line that was executed.")
 def check_command(**options: Any) -> int:
@@ -88,6 +92,14 @@ def check_command(**options: Any) -> int:
 
     asked = Asked(**options)
     must_be_known(asked.outputs)
+    if asked.smt and not asked.prove:
+        raise PasidlabError("--smt writes a proof", hint="add --prove")
+    if asked.prove:
+        from pasidlab.commands.prove import proved
+
+        code, asked = proved(asked)
+        if asked.prove:
+            return code
     budget = asked.budget()
     walks = asked.walks()
     chosen = _chosen(asked)

@@ -1,0 +1,1 @@
+"""Proofs for any number of CPUs and tasks. ``general`` has the conditions, ``induction`` the proof."""

@@ -1,0 +1,450 @@
+"""Symbolic execution of one step of a model for any number of CPUs and tasks: every way through its code.
+
+A loop over all elements either finds one, which becomes a new name, or goes through: then what let it go on holds for every element.
+Which one is found first is left open. That allows more steps than there are, never fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import z3
+
+from pasidlab.lang.ir import BINARY, SOUND, Action, Instr, Site
+from pasidlab.lang.lowering.flow import liveness
+from pasidlab.lang.types import Domain, Ref
+from pasidlab.prove.general import EVERY, General
+from pasidlab.prove.state import Fields, SymbolicState
+from pasidlab.prove.values import (
+    MOST_VALUES,
+    Element,
+    Number,
+    Truth,
+    Value,
+    binary,
+    element,
+    inside,
+    nobody,
+    number,
+    of_truth,
+    refused,
+    sort,
+    truth,
+)
+
+MOST_ROUNDS = 4096
+"""Instructions of one way through a step: more are a loop that does not end here."""
+MOST_WAYS = 2000
+
+
+@dataclass(frozen=True)
+class Universal:
+    """What holds for every element of a struct."""
+
+    sort: str
+    fact: Callable[[Any], Truth]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way through a step, as far as it got."""
+
+    state: SymbolicState
+    locals: dict[str, Value]
+    conditions: tuple[Truth, ...] = ()
+    universals: tuple[Universal, ...] = ()
+    elements: tuple[Element, ...] = ()  # all that were looked at
+
+    def where(self, *conditions: Truth) -> Path:
+        """The path if these hold as well."""
+        new = tuple(c for c in map(z3.simplify, conditions) if not z3.is_true(c))
+        return replace(self, conditions=self.conditions + new) if new else self
+
+    def assigned(self, name: object, value: Value) -> Path:
+        """The path with a local assigned."""
+        return replace(self, locals={**self.locals, str(name): value})
+
+    def with_element(self, found: Element) -> Path:
+        """The path with an element that was looked at."""
+        known = any(e.term.eq(found.term) for e in self.elements)
+        return self if known else replace(self, elements=(*self.elements, found))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one way ends. ``kind``: "step" (a state follows), "answer" (of a predicate), or "fault": ``property`` is broken."""
+
+    kind: str
+    path: Path
+    site: Site
+    value: Value = 0
+    property: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """Where a loop over all elements goes on to the next one, and the instructions it has."""
+
+    first: int
+    test: int
+    last: int
+    done: int
+
+
+@dataclass
+class Executor:
+    """Executes actions of a model. ``feasible`` says of conditions whether some state may meet them."""
+
+    general: General
+    fields: Fields
+    feasible: Callable[[tuple[Truth, ...]], bool]
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def fresh(self, sort_: str, hint: str) -> Element:
+        """A new name for an element."""
+        return Element(z3.Const(f"{hint}_{next(self.numbers)}", sort(sort_)), sort_)
+
+    def parameters(self, action: Action) -> dict[str, Value]:
+        """New names for an action's parameters."""
+        return {name: self.parameter(name, domain) for name, domain in action.params}
+
+    def parameter(self, name: str, domain: Domain) -> Value:
+        """A new name for a parameter; of a reference to one of a fixed number, a number from 1."""
+        hint = name.replace("%", "")
+        if sort_ := self.general.sort_of(domain):
+            return self.fresh(sort_, hint)
+        low = {0} if isinstance(domain, Ref) else set()
+        values = frozenset(v for v in (domain.value(c) for c in range(1 << domain.bits)) if domain.contains(v)) - low
+        return Number(z3.Int(f"{hint}_{next(self.numbers)}"), values)
+
+    def run(self, action: Action, state: SymbolicState, given: dict[str, Value]) -> list[Ending]:
+        """Every way through an action."""
+        conditions = [_among(value) for value in given.values()]
+        path = Path(state, dict(given), elements=tuple(v for v in given.values() if isinstance(v, Element)))
+        endings = []
+        for ending in _Code(self, action).walk(path.where(*conditions), 0):
+            endings.append(ending)
+            if len(endings) > MOST_WAYS:
+                raise refused(action.code[0], f"{action.name} has more than {MOST_WAYS} ways through it")
+        return endings
+
+
+def _limits(value: Value) -> tuple[int, int] | None:
+    """The least and the greatest a number may be; None: it is not known."""
+    if isinstance(value, int):
+        return value, value
+    return (min(value.values), max(value.values)) if isinstance(value, Number) and value.values else None
+
+
+def _among(value: Value) -> Truth:
+    if isinstance(value, Number):
+        assert value.values is not None
+        return z3.Or([value.term == v for v in sorted(value.values)])
+    return truth(value)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """A walk that reached the end of a round (``at`` is the loop's test), or left the loop."""
+
+    path: Path
+    at: int
+
+
+class _Code:
+    """The code of one action."""
+
+    def __init__(self, executor: Executor, action: Action) -> None:
+        self.x, self.code = executor, list(action.code)
+        self.labels = {str(i.args[0]): n for n, i in enumerate(self.code) if i.op == "label"}
+        self.alive = liveness(self.code)
+        self.stored = {str(i.field) for i in self.code if i.op == "store"}
+
+    def walk(self, path: Path, at: int) -> Iterator[Ending]:
+        """Every ending from an instruction on."""
+        for found in self._walk(path, at, None, 0):
+            assert isinstance(found, Ending)
+            yield found
+
+    def _walk(self, path: Path, at: int, loop: _Loop | None, fuel: int) -> Iterator[Ending | _Left]:
+        while True:
+            if loop and (at == loop.test or not loop.first <= at <= loop.last):
+                yield _Left(path, at)
+                return
+            instr = self.code[at]
+            fuel += 1
+            if fuel > MOST_ROUNDS:
+                raise refused(instr, "a loop that depends on the state")
+            if instr.op == "end":
+                yield Ending("step", path, instr.site)
+                return
+            if instr.op == "return":
+                yield Ending("answer", path, instr.site, self._value(path, instr.args[0]))
+                return
+            if instr.op == "le" and str(instr.args[2]).startswith(EVERY):
+                for left in self._each(path, at, fuel):
+                    if isinstance(left, Ending):
+                        yield left
+                    else:
+                        yield from self._walk(left.path, left.at, loop, fuel)
+                return
+            if instr.op in ("branch", "switch"):
+                for condition, target in self._targets(path, instr):
+                    if (taken := self._possible(path, condition)) is not None:
+                        yield from self._walk(taken, target, loop, fuel)
+                return
+            if instr.op == "jump":
+                at = self.labels[str(instr.args[0])]
+                continue
+            after: Path | None = None
+            for found in self._simple(path, instr):
+                if isinstance(found, Ending):
+                    yield found
+                else:
+                    after = found
+            if after is None:
+                return
+            path, at = after, at + 1
+
+    def _value(self, path: Path, operand: int | str) -> Value:
+        if isinstance(operand, str) and operand.startswith(EVERY):
+            raise AssertionError("a number of elements outside a loop")
+        return operand if isinstance(operand, int) else path.locals.get(operand, 0)
+
+    def _possible(self, path: Path, *conditions: Truth) -> Path | None:
+        """The path if these hold as well; None if they cannot."""
+        taken = path.where(*conditions)
+        if taken is path:
+            return path
+        if any(z3.is_false(c) for c in taken.conditions) or not self.x.feasible(taken.conditions):
+            return None
+        return taken
+
+    def _targets(self, path: Path, instr: Instr) -> Iterator[tuple[Truth, int]]:
+        value = self._value(path, instr.args[0])
+        labels = [self.labels[label] for label in instr.labels()]
+        if instr.op == "branch":
+            yield truth(value), labels[0]
+            yield z3.Not(truth(value)), labels[1]
+            return
+        for n, target in enumerate(labels):
+            yield number(value, instr) == n, target
+
+    def _simple(self, path: Path, instr: Instr) -> Iterator[Path | Ending]:
+        """What an instruction without a target does: faults first, then the path that goes on, if one does."""
+        args = instr.args
+        match instr.op:
+            case "label" | "reach":
+                yield path
+            case "copy":
+                yield path.assigned(args[0], self._value(path, args[1]))
+            case "not":
+                yield path.assigned(args[0], of_truth(z3.Not(truth(self._value(path, args[1])))))
+            case "require" | "wait":
+                taken = self._possible(path, truth(self._value(path, args[0])))
+                if taken is not None:
+                    yield taken
+            case "check":
+                wrong = self._possible(path, z3.Not(truth(self._value(path, args[1]))))
+                if wrong is not None:
+                    yield Ending("fault", wrong, instr.site, property=str(args[0]), sentence=instr.text)
+                yield path
+            case "crash":
+                yield Ending("fault", path, instr.site, property=SOUND, sentence=instr.text)
+            case "choose":
+                yield from self._choose(path, instr)
+            case "load" | "store" | "deref":
+                yield from self._access(path, instr)
+            case op if op in BINARY:
+                value, wrong_ = binary(instr, self._value(path, args[1]), self._value(path, args[2]))
+                taken = self._possible(path, wrong_)
+                if taken is not None and not z3.is_false(z3.simplify(wrong_)):
+                    yield Ending("fault", taken, instr.site, sentence=f"'{op}' has no value")
+                yield path.where(z3.Not(wrong_)).assigned(args[0], value)
+            case op:
+                raise refused(instr, f"the operation '{op}'")
+
+    def _choose(self, path: Path, instr: Instr) -> Iterator[Path]:
+        name, low, high = instr.args
+        if str(high).startswith(EVERY):
+            found = self.x.fresh(str(high).removeprefix(EVERY), "picked")
+            yield path.assigned(name, found).where(found.term != nobody(found.sort)).with_element(found)
+            return
+        first, last = self._value(path, low), self._value(path, high)
+        limits = [_limits(value) for value in (first, last)]
+        if limits[0] is None or limits[1] is None or limits[1][1] - limits[0][0] > MOST_VALUES:
+            raise refused(instr, "a choice among many values")
+        least, most = limits[0][0], limits[1][1]
+        chosen = z3.Int(f"chosen_{next(self.x.numbers)}")
+        conditions = (chosen >= number(first, instr), chosen <= number(last, instr))
+        taken = self._possible(path, *conditions)
+        if taken is not None:
+            yield taken.assigned(name, Number(chosen, frozenset(range(least, most + 1))))
+
+    def _access(self, path: Path, instr: Instr) -> Iterator[Path | Ending]:
+        """A load, a store, or a look at a field that is left out of the state. Following nothing is a fault of the kernel."""
+        if instr.op == "deref":
+            value = self._value(path, instr.args[0])
+            yield from self._followed(path, value, instr, instr.text)
+            return
+        dst = instr.args[0] if instr.op == "load" else ""
+        field_path = str(instr.field)
+        f = self.x.fields.table[field_path]
+        at = self._value(path, instr.args[2 if instr.op == "load" else 1])
+        if self.x.general.any_number(f):
+            term = element(at, f.struct, instr)
+            for found in self._followed(path, Element(term, f.struct), instr, field_path):
+                if isinstance(found, Ending):
+                    yield found
+                else:
+                    yield from self._at(found.with_element(Element(term, f.struct)), instr, field_path, term, dst)
+            return
+        if isinstance(at, Element):
+            raise refused(instr, f"{field_path} of an element of {at.sort}")
+        for found in self._followed(path, at, instr, field_path, f.count):
+            if isinstance(found, Ending):
+                yield found
+            elif isinstance(at, int):
+                yield from self._at(found, instr, field_path, at, dst)
+            else:
+                yield from self._one_of(found, instr, field_path, at, dst)
+
+    def _followed(self, path: Path, at: Value, instr: Instr, what: str, number_: int = 0) -> Iterator[Path | Ending]:
+        """A fault where there is no such element, and the path on which there is one."""
+        there = truth(at)
+        wrong = self._possible(path, z3.Not(there))
+        if wrong is not None and not z3.is_true(z3.simplify(there)):
+            yield Ending("fault", wrong, instr.site, property=SOUND, sentence=f"NULL pointer dereference: {what} of nothing")
+        if number_ and not isinstance(at, int):
+            term = number(at, instr)
+            beyond = self._possible(path, z3.Or(term < 0, term > number_))
+            if beyond is not None:
+                yield Ending("fault", beyond, instr.site, sentence=f"{what}: no such element")
+            there = z3.And(term >= 1, term <= number_)
+        elif number_ and isinstance(at, int) and at > number_:
+            yield Ending("fault", path, instr.site, sentence=f"{what}: no element {at - 1}")
+            return
+        good = self._possible(path, there)
+        if good is not None:
+            yield good
+
+    def _one_of(self, path: Path, instr: Instr, field_path: str, at: Value, dst: object) -> Iterator[Path | Ending]:
+        """An access to one of a fixed number of elements, which one is not known."""
+        f = self.x.fields.table[field_path]
+        term = number(at, instr)
+        if instr.op == "load":
+            contents = [path.state.read(field_path, n) for n in range(1, f.count + 1)]
+            result = contents[-1]
+            for n in range(f.count - 1, 0, -1):
+                result = z3.If(term == n, contents[n - 1], result)
+            yield path.assigned(dst, self.x.fields.value(field_path, z3.simplify(result)))
+            return
+        for found in self._checked(path, instr, field_path):
+            if isinstance(found, Ending):
+                yield found
+                continue
+            content = self.x.fields.content(field_path, self._value(path, instr.args[2]), instr)
+            state = found.state
+            for n in range(1, f.count + 1):
+                state = state.stored(field_path, n, z3.If(term == n, content, state.read(field_path, n)))
+            yield replace(found, state=state)
+
+    def _at(self, path: Path, instr: Instr, field_path: str, at: Any, dst: object) -> Iterator[Path | Ending]:
+        if instr.op == "load":
+            term = path.state.read(field_path, at)
+            if field_path in self.stored:  # an If of stores: keep it small
+                term = z3.simplify(term)
+            yield path.assigned(dst, self.x.fields.value(field_path, term))
+            return
+        for found in self._checked(path, instr, field_path):
+            if isinstance(found, Ending):
+                yield found
+            else:
+                content = self.x.fields.content(field_path, self._value(path, instr.args[2]), instr)
+                yield replace(found, state=found.state.stored(field_path, at, content))
+
+    def _checked(self, path: Path, instr: Instr, field_path: str) -> Iterator[Path | Ending]:
+        """A fault where a value does not fit into a field, and the path on which it does."""
+        f = self.x.fields.table[field_path]
+        value = self._value(path, instr.args[2])
+        if self.x.general.sort_of(f.domain):
+            yield path
+            return
+        if isinstance(value, Element):
+            raise refused(instr, f"an element of {value.sort} is stored in {field_path}")
+        fits = inside(value, f.domain, instr)
+        wrong = None if z3.is_true(z3.simplify(fits)) else self._possible(path, z3.Not(fits))
+        if wrong is not None:
+            yield Ending("fault", wrong, instr.site, sentence=f"a value outside {f.domain} is stored to {field_path}")
+        good = self._possible(path, fits)
+        if good is not None:
+            yield good
+
+    def _each(self, path: Path, at: int, fuel: int) -> Iterator[Ending | _Left]:
+        """A loop over all elements of a struct: it finds one and leaves, or goes through."""
+        instr = self.code[at]
+        counter, sort_ = str(instr.args[1]), str(instr.args[2]).removeprefix(EVERY)
+        loop = self._loop(at, counter)
+        mark = next(self.x.numbers)
+        found = self.x.fresh(sort_, "each")
+        inner = replace(path.assigned(counter, found), elements=(*path.elements, found)).where(truth(found))
+        facts: list[Truth] | None = []
+        base = len(inner.conditions)
+        for left in self._walk(inner, loop.first, loop, fuel):
+            if isinstance(left, Ending) or left.at != loop.test:
+                yield left
+                continue
+            self._forgets(path, left.path, loop, instr)
+            new = left.path.conditions[base:]
+            fresh = len(left.path.elements) > len(inner.elements) or len(left.path.universals) > len(inner.universals)
+            if fresh or any(_chosen_since(c, mark) for c in new):
+                facts = None  # what was chosen differs from round to round: nothing is known of all elements
+            elif facts is not None:
+                facts.append(z3.And(list(new)))
+        if facts is None:
+            yield _Left(path, loop.done)
+            return
+        fact, name = z3.simplify(z3.Or(facts)), found.term
+        universal = Universal(sort_, lambda term: z3.substitute(fact, (name, term)))
+        known = () if z3.is_true(fact) else (universal,)
+        yield _Left(replace(path, universals=(*path.universals, *known)), loop.done)
+
+    def _forgets(self, before: Path, after: Path, loop: _Loop, instr: Instr) -> None:
+        """Refuses a loop of which a round leaves something behind."""
+        if after.state.stores is not before.state.stores and after.state.stores != before.state.stores:
+            raise refused(instr, "a loop over all elements that stores something in each round", "a loop may test all, or find one")
+        needed = (self.alive[loop.done] | self.alive[loop.first]) - {str(instr.args[1])}
+        for name in needed:
+            old, new = before.locals.get(name, 0), after.locals.get(name, 0)
+            if old is not new and old != new:
+                shown = name.split(".")[0]
+                raise refused(instr, f"a loop over all elements that keeps '{shown}' from round to round", "leave it with break, or return")
+
+    def _loop(self, at: int, counter: str) -> _Loop:
+        """The shape ``for x in each(...)`` is compiled to."""
+        _, branch = self.code[at], self.code[at + 1]
+        first, done = (self.labels[label] for label in branch.labels())
+        test = next(
+            n for n in range(first, len(self.code))
+            if self.code[n].op == "eq" and self.code[n].args[1] == counter and str(self.code[n].args[2]).startswith(EVERY)
+        )  # fmt: skip
+        last = next(n for n in range(test, len(self.code)) if self.code[n].op == "jump" and self.labels[str(self.code[n].args[0])] == first)
+        return _Loop(first, test, last, done)
+
+
+def _chosen_since(term: Any, mark: int) -> bool:
+    """Whether a formula speaks of something that was chosen after a name of that number was made."""
+    work, seen = [term], set()
+    while work:
+        part = work.pop()
+        if part.get_id() not in seen:
+            seen.add(part.get_id())
+            work += part.children()
+            name = part.decl().name() if z3.is_const(part) else ""
+            if name.startswith("chosen_") and int(name.removeprefix("chosen_")) > mark:
+                return True
+    return False

@@ -1,0 +1,168 @@
+"""Values of a symbolic execution: numbers of few possible values, truths, and references to elements of any number.
+
+A number keeps the set of values it may have. So any operation on two numbers is a table, computed by the interpreter's own arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import z3
+
+from pasidlab.errors import PasidlabError
+from pasidlab.lang.emit import computed
+from pasidlab.lang.ir import Instr
+from pasidlab.lang.types import BOOL, Domain, Int
+
+MOST_VALUES = 512
+"""Of a number that arithmetic is done with."""
+Truth = Any
+"""A z3 formula."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number; ``values`` are all it may be, None: too many to list. A truth is 0 or 1."""
+
+    term: Any
+    values: frozenset[int] | None
+
+
+@dataclass(frozen=True)
+class Element:
+    """A CPU or task, or none."""
+
+    term: Any
+    sort: str
+
+
+Value = int | Number | Element
+"""An int is a constant; 0 is also the reference to nothing."""
+
+
+def refused(instr: Instr, what: str, hint: str = "") -> PasidlabError:
+    """A construct that has no meaning for any number of elements, at its place."""
+    return PasidlabError(f"a proof for any number cannot use this: {what}", position=instr.site.position, hint=hint)
+
+
+def values_of(domain: Domain) -> frozenset[int] | None:
+    """All values of a domain; None if there are many."""
+    if 1 << domain.bits > MOST_VALUES:
+        return None
+    return frozenset(v for v in (domain.value(code) for code in range(1 << domain.bits)) if domain.contains(v))
+
+
+def truth(value: Value) -> Truth:
+    """A formula: the value is not 0."""
+    if isinstance(value, int):
+        return z3.BoolVal(value != 0)
+    if isinstance(value, Element):
+        return value.term != nobody(value.sort)
+    return value.term if z3.is_bool(value.term) else value.term != 0
+
+
+def of_truth(formula: Truth) -> Value:
+    """The number that is 1 where a formula holds, else 0."""
+    simple = z3.simplify(formula)
+    if z3.is_true(simple) or z3.is_false(simple):
+        return int(z3.is_true(simple))
+    return Number(simple, frozenset((0, 1)))
+
+
+def sort(name: str) -> Any:
+    """The sort of the elements of a struct."""
+    return z3.DeclareSort(name)
+
+
+def nobody(name: str) -> Any:
+    """The reference to nothing."""
+    return z3.Const(f"no_{name}", sort(name))
+
+
+def number(value: Value, instr: Instr) -> Any:
+    """The value as a term for a whole number."""
+    if isinstance(value, int):
+        return z3.IntVal(value)
+    if isinstance(value, Element):
+        raise refused(instr, f"an element of {value.sort} is no number", "compare elements with 'is', and follow them")
+    return z3.If(value.term, z3.IntVal(1), z3.IntVal(0)) if z3.is_bool(value.term) else value.term
+
+
+def element(value: Value, sort_: str, instr: Instr) -> Any:
+    """The value as a reference to an element of a struct of any number."""
+    if isinstance(value, Element) and value.sort == sort_:
+        return value.term
+    if value == 0:
+        return nobody(sort_)
+    what = f"a number stands for an element of {sort_}"
+    raise refused(instr, what, f"let each({sort_}), pick({sort_}) or a field say which one is meant")
+
+
+def equal(a: Value, b: Value, instr: Instr) -> Truth:
+    """A formula: both are the same."""
+    if isinstance(a, Element) or isinstance(b, Element):
+        name = a.sort if isinstance(a, Element) else b.sort  # type: ignore[union-attr]
+        return element(a, name, instr) == element(b, name, instr)
+    if isinstance(a, Number) and z3.is_bool(a.term) and b in (0, 1):
+        return a.term if b else z3.Not(a.term)
+    return number(a, instr) == number(b, instr)
+
+
+def binary(instr: Instr, a: Value, b: Value) -> tuple[Value, Truth]:
+    """What an operation gives, and when it has no value (division by zero, a shift too far)."""
+    never = z3.BoolVal(False)
+    if instr.op in ("eq", "ne"):
+        same = equal(a, b, instr)
+        return of_truth(same if instr.op == "eq" else z3.Not(same)), never
+    left, right = number(a, instr), number(b, instr)
+    pairs = [(x, y, computed(instr.op, x, y)) for x in _listed(a, instr) for y in _listed(b, instr)]
+    values = frozenset(value for _, _, value in pairs if value is not None)
+    wrong = z3.Or([z3.And(left == x, right == y) for x, y, value in pairs if value is None])
+    if len(values) == 1 and all(value is not None for _, _, value in pairs):
+        return next(iter(values)), never
+    if values <= {0, 1}:
+        return of_truth(z3.Or([z3.And(left == x, right == y) for x, y, value in pairs if value == 1])), wrong
+    term = _plain(instr.op, left, right, pairs)
+    if term is None:
+        term = z3.IntVal(0)
+        for x, y, value in pairs:
+            if value:
+                term = z3.If(z3.And(left == x, right == y), z3.IntVal(value), term)
+    return Number(z3.simplify(term), values), wrong
+
+
+def _plain(op: str, left: Any, right: Any, pairs: Iterable[tuple[int, int, int | None]]) -> Any:
+    """Sum or difference, where no value is beyond 64 bits."""
+    signs = {"add": 1, "sub": -1}
+    if op in signs and all(value == x + signs[op] * y for x, y, value in pairs):
+        return left + signs[op] * right
+    return None
+
+
+def _listed(value: Value, instr: Instr) -> frozenset[int]:
+    if isinstance(value, int):
+        return frozenset((value,))
+    assert isinstance(value, Number)
+    if value.values is None:
+        raise refused(instr, f"'{instr.op}' of a number that has more than {MOST_VALUES} values")
+    return value.values
+
+
+def inside(value: Value, domain: Domain, instr: Instr) -> Truth:
+    """A formula: a number is in a domain."""
+    if isinstance(value, int):
+        return z3.BoolVal(domain.contains(value))
+    assert isinstance(value, Number)
+    if value.values is not None:
+        outside = [v for v in value.values if not domain.contains(v)]
+        return z3.And([number(value, instr) != v for v in sorted(outside)])
+    if isinstance(domain, Int):
+        return z3.And(number(value, instr) >= domain.low, number(value, instr) <= domain.high)
+    raise refused(instr, "a number of many values is stored where only some fit")
+
+
+def field_sort(domain: Domain, of_sort: str) -> Any:
+    """The sort of a field's content."""
+    return sort(of_sort) if of_sort else z3.BoolSort() if domain == BOOL else z3.IntSort()
