@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pasidlab.live.assembler import Code
 from pasidlab.live.maps import Mapping
-from pasidlab.live.patching import _AREA_SIZE, _FOR_STACK, _GAP, _gap_near
+from pasidlab.live.patching import _AREA_SIZE, _FOR_STACK, _GAP, _gap_near, _taken
+from pasidlab.live.sites import Area
 
 MB, GB = 1 << 20, 1 << 30
 TEXT = 64 * GB
@@ -28,3 +30,11 @@ def layout(*rows: tuple[int, int, str]) -> list[Mapping]:
 )
 def test_the_place_is_free_and_near(around: list[tuple[int, int, str]], place: int) -> None:
     assert _gap_near(layout(*sorted([(TEXT, TEXT + MB, "/a"), *around])), TEXT) == place
+
+
+def test_a_place_that_jumps_may_still_lead_to_is_not_used_again() -> None:
+    known = layout((TEXT, TEXT + MB, "/a"))
+    first = _gap_near(known, TEXT)
+    area = Area(first, Code(b"", {}), 0)
+    assert _gap_near(_taken(known, [area]), TEXT) == first - _GAP - _AREA_SIZE
+    assert len(_taken([*layout((first, first + MB // 64, "")), *known], [area])) == 2  # the area itself, and the program

@@ -359,6 +359,8 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))
     yield Variant("calls", "a page of ours taken", exits(0)("takes"))
     yield Variant("calls", "handlers in common", exits(0)("handlers"))
+    for how in ("now", "wiped", "not forked"):
+        yield Variant("calls", f"code of ours emptied: {how}", exits(0)("empties", how))
     yield Variant("calls", "an instruction that is data", exits(0)("fetch", "data"))
     yield Variant("calls", "an instruction that is another", exits(0)("fetch", "other"))
     yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))

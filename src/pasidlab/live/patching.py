@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from pasidlab.live import ptrace
 from pasidlab.live import shortcut_code as code
@@ -13,7 +16,7 @@ from pasidlab.live.libc import PAGE, SYS_CLOSE, SYS_MADVISE, SYS_MEMBARRIER, SYS
 from pasidlab.live.maps import Mapping, mappings
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.sites import JUMP, JUMP_SIZE, Area, SubmissionSite, aligned
-from pasidlab.live.slots import SIZE, Shared
+from pasidlab.live.slots import SIZE, Shared, memory_of
 from pasidlab.live.state import Thread
 
 _AREA_SIZE = 16 * PAGE
@@ -21,12 +24,14 @@ _REACH = (1 << 31) - (1 << 24)  # bytes of a jump, less what lies within an area
 _LOWEST = 1 << 16  # vm.mmap_min_addr as distributions have it
 _GAP = 16 * PAGE  # left free below and above
 _FOR_STACK = 1 << 27  # the kernel leaves a stack at least as much (mmap_base(), arch/x86/mm/mmap.c, v6.12)
-_PROT_RW, _PROT_RX, _MAP_SHARED, _MAP_PRIVATE_ANONYMOUS, _MAP_FIXED_NOREPLACE = 3, 5, 1, 0x22, 0x100000
+_PROT_RW, _PROT_RX, _MAP_SHARED, _MAP_PRIVATE, _MAP_FIXED_NOREPLACE = 3, 5, 1, 2, 0x100000
 _MADV_DONTFORK, _MFD_CLOEXEC, _MFD_ALLOW_SEALING, _U64 = 10, 1, 2, (1 << 64) - 1
 _REGISTER_SYNC_CORE, _SYNC_CORE = 1 << 6, 1 << 5  # linux/membarrier.h
 _PLACE = WINDOW + (1 << 24)  # of the shared memory, if it is free
 _MOST_AREAS = 16
 _TASK_TOP = (1 << 47) - PAGE  # GS may point no higher (ptrace(2): EIO)
+
+_Made = TypeVar("_Made")
 
 
 class Patcher:
@@ -50,28 +55,33 @@ class Patcher:
 
     def share(self, thread: Thread) -> Shared:
         """Memory of the process and of ours: an unnamed file, which no child inherits."""
+        shared = self._with_file(thread, partial(self._mapped, thread))
+        if shared.at + SIZE + layout.BIAS >= _TASK_TOP:
+            raise OSError(errno.ENOMEM, "no room in the window")
+        return shared
+
+    def _with_file(self, thread: Thread, use: Callable[[int, int], _Made]) -> _Made:
+        """What ``use`` makes of a new file in memory: of its descriptor in the process, and of one of ours."""
         mm = thread.mm
         with mm.ours:
             if not mm.scratch or not mm.memory.write(mm.scratch, b"pasidlab\0"):
                 raise OSError(errno.ENOMEM, "no page for a name")
             file = self._call(thread, SYS_MEMFD_CREATE, mm.scratch, _MFD_CLOEXEC | _MFD_ALLOW_SEALING)
         try:
-            shared = self._mapped(thread, file)
+            ours = os.open(f"/proc/{thread.tid}/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                made = use(file, ours)
+            finally:
+                os.close(ours)
         except OSError:  # after Gone the number may be another program's: then nothing more is called
             self._call(thread, SYS_CLOSE, file)
             raise
         self._call(thread, SYS_CLOSE, file)
-        if shared.at + SIZE + layout.BIAS >= _TASK_TOP:
-            raise OSError(errno.ENOMEM, "no room in the window")
-        return shared
+        return made
 
-    def _mapped(self, thread: Thread, file: int) -> Shared:
-        """The file of this descriptor in the process, at its size, in both memories."""
-        ours = os.open(f"/proc/{thread.tid}/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            shared = Shared(ours)
-        finally:
-            os.close(ours)
+    def _mapped(self, thread: Thread, file: int, ours: int) -> Shared:
+        """The file in the process, at its size, in both memories."""
+        shared = Shared(ours)
         shared.at = self._call(thread, SYS_MMAP, _PLACE, SIZE, _PROT_RW, _MAP_SHARED, file, 0)
         self._call(thread, SYS_MADVISE, shared.at, SIZE, _MADV_DONTFORK)
         return shared
@@ -79,24 +89,31 @@ class Patcher:
     def area(self, thread: Thread, areas: list[Area], site: SubmissionSite) -> Area | None:
         """One that a jump from the site reaches, with room for an entrance; None if there can be none."""
         for area in areas:
-            if abs(area.start - site.ip) < _REACH and area.used + 2 * PAGE <= _AREA_SIZE:
+            if area.file and abs(area.start - site.ip) < _REACH and area.used + 2 * PAGE <= _AREA_SIZE:
                 return area
-        start = _gap_near(list(mappings(thread.tid)), site.ip)
-        flags = _MAP_PRIVATE_ANONYMOUS | _MAP_FIXED_NOREPLACE
+        start = _gap_near(_taken(list(mappings(thread.tid)), areas), site.ip)
         if not start or len(areas) >= _MOST_AREAS:
             return None
-        start = self._call(thread, SYS_MMAP, start, _AREA_SIZE, _PROT_RX, flags, _U64, 0)
-        body = code.body()
-        self._write(thread, start, body.data)
-        area = Area(start, body, aligned(len(body.data)))
+        area = self._with_file(thread, partial(self._new_area, thread, start))
         areas.append(area)
         return area
 
-    def add(self, thread: Thread, area: Area, site: SubmissionSite) -> None:
+    def _new_area(self, thread: Thread, start: int, file: int, ours: int) -> Area:
+        body = code.body()
+        area = Area(start, body, aligned(len(body.data)), memory_of(ours, _AREA_SIZE, ours_to_write=True))
+        area.write(start, body.data)
+        try:
+            self._call(thread, SYS_MMAP, start, _AREA_SIZE, _PROT_RX, _MAP_PRIVATE | _MAP_FIXED_NOREPLACE, file, 0)
+        except BaseException:
+            area.close()
+            raise
+        return area
+
+    def add(self, area: Area, site: SubmissionSite) -> None:
         """An entrance for the site."""
         start = area.end
         entrance = code.entrance(site.instruction, code.EntrancePlace(start, area.start, site.end, self.magic))
-        self._write(thread, start, entrance.data)
+        area.write(start, entrance.data)
         site.entrance, site.code = start, entrance
         area.used += aligned(len(entrance.data))
         area.sites.append(site)
@@ -135,16 +152,19 @@ class Patcher:
             for command in (_REGISTER_SYNC_CORE, _SYNC_CORE):
                 self._call(thread, SYS_MEMBARRIER, command, 0, 0)
 
-    @staticmethod
-    def _write(thread: Thread, at: int, data: bytes) -> None:
-        ptrace.poke(thread.tid, at, data.ljust(aligned(len(data)), b"\xcc"))
-
     def _call(self, thread: Thread, number: int, *arguments: int) -> int:
         """The result of a system call; OSError if it fails."""
         result = self._injector.call(thread, thread.mm.syscall_at, number, *arguments)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
+
+
+def _taken(known: list[Mapping], areas: list[Area]) -> list[Mapping]:
+    """The mappings, and places of areas whatever is there by now: jumps may still lead to them."""
+    ours = [Mapping(area.start, area.start + _AREA_SIZE, "r-xp", 0, "") for area in areas]
+    others = [one for one in known if not any(area.start <= one.start < area.end for area in ours)]
+    return sorted([*others, *ours], key=lambda one: one.start)
 
 
 def _gap_near(known: list[Mapping], address: int) -> int:

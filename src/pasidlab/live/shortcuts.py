@@ -1,7 +1,7 @@
 """Submissions that do not stop: the instruction is replaced by a jump, and the program's own thread carries the descriptor out.
 
 What is changed in the program, and only from its ``_WARM``-th submission at an instruction on: five bytes of a private mapping of
-a file (a page that other processes do not see), a page of code near it, memory shared with us (``slots``), and GS of the threads
+a file (a page that other processes do not see), a few pages of code near it, memory shared with us (``slots``), and GS of the threads
 that submit. Every doubt leads back to the trap: ``restore`` makes the thread look as if its own instruction had trapped.
 """
 
@@ -165,7 +165,7 @@ class Shortcuts:
             if area is None:
                 return False
             known = SubmissionSite(site.ip, site.instruction, site.original)
-            self._patcher.add(thread, area, known)
+            self._patcher.add(area, known)
             space.sites[known.ip] = space.ends[known.end] = known
         return self._patcher.patch(thread, known)
 
@@ -215,6 +215,8 @@ class Shortcuts:
             self._spaces.discard(mm.shortcut)
             mm.shortcut.shared.close()
             mm.shortcut.shared = None
+            for area in mm.shortcut.areas:
+                area.close()
 
     def close_queue(self, label: str) -> None:
         """Submissions to this queue stop again, until one of them finds that they need not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -46,11 +47,16 @@ class SubmissionSite:
 
 @dataclass(eq=False)
 class Area:
-    """Memory of ours near the program's instructions: the shared code, then entrances."""
+    """Memory of ours near the program's instructions: the shared code, then entrances.
+
+    A private mapping of a file: what the program empties, or a child is not to have, is there again. ``file`` is None in a
+    child, which leaves its parent's file as it is.
+    """
 
     start: int
     body: Code
     used: int  # bytes
+    file: mmap.mmap | None = None
     sites: list[SubmissionSite] = field(default_factory=list)
 
     @property
@@ -62,6 +68,18 @@ class Area:
     def entrances(self) -> int:
         """Where the first entrance may be."""
         return self.start + aligned(len(self.body.data))
+
+    def write(self, at: int, data: bytes) -> None:
+        """Code, at this address; traps up to the next place of code."""
+        assert self.file is not None
+        offset, padded = at - self.start, data.ljust(aligned(len(data)), b"\xcc")
+        self.file[offset : offset + len(padded)] = padded
+
+    def close(self) -> None:
+        """The address space is gone."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
     def site_at(self, address: int) -> SubmissionSite | None:
         """Whose entrance this is."""
@@ -84,7 +102,7 @@ class Shortcut:
 
     def forked(self) -> Shortcut:
         """The child's: it has the instructions, but not the shared memory."""
-        areas = [replace(area, sites=list(area.sites)) for area in self.areas]
+        areas = [replace(area, sites=list(area.sites), file=None) for area in self.areas]
         return Shortcut(dict(self.sites), dict(self.ends), areas)
 
     def area_at(self, address: int) -> Area | None:

@@ -20,10 +20,30 @@ from pasidlab.live.registers import RegisterArray
 SIZE = 1 << 21  # bytes
 _TABLE = layout.ROWS * layout.ROW_SIZE
 _SLOTS = (SIZE - _TABLE) // layout.SLOT_SIZE
+_F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h, Linux 5.1
 QUEUES = (layout.SLOT_SIZE - layout.COUNTS) // (8 * layout.QUEUE_COUNTS)
 """As many queues have counters."""
 _U32 = struct.Struct("<I")
 _SAVED = struct.Struct(f"<{len(layout.SAVED_REGISTERS)}Q")
+
+
+def memory_of(descriptor: int, size: int, *, ours_to_write: bool = False) -> mmap.mmap:
+    """Memory of this size from an empty memfd, which is not kept open. OSError if it is another file by now.
+
+    The program may reach the file too: it must not become shorter, or we would die of SIGBUS. Nobody else may write what is
+    ``ours_to_write``.
+    """
+    if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS):
+        raise OSError(errno.EPERM, "not a file of ours")
+    os.ftruncate(descriptor, size)
+    memory = mmap.mmap(descriptor, size)
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | (_F_SEAL_FUTURE_WRITE if ours_to_write else 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    except OSError:
+        memory.close()
+        raise
+    return memory
 
 
 @dataclass(frozen=True)
@@ -41,15 +61,8 @@ class Shared:
     """The memory of one address space, and where the program has it."""
 
     def __init__(self, descriptor: int) -> None:
-        """``descriptor`` is that of an empty memfd, which is not kept open. OSError if it is another file by now.
-
-        The program may reach the file too: it must not become shorter, or we would die of SIGBUS.
-        """
-        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS):
-            raise OSError(errno.EPERM, "not a file of ours")
-        os.ftruncate(descriptor, SIZE)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        self._bytes = mmap.mmap(descriptor, SIZE)
+        """``descriptor`` is as in ``memory_of``."""
+        self._bytes = memory_of(descriptor, SIZE)
         self._words = memoryview(self._bytes).cast("Q")  # stores of 8 bytes at once
         self.at = 0
         self._free = list(range(_SLOTS - 1, -1, -1))
