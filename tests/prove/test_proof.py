@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.harness import LONG, ROOT, pasidlab
+from tests.harness import LONG, ROOT, pasidlab, some
 
 from pasidlab.checking.agreement import whole_model
 from pasidlab.designs import Opening
@@ -14,6 +14,8 @@ from pasidlab.lang.back.native import compile_model
 from pasidlab.search.breadth_first import search
 
 z3 = pytest.importorskip("z3", reason="z3-solver is not installed")
+
+from tests.prove.random_rules import judged  # noqa: E402
 
 from pasidlab.prove.general import generalised  # noqa: E402
 from pasidlab.prove.proof import chunks, confirm, prove  # noqa: E402
@@ -196,7 +198,7 @@ def answers_of(cvc5, file):
 def test_the_command_writes_the_queries_and_the_invariant(tmp_path):
     said = pasidlab("check", TLS, "--prove", "--smt", tmp_path / "tls.smt2")
     assert said.returncode == 0
-    assert "then c.owner is t" in said.stdout
+    assert "for every CPU c and every task t: if " in said.stdout
     text = (tmp_path / "tls.smt2").read_text()
     assert text.count("\n(check-sat)\n") == text.count("\n(push 1)\n") > 5
 
@@ -233,6 +235,21 @@ def test_a_domain_as_large_as_the_number_of_cpus_is_refused(tmp_path):
         generalised(design, scope)
 
 
+@pytest.mark.parametrize(
+    "old, new, what",
+    [
+        ("Range(0, 7)]", "Range(0, 7)] | 'CPUS // 16'", "the number of elements of Cpu is used"),
+        ('size("tasks")', 'size("cpus")', "one size"),
+        ("busy: bool = False", "busy: 'Annotated[int, Range(0, CPUS // 16)]' = 0", "the number of elements of Cpu is used"),
+    ],
+)
+def test_a_size_in_disguise_is_refused(old, new, what, tmp_path):
+    file = tmp_path / "few.py"
+    file.write_text(FEW.replace("LIMIT", "3").replace(old, new).replace(', "tasks": 2', "" if "one" in what else ', "tasks": 2'))
+    with pytest.raises(PasidlabError, match=what):
+        generalised(*opened(file))
+
+
 def test_a_count_that_is_more_than_a_size_is_refused(tmp_path):
     file = tmp_path / "few.py"
     file.write_text(FEW.replace("LIMIT", "3").replace("count=CPUS", "count=CPUS + 1"))
@@ -253,3 +270,8 @@ def test_a_design_is_refused_where_its_initial_states_count():
     assert said.returncode == 2
     assert "model/linux/initial.py:26:" in said.stderr
     assert "the number of elements of Cpu is used as a number here" in said.stderr
+
+
+@pytest.mark.parametrize("seed", some(range(40), 20))
+def test_what_is_proved_of_random_rules_holds_in_larger_instances(seed, tmp_path):
+    assert judged(seed, tmp_path) in ("proved", "violated", "open")

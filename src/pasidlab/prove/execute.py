@@ -193,6 +193,7 @@ class _Code:
                         yield from self._walk(left.path, left.at, loop, fuel)
                 return
             if instr.op in ("branch", "switch"):
+                yield from self._beyond(path, instr)
                 for condition, target in self._targets(path, instr):
                     if (taken := self._possible(path, condition)) is not None:
                         yield from self._walk(taken, target, loop, fuel)
@@ -233,6 +234,14 @@ class _Code:
             return
         for n, target in enumerate(labels):
             yield number(value, instr) == n, target
+
+    def _beyond(self, path: Path, instr: Instr) -> Iterator[Ending]:
+        """A fault where a switch has no label for a value."""
+        if instr.op == "switch":
+            value = number(self._value(path, instr.args[0]), instr)
+            wrong = self._possible(path, z3.Or(value < 0, value >= len(instr.labels())))
+            if wrong is not None:
+                yield Ending("fault", wrong, instr.site, sentence="a switch has no label for a value")
 
     def _simple(self, path: Path, instr: Instr) -> Iterator[Path | Ending]:
         """What an instruction without a target does: faults first, then the path that goes on, if one does."""

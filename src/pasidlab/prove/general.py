@@ -60,6 +60,8 @@ def generalised(design: Design, scope: AnyScope) -> General:
     sizes = {name: _size_of(space, name) for name in SORTS if name in space.structs}
     if not sizes:
         raise PasidlabError(f"{design.name} has no struct Cpu or Task, of which there could be any number")
+    if len({size for size, _ in sizes.values()}) < len(sizes):
+        raise PasidlabError("the numbers of CPUs and of tasks are one size", hint="a size(...) for each")
     for name, (size, counted) in sizes.items():
         for position in _uses(space, size, counted):
             what = f"the number of elements of {name} is used as a number here"
@@ -124,9 +126,17 @@ def _mentions(tree: ast.AST, size: str, tainted: set[str]) -> ast.expr | None:
             return node
         if isinstance(node, ast.Name) and node.id in tainted:
             return node
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in tainted:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _inside(node.value, size, tainted):
             return node
     return None
+
+
+def _inside(text: str, size: str, tainted: set[str]) -> bool:
+    """Whether a text, read as an annotation, names a size."""
+    try:
+        return _mentions(ast.parse(text, mode="eval"), size, tainted) is not None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 class _Generalising:

@@ -132,7 +132,7 @@ class Induction:
         """Gives up a clause that the step breaks, and all others that forbid what is seen after it."""
         row = after_row(obligation, model, aim.kind)
         assert aim.forbids(row)
-        self.mined.allow(aim.kind, np.array([row], dtype=np.int32))
+        self.mined.allow(aim.kind, np.array([row], dtype=np.int64))
         wrong = {c for c in self.clauses if c.kind == aim.kind and c.forbids(row)}
         self.dropped += len(wrong)
         for clause in wrong:

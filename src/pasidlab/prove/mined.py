@@ -30,7 +30,7 @@ class Mined:
 
     def __init__(self, views: Views) -> None:
         self.views = views
-        self.rows: dict[Kind, Rows] = {k: np.zeros((0, len(f)), dtype=np.int32) for k, f in views.features.items()}
+        self.rows: dict[Kind, Rows] = {k: np.zeros((0, len(f)), dtype=np.int64) for k, f in views.features.items()}
         self._known: dict[Kind, set[Row]] = {kind: set() for kind in views.kinds}
 
     def add(self, seen: Seen) -> None:
@@ -59,7 +59,7 @@ class Mined:
         No part of it can be left out, and no value can be added to it.
         """
         rows = self.rows[kind]
-        chosen = self._fewest(rows != np.array(row, dtype=np.int32))
+        chosen = self._fewest(rows != np.array(row, dtype=np.int64))
         allowed = {column: {row[column]} for column in chosen}
         for column in chosen:
             fits = np.ones(len(rows), dtype=np.bool_)

@@ -18,7 +18,7 @@ from pasidlab.lang.types import BOOL, Int
 from pasidlab.prove.execute import Path
 from pasidlab.prove.mined import Clause
 from pasidlab.prove.state import Fields, SymbolicState
-from pasidlab.prove.values import Truth, nobody, sort, values_of
+from pasidlab.prove.values import Truth, bound_of, nobody, sort, values_of
 from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Row, Views
 
 Terms = Mapping[str, Sequence[Any]]
@@ -88,10 +88,13 @@ class Obligation:
                 continue
             for at in self.terms[f.struct] if self.views.general.any_number(f) else range(1, f.count + 1):
                 term = self.before.read(f.path, at)
+                values = values_of(f.domain)
                 if isinstance(f.domain, Int):
                     yield z3.And(term >= f.domain.low, term <= f.domain.high)
+                elif values is not None:
+                    yield z3.Or([term == value for value in sorted(values)])
                 else:
-                    yield z3.Or([term == value for value in sorted(values_of(f.domain) or ())])
+                    yield z3.And(term >= 0, term <= bound_of(f.domain))
 
     def references(self) -> Iterator[tuple[str, str, str]]:
         """Fields of CPUs and tasks that refer to such: path, struct, target."""
@@ -228,7 +231,7 @@ class Obligation:
         self.solver.add(z3.Or(list(goals)))
         flags = {_flag(clause).decl().name(): clause for clause in clauses}
         try:
-            answer = self.solver.check(*(z3.Bool(name) for name in flags))
+            answer = self.solver.check(*(z3.Bool(name) for name in sorted(flags)))
             if answer == z3.unknown:
                 raise RuntimeError(f"z3 gives up: {self.solver.reason_unknown()}")
             if answer == z3.sat:

@@ -11,7 +11,7 @@ import z3
 from pasidlab.lang.ir import Instr
 from pasidlab.lang.types import BOOL, Field
 from pasidlab.prove.general import General
-from pasidlab.prove.values import Element, Number, Value, element, field_sort, nobody, number, sort, truth, values_of
+from pasidlab.prove.values import Element, Number, Value, bound_of, element, field_sort, nobody, number, sort, truth, values_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Fields:
             return int(term.as_long())
         if z3.is_true(term) or z3.is_false(term):
             return int(z3.is_true(term))
-        return Number(term, values_of(f.domain))
+        return Number(term, values_of(f.domain), bound_of(f.domain))
 
     def content(self, path: str, value: Value, instr: Instr) -> Any:
         """A value as a term that a field can hold. Refuses what is no reference where one belongs."""

@@ -14,20 +14,23 @@ import z3
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.types import BOOL, Domain, Int
+from pasidlab.lang.types import BOOL, Domain, Int, Mask
 
 MOST_VALUES = 512
 """Of a number that arithmetic is done with."""
+MOST_BOUND = 1 << 60
+"""Numbers nearer to 0 than this are added without a thought of 64 bits."""
 Truth = Any
 """A z3 formula."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number; ``values`` are all it may be, None: too many to list. A truth is 0 or 1."""
+    """A number; ``values`` are all it may be, None: too many to list. A truth is 0 or 1. It is at most ``bound`` away from 0."""
 
     term: Any
     values: frozenset[int] | None
+    bound: int = 0  # where values are not listed
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,13 @@ def values_of(domain: Domain) -> frozenset[int] | None:
     if 1 << domain.bits > MOST_VALUES:
         return None
     return frozenset(v for v in (domain.value(code) for code in range(1 << domain.bits)) if domain.contains(v))
+
+
+def bound_of(domain: Domain) -> int:
+    """How far from 0 a value of a domain may be."""
+    if isinstance(domain, Int):
+        return max(abs(domain.low), abs(domain.high))
+    return domain.mask if isinstance(domain, Mask) else 1 << domain.bits
 
 
 def truth(value: Value) -> Truth:
@@ -117,6 +127,8 @@ def binary(instr: Instr, a: Value, b: Value) -> tuple[Value, Truth]:
         same = equal(a, b, instr)
         return of_truth(same if instr.op == "eq" else z3.Not(same)), never
     left, right = number(a, instr), number(b, instr)
+    if any(isinstance(value, Number) and value.values is None for value in (a, b)):
+        return _wide(instr, left, right, _bound(a) + _bound(b)), never
     pairs = [(x, y, computed(instr.op, x, y)) for x in _listed(a, instr) for y in _listed(b, instr)]
     values = frozenset(value for _, _, value in pairs if value is not None)
     wrong = z3.Or([z3.And(left == x, right == y) for x, y, value in pairs if value is None])
@@ -133,6 +145,22 @@ def binary(instr: Instr, a: Value, b: Value) -> tuple[Value, Truth]:
     return Number(z3.simplify(term), values), wrong
 
 
+def _wide(instr: Instr, left: Any, right: Any, bound: int) -> Value:
+    """Sums, differences and orders of numbers of many values, all far from 64 bits."""
+    if bound < MOST_BOUND and instr.op in ("add", "sub"):
+        return Number(left + right if instr.op == "add" else left - right, None, bound)
+    if bound < MOST_BOUND and instr.op in ("lt", "le"):
+        return of_truth(left < right if instr.op == "lt" else left <= right)
+    raise refused(instr, f"'{instr.op}' of a number that has more than {MOST_VALUES} values")
+
+
+def _bound(value: Value) -> int:
+    if isinstance(value, int):
+        return abs(value)
+    assert isinstance(value, Number)
+    return value.bound if value.values is None else max(map(abs, value.values), default=0)
+
+
 def _plain(op: str, left: Any, right: Any, pairs: Iterable[tuple[int, int, int | None]]) -> Any:
     """Sum or difference, where no value is beyond 64 bits."""
     signs = {"add": 1, "sub": -1}
@@ -144,9 +172,7 @@ def _plain(op: str, left: Any, right: Any, pairs: Iterable[tuple[int, int, int |
 def _listed(value: Value, instr: Instr) -> frozenset[int]:
     if isinstance(value, int):
         return frozenset((value,))
-    assert isinstance(value, Number)
-    if value.values is None:
-        raise refused(instr, f"'{instr.op}' of a number that has more than {MOST_VALUES} values")
+    assert isinstance(value, Number) and value.values is not None
     return value.values
 
 
@@ -160,7 +186,12 @@ def inside(value: Value, domain: Domain, instr: Instr) -> Truth:
         return z3.And([number(value, instr) != v for v in sorted(outside)])
     if isinstance(domain, Int):
         return z3.And(number(value, instr) >= domain.low, number(value, instr) <= domain.high)
-    raise refused(instr, "a number of many values is stored where only some fit")
+    if isinstance(domain, Mask) and domain.mask & (domain.mask + 1) == 0:
+        return z3.And(number(value, instr) >= 0, number(value, instr) <= domain.mask)
+    fitting = values_of(domain)
+    if fitting is None:
+        raise refused(instr, "a number of many values is stored where only some fit")
+    return z3.Or([number(value, instr) == v for v in sorted(fitting)])
 
 
 def field_sort(domain: Domain, of_sort: str) -> Any:

@@ -17,7 +17,7 @@ from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.types import BOOL, Field, Int
 from pasidlab.prove.general import General
 
-Rows = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
 Row = tuple[int, ...]
 Kind = tuple[str, ...]
 """The structs of the elements looked at, in order."""
@@ -114,7 +114,7 @@ class Views:
 
     def rows(self, kind: Kind, at: Sequence[int], seen: Seen) -> Rows:
         """What is seen of states at the elements given: [states, features]."""
-        return np.stack([self._column(feature, kind, at, seen) for feature in self.features[kind]], axis=1).astype(np.int32)
+        return np.stack([self._column(feature, kind, at, seen) for feature in self.features[kind]], axis=1).astype(np.int64)
 
     def row(self, kind: Kind, at: Sequence[int], plain: Plain) -> Row:
         """What is seen of one state: as ``rows``, faster."""
@@ -137,18 +137,18 @@ class Views:
         f = self.fields[feature.path]
         element = at[feature.slot] if feature.what == "some" or self.general.any_number(f) else feature.slot
         if feature.what == "some":
-            mentioned: Rows = seen.some[feature.path, element].astype(np.int32)
+            mentioned: Rows = seen.some[feature.path, element].astype(np.int64)
             return mentioned
         column = seen.columns[feature.path, element]
         if feature.what == "equal":
             path, slot = feature.other
             other = at[slot] if self.general.any_number(self.fields[path]) else slot
-            same: Rows = (column == seen.columns[path, other]).astype(np.int32)
+            same: Rows = (column == seen.columns[path, other]).astype(np.int64)
             return same
         target = self.general.sort_of(f.domain)
         if not target:
             return column
-        result = np.where(column == NOBODY, NOBODY, OTHER).astype(np.int32)
+        result = np.where(column == NOBODY, NOBODY, OTHER).astype(np.int64)
         for slot, sort in enumerate(kind):
             if sort == target:
                 result[column == at[slot] + 1] = slot + 1
@@ -160,10 +160,10 @@ def seen_of(views: Views, layout: Layout, states: npt.NDArray[np.uint64]) -> See
     columns: dict[tuple[str, int], Rows] = {}
     for path, place in layout.places.items():
         for i in range(place.field.count):
-            code = np.zeros(len(states), dtype=np.int32)
+            code = np.zeros(len(states), dtype=np.int64)
             for plane in place.planes:
                 bits = states[:, plane.word] >> np.uint64(plane.shift + i * plane.width) & np.uint64(plane.mask)
-                code |= bits.astype(np.int32) << plane.low
+                code |= bits.astype(np.int64) << plane.low
             columns[path, i] = code
     counts = {place.field.struct: place.field.count for place in layout.places.values()}
     return Seen(counts, columns, _referred(views, counts, columns))
