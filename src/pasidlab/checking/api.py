@@ -20,6 +20,7 @@ from pasidlab.checking.result import CheckResult
 from pasidlab.designs import AnyScope, Design, Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest
+from pasidlab.search.exchange import ALONE, Exchange
 
 if TYPE_CHECKING:
     from pasidlab.search.result import Budget, Progress, StopFlag, Walked
@@ -67,21 +68,23 @@ def check_each(
     designs: Sequence[Design], scope: Asked | Sequence[Asked] = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
     reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None, checkpoint: Path | None = None,
+    peers: Exchange = ALONE,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
-    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory, or may go to disk.
+    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory, or may go to disk,
+    or if the states of each are shared by several processes (``peers``): then each of those makes this call.
     """
     each = scope if isinstance(scope, Sequence) else [scope] * len(designs)
     parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]
-    jobs = jobs or available_cpus()
+    jobs = jobs or max(available_cpus() // peers.neighbours, 1)
     used = replace(reductions, symmetry=False, forgetting=False, local_first=False) if walks else reductions
-    run = Run(tuple(properties), jobs, budget, progress, functions, used, interrupted, walks=walks, checkpoint=checkpoint)
+    run = Run(tuple(properties), jobs, budget, progress, functions, used, interrupted, walks=walks, checkpoint=checkpoint, peers=peers)
     for design in designs:
         wanted_properties(properties, design)
     if budget and budget.timeout is not None:
         run = replace(run, deadline=time.monotonic() + budget.timeout)
-    at_once = 1 if budget and (budget.max_memory or budget.spill) else min(jobs, len(designs))
+    at_once = 1 if peers.size > 1 or (budget and (budget.max_memory or budget.spill)) else min(jobs, len(designs))
     if at_once > 1:
         shared = replace(run, jobs=jobs // at_once)
         tasks = [partial(_side, shared, design, mine) for design, mine in zip(designs, parts, strict=True)]
@@ -118,7 +121,7 @@ def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResu
     with closing(_ahead(builds) if run.jobs > 1 else (build() for build in builds)) as models:
         try:
             for built in models:
-                if run.interrupted and run.interrupted.is_set():
+                if run.peers.total([bool(run.interrupted and run.interrupted.is_set())])[0]:
                     raise KeyboardInterrupt
                 results.append(_explored(replace(run, broken=any(part.counterexamples for part in results)), built))
                 if results[-1].reason in ("interrupted", "timeout") or results[-1].error:

@@ -18,6 +18,7 @@ from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
 from pasidlab.lang.lowering.forget import exact
+from pasidlab.search.exchange import ALONE, Exchange
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
 from pasidlab.version import VERSION
@@ -62,6 +63,7 @@ class Run:
     whole: bool = True  # all properties are asked for
     walks: Walks | None = None  # instead of a search
     checkpoint: Path | None = None  # folder that searches are kept in, to go on from
+    peers: Exchange = ALONE  # the processes that share the states of each search
 
     def build(self, design: Design, name: str, scope: AnyScope) -> Built:
         """The model of a design in a scope, compiled."""
@@ -107,9 +109,12 @@ class Run:
     def _search(self, built: Built, native: CompiledModel, limits: Budget, stop_on: int) -> SearchResult:
         from pasidlab.search.breadth_first import search
 
+        same = self.peers.gather(_digest(native))
+        if len(set(same)) > 1:
+            raise PasidlabError("the ranks do not have the same model", hint="the same pasidlab, Python and files on all hosts")
         found = search(
             native, jobs=self.jobs, budget=limits, progress=self._reporter(built), interrupted=self.interrupted, stop_on=stop_on,
-            checkpoint=self._checkpoint(built, native, stop_on),
+            checkpoint=self._checkpoint(built, native, stop_on), peers=self.peers,
         )  # fmt: skip
         if found.reason == "max_memory" and found.depth_completed < 0:
             first = counted(len(native.initial), "state")
@@ -123,7 +128,7 @@ class Run:
 
         if self.checkpoint is None:
             return None
-        identity = hashlib.sha256(f"{VERSION}\0{stop_on}\0{native.code.text}".encode()).hexdigest()
+        identity = hashlib.sha256(f"{stop_on}\0{_digest(native)}".encode()).hexdigest()
         name = "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:40] for part in (built.design.name, built.name))
         return Checkpoint(self.checkpoint / f"{name}-{identity[:12]}", identity)
 
@@ -141,7 +146,9 @@ class Run:
         replayer = Replayer(Interpreter(model, symmetric=self.reductions.symmetry))
         error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer, built.design.property_names)
         promised = next((name for name in model.pending if name in self.wanted), "")
-        waiting = self._waiting(built, found, broken, promised) if promised else Waited(None, "settled")
+        waiting = Waited(None, "settled")
+        if promised:  # in one process: it needs the graph of all states
+            waiting = self.peers.once(lambda: replace(self, peers=ALONE)._waiting(built, found, broken, promised))
         broken += [waiting.counterexample] if waiting.counterexample else []
         if model.forget:
             remembers = Replayer(Interpreter(exact(model)))
@@ -156,7 +163,7 @@ class Run:
             tuple(
                 property_result(built.design, name, found.reached, asked_for, proved=proved and name not in open_) for name in self.wanted
             ),
-            in_order(asked_for, self.wanted), error, executed, present, (*model.notes, *_spilled(found)),
+            in_order(asked_for, self.wanted), error, executed, present, (*model.notes, *_spilled(found), *_shared(found)),
             local_first=model.private is not None,
         )  # fmt: skip
 
@@ -222,6 +229,17 @@ class Waited:
 
     counterexample: Counterexample | None
     reason: StopReason | Literal["settled"]
+
+
+def _digest(native: CompiledModel) -> str:
+    """Of all that the course of a search depends on."""
+    return hashlib.sha256(f"{VERSION}\0{native.code.text}".encode()).hexdigest()
+
+
+def _shared(found: SearchResult) -> list[str]:
+    """A note on the processes that searched."""
+    share = f"{found.exchange:.0%} of the time in exchange of {found.sent / 1e6:,.0f} MB"
+    return [f"{found.peers.size} ranks, {share}"] if found.peers.size > 1 else []
 
 
 def _spilled(found: SearchResult) -> list[str]:

@@ -6,6 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import click
 
 from pasidlab import designs
 from pasidlab.commands.asked import Asked
+from pasidlab.commands.ranks import Together, ranks
 from pasidlab.commands.scopes import scope_lines
 from pasidlab.designs.opening import SIDES
 from pasidlab.errors import PasidlabError
@@ -87,11 +90,21 @@ def check_command(**options: Any) -> int:
 
     A FILE.py that calls model() is a whole model: it says which sizes, events and mistakes it has. --size changes a size, --events
     +NAME makes a mistake.
+
+    `mpirun -n N pasidlab check ...` shares the states of each search among N processes (docs/cluster.md; extra pasidlab[cluster]).
     """
-    from pasidlab.commands.formats import must_be_known, write_all
+    from pasidlab.commands.formats import must_be_known
 
     asked = Asked(**options)
     must_be_known(asked.outputs)
+    with ranks(asked) as together:
+        return _check(asked if together.speaks else replace(asked, outputs=()), together)
+
+
+def _check(asked: Asked, together: Together) -> int:
+    """The exit code."""
+    from pasidlab.commands.formats import write_all
+
     if asked.smt and not asked.prove:
         raise PasidlabError("--smt writes a proof", hint="add --prove")
     if asked.prove:
@@ -113,7 +126,7 @@ def check_command(**options: Any) -> int:
     checked: list[Checked] = []
     ended: BaseException | None = None
     try:
-        for entry in _explored(asked, chosen, budget, walks, printing):
+        for entry in _explored(asked, chosen, (budget, walks), printing, together):
             checked.append(entry)
     except (KeyboardInterrupt, PasidlabError) as error:
         ended = error
@@ -129,6 +142,7 @@ def check_command(**options: Any) -> int:
     return account.exit_code
 
 
+Limits = tuple["Budget", "Walks | None"]
 Chosen = tuple["Design", "Opening", "AnyScope | None"]
 
 
@@ -171,7 +185,7 @@ def _combinations(asked: Asked, file: str) -> list[Chosen]:
     return chosen
 
 
-def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, walks: Walks | None, printing: Printer) -> Iterator[Checked]:
+def _explored(asked: Asked, chosen: Sequence[Chosen], limits: Limits, printing: Printer, together: Together) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
     from pasidlab.checking.api import check_each
     from pasidlab.commands.progress import StatusLines
@@ -181,12 +195,13 @@ def _explored(asked: Asked, chosen: Sequence[Chosen], budget: Budget, walks: Wal
     with StatusLines() as progress:
         found = check_each(
             [design for design, _, _ in chosen], [scope for _, _, scope in chosen], properties=asked.properties, jobs=asked.jobs,
-            budget=budget, progress=progress.update, reductions=asked.reductions(), walks=walks,
+            budget=limits[0], progress=progress.update, reductions=asked.reductions(), walks=limits[1],
+            interrupted=together.interrupted, peers=together.peers,
             checkpoint=Path(asked.checkpoint).absolute() if asked.checkpoint else None,
         )  # fmt: skip
         for (design, opening, _), result in zip(chosen, found, strict=False):
             if asked.evidence or (asked.properties and not result.counterexamples):
-                result = _with_evidence(asked, design, result, deadline, progress)
+                result = together.peers.once(partial(_with_evidence, asked, design, result, deadline, progress))
             yield Checked(design, result, None if design in designs.BUILT_IN.values() else opening)
             progress.stop(result.design)
             printing.result(result)

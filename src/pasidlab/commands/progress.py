@@ -70,9 +70,10 @@ def progress_text(report: Progress | Walked) -> str:
         broken = f", broken: {report.broken}" if report.broken else ""
         return f"{report.walks:,} walks, {report.steps:,} steps, {report.rate / 1e6:.2f} M/s{broken}; {report.left:.0f} s left"
     disk = f" and {report.disk / 1e9:.2f} GB of disk" if report.disk else ""
+    exchange = f"{report.exchange:.0%} of the time in exchange, " if report.exchange is not None else ""
     return (
         f"{report.states:,} states, {report.rate / 1e6:.2f} M/s, depth {report.depth}, frontier {report.frontier:,}, "
-        f"{report.bytes / 1e9:.2f} GB{disk}, {report.elapsed:.0f} s{_estimate(report)}"
+        f"{report.bytes / 1e9:.2f} GB{disk}, {exchange}{report.elapsed:.0f} s{_estimate(report)}"
     )
 
 

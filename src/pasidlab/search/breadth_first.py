@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,10 +25,13 @@ import numpy.typing as npt
 from pasidlab.errors import PasidlabError
 from pasidlab.search import kernels as k
 from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, Saved
-from pasidlab.search.memory import Block, Words
+from pasidlab.search.exchange import ALONE, Exchange, together
+from pasidlab.search.groups import Group, Worker
+from pasidlab.search.memory import Words
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
 from pasidlab.search.spill import DiskFull, Spill
+from pasidlab.search.standing import Standing, standing
 from pasidlab.search.stopping import interrupts
 from pasidlab.search.store import MOST_STATES, States, Store
 from pasidlab.search.verdicts import Verdicts
@@ -50,29 +55,35 @@ def search(
     stop_on: int = 0,
     interrupted: StopFlag | None = None,
     checkpoint: Checkpoint | None = None,
+    peers: Exchange = ALONE,
 ) -> SearchResult:
     """Explore every state of ``model`` within ``budget``.
 
     ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
     properties: the search ends with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a
-    flag, ends it after the running round, with what was found. With a ``checkpoint`` it is saved now and then at the end of a level, and
+    flag, ends it after the running round, with what was found. ``peers`` are the processes that share the states; each calls this
+    function, and limits of memory are those of each. With a ``checkpoint`` it is saved now and then at the end of a level, and
     begins where it was saved last; PasidlabError if that is damaged, or cannot be written.
     """
     if not 1 <= model.words <= MOST_WORDS or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
     if jobs is None:
-        jobs = len(os.sched_getaffinity(0))
-    running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), progress, stop_on)
+        jobs = len(os.sched_getaffinity(0)) // peers.neighbours
+    peers.seconds, peers.sent = 0.0, 0
+    running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), peers)
+    running.progress, running.stop_on = progress, stop_on
     with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, interrupts(interrupted) as stop:
         try:
             if checkpoint:
-                running.resume(Saved(checkpoint, model.words))
+                running.saved = together(peers, lambda: Saved(checkpoint, model.words, peers))
+                running.saved.agree(peers)
+                running.resume(running.saved)
             reason = running.explore(pool, stop)
         except KeyboardInterrupt:  # not ours: raised by the progress callback
             reason = "interrupted"
-        except DiskFull:
-            reason = "disk_full"
         except MemoryError:
+            if peers.size > 1:
+                raise
             reason = "max_memory"
         finally:
             if running.saved:
@@ -89,35 +100,17 @@ def available_memory() -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 1 << 62)
 
 
-class _Worker:
-    """What one thread needs for itself: room for the successors of a group, and what ``expand`` observes."""
-
-    def __init__(self, successors: int, words: int, observed_words: int) -> None:
-        self.successors = Block(successors * words * 8, huge=False)
-        self.numbers = Block(successors, huge=False)  # partition of each, one byte
-        self.hashes = Block(2 * k.BATCH * 8)
-        self.observed = Block(observed_words * 8)
-        self.most = 0  # successors it held at once
-
-
-class _Group:
-    """A run of partitions that is expanded as one, and its successors sorted by partition."""
-
-    def __init__(self, number: int, first: int, last: int, successors: int, words: int) -> None:
-        self.number, self.first, self.last = number, first, last
-        self.sorted = Block(successors * words * 8, huge=False)
-        self.transitions = 0
-        self.most = 0  # successors it held at once
-        self.tally: Words = np.zeros(k.TALLY, dtype=np.int64)
-        self.worst: Words = np.zeros((k.WORST_ROWS, words), dtype=np.int64)
-
-
 class _Search:
     """One run of the search."""
 
-    def __init__(self, model: NativeModel, jobs: int, budget: Budget, progress: OnProgress | None, stop_on: int) -> None:
-        self.model, self.jobs, self.budget, self.progress, self.stop_on = model, jobs, budget, progress, stop_on
-        self.store = Store(model.words, Spill(budget.spill) if budget.spill else None)
+    def __init__(self, model: NativeModel, jobs: int, budget: Budget, peers: Exchange) -> None:
+        self.model, self.jobs, self.budget, self.peers = model, jobs, budget, peers
+        self.progress: OnProgress | None = None
+        self.stop_on = 0  # mask
+        self.store = Store(model.words, together(peers, partial(Spill, budget.spill)) if budget.spill else None)
+        self.sizes: list[int] = []  # of the levels opened
+        self.states = 0  # of all processes, before the round
+        self.trouble: StopReason | None = None
         self.verdicts = Verdicts()
         self.start = self.reported = time.perf_counter()
         self.reported_states = self.peak = 0
@@ -134,37 +127,100 @@ class _Search:
         edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
         successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
         self.successors = successors  # room of a group or worker
-        self.groups = [_Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
-        self.workers = [_Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
+        self.groups = [Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
+        self.workers = [Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
         self.sources: Words = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
+        self.shares: Words = np.zeros((len(self.groups), peers.size + 1), dtype=np.int64)  # where those of each process end in a group
+        self.received: list[States] = []  # from other processes, for each group
         self.offsets: Words = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
 
     def explore(self, pool: ThreadPoolExecutor, interrupted: StopFlag) -> StopReason:
         """Run to the end or to a reason to stop."""
         if self.completed < 0:
-            self._insert_states(np.ascontiguousarray(self.model.initial, dtype=np.uint64))
-        while self.store.open_level():
+            with self._noting_trouble():
+                self._insert_states(self._own(np.ascontiguousarray(self.model.initial, dtype=np.uint64)))
+        while found := self.peers.total([self.store.fresh])[0]:
+            self.store.open_level()
+            self.sizes.append(found)
             self._open_tallies()
-            while unexpanded := self.store.unexpanded:
-                if reason := "interrupted" if interrupted.is_set() else self._over_budget():
+            while (now := self._standing(interrupted)).unexpanded or now.trouble:
+                if reason := now.trouble or self._over_budget(now):
                     return reason
                 if not self.grown and self.store.count >= _WORTH_OPTIMISING:
                     self.grown, self.model = True, self.model.optimised()
-                alone = unexpanded < _ALONE
+                alone = self.store.unexpanded < _ALONE
                 self._share(pool, self._expand, alone)
-                self._make_room()
-                self._share(pool, self._insert, alone)
-                self._account()
+                for _ in self._incoming(pool, alone):
+                    with self._noting_trouble():
+                        self._make_room()
+                        self._share(pool, self._insert, alone)
+                if not self.trouble:
+                    self._account()
             self.completed += 1
             self._set_quota()
-            self.verdicts.close_level(self.completed, [(g.tally, g.worst) for g in self.groups])
+            self.verdicts.close_level(self.completed, self._noted())
             if self.stop_on & self.verdicts.settled or self._seen_enough():
                 return "violation"
-            if self.saved and time.perf_counter() >= self.next_save:
+            if self.saved and self.peers.total([time.perf_counter() >= self.next_save])[0]:
                 self._save(self.saved)
+        if reason := self._standing(interrupted).trouble:
+            return reason
         if self.saved:
             self._save(self.saved)
         return "complete"
+
+    def _own(self, states: States) -> States:
+        """Those of the states that this process owns."""
+        if self.peers.size == 1:
+            return states
+        by_owner, ends = np.empty_like(states), np.zeros(self.peers.size + 1, dtype=np.int64)
+        k.share_out(self.model.words, states.ctypes.data, len(states), self.peers.size, ends, by_owner.ctypes.data)
+        return by_owner[ends[self.peers.rank] : ends[self.peers.rank + 1]]
+
+    def _incoming(self, pool: ThreadPoolExecutor, alone: bool) -> Iterator[None]:
+        """Have the groups hold what the partitions are to take in, sorted by partition: all at once, or part by part."""
+        if self.peers.size == 1:
+            yield
+            return
+        received = self.peers.swap([(g.states, ends) for g, ends in zip(self.groups, self.shares, strict=True)], self.model.words)
+        for first in range(0, len(received), len(self.groups) * self.successors):
+            if self.trouble:
+                return
+            part = received[first : first + len(self.groups) * self.successors]
+            self.received = np.array_split(part, len(self.groups))
+            self._share(pool, self._sort, alone)
+            yield
+
+    def _sort(self, worker: Worker, group: Group) -> None:
+        """Sort what came from other processes by partition."""
+        some, offsets = self.received[group.number], self.offsets[group.number]
+        group.hold(len(some))
+        worker.most = max(worker.most, len(some))
+        k.scatter(self.model.words, some.ctypes.data, len(some), worker.numbers.address, offsets, group.sorted.address)
+
+    def _standing(self, interrupted: StopFlag) -> Standing:
+        """Where all processes are together."""
+        limits, count = self.budget, self.store.count
+        late = limits.timeout is not None and time.perf_counter() - self.start >= limits.timeout
+        given: dict[StopReason, bool] = {"interrupted": interrupted.is_set(), "max_states": count >= MOST_STATES, "timeout": late}
+        reasons = {reason for reason, holds in given.items() if holds} | ({self.trouble} if self.trouble else set())
+        now = standing(self.peers, (self.store.unexpanded, count, self._bytes(), self.store.disk), reasons)
+        self.states = now.states
+        return now
+
+    @contextmanager
+    def _noting_trouble(self) -> Iterator[None]:
+        """What keeps this process from taking states in is told to the others at their next meeting."""
+        try:
+            yield
+        except DiskFull:
+            self.trouble = "disk_full"
+        except MemoryError:
+            self.trouble = "max_memory"
+
+    def _noted(self) -> list[tuple[Words, Words]]:
+        """What the groups of all processes noted about the level."""
+        return [noted for each in self.peers.gather([(g.tally, g.worst) for g in self.groups if g.noted]) for noted in each]
 
     def _set_quota(self) -> None:
         self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), self.most_quota)
@@ -172,29 +228,31 @@ class _Search:
     def resume(self, saved: Saved) -> None:
         """Go on from what was saved, if anything was; save there from now on."""
         self.saved = saved
-        try:
-            for states in saved.states():
-                self._insert_states(states)
-        except DiskFull:
-            raise
-        except MemoryError:
-            what = f"the memory limit does not hold what checkpoint {saved.directory} has"
-            raise PasidlabError(what, hint="a larger --max-memory, or --spill DIR") from None
-        reached = saved.restore(self.store, self.verdicts)
+        reached = together(self.peers, partial(self._restored, saved))
         if reached is None:
             return
         self.completed, self.before, self.groups[0].transitions = reached.completed, reached.seconds, reached.transitions
         observed = self.workers[0].observed.words.view(np.uint64)
         observed[REACHED] = reached.reached
         observed[COUNTERS : self.model.observed_words] = reached.counters
+        self.sizes = self.peers.total([b - a for a, b in pairwise([0, *(int(ends.sum()) for ends in self.store.levels)])])
         self._set_quota()
+
+    def _restored(self, saved: Saved) -> Reached | None:
+        try:
+            for states in saved.states():
+                self._insert_states(states)
+        except MemoryError as error:
+            what = f"the {'disk' if isinstance(error, DiskFull) else 'memory limit'} does not hold what checkpoint {saved.directory} has"
+            raise PasidlabError(what, hint="a larger --max-memory, or --spill DIR with more room") from None
+        return saved.restore(self.store, self.verdicts)
 
     def _save(self, saved: Saved) -> None:
         start = time.perf_counter()
         observed = self._observed()
         reached, counters = int(np.bitwise_or.reduce(observed[:, REACHED])), tuple(observed[:, COUNTERS:].sum(axis=0).tolist())
-        transitions = sum(group.transitions for group in self.groups)
-        saved.save(self.store, self.verdicts, Reached(self.completed, transitions, reached, counters, self.before + start - self.start))
+        now = Reached(self.completed, sum(group.transitions for group in self.groups), reached, counters, self.before + start - self.start)
+        together(self.peers, partial(saved.save, self.store, self.verdicts, now))
         self.next_save = time.perf_counter() + max(LEAST_SECONDS, SHARE * (time.perf_counter() - start))
 
     def _observed(self) -> npt.NDArray[np.uint64]:
@@ -204,7 +262,7 @@ class _Search:
     def _seen_enough(self) -> bool:
         """Whether something is broken and as much has been explored as the budget wants in that case."""
         limit = self.budget.after_violation
-        return limit is not None and self.verdicts.settled != 0 and self.store.count > limit
+        return limit is not None and self.verdicts.settled != 0 and self.states > limit
 
     def _insert_states(self, states: States) -> None:
         """Put states in through the first group, as many at a time as it has room for."""
@@ -212,24 +270,17 @@ class _Search:
         for first in range(0, len(states), self.successors):
             some = states[first : first + self.successors]
             worker.most = group.most = max(group.most, len(some))
-            k.scatter(
-                self.model.words,
-                some.ctypes.data,
-                len(some),
-                worker.numbers.address,
-                self.offsets[0],
-                group.sorted.address,
-            )
+            k.scatter(self.model.words, some.ctypes.data, len(some), worker.numbers.address, self.offsets[0], group.sorted.address)
             self._make_room()
             for each in self.groups:
                 self._insert(worker, each)
         self._account()
 
-    def _share(self, pool: ThreadPoolExecutor, task: Callable[[_Worker, _Group], None], alone: bool) -> None:
+    def _share(self, pool: ThreadPoolExecutor, task: Callable[[Worker, Group], None], alone: bool) -> None:
         """Do ``task`` for every group, each worker taking the next one when it is free."""
         todo = deque(self.groups)
 
-        def work(worker: _Worker) -> None:
+        def work(worker: Worker) -> None:
             while True:
                 try:
                     group = todo.popleft()
@@ -242,26 +293,23 @@ class _Search:
         for other in others:
             other.result()
 
-    def _expand(self, worker: _Worker, group: _Group) -> None:
+    def _expand(self, worker: Worker, group: Group) -> None:
         """First phase: expand a group's share of the frontier and sort what comes out."""
         count = k.expand_frontier(
-            self.model.expand_address,
-            self.model.words,
-            self.store.parts,
-            group.first,
-            group.last,
-            self.quota,
-            worker.successors.address,
-            worker.observed.address,
-            group.tally,
-            group.worst.ctypes.data,
-        )
+            self.model.expand_address, self.model.words,
+            self.store.parts, group.first, group.last, self.quota,
+            worker.successors.address, worker.observed.address, group.tally, group.worst.ctypes.data,
+        )  # fmt: skip
         group.transitions += count
-        group.most, worker.most = max(group.most, count), max(worker.most, count)
-        offsets = self.offsets[group.number]
-        k.scatter(self.model.words, worker.successors.address, count, worker.numbers.address, offsets, group.sorted.address)
+        group.hold(count)
+        worker.most = max(worker.most, count)
+        words, states, to = self.model.words, worker.successors.address, group.sorted.address
+        if self.peers.size > 1:
+            k.share_out(words, states, count, self.peers.size, self.shares[group.number], to)
+        else:
+            k.scatter(words, states, count, worker.numbers.address, self.offsets[group.number], to)
 
-    def _insert(self, worker: _Worker, group: _Group) -> None:
+    def _insert(self, worker: Worker, group: Group) -> None:
         """Second phase: a group's partitions take in what all groups have for them."""
         p = group.first
         while p >= 0:
@@ -275,35 +323,34 @@ class _Search:
             group.tally[k.OPEN] = np.uint64(self.verdicts.open).astype(np.int64)
             group.tally[k.OPEN_ERROR] = self.verdicts.error is None
 
-    def _over_budget(self) -> StopReason | None:
+    def _over_budget(self, at: Standing) -> StopReason | None:
         """Why to stop before the next round, if at all; and the progress report that may be due."""
-        now, states, limits = time.perf_counter(), self.store.count, self.budget
+        now = time.perf_counter()
+        if at.stop == "interrupted":
+            return at.stop
         if self.progress and now - self.reported >= _PROGRESS:
-            rate = (states - self.reported_states) / (now - self.reported)
-            self.reported, self.reported_states = now, states
-            ends = [0, *(int(ends.sum()) for ends in self.store.levels)]
-            levels = tuple(b - a for a, b in pairwise(ends))
-            depth, left, elapsed = self.completed + 1, self.store.unexpanded, now - self.start
-            self.progress(Progress(depth, states, left, rate, self._bytes(), elapsed, levels, self.store.disk))
-        if states >= min(MOST_STATES, states + 1 if limits.max_states is None else limits.max_states):
+            rate = (at.states - self.reported_states) / (now - self.reported)
+            self.reported, self.reported_states, elapsed = now, at.states, now - self.start
+            share = self.peers.seconds / elapsed if self.peers.size > 1 else None
+            depth, levels = self.completed + 1, tuple(self.sizes)
+            self.progress(Progress(depth, at.states, at.unexpanded, rate, at.bytes, elapsed, levels, at.disk, share))
+        if self.budget.max_states is not None and at.states >= self.budget.max_states:
             return "max_states"
-        if limits.timeout is not None and now - self.start >= limits.timeout:
-            return "timeout"
-        return None
+        return at.stop
 
     def _bytes(self, incoming: Words | None = None) -> int:
         """Bytes of memory taken, or that may be once ``incoming`` states of each partition are inserted."""
         stride = self.store.stride
         groups = sum(group.sorted.touched(group.most * stride) + group.worst.nbytes for group in self.groups)
         workers = sum(w.successors.touched(w.most * stride) + w.numbers.touched(w.most) for w in self.workers)
-        return self.store.bytes(incoming) + groups + workers
+        return self.store.bytes(incoming) + groups + workers + self.peers.bytes
 
     def _room(self) -> bool:
         """Whether the round's successors fit into the memory budget, or into what the machine has left, even if all are new."""
         incoming = (self.offsets[:, 1:] - self.offsets[:, :-1]).sum(axis=0)
         needed = self._bytes(incoming)
         if self.budget.max_memory is None:
-            return needed - self._bytes() + _LEFT_TO_OTHERS <= available_memory()
+            return (needed - self._bytes()) * self.peers.neighbours + _LEFT_TO_OTHERS <= available_memory()
         return needed <= self.budget.max_memory
 
     def _make_room(self) -> None:
@@ -318,28 +365,31 @@ class _Search:
         self.store.released = 0
 
     def result(self, reason: StopReason) -> SearchResult:
-        """Everything found so far."""
-        levels = self.store.levels
-        if self.completed + 1 < len(levels):
-            self.verdicts.close_level(self.completed + 1, [(g.tally, g.worst) for g in self.groups])
+        """Everything found so far, by all processes."""
+        if self.completed + 1 < len(self.store.levels):
+            self.verdicts.close_level(self.completed + 1, self._noted())
         self.verdicts.finish(self.completed)
-        ends = [0, *(int(ends.sum()) for ends in levels), self.store.count]
-        sizes = [b - a for a, b in pairwise(ends) if b > a]
-        observed = self._observed()
+        observed = np.concatenate(self.peers.gather(self._observed()))
+        seconds = time.perf_counter() - self.start
+        here = [self.store.count, self.store.fresh, sum(g.transitions for g in self.groups), self.peak, self.store.disk]
+        states, fresh, transitions, peak, disk, waited, sent = self.peers.total([*here, int(self.peers.seconds * 1e6), self.peers.sent])
         return SearchResult(
             reason=reason,
-            states=self.store.count,
-            transitions=sum(group.transitions for group in self.groups),
-            level_sizes=tuple(sizes),
+            states=states,
+            transitions=transitions,
+            level_sizes=tuple(self.sizes) + ((fresh,) if fresh else ()),
             depth_completed=self.completed,
             reached=int(np.bitwise_or.reduce(observed[:, REACHED])),
             counters=tuple(observed[:, COUNTERS:].sum(axis=0).tolist()),
             violations=self.verdicts.violations,
             error=self.verdicts.error,
             again=self.verdicts.again,
-            seconds=self.before + time.perf_counter() - self.start,
-            peak_bytes=self.peak,
-            disk_bytes=self.store.disk,
+            seconds=self.before + seconds,
+            peak_bytes=peak,
+            disk_bytes=disk,
             model=self.model,
             store=self.store,
+            peers=self.peers,
+            exchange=waited / 1e6 / self.peers.size / seconds,
+            sent=sent,
         )

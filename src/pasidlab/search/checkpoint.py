@@ -20,12 +20,14 @@ import numpy as np
 
 from pasidlab.errors import PasidlabError
 from pasidlab.search import kernels as k
+from pasidlab.search.exchange import ALONE, Exchange, together
 from pasidlab.search.memory import Words
 from pasidlab.search.result import Violation
 from pasidlab.search.store import States, Store
 from pasidlab.search.verdicts import Verdicts
 
 TABLE = "search.json"
+BEFORE = "search.json.before"  # the table before it, of one process of several
 LOCK = "lock"
 FORMAT = 1
 LEAST_SECONDS = 5.0  # between two saves
@@ -54,9 +56,10 @@ class Reached:
 class Saved:
     """The files of one search, locked as long as this object is open."""
 
-    def __init__(self, checkpoint: Checkpoint, words: int) -> None:
-        """Raises PasidlabError if they are in use, damaged, of another search, or cannot be written."""
-        self.directory, self.identity, self.words = checkpoint.directory, checkpoint.identity, words
+    def __init__(self, checkpoint: Checkpoint, words: int, peers: Exchange = ALONE) -> None:
+        """Raises PasidlabError if they are in use, damaged, of another search or number of processes, or cannot be written."""
+        self.directory, self.identity, self.words = _own_folder(checkpoint.directory, peers), checkpoint.identity, words
+        self.several = peers.size > 1
         self.segments: list[dict[str, Any]] = []
         self.counts: Words = np.zeros(k.PARTITIONS, dtype=np.int64)  # states saved of each partition
         try:
@@ -70,7 +73,8 @@ class Saved:
             self._lock.close()
             raise PasidlabError(f"checkpoint {self.directory} is in use by another process", hint="give each its own folder") from None
         try:
-            self.table = self._read()
+            self.table = self._read(TABLE)
+            self.earlier = self._read(BEFORE) if self.several else None
         except BaseException:
             self.close()
             raise
@@ -79,9 +83,28 @@ class Saved:
         """Give up the lock."""
         self._lock.close()
 
-    def _read(self) -> dict[str, Any] | None:
-        """The table; None if there is none yet."""
-        path = self.directory / TABLE
+    def agree(self, peers: Exchange) -> None:
+        """Take the last table that all processes have: one may have been killed between two that saved the same level."""
+        mine = {table["reached"]["completed"]: table for table in (self.earlier, self.table) if table}
+        common = set.intersection(*(set(levels) for levels in peers.gather(list(mine))))
+        if self.several:
+            together(peers, lambda: self._keep(mine[max(common)] if common else None))
+
+    def _keep(self, table: dict[str, Any] | None) -> None:
+        """Go on from this table, and forget those after it."""
+        try:
+            if table and table is not self.table:
+                self._write(TABLE, [_text({**table, "digest": _digest(_text(table))})])
+            elif table is None:
+                for name in (TABLE, BEFORE):
+                    (self.directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot(self.directory, error) from None
+        self.table = table
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """A table; None if there is none yet."""
+        path = self.directory / name
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             digest = told.pop("digest")
@@ -143,11 +166,13 @@ class Saved:
         }  # fmt: skip
         try:
             self._write(file, new)
+            if self.several and self.table:
+                self._write(BEFORE, [_text({**self.table, "digest": _digest(_text(self.table))})])
             self._write(TABLE, [_text({**table, "digest": _digest(_text(table))})])
         except OSError as error:
             raise _cannot(self.directory, error) from None
         self.segments.append(segment)
-        self.counts = now
+        self.counts, self.table = now, table
 
     def _write(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         beside = self.directory / f"{name}.new"
@@ -162,6 +187,18 @@ class Saved:
             with suppress(OSError):
                 beside.unlink()
             raise
+
+
+def _own_folder(directory: Path, peers: Exchange) -> Path:
+    """The folder of one process. PasidlabError if another number of processes began the search: their parts of it do not fit."""
+    mine = f"-of-{peers.size}"
+    of_ranks = [path.name for path in directory.glob("rank-*-of-*")] if directory.is_dir() else []
+    begun = {name[name.rindex("-of-") :] for name in of_ranks} | ({"-of-1"} if (directory / TABLE).exists() else set())
+    if begun - {mine}:
+        count = max(begun - {mine})[len("-of-") :]
+        hint = f"mpirun -n {count}, or another folder" if count != "1" else "without mpirun, or another folder"
+        raise PasidlabError(f"checkpoint {directory} is of a search by {count} processes, and this is one by {peers.size}", hint=hint)
+    return directory / f"rank-{peers.rank}{mine}" if peers.size > 1 else directory
 
 
 def _text(table: dict[str, Any]) -> bytes:

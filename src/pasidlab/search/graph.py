@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.search import kernels as k
+from pasidlab.search.exchange import Exchange
 from pasidlab.search.memory import Block
 from pasidlab.search.observed import LABELS
 from pasidlab.search.result import NativeModel, Packed, SearchResult
@@ -78,19 +79,20 @@ def path_to(result: SearchResult, state: Packed, depth: int | None = None) -> li
         depth = depth_of(result, state)
     expander, path = Expander(result.model), [tuple(state)]
     for level in range(depth - 1, -1, -1):
-        path.append(_predecessor(expander, result.store.level(level), path[-1]))
+        path.append(_predecessor(expander, result.store.level(level), path[-1], result.peers))
     return path[::-1]
 
 
 def depth_of(result: SearchResult, state: Packed) -> int:
     """Least number of steps from an initial state to ``state``. KeyError if the search did not find it."""
-    depth = result.store.depth(np.array(state, dtype=np.uint64))
+    found = result.peers.gather(result.store.depth(np.array(state, dtype=np.uint64)))
+    depth = next((one for one in found if one is not None), None)
     if depth is None:
         raise KeyError(state)
     return depth
 
 
-def _predecessor(expander: Expander, level: Sequence[States], state: Packed) -> Packed:
+def _predecessor(expander: Expander, level: Sequence[States], state: Packed, peers: Exchange) -> Packed:
     """The smallest state of a level with a step to ``state``."""
     target, best = np.array(state, dtype=np.uint64), None
     for states in level:
@@ -98,6 +100,7 @@ def _predecessor(expander: Expander, level: Sequence[States], state: Packed) -> 
             hits = np.flatnonzero((done.successors == target).all(axis=1))
             for source in done.sources[np.searchsorted(np.cumsum(done.counts), hits, side="right")].tolist():
                 best = tuple(source) if best is None else min(best, tuple(source))
+    best = min((one for one in peers.gather(best) if one is not None), default=None)
     if best is None:
         raise AssertionError(f"no step leads to {state}: the successor function is not deterministic")
     return best

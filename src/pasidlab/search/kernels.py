@@ -32,6 +32,7 @@ from pasidlab.search.memory import (
 )
 
 Table = npt.NDArray[np.int64]
+States = npt.NDArray[np.uint64]  # [n, words]: packed states
 
 PARTITION_BITS = 6
 PARTITIONS = 1 << PARTITION_BITS
@@ -195,6 +196,32 @@ def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, o
             offsets[p] += 1
     for p in range(PARTITIONS, 0, -1):
         offsets[p] = offsets[p - 1]
+    offsets[0] = 0
+
+
+@compiled("int64(int64, int64, int64)")
+def owner_of(state: int, words: int, ranks: int) -> int:
+    """The process that owns a state, by bits of its hash that choose neither its partition nor its line."""
+    return ((hash_state(state, words) & PLACE_MASK) * ranks) >> PLACE_BITS
+
+
+@compiled("void(int64, int64, int64, int64, int64[::1], int64)")
+def share_out(words: int, states: int, count: int, ranks: int, offsets: Table, out: int) -> None:
+    """Sort ``count`` states by the process that owns them into ``out``; rank r's lie from offsets[r] to offsets[r + 1]."""
+    stride = words * 8
+    offsets[:] = 0
+    for i in range(count):
+        offsets[owner_of(states + i * stride, words, ranks)] += 1
+    total = count
+    for r in range(ranks, -1, -1):
+        total -= offsets[r]
+        offsets[r] = total
+    for i in range(count):
+        r = owner_of(states + i * stride, words, ranks)
+        copy_state(out + offsets[r] * stride, states + i * stride, words)
+        offsets[r] += 1
+    for r in range(ranks, 0, -1):
+        offsets[r] = offsets[r - 1]
     offsets[0] = 0
 
 

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pasidlab.search.exchange import ALONE, Exchange
 from pasidlab.search.store import Store
 
 MOST_WORDS = 16
@@ -79,6 +80,7 @@ class Progress:
     elapsed: float  # seconds
     levels: tuple[int, ...] = ()  # states of each level that is completely known
     disk: int = 0  # bytes of the store on disk
+    exchange: float | None = None  # share of the time spent in exchange between processes; None: there is one
 
 
 OnProgress = Callable[[Progress], None]
@@ -141,7 +143,10 @@ class SearchResult:
     peak_bytes: int
     disk_bytes: int  # of the store on disk at the end
     model: NativeModel = field(repr=False)
-    store: Store = field(repr=False)
+    store: Store = field(repr=False)  # of this process
+    peers: Exchange = field(default=ALONE, repr=False)  # the processes that have the states
+    exchange: float = 0.0  # share of the time spent in exchange between them
+    sent: int = 0  # bytes of states that went from one to another
 
     @property
     def depth(self) -> int:

@@ -10,7 +10,7 @@ from pasidlab.search.memory import HUGE_PAGE, Block, Words
 from pasidlab.search.spill import Spill
 from pasidlab.search.tables import Tables
 
-States = npt.NDArray[np.uint64]  # [n, words]: packed states
+States = k.States
 Numbers = npt.NDArray[np.int64]  # of states in a store that no longer grows; -1: not stored
 
 _FIRST_LOG = 1 << 24  # bytes reserved, not touched
@@ -92,15 +92,17 @@ class Store:
         growing = (added > 0) & (counts + k.BATCH > self.parts[:, k.LIMIT])
         return logs + self._tables.bytes(growing if incoming is not None else None)
 
-    def open_level(self) -> int:
-        """End the level found so far and make it the frontier. Return its number of states; 0: no such level."""
+    def open_level(self) -> None:
+        """End the level found so far and make it the frontier."""
         ends = self.parts[:, k.COUNT].copy()
-        starts = self.levels[-1] if self.levels else np.zeros_like(ends)
-        size = int((ends - starts).sum())
-        if size:
-            self.parts[:, k.NEXT], self.parts[:, k.END] = starts, ends
-            self.levels.append(ends)
-        return size
+        self.parts[:, k.NEXT] = self.levels[-1] if self.levels else np.zeros_like(ends)
+        self.parts[:, k.END] = ends
+        self.levels.append(ends)
+
+    @property
+    def fresh(self) -> int:
+        """States found since the last level was opened."""
+        return self.count - (int(self.levels[-1].sum()) if self.levels else 0)
 
     @property
     def count(self) -> int:

@@ -1,0 +1,88 @@
+"""``mpirun -n N pasidlab check ...``: every rank runs the same command, rank 0 alone speaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pasidlab.commands.asked import Asked
+from pasidlab.errors import PasidlabError
+from pasidlab.search.lost_rank import Watched, launched
+
+if TYPE_CHECKING:
+    from pasidlab.search.exchange import Exchange
+    from pasidlab.search.result import StopFlag
+
+_BAD_INPUT = 2  # exit code
+
+
+@dataclass(frozen=True)
+class Together:
+    """The ranks of this command, and the flag that Ctrl-C sets where there are several (None: it raises KeyboardInterrupt)."""
+
+    peers: Exchange
+    interrupted: StopFlag | None
+    speaks: bool = True  # this process writes the files
+
+
+@contextmanager
+def ranks(asked: Asked) -> Iterator[Together]:
+    """Join the other ranks if a launcher started several; leave them at the end, however it comes."""
+    place = launched()
+    if place is None:
+        from pasidlab.search.exchange import ALONE
+
+        yield Together(ALONE, None)
+        return
+    rank, _ = place
+    watched = Watched(rank, _hint(asked))
+    try:
+        with nullcontext() if rank == 0 else _silence():
+            yield from _joined(asked)
+    finally:
+        watched.farewell()
+
+
+def _joined(asked: Asked) -> Iterator[Together]:
+    from pasidlab.search.cluster import Ranks
+
+    peers, interrupted = Ranks(), threading.Event()
+    signal.signal(signal.SIGINT, lambda _number, _frame: interrupted.set())
+    try:
+        _must_fit(asked)
+        yield Together(peers, interrupted, peers.rank == 0)
+    except BaseException as error:
+        said = f"error: rank {peers.rank}: {error}" if isinstance(error, PasidlabError) else traceback.format_exc()
+        peers.leave(lambda: os.write(2, f"{said}\n".encode()), _BAD_INPUT)
+        raise
+    peers.leave()
+
+
+def _must_fit(asked: Asked) -> None:
+    """Raises PasidlabError for what is not done over several ranks."""
+    if asked.simulate is not None:
+        raise PasidlabError("--simulate makes its walks in one process", hint="one process for each --seed, without mpirun")
+    if asked.prove:
+        raise PasidlabError("--prove works in one process", hint="leave out mpirun")
+    if "-" in asked.names:
+        raise PasidlabError("- is standard input, which rank 0 alone would read", hint="a file that all hosts have")
+
+
+def _hint(asked: Asked) -> str:
+    if asked.checkpoint:
+        return "the same command goes on from the last level that all ranks have saved"
+    return "with --checkpoint DIR the same command would go on from the last complete level"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What this process prints goes nowhere; its descriptors stay for the messages of the MPI library."""
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+    yield
