@@ -362,6 +362,8 @@ def calls() -> Iterator[Variant]:
     for how in ("now", "wiped", "not forked"):
         yield Variant("calls", f"code of ours emptied: {how}", exits(0)("empties", how))
     yield Variant("calls", "an instruction that is data", exits(0)("fetch", "data"))
+    yield Variant("calls", "an instruction that cannot be read", exits(0)("fetch", "unreadable"))
+    yield Variant("calls", "secret memory", exits(0)("fetch", "secret"))
     yield Variant("calls", "an instruction that is another", exits(0)("fetch", "other"))
     yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))
 

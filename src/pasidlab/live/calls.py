@@ -22,6 +22,7 @@ from pasidlab.live.libc import (
     SYS_FANOTIFY_INIT,
     SYS_FSMOUNT,
     SYS_IOCTL,
+    SYS_MEMFD_SECRET,
     SYS_MOUNT,
     SYS_PRCTL,
     SYS_PTRACE,
@@ -94,8 +95,9 @@ class SystemCalls:
         number = registers[ORIG_RAX] if whose == seccomp.OURS else None
         if whose == seccomp.OURS_32:
             number = _FROM_32_BITS.get(registers[ORIG_RAX])  # a filter of the program's own may say that, of any call
-        if number is None:
-            answer(thread, registers, -errno.ENOSYS)  # the program's own SECCOMP_RET_TRACE: it has no tracer
+        if number is None or number == SYS_MEMFD_SECRET:
+            # The program's own SECCOMP_RET_TRACE, which has no tracer; or memory that no device of ours could reach.
+            answer(thread, registers, -errno.ENOSYS)
         elif number == SYS_RT_SIGACTION:
             self.keeper.on_sigaction(thread, registers)
         elif number == SYS_FANOTIFY_INIT:  # who permits opens could make ours wait; as in a user namespace

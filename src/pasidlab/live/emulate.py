@@ -154,15 +154,18 @@ class Emulator:
         site = self._cache.get(ip)
         source = self._read_known(thread, ip, site.original, site.instruction.source(registers)) if site else None
         if site is None or source is None:
-            code = thread.mm.memory.read(ip, MAX_LENGTH)
+            read = thread.mm.memory.read
+            readable = read(ip, MAX_LENGTH)
+            code = readable or ptrace.code(thread.tid, ip, MAX_LENGTH)
             instruction = decode(code)
             if instruction is None:
                 site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut else None
-                return site, thread.mm.memory.read(site.instruction.source(registers), 64) if site else None
+                return site, read(site.instruction.source(registers), 64) if site else None
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
             site = self._cache[ip] = SubmissionSite(ip, instruction, code[: instruction.length])
-            source = self._read_known(thread, ip, site.original, instruction.source(registers))
+            at = instruction.source(registers)
+            source = self._read_known(thread, ip, site.original, at) if readable else read(at, 64)
         return site, source
 
     def _read_known(self, thread: Thread, ip: int, code: bytes, source: int) -> bytes | None:

@@ -224,6 +224,15 @@ def poke(tid: int, address: int, data: bytes) -> None:
         _do(_POKEDATA, tid, address + offset, int.from_bytes(data[offset : offset + 8], "little"))
 
 
+def code(tid: int, address: int, length: int) -> bytes:
+    """Instructions of a stopped thread, also where the program may execute but not read them (/proc/PID/mem, FOLL_FORCE)."""
+    try:
+        with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, address)
+    except (OSError, OverflowError):  # nothing is there; an address of the kernel's
+        return b""
+
+
 def poke_byte(tid: int, address: int, byte: int) -> None:
     """The same for one byte."""
     place = address & -8

@@ -19,6 +19,7 @@ from pasidlab.live.libc import (
     SYS_FANOTIFY_INIT,
     SYS_FSMOUNT,
     SYS_IOCTL,
+    SYS_MEMFD_SECRET,
     SYS_MMAP,
     SYS_MOUNT,
     SYS_MPROTECT,
@@ -59,7 +60,7 @@ PR_SET_DUMPABLE, _PR_SET_SYSCALL_USER_DISPATCH = 4, 59  # linux/prctl.h
 IN_32_BITS = {
     SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
     SYS_EXECVEAT: 358, SYS_USERFAULTFD: 374, SYS_FSMOUNT: 432, SYS_CLONE3: 435,
-    SYS_FANOTIFY_INIT: 338,
+    SYS_FANOTIFY_INIT: 338, SYS_MEMFD_SECRET: 447,
 }  # fmt: skip
 """What must be known of 32-bit system calls, with their numbers (arch/x86/entry/syscalls/syscall_32.tbl).
 
@@ -101,7 +102,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SECCOMP)]), (SYS_SECCOMP, [(low(0), "<=", 1)])]
     found += [(SYS_USERFAULTFD, []), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_IOCTL, [(low(1), "==", request)]) for request in (USERFAULTFD_IOC_NEW, UFFDIO_REGISTER)]
-    found += [(SYS_FANOTIFY_INIT, [(low(0), "has", _FAN_CLASSES_THAT_PERMIT)])]
+    found += [(SYS_MEMFD_SECRET, []), (SYS_FANOTIFY_INIT, [(low(0), "has", _FAN_CLASSES_THAT_PERMIT)])]
     found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)]), (SYS_CLONE3, [])]  # its flags lie in memory
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]

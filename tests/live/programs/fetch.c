@@ -1,5 +1,5 @@
 /*
- * fetch HOW: bytes of ENQCMD that are no instruction, or of ours that are none any more. 0 if all is as on hardware.
+ * fetch HOW: ENQCMD that may not be executed, or not be read, or that is another instruction by now. 0 if all is as on hardware.
  */
 #include "device.h"
 #include <setjmp.h>
@@ -68,6 +68,32 @@ static int data(void)
 	return 0;
 }
 
+/* The program may execute it, but not read it. */
+static int unreadable(void)
+{
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memcpy(page, instruction, sizeof instruction);
+	mprotect(page, 4096, PROT_EXEC);
+	for (int i = 0; i < 20; i++)
+		if (!moves(page))
+			return 1;
+	return 0;
+}
+
+/* Memory that only the process itself reaches is not to be had, or the device reaches it too. */
+static int secret(void)
+{
+	int file = syscall(SYS_memfd_secret, 0);
+	char *place;
+
+	if (file < 0)
+		return errno == ENOSYS ? 0 : 1;
+	ftruncate(file, 4096);
+	place = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	return move(portal, source, place, 64) == 1 ? 0 : 2;
+}
+
 /* Code that submits often is another, at the same place: hlt, and a jump to where nothing is. */
 static int other(void)
 {
@@ -95,5 +121,9 @@ int main(int count, char **words)
 	record = aligned_alloc(64, 64);
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGILL, &action, NULL);
-	return strcmp(words[1], "data") ? other() : data();
+	if (!strcmp(words[1], "data"))
+		return data();
+	if (!strcmp(words[1], "unreadable"))
+		return unreadable();
+	return strcmp(words[1], "secret") ? other() : secret();
 }
