@@ -150,6 +150,18 @@ def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
     assert "nothing here has its part" in item.why
 
 
+def test_what_is_not_c_has_no_quotes(tmp_path: Path) -> None:
+    """An apostrophe in a help text is no character constant."""
+    before = "config X86\n\tselect ARCH_HAS_CPU_PASID if IOMMU_SVA\n\thelp\n\t  The kernel's own.\n"
+    before = "config Y\n\thelp\n\t  Don't.\n" + before
+    kernel = tree(tmp_path, **{"arch/x86/Kconfig": before})
+    patch = tmp_path / "fix.patch"
+    patch.write_text(diff("arch/x86/Kconfig", before, before.replace("\tselect ARCH_HAS_CPU_PASID if IOMMU_SVA\n", "")))
+    design = Opening(str(patch), kernel=kernel).design()
+    assert design.account is not None
+    assert [item.name for item in design.account().open if item.changed] == ["lines outside functions of arch/x86/Kconfig"]
+
+
 def test_an_acknowledgement(tmp_path: Path) -> None:
     text = core("\tfpregs_lock();\n\tfpregs_unlock();\n\treturn 0;", "\treturn 0;")
     judged = account(tmp_path, text, allow_unjudged=("fpu_update_*", "nothing",))

@@ -342,3 +342,62 @@ def test_real_trees(kernel: str) -> None:
         assert check(design, Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "softirq"]))).holds
     else:
         assert check(design, RACE).counterexample("served") is not None
+
+
+SVA = """void mm_pasid_drop(struct mm_struct *mm)
+{
+	if (!mm->iommu_mm)
+		return;
+	iommu_free_global_pasid(mm->iommu_mm->pasid);
+	mm->iommu_mm = NULL;
+}
+"""
+MMS = FORK + """
+static struct mm_struct *mm_init(struct mm_struct *mm)
+{
+	set_up(mm);
+	mm_pasid_init(mm);
+	return mm;
+}
+
+void __mmdrop(struct mm_struct *mm)
+{
+	mm_pasid_drop(mm);
+	free_what_is_left(mm);
+}
+"""
+RELEASE = """static void idxd_file_dev_release(struct device *dev)
+{
+	struct idxd_user_context *ctx = context_of(dev);
+
+	if (is_shared(ctx->wq))
+		idxd_device_drain_pasid(ctx->wq->idxd, ctx->pasid);
+	if (ctx->sva) {
+		tell_others(ctx);
+		iommu_sva_unbind_device(ctx->sva);
+	}
+	kfree(ctx);
+}
+"""
+DRAIN, UNBIND = "\t\tidxd_device_drain_pasid(ctx->wq->idxd, ctx->pasid);\n", "\t\tiommu_sva_unbind_device(ctx->sva);\n"
+LIVES = ["bind", "unbind", "exit"]
+PASIDS = [
+    ("fork", MMS, LIVES, set()), ("fork", MMS.replace("\tmm_pasid_drop(mm);\n", ""), LIVES, {"no_leak"}),
+    ("fork", MMS.replace("\tmm_pasid_init(mm);\n", ""), [*LIVES, "fork"], {"no_stale", "isolated"}),
+    ("cdev", RELEASE, [*LIVES, "device"], set()), ("cdev", RELEASE.replace(DRAIN, "\t\t;\n"), [*LIVES, "exec", "device"], {"no_stale"}),
+    ("cdev", RELEASE.replace(UNBIND, ""), LIVES, {"no_leak"}),
+    ("cdev", RELEASE.replace(UNBIND, "").replace(DRAIN, UNBIND + DRAIN), [*LIVES, "exec", "device"], {"no_stale"}),
+]  # fmt: skip
+CHOSEN = [one for n, one in enumerate(PASIDS) if os.environ.get("PASIDLAB_LONG") or n in (1, 5)]
+
+
+@pytest.mark.parametrize(("where", "text", "events", "broken"), CHOSEN)
+def test_a_pasid_from_its_beginning_to_its_end(
+    where: str, text: str, events: list[str], broken: set[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    path = {"fork": "kernel/fork.c", "cdev": "drivers/dma/idxd/cdev.c"}[where]
+    kernel = tree(tmp_path, **{"drivers/iommu/iommu-sva.c": SVA, path: text})
+    scope = Scope(cpus=1, tasks=1 + ("fork" in events), mms=2, pasids=2, events=frozenset(events))
+    found = {c.property for c in check(Opening("", kernel=kernel).design(), scope).counterexamples}
+    assert broken <= found
+    assert broken or not found

@@ -52,12 +52,12 @@ class EditedHunk:
 
 
 class _Text:
-    """Lines, where their functions are, and the lines without comments."""
+    """Lines, where their functions are, and the lines without comments. What is not C has neither functions nor comments."""
 
-    def __init__(self, lines: Sequence[str], heading: str = "") -> None:
+    def __init__(self, lines: Sequence[str], is_c: bool, heading: str = "") -> None:
         self.lines = lines
-        self.spans: list[Span] = functions_in(lines, heading)
-        self.bare = bare_lines(lines)
+        self.spans: list[Span] = functions_in(lines, heading) if is_c else []
+        self.bare = bare_lines(lines) if is_c else [line.strip() for line in lines]
 
     def function(self, name: str) -> str | None:
         """The code of a function; None if it is not there."""
@@ -67,6 +67,10 @@ class _Text:
     def outside(self) -> str:
         """The code outside functions."""
         return "\n".join(line for n, line in enumerate(self.bare) if line and at_line(self.spans, n) is None)
+
+
+def _is_c(path: str) -> bool:
+    return path.endswith((".c", ".h"))
 
 
 @dataclass
@@ -81,12 +85,13 @@ class Edits:
         for change in patch.files:
             for hunk in change.hunks:
                 heading = "" if function_name(hunk.heading) == "" else hunk.heading
-                before, after = _Text(hunk.old, heading), _Text([line.text for line in hunk.new], heading)
+                c = _is_c(change.path)
+                before, after = _Text(hunk.old, c, heading), _Text([line.text for line in hunk.new], c, heading)
                 self._hunk(patch, change, hunk, _Sides(before, after, 0, 0, whole=False))
 
     def of_change(self, patch: Patch, change: FileChange, before: Source, applied: Applied) -> None:
         """Take in the change of a file of a tree."""
-        old, new = _Text(before.text.split("\n")), _Text(applied.source.text.split("\n"))
+        old, new = (_Text(text.split("\n"), _is_c(change.path)) for text in (before.text, applied.source.text))
         shift = 0
         for hunk, place in zip(change.hunks, applied.places, strict=True):
             if place is None:
@@ -102,7 +107,7 @@ class Edits:
 
     def _hunk(self, patch: Patch, change: FileChange, hunk: Hunk, sides: _Sides) -> None:
         told = EditedHunk(patch.name, hunk.number, change.path)
-        is_c = change.path.endswith((".c", ".h"))
+        is_c = _is_c(change.path)
         old, new = sides.old_at, sides.new_at
         for line in hunk.lines:
             text, at = (sides.before, old) if line.mark == "-" else (sides.after, new)

@@ -34,6 +34,12 @@ class Taken:
     seen: Mapping[str, Seen] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
+    preempt_rt: bool = False  # compiled for a kernel with CONFIG_PREEMPT_RT
+
+    def means_nothing(self, name: str) -> bool:
+        """True for a call without a meaning in that kernel."""
+        words = vocabulary()
+        return words.is_ignored(name) and not (self.preempt_rt and name in words.preempt_rt)
 
     def has(self, function: str, files: Iterable[str]) -> bool:
         """True if the function was taken out of one of the files."""
@@ -171,13 +177,13 @@ def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
         if not edit.text or edit.text.startswith("#"):
             continue
         names = re.findall(r"\b(\w+)\s*\(", edit.text)
-        meaningless = [name for name in names if vocabulary().is_ignored(name) and ignored_why(name) not in land.unseen]
+        meaningless = [name for name in names if taken.means_nothing(name) and ignored_why(name) not in land.unseen]
         lines = seen.lines_of(edit.text, edit.number) if edit.mark == "+" else []
         if meaningless and len(meaningless) == len(names):
             yield LeftOut(edit.text, lines[0] if lines else 0, ignored_why(meaningless[0]))
         elif edit.mark == "-" and re.search(rf"\b(?:{'|'.join(land.order)})\b", edit.text) and order.sub("", edit.text) in added:
             yield LeftOut(edit.text, 0, "memory is sequentially consistent")
-        elif lines and not (names and all(map(vocabulary().is_ignored, names))) and (why := seen.silent(lines[0])):
+        elif lines and not (names and all(map(taken.means_nothing, names))) and (why := seen.silent(lines[0])):
             yield LeftOut(edit.text, lines[0], why)
 
 

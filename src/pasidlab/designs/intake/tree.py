@@ -141,6 +141,7 @@ class TreeProgram:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
             elif entry.missing:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
+                bodies |= entry.then
         if self.own_design and not self.has_design:
             bodies["try_fixup_enqcmd_gp"] = "False"
         return self.sources.joined(CProgram(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
@@ -217,6 +218,7 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
         )
     entries = [entry for entry in words.tree_lines if not (entry.unless and _function_in(tree, replace(entry, function=entry.unless)))]
     there = [entry for entry in entries if _function_in(tree, entry) is not None]
+    there = [replace(entry, missing="") if entry.needs and entry.needs not in wanted else entry for entry in there]
     lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in there}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
     found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)

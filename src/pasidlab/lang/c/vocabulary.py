@@ -112,6 +112,8 @@ class TreeLines:
 
     ``word`` is a regular expression, ``after`` a word that only lines behind it are taken. ``result``: "int" where
     they return a number, which is 0 at their end. ``unless``: a function of the file that has them where it is there.
+    ``missing`` is what stands in the line's place in a tree without such lines, and ``then`` has bodies of other model functions for
+    it. Both count only where the tree has the function ``needs``.
     """
 
     function: str
@@ -125,6 +127,8 @@ class TreeLines:
     after: str = ""
     result: str = "void"
     unless: str = ""
+    needs: str = ""
+    then: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, line: str) -> bool:
         """True for a line to be taken."""

@@ -9,7 +9,7 @@ from pasidlab.lang.declare import NULL, check, each, enter, entry, happens, inst
 from pasidlab.model.ambient import current
 from pasidlab.model.linux.locks import mutex_lock_sva, mutex_unlock_sva
 from pasidlab.model.linux.mm import mmdrop, mmgrab
-from pasidlab.model.state import TASK_DEAD, File, Mm, Task
+from pasidlab.model.state import MMS, TASK_DEAD, File, Mm, Task
 from pasidlab.model.x86.device import idxd_device_drain_pasid, intel_iommu_drain_pasid_prq, submit_work
 from pasidlab.model.x86.iommu import (
     intel_pasid_setup_first_level,
@@ -45,7 +45,9 @@ def attach_device_pasid(mm: Mm, pasid: int) -> None:
     if pasid_entry(pasid).users == 0:
         mmgrab(mm)
         intel_pasid_setup_first_level(pasid, mm)
-    pasid_entry(pasid).users += 1
+    check("no_leak", pasid_entry(pasid).users < MMS, "a bond is left behind by a file that was closed")
+    if pasid_entry(pasid).users < MMS:
+        pasid_entry(pasid).users += 1
 
 
 def pasid_bound(mm: Mm) -> None:
