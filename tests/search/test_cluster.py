@@ -128,6 +128,29 @@ def test_bad_input_is_told_once(tmp_path: Path) -> None:
         assert found.returncode == 2 and found.stderr.count(message) == 1 == found.stderr.count("error:"), found.stderr
 
 
+ALONE_IN_ERROR = """
+from types import SimpleNamespace
+from pasidlab.commands.ranks import ranks
+from pasidlab.errors import PasidlabError
+from pasidlab.search import cluster
+cluster._LEAVING = 0.3
+with ranks(SimpleNamespace(checkpoint=None, simulate=None, prove=False, names=())) as together:
+    if together.peers.rank == 1:
+        raise {}
+    together.peers.total([1])
+"""
+
+
+@with_mpi
+@pytest.mark.parametrize(
+    ("error", "message", "code"),
+    [("PasidlabError('no disk')", "rank 1: no disk", 2), ("MemoryError", "rank 1: memory ran out: not settled", 3)],
+)
+def test_a_rank_that_fails_alone_ends_all(error: str, message: str, code: int) -> None:
+    found = ranks(3, "-c", ALONE_IN_ERROR.format(error))
+    assert found.returncode == code and f"error: {message}" in found.stderr, found.stderr
+
+
 def test_every_state_has_one_owner_and_all_own_about_as_many() -> None:
     model, ranks_ = lazyreg(2, words=3), 5
     found = search(model, jobs=1)

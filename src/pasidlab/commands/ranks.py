@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pasidlab.commands.asked import Asked
 from pasidlab.errors import PasidlabError
-from pasidlab.search.lost_rank import Watched, launched
+from pasidlab.search.lost_rank import INCONCLUSIVE, Watched, launched
 
 if TYPE_CHECKING:
     from pasidlab.search.exchange import Exchange
@@ -59,10 +59,23 @@ def _joined(asked: Asked) -> Iterator[Together]:
         _must_fit(asked)
         yield Together(peers, interrupted, peers.rank == 0)
     except BaseException as error:
-        said = f"error: rank {peers.rank}: {error}" if isinstance(error, PasidlabError) else traceback.format_exc()
-        peers.leave(lambda: os.write(2, f"{said}\n".encode()), _BAD_INPUT)
+        said = f"{_said(peers.rank, error)}\n".encode()
+        peers.leave(lambda: os.write(2, said), _status(error))
         raise
     peers.leave()
+
+
+def _said(rank: int, error: BaseException) -> str:
+    """What a rank that ends alone says."""
+    if isinstance(error, MemoryError):
+        return f"error: rank {rank}: memory ran out: not settled\n  hint: --max-memory, more ranks, or --spill DIR"
+    if isinstance(error, KeyboardInterrupt):
+        return f"rank {rank}: interrupted"
+    return f"error: rank {rank}: {error}" if isinstance(error, PasidlabError) else traceback.format_exc()
+
+
+def _status(error: BaseException) -> int:
+    return INCONCLUSIVE if isinstance(error, (MemoryError, KeyboardInterrupt)) else _BAD_INPUT
 
 
 def _must_fit(asked: Asked) -> None:
