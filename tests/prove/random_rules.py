@@ -1,6 +1,6 @@
 """Random models of a few rules, and whether what is proved for any number holds in a larger instance.
 
-PYTHONPATH=. .venv/bin/python -m tests.prove.random_rules FIRST_SEED COUNT
+.venv/bin/python tests/prove/random_rules.py FIRST_SEED COUNT
 """
 
 from __future__ import annotations

@@ -6,16 +6,17 @@ Which one is found first is left open. That allows more steps than there are, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
 import z3
 
-from pasidlab.lang.ir import BINARY, SOUND, Action, Instr, Site
+from pasidlab.lang.ir import BINARY, SOUND, Action, Instr
 from pasidlab.lang.lowering.flow import liveness
 from pasidlab.lang.types import Domain, Ref
+from pasidlab.prove.access import Accesses
 from pasidlab.prove.general import EVERY, General
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import (
@@ -25,8 +26,6 @@ from pasidlab.prove.values import (
     Truth,
     Value,
     binary,
-    element,
-    inside,
     nobody,
     number,
     of_truth,
@@ -34,55 +33,11 @@ from pasidlab.prove.values import (
     sort,
     truth,
 )
+from pasidlab.prove.ways import Ending, Feasible, Path, Universal, possible
 
 MOST_ROUNDS = 4096
 """Instructions of one way through a step: more are a loop that does not end here."""
 MOST_WAYS = 2000
-
-
-@dataclass(frozen=True)
-class Universal:
-    """What holds for every element of a struct."""
-
-    sort: str
-    fact: Callable[[Any], Truth]
-
-
-@dataclass(frozen=True)
-class Path:
-    """One way through a step, as far as it got."""
-
-    state: SymbolicState
-    locals: dict[str, Value]
-    conditions: tuple[Truth, ...] = ()
-    universals: tuple[Universal, ...] = ()
-    elements: tuple[Element, ...] = ()  # all that were looked at
-
-    def where(self, *conditions: Truth) -> Path:
-        """The path if these hold as well."""
-        new = tuple(c for c in map(z3.simplify, conditions) if not z3.is_true(c))
-        return replace(self, conditions=self.conditions + new) if new else self
-
-    def assigned(self, name: object, value: Value) -> Path:
-        """The path with a local assigned."""
-        return replace(self, locals={**self.locals, str(name): value})
-
-    def with_element(self, found: Element) -> Path:
-        """The path with an element that was looked at."""
-        known = any(e.term.eq(found.term) for e in self.elements)
-        return self if known else replace(self, elements=(*self.elements, found))
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How one way ends. ``kind``: "step" (a state follows), "answer" (of a predicate), or "fault": ``property`` is broken."""
-
-    kind: str
-    path: Path
-    site: Site
-    value: Value = 0
-    property: str = ""
-    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +56,7 @@ class Executor:
 
     general: General
     fields: Fields
-    feasible: Callable[[tuple[Truth, ...]], bool]
+    feasible: Feasible
     numbers: Iterator[int] = field(default_factory=count)
 
     def fresh(self, sort_: str, hint: str) -> Element:
@@ -162,7 +117,7 @@ class _Code:
         self.x, self.code = executor, list(action.code)
         self.labels = {str(i.args[0]): n for n, i in enumerate(self.code) if i.op == "label"}
         self.alive = liveness(self.code)
-        self.stored = {str(i.field) for i in self.code if i.op == "store"}
+        self.accesses = Accesses(executor.general, executor.fields, executor.feasible)
 
     def walk(self, path: Path, at: int) -> Iterator[Ending]:
         """Every ending from an instruction on."""
@@ -183,7 +138,7 @@ class _Code:
                 yield Ending("step", path, instr.site)
                 return
             if instr.op == "return":
-                yield Ending("answer", path, instr.site, self._value(path, instr.args[0]))
+                yield Ending("answer", path, instr.site, path.value(instr.args[0]))
                 return
             if instr.op == "le" and str(instr.args[2]).startswith(EVERY):
                 for left in self._each(path, at, fuel):
@@ -195,7 +150,7 @@ class _Code:
             if instr.op in ("branch", "switch"):
                 yield from self._beyond(path, instr)
                 for condition, target in self._targets(path, instr):
-                    if (taken := self._possible(path, condition)) is not None:
+                    if (taken := possible(path, self.x.feasible, condition)) is not None:
                         yield from self._walk(taken, target, loop, fuel)
                 return
             if instr.op == "jump":
@@ -211,22 +166,8 @@ class _Code:
                 return
             path, at = after, at + 1
 
-    def _value(self, path: Path, operand: int | str) -> Value:
-        if isinstance(operand, str) and operand.startswith(EVERY):
-            raise AssertionError("a number of elements outside a loop")
-        return operand if isinstance(operand, int) else path.locals.get(operand, 0)
-
-    def _possible(self, path: Path, *conditions: Truth) -> Path | None:
-        """The path if these hold as well; None if they cannot."""
-        taken = path.where(*conditions)
-        if taken is path:
-            return path
-        if any(z3.is_false(c) for c in taken.conditions) or not self.x.feasible(taken.conditions):
-            return None
-        return taken
-
     def _targets(self, path: Path, instr: Instr) -> Iterator[tuple[Truth, int]]:
-        value = self._value(path, instr.args[0])
+        value = path.value(instr.args[0])
         labels = [self.labels[label] for label in instr.labels()]
         if instr.op == "branch":
             yield truth(value), labels[0]
@@ -238,8 +179,8 @@ class _Code:
     def _beyond(self, path: Path, instr: Instr) -> Iterator[Ending]:
         """A fault where a switch has no label for a value."""
         if instr.op == "switch":
-            value = number(self._value(path, instr.args[0]), instr)
-            wrong = self._possible(path, z3.Or(value < 0, value >= len(instr.labels())))
+            value = number(path.value(instr.args[0]), instr)
+            wrong = possible(path, self.x.feasible, z3.Or(value < 0, value >= len(instr.labels())))
             if wrong is not None:
                 yield Ending("fault", wrong, instr.site, sentence="a switch has no label for a value")
 
@@ -250,15 +191,15 @@ class _Code:
             case "label" | "reach":
                 yield path
             case "copy":
-                yield path.assigned(args[0], self._value(path, args[1]))
+                yield path.assigned(args[0], path.value(args[1]))
             case "not":
-                yield path.assigned(args[0], of_truth(z3.Not(truth(self._value(path, args[1])))))
+                yield path.assigned(args[0], of_truth(z3.Not(truth(path.value(args[1])))))
             case "require" | "wait":
-                taken = self._possible(path, truth(self._value(path, args[0])))
+                taken = possible(path, self.x.feasible, truth(path.value(args[0])))
                 if taken is not None:
                     yield taken
             case "check":
-                wrong = self._possible(path, z3.Not(truth(self._value(path, args[1]))))
+                wrong = possible(path, self.x.feasible, z3.Not(truth(path.value(args[1]))))
                 if wrong is not None:
                     yield Ending("fault", wrong, instr.site, property=str(args[0]), sentence=instr.text)
                 yield path
@@ -267,10 +208,10 @@ class _Code:
             case "choose":
                 yield from self._choose(path, instr)
             case "load" | "store" | "deref":
-                yield from self._access(path, instr)
+                yield from self.accesses.access(path, instr)
             case op if op in BINARY:
-                value, wrong_ = binary(instr, self._value(path, args[1]), self._value(path, args[2]))
-                taken = self._possible(path, wrong_)
+                value, wrong_ = binary(instr, path.value(args[1]), path.value(args[2]))
+                taken = possible(path, self.x.feasible, wrong_)
                 if taken is not None and not z3.is_false(z3.simplify(wrong_)):
                     yield Ending("fault", taken, instr.site, sentence=f"'{op}' has no value")
                 yield path.where(z3.Not(wrong_)).assigned(args[0], value)
@@ -283,115 +224,16 @@ class _Code:
             found = self.x.fresh(str(high).removeprefix(EVERY), "picked")
             yield path.assigned(name, found).where(found.term != nobody(found.sort)).with_element(found)
             return
-        first, last = self._value(path, low), self._value(path, high)
+        first, last = path.value(low), path.value(high)
         limits = [_limits(value) for value in (first, last)]
         if limits[0] is None or limits[1] is None or limits[1][1] - limits[0][0] > MOST_VALUES:
             raise refused(instr, "a choice among many values")
         least, most = limits[0][0], limits[1][1]
         chosen = z3.Int(f"chosen_{next(self.x.numbers)}")
         conditions = (chosen >= number(first, instr), chosen <= number(last, instr))
-        taken = self._possible(path, *conditions)
+        taken = possible(path, self.x.feasible, *conditions)
         if taken is not None:
             yield taken.assigned(name, Number(chosen, frozenset(range(least, most + 1))))
-
-    def _access(self, path: Path, instr: Instr) -> Iterator[Path | Ending]:
-        """A load, a store, or a look at a field that is left out of the state. Following nothing is a fault of the kernel."""
-        if instr.op == "deref":
-            value = self._value(path, instr.args[0])
-            yield from self._followed(path, value, instr, instr.text)
-            return
-        dst = instr.args[0] if instr.op == "load" else ""
-        field_path = str(instr.field)
-        f = self.x.fields.table[field_path]
-        at = self._value(path, instr.args[2 if instr.op == "load" else 1])
-        if self.x.general.any_number(f):
-            term = element(at, f.struct, instr)
-            for found in self._followed(path, Element(term, f.struct), instr, field_path):
-                if isinstance(found, Ending):
-                    yield found
-                else:
-                    yield from self._at(found.with_element(Element(term, f.struct)), instr, field_path, term, dst)
-            return
-        if isinstance(at, Element):
-            raise refused(instr, f"{field_path} of an element of {at.sort}")
-        for found in self._followed(path, at, instr, field_path, f.count):
-            if isinstance(found, Ending):
-                yield found
-            elif isinstance(at, int):
-                yield from self._at(found, instr, field_path, at, dst)
-            else:
-                yield from self._one_of(found, instr, field_path, at, dst)
-
-    def _followed(self, path: Path, at: Value, instr: Instr, what: str, number_: int = 0) -> Iterator[Path | Ending]:
-        """A fault where there is no such element, and the path on which there is one."""
-        there = truth(at)
-        wrong = self._possible(path, z3.Not(there))
-        if wrong is not None and not z3.is_true(z3.simplify(there)):
-            yield Ending("fault", wrong, instr.site, property=SOUND, sentence=f"NULL pointer dereference: {what} of nothing")
-        if number_ and not isinstance(at, int):
-            term = number(at, instr)
-            beyond = self._possible(path, z3.Or(term < 0, term > number_))
-            if beyond is not None:
-                yield Ending("fault", beyond, instr.site, sentence=f"{what}: no such element")
-            there = z3.And(term >= 1, term <= number_)
-        elif number_ and isinstance(at, int) and at > number_:
-            yield Ending("fault", path, instr.site, sentence=f"{what}: no element {at - 1}")
-            return
-        good = self._possible(path, there)
-        if good is not None:
-            yield good
-
-    def _one_of(self, path: Path, instr: Instr, field_path: str, at: Value, dst: object) -> Iterator[Path | Ending]:
-        """An access to one of a fixed number of elements, which one is not known."""
-        f = self.x.fields.table[field_path]
-        term = number(at, instr)
-        if instr.op == "load":
-            contents = [path.state.read(field_path, n) for n in range(1, f.count + 1)]
-            result = contents[-1]
-            for n in range(f.count - 1, 0, -1):
-                result = z3.If(term == n, contents[n - 1], result)
-            yield path.assigned(dst, self.x.fields.value(field_path, z3.simplify(result)))
-            return
-        for found in self._checked(path, instr, field_path):
-            if isinstance(found, Ending):
-                yield found
-                continue
-            content = self.x.fields.content(field_path, self._value(path, instr.args[2]), instr)
-            state = found.state
-            for n in range(1, f.count + 1):
-                state = state.stored(field_path, n, z3.If(term == n, content, state.read(field_path, n)))
-            yield replace(found, state=state)
-
-    def _at(self, path: Path, instr: Instr, field_path: str, at: Any, dst: object) -> Iterator[Path | Ending]:
-        if instr.op == "load":
-            term = path.state.read(field_path, at)
-            if field_path in self.stored:  # an If of stores: keep it small
-                term = z3.simplify(term)
-            yield path.assigned(dst, self.x.fields.value(field_path, term))
-            return
-        for found in self._checked(path, instr, field_path):
-            if isinstance(found, Ending):
-                yield found
-            else:
-                content = self.x.fields.content(field_path, self._value(path, instr.args[2]), instr)
-                yield replace(found, state=found.state.stored(field_path, at, content))
-
-    def _checked(self, path: Path, instr: Instr, field_path: str) -> Iterator[Path | Ending]:
-        """A fault where a value does not fit into a field, and the path on which it does."""
-        f = self.x.fields.table[field_path]
-        value = self._value(path, instr.args[2])
-        if self.x.general.sort_of(f.domain):
-            yield path
-            return
-        if isinstance(value, Element):
-            raise refused(instr, f"an element of {value.sort} is stored in {field_path}")
-        fits = inside(value, f.domain, instr)
-        wrong = None if z3.is_true(z3.simplify(fits)) else self._possible(path, z3.Not(fits))
-        if wrong is not None:
-            yield Ending("fault", wrong, instr.site, sentence=f"a value outside {f.domain} is stored to {field_path}")
-        good = self._possible(path, fits)
-        if good is not None:
-            yield good
 
     def _each(self, path: Path, at: int, fuel: int) -> Iterator[Ending | _Left]:
         """A loop over all elements of a struct: it finds one and leaves, or goes through."""

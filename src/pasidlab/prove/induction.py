@@ -16,13 +16,17 @@ import numpy as np
 import z3
 
 from pasidlab.lang.ir import Action
-from pasidlab.prove.execute import Ending, Executor
+from pasidlab.prove.execute import Executor
 from pasidlab.prove.general import General
 from pasidlab.prove.mined import Clause, Mined
 from pasidlab.prove.obligation import Concrete, Goal, Obligation, after_row, concrete
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import truth
 from pasidlab.prove.views import Views
+from pasidlab.prove.ways import Ending
+
+MOST_NEW = 8
+"""Clauses proposed for one state: making one takes longer than asking z3 again."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,15 @@ class Induction:
             return False
         everyone = {name: range(len(terms)) for name, terms in state.terms.items()}
         for elements in (state.nearest, everyone):
-            added = False
+            added, new = False, 0
             for kind, at, row in self.mined.of(state.seen, elements):
                 if self.mined.occurs(kind, row):
                     continue
                 clause = next((c for c in (*self.clauses, *proposed) if c.kind == kind and c.forbids(row)), None)
                 if clause is None:
+                    if new == MOST_NEW:
+                        continue
+                    new += 1
                     clause = self.mined.reason(kind, row)
                     proposed[clause] = None
                 terms = tuple(state.terms[name][n] for n, name in zip(at, kind, strict=True))

@@ -15,11 +15,11 @@ import z3
 
 from pasidlab.lang.ir import Site
 from pasidlab.lang.types import BOOL, Int
-from pasidlab.prove.execute import Path
 from pasidlab.prove.mined import Clause
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import Truth, bound_of, nobody, sort, values_of
 from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Row, Views
+from pasidlab.prove.ways import Path
 
 Terms = Mapping[str, Sequence[Any]]
 
