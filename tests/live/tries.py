@@ -8,6 +8,7 @@ are forks of one process that has loaded pasidlab: loading takes longer than mos
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -60,6 +61,8 @@ def main() -> int:
     if unknown := set(wanted) - set(rows):
         parser.error(f"no such rows: {', '.join(sorted(unknown))}; there are {', '.join(rows)}")
     import_module("pasidlab.live.session")  # before the first fork
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore both for what they start in the background
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="tries-") as built:
         if why := build(Path(built)):
             parser.error(f"the programs cannot be built: {why}")
