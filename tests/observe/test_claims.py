@@ -13,6 +13,7 @@ from observing import pasidlab
 from pasidlab.errors import PasidlabError
 from pasidlab.observe import verify as v
 from pasidlab.observe.kinds import Kind
+from pasidlab.observe.lanes import lanes
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
 from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
 from pasidlab.observe.source import opened
@@ -116,7 +117,8 @@ def test_a_head_that_no_recorder_writes_is_refused(tmp_path, part, value, said):
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        ('{"cpus": {"0": {"read events": Infinity}}, "seconds": 1}', "in the middle of a recording"),
+        ('{"cpus": {"0": {"read events": Infinity}}, "seconds": 1}', "end.cpus.0.read events must be a whole number"),
+        ('{"cpus": {}, "seconds": Infinity}', "end.seconds must be a number of seconds"),
         ('{"cpus": {"0": {"read events": -1}}, "seconds": 1}', "end.cpus.0.read events must be a whole number"),
         ('{"cpus": {}, "seconds": "abc"}', "end.seconds must be a number of seconds"),
         ('{"cpus": [1], "seconds": 1}', "end.cpus must be an object"),
@@ -126,7 +128,22 @@ def test_an_end_that_no_recorder_writes_is_refused(tmp_path, end, said):
     path = changed(tmp_path / "odd.rec", chunks=lambda chunks: chunks[-1].__setitem__(2, end.encode()))
     with pytest.raises(PasidlabError) as error:
         Recording(path)
-    assert said in str(error.value)
+    assert str(path) in str(error.value) and said in str(error.value)
+
+
+def test_a_name_that_acts_on_a_terminal_is_printed_with_escapes(tmp_path):
+    """A task may call itself what it likes."""
+
+    def rename(document):
+        document["kernel"] += "\n"
+        document["notes"] = ["no\x1b[2J"]
+        for task in document["tasks"]:
+            task["comm"] = "a\nb\x1b[2J"
+
+    path = changed(tmp_path / "odd.rec", head=rename)
+    said = pasidlab("verify", path) + pasidlab("stats", path, "--most", "100000")
+    assert said.count("-v782\\n: ") == 2 and "no\\x1b[2J" in said and "a\\nb\\x1b[2J " in said and "\x1b" not in said
+    assert lanes(opened(path, Told()), 0, None, 9).name(1) == "a\\nb\\x1b[2J 1"
 
 
 def test_a_needed_field_that_the_format_lacks_is_refused(tmp_path):

@@ -15,7 +15,7 @@ ASSUMPTIONS: dict[str, tuple[Hidden, ...]] = {
     "no-softirq-fpu": (Hidden("kernel_fpu_begin", "softirq_uses_fpu"),),
     "no-syscall-fpu": (Hidden("kernel_fpu_begin", "sys_other"), Hidden("kernel_fpu_begin", "exit_to_user_mode_prepare")),
     "no-failed-fork": (Hidden("kernel_fpu_begin", "fork_returns_error"),),
-    "no-tracer": (Hidden("fpu_force_restore", "tracer_sets_registers"),),
+    "no-tracer": (Hidden("fpu_force_restore", "tracer_sets_registers"), Hidden("ptrace_signal", "ptrace_signal")),
     "no-ia32": (Hidden("sys32_rt_sigreturn", "sys32_rt_sigreturn"),),
     NO_BLIND: (),
 }
@@ -23,7 +23,7 @@ MEANINGS = {
     "no-softirq-fpu": "the kernel does not use the FPU in softirqs and hard interrupts (disk encryption, IPsec and the like do)",
     "no-syscall-fpu": "in system calls it does so in fork, exec, exit and wait4 alone (crypto and RAID do elsewhere)",
     "no-failed-fork": "no fork fails",
-    "no-tracer": "no tracer sets the registers of a task",
+    "no-tracer": "no tracer sets the registers of a task, or takes a signal from it",
     "no-ia32": "no handler of a signal returns in a 32-bit program",
     NO_BLIND: "every switch is in the recording (some hosts hide those of some tasks)",
 }

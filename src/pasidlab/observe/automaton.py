@@ -32,7 +32,7 @@ EVENTS = "preempt migrate softirq fork exec exit signal fault kvm idle"
 
 
 class Letter(NamedTuple):
-    """What an event tells: its kind, whether its fpu is current's, TIF_NEED_FPU_LOAD of current, and two of common_flags."""
+    """What an event tells (``machine/recorder``): its kind, whether its fpu is current's, TIF_NEED_FPU_LOAD, and two of common_flags."""
 
     kind: int
     of_current: bool
@@ -237,12 +237,12 @@ SHOWN = frozenset({
 """Functions whose changes an event tells of. Only the fast path of fpregs_restore_userregs() has none: it reaches ``coherent``."""
 NAMED = (
     "kernel_fpu_begin", "fpregs_restore_userregs", "fpu_flush_thread", "fpu_force_restore", "intel_idle", "restore_slow_path",
-    "sys32_rt_sigreturn",
+    "sys32_rt_sigreturn", "ptrace_signal",
 )  # fmt: skip
 """By which function a hidden step is called, if one of these has made it: the first in this order."""
 ANOTHER_TASK = "another_task"
 """While a task is away, a softirq stands for whatever uses the FPU on the CPU where its registers are."""
-CONTEXTS = ("fork_returns_error",)
+CONTEXTS = ("fork_returns_error", "ptrace_signal")
 """What a task was doing, where that says more than the outermost function."""
 
 

@@ -26,9 +26,11 @@ Node = tuple[int, Counts]
 
 
 def code(kind: int, of_current: bool, load_fpu: bool, irqs_off: bool, bh_off: bool) -> int:
-    """The number of a letter. Events of the scheduler tell nothing but their kind, signals whether they have a handler, and are SIGSEGV."""
+    """The number of a letter. sched_switch tells whether the task is traced, signals whether they have a handler, and are SIGSEGV."""
     if kind == Kind.signal_deliver:
         return kind * 16 + load_fpu * 4 + irqs_off * 2
+    if kind == Kind.sched_switch:
+        return kind * 16 + load_fpu * 4
     if kind not in IS_FPU:
         return kind * 16
     return kind * 16 + of_current * 8 + load_fpu * 4 + irqs_off * 2 + bh_off
@@ -40,7 +42,7 @@ def in_words(known: int) -> str:
     if kind == Kind.signal_deliver:
         return f"signal_deliver{' of SIGSEGV' if flags & 2 else ''}, {'with a' if flags & 4 else 'no'} handler"
     if kind not in IS_FPU:
-        return Kind(kind).name
+        return f"{Kind(kind).name}{' of a traced task' if flags & 4 else ''}"
     words = [f"{Kind(kind).name} load: {int(bool(flags & 4))}"]
     words += ["interrupts off"] if flags & 2 else []
     words += ["BH off"] if flags & 1 else []

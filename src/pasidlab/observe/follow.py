@@ -19,7 +19,7 @@ from pasidlab.observe.explanations import (
     NEW_TASK,
     NOT_SO,
 )
-from pasidlab.observe.kinds import BH_OFF, CALLS, IRQS_OFF, SETTERS, Kind
+from pasidlab.observe.kinds import BH_OFF, CALLS, IRQS_OFF, SETTERS, TRACED, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B, C
 from pasidlab.search.memory import compiled
 
@@ -169,7 +169,9 @@ def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
         )  # fmt: skip
     elif kind == SIGNAL:
         number = kind * 16 + (4 if event[B] not in (SIG_DFL, SIG_IGN) else 0) + (2 if event[A] == SIGSEGV else 0)
-    elif kind in (SWITCH, FORK, EXEC, EXIT, WAIT, SIGRETURN) or FIRST_CALL <= kind <= LAST_CALL:
+    elif kind == SWITCH:
+        number = kind * 16 + (4 if event[B] & TRACED else 0)
+    elif kind in (FORK, EXEC, EXIT, WAIT, SIGRETURN) or FIRST_CALL <= kind <= LAST_CALL:
         number = kind * 16
     else:
         return END

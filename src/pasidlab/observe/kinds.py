@@ -60,6 +60,8 @@ class Kind(IntEnum):
 
 IRQS_OFF, BH_OFF = 0x01, 0x80
 """Of an event's flags: TRACE_FLAG_IRQS_OFF, TRACE_FLAG_BH_OFF (include/linux/trace_events.h, v6.12)."""
+TRACED = 0x08
+"""Of prev_state, "t" in text: __TASK_TRACED (include/linux/sched.h, v6.12)."""
 IA32_PASID = 0xD93
 """SDM vol. 4."""
 IS_FPU = frozenset(kind for kind in Kind if kind.name.startswith("x86_fpu_"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pasidlab.errors import printable
 from pasidlab.observe.kinds import CALLS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, Events
 from pasidlab.observe.source import Source
@@ -64,14 +65,14 @@ class Lanes:
 
     def name(self, pid: int) -> str:
         """A task, as a reader knows it."""
-        return "idle" if pid == 0 else f"{self.names.get(pid, '?')} {pid}"
+        return "idle" if pid == 0 else f"{printable(self.names.get(pid, '?'))} {pid}"
 
 
 def lanes(source: Source, start: float, length: float | None, most: int) -> Lanes:
     """The events from ``start`` seconds after the first on, for ``length`` seconds (None: to the end), at most ``most`` of them."""
     names = {task.pid: task.comm for task in source.about.tasks}
     by_cpu: dict[int, Lane] = {}
-    found = Lanes(source.about.kernel, 0, 0, 0, False, names, [])
+    found = Lanes(printable(source.about.kernel), 0, 0, 0, False, names, [])
     first: int | None = None
     for piece in source.in_order():
         first = int(piece[0, TIME]) if first is None else first

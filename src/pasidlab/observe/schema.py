@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -118,12 +117,3 @@ def _sound(check: Check, document: Any, file: object, part: str) -> dict[str, An
         raise PasidlabError(f"{file}: {error}", hint="the recording is damaged, or of another version of pasidlab") from None
     found: dict[str, Any] = document
     return found
-
-
-def parsed(data: bytes) -> Any:
-    """JSON without the numbers that JSON does not have. Raises ValueError or RecursionError."""
-
-    def no_number(name: str) -> float:
-        raise ValueError(f"{name} is no number of JSON")
-
-    return json.loads(data, parse_constant=no_number)

@@ -77,7 +77,8 @@ class Stats:
         total = self.total
         rate = f"{100 * total.avoided / total.runs:.1f} %" if total.runs else "none"
         lines = [
-            f"Linux {self.kernel}: {self.events:,} events in {self.seconds:.1f} s" + (f", {self.lost:,} lost" if self.lost else ""),
+            f"Linux {printable(self.kernel)}: {self.events:,} events in {self.seconds:.1f} s"
+            + (f", {self.lost:,} lost" if self.lost else ""),
             f"user tasks were given a CPU {total.runs:,} times; registers were loaded {total.restores:,} times on the way to user mode",
             f"restores avoided: {total.avoided:,} ({rate})",
             f"on the way to user mode the registers were still there {self.still_there:,} times",

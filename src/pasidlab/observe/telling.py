@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pasidlab.errors import printable
 from pasidlab.observe.assumptions import MEANINGS, NO_BLIND
 from pasidlab.observe.kinds import IS_FPU, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
@@ -28,7 +29,7 @@ def event_text(event: tuple[int, ...]) -> str:
 
 def verdict_text(verdict: Verdict) -> str:
     """The verdict for a reader."""
-    lines = [f"Linux {verdict.kernel}: {verdict.events:,} events, {verdict.judged:,} of them judged by the model's functions"]
+    lines = [f"Linux {printable(verdict.kernel)}: {verdict.events:,} events, {verdict.judged:,} of them judged by the model's functions"]
     if verdict.hidden:
         told = f"hidden steps, the fewest that explain the events and the calls of {len(verdict.calls)} functions:"
         lines += ["", told if verdict.calls else "hidden steps, the fewest that explain the events:"]
@@ -64,7 +65,7 @@ def _weaknesses(verdict: Verdict) -> list[str]:
         lines.append(f"pids exchanged by an exec: {verdict.exchanges:,}")
     if verdict.missing:
         lines.append(f"not recorded, or not there in this kernel: {', '.join(name.split('/')[1] for name in verdict.missing)}")
-    return [*lines, *verdict.notes]
+    return [*lines, *map(printable, verdict.notes)]
 
 
 def _told(found: Contradiction) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pasidlab.observe.kinds import EVENTS, Kind
+from pasidlab.observe.kinds import EVENTS, TRACED, Kind
 
 Row = tuple[int, int, int, int, int, int, int, int, int]
 """An event as ``pages.Events`` has it."""
@@ -64,7 +64,7 @@ def _signal(m: re.Match[str]) -> _Values:
 
 
 def _switch(m: re.Match[str]) -> _Values:
-    return int(m[2]), 0, int(m[1]), 0  # the letter of prev_state is not looked at
+    return int(m[3]), TRACED if m[2] == "t" else 0, int(m[1]), 0
 
 
 def _newtask(m: re.Match[str]) -> _Values:
@@ -89,8 +89,8 @@ _BY_PID = re.compile(r"comm=.* pid=(\d{1,7}) prio=-?\d+(?: group_dead=\w+)?$")
 _VEC = re.compile(r"vec=(\d{1,3})\b")
 _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Values]], ...]] = {
     Kind.sched_switch: (
-        (re.compile(r".*prev_pid=(\d{1,7}) prev_prio=.* ==> next_comm=.* next_pid=(\d{1,7}) next_prio=-?\d+"), _switch),
-        (re.compile(r".*:(\d{1,7}) \[-?\d+\] \S+ ==> .*:(\d{1,7}) \[-?\d+\]"), _switch),  # trace-cmd's plugin
+        (re.compile(r".*prev_pid=(\d{1,7}) prev_prio=-?\d+ prev_state=(\S+) ==> next_comm=.* next_pid=(\d{1,7}) next_prio=-?\d+"), _switch),
+        (re.compile(r".*:(\d{1,7}) \[-?\d+\] (\S+) ==> .*:(\d{1,7}) \[-?\d+\]"), _switch),  # trace-cmd's plugin
     ),
     Kind.sched_migrate_task: ((re.compile(r".* pid=(\d{1,7}) prio=-?\d+ orig_cpu=(\d+) dest_cpu=(\d+)$"), _numbers(1, 2, 3)),),
     Kind.sched_process_fork: ((re.compile(r".* pid=(\d{1,7}) child_comm=.* child_pid=(\d{1,7})$"), _numbers(2, 1)),),

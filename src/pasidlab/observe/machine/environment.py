@@ -263,12 +263,11 @@ def get_signal(segv: bool) -> None:
 
 
 def ptrace_signal() -> bool:
-    """True if a tracer takes the signal: the task stops, and what is delivered instead, or nothing, comes later.
-
-    ptrace_signal(), kernel/signal.c, v6.12: before the event signal_deliver.
-    """
+    """True if a tracer takes the signal, before signal_deliver (kernel/signal.c, v6.12). The sched_switch tells that the task is traced."""
     if maybe():
         return False
+    pause()
+    no_event()
     current.state = TASK_TRACED
     wait_until(current.state == TASK_RUNNING)
     return True

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pasidlab.lang.declare import Range, instruction, never, singleton, struct
+from pasidlab.lang.declare import Range, instruction, maybe, never, singleton, struct
 from pasidlab.model.ambient import current, this_cpu
-from pasidlab.model.state import Task
+from pasidlab.model.state import TASK_TRACED, Task
 
 NO_EVENT = 0
 NO_SUCH_EVENT = 63
@@ -34,7 +34,7 @@ class Ring:
 
     event: Annotated[int, Range(0, 63)] = 0
     of_current: bool = False  # the fpu of the event is current's
-    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; of signal_deliver, that there is a handler
+    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; of signal_deliver, that there is a handler; of sched_switch, "t"
     irqs_off: bool = False  # of signal_deliver, that it is SIGSEGV
     bh_off: bool = False
     untold: bool = False  # no event tells of the step, and it is counted
@@ -98,7 +98,11 @@ def trace_x86_fpu_after_save(fpu: Task) -> None:
 
 @instruction
 def trace_sched_switch() -> None:
+    """``prev_state`` is "t" if a tracer has stopped the task: where the model says so, and perhaps anywhere else (PTRACE_SYSCALL)."""
     note(SCHED_SWITCH, current is not None)
+    ring.load_fpu = False
+    if current is not None:
+        ring.load_fpu = current.state == TASK_TRACED or maybe()
 
 
 @instruction
