@@ -8,7 +8,7 @@ import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pasidlab.cli import main
 
@@ -17,6 +17,20 @@ LONG = bool(os.environ.get("PASIDLAB_LONG"))
 """Every case where some stand for all: ``PASIDLAB_LONG=1 make test``."""
 
 Case = TypeVar("Case")
+
+
+def complaints(page: Any) -> list[str]:
+    """What goes wrong on a page of playwright from now on: scripts, the console, loads that fail, are forbidden or leave the machine."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda said: found.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("requestfailed", lambda asked: found.append(f"failed: {asked.url}"))
+    page.on("request", lambda asked: None if asked.url.startswith(_NEAR) else found.append(f"asked for: {asked.url}"))
+    page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective, e.blockedURI))")
+    return found
+
+
+_NEAR = ("file:", "data:", "blob:", "http://127.0.0.1:")
 
 
 def some(cases: Iterable[Case], every: int, always: Iterable[Case] = ()) -> list[Case]:

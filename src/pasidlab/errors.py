@@ -36,6 +36,10 @@ class PasidlabError(Exception):
         return f"{place}{self.what}" + (f"\n  hint: {self.hint}" if self.hint else "")
 
 
+class UnknownName(PasidlabError):
+    """A name in a source that nothing defines."""
+
+
 def printable(text: str, keep: str = "") -> str:
     """``text`` with an escape for every character that acts on a terminal, as a name that anybody gave may have; but for ``keep``."""
     return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode_escape").decode(), text)

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from observing import pasidlab
 
+from harness import complaints
 from pasidlab.observe.lanes import lanes
 from pasidlab.observe.source import opened
 from pasidlab.observe.text import Told
@@ -77,6 +79,19 @@ def test_bad_input(tmp_path):
     assert "is packed by gzip, and damaged" in pasidlab("lanes", tmp_path / "bad.gz", "-o", tmp_path / "out.html", code=2)
 
 
+def test_the_tasks_that_run_longest_have_a_colour_each_and_are_named(tmp_path):
+    pasidlab("lanes", SAMPLE, "-o", tmp_path / "out.html")
+    page = (tmp_path / "out.html").read_text()
+    key = re.findall(r'<li><svg .*?<rect class="c(\d+)".*?</svg> (.+?)</li>', page)
+    assert [int(colour) for colour, _ in key] == list(range(len(key))) and 3 < len(key) <= 12
+    drawn = dict(re.findall(r'<rect class="(c\d+)"[^>]*><title>runs: (.+?), ', page))
+    assert {f"c{colour}" for colour, _ in key} <= drawn.keys()
+    colours = {}
+    for colour, name in re.findall(r'<rect class="c(\d+)"[^>]*><title>(?:runs: |registers of )(.+?), ', page):
+        colours.setdefault(name, set()).add(colour)
+    assert all(colours[name] == {colour} for colour, name in key)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
 def test_the_page_fits_and_axe_finds_nothing(tmp_path):
     from axe_playwright_python.sync_playwright import Axe
@@ -87,8 +102,10 @@ def test_the_page_fits_and_axe_finds_nothing(tmp_path):
         browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
         for width, scheme in ((390, "dark"), (1280, "light")):
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            said = complaints(page)
             page.goto((tmp_path / "out.html").as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") == width
             found = Axe().run(page).response
             assert [(v["id"], [n["target"] for n in v["nodes"]]) for v in found["violations"]] == [] and len(found["passes"]) > 8
+            assert said == []
         browser.close()

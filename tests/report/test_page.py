@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness import ROOT
+from harness import ROOT, complaints
 from pasidlab import designs
 from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
@@ -81,7 +81,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, folder):
-    """Opens a page; no script of it may fail."""
+    """Opens a page; no script of it may fail, and the console stays empty."""
     contexts, errors = [], []
 
     def open_page(name, width=1280, scheme="light"):
@@ -89,14 +89,14 @@ def opened(browser, folder):
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        errors.append(complaints(page))
         page.goto(f"file://{folder}/{name}")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert errors == []
+    assert [said for said in errors if said] == []
 
 
 def where(page, number=0):
@@ -172,6 +172,7 @@ def test_the_picture_of_a_model_of_ones_own_shows_the_fields_it_declares(opened)
     differ = "CPU0's registers pass for a valid copy of T0's image, but differ: value 1 in the registers, 0 in the image. "
     assert (2, f"{differ}T0's image counts, but is wrong: value is 0, must be 1.") in lit
     assert page.locator(".picture .title").all_text_contents()[0] == "CPU0 registers"
+    assert [told.split(":")[0] for told in page.locator(".picture .entry").all_text_contents()] == ["owner", "last_cpu"]
 
 
 AT_THE_END = [

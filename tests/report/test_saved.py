@@ -178,6 +178,7 @@ def test_damage_anywhere_is_an_error_for_the_reader(document, tmp_path) -> None:
             except PasidlabError as error:
                 told += 1
                 assert "is not" in error.what or "is missing" in error.what or "is wrong" in error.what or "has a" in error.what, error.what
+                assert error.what.count("not a saved check") == 1 or ": not JSON" in error.what, error.what
     assert told > 300
 
 

@@ -1,4 +1,4 @@
-"""Other programs, run to their end: SPIN's verifier, a C compiler, TLC.
+"""Other programs, run to their end: SPIN's verifier, a C compiler, TLC, the program of a benchmark.
 
 A child does not outlive pasidlab, whatever ends that: the kernel sends it SIGKILL then (PR_SET_PDEATHSIG, prctl(2)). The signal comes when
 the thread that began the child ends, so a thread that ends early must wait for its child, which ``run`` does.
@@ -17,8 +17,11 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None)
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
-    """The program run in a folder, without input: its exit code and what it wrote. Raises OSError if it cannot be started."""
+def run(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    """The program run without input: its exit code and what it wrote. Raises OSError if it cannot be started.
+
+    It runs in ``folder``; None: where pasidlab does.
+    """
     begin = partial(_die_with, os.getpid())
     return subprocess.run(command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL, preexec_fn=begin)
 

@@ -128,8 +128,8 @@ def _scope(node: Node) -> AnyScope:
         counts = {name: own.get(name).as_a(int) for name in own.as_a(dict)}
         return OwnScope(counts, frozenset(node.get("events").all(str)), _bounds(node))
     sizes = {name: node.get(name).as_a(int) for name in ("cpus", "tasks", "mms", "pasids")}
-    bounds = _bounds(node)
-    return _told(node, lambda: Scope(**sizes, events=frozenset(node.get("events").all(str)), bounds=bounds))
+    events, bounds = frozenset(node.get("events").all(str)), _bounds(node)
+    return _told(node, lambda: Scope(**sizes, events=events, bounds=bounds))
 
 
 def _bounds(node: Node) -> dict[str, int]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pasidlab.checking.model import bounds_of
-from pasidlab.errors import PasidlabError, Position, counted
+from pasidlab.errors import PasidlabError, Position, UnknownName, counted
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Model, Predicate, Property
@@ -87,7 +88,7 @@ def _predicate(walker: Walker, expression: str) -> Predicate:
             merged=False, functions=design.functions, whole=design.file,
         )  # fmt: skip
     except PasidlabError as error:
-        raise _as_typed(error) from None
+        raise _as_typed(error, names) from None
     return next(p for p in made.predicates if p.property == WANTED.name)
 
 
@@ -105,8 +106,10 @@ def _parsed(text: str) -> ast.Expression:
         raise PasidlabError(f"not an expression: {text[begin:]}", hint=str(error), position=Position(PLACE, 1)) from None
 
 
-def _as_typed(error: PasidlabError) -> PasidlabError:
-    """The same error at its column in what was typed: the compiler sees a function around it."""
+def _as_typed(error: PasidlabError, names: Iterable[str]) -> PasidlabError:
+    """The same error at its column in what was typed: the compiler sees a function around it. Of an unknown name: what may be named."""
     if error.position is None or error.position.file != PLACE:
         return error
-    return PasidlabError(error.what, hint=error.hint, position=Position(PLACE, 1, max(1, error.position.column - len(RETURN))))
+    known = f"{', '.join(names)} stand for any element" if isinstance(error, UnknownName) else ""
+    hint = "; ".join(filter(None, (known, error.hint)))
+    return PasidlabError(error.what, hint=hint, position=Position(PLACE, 1, max(1, error.position.column - len(RETURN))))

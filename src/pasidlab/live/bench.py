@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import click
 
+from pasidlab.checking import children
 from pasidlab.live import benchiaa
 
 _PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
@@ -45,11 +45,11 @@ def _measure(what: str, number: int, run: list[str] = _RUN, *, one_core: bool = 
     if one_core:
         os.sched_setaffinity(0, {max(before)})
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = children.run(command)
     finally:
         os.sched_setaffinity(0, before)
     if done.returncode:
-        raise click.ClickException(f"the benchmark program failed ({done.returncode}): {done.stderr.strip()}")
+        raise click.ClickException(f"the benchmark program failed ({done.returncode}): {done.stderr.decode(errors='replace').strip()}")
     return float(done.stdout)
 
 

@@ -14,14 +14,19 @@ _WIDTH = 3000
 _LANE, _BAR = 92, 22  # pixels
 _LETTER = 7.4  # pixels of a letter, about
 _COLOURS = 12
+_NAMED = 12
+"""Tasks that the key names: those that run longest."""
 
 
 def lanes_page(found: Lanes, file: str, command: Sequence[str]) -> str:
     """The page, UTF-8: it needs nothing but itself."""
-    drawn = [_drawn(found, lane, number) for number, lane in enumerate(found.lanes)]
+    colours = _colours(found)
+    drawn = [_drawn(found, lane, number, colours) for number, lane in enumerate(found.lanes)]
+    key = [{"colour": colour, "name": found.name(pid)} for pid, colour in list(colours.items())[:_NAMED]]
     return environment().get_template("recorded.html").render(
         found=found, file=file, lanes=drawn, width=_WIDTH, height=_LANE * len(drawn) + 24, ticks=list(_ticks(found)), version=VERSION,
         milliseconds=(found.end - found.begin) / 1e6, command=shlex.join(command), bar=_BAR,
+        key=key, others=len(colours) - len(key),
     )  # fmt: skip
 
 
@@ -46,12 +51,23 @@ def _slice(found: Lanes, cpu: int, number: int, span: Span) -> dict[str, Any]:
     return {"ph": "X", "name": found.name(span.pid), "pid": cpu + 1, "tid": number, "ts": begin, "dur": length}
 
 
-def _drawn(found: Lanes, lane: Lane, number: int) -> dict[str, Any]:
+def _colours(found: Lanes) -> dict[int, int]:
+    """A colour for each task: PID -> 0 to 11. Those that run longest come first, so that their colours differ."""
+    time: dict[int, int] = {}
+    for lane in found.lanes:
+        for span in (*lane.runs, *lane.holds):
+            if span.pid not in (0, NOBODY):
+                time[span.pid] = time.get(span.pid, 0) + span.end - span.begin
+    longest = sorted(time, key=lambda pid: (-time[pid], pid))
+    return {pid: rank % _COLOURS for rank, pid in enumerate(longest)}
+
+
+def _drawn(found: Lanes, lane: Lane, number: int, colours: dict[int, int]) -> dict[str, Any]:
     """What the template draws of one CPU, in pixels."""
     scale = _WIDTH / max(found.end - found.begin, 1)
     top = number * _LANE + 24
-    runs = [_bar(found, span, scale) for span in lane.runs if span.pid != 0]
-    holds = [_bar(found, span, scale) for span in lane.holds if span.pid != NOBODY]
+    runs = [_bar(found, span, scale, colours) for span in lane.runs if span.pid != 0]
+    holds = [_bar(found, span, scale, colours) for span in lane.holds if span.pid != NOBODY]
     marks = []
     for mark in lane.marks:
         since = mark.time - found.begin
@@ -60,12 +76,13 @@ def _drawn(found: Lanes, lane: Lane, number: int) -> dict[str, Any]:
     return {"cpu": lane.cpu, "top": top, "runs": runs, "holds": holds, "marks": marks}
 
 
-def _bar(found: Lanes, span: Span, scale: float) -> dict[str, Any]:
+def _bar(found: Lanes, span: Span, scale: float, colours: dict[int, int]) -> dict[str, Any]:
+    """A bar with as much of its task's name as has room: all, the PID, or nothing."""
     name, width = found.name(span.pid), max((span.end - span.begin) * scale, 0.6)
     when = f"{(span.begin - found.begin) / 1e6:.3f} to {(span.end - found.begin) / 1e6:.3f} ms"
     return {
-        "x": round((span.begin - found.begin) * scale, 1), "width": round(width, 1), "colour": span.pid % _COLOURS,
-        "title": f"{name}, {when}", "name": name if len(name) * _LETTER < width else "",
+        "x": round((span.begin - found.begin) * scale, 1), "width": round(width, 1), "colour": colours[span.pid],
+        "title": f"{name}, {when}", "name": next((text for text in (name, str(span.pid)) if len(text) * _LETTER + 8 < width), ""),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from pasidlab.errors import PasidlabError, Position, counted
+from pasidlab.errors import PasidlabError, Position, UnknownName, counted
 from pasidlab.lang.emit import Builder, bounds, wrapped
 from pasidlab.lang.ir import CPU, Operand
 from pasidlab.lang.names import Names, nearest
@@ -113,7 +113,8 @@ class Expressions:
         if node.id in self.names.singletons:
             return 1, Ref(self.names.singletons[node.id], 1)
         known = {*self.builder.locals, *self.names.namespace.values, "current", "this_cpu"}
-        raise self.fail(node, f"unknown name '{node.id}'", nearest(node.id, [name for name in known if not name.startswith("%")]))
+        hint = nearest(node.id, [name for name in known if not name.startswith("%")])
+        raise UnknownName(f"unknown name '{node.id}'", position=self.at(node), hint=hint)
 
     def element(self, node: ast.expr) -> tuple[Operand, str]:
         """An expression that refers to an element of a struct: the reference and the struct."""

@@ -121,17 +121,21 @@ function arrows(svg, trace, state, layout, found) {
     const last = field(state, task, fieldsOf(trace).last);
     if (trace.cpuNames.includes(last)) arrow(svg, room, point, head(task, reach), foot(last, reach), `last${bad(last, task)}`, names.last, 0.55);
     const runs = runsOn(trace, state, task);
-    if (runs && mustLoad(trace, state, task)) arrow(svg, room, point, head(task, 0), foot(runs, 0), "load", "to load", 0.25);
+    if (runs && flagged(trace, state, task)) arrow(svg, room, point, head(task, 0), foot(runs, 0), "load", "to load", 0.25);
   }
 }
 
 function pictureLegend(trace) {
-  const { owner, last } = fieldsOf(trace);
+  const { owner, last, load } = fieldsOf(trace);
   const made = element("p", "legend");
-  const entry = (kind, text) => made.append(element("span", `swatch line ${kind}`), `${text} `);
+  const entry = (kind, text) => {
+    const told = element("span", "entry", text);
+    told.prepend(element("span", `swatch line ${kind}`));
+    made.append(told, " ");
+  };
   entry("owner", `${owner}: the task whose registers the CPU says it holds`);
   entry("last", `${last}: the CPU that the task was last loaded on`);
-  entry("load", "the image is to be loaded into these registers");
+  if (load) entry("load", "the image is to be loaded into these registers");
   return made;
 }
 
