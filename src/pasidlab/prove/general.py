@@ -61,7 +61,9 @@ def generalised(design: Design, scope: AnyScope) -> General:
     if not sizes:
         raise PasidlabError(f"{design.name} has no struct Cpu or Task, of which there could be any number")
     if len({size for size, _ in sizes.values()}) < len(sizes):
-        raise PasidlabError("the numbers of CPUs and of tasks are one size", hint="a size(...) for each")
+        struct = space.structs[SORTS[1]]
+        place = Position(struct.file, struct.node.lineno, struct.node.col_offset + 1)
+        raise PasidlabError("the numbers of CPUs and of tasks are one size", position=place, hint="a size(...) for each")
     for name, (size, counted) in sizes.items():
         for position in _uses(space, size, counted):
             what = f"the number of elements of {name} is used as a number here"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pasidlab.lang.types import BOOL, Int
 from pasidlab.prove.mined import Clause
+from pasidlab.prove.values import values_of
 from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Views
 
 LETTERS = {"Cpu": ("c", "d"), "Task": ("t", "u")}
@@ -19,7 +20,8 @@ def sentence(views: Views, clause: Clause) -> str:
     order = sorted(clause.literals, key=lambda literal: _weight(views, features[literal[0]]))
     *given, (column, values) = order
     others = tuple(v for v in views.values(clause.kind, column) if v not in values)
-    then = phrase(views, features[column], others, clause.kind, column)
+    then = phrase(views, features[column], others or values, clause.kind, column)
+    then = then if others else f"not: {then}"  # a number of many values
     ifs = " and ".join(phrase(views, features[c], v, clause.kind, c) for c, v in given)
     said = f"if {ifs} then {then}" if ifs else then
     return f"for {_everyone(clause.kind, set(re.findall(r'(?<![A-Za-z])[a-z](?![a-z])', said)))}{said}"
@@ -53,6 +55,8 @@ def _everyone(kind: Kind, mentioned: set[str]) -> str:
 
 def _weight(views: Views, feature: Feature) -> int:
     """What makes the better end of a sentence comes last: that two are equal, that somebody is there, whom a field refers to."""
+    if feature.what == "field" and not views.targets[feature.path] and values_of(views.fields[feature.path].domain) is None:
+        return 0
     if feature.what != "field":
         return {"some": 3, "equal": 4}[feature.what]
     return 2 if views.targets[feature.path] else 1
@@ -72,7 +76,7 @@ def phrase(views: Views, feature: Feature, values: Sequence[int], kind: Kind, co
         return f"{what} is {'set' if 1 in values else 'clear'}"
     every = views.values(kind, column)
     others = [value for value in every if value not in values]
-    few, verb = (others, "is not") if len(others) < len(values) else (list(values), "is")
+    few, verb = (others, "is not") if every and len(others) < len(values) else (list(values), "is")
     target = views.targets[feature.path]
     shown = [_one(views, feature, value, names, target) for value in few]
     if not target and len(few) > 2 and isinstance(f.domain, Int) and few[-1] - few[0] == len(few) - 1:
