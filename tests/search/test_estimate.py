@@ -58,3 +58,10 @@ def test_a_line_for_each_design_being_explored(monkeypatch) -> None:
         shown.stop("early")
         assert list(shown.lines) == ["task-work"]
     assert "task-work, bind" in screen.getvalue()
+
+
+def test_progress_tells_of_disk_and_exchange() -> None:
+    alone = Progress(3, 90, 50, 0.0, 10**9, 2.5, (1, 2))
+    several = Progress(3, 90, 50, 0.0, 10**9, 2.5, (1, 2), disk=3 * 10**9, exchange=0.254)
+    assert "1.00 GB, 2 s" in progress_text(alone)
+    assert "1.00 GB and 3.00 GB of disk, 25% of the time in exchange, 2 s" in progress_text(several)

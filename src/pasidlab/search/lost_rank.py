@@ -16,6 +16,7 @@ from contextlib import suppress
 INCONCLUSIVE = 3  # exit code
 _GRACE = 0.5  # seconds in which a launcher that kills everybody is gone itself
 _RANK = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
+_OF_HYDRA = "MPI_LOCALNRANKS"  # Slurm has a PMI_FD as well, and another protocol there
 _SIZE = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
 
@@ -55,6 +56,8 @@ def _watch(pipe: int, rank: int, hint: str) -> None:
     if launcher is None or not _answers(launcher):
         return
     os.write(2, f"error: rank {rank} was lost: not settled\n  hint: {hint}\n".encode())
+    if _OF_HYDRA not in os.environ:
+        return
     with suppress(OSError):
         launcher.sendall(f"cmd=abort exitcode={INCONCLUSIVE}\n".encode())
 
