@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pasidlab.commands.asked import Asked
-from pasidlab.errors import PasidlabError, counted
+from pasidlab.errors import PasidlabError
 from pasidlab.output import must_be_writable, write
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pasidlab.prove.proof import Proof
 
 NOT_PROVED = 3
-WIDE = 100  # characters of a line
 
 
 def proved(asked: Asked) -> tuple[int, Asked]:
@@ -42,7 +41,8 @@ def proved(asked: Asked) -> tuple[int, Asked]:
     proof = prove(design, scope, wanted, jobs=asked.jobs, deadline=deadline)
     _tell(design, proof, asked)
     if proof.broken is not None:
-        return 1, replace(asked, prove=False, cpus=proof.broken.cpus or None, tasks=proof.broken.tasks or None, size=())
+        others = tuple(size for size in asked.size if not size.startswith(("cpus=", "tasks=")))
+        return 1, replace(asked, prove=False, cpus=proof.broken.cpus or None, tasks=proof.broken.tasks or None, size=others)
     return 0 if proof.proved else NOT_PROVED, asked
 
 
@@ -72,13 +72,13 @@ def _scope(asked: Asked, design: Design) -> AnyScope:
 
 def _tell(design: Design, proof: Proof, asked: Asked) -> None:
     for name, states, whole in proof.instances:
-        click.echo(f"  {name}: {'' if whole else 'the first '}{counted(states, 'state')}".replace(str(states), f"{states:,}"))
+        click.echo(f"  {name}: {'all' if whole else 'the first'} {states:,} states")
     if proof.broken is not None:
         click.echo(f"{design.name}: violated in a small instance, {proof.broken}")
         return
     what = f"{len(proof.clauses)} clauses, {proof.given_up} given up, {proof.queries:,} queries, {proof.seconds:.1f} s"
     if proof.stopped or proof.out_of_time:
-        click.echo(f"{design.name}: not proved ({len(proof.obligations)} ways through its steps, {what})")
+        click.echo(f"{design.name}: not proved ({len(proof.obligations)} obligations, {what})")
         for line in _stopped(proof.stopped, proof) if proof.stopped else [f"  the time of --timeout {asked.timeout:g} is over"]:
             click.echo(line)
     else:
@@ -95,7 +95,7 @@ def _invariant(design: Design, proof: Proof, what: str) -> None:
     from pasidlab.prove.words import sentence
 
     click.echo(f"{design.name}: proved for any number of CPUs and tasks: {', '.join(proof.wanted)}")
-    click.echo(f"  {len(proof.obligations)} ways through its steps, {what}, checked again")
+    click.echo(f"  {len(proof.obligations)} obligations, {what}, checked again")
     click.echo("The invariant:")
     for n, clause in enumerate(proof.clauses, start=1):
         click.echo(f"  {n:2}. {sentence(proof.views, clause)}")
