@@ -9,7 +9,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 from click.testing import CliRunner, Result
-from test_trees import CORE, FILES, FIXUP, tree
+from test_trees import CORE, FILES, FIXUP, FORK, tree
 
 from pasidlab.checking.api import check
 from pasidlab.cli import _group
@@ -148,6 +148,39 @@ def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
     judged = account(tmp_path, core(CORE[start : CORE.index("int fpu_clone")], ""))
     (item,) = [item for item in judged.open if item.function == "kernel_fpu_end" and item.changed]
     assert "nothing here has its part" in item.why
+
+
+@pytest.mark.parametrize("line", ["#define user_mode(regs) 0", "#undef likely", "#define smp_processor_id() 1"])
+def test_a_macro_under_a_name_that_is_known(line: str, tmp_path: Path) -> None:
+    """It is left aside, and a judged change beside it does not hide that."""
+    changed = f"{line}\n{FIXUP.replace('pasid_activated = 1', 'pasid_activated = !0')}"
+    kernel, patch = tree(tmp_path), tmp_path / "fix.patch"
+    patch.write_text(diff("arch/x86/kernel/traps.c", FIXUP, changed))
+    design = Opening(str(patch), kernel=kernel).design()
+    assert design.account is not None
+    found = [item.name for item in design.account().open if item.changed]
+    assert found == ["lines outside functions of arch/x86/kernel/traps.c"]
+
+
+def test_a_line_that_is_moved(tmp_path: Path) -> None:
+    """Before the copy of the parent's task_struct the flag is reset in vain."""
+    reset = "\ttsk->pasid_activated = 0;\n"
+    before = FORK.replace(reset, f"\tarch_dup_task_struct(tsk, orig);\n{reset}")
+    kernel, patch = tree(tmp_path, fork=before), tmp_path / "fix.patch"
+    moved = FORK.replace(reset, f"{reset}\tarch_dup_task_struct(tsk, orig);\n")
+    text = diff("kernel/fork.c", before, moved)
+    patch.write_text(text)
+    design = Opening(str(patch), kernel=kernel).design()
+    assert design.account is not None
+    (item,) = [item for item in design.account().open if item.changed]
+    assert "is moved" in item.why or "only its lines" in item.why
+
+
+def test_assembler_is_named(tmp_path: Path) -> None:
+    old = "\tthis_cpu_write(kernel_fpu_allowed, true);"
+    judged = account(tmp_path, core(old, f'\tasm volatile("" ::: "memory");\n{old}'))
+    (item,) = [item for item in judged.open if item.changed]
+    assert [left.why for left in item.left_out] == ["inline assembler"]
 
 
 def test_what_is_not_c_has_no_quotes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
 from pasidlab.designs.intake.spans import bare_lines, functions_in
 from pasidlab.designs.intake.statements_seen import Seen
 from pasidlab.designs.intake.tree import TreeProgram
+from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
@@ -84,22 +85,32 @@ def _item(one: Edited, taken: Taken) -> Item:
     if not one.function:
         relevant = [line for line in relevant if not _only_declares(line) or territory().mentions(one.file, line)]
         relevant = [line for line in relevant if not _judged_elsewhere(line, one.file, taken)]
+        relevant += [line for line in one.lines if line not in relevant and _gives_another_meaning(line, one.file)]
     if one.function in territory().handlers and relevant and all(_calls_fixup(line, taken) for line in relevant):
         return Item(one.function, one.file, one.line, Fate.JUDGED, "its call of the fix-up")
     if not relevant:
         return _unrelated(one, "outside the territory of the model")
     entry = taken.lines.get(one.function)
     if entry is not None and entry.file == one.file:
-        added = {edit.text for edit in one.edits if edit.mark == "+"}
-        seen = taken.seen.get(f"{one.function}__lines")
-        brought = _governed(one, entry)
-        if all((entry.has(line) or line in brought) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
-            return Item(one.function, one.file, one.line, Fate.JUDGED)
-        where = f" behind {entry.after}()" if entry.after else ""
-        return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
+        return _of_lines(one, entry, relevant, taken)
     if one.removed:
         return _removed(one, taken)
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, _why(one, taken))
+
+
+def _of_lines(one: Edited, entry: TreeLines, relevant: list[str], taken: Taken) -> Item:
+    """The fate of a large function of which lines are taken. Where such a line stands among the others is the model's own."""
+    added = {edit.text for edit in one.edits if edit.mark == "+"}
+    moved = [edit.text for edit in one.edits if edit.mark == "-" and edit.text in added and entry.has(edit.text)]
+    if moved:
+        why = f"'{moved[0]}' is moved, and its place among lines that are not taken is not judged"
+        return Item(one.function, one.file, one.line, Fate.BUILT_IN, why)
+    seen = taken.seen.get(f"{one.function}__lines")
+    brought = _governed(one, entry)
+    if all((entry.has(line) or line in brought) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
+        return Item(one.function, one.file, one.line, Fate.JUDGED)
+    where = f" behind {entry.after}()" if entry.after else ""
+    return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
 
 
 def _governed(one: Edited, entry: TreeLines) -> set[str]:
@@ -152,6 +163,16 @@ def ignored_why(name: str) -> str:
     return ignored.get(name) or next((why for glob, why in ignored.items() if "*" in glob and fnmatch.fnmatchcase(name, glob)), "")
 
 
+def _gives_another_meaning(line: str, file: str) -> bool:
+    """True for a macro, in a file that is read, under a name that has the vocabulary's meaning there."""
+    match = re.match(r"#\s*(?:define|undef)\s+(\w+)", line)
+    words = vocabulary()
+    if match is None or file not in {*words.tree_files, *(entry.file for entry in words.tree_lines)}:
+        return False
+    name = match.group(1)
+    return name not in words.own and (name in words.macros or name in words.values or name in words.calls or name in OPERATIONS)
+
+
 def _only_declares(line: str) -> bool:
     return _DECLARES.match(line) is not None and "=" not in line
 
@@ -179,7 +200,9 @@ def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
         names = re.findall(r"\b(\w+)\s*\(", edit.text)
         meaningless = [name for name in names if taken.means_nothing(name) and ignored_why(name) not in land.unseen]
         lines = seen.lines_of(edit.text, edit.number) if edit.mark == "+" else []
-        if meaningless and len(meaningless) == len(names):
+        if edit.mark == "+" and lines and re.match(r"(?:asm|__asm__)\b", edit.text):
+            yield LeftOut(edit.text, lines[0], "inline assembler")
+        elif meaningless and len(meaningless) == len(names):
             yield LeftOut(edit.text, lines[0] if lines else 0, ignored_why(meaningless[0]))
         elif edit.mark == "-" and re.search(rf"\b(?:{'|'.join(land.order)})\b", edit.text) and order.sub("", edit.text) in added:
             yield LeftOut(edit.text, 0, "memory is sequentially consistent")

@@ -270,8 +270,8 @@ def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None)
     if found is None:
         return None
     source, start, body = found
-    behind = next((n for n, line in enumerate(body) if f"{entry.after}(" in line), 0) if entry.after else 0
-    bare = bare_lines(body)
+    bare = bare_lines(body)  # a comment may name what comes later
+    behind = next((n for n, line in enumerate(bare) if f"{entry.after}(" in line), 0) if entry.after else 0
     chosen = [n for n in range(behind, len(body)) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
     if not any(entry.has(bare[n]) for n in chosen):
         return None
