@@ -58,9 +58,9 @@ def _look(world: World, state: State, found: Found, following: dict[State, None]
         for step in world.steps(state):
             found.violate(step.failures, found.depth + 1)
             found.reached |= step.reached
+            stuck = stuck and step.state is None and not step.failures  # a crash is a step
             if step.state is None:
                 continue
-            stuck = False
             found.steps += 1
             if step.state not in found.before:
                 found.before[step.state] = state, step.who

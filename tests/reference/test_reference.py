@@ -56,3 +56,9 @@ def test_a_local_that_is_its_own_source_in_a_loop_counts_nothing(tmp_path):
     """``first = first`` in a loop: whether the loop counts is decided, though the copy leads back to itself."""
     result = compared(random_model(40304), tmp_path / "model.py", every=False)
     assert not result.refused and not list(result.differences())
+
+
+def test_where_a_crash_is_the_only_step_nothing_is_stuck(tmp_path):
+    """A softirq that follows NULL, while nothing else can happen: the kernel ends there, nobody waits for ever."""
+    result = compared(random_model(41132), tmp_path / "model.py", every=False)
+    assert result.reference is not None and result.reference.broken == {"sound_kernel": 13} and list(result.differences()) == []

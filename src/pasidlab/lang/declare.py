@@ -142,7 +142,7 @@ def never(name: str, sentence: str) -> Callable[[F], F]:
 
 
 def stuck(name: str, sentence: str) -> Callable[[F], F]:
-    """A predicate that must be false in a state out of which no step leads: what is still to be done can never be."""
+    """A predicate that must be false where no step can be taken: what is still to be done can never be. A crash is a step."""
     return lambda function: function
 
 
