@@ -44,6 +44,8 @@ COPIES = (
     Copies("tls-register", ("examples/models/tls_register.py", "--events", "+one_sided"), "preserved", 0),
     Copies("early", ("early", "--cpus", "1", "--tasks", "1", "--events", "exec,bind"), "served", 0),
 )
+_NARROW = 520
+"""Pixels of the window an SVG is drawn in: its text can still be read where a phone shrinks it."""
 _STYLES = """svg => [svg, ...svg.querySelectorAll('*')].map(one => {
     const style = getComputedStyle(one);
     const names = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linejoin', 'paint-order', 'font-family',
@@ -55,6 +57,7 @@ _DRAWN = """([selector, classes]) => {
     const svg = document.querySelector(selector).cloneNode(true);
     [svg, ...svg.querySelectorAll('*')].forEach((one, n) => { one.removeAttribute('style'); one.setAttribute('class', classes[n]); });
     svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
+    svg.setAttribute('width', svg.viewBox.baseVal.width);
     return svg.outerHTML;
 }"""
 
@@ -90,7 +93,7 @@ def drawing(browser: Browser, page: Path, copies: Copies) -> str:
     styles: dict[str, list[str]] = {}
     backs: dict[str, str] = {}
     for scheme in ("light", "dark"):
-        shown = browser.new_page(viewport={"width": 760, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+        shown = browser.new_page(viewport={"width": _NARROW, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
         shown.goto(page.as_uri())
         article = f"[data-name='{Path(copies.check[0]).stem}-{copies.property}']"
         stepped(shown, article, copies.step)

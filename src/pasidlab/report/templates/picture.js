@@ -109,7 +109,7 @@ function box(svg, layout, name, kind, title, lines) {
 function arrows(svg, trace, state, layout, found) {
   const [names, room] = [trace.copies === true ? { owner: "owner", last: KERNEL.last } : fieldsOf(trace), new Room(layout.width)];
   const point = `point-${trace.name}`;
-  const reach = Math.min(34, layout.each / 4);
+  const reach = Math.min(56, layout.each / 4);
   const foot = (name, shift) => ({ x: layout.middle(name) + shift, y: BOX.top + layout.tall + 1 });
   const head = (name, shift) => ({ x: layout.middle(name) + shift, y: BOX.top + layout.tall + BOX.between - 1 });
   const bad = (cpu, task) => (found.pairs.some((pair) => pair.why && pair.cpu === cpu && pair.task === task) ? " bad" : "");
