@@ -296,6 +296,8 @@ SIGNALS = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "
 TRACER = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(["preempt", "ptrace"]))
 EXIT = Scope(cpus=1, tasks=1, mms=2, pasids=2, events=frozenset(["bind", "unbind", "exit", "exec"]))
 HEIRS = Scope(cpus=1, tasks=2, mms=2, pasids=2, events=frozenset(["preempt", "fork", "write"]))
+DRAINED = Scope(cpus=1, tasks=1, mms=2, pasids=2, events=frozenset(["preempt", "bind", "unbind", "device", "exit", "exec"]))
+MOVED = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset(["preempt", "migrate", "signal"]))
 SAME_MM = "\tif (current->mm != ctx->mm)\n\t\treturn -EPERM;\n\n"
 ENTRY_FILE = "arch/x86/include/asm/entry-common.h"
 CLEAR = "current->pasid_activated = 0;"
@@ -319,6 +321,14 @@ PATCHES = [
     ("drivers/dma/idxd/cdev.c", SAME_MM + "\trc = check_vma", "\trc = check_vma", HEIRS, "isolated"),
     ("drivers/dma/idxd/cdev.c", SAME_MM + "\tfor (i", "\tfor (i", HEIRS, "isolated"),
     ("arch/x86/kernel/fpu/regset.c", "\tfpu_force_restore(fpu);\n\tret = copy_uabi", "\tret = copy_uabi", TRACER, "coherent"),
+    ("kernel/fork.c", "\tmm_pasid_drop(mm);\n", "", EXIT, "no_leak"),
+    ("drivers/dma/idxd/cdev.c", "\t\tidxd_device_drain_pasid(idxd, ctx->pasid);\n", "", DRAINED, "no_stale"),
+    ("drivers/dma/idxd/cdev.c", "\t\tiommu_sva_unbind_device(ctx->sva);\n\t\tidxd_xa", "\t\tidxd_xa", EXIT, "no_leak"),
+    (
+        "arch/x86/kernel/fpu/signal.c",
+        "\tif (test_thread_flag(TIF_NEED_FPU_LOAD) && xfeatures_mask_supervisor())\n\t\tos_xrstor_supervisor(fpu->fpstate);\n",
+        "", MOVED, "preserved",
+    ),
     (ENTRY_FILE, "\tif (unlikely(ti_work & _TIF_NEED_FPU_LOAD))\n\t\tswitch_fpu_return();\n", "", TINY, "owned"),
 ] if SOURCE.exists() else []  # fmt: skip
 CHOSEN = [patch for n, patch in enumerate(PATCHES) if os.environ.get("PASIDLAB_LONG") or n in (0, 3, 6)]
