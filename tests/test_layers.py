@@ -82,3 +82,9 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_some_parts_can_be_used_alone(name):
     others = {part(other) for module in FILES if part(module) == name for other in reached(module)}
     assert others - {name} <= ALONE[name]
+
+
+def test_other_programs_are_begun_where_they_die_with_pasidlab():
+    """Only the COMMAND of ``observe record`` goes on: it is the user's."""
+    begins = {name for name in FILES if "import subprocess" in FILES[name].read_text(encoding="utf-8")}
+    assert begins == {"checking.children", "observe.record"}

@@ -31,7 +31,8 @@ def observe_group() -> None:
 def record_command(path: str, seconds: float | None, buffer_kib: int, functions: bool, as_json: bool, command: tuple[str, ...]) -> int:
     """Record x86_fpu and scheduler events of the whole machine until COMMAND ends, the time is up, or Ctrl-C.
 
-    Needs root. Everything happens in a trace instance of its own, which is removed in the end.
+    Needs root. Everything happens in a trace instance of its own, which is removed in the end. A COMMAND that outlives the recording goes
+    on, as it does if the recorder is killed.
     """
     from pasidlab.observe.record import Wanted, record
 
