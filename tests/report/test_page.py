@@ -200,6 +200,7 @@ def test_the_last_step_of_a_model_of_ones_own_shows_what_is_wrong(opened) -> Non
 @pytest.mark.parametrize("name", ["models.html", "many.html"])
 def test_no_label_of_a_picture_covers_another_on_a_phone(opened, name: str) -> None:
     page = opened(name, 390)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(COVERED) == []
 
 
