@@ -1,4 +1,7 @@
-"""Imports go one way: no part of the project knows of those behind it in the pipeline, and no modules import each other in a circle."""
+"""Imports go one way: no part of the project knows of those behind it in the pipeline, and no modules import each other in a circle.
+
+Files and functions are short.
+"""
 
 import ast
 from pathlib import Path
@@ -88,3 +91,26 @@ def test_other_programs_are_begun_where_they_die_with_pasidlab():
     """Only the COMMAND of ``observe record`` goes on: it is the user's."""
     begins = {name for name in FILES if "import subprocess" in FILES[name].read_text(encoding="utf-8")}
     assert begins == {"checking.children", "observe.record"}
+
+
+TABLES = {
+    "accelerator.tokens.decode": "one loop, which Numba compiles as a whole",
+    "lang.interpreter.step": "a case for each operation",
+    "lang.emit.fold": "a case for each operation",
+    "lang.back.steps._instruction": "a case for each operation",
+    "lang.c.expressions.value": "a case for each kind of expression",
+    "live.objects._step": "a case for each operation",
+}
+"""Functions that may be long, and why."""
+
+
+def test_files_have_400_lines_at_most_and_functions_40():
+    files = {name: path.read_text(encoding="utf-8") for name, path in FILES.items()}
+    assert {name: text.count("\n") for name, text in files.items() if text.count("\n") > 400} == {}
+    functions = [
+        (f"{name}.{node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for name, text in files.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert {name for name, lines in functions if lines > 40} == set(TABLES)

@@ -105,6 +105,22 @@ def _leave(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
     return END
 
 
+@compiled(f"int64({_RULES}, int64[::1], int64[::1], int64[::1], int64, int64)")
+def _arrival(rules: Rules, here: Table, row: Table, machine: Table, cpu: int, pid: int) -> int:
+    """The column of a task that is switched in: whether the CPU's owner and the task's last CPU are what they were."""
+    owner, last = EITHER, EITHER
+    if here[OWNER] == pid + 1:
+        owner = AS_IT_WAS if row[OUT] == cpu + 1 else EITHER
+    elif here[OWNER] != 0:
+        owner = NOT_SO
+    if row[LAST] == cpu + 1:
+        last = AS_IT_WAS if row[OUT] == cpu + 1 else EITHER
+    elif row[LAST] != 0:
+        last = NOT_SO
+    column = rules[3] + owner * 3 + last
+    return column if machine[TOLD_OF_TRACERS] and row[SETS] == machine[TRACERS_SET] else column + 9
+
+
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
 def _settle(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU; the next one is there."""
@@ -129,19 +145,8 @@ def _settle(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
     else:
         if not row[IS] & KNOWN:
             return STRANGER
-        owner, last = EITHER, EITHER
-        if here[OWNER] == pid + 1:
-            owner = AS_IT_WAS if row[OUT] == cpu + 1 else EITHER
-        elif here[OWNER] != 0:
-            owner = NOT_SO
-        if row[LAST] == cpu + 1:
-            last = AS_IT_WAS if row[OUT] == cpu + 1 else EITHER
-        elif row[LAST] != 0:
-            last = NOT_SO
         away = row[AWAY] - 1 if row[AWAY] else ANY_AWAY
-        column = rules[3] + owner * 3 + last
-        if not machine[TOLD_OF_TRACERS] or row[SETS] != machine[TRACERS_SET]:
-            column += 9
+        column = _arrival(rules, here, row, machine, cpu, pid)
         to = _next(rules, away, column)
         if to < 0:
             asked[0], asked[1] = away, column

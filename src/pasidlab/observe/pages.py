@@ -94,25 +94,41 @@ def _field(data: Bytes, body: int, size: int, place: NDArray[np.int32]) -> int:
     return _word(data, body + place[0], place[1], place[2])
 
 
+@compiled("boolean(uint8[::1], int64, int64, Tuple((uint8[::1], int32[:,:,::1])), int64[::1])")
+def _event(data: Bytes, body: int, size: int, layouts: tuple[Bytes, NDArray[np.int32]], row: NDArray[np.int64]) -> bool:
+    """The kind, flags, pid and fields of an event; False for one of a kind that is not asked for."""
+    kinds, places = layouts
+    number = _word(data, body, 2, 0)
+    if number >= len(kinds) or not kinds[number]:
+        return False
+    row[KIND], row[FLAGS], row[PID] = kinds[number], data[body + 2], _word(data, body + 4, 4, 1)
+    for column in range(FIELDS):
+        row[A + column] = _field(data, body, size, places[number, column])
+    return True
+
+
+@compiled("void(int64[::1], int64, int64, int64)")
+def _lost(row: NDArray[np.int64], time: int, cpu: int, events: int) -> None:
+    """That events of a CPU were lost before a page, and how many if it says so."""
+    row[:] = 0
+    row[TIME], row[CPU], row[KIND], row[PID], row[A] = time, cpu, LOST, -1, events
+
+
 @compiled("Tuple((int64, int64))(uint8[::1], int64, int64, int64, Tuple((uint8[::1], int32[:,:,::1])), int64[:,::1])")
 def _decode(
     data: Bytes, cpu: int, page_bytes: int, offset: int, layouts: tuple[Bytes, NDArray[np.int32]], out: Events
 ) -> tuple[int, int]:
     """The events of whole pages; how many there are, and what is wrong with the pages."""
-    kinds, places = layouts
     count = 0
     for start in range(0, len(data) - page_bytes + 1, page_bytes):
         time = _word(data, start, 8, 0)
         commit = _word(data, start + 8, 8, 0)
-        length = commit & LENGTH
-        at, end = start + offset, start + offset + length
+        at, end = start + offset, start + offset + (commit & LENGTH)
         if end > start + page_bytes:
             return count, BAD_LENGTH
         if commit & MISSED_EVENTS:
-            out[count] = 0
-            out[count, TIME], out[count, CPU], out[count, KIND], out[count, PID] = time, cpu, LOST, -1
-            if commit & MISSED_STORED and end + 8 <= start + page_bytes:
-                out[count, A] = _word(data, end, 8, 0)
+            told = commit & MISSED_STORED != 0 and end + 8 <= start + page_bytes
+            _lost(out[count], time, cpu, _word(data, end, 8, 0) if told else 0)
             count += 1
         while at + 4 <= end:
             head = _word(data, at, 4, 0)
@@ -130,19 +146,12 @@ def _decode(
                 at += 8
                 continue
             time += delta
-            if kind == 0:
-                size = _word(data, body, 4, 0) - 4
-                body += 4
-            else:
-                size = kind * 4
+            size = kind * 4 if kind else _word(data, body, 4, 0) - 4
+            body += 0 if kind else 4
             if size < SMALLEST_EVENT or body + size > end:
                 return count, BAD_EVENT
-            number = _word(data, body, 2, 0)
-            if number < len(kinds) and kinds[number]:
-                out[count, TIME], out[count, CPU], out[count, KIND] = time, cpu, kinds[number]
-                out[count, FLAGS], out[count, PID] = data[body + 2], _word(data, body + 4, 4, 1)
-                for column in range(FIELDS):
-                    out[count, A + column] = _field(data, body, size, places[number, column])
+            if _event(data, body, size, layouts, out[count]):
+                out[count, TIME], out[count, CPU] = time, cpu
                 count += 1
             at = body + size
     return count, GOOD

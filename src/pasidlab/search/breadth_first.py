@@ -47,16 +47,9 @@ _LEFT_TO_OTHERS = 1 << 28  # bytes of the machine's memory no search takes
 
 
 def search(
-    model: NativeModel,
-    *,
-    jobs: int | None = None,
-    budget: Budget | None = None,
-    progress: OnProgress | None = None,
-    stop_on: int = 0,
-    interrupted: StopFlag | None = None,
-    checkpoint: Checkpoint | None = None,
-    peers: Exchange = ALONE,
-) -> SearchResult:
+    model: NativeModel, *, jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None,
+    stop_on: int = 0, interrupted: StopFlag | None = None, checkpoint: Checkpoint | None = None, peers: Exchange = ALONE,
+) -> SearchResult:  # fmt: skip
     """Explore every state of ``model`` within ``budget``.
 
     ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
@@ -67,11 +60,9 @@ def search(
     """
     if not 1 <= model.words <= MOST_WORDS or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
-    if jobs is None:
-        jobs = len(os.sched_getaffinity(0)) // peers.neighbours
+    jobs = jobs if jobs is not None else len(os.sched_getaffinity(0)) // peers.neighbours
     peers.seconds, peers.sent = 0.0, 0
-    running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), peers)
-    running.progress, running.stop_on = progress, stop_on
+    running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), peers, progress, stop_on)
     with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, interrupts(interrupted) as stop:
         try:
             if checkpoint:
@@ -103,10 +94,9 @@ def available_memory() -> int:
 class _Search:
     """One run of the search."""
 
-    def __init__(self, model: NativeModel, jobs: int, budget: Budget, peers: Exchange) -> None:
+    def __init__(self, model: NativeModel, jobs: int, budget: Budget, peers: Exchange, progress: OnProgress | None, stop_on: int) -> None:
         self.model, self.jobs, self.budget, self.peers = model, jobs, budget, peers
-        self.progress: OnProgress | None = None
-        self.stop_on = 0  # mask
+        self.progress, self.stop_on = progress, stop_on
         self.store = Store(model.words, together(peers, partial(Spill, budget.spill)) if budget.spill else None)
         self.sizes: list[int] = []  # of the levels opened
         self.states = 0  # of all processes, before the round

@@ -108,11 +108,7 @@ class Lowering:
         one_of_each(entries, self.names)
         self.flattener = Flattener(self.names, self.functions, self.optimised)
         programs = self.flattener.programs(entries)
-        if not any(e.role == "initial" for e in entries):
-            raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
-        alone = ("rule", "user", "never", "stuck", "pending", "initial", "forget")
-        pieces = [Behaviour(e, self.flattener.flat(e)) for e in entries if e.role in alone]
-        no_choice((b.entry, b.code) for b in pieces if b.entry.role == "forget")
+        pieces = self._pieces(entries)
         self.fields = dict(self.names.fields)
         if self.optimised:
             self.fields = drop_dead_fields(self.fields, [*programs, *pieces])
@@ -147,6 +143,15 @@ class Lowering:
             forgotten, sleepers, alike, tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
             self._private(lowered, traffic, sleepers.values(), alike),
         )  # fmt: skip
+
+    def _pieces(self, entries: list[Entry]) -> list[Behaviour]:
+        """What happens or is asked in one step. PasidlabError without initial states, and where something forgets by choice."""
+        if not any(e.role == "initial" for e in entries):
+            raise PasidlabError(f"model {self.name} has no @initial function", hint="write one; its body may be empty")
+        alone = ("rule", "user", "never", "stuck", "pending", "initial", "forget")
+        pieces = [Behaviour(e, self.flattener.flat(e)) for e in entries if e.role in alone]
+        no_choice((b.entry, b.code) for b in pieces if b.entry.role == "forget")
+        return pieces
 
     def _told_apart(self, symmetric: list[str], lowered: list[Lowered]) -> dict[str, str]:
         """Structs declared symmetric whose elements cannot be taken for one another, and why."""
