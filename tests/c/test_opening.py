@@ -133,6 +133,7 @@ def test_a_saved_counterexample_replays_where_its_files_are_not(folder: Path, tm
 
 
 def test_options_are_for_c_alone(folder: Path) -> None:
+    shutil.copy(ROOT / "src" / "pasidlab" / "designs" / "early.py", folder / "mine.py")
     for wrong in (Opening("early", base="early-read"), Opening(str(folder / "mine.py"), kernel="/usr")):
         with pytest.raises(PasidlabError, match="are for C files, patches and trees"):
             wrong.design()
