@@ -15,7 +15,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.live.fixup import VALID, DesignFixup
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.presence import Pagemaps
-from pasidlab.live.state import Mm, Process, Thread
+from pasidlab.live.state import AddressSpace, Process, Thread
 
 SOUND = ("late-exclusive", "late-locked", "memory-edit", "early", "early-read", "task-work")
 SEEDS = 20 if LONG else 10
@@ -27,7 +27,7 @@ def test_nothing_is_kept_of_threads_that_have_ended(chaos: int | None) -> None:
     fixup = DesignFixup("early", chaos)
     loop = EventLoop()
     for tid in range(1, 20):
-        thread = Thread(tid, Process(tid, Mm(tid, loop, Pagemaps())))
+        thread = Thread(tid, Process(tid, AddressSpace(tid, loop, Pagemaps())))
         thread.mm.pasid = 1
         fixup.thread_started(thread, None, same_mm=False)
         fixup.bound(thread)
@@ -39,7 +39,7 @@ def test_nothing_is_kept_of_threads_that_have_ended(chaos: int | None) -> None:
 def lives(design: str, chaos: int | None, submissions: int = 60) -> bool:
     """A thread binds and submits, and so does a second one; false once the design has no PASID for one of them."""
     fixup = DesignFixup(design, chaos)
-    process = Process(1, Mm(1, EventLoop(), Pagemaps()))
+    process = Process(1, AddressSpace(1, EventLoop(), Pagemaps()))
     process.mm.pasid = 3
     threads = [Thread(tid, process) for tid in (1, 2)]
     fixup.thread_started(threads[0], None, same_mm=False)
@@ -89,13 +89,13 @@ def test_designs_in_c_fare_as_their_python_forms(path: Path) -> None:
 
 def test_a_process_without_pasid_is_refused_and_a_child_starts_anew() -> None:
     fixup = DesignFixup("early")
-    parent = Thread(1, Process(1, Mm(1, EventLoop(), Pagemaps())))
+    parent = Thread(1, Process(1, AddressSpace(1, EventLoop(), Pagemaps())))
     fixup.thread_started(parent, None, same_mm=False)
     assert not fixup.fixup(parent)
     parent.mm.pasid = 1
     assert fixup.fixup(parent) and fixup.msr(parent) == 1 | VALID
     assert not fixup.fixup(parent)
-    child = Thread(2, Process(2, Mm(2, EventLoop(), Pagemaps())))
+    child = Thread(2, Process(2, AddressSpace(2, EventLoop(), Pagemaps())))
     fixup.thread_started(child, parent, same_mm=False)
     assert fixup.msr(child) == 0
     fixup.executed(parent)
@@ -120,7 +120,7 @@ PROGRAM = """
 def fates(design: str, seed: int, order: list[int]) -> dict[str, list[int]]:
     """The MSR each of four threads finds at each of its submissions, made in ``order``; -1 where it was refused."""
     fixup = DesignFixup(design, seed)
-    process = Process(1, Mm(1, EventLoop(), Pagemaps()))
+    process = Process(1, AddressSpace(1, EventLoop(), Pagemaps()))
     process.mm.pasid = 3
     threads = [Thread(tid, process) for tid in range(4)]
     for thread in threads[1:]:

@@ -17,7 +17,7 @@ from gdb_client import Client, waiting_run
 from running import HERE, run
 
 from harness import some
-from pasidlab.live.gdb_packets import Malformed, Reader, escaped, packet, unescaped
+from pasidlab.live.gdb_packets import NoPacket, Reader, escaped, packet, unescaped
 from pasidlab.live.gdb_signals import from_gdb, to_gdb
 
 run_only = pytest.mark.needs_run
@@ -62,7 +62,7 @@ def test_packets_are_framed_and_escaped() -> None:
     pieces = b"+" + packet(b"m0,4") + b"\x03" + b"$g#00" + packet(escaped(b"#$"))
     found = [one for piece in pieces for one in reader.feed(bytes([piece]))]
     assert found == [(b"m0,4", True), (b"\x03", True), (b"g", False), (escaped(b"#$"), True)]
-    with pytest.raises(Malformed):
+    with pytest.raises(NoPacket):
         list(reader.feed(b"GET / HTTP/1.1\r\n"))
 
 

@@ -17,7 +17,7 @@ from harness import some
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.pages import PID, TIME
 from pasidlab.observe.source import opened
-from pasidlab.observe.text import Text as Parsed
+from pasidlab.observe.text import EventText as Parsed
 from pasidlab.observe.text import Told
 
 DATA = Path(__file__).parent / "data"

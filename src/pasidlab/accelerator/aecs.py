@@ -57,7 +57,7 @@ class Parameters:
 
 
 @dataclass(eq=False)
-class State:
+class AecsState:
     """An AECS for decompression and filters; ``raw`` is what it was read from, all zero where it was not."""
 
     raw: bytes
@@ -77,16 +77,16 @@ class State:
         return Parameters(*struct.unpack_from("<IIII", self.raw, _FILTER))
 
 
-def load(raw: bytes) -> State:
+def load(raw: bytes) -> AecsState:
     """The state in ``raw``; of a short one, the parser is at a block header. Raises Malformed with error 22."""
     full = raw.ljust(SIZE, b"\0")
     if len(raw) <= _PARSER:
-        return State(full, Stream())
+        return AecsState(full, Stream())
     held = full[_OUTPUT_BITS] & ~1  # bit 0 tells the format
     if held % 8 or held > 64:
         raise Malformed(22, f"the AECS has {held} bits in its output accumulator")
     (index_bit,) = struct.unpack_from("<I", full, _INDEX_BIT)
-    return State(full, _stream(full), full[_OUTPUT : _OUTPUT + held // 8], index_bit)
+    return AecsState(full, _stream(full), full[_OUTPUT : _OUTPUT + held // 8], index_bit)
 
 
 def _stream(raw: bytes) -> Stream:
@@ -171,7 +171,7 @@ def _client_table(raw: bytes) -> Lookup | None:
     return lookup(codes, LITERAL_ENTRIES) if codes else None
 
 
-def store(state: State, sums: tuple[int, int], tables_changed: bool) -> bytes:
+def store(state: AecsState, sums: tuple[int, int], tables_changed: bool) -> bytes:
     """The bytes of ``state``, whose stream has its unconsumed input in ``bits``."""
     raw, stream = bytearray(state.raw), state.stream
     struct.pack_into("<II", raw, _CRC, *sums)

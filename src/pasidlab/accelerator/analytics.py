@@ -82,7 +82,7 @@ class Result:
         return _TAIL.pack(self.size, self.bits, sums.xor, sums.crc, self.first, self.last, self.total)
 
 
-class Job:
+class IaaJob:
     """One descriptor being carried out: its operands, and how far it has come."""
 
     def __init__(self, d: Descriptor, m: Access) -> None:
@@ -155,14 +155,14 @@ class Job:
             raise Faulted(self.d.second + self.written, DESTINATION, write=True)
 
 
-Operation = Callable[[Job, DescriptorOutcome], Result]
+Operation = Callable[[IaaJob, DescriptorOutcome], Result]
 
 
 def carried_out(operation: Operation) -> Callable[[Descriptor, Access, DescriptorOutcome], DescriptorOutcome]:
     """``operation``, with its ways to end told in the outcome."""
 
     def run(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
-        job = Job(d, m)
+        job = IaaJob(d, m)
         try:
             result = operation(job, o)
         except (Analyzed, Malformed) as error:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from pasidlab.accelerator import aecs
 from pasidlab.accelerator.abi import Status
-from pasidlab.accelerator.aecs import HELD, State
-from pasidlab.accelerator.analytics import WRITE_ALWAYS, WRITE_NEVER, Analyzed, Checksums, Job, Result
+from pasidlab.accelerator.aecs import HELD, AecsState
+from pasidlab.accelerator.analytics import WRITE_ALWAYS, WRITE_NEVER, Analyzed, Checksums, IaaJob, Result
 from pasidlab.accelerator.checksums import bit_reversed_words
 from pasidlab.accelerator.inflate import Inflater, Parser, Stop
 from pasidlab.accelerator.transfer import CHUNK, DescriptorOutcome
@@ -33,7 +33,7 @@ def mini_block(code: int) -> int:
 class Decompressor:
     """The stream of one job. ``pieces`` decodes its input; what ended it is then known."""
 
-    def __init__(self, job: Job, state: State) -> None:
+    def __init__(self, job: IaaJob, state: AecsState) -> None:
         self.job, self.state, flags = job, state, job.flags
         self._lengths = state.stream.lengths
         any_end = bool(flags & STOP_ON_EOB and not flags & FINAL_EOB)
@@ -97,7 +97,7 @@ class Decompressor:
         return min(self.job.taken, (self.inflater.left + self.inflater.ignored) // 8 // unit * unit)
 
 
-def decompress(job: Job, o: DescriptorOutcome) -> Result:
+def decompress(job: IaaJob, o: DescriptorOutcome) -> Result:
     """Source 1 inflated to the destination."""
     state = aecs.load(job.aecs())
     job.sums.crc, job.sums.xor = state.sums
@@ -117,7 +117,7 @@ def decompress(job: Job, o: DescriptorOutcome) -> Result:
     return Result(job.written)
 
 
-def _deliver(job: Job, stream: Decompressor, held: bytes) -> bytes:
+def _deliver(job: IaaJob, stream: Decompressor, held: bytes) -> bytes:
     """Write what is decoded; what is left over of a word, unless all is to be written."""
     pending = bytearray(held)
     room = job.room - len(held)
@@ -135,7 +135,7 @@ def _deliver(job: Job, stream: Decompressor, held: bytes) -> bytes:
     return bytes(pending)
 
 
-def _verify(job: Job, stream: Decompressor) -> None:
+def _verify(job: IaaJob, stream: Decompressor) -> None:
     """Decode without writing; with mini-blocks, write an index of (bit offset, CRC) pairs."""
     origin = stream.state.index_bit
     made, sums = 0, job.sums
@@ -150,7 +150,7 @@ def _verify(job: Job, stream: Decompressor) -> None:
         made += len(piece)
 
 
-def inflated(job: Job, state: State, sums: Checksums) -> Iterator[memoryview]:
+def inflated(job: IaaJob, state: AecsState, sums: Checksums) -> Iterator[memoryview]:
     """Source 1 for a filter: inflated if the descriptor says so, without the bytes to be dropped."""
     drop = state.parameters.dropped if job.flags & ENABLE else 0
     for piece in Decompressor(job, state).pieces(1 << 62) if job.flags & ENABLE else job.source_1():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasidlab.accelerator import aecs
-from pasidlab.accelerator.analytics import WRITE_ALWAYS, Analyzed, Job, Result
+from pasidlab.accelerator.analytics import WRITE_ALWAYS, Analyzed, IaaJob, Result
 from pasidlab.accelerator.checksums import bit_reversed_words
 from pasidlab.accelerator.decompress import mini_block
 from pasidlab.accelerator.huffman import (
@@ -149,7 +149,7 @@ class BitWriter:
         return self.put(0, -self.bits % 8)
 
 
-def compress(job: Job, o: DescriptorOutcome) -> Result:
+def compress(job: IaaJob, o: DescriptorOutcome) -> Result:
     """Source 1 as tokens to the destination, or a histogram of its symbols."""
     mini, alone = mini_block(job.flags >> _MINI_AT & 7), bool(job.flags & LITERALS_ALONE)
     if job.flags & STATISTICS:
@@ -194,7 +194,7 @@ def _ending(what: int, end: tuple[int, int], writer: BitWriter) -> bytes:
 class _Output:
     """The destination; in big-endian mode it takes 16-bit words, whose first bit is the highest."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: IaaJob) -> None:
         self._job, self.waiting = job, b""
         self._turned = bool(job.flags & BIG_ENDIAN)
 
@@ -216,7 +216,7 @@ class _Output:
             job.written, self.waiting = before + 1, b""
 
 
-def _statistics(job: Job, mini: int, alone: bool) -> Result:
+def _statistics(job: IaaJob, mini: int, alone: bool) -> Result:
     """How often each symbol occurs (intel/qpl, hw_iaa_histogram)."""
     literals, distances = np.zeros(LITERALS + 2, np.int64), np.zeros(DISTANCES + 2, np.int64)
     for piece in job.source_1():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pasidlab.accelerator import aecs
 from pasidlab.accelerator.abi import Op
 from pasidlab.accelerator.aecs import Parameters
-from pasidlab.accelerator.analytics import Analyzed, Job, Result
+from pasidlab.accelerator.analytics import Analyzed, IaaJob, Result
 from pasidlab.accelerator.decompress import inflated
 from pasidlab.accelerator.elements import Packer, Runs, Values, packed
 from pasidlab.accelerator.transfer import DescriptorOutcome
@@ -90,7 +90,7 @@ class Flags:
 class Output:
     """What a filter yields: packed, or widened, or as the indices of its ones; and the aggregates of what it was before."""
 
-    def __init__(self, job: Job, flags: Flags, width: int, first_index: int) -> None:
+    def __init__(self, job: IaaJob, flags: Flags, width: int, first_index: int) -> None:
         self._job, self._flags, self._width = job, flags, width
         self._index = first_index  # of the next element
         self._packer = Packer(width, big=flags.output_big)
@@ -141,7 +141,7 @@ class Output:
 class Filter:
     """One filter being carried out: the elements of its sources, and where its output goes."""
 
-    job: Job
+    job: IaaJob
     flags: Flags
     parameters: Parameters
     width: int  # of an element of source 1
@@ -275,7 +275,7 @@ _FILTERS: dict[int, Callable[[Filter], Output]] = {
 }
 
 
-def run_filter(job: Job, o: DescriptorOutcome) -> Result:
+def run_filter(job: IaaJob, o: DescriptorOutcome) -> Result:
     """The filter that the descriptor names."""
     state = aecs.load(b"" if job.d.opcode in TWO_SOURCES else job.aecs())
     job.sums.crc, job.sums.xor = state.sums
@@ -292,7 +292,7 @@ def run_filter(job: Job, o: DescriptorOutcome) -> Result:
     return result
 
 
-def _giving_way(job: Job, elements: Callable[[int], Iterator[Values]], count: int) -> Iterator[Values]:
+def _giving_way(job: IaaJob, elements: Callable[[int], Iterator[Values]], count: int) -> Iterator[Values]:
     """A run of a few bytes may stand for a billion elements."""
     for values in elements(count):
         job.turn(values.nbytes)
@@ -304,7 +304,7 @@ def set_width(gencap: int, decompressing: bool) -> int:
     return (gencap >> (42 if decompressing else 47) & 31) + 1
 
 
-def _first(job: Job, flags: Flags, pieces: Iterator[memoryview]) -> tuple[int, Callable[[int], Iterator[Values]]]:
+def _first(job: IaaJob, flags: Flags, pieces: Iterator[memoryview]) -> tuple[int, Callable[[int], Iterator[Values]]]:
     """The width of source 1, and how to take its elements."""
     if flags.parser == PARQUET:
         runs = Runs(pieces)

@@ -83,7 +83,7 @@ class Stop(IntEnum):
     ENDED = 2
 
 
-class Bits:
+class BitReader:
     """Reads a header; nothing is consumed before all of it is there."""
 
     def __init__(self, data: bytearray, pos: int, end: int) -> None:
@@ -182,7 +182,7 @@ class Inflater:
 
     def _header(self) -> Stop | None:
         """A block header (3.2.3); where it is not complete nothing is consumed."""
-        bits, stream = Bits(self._data, self._pos, self._end), self.stream
+        bits, stream = BitReader(self._data, self._pos, self._end), self.stream
         try:
             final, kind = bits.take(1), bits.take(2)
             if kind == 3:
@@ -307,7 +307,7 @@ _WRONG = {
 }
 
 
-def _code_lengths(bits: Bits) -> tuple[bytes, bytes]:
+def _code_lengths(bits: BitReader) -> tuple[bytes, bytes]:
     """The code lengths of a dynamic block (3.2.7)."""
     literals, distances, order = bits.take(5) + 257, bits.take(5) + 1, bits.take(4) + 4
     if literals > LITERALS:
@@ -331,7 +331,7 @@ def _code_lengths(bits: Bits) -> tuple[bytes, bytes]:
     return literal_lengths, distance_lengths
 
 
-def _tree(bits: Bits, codes: Lookup, count: int, wrong: tuple[int, int]) -> bytes:
+def _tree(bits: BitReader, codes: Lookup, count: int, wrong: tuple[int, int]) -> bytes:
     """``count`` code lengths; IAA takes no repetition that goes from one tree into the next."""
     lengths = bytearray()
     while len(lengths) < count:

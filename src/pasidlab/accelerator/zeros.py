@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasidlab.accelerator.abi import Op
-from pasidlab.accelerator.analytics import Analyzed, Job, Result
+from pasidlab.accelerator.analytics import Analyzed, IaaJob, Result
 from pasidlab.accelerator.transfer import DescriptorOutcome
 
 _BLOCK = 128  # bytes
@@ -30,7 +30,7 @@ def _squeezed(words: NDArray[np.unsignedinteger]) -> bytes:
     return bytes(rows[np.concatenate((np.ones(bits.shape, bool), there), axis=1)].tobytes())
 
 
-def zero_compress(job: Job, o: DescriptorOutcome) -> Result:
+def zero_compress(job: IaaJob, o: DescriptorOutcome) -> Result:
     """Source 1 without its zeros."""
     size, left = WORDS[Op(job.d.opcode)], b""
     kind = np.dtype(f"<u{size}")
@@ -47,7 +47,7 @@ def zero_compress(job: Job, o: DescriptorOutcome) -> Result:
     return Result(job.written)
 
 
-def zero_decompress(job: Job, o: DescriptorOutcome) -> Result:
+def zero_decompress(job: IaaJob, o: DescriptorOutcome) -> Result:
     """The words with their zeros; the output ends with the input's last word, or before the first word that is missing."""
     size, data = WORDS[Op(job.d.opcode)], bytearray()
     header = _BLOCK // size // 8
@@ -62,7 +62,7 @@ def zero_decompress(job: Job, o: DescriptorOutcome) -> Result:
     return Result(job.written)
 
 
-def _put(job: Job, data: bytearray, size: int, header: int) -> None:
+def _put(job: IaaJob, data: bytearray, size: int, header: int) -> None:
     """Write the first block of ``data``, and remove it."""
     there = np.unpackbits(np.frombuffer(bytes(data[:header]), np.uint8), bitorder="little")
     places = np.flatnonzero(there)

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
 
-Asked = AnyScope | Mapping[str, AnyScope] | None
+AskedScope = AnyScope | Mapping[str, AnyScope] | None
 """A scope, or several by their names; None: those that the design has by default."""
 OnPartProgress = Callable[[str, "Progress | Walked"], None]  # part, how far it is
 
 
 def check(
-    design: Design | Opening | str, scope: Asked = None, *, properties: Sequence[str] = (),
+    design: Design | Opening | str, scope: AskedScope = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
     functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None,
     checkpoint: Path | None = None,
@@ -65,7 +65,7 @@ def opening_of(design: Opening | str) -> Opening:
 
 
 def check_each(
-    designs: Sequence[Design], scope: Asked | Sequence[Asked] = None, *, properties: Sequence[str] = (),
+    designs: Sequence[Design], scope: AskedScope | Sequence[AskedScope] = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
     reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None, checkpoint: Path | None = None,
     peers: Exchange = ALONE,
@@ -97,7 +97,7 @@ def check_each(
             return
 
 
-def _parts(design: Design, scope: Asked) -> Mapping[str, AnyScope]:
+def _parts(design: Design, scope: AskedScope) -> Mapping[str, AnyScope]:
     if scope is None:
         return design.parts
     return dict(scope) if isinstance(scope, Mapping) else {"scope": scope}

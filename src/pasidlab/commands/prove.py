@@ -14,7 +14,7 @@ from pasidlab.output import must_be_writable, write
 
 if TYPE_CHECKING:
     from pasidlab.designs import AnyScope, Design
-    from pasidlab.prove.induction import Stopped
+    from pasidlab.prove.induction import Unproved
     from pasidlab.prove.proof import Proof
 
 NOT_PROVED = 3
@@ -101,7 +101,7 @@ def _invariant(design: Design, proof: Proof, what: str) -> None:
         click.echo(f"  {n:2}. {sentence(proof.views, clause)}")
 
 
-def _stopped(stopped: Stopped, proof: Proof) -> list[str]:
+def _stopped(stopped: Unproved, proof: Proof) -> list[str]:
     """What stays possible, and the state before it."""
     from pasidlab.prove.words import state_in_words
 

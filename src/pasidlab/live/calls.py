@@ -36,7 +36,7 @@ from pasidlab.live.presence import Pagemaps
 from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.served import Patient
 from pasidlab.live.signals import SignalKeeper
-from pasidlab.live.state import Mm, Thread
+from pasidlab.live.state import AddressSpace, Thread
 
 _SERVING = (SYS_USERFAULTFD, SYS_IOCTL, SYS_MOUNT, SYS_FSMOUNT)  # as far as the filter has them stop
 _FROM_32_BITS = {theirs: ours for ours, theirs in seccomp.IN_32_BITS.items()}
@@ -53,7 +53,7 @@ class SyscallHandler(Protocol):
 class MmListener(Protocol):
     """What must hear of address spaces that have ended."""
 
-    def abort(self, mm: Mm) -> None:
+    def abort(self, mm: AddressSpace) -> None:
         """``mm`` is gone."""
 
 
@@ -80,9 +80,9 @@ class SystemCalls:
         self.borrower, self.calls, self.loop = parts.borrower, parts.calls, parts.injector.loop
         self.patient, self.serving, self.pagemaps = Patient(self.loop), False, Pagemaps()
 
-    def new_mm(self, pid: int, parent: Mm | None = None) -> Mm:
+    def new_mm(self, pid: int, parent: AddressSpace | None = None) -> AddressSpace:
         """An address space of the process ``pid``, a child of ``parent``'s."""
-        mm = Mm(pid, self.loop, self.pagemaps, parent)
+        mm = AddressSpace(pid, self.loop, self.pagemaps, parent)
         if self.serving:
             mm.serve(self.patient)
         return mm

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
-from pasidlab.live.state import Iommu, Mm, OpenFile, Thread
+from pasidlab.live.state import AddressSpace, Iommu, OpenFile, Thread
 
 _BATCH = 1
 _TURN = 64  # descriptors that one write(2) submits before others have their turn
@@ -25,7 +25,7 @@ class SubmissionQueues(Protocol):
     def submit(self, node: WqNode, pasid: int, descriptor: bytes, thread: Thread, via: str, ip: int) -> bool:
         """False: retry."""
 
-    def drain(self, node: WqNode, mm: Mm, tid: int) -> None:
+    def drain(self, node: WqNode, mm: AddressSpace, tid: int) -> None:
         """Return when nothing of this address space is outstanding on the queue, or when ``tid``, which waits, must die
         (0: nobody waits).
         """
@@ -59,7 +59,7 @@ class CharacterDevices:
             thread = next((one for one in known if one.process.pid == group), None)
         return thread
 
-    def _mm(self, tid: int) -> Mm | None:
+    def _mm(self, tid: int) -> AddressSpace | None:
         thread = self._thread(tid)
         return thread.mm if thread else None
 
@@ -78,7 +78,7 @@ class CharacterDevices:
         self.clients[label] += 1
         return file.handle
 
-    def mmap_error(self, file: OpenFile, mm: Mm, length: int) -> int:
+    def mmap_error(self, file: OpenFile, mm: AddressSpace, length: int) -> int:
         """The errno with which mmap(2) fails, 0 if it may go ahead."""
         if not self.safe or file.mm is not mm:
             return errno.EPERM

@@ -26,7 +26,7 @@ The exit status is the program's, or 128 + signal; 2 means that pasidlab could n
 """
 
 
-class Number(click.FloatRange):
+class NumberRange(click.FloatRange):
     """A range that "nan", which is below and above nothing, does not lie in."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -64,10 +64,10 @@ MOST_DELAY = 1e9
               help="A page that is not in memory ends a descriptor that does not ask to block, as on hardware (strict, "
               "the default where /proc/PID/pagemap exists), or is faulted in and counted (kind).")  # fmt: skip
 @click.option(
-    "--retry", type=Number(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
+    "--retry", type=NumberRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
 )
 @click.option(
-    "--delay", type=Number(0, MOST_DELAY), default=0.0, metavar="US", help="Complete this many microseconds later."
+    "--delay", type=NumberRange(0, MOST_DELAY), default=0.0, metavar="US", help="Complete this many microseconds later."
 )
 @click.option("--reorder", type=int, metavar="SEED", help="Complete asynchronously and out of order.")
 @click.option(

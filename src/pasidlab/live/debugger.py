@@ -37,7 +37,7 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class Action:
+class Continuation:
     """How a thread goes on."""
 
     step: bool = False
@@ -167,7 +167,7 @@ class Debugger(Undebugged):
 
     def _tell(
         self, thread: Thread, stopped: Stopped, holds: Callable[[], bool] = lambda: True, *, always: bool = False
-    ) -> Action | None:
+    ) -> Continuation | None:
         """In the thread's handler: everything stands still, the debugger hears why, and it says how the thread goes on. None where
         there is no debugger. What is no longer so when a stop that came first is over (not ``holds``) is told to nobody.
         """
@@ -180,11 +180,11 @@ class Debugger(Undebugged):
         self._loop.spawn(self._settle, stopped)
         return self._wait(thread)
 
-    def _wait(self, thread: Thread) -> Action:
+    def _wait(self, thread: Thread) -> Continuation:
         self._waiting[thread.tid] = getcurrent()
         self._look_again.open()
         try:
-            action: Action = self._loop.park()
+            action: Continuation = self._loop.park()
         finally:
             self._waiting.pop(thread.tid, None)
         return action
@@ -233,7 +233,7 @@ class Debugger(Undebugged):
         """Whether no handler of ours has the thread's registers, to set them when it goes on."""
         return tid in self._kept or (tid in self._waiting and tid not in self._submitting)
 
-    def go_on(self, actions: Callable[[int], Action | None]) -> None:
+    def go_on(self, actions: Callable[[int], Continuation | None]) -> None:
         """``actions`` says of each thread how it goes on; None: not at all."""
         found = {tid: actions(tid) for tid in self.threads}
         self._halted, self.last, self._still = False, None, {tid for tid, action in found.items() if action is None}
@@ -264,5 +264,5 @@ class Debugger(Undebugged):
         if remove and self.threads:
             with contextlib.suppress(ptrace.Gone):
                 self.breakpoints.remove_all(min(self.threads))
-        self.go_on(lambda tid: Action())
+        self.go_on(lambda tid: Continuation())
         ptrace.stepping.clear()

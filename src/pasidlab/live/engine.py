@@ -32,7 +32,7 @@ from pasidlab.live.jobs import Aborted, Job, SlicedMemory, takes_long
 from pasidlab.live.loop import Gate, Timer
 from pasidlab.live.memory import without_memory
 from pasidlab.live.nodes import WqNode
-from pasidlab.live.state import Iommu, Mm, Thread
+from pasidlab.live.state import AddressSpace, Iommu, Thread
 from pasidlab.live.stored import op_bits
 
 _TICK = 5e-4  # seconds
@@ -263,7 +263,7 @@ class Engine:
                 self._carry_out(queue, one)
         self._schedule()
 
-    def drain(self, node: WqNode, mm: Mm, tid: int) -> None:
+    def drain(self, node: WqNode, mm: AddressSpace, tid: int) -> None:
         """Return when nothing of ``mm`` is outstanding on the queue, when it may end by execve(2), or when ``tid``, which
         waits, must die (0: nobody waits).
         """
@@ -277,7 +277,7 @@ class Engine:
             self.loop.after(_PATIENCE, self._job_over.open)
             self._job_over.wait()
 
-    def abort(self, mm: Mm) -> None:
+    def abort(self, mm: AddressSpace) -> None:
         """Forget what ``mm`` has outstanding: its memory is gone."""
         for queue in self.queues.values():
             queue.abort(mm)

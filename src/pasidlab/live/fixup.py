@@ -8,8 +8,8 @@ from typing import Protocol
 
 from pasidlab import designs
 from pasidlab.errors import PasidlabError
-from pasidlab.live.kernel import Kernel, SigSegv, State
-from pasidlab.live.state import Mm, Thread
+from pasidlab.live.kernel import Kernel, LiveObject, SigSegv
+from pasidlab.live.state import AddressSpace, Thread
 
 VALID = 1 << 31
 """IA32_PASID bit 31 (SDM volume 4, MSR D93H); bits 19:0 are the PASID."""
@@ -57,7 +57,7 @@ class DesignFixup:
         """Promises that the design did not keep, in words."""
         return self.kernel.broken
 
-    def _mm(self, mm: Mm) -> State:
+    def _mm(self, mm: AddressSpace) -> LiveObject:
         if mm.model is None:
             mm.model = self.kernel.new_mm()
         mm.model.pasid = mm.pasid
@@ -69,7 +69,7 @@ class DesignFixup:
         """
         thread.task = None
 
-    def _switch_in(self, task: State) -> None:
+    def _switch_in(self, task: LiveObject) -> None:
         cpu = self.chaos.cpu_for(task) if self.chaos else self.kernel.new_cpu()
         self.kernel.switch(cpu, task)
         self.kernel.to_user()
@@ -117,7 +117,7 @@ class DesignFixup:
         self.kernel.cpu.irqs_off = True
         return self._in_kernel("exc_general_protection")
 
-    def _in_kernel(self, function: str, *arguments: State) -> bool:
+    def _in_kernel(self, function: str, *arguments: LiveObject) -> bool:
         """Run a kernel function of the executing task, then its way back to user mode; false if it raised SIGSEGV."""
         if self.chaos:
             self.chaos.listening = True
@@ -165,26 +165,26 @@ class Chaos:
         """The machine is built."""
         self.kernel = kernel
 
-    def adopt(self, task: State, lineage: str) -> None:
+    def adopt(self, task: LiveObject, lineage: str) -> None:
         """A new task gets its machine; the scheduler has put it on one of the two CPUs."""
         kernel = self.kernel
         machine = _Machine(Random(f"{self.seed} {lineage}"), [kernel.new_cpu(), kernel.new_cpu()])
         machine.neighbour = kernel.new_task(kernel.new_mm())
         self._machines[id(task)] = machine
 
-    def leave(self, task: State) -> None:
+    def leave(self, task: LiveObject) -> None:
         """The task is gone, and its machine with it."""
         machine = self._machines.pop(id(task))
         self.kernel.tasks.remove(machine.neighbour)
         for cpu in machine.cpus:
             self.kernel.cpus.remove(cpu)
 
-    def cpu_for(self, task: State) -> State:
+    def cpu_for(self, task: LiveObject) -> LiveObject:
         """Where the scheduler puts a task."""
         machine = self._machines[id(task)]
         return machine.random.choice(machine.cpus)
 
-    def in_user_mode(self, task: State) -> None:
+    def in_user_mode(self, task: LiveObject) -> None:
         """Between two instructions of the program an interrupt may come."""
         if self._machines[id(task)].random.random() < self.RATE:
             self._preempt()
@@ -205,7 +205,7 @@ class Chaos:
                     self._preempt()
         self.listening = True
 
-    def _softirq(self, cpu: State) -> None:
+    def _softirq(self, cpu: LiveObject) -> None:
         cpu.softirq_count += 1
         self.kernel.call("softirq_uses_fpu")
         cpu.softirq_count -= 1
@@ -227,5 +227,5 @@ class _Machine:
     """What one task's chaos needs."""
 
     random: Random
-    cpus: list[State]
-    neighbour: State = field(init=False)
+    cpus: list[LiveObject]
+    neighbour: LiveObject = field(init=False)

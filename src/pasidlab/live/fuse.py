@@ -84,7 +84,7 @@ class DeviceFiles(Protocol):
 
 
 @dataclass
-class Asked:
+class OpenedFile:
     """What a thread of ours has learnt of an open file."""
 
     handle: int = 0  # 0: nothing
@@ -100,7 +100,7 @@ class FuseServer:
     def __init__(self, fd: int, root: Directory, files: DeviceFiles, post: Callable[[Callable[[], None]], None]) -> None:
         self.fd, self.files, self.post, self.tracer = fd, files, post, threading.get_native_id()
         self.device = 0  # st_dev of what is served, once it is known
-        self._asked: dict[int, Asked] = {}  # by the thread of ours that asks
+        self._asked: dict[int, OpenedFile] = {}  # by the thread of ours that asks
         self.nodes: dict[int, Node] = {1: root}
         self.numbers: dict[int, int] = {id(root): 1}
         self.handlers: dict[int, Handler] = {
@@ -116,10 +116,10 @@ class FuseServer:
         workers.start(self._serve, "fuse")
 
     @contextlib.contextmanager
-    def asked(self) -> Iterator[Asked]:
+    def asked(self) -> Iterator[OpenedFile]:
         """Within it an fsync(2) of the calling thread, which is one of ours, tells which open file it reached."""
         tid = threading.get_native_id()
-        found = self._asked[tid] = Asked()
+        found = self._asked[tid] = OpenedFile()
         try:
             yield found
         finally:

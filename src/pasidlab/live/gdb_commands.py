@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pasidlab.errors import printable
 from pasidlab.live import ptrace
-from pasidlab.live.debugger import Action, Debugger, Stopped
+from pasidlab.live.debugger import Continuation, Debugger, Stopped
 from pasidlab.live.gdb_files import HostFiles
 from pasidlab.live.gdb_packets import escaped, unescaped
 from pasidlab.live.gdb_registers import ThreadRegisters, description
@@ -206,23 +206,23 @@ class Conversation:
     def _old_continue(self, request: bytes) -> bytes | None:
         number = from_gdb(int(request[1:].split(b";")[0], 16)) if request[:1] in (b"C", b"S") else 0
         chosen, step = self._thread(), request[:1] in (b"s", b"S")
-        return self._go_on(lambda tid: Action(step and tid == chosen, number if tid == chosen else 0))
+        return self._go_on(lambda tid: Continuation(step and tid == chosen, number if tid == chosen else 0))
 
     def _continue(self, rest: bytes) -> bytes | None:
         """vCont;ACTION[:THREAD]...: the first that fits a thread counts."""
-        actions: list[tuple[int, Action]] = []
+        actions: list[tuple[int, Continuation]] = []
         for one in rest.split(b";")[1:]:
             what, _, whose = one.partition(b":")
             if what[:1] not in b"csCS" or not what:
                 return _BAD
             number = from_gdb(int(what[1:], 16)) if what[:1] in b"CS" else 0
             tid = int(whose, 16) if whose else -1
-            actions.append((tid, Action(what[:1] in b"sS", number)))
+            actions.append((tid, Continuation(what[:1] in b"sS", number)))
         if not actions:
             return _BAD
         return self._go_on(lambda tid: next((action for whose, action in actions if whose in (-1, tid)), None))
 
-    def _go_on(self, actions: Callable[[int], Action | None]) -> bytes | None:
+    def _go_on(self, actions: Callable[[int], Continuation | None]) -> bytes | None:
         if self._ended:
             said, self._ended = self._ended, None
             return said

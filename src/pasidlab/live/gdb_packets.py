@@ -11,7 +11,7 @@ _SPECIAL = frozenset(b"#$}*")
 _LONGEST = 1 << 17  # bytes of a packet: what is longer comes from no gdb
 
 
-class Malformed(Exception):
+class NoPacket(Exception):
     """What came is no packet of the protocol."""
 
 
@@ -55,7 +55,7 @@ class Reader:
                 del self._buffer[0]
                 yield INTERRUPT, True
             elif first != b"$" or len(self._buffer) > _LONGEST:
-                raise Malformed(f"a packet begins with $, not {first!r}")
+                raise NoPacket(f"a packet begins with $, not {first!r}")
             else:
                 end = self._buffer.find(b"#")
                 if end < 0 or len(self._buffer) < end + 3:

@@ -13,7 +13,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.live import workers
 from pasidlab.live.debugger import Debugger
 from pasidlab.live.gdb_commands import Conversation
-from pasidlab.live.gdb_packets import INTERRUPT, Malformed, Reader, packet
+from pasidlab.live.gdb_packets import INTERRUPT, NoPacket, Reader, packet
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.outputs import tell
 
@@ -78,7 +78,7 @@ class GdbServer:
             return
         talk = self._begin(lambda data: outgoing.put(packet(data)))
         reader = Reader()
-        with contextlib.suppress(OSError, Malformed):
+        with contextlib.suppress(OSError, NoPacket):
             while data := connection.recv(_PIECE):
                 for request, whole in reader.feed(data):
                     self._take(talk, request, whole, outgoing)

@@ -11,7 +11,7 @@ from pasidlab.accelerator import BULK
 from pasidlab.accelerator.abi import Op
 from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop
-from pasidlab.live.state import Mm, Thread
+from pasidlab.live.state import AddressSpace, Thread
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
 _ANALYTICS = struct.Struct("<II4xI")  # of IAX: maximum destination size, source 2 size, number of elements
@@ -27,7 +27,7 @@ class Job:
     """A descriptor being carried out. ``thread`` submitted it, and waits while it is not ``detached``."""
 
     thread: Thread
-    mm: Mm
+    mm: AddressSpace
     mask: int = 0  # the thread's blocked signals, while it is ``borrowed``
     borrowed: bool = False
     detached: bool = False

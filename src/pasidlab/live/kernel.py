@@ -34,7 +34,7 @@ class SigSegv(Exception):
     """The #GP handler gave up: the program gets SIGSEGV (gp_user_force_sig_segv)."""
 
 
-class State:
+class LiveObject:
     """A task, CPU or mm: the fields its struct declares."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -47,10 +47,10 @@ class State:
         def __setattr__(self, name: str, value: Any) -> None: ...
 
 
-def _watched(boundary: Callable[[], None]) -> type[State]:
+def _watched(boundary: Callable[[], None]) -> type[LiveObject]:
     """States of which every access is preceded by a step boundary."""
 
-    class Watched(State):
+    class Watched(LiveObject):
         def __getattribute__(self, name: str) -> Any:
             if not name.startswith("_"):
                 boundary()
@@ -70,8 +70,8 @@ class Kernel:
         self._design, self._namespace = design, _namespace(design)
         self._interrupted = interrupted or (lambda: None)
         self.atomic = 0  # inside one instruction of the machine: no step boundary
-        self.cpus: list[State] = []
-        self.tasks: list[State] = []
+        self.cpus: list[LiveObject] = []
+        self.tasks: list[LiveObject] = []
         self.broken: list[str] = []  # promises of the design that did not hold
         self._functions, self._made = self._compiler(1)
         self._counting = self._with_loops()
@@ -81,7 +81,7 @@ class Kernel:
                 self._functions(function.name)  # what is wrong with it is said before the program starts
         self._executor = Executor(self, {"gp_user_force_sig_segv": _raise_sigsegv})
         self._handlers = [name for name in self._namespace.functions if name.endswith("_ipi")]
-        self._singletons: dict[tuple[str, int], State] = {}
+        self._singletons: dict[tuple[str, int], LiveObject] = {}
         self._watched = _watched(self.boundary)
         self.watching = interrupted is not None
         self.cpu = self.new_cpu()
@@ -112,7 +112,7 @@ class Kernel:
         """Whether the kernel has this function."""
         return name in self._namespace.functions or name in self._made
 
-    def call(self, name: str, *arguments: State) -> Any:
+    def call(self, name: str, *arguments: LiveObject) -> Any:
         """Call a kernel function on the executing CPU."""
         return self._executor.enter(name, *arguments)
 
@@ -135,12 +135,12 @@ class Kernel:
         """As Machine."""
         return self._names.fields[path].domain
 
-    def element(self, struct: str, number: int) -> State:
+    def element(self, struct: str, number: int) -> LiveObject:
         """As Machine; one that is not there yet is idle, and nobody sees what happens to it."""
         there = {"Cpu": self.cpus, "Task": self.tasks}.get(struct)
         if there is None:
-            return self._singletons.setdefault((struct, number), State(self._fields(struct)))
-        return there[number - 1] if number <= len(there) else State(self._fields(struct))
+            return self._singletons.setdefault((struct, number), LiveObject(self._fields(struct)))
+        return there[number - 1] if number <= len(there) else LiveObject(self._fields(struct))
 
     def number(self, element: object) -> int:
         """As Machine."""
@@ -182,25 +182,25 @@ class Kernel:
 
     # Objects
 
-    def new_cpu(self) -> State:
+    def new_cpu(self) -> LiveObject:
         """One CPU more, idle."""
-        self.cpus.append(State(self._fields("Cpu")))
+        self.cpus.append(LiveObject(self._fields("Cpu")))
         return self.cpus[-1]
 
-    def new_task(self, mm: State) -> State:
+    def new_task(self, mm: LiveObject) -> LiveObject:
         """A task that has not run yet (fpu_clone, v6.12): its image is INIT, no CPU holds a copy."""
-        task = (self._watched if self.watching else State)(self._fields("Task"))
+        task = (self._watched if self.watching else LiveObject)(self._fields("Task"))
         task.__dict__.update(mm=mm, state=1, need_fpu_load=True)
         self.tasks.append(task)
         return task
 
-    def new_mm(self) -> State:
+    def new_mm(self) -> LiveObject:
         """An address space without a PASID."""
-        return State(self._fields("Mm"))
+        return LiveObject(self._fields("Mm"))
 
     # What happens to a CPU
 
-    def switch(self, cpu: State, task: State | None) -> None:
+    def switch(self, cpu: LiveObject, task: LiveObject | None) -> None:
         """__schedule() on ``cpu``: the task there is switched out, ``task`` in. Afterwards that CPU executes."""
         self.atomic += 1
         before, self.cpu = cpu.current, cpu

@@ -57,7 +57,7 @@ def tell(text: str) -> None:
             print(printable(text, "\n"), file=sys.stderr, flush=True)
 
 
-class Progress:
+class TerminalTeller:
     """Tells somebody at a terminal about what lasts, every other second."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from pasidlab.live.nodes import Attribute, Binary
 from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
 from pasidlab.live.seccomp import PORTALS, WINDOW
 from pasidlab.live.signals import SignalKeeper
-from pasidlab.live.state import Mm, OpenFile, Portal, Thread
+from pasidlab.live.state import AddressSpace, OpenFile, Portal, Thread
 
 _PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_PRIVATE_ANONYMOUS = 2, 3, 1, 0x10, 0x20, 0x22
 _MAP_POPULATE, _MAP_LOCKED, _MADV_DONTFORK = 0x8000, 0x2000, 10
@@ -100,7 +100,7 @@ class PortalMapper:
         ptrace.resume(thread.tid)
 
     @staticmethod
-    def _protect(mm: Mm, pages: list[int], writable: bool) -> int:
+    def _protect(mm: AddressSpace, pages: list[int], writable: bool) -> int:
         """mprotect: the portal stays inaccessible, but what the program wants is remembered."""
         portals = [mm.portals[page] for page in pages]
         if writable and any(portal.file.read_only for portal in portals):
@@ -179,7 +179,7 @@ class PortalMapper:
                 )
                 mm.scratch = max(at, 0)
 
-    def _free_page(self, mm: Mm) -> int:
+    def _free_page(self, mm: AddressSpace) -> int:
         for _ in range(_PAGES):
             page = PORTALS + mm.window_next * PAGE
             mm.window_next = (mm.window_next + 1) % _PAGES

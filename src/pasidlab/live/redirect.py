@@ -23,7 +23,7 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
 from pasidlab.live.libc import check, libc
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
-from pasidlab.live.outputs import Progress
+from pasidlab.live.outputs import TerminalTeller
 from pasidlab.live.places import tops
 from pasidlab.live.portals import PortalMapper, answer
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RegisterArray
@@ -55,7 +55,7 @@ class Redirector:
         self.place = owned.OwnDirectory()
         self.root, self.opens = self.place.path, os.path.join(self.place.path, "open")
         self.nodes: dict[str, WqNode] = {}
-        self._made, self._progress = 0, Progress()
+        self._made, self._progress = 0, TerminalTeller()
         try:
             self._opens = owned.make_directory(self.place.fd, "open")
             self._lay_out(tree, self.place.fd, "")

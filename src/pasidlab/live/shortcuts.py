@@ -21,7 +21,7 @@ from pasidlab.live.patching import Patcher
 from pasidlab.live.registers import EFLAGS, GS, GS_BASE, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
 from pasidlab.live.sites import Area, Shortcut, SubmissionSite
 from pasidlab.live.slots import QUEUES, Permit, Shared
-from pasidlab.live.state import Mm, Portal, Thread
+from pasidlab.live.state import AddressSpace, Portal, Thread
 
 _WARM = 8
 """Submissions at an instruction before it is replaced: a program that submits little is left alone."""
@@ -209,7 +209,7 @@ class Shortcuts:
         space.shared.give_back(thread.slot)
         thread.slot = -1
 
-    def gone(self, mm: Mm) -> None:
+    def gone(self, mm: AddressSpace) -> None:
         """The address space is gone."""
         if mm.shortcut and mm.shortcut.shared:
             self._spaces.discard(mm.shortcut)

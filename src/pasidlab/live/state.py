@@ -20,13 +20,13 @@ from pasidlab.live.sites import Shortcut
 _PATIENCE = 0.05  # seconds that work waits for a thread through which the memory can be reached
 
 
-class Mm:
+class AddressSpace:
     """An address space (struct mm_struct). It keeps its PASID for life once it has one (v5.18, 701fac40384f).
 
     ``memory`` is for the program's own instructions and calls, ``dma`` for the device.
     """
 
-    def __init__(self, pid: int, loop: EventLoop, pagemaps: Pagemaps, parent: Mm | None = None) -> None:
+    def __init__(self, pid: int, loop: EventLoop, pagemaps: Pagemaps, parent: AddressSpace | None = None) -> None:
         """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
         self._loop = loop
         self.threads: set[int] = set()
@@ -143,7 +143,7 @@ class OpenFile:
 
     handle: int
     node: WqNode
-    mm: Mm
+    mm: AddressSpace
     tid: int
     flags: int = os.O_RDWR  # of open(2)
     pages: set[int] = field(default_factory=set)  # where it has portals
@@ -201,7 +201,7 @@ class Process:
     """A thread group."""
 
     pid: int
-    mm: Mm
+    mm: AddressSpace
     signals: SignalState = field(default_factory=SignalState)
     threads: set[int] = field(default_factory=set)
     filtered: bool = False  # it may have a seccomp filter of its own: nothing can be injected
@@ -242,7 +242,7 @@ class Thread:
         self.lineage, self.threads, self.forks = "0", 0, 0
 
     @property
-    def mm(self) -> Mm:
+    def mm(self) -> AddressSpace:
         """The address space, shared with the other threads."""
         return self.process.mm
 
@@ -251,10 +251,10 @@ class Iommu:
     """The PASID table: which address space a number reaches. Numbers are handed out lowest first and reused at once."""
 
     def __init__(self) -> None:
-        self.table: dict[int, Mm] = {}
+        self.table: dict[int, AddressSpace] = {}
         self.used: set[int] = set()
 
-    def bind(self, mm: Mm) -> int:
+    def bind(self, mm: AddressSpace) -> int:
         """iommu_sva_bind_device(): a bond more; the first gives the mm its PASID."""
         if not mm.pasid:
             mm.pasid = next(number for number in range(1, 1 << 20) if number not in self.used)
@@ -263,7 +263,7 @@ class Iommu:
         self.table[mm.pasid] = mm
         return mm.pasid
 
-    def unbind(self, mm: Mm) -> None:
+    def unbind(self, mm: AddressSpace) -> None:
         """iommu_sva_unbind_device(): the last one removes the table entry; the mm keeps the number."""
         mm.bonds -= 1
         if mm.bonds == 0:
@@ -271,14 +271,14 @@ class Iommu:
             if not mm.threads:
                 self._drop(mm)
 
-    def exit(self, mm: Mm) -> None:
+    def exit(self, mm: AddressSpace) -> None:
         """Its last user is gone: the table entry goes now, the number with the last bond (__mmdrop)."""
         if self.table.get(mm.pasid) is mm:
             del self.table[mm.pasid]
         if mm.bonds == 0:
             self._drop(mm)
 
-    def _drop(self, mm: Mm) -> None:
+    def _drop(self, mm: AddressSpace) -> None:
         """mm_pasid_drop(): the number is free."""
         self.used.discard(mm.pasid)
         mm.pasid = 0

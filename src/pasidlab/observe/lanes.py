@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pasidlab.errors import printable
 from pasidlab.observe.kinds import CALLS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, Events
-from pasidlab.observe.source import Source
+from pasidlab.observe.source import EventSource
 from pasidlab.observe.stats import comm
 from pasidlab.observe.telling import event_text
 
@@ -68,7 +68,7 @@ class Lanes:
         return "idle" if pid == 0 else f"{printable(self.names.get(pid, '?'))} {pid}"
 
 
-def lanes(source: Source, start: float, length: float | None, most: int) -> Lanes:
+def lanes(source: EventSource, start: float, length: float | None, most: int) -> Lanes:
     """The events from ``start`` seconds after the first on, for ``length`` seconds (None: to the end), at most ``most`` of them."""
     names = {task.pid: task.comm for task in source.about.tasks}
     by_cpu: dict[int, Lane] = {}

@@ -18,7 +18,7 @@ from pasidlab.observe.kinds import CALLED, FUNCTION
 from pasidlab.observe.merged import apart, merged
 from pasidlab.observe.pages import KIND, A, Events, call_sites
 from pasidlab.observe.recording import MAGIC, About, Paged, Recording
-from pasidlab.observe.text import GZIP, Text, Told
+from pasidlab.observe.text import GZIP, EventText, Told
 
 STANDARD_INPUT = "-"
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -26,7 +26,7 @@ DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclass(frozen=True)
-class Source:
+class EventSource:
     """Events, as often as they are asked for, and what is known of them."""
 
     about: About
@@ -40,21 +40,21 @@ class Source:
     """How long was recorded; 0: only the events' times tell."""
 
 
-def opened(path: str | Path, told: Told) -> Source:
+def opened(path: str | Path, told: Told) -> EventSource:
     """The events of a file, whatever program made it; ``-`` is text on standard input.
 
     ``told`` is what the user says where the file does not. PasidlabError for what is no recording.
     """
     if str(path) == STANDARD_INPUT:
         try:
-            return _of_text(Text.standard_input(told))
+            return _of_text(EventText.standard_input(told))
         except DAMAGED:
             raise PasidlabError("standard input is packed by gzip, and damaged") from None
     told.must_be_known()
     try:
         with reading.opened(path) as file:
             if not file.seekable():
-                return _of_text(Text(str(path), file, told))
+                return _of_text(EventText(str(path), file, told))
             start = file.read(len(MAGIC))
             file.seek(0)
             if start.startswith(GZIP):
@@ -64,24 +64,24 @@ def opened(path: str | Path, told: Told) -> Source:
                 return _of_pages(recording, float((recording.counted or {}).get("seconds", 0.0)))
             if start.startswith(tracedat.MAGIC):
                 return _with_functions(_of_pages(tracedat.TraceDat(Path(path), told.kernel, told.covers)), told)
-            return _of_text(Text(str(path), file, told))
+            return _of_text(EventText(str(path), file, told))
     except OSError as error:
         raise PasidlabError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _unpacked(name: str, file: BinaryIO, told: Told) -> Source:
+def _unpacked(name: str, file: BinaryIO, told: Told) -> EventSource:
     try:
         with gzip.open(file) as lines:
-            return _of_text(Text(name, lines, told))
+            return _of_text(EventText(name, lines, told))
     except DAMAGED:
         raise PasidlabError(f"{name} is packed by gzip, and damaged") from None
 
 
-def _of_pages(found: Paged, seconds: float = 0.0) -> Source:
-    return Source(found.about, lambda: merged(found), lambda: apart(found), found.absent, seconds)
+def _of_pages(found: Paged, seconds: float = 0.0) -> EventSource:
+    return EventSource(found.about, lambda: merged(found), lambda: apart(found), found.absent, seconds)
 
 
-def _with_functions(source: Source, told: Told) -> Source:
+def _with_functions(source: EventSource, told: Told) -> EventSource:
     """Of the functions that the kernel has, those that were called, or were traced as the user says: the file does not tell which were."""
     about = source.about
     if FUNCTION.path not in about.formats or not about.functions:
@@ -98,5 +98,5 @@ def _with_functions(source: Source, told: Told) -> Source:
     return replace(source, about=replace(about, functions=kept, absent=absent))
 
 
-def _of_text(found: Text) -> Source:
-    return Source(found.about, found.pieces, found.pieces, lambda present: 0)
+def _of_text(found: EventText) -> EventSource:
+    return EventSource(found.about, found.pieces, found.pieces, lambda present: 0)

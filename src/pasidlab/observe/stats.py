@@ -11,7 +11,7 @@ from pasidlab.errors import PasidlabError, printable
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.kinds import IRQS_OFF, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, C, D, Events
-from pasidlab.observe.source import Source
+from pasidlab.observe.source import EventSource
 from pasidlab.observe.verify import verify
 
 
@@ -101,7 +101,7 @@ def _row(row: TaskCounts) -> dict[str, int]:
     return {"runs": row.runs, "saves": row.saves, "restores": row.restores, "activations": row.activations, "avoided": row.avoided}
 
 
-def stats(source: Source) -> Stats:
+def stats(source: EventSource) -> Stats:
     """The numbers of a recording. PasidlabError if it cannot be read, or its events lack the flags that tell loads apart."""
     about = source.about
     if not about.flags & IRQS_OFF:

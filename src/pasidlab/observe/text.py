@@ -70,7 +70,7 @@ class SupportsLines(Protocol):
         """A line, or ``size`` bytes of a longer one; nothing at the end."""
 
 
-class Text:
+class EventText:
     """The events of a text, in its order."""
 
     def __init__(self, name: str, lines: SupportsLines, told: Told) -> None:
@@ -101,12 +101,12 @@ class Text:
         self.about = self._about(told)
 
     @staticmethod
-    def standard_input(told: Told) -> Text:
+    def standard_input(told: Told) -> EventText:
         """The text on standard input."""
         if sys.stdin is None or sys.stdin.closed:
             raise PasidlabError("standard input is closed", hint="name a file")
         with _unpacked(sys.stdin.buffer) as lines:
-            return Text("standard input", lines, told)
+            return EventText("standard input", lines, told)
 
     @property
     def _begin(self) -> int:

@@ -21,7 +21,7 @@ from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events, call_sites
 from pasidlab.observe.recording import About
 from pasidlab.observe.schema import MOST_PIDS
-from pasidlab.observe.source import Source
+from pasidlab.observe.source import EventSource
 
 OLDEST = (5, 18)
 """irq_fpu_usable() of the model is that of 5.18; older kernels let interrupts use the FPU elsewhere."""
@@ -90,7 +90,7 @@ def explanations_of(about: About, assumed: Collection[str] = ()) -> Explanations
     return Explanations(automaton, about.flags, excluded(assumed))
 
 
-def verify(source: Source, progress: Callable[[int], None] = lambda events: None, assumed: Collection[str] = ()) -> Verdict:
+def verify(source: EventSource, progress: Callable[[int], None] = lambda events: None, assumed: Collection[str] = ()) -> Verdict:
     """The verdict on a recording under what is assumed (``assumptions.ASSUMPTIONS``).
 
     PasidlabError if the recording cannot be read, or is of a kernel that the model is not made for.

@@ -11,8 +11,8 @@ import z3
 from pasidlab.lang.ir import SOUND, Instr
 from pasidlab.prove.general import General
 from pasidlab.prove.state import Fields
-from pasidlab.prove.values import Element, Value, element, inside, number, refused, truth
-from pasidlab.prove.ways import Ending, Feasible, Path, possible
+from pasidlab.prove.values import Element, SymbolicValue, element, inside, number, refused, truth
+from pasidlab.prove.ways import Feasible, PathEnd, SymbolicPath, possible
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Accesses:
     fields: Fields
     feasible: Feasible
 
-    def access(self, path: Path, instr: Instr) -> Iterator[Path | Ending]:
+    def access(self, path: SymbolicPath, instr: Instr) -> Iterator[SymbolicPath | PathEnd]:
         """A load, a store, or a look at a field that is left out of the state. Following nothing is a fault of the kernel."""
         if instr.op == "deref":
             value = path.value(instr.args[0])
@@ -36,7 +36,7 @@ class Accesses:
         if self.general.any_number(f):
             term = element(at, f.struct, instr)
             for found in self._followed(path, Element(term, f.struct), instr, field_path):
-                if isinstance(found, Ending):
+                if isinstance(found, PathEnd):
                     yield found
                 else:
                     yield from self._at(found.with_element(Element(term, f.struct)), instr, field_path, term, dst)
@@ -44,33 +44,37 @@ class Accesses:
         if isinstance(at, Element):
             raise refused(instr, f"{field_path} of an element of {at.sort}")
         for found in self._followed(path, at, instr, field_path, f.count):
-            if isinstance(found, Ending):
+            if isinstance(found, PathEnd):
                 yield found
             elif isinstance(at, int):
                 yield from self._at(found, instr, field_path, at, dst)
             else:
                 yield from self._one_of(found, instr, field_path, at, dst)
 
-    def _followed(self, path: Path, at: Value, instr: Instr, what: str, number_: int = 0) -> Iterator[Path | Ending]:
+    def _followed(
+        self, path: SymbolicPath, at: SymbolicValue, instr: Instr, what: str, number_: int = 0
+    ) -> Iterator[SymbolicPath | PathEnd]:
         """A fault where there is no such element, and the path on which there is one."""
         there = truth(at)
         wrong = possible(path, self.feasible, z3.Not(there))
         if wrong is not None and not z3.is_true(z3.simplify(there)):
-            yield Ending("fault", wrong, instr.site, property=SOUND, sentence=f"NULL pointer dereference: {what} of nothing")
+            yield PathEnd("fault", wrong, instr.site, property=SOUND, sentence=f"NULL pointer dereference: {what} of nothing")
         if number_ and not isinstance(at, int):
             term = number(at, instr)
             beyond = possible(path, self.feasible, z3.Or(term < 0, term > number_))
             if beyond is not None:
-                yield Ending("fault", beyond, instr.site, sentence=f"{what}: no such element")
+                yield PathEnd("fault", beyond, instr.site, sentence=f"{what}: no such element")
             there = z3.And(term >= 1, term <= number_)
         elif number_ and isinstance(at, int) and at > number_:
-            yield Ending("fault", path, instr.site, sentence=f"{what}: no element {at - 1}")
+            yield PathEnd("fault", path, instr.site, sentence=f"{what}: no element {at - 1}")
             return
         good = possible(path, self.feasible, there)
         if good is not None:
             yield good
 
-    def _one_of(self, path: Path, instr: Instr, field_path: str, at: Value, dst: object) -> Iterator[Path | Ending]:
+    def _one_of(
+        self, path: SymbolicPath, instr: Instr, field_path: str, at: SymbolicValue, dst: object
+    ) -> Iterator[SymbolicPath | PathEnd]:
         """An access to one of a fixed number of elements, which one is not known."""
         f = self.fields.table[field_path]
         term = number(at, instr)
@@ -82,7 +86,7 @@ class Accesses:
             yield path.assigned(dst, self.fields.value(field_path, z3.simplify(result)))
             return
         for found in self._checked(path, instr, field_path):
-            if isinstance(found, Ending):
+            if isinstance(found, PathEnd):
                 yield found
                 continue
             content = self.fields.content(field_path, path.value(instr.args[2]), instr)
@@ -91,19 +95,19 @@ class Accesses:
                 state = state.stored(field_path, n, z3.If(term == n, content, state.read(field_path, n)))
             yield replace(found, state=state)
 
-    def _at(self, path: Path, instr: Instr, field_path: str, at: Any, dst: object) -> Iterator[Path | Ending]:
+    def _at(self, path: SymbolicPath, instr: Instr, field_path: str, at: Any, dst: object) -> Iterator[SymbolicPath | PathEnd]:
         if instr.op == "load":
             term = z3.simplify(path.state.read(field_path, at))
             yield path.assigned(dst, self.fields.value(field_path, term))
             return
         for found in self._checked(path, instr, field_path):
-            if isinstance(found, Ending):
+            if isinstance(found, PathEnd):
                 yield found
             else:
                 content = self.fields.content(field_path, path.value(instr.args[2]), instr)
                 yield replace(found, state=found.state.stored(field_path, at, content))
 
-    def _checked(self, path: Path, instr: Instr, field_path: str) -> Iterator[Path | Ending]:
+    def _checked(self, path: SymbolicPath, instr: Instr, field_path: str) -> Iterator[SymbolicPath | PathEnd]:
         """A fault where a value does not fit into a field, and the path on which it does."""
         f = self.fields.table[field_path]
         value = path.value(instr.args[2])
@@ -115,7 +119,7 @@ class Accesses:
         fits = inside(value, f.domain, instr)
         wrong = None if z3.is_true(z3.simplify(fits)) else possible(path, self.feasible, z3.Not(fits))
         if wrong is not None:
-            yield Ending("fault", wrong, instr.site, sentence=f"a value outside {f.domain} is stored to {field_path}")
+            yield PathEnd("fault", wrong, instr.site, sentence=f"a value outside {f.domain} is stored to {field_path}")
         good = possible(path, self.feasible, fits)
         if good is not None:
             yield good

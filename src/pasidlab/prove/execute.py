@@ -22,9 +22,9 @@ from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import (
     MOST_VALUES,
     Element,
-    Number,
+    SymbolicNumber,
+    SymbolicValue,
     Truth,
-    Value,
     binary,
     nobody,
     number,
@@ -33,7 +33,7 @@ from pasidlab.prove.values import (
     sort,
     truth,
 )
-from pasidlab.prove.ways import Ending, Feasible, Path, Universal, possible
+from pasidlab.prove.ways import Feasible, PathEnd, SymbolicPath, Universal, possible
 
 MOST_ROUNDS = 4096
 """Instructions of one way through a step: more are a loop that does not end here."""
@@ -51,7 +51,7 @@ class _Loop:
 
 
 @dataclass
-class Executor:
+class SymbolicExecutor:
     """Executes actions of a model. ``feasible`` says of conditions whether some state may meet them."""
 
     general: General
@@ -63,23 +63,23 @@ class Executor:
         """A new name for an element."""
         return Element(z3.Const(f"{hint}_{next(self.numbers)}", sort(sort_)), sort_)
 
-    def parameters(self, action: Action) -> dict[str, Value]:
+    def parameters(self, action: Action) -> dict[str, SymbolicValue]:
         """New names for an action's parameters."""
         return {name: self.parameter(name, domain) for name, domain in action.params}
 
-    def parameter(self, name: str, domain: Domain) -> Value:
+    def parameter(self, name: str, domain: Domain) -> SymbolicValue:
         """A new name for a parameter; of a reference to one of a fixed number, a number from 1."""
         hint = name.replace("%", "")
         if sort_ := self.general.sort_of(domain):
             return self.fresh(sort_, hint)
         low = {0} if isinstance(domain, Ref) else set()
         values = frozenset(v for v in (domain.value(c) for c in range(1 << domain.bits)) if domain.contains(v)) - low
-        return Number(z3.Int(f"{hint}_{next(self.numbers)}"), values)
+        return SymbolicNumber(z3.Int(f"{hint}_{next(self.numbers)}"), values)
 
-    def run(self, action: Action, state: SymbolicState, given: dict[str, Value]) -> list[Ending]:
+    def run(self, action: Action, state: SymbolicState, given: dict[str, SymbolicValue]) -> list[PathEnd]:
         """Every way through an action."""
         conditions = [_among(value) for value in given.values()]
-        path = Path(state, dict(given), elements=tuple(v for v in given.values() if isinstance(v, Element)))
+        path = SymbolicPath(state, dict(given), elements=tuple(v for v in given.values() if isinstance(v, Element)))
         endings = []
         for ending in _Code(self, action).walk(path.where(*conditions), 0):
             endings.append(ending)
@@ -88,15 +88,15 @@ class Executor:
         return endings
 
 
-def _limits(value: Value) -> tuple[int, int] | None:
+def _limits(value: SymbolicValue) -> tuple[int, int] | None:
     """The least and the greatest a number may be; None: it is not known."""
     if isinstance(value, int):
         return value, value
-    return (min(value.values), max(value.values)) if isinstance(value, Number) and value.values else None
+    return (min(value.values), max(value.values)) if isinstance(value, SymbolicNumber) and value.values else None
 
 
-def _among(value: Value) -> Truth:
-    if isinstance(value, Number):
+def _among(value: SymbolicValue) -> Truth:
+    if isinstance(value, SymbolicNumber):
         assert value.values is not None
         return z3.Or([value.term == v for v in sorted(value.values)])
     return truth(value)
@@ -106,26 +106,26 @@ def _among(value: Value) -> Truth:
 class _Left:
     """A walk that reached the end of a round (``at`` is the loop's test), or left the loop."""
 
-    path: Path
+    path: SymbolicPath
     at: int
 
 
 class _Code:
     """The code of one action."""
 
-    def __init__(self, executor: Executor, action: Action) -> None:
+    def __init__(self, executor: SymbolicExecutor, action: Action) -> None:
         self.x, self.code = executor, list(action.code)
         self.labels = {str(i.args[0]): n for n, i in enumerate(self.code) if i.op == "label"}
         self.alive = liveness(self.code)
         self.accesses = Accesses(executor.general, executor.fields, executor.feasible)
 
-    def walk(self, path: Path, at: int) -> Iterator[Ending]:
+    def walk(self, path: SymbolicPath, at: int) -> Iterator[PathEnd]:
         """Every ending from an instruction on."""
         for found in self._walk(path, at, None, 0):
-            assert isinstance(found, Ending)
+            assert isinstance(found, PathEnd)
             yield found
 
-    def _walk(self, path: Path, at: int, loop: _Loop | None, fuel: int) -> Iterator[Ending | _Left]:
+    def _walk(self, path: SymbolicPath, at: int, loop: _Loop | None, fuel: int) -> Iterator[PathEnd | _Left]:
         while True:
             if loop and (at == loop.test or not loop.first <= at <= loop.last):
                 yield _Left(path, at)
@@ -135,14 +135,14 @@ class _Code:
             if fuel > MOST_ROUNDS:
                 raise refused(instr, "a loop that depends on the state")
             if instr.op == "end":
-                yield Ending("step", path, instr.site)
+                yield PathEnd("step", path, instr.site)
                 return
             if instr.op == "return":
-                yield Ending("answer", path, instr.site, path.value(instr.args[0]))
+                yield PathEnd("answer", path, instr.site, path.value(instr.args[0]))
                 return
             if instr.op == "le" and str(instr.args[2]).startswith(EVERY):
                 for left in self._each(path, at, fuel):
-                    if isinstance(left, Ending):
+                    if isinstance(left, PathEnd):
                         yield left
                     else:
                         yield from self._walk(left.path, left.at, loop, fuel)
@@ -156,9 +156,9 @@ class _Code:
             if instr.op == "jump":
                 at = self.labels[str(instr.args[0])]
                 continue
-            after: Path | None = None
+            after: SymbolicPath | None = None
             for found in self._simple(path, instr):
-                if isinstance(found, Ending):
+                if isinstance(found, PathEnd):
                     yield found
                 else:
                     after = found
@@ -166,7 +166,7 @@ class _Code:
                 return
             path, at = after, at + 1
 
-    def _targets(self, path: Path, instr: Instr) -> Iterator[tuple[Truth, int]]:
+    def _targets(self, path: SymbolicPath, instr: Instr) -> Iterator[tuple[Truth, int]]:
         value = path.value(instr.args[0])
         labels = [self.labels[label] for label in instr.labels()]
         if instr.op == "branch":
@@ -176,15 +176,15 @@ class _Code:
         for n, target in enumerate(labels):
             yield number(value, instr) == n, target
 
-    def _beyond(self, path: Path, instr: Instr) -> Iterator[Ending]:
+    def _beyond(self, path: SymbolicPath, instr: Instr) -> Iterator[PathEnd]:
         """A fault where a switch has no label for a value."""
         if instr.op == "switch":
             value = number(path.value(instr.args[0]), instr)
             wrong = possible(path, self.x.feasible, z3.Or(value < 0, value >= len(instr.labels())))
             if wrong is not None:
-                yield Ending("fault", wrong, instr.site, sentence="a switch has no label for a value")
+                yield PathEnd("fault", wrong, instr.site, sentence="a switch has no label for a value")
 
-    def _simple(self, path: Path, instr: Instr) -> Iterator[Path | Ending]:
+    def _simple(self, path: SymbolicPath, instr: Instr) -> Iterator[SymbolicPath | PathEnd]:
         """What an instruction without a target does: faults first, then the path that goes on, if one does."""
         args = instr.args
         match instr.op:
@@ -201,10 +201,10 @@ class _Code:
             case "check":
                 wrong = possible(path, self.x.feasible, z3.Not(truth(path.value(args[1]))))
                 if wrong is not None:
-                    yield Ending("fault", wrong, instr.site, property=str(args[0]), sentence=instr.text)
+                    yield PathEnd("fault", wrong, instr.site, property=str(args[0]), sentence=instr.text)
                 yield path
             case "crash":
-                yield Ending("fault", path, instr.site, property=SOUND, sentence=instr.text)
+                yield PathEnd("fault", path, instr.site, property=SOUND, sentence=instr.text)
             case "choose":
                 yield from self._choose(path, instr)
             case "load" | "store" | "deref":
@@ -213,12 +213,12 @@ class _Code:
                 value, wrong_ = binary(instr, path.value(args[1]), path.value(args[2]))
                 taken = possible(path, self.x.feasible, wrong_)
                 if taken is not None and not z3.is_false(z3.simplify(wrong_)):
-                    yield Ending("fault", taken, instr.site, sentence=f"'{op}' has no value")
+                    yield PathEnd("fault", taken, instr.site, sentence=f"'{op}' has no value")
                 yield path.where(z3.Not(wrong_)).assigned(args[0], value)
             case op:
                 raise refused(instr, f"the operation '{op}'")
 
-    def _choose(self, path: Path, instr: Instr) -> Iterator[Path]:
+    def _choose(self, path: SymbolicPath, instr: Instr) -> Iterator[SymbolicPath]:
         name, low, high = instr.args
         if str(high).startswith(EVERY):
             found = self.x.fresh(str(high).removeprefix(EVERY), "picked")
@@ -233,9 +233,9 @@ class _Code:
         conditions = (chosen >= number(first, instr), chosen <= number(last, instr))
         taken = possible(path, self.x.feasible, *conditions)
         if taken is not None:
-            yield taken.assigned(name, Number(chosen, frozenset(range(least, most + 1))))
+            yield taken.assigned(name, SymbolicNumber(chosen, frozenset(range(least, most + 1))))
 
-    def _each(self, path: Path, at: int, fuel: int) -> Iterator[Ending | _Left]:
+    def _each(self, path: SymbolicPath, at: int, fuel: int) -> Iterator[PathEnd | _Left]:
         """A loop over all elements of a struct: it finds one and leaves, or goes through."""
         instr = self.code[at]
         counter, sort_ = str(instr.args[1]), str(instr.args[2]).removeprefix(EVERY)
@@ -246,7 +246,7 @@ class _Code:
         facts: list[Truth] | None = []
         base = len(inner.conditions)
         for left in self._walk(inner, loop.first, loop, fuel):
-            if isinstance(left, Ending) or left.at != loop.test:
+            if isinstance(left, PathEnd) or left.at != loop.test:
                 yield left
                 continue
             self._forgets(path, left.path, loop, instr)
@@ -264,7 +264,7 @@ class _Code:
         known = () if z3.is_true(fact) else (universal,)
         yield _Left(replace(path, universals=(*path.universals, *known)), loop.done)
 
-    def _forgets(self, before: Path, after: Path, loop: _Loop, instr: Instr) -> None:
+    def _forgets(self, before: SymbolicPath, after: SymbolicPath, loop: _Loop, instr: Instr) -> None:
         """Refuses a loop of which a round leaves something behind."""
         if after.state.stores is not before.state.stores and after.state.stores != before.state.stores:
             raise refused(instr, "a loop over all elements that stores something in each round", "a loop may test all, or find one")

@@ -16,21 +16,21 @@ import numpy as np
 import z3
 
 from pasidlab.lang.ir import Action
-from pasidlab.prove.execute import Executor
+from pasidlab.prove.execute import SymbolicExecutor
 from pasidlab.prove.general import General
 from pasidlab.prove.mined import Clause, Mined
 from pasidlab.prove.obligation import Concrete, Goal, Obligation, after_row, concrete
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import truth
 from pasidlab.prove.views import Views
-from pasidlab.prove.ways import Ending
+from pasidlab.prove.ways import PathEnd
 
 MOST_NEW = 8
 """Clauses proposed for one state: making one takes longer than asking z3 again."""
 
 
 @dataclass(frozen=True)
-class Stopped:
+class Unproved:
     """Why there is no proof: what stays possible, on which way through which step, from which views."""
 
     obligation: Obligation
@@ -57,7 +57,7 @@ class Induction:
         """All that must be shown, for every action, from the states before any step on."""
         return list(_Obligations(self.general, self.views, self.wanted).all())
 
-    def prove(self, obligations: list[Obligation]) -> Stopped | None:
+    def prove(self, obligations: list[Obligation]) -> Unproved | None:
         """Makes clauses until all is shown; or what stops it. TimeoutError once the deadline has passed."""
         self.all = obligations
         while True:
@@ -68,7 +68,7 @@ class Induction:
                 if stopped := self._show(obligation):
                     return stopped
 
-    def _show(self, obligation: Obligation) -> Stopped | None:
+    def _show(self, obligation: Obligation) -> Unproved | None:
         """Shows one obligation with the clauses there are, making more as it needs them."""
         while open_ := obligation.open(self.clauses):
             model, core = self._model(obligation, list(open_.values()), self.clauses)
@@ -86,7 +86,7 @@ class Induction:
         self.rounds += 1
         return obligation.model(formulas, clauses)
 
-    def _aim(self, obligation: Obligation, aim: Clause | int, formula: Any) -> Stopped | None:
+    def _aim(self, obligation: Obligation, aim: Clause | int, formula: Any) -> Unproved | None:
         """Shows one thing: the clauses it needs become part of the invariant. A clause that cannot be shown is given up."""
         proposed: dict[Clause, None] = {}
         while True:
@@ -97,7 +97,7 @@ class Induction:
             if self._refined(obligation, state, proposed):
                 continue
             if isinstance(aim, int):
-                return Stopped(obligation, obligation.goals[aim], state)
+                return Unproved(obligation, obligation.goals[aim], state)
             self._give_up(obligation, model, aim)
             return None
         for clause in [c for c in proposed if c in core]:
@@ -156,7 +156,7 @@ class _Obligations:
         table = general.model.field_table()
         self.fields = Fields(general, table)
         self.solver = z3.SolverFor("QF_UFLIA")
-        self.executor = Executor(general, self.fields, self._feasible)
+        self.executor = SymbolicExecutor(general, self.fields, self._feasible)
 
     def _feasible(self, conditions: tuple[Any, ...]) -> bool:
         self.solver.push()
@@ -183,7 +183,7 @@ class _Obligations:
             yield self._obligation(action, ending, (), {}, keeps=True)
             yield from self._predicates(action, ending)
 
-    def _predicates(self, action: Action, ending: Ending) -> Iterator[Obligation]:
+    def _predicates(self, action: Action, ending: PathEnd) -> Iterator[Obligation]:
         """That no property is broken after a step. One whose fields the step does not store is as it was before."""
         after = ending.path.state.settled()
         for predicate in self.general.model.predicates:
@@ -205,7 +205,7 @@ class _Obligations:
                 yield self._obligation(action, ending, (goal,), more, keeps=False)
 
     def _obligation(
-        self, action: Action, ending: Ending, goals: tuple[Goal, ...], more: dict[str, list[Any]], *, keeps: bool
+        self, action: Action, ending: PathEnd, goals: tuple[Goal, ...], more: dict[str, list[Any]], *, keeps: bool
     ) -> Obligation:
         subjects = {}
         for name in self.general.sorts:

@@ -19,7 +19,7 @@ from pasidlab.prove.mined import Clause
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import Truth, bound_of, nobody, sort, values_of
 from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Row, Views
-from pasidlab.prove.ways import Path
+from pasidlab.prove.ways import SymbolicPath
 
 Terms = Mapping[str, Sequence[Any]]
 
@@ -40,7 +40,7 @@ class Obligation:
     views: Views
     name: str
     site: Site
-    path: Path
+    path: SymbolicPath
     goals: tuple[Goal, ...]
     subjects: Terms  # new names, by sort, that clauses are about
     more: Terms  # other elements that matter

@@ -16,7 +16,7 @@ from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.ir import Model
 from pasidlab.lang.own import OwnScope
 from pasidlab.prove.general import generalised
-from pasidlab.prove.induction import Induction, Stopped
+from pasidlab.prove.induction import Induction, Unproved
 from pasidlab.prove.mined import CHUNK, Clause, Mined
 from pasidlab.prove.obligation import Obligation
 from pasidlab.prove.smtlib import query
@@ -40,7 +40,7 @@ class Proof:
     instances: tuple[tuple[str, int, bool], ...] = ()  # scope, states, whether all of them
     seconds: float = 0.0
     broken: AnyScope | None = None
-    stopped: Stopped | None = None
+    stopped: Unproved | None = None
     out_of_time: bool = False
     clauses: tuple[Clause, ...] = ()
     given_up: int = 0

@@ -11,7 +11,19 @@ import z3
 from pasidlab.lang.ir import Instr
 from pasidlab.lang.types import BOOL, Field
 from pasidlab.prove.general import General
-from pasidlab.prove.values import Element, Number, Value, bound_of, element, field_sort, nobody, number, sort, truth, values_of
+from pasidlab.prove.values import (
+    Element,
+    SymbolicNumber,
+    SymbolicValue,
+    bound_of,
+    element,
+    field_sort,
+    nobody,
+    number,
+    sort,
+    truth,
+    values_of,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Fields:
         name = path if f.count == 1 else f"{path}.{int(at) - 1}"
         return z3.Const(name, field_sort(f.domain, of_sort))
 
-    def value(self, path: str, term: Any) -> Value:
+    def value(self, path: str, term: Any) -> SymbolicValue:
         """A term of a field's content as a value."""
         f = self.table[path]
         of_sort = self.general.sort_of(f.domain)
@@ -43,9 +55,9 @@ class Fields:
             return int(term.as_long())
         if z3.is_true(term) or z3.is_false(term):
             return int(z3.is_true(term))
-        return Number(term, values_of(f.domain), bound_of(f.domain))
+        return SymbolicNumber(term, values_of(f.domain), bound_of(f.domain))
 
-    def content(self, path: str, value: Value, instr: Instr) -> Any:
+    def content(self, path: str, value: SymbolicValue, instr: Instr) -> Any:
         """A value as a term that a field can hold. Refuses what is no reference where one belongs."""
         f = self.table[path]
         if of_sort := self.general.sort_of(f.domain):

@@ -25,7 +25,7 @@ Truth = Any
 
 
 @dataclass(frozen=True)
-class Number:
+class SymbolicNumber:
     """A number; ``values`` are all it may be, None: too many to list. A truth is 0 or 1. It is at most ``bound`` away from 0."""
 
     term: Any
@@ -41,7 +41,7 @@ class Element:
     sort: str
 
 
-Value = int | Number | Element
+SymbolicValue = int | SymbolicNumber | Element
 """An int is a constant; 0 is also the reference to nothing."""
 
 
@@ -64,7 +64,7 @@ def bound_of(domain: Domain) -> int:
     return domain.mask if isinstance(domain, Mask) else 1 << domain.bits
 
 
-def truth(value: Value) -> Truth:
+def truth(value: SymbolicValue) -> Truth:
     """A formula: the value is not 0."""
     if isinstance(value, int):
         return z3.BoolVal(value != 0)
@@ -73,12 +73,12 @@ def truth(value: Value) -> Truth:
     return value.term if z3.is_bool(value.term) else value.term != 0
 
 
-def of_truth(formula: Truth) -> Value:
+def of_truth(formula: Truth) -> SymbolicValue:
     """The number that is 1 where a formula holds, else 0."""
     simple = z3.simplify(formula)
     if z3.is_true(simple) or z3.is_false(simple):
         return int(z3.is_true(simple))
-    return Number(simple, frozenset((0, 1)))
+    return SymbolicNumber(simple, frozenset((0, 1)))
 
 
 def sort(name: str) -> Any:
@@ -91,7 +91,7 @@ def nobody(name: str) -> Any:
     return z3.Const(f"no_{name}", sort(name))
 
 
-def number(value: Value, instr: Instr) -> Any:
+def number(value: SymbolicValue, instr: Instr) -> Any:
     """The value as a term for a whole number."""
     if isinstance(value, int):
         return z3.IntVal(value)
@@ -100,7 +100,7 @@ def number(value: Value, instr: Instr) -> Any:
     return z3.If(value.term, z3.IntVal(1), z3.IntVal(0)) if z3.is_bool(value.term) else value.term
 
 
-def element(value: Value, sort_: str, instr: Instr) -> Any:
+def element(value: SymbolicValue, sort_: str, instr: Instr) -> Any:
     """The value as a reference to an element of a struct of any number."""
     if isinstance(value, Element) and value.sort == sort_:
         return value.term
@@ -110,24 +110,24 @@ def element(value: Value, sort_: str, instr: Instr) -> Any:
     raise refused(instr, what, f"let each({sort_}), pick({sort_}) or a field say which one is meant")
 
 
-def equal(a: Value, b: Value, instr: Instr) -> Truth:
+def equal(a: SymbolicValue, b: SymbolicValue, instr: Instr) -> Truth:
     """A formula: both are the same."""
     if isinstance(a, Element) or isinstance(b, Element):
         name = a.sort if isinstance(a, Element) else b.sort  # type: ignore[union-attr]
         return element(a, name, instr) == element(b, name, instr)
-    if isinstance(a, Number) and z3.is_bool(a.term) and b in (0, 1):
+    if isinstance(a, SymbolicNumber) and z3.is_bool(a.term) and b in (0, 1):
         return a.term if b else z3.Not(a.term)
     return number(a, instr) == number(b, instr)
 
 
-def binary(instr: Instr, a: Value, b: Value) -> tuple[Value, Truth]:
+def binary(instr: Instr, a: SymbolicValue, b: SymbolicValue) -> tuple[SymbolicValue, Truth]:
     """What an operation gives, and when it has no value (division by zero, a shift too far)."""
     never = z3.BoolVal(False)
     if instr.op in ("eq", "ne"):
         same = equal(a, b, instr)
         return of_truth(same if instr.op == "eq" else z3.Not(same)), never
     left, right = number(a, instr), number(b, instr)
-    if any(isinstance(value, Number) and value.values is None for value in (a, b)):
+    if any(isinstance(value, SymbolicNumber) and value.values is None for value in (a, b)):
         return _wide(instr, left, right, _bound(a) + _bound(b)), never
     pairs = [(x, y, computed(instr.op, x, y)) for x in _listed(a, instr) for y in _listed(b, instr)]
     values = frozenset(value for _, _, value in pairs if value is not None)
@@ -142,22 +142,22 @@ def binary(instr: Instr, a: Value, b: Value) -> tuple[Value, Truth]:
         for x, y, value in pairs:
             if value:
                 term = z3.If(z3.And(left == x, right == y), z3.IntVal(value), term)
-    return Number(z3.simplify(term), values), wrong
+    return SymbolicNumber(z3.simplify(term), values), wrong
 
 
-def _wide(instr: Instr, left: Any, right: Any, bound: int) -> Value:
+def _wide(instr: Instr, left: Any, right: Any, bound: int) -> SymbolicValue:
     """Sums, differences and orders of numbers of many values, all far from 64 bits."""
     if bound < MOST_BOUND and instr.op in ("add", "sub"):
-        return Number(left + right if instr.op == "add" else left - right, None, bound)
+        return SymbolicNumber(left + right if instr.op == "add" else left - right, None, bound)
     if bound < MOST_BOUND and instr.op in ("lt", "le"):
         return of_truth(left < right if instr.op == "lt" else left <= right)
     raise refused(instr, f"'{instr.op}' of a number that has more than {MOST_VALUES} values")
 
 
-def _bound(value: Value) -> int:
+def _bound(value: SymbolicValue) -> int:
     if isinstance(value, int):
         return abs(value)
-    assert isinstance(value, Number)
+    assert isinstance(value, SymbolicNumber)
     return value.bound if value.values is None else max(map(abs, value.values), default=0)
 
 
@@ -169,18 +169,18 @@ def _plain(op: str, left: Any, right: Any, pairs: Iterable[tuple[int, int, int |
     return None
 
 
-def _listed(value: Value, instr: Instr) -> frozenset[int]:
+def _listed(value: SymbolicValue, instr: Instr) -> frozenset[int]:
     if isinstance(value, int):
         return frozenset((value,))
-    assert isinstance(value, Number) and value.values is not None
+    assert isinstance(value, SymbolicNumber) and value.values is not None
     return value.values
 
 
-def inside(value: Value, domain: Domain, instr: Instr) -> Truth:
+def inside(value: SymbolicValue, domain: Domain, instr: Instr) -> Truth:
     """A formula: a number is in a domain."""
     if isinstance(value, int):
         return z3.BoolVal(domain.contains(value))
-    assert isinstance(value, Number)
+    assert isinstance(value, SymbolicNumber)
     if value.values is not None:
         outside = [v for v in value.values if not domain.contains(v)]
         return z3.And([number(value, instr) != v for v in sorted(outside)])

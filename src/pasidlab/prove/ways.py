@@ -11,7 +11,7 @@ import z3
 from pasidlab.lang.ir import Operand, Site
 from pasidlab.prove.general import EVERY
 from pasidlab.prove.state import SymbolicState
-from pasidlab.prove.values import Element, Truth, Value
+from pasidlab.prove.values import Element, SymbolicValue, Truth
 
 
 @dataclass(frozen=True)
@@ -23,43 +23,43 @@ class Universal:
 
 
 @dataclass(frozen=True)
-class Path:
+class SymbolicPath:
     """One way through a step, as far as it got."""
 
     state: SymbolicState
-    locals: dict[str, Value]
+    locals: dict[str, SymbolicValue]
     conditions: tuple[Truth, ...] = ()
     universals: tuple[Universal, ...] = ()
     elements: tuple[Element, ...] = ()  # all that were looked at
 
-    def value(self, operand: Operand) -> Value:
+    def value(self, operand: Operand) -> SymbolicValue:
         """A constant, or a local; 0 if it was never assigned."""
         assert not str(operand).startswith(EVERY), "a number of elements is no value"
         return operand if isinstance(operand, int) else self.locals.get(operand, 0)
 
-    def where(self, *conditions: Truth) -> Path:
+    def where(self, *conditions: Truth) -> SymbolicPath:
         """The path if these hold as well."""
         new = tuple(c for c in map(z3.simplify, conditions) if not z3.is_true(c))
         return replace(self, conditions=self.conditions + new) if new else self
 
-    def assigned(self, name: object, value: Value) -> Path:
+    def assigned(self, name: object, value: SymbolicValue) -> SymbolicPath:
         """The path with a local assigned."""
         return replace(self, locals={**self.locals, str(name): value})
 
-    def with_element(self, found: Element) -> Path:
+    def with_element(self, found: Element) -> SymbolicPath:
         """The path with an element that was looked at."""
         known = any(e.term.eq(found.term) for e in self.elements)
         return self if known else replace(self, elements=(*self.elements, found))
 
 
 @dataclass(frozen=True)
-class Ending:
+class PathEnd:
     """How one way ends. ``kind``: "step" (a state follows), "answer" (of a predicate), or "fault": ``property`` is broken."""
 
     kind: str
-    path: Path
+    path: SymbolicPath
     site: Site
-    value: Value = 0
+    value: SymbolicValue = 0
     property: str = ""
     sentence: str = ""
 
@@ -68,7 +68,7 @@ Feasible = Callable[[tuple[Truth, ...]], bool]
 """Says of conditions whether some state may meet them."""
 
 
-def possible(path: Path, feasible: Feasible, *conditions: Truth) -> Path | None:
+def possible(path: SymbolicPath, feasible: Feasible, *conditions: Truth) -> SymbolicPath | None:
     """The path if these hold as well; None if they cannot."""
     taken = path.where(*conditions)
     if taken is path:

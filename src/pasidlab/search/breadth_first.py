@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from pasidlab.errors import PasidlabError
 from pasidlab.search import kernels as k
-from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, Saved
+from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, SavedSearch
 from pasidlab.search.exchange import ALONE, Exchange, together
 from pasidlab.search.groups import Group, Worker
 from pasidlab.search.memory import Words
@@ -66,7 +66,7 @@ def search(
     with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, interrupts(interrupted) as stop:
         try:
             if checkpoint:
-                running.saved = together(peers, lambda: Saved(checkpoint, model.words, peers))
+                running.saved = together(peers, lambda: SavedSearch(checkpoint, model.words, peers))
                 running.saved.agree(peers)
                 running.resume(running.saved)
             reason = running.explore(pool, stop)
@@ -106,7 +106,7 @@ class _Search:
         self.reported_states = self.peak = 0
         self.completed = -1
         self.before = 0.0  # seconds that the search took before it was resumed
-        self.saved: Saved | None = None
+        self.saved: SavedSearch | None = None
         self.next_save = self.start + LEAST_SECONDS
         self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
@@ -215,7 +215,7 @@ class _Search:
     def _set_quota(self) -> None:
         self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), self.most_quota)
 
-    def resume(self, saved: Saved) -> None:
+    def resume(self, saved: SavedSearch) -> None:
         """Go on from what was saved, if anything was; save there from now on."""
         self.saved = saved
         reached = together(self.peers, partial(self._restored, saved))
@@ -228,7 +228,7 @@ class _Search:
         self.sizes = self.peers.total([b - a for a, b in pairwise([0, *(int(ends.sum()) for ends in self.store.levels)])])
         self._set_quota()
 
-    def _restored(self, saved: Saved) -> Reached | None:
+    def _restored(self, saved: SavedSearch) -> Reached | None:
         try:
             for states in saved.states():
                 self._insert_states(states)
@@ -237,7 +237,7 @@ class _Search:
             raise PasidlabError(what, hint="a larger --max-memory, or --spill DIR with more room") from None
         return saved.restore(self.store, self.verdicts)
 
-    def _save(self, saved: Saved) -> None:
+    def _save(self, saved: SavedSearch) -> None:
         start = time.perf_counter()
         observed = self._observed()
         reached, counters = int(np.bitwise_or.reduce(observed[:, REACHED])), tuple(observed[:, COUNTERS:].sum(axis=0).tolist())

@@ -53,7 +53,7 @@ class Reached:
     seconds: float
 
 
-class Saved:
+class SavedSearch:
     """The files of one search, locked as long as this object is open."""
 
     def __init__(self, checkpoint: Checkpoint, words: int, peers: Exchange = ALONE) -> None:

@@ -51,7 +51,7 @@ class Walks:
 
 
 @dataclass(frozen=True)
-class Way:
+class WalkedWay:
     """A way to a violation: packed states, and the label of each step between them. ``by_step``: a step out of the last violates."""
 
     states: tuple[Packed, ...]
@@ -74,8 +74,8 @@ class WalkResult:
     longest: int  # steps of the longest walk
     reached: int  # mask
     counters: tuple[int, ...]
-    ways: dict[int, Way]  # by property bit: the shortest found
-    error: Way | None
+    ways: dict[int, WalkedWay]  # by property bit: the shortest found
+    error: WalkedWay | None
     seconds: float
 
 
@@ -110,7 +110,7 @@ def _result(walkers: Sequence[_Walker], common: _Common) -> WalkResult:
     """What all threads found: of two ways of one length that of the first thread."""
     rows = sorted({row for walker in walkers for row in walker.ways})
     best = {row: min((walker.ways[row] for walker in walkers if row in walker.ways), key=lambda way: way.steps) for row in rows}
-    ways: dict[int, Way] = {}
+    ways: dict[int, WalkedWay] = {}
     for row, way in best.items():
         bit = row % w.BY_STEP
         if row != w.ERROR and (bit not in ways or way.steps < ways[bit].steps):
@@ -162,7 +162,7 @@ class _Walker:
 
     def __init__(self, model: LabelledModel, seed: int, groups: Groups) -> None:
         self.model = model
-        self.ways: dict[int, Way] = {}  # by place in ``first``
+        self.ways: dict[int, WalkedWay] = {}  # by place in ``first``
         self.tries: dict[int, int] = {}
         self.walks = self.steps = self.longest = 0
         self.stride, most = 8 * model.words, max(model.max_successors, 1)
@@ -211,13 +211,13 @@ class _Walker:
     def _begin(self, state: Packed) -> None:
         self.path.words[: self.model.words] = np.array(state, dtype=np.uint64).view(np.int64)
 
-    def _way(self, row: int) -> Way:
+    def _way(self, row: int) -> WalkedWay:
         """The steps at hand, to the first violation of that kind."""
         steps, words = int(self.first[row]), self.model.words
         states = self.path.words[: (steps + 1) * words].view(np.uint64).reshape(-1, words)
-        return Way(tuple(map(tuple, states.tolist())), tuple(self.labels.words[:steps].tolist()), row >= w.BY_STEP)
+        return WalkedWay(tuple(map(tuple, states.tolist())), tuple(self.labels.words[:steps].tolist()), row >= w.BY_STEP)
 
-    def _shortened(self, row: int, way: Way) -> Way:
+    def _shortened(self, row: int, way: WalkedWay) -> WalkedWay:
         """A way to the same violation without steps that are not needed.
 
         All steps of one group are left out, then parts of the way, large ones first, then small ones.
@@ -237,7 +237,7 @@ class _Walker:
             size = size // 2 if size > 1 or len(way.labels) == before else 1
         return way
 
-    def _shorter(self, row: int, way: Way, labels: Sequence[int]) -> Way | None:
+    def _shorter(self, row: int, way: WalkedWay, labels: Sequence[int]) -> WalkedWay | None:
         """The way that as many of these steps as can be made lead, if it shows the violation and is shorter than ``way``."""
         if len(labels) >= len(way.labels):
             return None

@@ -10,7 +10,7 @@ from pasidlab.search.observed import AGAIN, ERROR, PENDING, STATE_BROKEN, STEP_B
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnFunctions:
     """The functions of one CPU, whose state is that of number ``cpu``: whether it is private, its programs, what may interrupt them."""
 
     cpu: int
@@ -20,7 +20,8 @@ class Own:
 
 
 def expand_text(
-    words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], cpus: int, private: Sequence[Own] = ()
+    words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], cpus: int,
+    private: Sequence[OwnFunctions] = (),
 ) -> str:
     """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU).
 
@@ -72,7 +73,7 @@ def _look_text(predicates: list[tuple[str, int, int]]) -> str:
     return "\n".join(lines)
 
 
-def _solo_text(words: int, cpus: int, private: Sequence[Own]) -> str:
+def _solo_text(words: int, cpus: int, private: Sequence[OwnFunctions]) -> str:
     """The function that does the only step of a state in which a private CPU has but one; it returns 0 for any other state."""
     lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *_rooms(words, cpus)]
     for n, own in enumerate(private):
@@ -120,7 +121,7 @@ def _call_lines(lines: list[str], prefix: str, total: str, calls: Iterable[tuple
     return total
 
 
-def _private_lines(v: str, own: Own, state: str) -> list[str]:
+def _private_lines(v: str, own: OwnFunctions, state: str) -> list[str]:
     """Go on at ``v.goes`` if the CPU is private, else at ``v.not``."""
     return [
         f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
@@ -128,7 +129,7 @@ def _private_lines(v: str, own: Own, state: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _own_lines(number: int, own: Own, words: int) -> list[str]:
+def _own_lines(number: int, own: OwnFunctions, words: int) -> list[str]:
     """If the CPU is private and its program can go on: its own actions, and no more."""
     v, state = f"own{number}", _state_of(own.cpu)
     lines = _private_lines(v, own, state)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_canon import canon_text, first_text
-from pasidlab.lang.back.llvm_expand import Own, expand_text
+from pasidlab.lang.back.llvm_expand import OwnFunctions, expand_text
 from pasidlab.lang.back.llvm_text import LABEL_BITS, WHEN_STUCK, ActionText
 from pasidlab.lang.back.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
@@ -143,7 +143,7 @@ class _Emitter:
         watched += [(action, STATE_BROKEN, self.bits[ASLEEP]) for action in self.model.asleep.values()]
         return watched + ends
 
-    def _private(self, parts: list[str], one_cpu: bool) -> list[Own]:
+    def _private(self, parts: list[str], one_cpu: bool) -> list[OwnFunctions]:
         """The actions of each CPU, and the text of what says whether it is private."""
         assert self.model.private is not None
         found = []
@@ -159,7 +159,7 @@ class _Emitter:
             ]
             programs = tuple(name for action, name in mine if action.resumes)
             others = tuple(name for action, name in mine if not action.resumes)
-            found.append(Own(cpu if one_cpu else 1, f"private.{own}", programs, others))
+            found.append(OwnFunctions(cpu if one_cpu else 1, f"private.{own}", programs, others))
         return found
 
     def _cover(self, action: Action) -> dict[int, int]:

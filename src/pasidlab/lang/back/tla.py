@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.places import Variables
-from pasidlab.lang.back.tla_actions import ActionText
-from pasidlab.lang.back.tla_names import Names
+from pasidlab.lang.back.tla_actions import TlaAction
+from pasidlab.lang.back.tla_names import TlaNames
 from pasidlab.lang.back.tla_numbers import DEFINITIONS, literal, the_set
 from pasidlab.lang.back.tla_steps import MODEL_ERROR
 from pasidlab.lang.interpreter import Interpreter
@@ -60,7 +60,7 @@ class _Writer:
     """The text of one model."""
 
     def __init__(self, model: Model, module: str) -> None:
-        self.model, self.module, self.names = model, module, Names()
+        self.model, self.module, self.names = model, module, TlaNames()
         self.names.fresh(module)
         self.places = Variables(model.fields)
         self.places.names = {path: self.names.fresh(name) for path, name in self.places.names.items()}
@@ -70,10 +70,10 @@ class _Writer:
         steps = [(action, self.names.fresh(action.name)) for action in model.actions]
         self.actions = [(action, name, self._ways(action, name)) for action, name in steps]
         asked = [(p, self.names.fresh(f"breaks_{p.property}")) for p in model.predicates]
-        self.predicates = [(p, ActionText(p.action, name, self.places, self.names, predicate=True)) for p, name in asked]
+        self.predicates = [(p, TlaAction(p.action, name, self.places, self.names, predicate=True)) for p, name in asked]
 
-    def _ways(self, action: Action, name: str) -> ActionText:
-        return ActionText(action, self.names.fresh(f"{name}_outcomes"), self.places, self.names)
+    def _ways(self, action: Action, name: str) -> TlaAction:
+        return TlaAction(action, self.names.fresh(f"{name}_outcomes"), self.places, self.names)
 
     def whole(self) -> TlaModule:
         """The module and its configuration."""
@@ -113,7 +113,7 @@ class _Writer:
             yield f"{self.places.names[f.path]} = {values[0] if f.count == 1 else '<<' + ', '.join(values) + '>>'}"
             at += f.count
 
-    def _taken(self, name: str, text: ActionText) -> str:
+    def _taken(self, name: str, text: TlaAction) -> str:
         """The action itself: a state follows."""
         stored = [self.places.names[path] for path in text.stored]
         others = [self.places.names[path] for path in self.places.fields if path not in set(text.stored)]
@@ -121,7 +121,7 @@ class _Writer:
         lines += [f"  /\\ {field}' = o.{field}" for field in stored]
         return "\n".join([*lines, *(_wrapped("  /\\ UNCHANGED << ", ", ", others, " >>") if others else [])])
 
-    def _bound(self, quantifier: str, text: ActionText, action: Action) -> str:
+    def _bound(self, quantifier: str, text: TlaAction, action: Action) -> str:
         """The quantifier over an action's parameters; empty if it has none."""
         domains = [the_set(domain, none=False) for _, domain in action.params]
         bounds = [f"{value.text} \\in {values}" for value, values in zip(text.known.values(), domains, strict=True)]
@@ -148,7 +148,7 @@ class _Writer:
                 yield f"  /\\ {only}{self._bound('A', text, p.action)}\\A o \\in {text.name}{_given(text)} : ~o.go"
 
 
-def _given(text: ActionText) -> str:
+def _given(text: TlaAction) -> str:
     """The parameters of an action, as they are handed on."""
     return f"({', '.join(value.text for value in text.known.values())})" if text.known else ""
 

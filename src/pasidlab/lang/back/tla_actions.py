@@ -13,9 +13,9 @@ from dataclasses import replace
 from pasidlab.lang.back.numbers import Expression32
 from pasidlab.lang.back.places import Variables
 from pasidlab.lang.back.ranges import ranges, refusing
-from pasidlab.lang.back.tla_names import Names
-from pasidlab.lang.back.tla_numbers import Value, literal, of_domain
-from pasidlab.lang.back.tla_steps import Path, StepWriter
+from pasidlab.lang.back.tla_names import TlaNames
+from pasidlab.lang.back.tla_numbers import TlaValue, literal, of_domain
+from pasidlab.lang.back.tla_steps import StepWriter, TlaPath
 from pasidlab.lang.interpreter import FUEL, loop_labels
 from pasidlab.lang.ir import CPU, SOUND, Action, Instr
 from pasidlab.lang.lowering.flow import Code, forward, liveness, reachable, successors, without_unreachable
@@ -25,10 +25,10 @@ _BROKEN = ""
 """Stands among the fields that may have changed for the promises that may have been broken."""
 
 
-class ActionText:
+class TlaAction:
     """Writes one action. ``name`` is that of its set of outcomes; of a predicate ``go`` is the answer."""
 
-    def __init__(self, action: Action, name: str, places: Variables, names: Names, *, predicate: bool = False) -> None:
+    def __init__(self, action: Action, name: str, places: Variables, names: TlaNames, *, predicate: bool = False) -> None:
         self.name, self.places, self.names = name, places, names
         self.code = without_unreachable(list(action.code), set())
         inner = names.inner()
@@ -78,11 +78,11 @@ class ActionText:
         inner = self.writer.names = self.names.inner()
         for value in self.known.values():
             inner.fresh(value.text)
-        path = Path(dict(self.known), {f: self.places.names[f] for f in self.places.fields})
+        path = TlaPath(dict(self.known), {f: self.places.names[f] for f in self.places.fields})
         written = [value.text for value in self.known.values()]
         for name in self.alive[at] if at else ():
             low, high = self.ranges.at(at, name)
-            path.locals[name] = Value(inner.fresh(name), low, high)
+            path.locals[name] = TlaValue(inner.fresh(name), low, high)
             written.append(path.locals[name].text)
         for name in self.changed[at]:
             written.append(inner.fresh(self.places.names[name] if name else "broke"))
@@ -101,7 +101,7 @@ class ActionText:
         place = f"{site.position.file.rsplit('/', 1)[-1]}:{site.position.line}"
         return f"{head} ==  \\* {site.function} {place}\n{self._from(at, at, path, 1)}"
 
-    def _from(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _from(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         """What the operator that begins at ``begin`` gives from an instruction on."""
         first = True
         while True:
@@ -123,7 +123,7 @@ class ActionText:
         indent = "  " * depth
         return "\n".join(line if line.startswith(" ") else indent + line for line in path.lines)
 
-    def _call(self, begin: int, at: int, path: Path) -> str:
+    def _call(self, begin: int, at: int, path: TlaPath) -> str:
         self.calls[begin].add(at)
         if at not in self.operators:
             self.operators[at] = self.names.fresh(f"{self.name}_at_{at}")
@@ -132,7 +132,7 @@ class ActionText:
         given += [self.rounds] if self.loops else []
         return f"{self.operators[at]}({', '.join(given)})" if given else self.operators[at]
 
-    def _branch(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _branch(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         instr = self.code[at]
         value, (yes, no) = path.value(instr.args[0]), (self.labels[label] for label in instr.labels())
         if (holds := path.decided(value)) is not None:
@@ -142,7 +142,7 @@ class ActionText:
         indent = "  " * depth
         return f"{indent}IF {value.truth} THEN\n{then}\n{indent}ELSE\n{other}"
 
-    def _switch(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _switch(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         """Which operator goes on: found by halving, as TLC tries the ways of a CASE one by one."""
         instr = self.code[at]
         value, labels = path.value(instr.args[0]), instr.labels()
@@ -158,10 +158,10 @@ class ActionText:
 
         return among(low, high, depth)
 
-    def _choose(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _choose(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         low, high = (path.value(operand) for operand in self.code[at].operands())
         name = str(self.code[at].args[0])
-        chosen = Value(self.writer.names.fresh(name), low.low, high.high)
+        chosen = TlaValue(self.writer.names.fresh(name), low.low, high.high)
         inner = path.parted("TRUE")
         inner.locals[name] = chosen
         indent = "  " * depth
@@ -169,25 +169,25 @@ class ActionText:
         rest = self._from(begin, at + 1, inner, depth + 1)
         return f"{empty}{indent}UNION {{\n{rest}\n{indent}: {chosen.text} \\in {low.text}..{high.text}}}"
 
-    def _end(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _end(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         changes = [f"!.{self.places.names[f]} = {path.fields[f]}" for f in self.stored if path.fields[f] != self.places.names[f]]
         changes += [f"!.broken = {path.broken}"] if path.broken != "{}" else []
         if not self.stored:
             return f"{{[go |-> TRUE, broken |-> {path.broken}]}}"
         return f"{{[{self.same} EXCEPT {', '.join(changes)}]}}" if changes else f"{{{self.same}}}"
 
-    def _return(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _return(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         value = path.value(self.code[at].args[0])
         holds = path.decided(value)
         return f"{{[go |-> {value.truth if holds is None else str(holds).upper()}, broken |-> {path.broken}]}}"
 
-    def _crash(self, begin: int, at: int, path: Path, depth: int) -> str:
+    def _crash(self, begin: int, at: int, path: TlaPath, depth: int) -> str:
         return self.writer.stop(path, SOUND)
 
 
 _ENDING = {
-    "branch": ActionText._branch, "switch": ActionText._switch, "choose": ActionText._choose, "end": ActionText._end,
-    "return": ActionText._return, "crash": ActionText._crash,
+    "branch": TlaAction._branch, "switch": TlaAction._switch, "choose": TlaAction._choose, "end": TlaAction._end,
+    "return": TlaAction._return, "crash": TlaAction._crash,
 }  # fmt: skip
 """What ends a straight stretch of code."""
 
@@ -195,7 +195,7 @@ _ENDING = {
 class _Ranges:
     """Which values a local may have where ways meet: for each of the places a program goes on from, those that can come there."""
 
-    def __init__(self, code: Code, known: Mapping[str, Value], places: Variables, *, program: bool) -> None:
+    def __init__(self, code: Code, known: Mapping[str, TlaValue], places: Variables, *, program: bool) -> None:
         first = next(n for n, instr in enumerate(code) if instr.op == "switch") if program else 0
         begins = sorted(set(successors(code)[first])) if program else [0]
         self.parts: list[tuple[list[bool], dict[str, Expression32]]] = []
@@ -210,7 +210,7 @@ class _Ranges:
         return min(value.low for value in found), max(value.high for value in found)
 
 
-def _parameter(name: str, domain: Domain) -> Value:
+def _parameter(name: str, domain: Domain) -> TlaValue:
     """A parameter: a reference is never to nothing."""
     whole = of_domain(name, domain)
     return replace(whole, low=1) if isinstance(domain, Ref) else whole

@@ -13,16 +13,16 @@ _WORDS = (
 """The language's words, and the names that every exported module has."""
 
 
-class Names:
+class TlaNames:
     """Gives identifiers: of a module, or (``inner``) inside one of its definitions."""
 
-    def __init__(self, outer: Names | None = None) -> None:
+    def __init__(self, outer: TlaNames | None = None) -> None:
         self._outer = outer
         self._taken = set() if outer else set(_WORDS.split())
 
-    def inner(self) -> Names:
+    def inner(self) -> TlaNames:
         """Names that are known in one definition alone."""
-        return Names(self)
+        return TlaNames(self)
 
     def taken(self, name: str) -> bool:
         """Whether something has this name here."""

@@ -39,7 +39,7 @@ Less(a, b) == IF (a < 0) = (b < 0) THEN a < b ELSE b < 0
 
 
 @dataclass(frozen=True)
-class Value:
+class TlaValue:
     """An expression with a value between ``low`` and ``high``; ``condition``: what is true where that is 1 and not 0."""
 
     text: str
@@ -68,18 +68,18 @@ class Value:
         return f"~{self.condition}" if self.condition else f"({self.text} = 0)"
 
 
-def literal(value: int) -> Value:
+def literal(value: int) -> TlaValue:
     """A constant."""
     bits = value & (1 << _BITS) - 1
     short = bits - (1 << _BITS) if bits >> _BITS - 1 else bits
     text = "(-2147483647 - 1)" if short == -(1 << _BITS - 1) else f"({short})" if short < 0 else str(short)
-    return Value(text, value, value)
+    return TlaValue(text, value, value)
 
 
-def of_domain(text: str, domain: Domain) -> Value:
+def of_domain(text: str, domain: Domain) -> TlaValue:
     """An expression whose values are those of a domain."""
     found = numbers.of_domain(text, domain)
-    return Value(text, found.low, found.high)
+    return TlaValue(text, found.low, found.high)
 
 
 def the_set(domain: Domain, *, none: bool) -> str:
@@ -94,16 +94,16 @@ def the_set(domain: Domain, *, none: bool) -> str:
     return "Int"
 
 
-def unary(op: str, a: Value) -> Value:
+def unary(op: str, a: TlaValue) -> TlaValue:
     """``not`` or ``inv``."""
     if a.known:
         return literal(int(not a.low) if op == "not" else ~a.low)
     if op == "not":
         return _condition(a.falsehood)
-    return Value(f"(-1 - {a.text})", ~a.high, ~a.low)
+    return TlaValue(f"(-1 - {a.text})", ~a.high, ~a.low)
 
 
-def binary(op: str, a: Value, b: Value) -> Value:
+def binary(op: str, a: TlaValue, b: TlaValue) -> TlaValue:
     """An operation of the IR where ``impossible`` is not true. Raises TooWide where 32 bits do not do."""
     if a.known and b.known:
         value = computed(op, a.low, b.low)
@@ -113,19 +113,19 @@ def binary(op: str, a: Value, b: Value) -> Value:
     if op in _COMPARISONS:
         return _condition(_compared(op, a, b))
     if op in ("shr", "ushr") and not found_signed(a):
-        return Value(f"And(Shr({a.text}, {b.text}), {literal((1 << _BITS - b.low) - 1).text})", found.low, found.high)
+        return TlaValue(f"And(Shr({a.text}, {b.text}), {literal((1 << _BITS - b.low) - 1).text})", found.low, found.high)
     if op == "sext":
         rest = literal(_BITS - b.low).text
-        return a if (found.low, found.high) == (a.low, a.high) else Value(f"Shr(Shl({a.text}, {rest}), {rest})", found.low, found.high)
-    return Value(_TEXTS[op].format(a=a.text, b=b.text), found.low, found.high)
+        return a if (found.low, found.high) == (a.low, a.high) else TlaValue(f"Shr(Shl({a.text}, {rest}), {rest})", found.low, found.high)
+    return TlaValue(_TEXTS[op].format(a=a.text, b=b.text), found.low, found.high)
 
 
-def found_signed(a: Value) -> bool:
+def found_signed(a: TlaValue) -> bool:
     """Whether an expression has the value itself, and not less 2^32."""
     return a.range.signed
 
 
-def impossible(op: str, a: Value, b: Value) -> str:
+def impossible(op: str, a: TlaValue, b: TlaValue) -> str:
     """The condition that operands have no result, or one not certain to fit; ``TRUE`` if they never have, empty if they always do."""
     if a.known and b.known:
         return "TRUE" if computed(op, a.low, b.low) is None else ""
@@ -140,14 +140,14 @@ def impossible(op: str, a: Value, b: Value) -> str:
     return f"({either})"
 
 
-def outside(op: str, a: Value, b: Value, result: Value) -> str:
+def outside(op: str, a: TlaValue, b: TlaValue, result: TlaValue) -> str:
     """The condition that the result, once there, is too great to be added to; empty if it never is."""
     if (a.known and b.known) or not numbers.outside(op, a.range, b.range, ""):
         return ""
     return f"({result.text} < {-COUNT} \\/ {result.text} > {COUNT})"
 
 
-def contains(domain: Domain, a: Value) -> str:
+def contains(domain: Domain, a: TlaValue) -> str:
     """The condition that a value lies in a domain; empty if it is certain to."""
     if a.known:
         return "" if domain.contains(a.low) else "FALSE"
@@ -163,11 +163,11 @@ def contains(domain: Domain, a: Value) -> str:
     return both if len(ends) == 1 else f"({both})"
 
 
-def _condition(text: str) -> Value:
-    return Value(f"Bit{text}" if text.startswith("(") else f"Bit({text})", 0, 1, text)
+def _condition(text: str) -> TlaValue:
+    return TlaValue(f"Bit{text}" if text.startswith("(") else f"Bit({text})", 0, 1, text)
 
 
-def _compared(op: str, a: Value, b: Value) -> str:
+def _compared(op: str, a: TlaValue, b: TlaValue) -> str:
     if op in ("eq", "ne"):
         if b.known and b.low in (0, 1) and a.condition:
             return a.condition if (op == "eq") == (b.low == 1) else f"~{a.condition}"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pasidlab.lang.back.places import Variables
-from pasidlab.lang.back.tla_names import Names
-from pasidlab.lang.back.tla_numbers import Value, binary, contains, impossible, literal, of_domain, outside, unary
+from pasidlab.lang.back.tla_names import TlaNames
+from pasidlab.lang.back.tla_numbers import TlaValue, binary, contains, impossible, literal, of_domain, outside, unary
 from pasidlab.lang.ir import BINARY, SOUND, Instr, Operand
 
 MODEL_ERROR = "a model error"
@@ -17,24 +17,24 @@ _SILENT = frozenset({"label", "reach", "pause", "atomic"})
 
 
 @dataclass
-class Path:
+class TlaPath:
     """What is known on the way, and the lines written so far."""
 
-    locals: dict[str, Value]
+    locals: dict[str, TlaValue]
     fields: dict[str, str]  # path of a field -> what it holds now
     broken: str = _NOTHING
     facts: frozenset[str] = frozenset()  # conditions that hold
     lines: list[str] = field(default_factory=list)
 
-    def value(self, operand: Operand) -> Value:
+    def value(self, operand: Operand) -> TlaValue:
         """A constant or a local; a local never assigned is 0."""
         return literal(operand) if isinstance(operand, int) else self.locals.get(operand, literal(0))
 
-    def parted(self, fact: str) -> Path:
+    def parted(self, fact: str) -> TlaPath:
         """A copy that goes on alone, where the condition holds."""
         return replace(self, locals=dict(self.locals), fields=dict(self.fields), facts=self.facts | {fact}, lines=[])
 
-    def decided(self, value: Value) -> bool | None:
+    def decided(self, value: TlaValue) -> bool | None:
         """Whether a value is certainly not 0, or certainly 0; None: either is possible."""
         if value.known or value.low > 0 or value.high < 0:
             return value.low != 0
@@ -48,12 +48,12 @@ class StepWriter:
     """Writes instructions that do not divide the way. ``predicate``: whatever fails is the model's fault."""
 
     places: Variables
-    names: Names
+    names: TlaNames
     uses: Mapping[str, int]  # how often each local is read
     predicate: bool
     may_break: set[str] = field(default_factory=set)  # promises
 
-    def step(self, path: Path, instr: Instr) -> bool:
+    def step(self, path: TlaPath, instr: Instr) -> bool:
         """One instruction; False once the step has ended, and the last line says how."""
         op, args = instr.op, instr.args
         if op in _SILENT:
@@ -71,7 +71,7 @@ class StepWriter:
         self._assign(path, str(args[0]), value if op == "copy" else unary(op, value))
         return True
 
-    def stop(self, path: Path, promise: str) -> str:
+    def stop(self, path: TlaPath, promise: str) -> str:
         """How a step ends that breaks a promise and leads nowhere."""
         name = promise if promise and not self.predicate else MODEL_ERROR
         self.may_break.add(name)
@@ -79,23 +79,23 @@ class StepWriter:
         both = broken if path.broken == _NOTHING else f"{path.broken} \\cup {broken}"
         return f"Stop({both})"
 
-    def impossible(self, path: Path) -> str:
+    def impossible(self, path: TlaPath) -> str:
         """How a step ends that cannot be taken: what it broke before is broken all the same."""
         return _NOTHING if path.broken == _NOTHING else f"Off({path.broken})"
 
-    def let(self, path: Path, wanted: str, text: str) -> str:
+    def let(self, path: TlaPath, wanted: str, text: str) -> str:
         """A name for an expression."""
         name = self.names.fresh(wanted)
         path.lines.append(f"LET {name} == {text} IN")
         return name
 
-    def _assign(self, path: Path, name: str, value: Value) -> None:
+    def _assign(self, path: TlaPath, name: str, value: TlaValue) -> None:
         simple = value.known or value.text.isidentifier() or self.uses.get(name, 0) < 2
         if not simple:
-            value = Value(self.let(path, name, value.text), value.low, value.high)
+            value = TlaValue(self.let(path, name, value.text), value.low, value.high)
         path.locals[name] = value
 
-    def _unless(self, path: Path, wrong: str, ending: str) -> bool:
+    def _unless(self, path: TlaPath, wrong: str, ending: str) -> bool:
         """Ends the step where a condition holds; False where it always does."""
         if wrong == "TRUE":
             path.lines.append(ending)
@@ -105,7 +105,7 @@ class StepWriter:
             path.facts |= {f"~{wrong}"}
         return True
 
-    def _exists(self, path: Path, element: Value, count: int) -> bool:
+    def _exists(self, path: TlaPath, element: TlaValue, count: int) -> bool:
         """Ends the step where no element has this number."""
         if element.known:
             wrong = "" if 1 <= element.low <= count else "TRUE"
@@ -116,7 +116,7 @@ class StepWriter:
             return self._unless(path, f"({element.text} < 1 \\/ {element.text} > {count})", self.stop(path, ""))
         return True
 
-    def _access(self, path: Path, instr: Instr) -> bool:
+    def _access(self, path: TlaPath, instr: Instr) -> bool:
         if instr.op == "deref":
             return self._exists(path, path.value(instr.args[0]), int(instr.args[1]))
         f = self.places.field(str(instr.field))
@@ -137,7 +137,7 @@ class StepWriter:
         path.fields[f.path] = text if simple else self.let(path, self.places.names[f.path], text)
         return True
 
-    def _check(self, path: Path, instr: Instr) -> bool:
+    def _check(self, path: TlaPath, instr: Instr) -> bool:
         """A promise that is broken on the way; the step goes on."""
         value = path.value(instr.args[1])
         if (holds := path.decided(value)) is True:
@@ -148,7 +148,7 @@ class StepWriter:
         path.broken = self.let(path, "broke", here if path.broken == _NOTHING else f"{path.broken} \\cup {here}")
         return True
 
-    def _require(self, path: Path, value: Value) -> bool:
+    def _require(self, path: TlaPath, value: TlaValue) -> bool:
         holds = path.decided(value)
         if holds is None:
             path.lines.append(f"IF {value.falsehood} THEN {self.impossible(path)} ELSE")
@@ -157,7 +157,7 @@ class StepWriter:
             path.lines.append(self.impossible(path))
         return holds is not False
 
-    def _binary(self, path: Path, instr: Instr) -> bool:
+    def _binary(self, path: TlaPath, instr: Instr) -> bool:
         a, b = (path.value(operand) for operand in instr.operands())
         if not self._unless(path, impossible(instr.op, a, b), self.stop(path, "")):
             return False

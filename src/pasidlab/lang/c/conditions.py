@@ -63,14 +63,14 @@ def answered(test: str, option: str, config: Mapping[str, str]) -> bool:
 
 
 @dataclass(frozen=True)
-class Number:
+class IntMax:
     """A value in #if: of intmax_t, or of uintmax_t."""
 
     value: int
     unsigned: bool = False
 
     @classmethod
-    def of(cls, value: int, unsigned: bool = False) -> Number:
+    def of(cls, value: int, unsigned: bool = False) -> IntMax:
         """The lowest 64 bits."""
         return cls(value % (1 << 64) if unsigned else wrapped(value), unsigned)
 
@@ -107,7 +107,7 @@ class Condition:
             raise self._error(f"'{wanted}' expected in #if, not '{self._peek() or 'the end of the line'}'")
         self.next += 1
 
-    def _ternary(self) -> Number:
+    def _ternary(self) -> IntMax:
         test = self._binary(0)
         if self._peek() != "?":
             return test
@@ -115,16 +115,16 @@ class Condition:
         yes = self._where(bool(test.value), self._ternary)
         self._take(":")
         no = self._where(not test.value, self._ternary)
-        return Number.of((yes if test.value else no).value, yes.unsigned or no.unsigned)
+        return IntMax.of((yes if test.value else no).value, yes.unsigned or no.unsigned)
 
-    def _where(self, counts: bool, operand: Callable[[], Number]) -> Number:
+    def _where(self, counts: bool, operand: Callable[[], IntMax]) -> IntMax:
         """An operand whose value counts, or is not evaluated (C11 6.5.13 to 6.5.15)."""
         self.decided += not counts
         found = operand()
         self.decided -= not counts
         return found
 
-    def _binary(self, level: int) -> Number:
+    def _binary(self, level: int) -> IntMax:
         if level == len(_LEVELS):
             return self._unary()
         left = self._binary(level + 1)
@@ -135,43 +135,43 @@ class Condition:
             left = self._operated(sign, left, self._where(counts, lambda: self._binary(level + 1)))
         return left
 
-    def _operated(self, sign: str, a: Number, b: Number) -> Number:
+    def _operated(self, sign: str, a: IntMax, b: IntMax) -> IntMax:
         if sign in ("&&", "||"):
-            return Number(int(bool(a.value) and bool(b.value) if sign == "&&" else bool(a.value) or bool(b.value)))
+            return IntMax(int(bool(a.value) and bool(b.value) if sign == "&&" else bool(a.value) or bool(b.value)))
         if sign in ("<<", ">>"):
             if not 0 <= b.value < 64:
                 return self._none(f"a shift by {b.value} in #if")
-            return Number.of(a.value << b.value if sign == "<<" else a.value >> b.value, a.unsigned)
+            return IntMax.of(a.value << b.value if sign == "<<" else a.value >> b.value, a.unsigned)
         unsigned = a.unsigned or b.unsigned
-        x, y = Number.of(a.value, unsigned).value, Number.of(b.value, unsigned).value
+        x, y = IntMax.of(a.value, unsigned).value, IntMax.of(b.value, unsigned).value
         if sign in _COMPARE:
-            return Number(int(_COMPARE[sign](x, y)))
+            return IntMax(int(_COMPARE[sign](x, y)))
         if sign in ("/", "%") and y == 0:
             return self._none("division by zero in #if")
-        return Number.of(fold(_ARITHMETIC[sign], x, y), unsigned)
+        return IntMax.of(fold(_ARITHMETIC[sign], x, y), unsigned)
 
-    def _none(self, what: str) -> Number:
+    def _none(self, what: str) -> IntMax:
         """No value: an error, unless it is not evaluated."""
         if not self.decided:
             raise self._error(what)
-        return Number(0)
+        return IntMax(0)
 
-    def _unary(self) -> Number:
+    def _unary(self) -> IntMax:
         if self.next >= len(self.tokens):
             raise self._error("an expression is missing in #if")
         token = self.tokens[self.next]
         self.next += 1
         match token.text:
             case "!":
-                return Number(int(not self._unary().value))
+                return IntMax(int(not self._unary().value))
             case "-":
                 inner = self._unary()
-                return Number.of(-inner.value, inner.unsigned)
+                return IntMax.of(-inner.value, inner.unsigned)
             case "+":
                 return self._unary()
             case "~":
                 inner = self._unary()
-                return Number.of(~inner.value, inner.unsigned)
+                return IntMax.of(~inner.value, inner.unsigned)
             case "(":
                 found = self._ternary()
                 self._take(")")
@@ -180,15 +180,15 @@ class Condition:
             return self._constant(token)
         if token.kind != "name":
             raise self._error(f"'{token.text}' does not belong in #if")
-        return Number(self._name(token.text))
+        return IntMax(self._name(token.text))
 
-    def _constant(self, token: Token) -> Number:
+    def _constant(self, token: Token) -> IntMax:
         if token.kind == "char":
             found = character(token.text)
             if found is not None:
-                return Number(found)
+                return IntMax(found)
         elif (typed := constant(token.text)) is not None:
-            return Number(typed[0], not typed[1].signed and ("u" in token.text.lower() or typed[0] >= 1 << 63))
+            return IntMax(typed[0], not typed[1].signed and ("u" in token.text.lower() or typed[0] >= 1 << 63))
         raise self._error(f"'{token.text}' is no integer")
 
     def _name(self, name: str) -> int:

@@ -1,6 +1,6 @@
 """What a rule, a predicate or a handler can access while a program stands at a boundary, found by running it on what is known there.
 
-The CPU, its current task and a task it has taken are numbered (``Standing``); what is known of them is data; everything else has
+The CPU, its current task and a task it has taken are numbered (``AtBoundary``); what is known of them is data; everything else has
 an unknown value, and both ways of a branch are followed. A way that ends in a ``require`` that is known to fail is never taken,
 unless something on it may break a property: what a failed check says stands although the step does not.
 A predicate that is known to be false looks at nothing.
@@ -52,7 +52,7 @@ class _TooMany(Exception):
 
 
 @dataclass(frozen=True)
-class Standing:
+class AtBoundary:
     """A program at a boundary: its context and masks, its CPU, and the tasks it owns by number (0: none that is certain).
 
     ``cpu`` is 0 where the task may be moved: then its masks say nothing of any CPU. ``facts``: what fields of its CPU hold.
@@ -129,7 +129,7 @@ class _Way:
 class Question:
     """What a behaviour is asked with: where the other program stands, the arguments, and whether its own task is in user mode."""
 
-    standing: Standing
+    standing: AtBoundary
     arguments: dict[str, Value]
     in_user_mode: bool = False
     arrival: Mapping[str, Value] = field(default_factory=dict)  # of a handler: what its arrival has done to the CPU's fields

@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnFields:
     """Fields of a struct that lie in one word and are equally wide: those of element i are ``word >> i * width & mask``."""
 
     word: int
@@ -51,7 +51,7 @@ class Plan:
         for name, count in counts.items():
             self.base[name] = self.length
             self.length += count + 1
-        self.own: dict[str, list[Own]] = {name: _own(layout, name, counts) for name in counts}
+        self.own: dict[str, list[OwnFields]] = {name: _own(layout, name, counts) for name in counts}
         self.edges: list[Edges] = []
         for place in layout.places.values():
             domain, holder = place.field.domain, place.field.struct
@@ -64,16 +64,16 @@ class Plan:
         return (self.base[struct] + 1) * MULTIPLIER & WORD
 
 
-def _own(layout: Layout, struct: str, counts: Mapping[str, int]) -> list[Own]:
+def _own(layout: Layout, struct: str, counts: Mapping[str, int]) -> list[OwnFields]:
     masks: dict[tuple[int, int], int] = {}
     for place in layout.places.values():
         refers = isinstance(place.field.domain, Ref) and place.field.domain.struct in counts
         for plane in place.planes if place.field.struct == struct and not refers else ():
             masks[plane.word, plane.width] = masks.get((plane.word, plane.width), 0) | plane.mask << plane.shift
-    return [Own(word, width, mask) for (word, width), mask in sorted(masks.items())]
+    return [OwnFields(word, width, mask) for (word, width), mask in sorted(masks.items())]
 
 
-class Machine(Protocol[Value]):
+class ColourCode(Protocol[Value]):
     """What computes colours: a list of them, a list of sums, and the words of a state."""
 
     def number(self, number: int) -> Value:
@@ -107,7 +107,7 @@ def mixed(first: int, second: int) -> int:
     return product ^ product >> 32
 
 
-def compute(plan: Plan, machine: Machine[Value]) -> None:
+def compute(plan: Plan, machine: ColourCode[Value]) -> None:
     """Put the colour of each element into the machine's list."""
     now: dict[int, Value] = {}  # colours by place, as far as they are known
     for struct, count in plan.counts.items():
@@ -124,7 +124,7 @@ def compute(plan: Plan, machine: Machine[Value]) -> None:
             machine.store(place, now[place])
 
 
-def _spread(plan: Plan, machine: Machine[Value], now: dict[int, Value]) -> None:
+def _spread(plan: Plan, machine: ColourCode[Value], now: dict[int, Value]) -> None:
     """Mix into each element's colour those of the elements it refers to; add up for each those of the elements that refer to it."""
     before = dict(now)
     for edge in plan.edges:

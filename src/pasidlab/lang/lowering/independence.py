@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
-from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, Cases, Found, Question, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, Found, Question, Some, Value, arguments, may_be
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
 from pasidlab.lang.lowering.inline import LANGUAGE
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
@@ -106,11 +106,11 @@ class Judge:
         self.predicates = [rule for rule in traffic.rules if rule.role == "never"]
         self.predicates += [_sleeper(action) for action in asleep]
         self.rules = [rule for rule in traffic.rules if rule.role not in PREDICATES]
-        self._found: dict[tuple[int, Standing, bool], frozenset[Found] | None] = {}
-        self._watched: dict[Standing, frozenset[Found] | None] = {}
-        self._arrivals: dict[Standing, bool] = {}
-        self._others: dict[tuple[Touched, Standing], bool] = {}
-        self._steps: dict[Standing, frozenset[Found] | None] = {}
+        self._found: dict[tuple[int, AtBoundary, bool], frozenset[Found] | None] = {}
+        self._watched: dict[AtBoundary, frozenset[Found] | None] = {}
+        self._arrivals: dict[AtBoundary, bool] = {}
+        self._others: dict[tuple[Touched, AtBoundary], bool] = {}
+        self._steps: dict[AtBoundary, frozenset[Found] | None] = {}
 
     def local(self, context: str, stretch: Stretch) -> bool:
         """Whether conditions 1 to 3 hold for a stretch of a context's program."""
@@ -118,7 +118,7 @@ class Judge:
             return False
         return all(self._fine(standing, stretch) for standing in self.elements.standings(context, stretch))
 
-    def _fine(self, standing: Standing, stretch: Stretch) -> bool:
+    def _fine(self, standing: AtBoundary, stretch: Stretch) -> bool:
         if not self._arrivals_fine(standing):
             return False
         for access in stretch.accesses:
@@ -127,23 +127,23 @@ class Judge:
                     return False
         return True
 
-    def _places(self, access: StateAccess, standing: Standing) -> Iterator[Touched]:
+    def _places(self, access: StateAccess, standing: AtBoundary) -> Iterator[Touched]:
         """What an access may touch."""
         element = {Owner.CPU: standing.cpu, Owner.CURRENT: standing.task, Owner.TAKEN: standing.taken}.get(access.owner, 0)
         yield Touched(access.field, element or Some(), access.write)
 
-    def _arrivals_fine(self, standing: Standing) -> bool:
+    def _arrivals_fine(self, standing: AtBoundary) -> bool:
         """Condition 2: for every rule of the CPU that may be taken there."""
         if standing not in self._arrivals:
             own = (rule for rule in self.rules if rule.uses_cpu and rule.role == "rule")
             self._arrivals[standing] = all(self._arrival_fine(rule, standing) for rule in own)
         return self._arrivals[standing]
 
-    def _arrival_fine(self, rule: Behaving, standing: Standing) -> bool:
+    def _arrival_fine(self, rule: Behaving, standing: AtBoundary) -> bool:
         found = self._accesses(rule, standing, own=True)
         return found is not None and not any(self._by_others(Touched(*place), standing) for place in found)
 
-    def _by_others(self, mine: Touched, standing: Standing) -> bool:
+    def _by_others(self, mine: Touched, standing: AtBoundary) -> bool:
         """Whether another CPU or the environment may write what is read there, or access what is written."""
         if mine.path == ON_CPU and not mine.write and mine.element in (standing.task, standing.taken):
             return False  # who has a task for itself keeps it
@@ -152,7 +152,7 @@ class Judge:
             self._others[key] = self._by_program(mine, standing) or any(self._by_rule(mine, rule, standing) for rule in self.rules)
         return self._others[key]
 
-    def _by_program(self, mine: Touched, standing: Standing) -> bool:
+    def _by_program(self, mine: Touched, standing: AtBoundary) -> bool:
         """Programs of other CPUs: they reach what this one owns only by finding it, and then know that somebody has it."""
         access = _access(mine, standing)
         if not self._found_by_program(access):
@@ -166,9 +166,9 @@ class Judge:
             for theirs in (*source.accesses.get(mine.field, ()), *(c for c in self._counters if c.field == mine.field))
         )
 
-    def _elsewhere(self, standing: Standing) -> frozenset[Found] | None:
+    def _elsewhere(self, standing: AtBoundary) -> frozenset[Found] | None:
         """What any step of a program of another CPU may access; None if that cannot be told."""
-        owned = Standing(ANY, Masks(None, None, None), standing.cpu, standing.task, standing.taken)
+        owned = AtBoundary(ANY, Masks(None, None, None), standing.cpu, standing.task, standing.taken)
         if owned not in self._steps:
             self._steps[owned] = _joined(
                 stretch.cases.accesses(Question(owned, self.elements.locals(stretch, owned, cpu)))
@@ -178,13 +178,13 @@ class Judge:
             )
         return self._steps[owned]
 
-    def _by_rule(self, mine: Touched, rule: Behaving, standing: Standing) -> bool:
+    def _by_rule(self, mine: Touched, rule: Behaving, standing: AtBoundary) -> bool:
         write = rule.fields.get(mine.path)
         if write is None or not (mine.write or write):
             return False
         return _meets(mine, self._accesses(rule, standing, own=False))
 
-    def _looked_at(self, mine: Touched, standing: Standing) -> bool:
+    def _looked_at(self, mine: Touched, standing: AtBoundary) -> bool:
         """Condition 3: whether a predicate may tell, and others may change what it says."""
         if standing not in self._watched:
             self._watched[standing] = _joined(
@@ -195,14 +195,14 @@ class Judge:
             )  # the task itself does not sleep where it stands
         return _meets(mine, self._watched[standing])
 
-    def _watched_by(self, rule: Behaving, standing: Standing, assigned: dict[str, Value]) -> frozenset[Found] | None:
+    def _watched_by(self, rule: Behaving, standing: AtBoundary, assigned: dict[str, Value]) -> frozenset[Found] | None:
         """What a predicate looks at on the ways to true that others may open or close; None if that cannot be told."""
         ways = rule.cases.true_ways(Question(standing, assigned))
         if ways is None:
             return None
         return frozenset(found for way in set(ways) if any(self._by_others(Touched(*one), standing) for one in way) for found in way)
 
-    def _accesses(self, rule: Behaving, standing: Standing, *, own: bool) -> frozenset[Found] | None:
+    def _accesses(self, rule: Behaving, standing: AtBoundary, *, own: bool) -> frozenset[Found] | None:
         """What a rule may access: that of the standing's CPU if ``own``, else those of other CPUs and of none."""
         key = (id(rule), standing, own)
         if key not in self._found:
@@ -219,7 +219,7 @@ class Elements:
     tasks: int
     alike: frozenset[str]
 
-    def standings(self, context: str, stretch: Stretch) -> Iterator[Standing]:
+    def standings(self, context: str, stretch: Stretch) -> Iterator[AtBoundary]:
         """The ways to number the CPU, the current task and a task that was taken, as far as there are any."""
         owners = {access.owner for access in stretch.accesses}
         tasks = range(1, self.tasks + 1)
@@ -229,14 +229,14 @@ class Elements:
             for task in current:
                 others = [other for other in tasks if other != task] if Owner.TAKEN in owners else [0]
                 for taken in others:
-                    yield Standing(context, stretch.masks, cpu, task, taken, at_exit=context == "task" and stretch.counter == EXIT_ENTRY)
+                    yield AtBoundary(context, stretch.masks, cpu, task, taken, at_exit=context == "task" and stretch.counter == EXIT_ENTRY)
 
     def others(self, cpu: int) -> list[int]:
         """The other CPUs; one of them where they are interchangeable."""
         found = [n for n in range(1, self.cpus + 1) if n != cpu]
         return found[:1] if "Cpu" in self.alike else found
 
-    def locals(self, stretch: Stretch, standing: Standing, cpu: int) -> dict[str, Value]:
+    def locals(self, stretch: Stretch, standing: AtBoundary, cpu: int) -> dict[str, Value]:
         """What the locals of another CPU's program hold where a stretch begins: its tasks are none of those standing here."""
         not_mine = frozenset({standing.task, standing.taken} - {0})
         return {CPU: cpu, **{name: Some(1, not_mine) for name in stretch.owned}}
@@ -247,7 +247,7 @@ class Elements:
         return arguments(rule.params, cpus, rule.uses_cpu)
 
 
-def _access(place: Touched, standing: Standing) -> StateAccess:
+def _access(place: Touched, standing: AtBoundary) -> StateAccess:
     """A place by its owner."""
     owned = {("Cpu", standing.cpu): Owner.CPU, ("Task", standing.task): Owner.CURRENT, ("Task", standing.taken): Owner.TAKEN}
     struct = place.path.split(".")[0]

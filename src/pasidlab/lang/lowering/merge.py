@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.lowering.cases import Cases, Found, Question, Some, Standing, Value, arguments, may_be
+from pasidlab.lang.lowering.cases import AtBoundary, Cases, Found, Question, Some, Value, arguments, may_be
 from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of
@@ -87,7 +87,7 @@ class Traffic:
     rules: list[Behaving] = field(default_factory=list)
     handlers: dict[str, Behaving] = field(default_factory=dict)  # contexts that nest
 
-    def standings(self, context: str, masks: Masks, mine: StateAccess, facts: Facts) -> Iterable[Standing]:
+    def standings(self, context: str, masks: Masks, mine: StateAccess, facts: Facts) -> Iterable[AtBoundary]:
         """The ways to number the CPU (0 where the task may be moved), the current task and a taken one, as far as there must be one."""
         tasks = range(1, self.tasks + 1)
         for cpu in [0] if masks.preemption_possible else range(1, self.cpus + 1):
@@ -97,7 +97,7 @@ class Traffic:
             else:
                 pairs = [(task, 0) for task in tasks] if context == "task" or mine.owner is Owner.CURRENT else [(0, 0)]
             for task, taken in pairs:
-                yield Standing(context, masks, cpu, task, taken, facts)
+                yield AtBoundary(context, masks, cpu, task, taken, facts)
 
 
 def fields_of(code: Code) -> dict[str, bool]:
@@ -132,7 +132,7 @@ class Visibility:
         writes = (a for source in traffic.programs for accesses in source.accesses.values() for a in accesses)
         self._from_afar = {a.field for a in writes if a.write and a.owner is not Owner.CPU}
         self._from_afar |= {path for rule in traffic.rules for path, write in rule.fields.items() if write}
-        self._found: dict[tuple[int, Standing], frozenset[Found] | None] = {}
+        self._found: dict[tuple[int, AtBoundary], frozenset[Found] | None] = {}
 
     def visible(self, instr: Instr, context: str, masks: Masks, owners: Owners) -> bool:
         """Whether something possible before this instruction could tell, or keep it from being taken."""
@@ -187,13 +187,13 @@ class Visibility:
                 return True
         return False
 
-    def _accesses(self, rule: Behaving, standing: Standing) -> frozenset[Found] | None:
+    def _accesses(self, rule: Behaving, standing: AtBoundary) -> frozenset[Found] | None:
         key = (id(rule), standing)
         if key not in self._found:
             self._found[key] = self._followed(rule, standing)
         return self._found[key]
 
-    def _followed(self, rule: Behaving, standing: Standing) -> frozenset[Found] | None:
+    def _followed(self, rule: Behaving, standing: AtBoundary) -> frozenset[Found] | None:
         cpus = [n for n in range(1, self.traffic.cpus + 1) if rule.role != "user" or n != standing.cpu]
         if rule.arrival and standing.cpu:
             cpus = [standing.cpu]
