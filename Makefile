@@ -35,7 +35,7 @@ promote: setup
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs
-	echo '<meta http-equiv="refresh" content="0; url=docs/index.html">' > build/docs/index.html
+	echo '<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=docs/index.html">' > build/docs/index.html
 
 pictures: setup  # needs chromium
 	$(BIN)/python docs/pictures.py

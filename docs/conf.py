@@ -1,5 +1,6 @@
 """How `make docs` builds the site: Sphinx reads the Markdown of the repository, so every link works there and on the site."""
 
+from pasidlab.report.icon import ICON
 from pasidlab.version import VERSION
 
 project = "pasidlab"
@@ -18,6 +19,7 @@ autodoc_typehints = "description"
 autodoc_preserve_defaults = True
 
 html_theme = "furo"
+html_favicon = ICON  # an address: Sphinx copies what has no "://"
 html_title = f"pasidlab {VERSION}"
 html_static_path = ["images", "site"]
 html_js_files = ["site.js"]

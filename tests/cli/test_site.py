@@ -61,6 +61,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", "docs", ".", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    assert 'href="data:image/svg+xml,' in (tmp_path / "docs" / "index.html").read_text()
     assert 'class="sig' in (tmp_path / "docs" / "api.html").read_text()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -37,6 +38,10 @@ def folder(tmp_path_factory):
     text = (ROOT / "examples" / "models" / "tls_register.py").read_text(encoding="utf-8")
     (made / "mine.py").write_text(text.replace("cpu.current.saved = cpu.register", "pass"), encoding="utf-8")
     own = designs.Opening(str(made / "mine.py")).design()
+    named = text.replace("cpu.current.saved = cpu.register", "pass").replace("Cpu", "C" * 120).replace("preserved", "p" * 120)
+    (made / f"{'m' * 120}.py").write_text(re.sub(r"\n    copies=.*", "", named), encoding="utf-8")
+    long = designs.Opening(str(made / f"{'m' * 120}.py")).design()
+    (made / "long.html").write_text(results_page(Account((Checked(long, check(long, jobs=1)),))), encoding="utf-8")
     (made / "models.html").write_text(results_page(Account(tuple(with_mistakes()))), encoding="utf-8")
     (made / "own.html").write_text(results_page(Account((Checked(own, check(own, jobs=1)),))), encoding="utf-8")
     (made / "sent.html").write_text(results_page(Account((Checked(designs.late_either, sent),))), encoding="utf-8")
@@ -204,6 +209,12 @@ def test_no_label_of_a_picture_covers_another_on_a_phone(opened, name: str) -> N
     assert page.evaluate(COVERED) == []
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_120_letters_do_not_make_it_wider(opened, width: int) -> None:
+    page = opened("long.html#step=4", width)
+    assert where(page) == "Step 4 of 4" and page.evaluate("document.documentElement.scrollWidth") == width
+
+
 COVERED = """() => {
   const wrong = [];
   const label = (text) => [text.textContent, text.getBoundingClientRect()];
@@ -290,6 +301,10 @@ OVERLAPPING = """() => [...document.querySelectorAll(".steps .told")].filter((ce
   const meets = (r) => r.left < box.right - 1 && box.left + 1 < r.right && r.top < box.bottom - 3 && box.top + 3 < r.bottom;
   return [...range.getClientRects()].some(meets);
 }).map((cell) => cell.textContent)"""
+
+
+def test_it_brings_its_icon(opened) -> None:
+    assert opened("one.html").locator("link[rel=icon]").get_attribute("href").startswith("data:image/svg+xml,%3Csvg")
 
 
 def test_without_scripts_the_traces_can_be_read(browser, folder) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness import ROOT
 from pasidlab import __version__, designs
 from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
@@ -62,6 +63,30 @@ def test_markdown_of_a_design_with_an_odd_name_stays_a_table(account, broken) ->
     assert row.startswith(r"| a\|b\`c\`\`\` \<i\>\*d\*\_e\_ \# f | VIOLATED |") and "\n# f" not in text
 
 
+ODD = "end; %%{init: {}}%% #35; <b>&amp; $$x$$ style: a:#b; " + "p" * 120
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A model of one's own whose names mean something elsewhere, and are longer than a line."""
+    text = (ROOT / "examples" / "models" / "tls_register.py").read_text(encoding="utf-8")
+    text = text.replace("cpu.current.saved = cpu.register", "pass").replace("a program finds", "wrap: \\n%% end a program finds")
+    file = tmp_path_factory.mktemp("odd") / f"{'m' * 120}.py"
+    file.write_text(text.replace('"preserved"', repr(ODD)), encoding="utf-8")
+    design = designs.Opening(str(file)).design()
+    return Account((Checked(design, check(design, jobs=1)),))
+
+
+def test_long_and_odd_names_keep_a_mail_narrow_and_a_diagram_whole(odd) -> None:
+    assert max(map(len, results_mail(odd).splitlines())) <= 72
+    *_, last = results_mermaid(odd).splitlines()
+    said = re.fullmatch(r"    Note over C0,C1: ([\w .,()=/+'#;-]*)", last).group(1)
+    told = re.sub(r"#(\d+);", lambda found: chr(int(found[1])), said)
+    assert told == f"VIOLATED {ODD}: wrap: %% end a program finds another value than it wrote"
+    row = next(line for line in results_markdown(odd).splitlines() if line.startswith("| end"))
+    assert r"\#35; \<b\>\&amp; \$\$x\$\$ style" in row and row.endswith("| VIOLATED in 4 steps | put to the test |")
+
+
 def test_a_diagram_has_a_participant_for_each_cpu_and_every_step(broken) -> None:
     result = spread(broken)
     found = result.counterexamples[0]
@@ -71,7 +96,7 @@ def test_a_diagram_has_a_participant_for_each_cpu_and_every_step(broken) -> None
     steps = [n for a, b in (re.search(r": (\d+)(?:-(\d+))? ", line + " : 0 ").groups() for line in lines if re.search(r"->>C\d: \d", line))
              for n in range(int(a), int(b or a) + 1)]  # fmt: skip
     assert steps == list(range(1, len(found.steps) + 1))
-    assert lines[-1].startswith("    Note over C0,C1: VIOLATED coherent: TIF_NEED_FPU_LOAD is set")
+    assert lines[-1].startswith("    Note over C0,C1: VIOLATED coherent#58; TIF_NEED_FPU_LOAD is set")
     assert all(re.fullmatch(r"    (C\d->>C\d|Note (right of C\d|over C\d(,C\d)?)): [^;#<>]*(#\w+;[^;#<>]*)*", line) for line in lines[4:])
 
 
@@ -85,4 +110,5 @@ def test_a_diagram_of_what_goes_on_for_ever_has_a_loop(broken) -> None:
 
 def test_a_diagram_of_nothing_broken_says_so() -> None:
     holds = check("early", Scope(tasks=1, mms=1, pasids=1, events=frozenset({"preempt"})), jobs=1)
-    assert results_mermaid(Account((Checked(designs.early, holds),))).splitlines()[-1] == "    Note over C0: no counterexample: early holds"
+    lines = results_mermaid(Account((Checked(designs.early, holds),))).splitlines()
+    assert lines[-1] == "    Note over C0: no counterexample#58; early holds"

@@ -158,8 +158,7 @@ class CheckResult:
 
     def text(self, *, verbose: bool = False, look: Look = PLAIN) -> str:
         """Everything about the design: parts, properties, counterexamples, what was not executed."""
-        mark = look.paint(VERDICTS[self.verdict], MARKS[self.verdict])
-        title = look.titled(look.paint("strong", self.design), mark, len(self.design) + len(MARKS[self.verdict]))
+        title = look.titled(self.design, MARKS[self.verdict], VERDICTS[self.verdict])
         head = [*title, *self.account_text(look)]
         blocks = [head, parts_text(self.parts, self.missing, look), self._properties_text(look)]
         if self.unexecuted:
@@ -181,7 +180,7 @@ class CheckResult:
         for p in self.properties:
             manner = "good" if p.holds else "open" if p.holds is None else "bad"
             name, verdict = (13, 22) if look.page >= 74 else (12, 21)
-            if look.page >= 72:
+            if look.page >= 72 and len(p.name) <= name:
                 lines.append(f"  {p.name:<{name}} {look.paint(manner, f'{verdict_of(p):<{verdict}}')} {self.put_to_the_test(p)}")
             else:
                 lines += [look.paint(manner, line) for line in look.prose(f"{p.name}: {verdict_of(p)}", "  ", "    ")]

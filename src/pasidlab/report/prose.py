@@ -20,10 +20,11 @@ from pasidlab.version import VERSION
 
 MAIL = Look(terminal=72)
 """What the list quotes without breaking lines (RFC 3676, section 4.2, asks for less than 80)."""
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
-"""Characters that may mean something in Markdown (CommonMark, section 2.4)."""
-QUIET = {";": "#59;", "#": "#35;", "<": "#lt;", ">": "#gt;"}
-"""Characters that end or begin something in a Mermaid message -> their entities."""
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+"""Characters that may mean something in Markdown (CommonMark, section 2.4), or in that of GitHub ($: mathematics)."""
+QUIET = re.compile(r"[^\w .,()=/+'-]")
+"""Characters that may mean something in a Mermaid text: ; and # end it, %%{ begins a directive, : may follow style or wrap, $$ is
+mathematics, and < & are HTML."""
 
 
 def results_mail(account: Account) -> str:
@@ -62,7 +63,7 @@ def results_mermaid(account: Account) -> str:
             return "\n".join(_diagram(result, found)) + "\n"
     told = "; ".join(f"{result.design} {result.verdict}" for result in account.results)
     told = "; ".join([told, *(sentence for result in account.results for sentence in result.account)])
-    return f"sequenceDiagram\n    participant C0 as CPU 0\n    Note over C0: no counterexample: {_message(told)}\n"
+    return f"sequenceDiagram\n    participant C0 as CPU 0\n    Note over C0: {_message(f'no counterexample: {told}')}\n"
 
 
 def _made_by(account: Account) -> str:
@@ -114,7 +115,8 @@ def _code(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    return "".join(QUIET.get(letter, letter) for letter in " ".join(text.split())) or "-"
+    """The text with entities for what is not quiet."""
+    return QUIET.sub(lambda found: f"#{ord(found.group())};", " ".join(text.split())) or "-"
 
 
 def _diagram(result: CheckResult, found: Counterexample) -> Iterator[str]:
@@ -135,7 +137,7 @@ def _diagram(result: CheckResult, found: Counterexample) -> Iterator[str]:
     if looping:
         yield "    end"
     over = f"C{acting[0]},C{acting[-1]}" if len(acting) > 1 else f"C{acting[0]}"
-    yield f"    Note over {over}: VIOLATED {_message(found.property)}: {_message(found.sentence)}"
+    yield f"    Note over {over}: {_message(f'VIOLATED {found.property}: {found.sentence}')}"
 
 
 def _line(row: Row, acting: list[int]) -> str:

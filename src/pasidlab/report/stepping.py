@@ -16,6 +16,7 @@ from pasidlab.checking.wording import MARKS, verdict_of
 from pasidlab.designs import AnyScope, Design
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account
+from pasidlab.report.icon import ICON
 from pasidlab.report.json import named
 from pasidlab.trace.columns import columns, looked_at
 from pasidlab.trace.passed import Passed
@@ -23,15 +24,19 @@ from pasidlab.trace.sources import source_text
 from pasidlab.trace.steps import Counterexample, Enabled, Move, Step
 from pasidlab.trace.telling import Row, Telling, numbers
 
+LONGEST = 28
+"""Letters of a word that a cell of a table keeps in one piece."""
+
 
 def environment() -> Environment:
     """The templates, with the filters they use."""
     templates = PackageLoader("pasidlab.report", "templates")
     made = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
-        "breakable": _breakable, "mark": MARKS.__getitem__, "verdict": verdict_of,
+        "breakable": _breakable, "foldable": _foldable, "mark": MARKS.__getitem__, "verdict": verdict_of,
         "state": state_of, "base": lambda file: Path(file).name,
     }  # fmt: skip
+    made.globals["icon"] = ICON
     return made
 
 
@@ -45,6 +50,12 @@ def _breakable(text: str) -> Markup:
     """Code that may be broken after dots, brackets and arrows, but not inside an arrow."""
     pieces = re.split(r"(?<=[.(])(?=\w)|(?<=->)(?=\w)", text)
     return Markup("<wbr>").join(Markup('<span class="arrow">-&gt;</span>').join(piece.split("->")) for piece in pieces)
+
+
+def _foldable(text: str) -> Markup:
+    """A name for a cell of a table: one too long for that may be broken, and so does not make the page wider than a screen."""
+    pieces = re.split(f"(?<=\\S{{{LONGEST}}})(?=\\S)", text)
+    return Markup("<wbr>").join(pieces)
 
 
 def trace_of(

@@ -39,13 +39,13 @@ class VerdictTable:
         """One design."""
         broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in result.counterexamples) or "-"
         states = "-" if result.walked else f"{result.states:,}"
-        mark = self.look.paint(VERDICTS[result.verdict], MARKS[result.verdict])
+        manner, said = VERDICTS[result.verdict], MARKS[result.verdict]
         if self.stacked:
             figures = f"{states} states, depth {result.depth}, {result.seconds:.1f} s"
-            title = self.look.titled(result.design, mark, len(result.design) + len(MARKS[result.verdict]))
+            title = self.look.titled(result.design, said, manner)
             lines = [*title, *self.look.prose(figures, "  ", "  ")]
             return "\n".join([*lines, *(self.look.prose(broken, "  ", "  ") if broken != "-" else [])])
-        verdict = mark + " " * (13 - len(MARKS[result.verdict]))
+        verdict = self.look.paint(manner, said) + " " * (13 - len(said))
         figures = f"{states:>13}{result.depth:>6}{result.seconds:>7.1f}  "
         return self._last(f"{result.design:<{self.name}}{verdict}{figures}", broken)
 

@@ -48,9 +48,12 @@ class Look:
         indent = " " * (len(line) - len(line.lstrip()))
         return wrapped(line, self.table or PAGE, "", f"{indent}  ") or [line]
 
-    def titled(self, title: str, rest: str, letters: int) -> list[str]:
-        """``title: rest``, in two lines where both, ``letters`` long without colours, do not fit on one."""
-        return [f"{title}: {rest}"] if letters + 2 <= self.page else [f"{title}:", f"  {rest}"]
+    def titled(self, title: str, rest: str, manner: str = "") -> list[str]:
+        """``title: rest``, the rest in a manner of SGR; below each other where they do not fit on one line."""
+        told = self.paint(manner, rest)
+        if len(f"{title}: {rest}") <= self.page:
+            return [f"{self.paint('strong', title)}: {told}"]
+        return [*(self.paint("strong", line) for line in self.prose(f"{title}:")), f"  {told}"]
 
     def definitions(self, entries: Mapping[str, str]) -> list[str]:
         """Names and what they mean, side by side; one below the other where there is no room."""
