@@ -35,6 +35,16 @@ def test_exit_codes(arguments: list[str], status: int) -> None:
     assert pasidlab(*arguments).returncode == status
 
 
+def test_a_design_under_several_names_is_explored_once_and_that_is_told(tmp_path: Path) -> None:
+    early = BUILT_IN["early"].path
+    (tmp_path / "copy.py").write_bytes(early.read_bytes())
+    (tmp_path / "link.py").symlink_to("copy.py")
+    names = ["early", early.parent / ".." / "designs" / "early.py", "copy.py", tmp_path / "link.py"]
+    done = pasidlab("check", *names, *SMALL, "--json", cwd=tmp_path)
+    assert [result["design"] for result in json.loads(done.stdout)["results"]] == ["early"]
+    assert done.stderr.splitlines() == [f"{name} is the same as early: explored once" for name in names[1:]]
+
+
 def test_json_has_the_documented_shape() -> None:
     done = pasidlab("check", "early", "late-either", *SMALL, "--json")
     results = json.loads(done.stdout)["results"]

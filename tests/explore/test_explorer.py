@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import socket
+import struct
 import threading
 
 import jsonschema
@@ -118,6 +120,26 @@ def test_only_who_knows_the_address_is_let_in(server) -> None:
     for wrong in ({"moves": 3}, {"moves": [["enqcmd"]]}, {"moves": [["enqcmd", ["x"], []]]}, {"initial": "a"}, [], "x"):
         assert ask(server, f"{page}walk", wrong)[0] == 400
     assert ask(server, f"{page}walk", {"initial": 7})[0] == 400 and ask(server, f"{page}nothing", asked)[0] == 404
+
+
+def test_what_is_wrong_with_a_request_is_told(server, walker, capfd) -> None:
+    page, first = f"/{server.token}/", walker.walk(()).enabled[0].move
+    moves = [[first.action, list(first.params), list(first.choices)]]
+    assert "with a token in it" in ask(server, "/")[1]
+    assert "answers to the names 127.0.0.1:" in ask(server, page, host="evil.example")[1]
+    assert "with a token in it" in json.loads(ask(server, "/wrong/walk", {})[1])["error"]
+    assert "nested too deeply" in json.loads(ask(server, f"{page}find", {"expression": "-" * 100_000 + "1"})[1])["error"]
+    assert "nested too deeply" in json.loads(ask(server, f"{page}find", {"expression": "1+" * 20_000 + "1"})[1])["error"]
+    for damaged in ({"moves": 3}, {"moves": moves, "initial": None}, {"moves": moves, "initial": ["x"]}, {"moves": [["enqcmd", 0]]}):
+        status, said = ask(server, f"{page}load", damaged)
+        assert (status, "are damaged" in said) == (400, True)
+    status, said = ask(server, f"{page}load", {"moves": moves, "initial": [1, 2]})
+    assert status == 200 and len(json.loads(said)["trace"]["steps"]) == 1
+    gone = socket.create_connection(("127.0.0.1", server.server_port))
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.sendall(b"GET /")
+    gone.close()
+    assert ask(server, page)[0] == 200 and capfd.readouterr().err == ""
 
 
 def test_a_saved_path_is_made_again(server, walker, tmp_path, capsys) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -147,7 +147,7 @@ Chosen = tuple["Design", "Opening", "AnyScope | None"]
 
 
 def _chosen(asked: Asked) -> list[Chosen]:
-    """Each design once, however often it is named, what opens it again, and the scope asked for. Scopes are told first."""
+    """Each design once, under whatever names it is given, what opens it again, and the scope asked for. Scopes are told first."""
     from pasidlab.commands.provenance import about
     from pasidlab.trace.look import look_of
 
@@ -157,15 +157,18 @@ def _chosen(asked: Asked) -> list[Chosen]:
     scope = asked.scope()
     if asked.compare and len(asked.names) != 1:
         raise PasidlabError("--compare takes one patch", hint="pasidlab check fix.patch --kernel TREE --compare")
-    chosen: dict[Design, Chosen] = {}
+    chosen: dict[Hashable, Chosen] = {}
     for name in dict.fromkeys(asked.names or ([""] if asked.kernel else designs.BUILT_IN)):
         sides: tuple[Side, ...] = SIDES if asked.compare else ("",)
         for side in sides:
             opening = asked.opening(name, side)
             design = opening.design()
-            if design.around and not (asked.quiet or asked.as_json):
+            mine = (design, opening.carrying(design), scope.of(design))
+            first = chosen.setdefault(opening.content(design), mine)
+            if first is not mine:
+                click.echo(f"{name} is the same as {first[1].name}: explored once", err=True)
+            elif design.around and not (asked.quiet or asked.as_json):
                 said.append(about(design, asked.verbose))
-            chosen.setdefault(design, (design, opening.carrying(design), scope.of(design)))
     if not asked.as_json:
         lines = scope_lines([(design, mine) for design, _, mine in chosen.values()])
         click.echo("\n".join([*(part for line in lines for part in look_of(sys.stdout).prose(line, "", "  ")), *said]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,9 +99,9 @@ def _saved(file: Path, wanted: str | None) -> tuple[Walker, Walk, Opening | None
         for recipe, scope in saved.recipes:
             if wanted in (None, recipe.property):
                 walker = Walker(opened_again(saved, document), scope)
-                known = walker.initial.index(recipe.initial) if recipe.initial in walker.initial else None
-                for initial in range(len(walker.initial)) if known is None else [known]:
-                    with suppress(PasidlabError):
-                        return walker, walker.walk(recipe.moves, initial), saved.opened
-                raise PasidlabError(f"{file}: its steps cannot be made again", hint="the design has changed since, or the file is damaged")
+                try:
+                    return walker, walker.again(recipe.moves, recipe.initial), saved.opened
+                except PasidlabError:
+                    hint = "the design has changed since, or the file is damaged"
+                    raise PasidlabError(f"{file}: its steps cannot be made again", hint=hint) from None
     raise PasidlabError(f"{file} holds no such path or counterexample", hint=HINT)

@@ -105,6 +105,12 @@ class Opening:
             version=found.tree.tree.version if found.tree else "", account=lambda: found.judged().allowing(allowed),
         )  # fmt: skip
 
+    def content(self, design: Design) -> tuple[Opening, str, tuple[str, ...]]:
+        """What is equal for all names of ``design``, which this opened: the options, the kind of file, and the texts that were read."""
+        kind = Path(self.name).suffix if is_c(self.name) else ""
+        texts = sorted(text for _, text in design.texts) or [source.read_text(design.path)]
+        return replace(self, name="", texts=()), kind, tuple(texts)
+
     def to_json(self) -> dict[str, Any]:
         """The opening as an object of JSON."""
         return {

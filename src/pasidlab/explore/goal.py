@@ -37,7 +37,10 @@ def shortest_way(walker: Walker, expression: str) -> Walk:
 
     Raises PasidlabError for a mistake in the expression, or if there is no such state, or none was found within BUDGET.
     """
-    model = _watched(walker, expression)
+    try:
+        model = _watched(walker, expression)
+    except (RecursionError, MemoryError):  # the parser's stack is one of memory
+        raise PasidlabError("the expression is nested too deeply", hint="write fewer brackets, or operators, in each other") from None
     native = compile_model(model)
     if native.words > MOST_WORDS:
         raise PasidlabError(f"a state of this scope takes {native.words} words of 64 bits, {MOST_WORDS} are the most")

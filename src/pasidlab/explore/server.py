@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ from pasidlab.explore.page import explore_page, path_json, walk_data
 from pasidlab.explore.walk import Walk, Walker
 from pasidlab.trace.steps import Move
 
+NOT_HERE = "Not here: the whole address, with a token in it, is printed by the pasidlab explore that runs now."
 MOST_BYTES = 1 << 20  # of a request
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
@@ -44,34 +46,54 @@ class Explorer(ThreadingHTTPServer):
         """The address of the page."""
         return f"http://127.0.0.1:{self.server_port}/{self.token}/"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle of a request is nothing to be told of."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     def answer(self, what: str, asked: dict[str, Any]) -> str | None:
         """The answer to a request, JSON; None if there is no such request. Raises PasidlabError for what cannot be done."""
         if what == "find":
             return json.dumps(walk_data(shortest_way(self.walker, _text(asked, "expression")), self.walker))
+        if what == "load":
+            return json.dumps(walk_data(self._loaded(asked), self.walker))
         if what not in ("walk", "save"):
             return None
         walk = self.walker.walk(_moves(asked), _number(asked, "initial"))
         return path_json(walk, self.walker, self.opening) if what == "save" else json.dumps(walk_data(walk, self.walker))
 
+    def _loaded(self, asked: dict[str, Any]) -> Walk:
+        """The walk of a saved path or counterexample, an object of ``counterexamples`` in the document."""
+        try:
+            moves, initial = _moves(asked), _numbers(asked.get("initial", []))
+        except (ValueError, TypeError):
+            hint = "write one with: pasidlab check DESIGN -o FILE.json"
+            raise PasidlabError("the moves in that file, or its initial state, are damaged", hint=hint) from None
+        return self.walker.again(moves, initial)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Explorer
+    timeout = 60  # seconds without a byte
 
     def do_GET(self) -> None:
         """The page."""
-        if self._is_let_in() and self._rest() == "":
-            self._send(HTTPStatus.OK, "text/html", explore_page(self.server.first, self.server.walker))
+        if wrong := self._wrong() or ("" if self._rest() == "" else NOT_HERE):
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", f"{wrong}\n")
         else:
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", "The address is printed by pasidlab explore.\n")
+            self._send(HTTPStatus.OK, "text/html", explore_page(self.server.first, self.server.walker))
 
     def do_POST(self) -> None:
         """A request of the page: JSON in, JSON out."""
-        if not self._is_let_in() or self.headers.get_content_type() != "application/json":
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", "Not here.\n")
+        kind, length = self.headers.get_content_type(), self.headers.get("Content-Length", "")
+        if wrong := self._wrong() or ("" if kind == "application/json" else "a request of the page is application/json"):
+            self._fail(HTTPStatus.NOT_FOUND, wrong)
             return
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > MOST_BYTES:
-            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "text/plain", "Too long.\n")
+        if not length.isdecimal():
+            self._fail(HTTPStatus.LENGTH_REQUIRED, "a request of the page has a Content-Length")
+            return
+        if int(length) > MOST_BYTES:
+            self._fail(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"too long: {int(length):,} bytes, {MOST_BYTES:,} are the most")
             return
         try:
             asked = json.loads(self.rfile.read(int(length)))
@@ -80,19 +102,25 @@ class _Handler(BaseHTTPRequestHandler):
             with self.server.one_at_a_time:
                 answer = self.server.answer(self._rest(), asked)
         except (ValueError, RecursionError):
-            self._send(HTTPStatus.BAD_REQUEST, "application/json", json.dumps({"error": "not a request of this page"}))
+            self._fail(HTTPStatus.BAD_REQUEST, "not a request of this page")
         except PasidlabError as error:
-            self._send(HTTPStatus.BAD_REQUEST, "application/json", json.dumps({"error": str(error)}))
+            self._fail(HTTPStatus.BAD_REQUEST, str(error))
         else:
             self._send(HTTPStatus.OK if answer else HTTPStatus.NOT_FOUND, "application/json", answer or '{"error": "no such request"}')
 
     def _rest(self) -> str:
         return self.path.removeprefix(f"/{self.server.token}/")
 
-    def _is_let_in(self) -> bool:
-        hosts = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}
+    def _wrong(self) -> str:
+        """What keeps a request out; empty: it is let in."""
+        hosts = [f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")]
+        if self.headers.get("Host") not in hosts:
+            return f"This server answers to the names {' and '.join(hosts)} only."
         known = secrets.compare_digest(self.path.split("/")[1].encode() if self.path.count("/") > 1 else b"", self.server.token.encode())
-        return known and self.headers.get("Host") in hosts
+        return "" if known else NOT_HERE
+
+    def _fail(self, status: HTTPStatus, what: str) -> None:
+        self._send(status, "application/json", json.dumps({"error": what}))
 
     def _send(self, status: HTTPStatus, kind: str, text: str) -> None:
         body = text.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pasidlab.checking.model import design_model
@@ -34,6 +35,17 @@ class Walker:
         self.replayer = Replayer(Interpreter(self.model))
         self.initial: list[State] = self.replayer.interpreter.initial_states()
         self._known = {action.name: frozenset(param_values(action)) for action in self.model.actions}
+
+    def again(self, moves: Sequence[Move], initial: State | None) -> Walk:
+        """The walk along saved moves, from the state it began in, or else from the first that allows them.
+
+        Raises PasidlabError if none does.
+        """
+        numbers = sorted(range(len(self.initial)), key=lambda n: self.initial[n] != initial)
+        for number in numbers:
+            with suppress(PasidlabError):
+                return self.walk(moves, number)
+        return self.walk(moves, numbers[0])  # tells why
 
     def walk(self, moves: Sequence[Move], initial: int = 0) -> Walk:
         """The walk that the moves make. Raises PasidlabError at the first that cannot be made."""

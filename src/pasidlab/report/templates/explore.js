@@ -1,20 +1,23 @@
 // The live page: each walk is a list of moves, made by the server, which keeps none.
 const live = { moves: data.traces[0].steps.map((step) => step.move), initial: data.initial };
 const said_ = document.querySelector(".said");
+let latest = 0; // the number of the last request: what an older one answers is no longer wanted
 
 async function ask(what, asked) {
+  const mine = ++latest;
   document.body.setAttribute("aria-busy", "true");
   said_.textContent = what === "find" ? "Searching …" : "";
   try {
     const reply = await fetch(what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
     const answer = await reply.json();
+    if (mine !== latest) return null;
     said_.textContent = answer.error || "";
     return answer.error ? null : answer;
   } catch {
-    said_.textContent = "pasidlab explore does not answer any more.";
+    if (mine === latest) said_.textContent = "pasidlab explore does not answer any more.";
     return null;
   } finally {
-    document.body.removeAttribute("aria-busy");
+    if (mine === latest) document.body.removeAttribute("aria-busy");
   }
 }
 
@@ -52,7 +55,7 @@ document.getElementById("save").addEventListener("click", async () => {
 document.getElementById("load").addEventListener("change", async ({ target }) => {
   try {
     const found = JSON.parse(await target.files[0].text()).results.flatMap((result) => result.counterexamples)[0];
-    await walk(found.moves, live.initial, 0);
+    display(await ask("load", { moves: found.moves, initial: found.initial }), 0);
   } catch {
     said_.textContent = "That file holds no path or counterexample.";
   }
