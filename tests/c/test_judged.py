@@ -173,7 +173,58 @@ def test_a_line_that_is_moved(tmp_path: Path) -> None:
     design = Opening(str(patch), kernel=kernel).design()
     assert design.account is not None
     (item,) = [item for item in design.account().open if item.changed]
-    assert "is moved" in item.why or "only its lines" in item.why
+    assert "is moved or" in item.why or "only its lines" in item.why
+
+
+ALLOW = "\tthis_cpu_write(kernel_fpu_allowed, true);\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("\tif (user_mode(regs))\n", "", "user_mode is always the same in the model"),
+        ("", f"#ifndef CONFIG_FOO\n{ALLOW}#endif\n", "CONFIG_FOO is taken as n"),
+    ],
+)
+def test_what_has_one_answer_in_the_model(old: str, new: str, says: str, tmp_path: Path) -> None:
+    before = CORE + "\n" + KVM
+    before, after = before.replace(ALLOW, old + ALLOW, 1), before.replace(ALLOW, new or ALLOW, 1)
+    kernel = tree(tmp_path)
+    Path(kernel, CORE_FILE).write_text(before)
+    file = tmp_path / "fix.patch"
+    file.write_text(diff(CORE_FILE, before, after))
+    design = Opening(str(file), kernel=kernel).design()
+    assert design.account is not None
+    (item,) = [item for item in design.account().open if item.changed]
+    assert says in str(item)
+
+
+def test_code_that_becomes_a_comment(tmp_path: Path) -> None:
+    old = "\tfpregs_lock();\n\tfpregs_unlock();\n"
+    judged = account(tmp_path, core(f"{old}\treturn 0;", f"\t/*\n{old}\t*/\n\treturn 0;"))
+    assert fates(judged) == {"fpu_update_guest_xfd": "built in"}
+
+
+@pytest.mark.parametrize("front", ["./", "linux-6.12.orig/", "i/", '"a/'])
+def test_what_diffs_put_in_front_of_a_path(front: str, tmp_path: Path) -> None:
+    text = core(ALLOW, ALLOW + "\tfpregs_lock();\n")
+    end = '"' if front.startswith('"') else ""
+    for mark, old in (("---", "a/"), ("+++", "b/")):
+        text = text.replace(f"{mark} {old}{CORE_FILE}", f"{mark} {front}{CORE_FILE}{end}")
+    assert fates(account(tmp_path, text)) == {"kernel_fpu_end": "judged"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"diff --git a/{CORE_FILE} b/x.c\nrename from {CORE_FILE}\nrename to x.c\n", "the patch renames"),
+        (f"diff --git a/{CORE_FILE} b/{CORE_FILE}\ndeleted file mode 100644\nindex 1..0\n", "the patch deletes"),
+        (f"--- a/{CORE_FILE}\n+++ b/{CORE_FILE}\n@@ -1,1 +1,1 @@\n a\n b\n-c\n", "has more lines than its heading says"),
+    ],
+)
+def test_changes_that_a_patch_does_not_show(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match=says):
+        account(tmp_path, core(ALLOW, ALLOW + "\tfpregs_lock();\n") + text)
 
 
 def test_assembler_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ class Edit:
 class Edited:
     """One function that is changed, or with an empty name the lines outside functions of one file.
 
-    ``removed``: the function is gone. ``same``: only comments and space change.
+    ``removed``: the function is gone. ``same``: only comments and space change. ``hidden``: lines that comments take away or give back.
     """
 
     patch: str
@@ -33,11 +34,12 @@ class Edited:
     edits: list[Edit] = field(default_factory=list)
     removed: bool = False
     same: bool = False
+    hidden: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:
         """The changed lines that are code."""
-        return [] if self.same else [edit.text for edit in self.edits if edit.text]
+        return [] if self.same else [edit.text for edit in self.edits if edit.text] + self.hidden
 
 
 @dataclass
@@ -134,6 +136,10 @@ class Edits:
         was, now = (sides.before.function(name), sides.after.function(name)) if name else (sides.before.outside(), sides.after.outside())
         one.removed = bool(name) and now is None
         one.same = was == now if sides.whole else False
+        if sides.whole:
+            told = {edit.text for edit in one.edits}
+            was_in, now_in = (Counter((text or "").split("\n")) for text in (was, now))
+            one.hidden = [line for line in [*(was_in - now_in), *(now_in - was_in)] if line and line not in told]
 
 
 @dataclass(frozen=True)

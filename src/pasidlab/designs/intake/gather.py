@@ -79,6 +79,7 @@ class Gathered:
         self.taken = Taken(
             {name: function for name, (function, _) in found.items()}, {name: Seen(*one) for name, one in found.items()},
             self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {}, linker.preempt_rt,
+            frozenset(self.options.config),
         )  # fmt: skip
         return made
 

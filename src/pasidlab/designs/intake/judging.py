@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from pasidlab.designs.intake.edits import Edited, EditedHunk, Edits
+from pasidlab.designs.intake.edits import Edit, Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
 from pasidlab.designs.intake.spans import bare_lines, functions_in
 from pasidlab.designs.intake.statements_seen import Seen
@@ -36,6 +37,7 @@ class Taken:
     kept: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
     preempt_rt: bool = False  # compiled for a kernel with CONFIG_PREEMPT_RT
+    config: frozenset[str] = frozenset()  # options that the user sets
 
     def means_nothing(self, name: str) -> bool:
         """True for a call without a meaning in that kernel."""
@@ -49,7 +51,8 @@ class Taken:
 
 def of_patches(edits: Edits, taken: Taken) -> Judged:
     """The account of patches."""
-    fates = {key: _item(one, taken) for key, one in edits.functions.items()}
+    lost = _lost(edits)
+    fates = {key: _item(one, taken, lost) for key, one in edits.functions.items()}
     items = {key: item for key, item in fates.items() if key[1] or item.fate is not Fate.UNRELATED}
     lines = {
         (taken.functions[one.function].position.file, number)
@@ -72,13 +75,24 @@ def _hunk(one: EditedHunk, items: Mapping[tuple[str, str], Item]) -> HunkFate:
     return HunkFate(one.patch, one.line, one.file, tuple(one.functions), Fate.UNRELATED, why)
 
 
-def _item(one: Edited, taken: Taken) -> Item:
+def _lost(edits: Edits) -> frozenset[str]:
+    """What has one answer in the model, and is asked less often after the patches than before."""
+    asked: Counter[str] = Counter()
+    for one in edits.functions.values():
+        for edit in one.edits:
+            for name in re.findall(r"\w+", edit.text):
+                asked[name] += 1 if edit.mark == "+" else -1
+    fewer = (name for name, more in asked.items() if more < 0)
+    return frozenset(name for name in fewer if vocabulary().has_one_answer(name) or name in territory().settled)
+
+
+def _item(one: Edited, taken: Taken, lost: frozenset[str]) -> Item:
     """The fate of one changed function."""
     if not one.lines:
         return _unrelated(one, "only comments and space change")
     if one.function and taken.has(one.function, (one.file, one.patch)):
         at = taken.functions[one.function].position
-        return Item(one.function, one.file, at.line, Fate.JUDGED, left_out=tuple(_left_out(one, taken)))
+        return Item(one.function, one.file, at.line, Fate.JUDGED, left_out=_silent(one, taken, lost))
     relevant = territory().relevant(one.file, one.function, one.lines)
     if not relevant and one.function in vocabulary().replacements and "/" not in one.file:  # a path cut short
         relevant = one.lines
@@ -100,17 +114,34 @@ def _item(one: Edited, taken: Taken) -> Item:
 
 def _of_lines(one: Edited, entry: TreeLines, relevant: list[str], taken: Taken) -> Item:
     """The fate of a large function of which lines are taken. Where such a line stands among the others is the model's own."""
-    added = {edit.text for edit in one.edits if edit.mark == "+"}
-    moved = [edit.text for edit in one.edits if edit.mark == "-" and edit.text in added and entry.has(edit.text)]
-    if moved:
-        why = f"'{moved[0]}' is moved, and its place among lines that are not taken is not judged"
+    if moved := _moved(one, entry):
+        why = f"'{moved[0]}' is moved or under another condition, and its place among lines that are not taken is not judged"
         return Item(one.function, one.file, one.line, Fate.BUILT_IN, why)
+    added = {edit.text for edit in one.edits if edit.mark == "+"}
     seen = taken.seen.get(f"{one.function}__lines")
     brought = _governed(one, entry)
     if all((entry.has(line) or line in brought) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
         return Item(one.function, one.file, one.line, Fate.JUDGED)
     where = f" behind {entry.after}()" if entry.after else ""
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
+
+
+def _moved(one: Edited, entry: TreeLines) -> list[str]:
+    """Taken lines that go, where others come that do not stand in their place."""
+    runs: list[list[Edit]] = []
+    for edit in one.edits:
+        if not runs or edit.number - runs[-1][-1].number != 1:
+            runs.append([])
+        runs[-1].append(edit)
+    gone = [edit.text for edit in one.edits if edit.mark == "-" and entry.has(edit.text)]
+    elsewhere = [run for run in runs if {edit.mark for edit in run if entry.has(edit.text)} == {"+"}]
+    return gone if elsewhere else [text for run in runs for text in _reordered(run, entry)]
+
+
+def _reordered(run: Sequence[Edit], entry: TreeLines) -> list[str]:
+    """Taken lines that a run of changed lines has on both sides, where others stay between."""
+    added = {edit.text for edit in run if edit.mark == "+"}
+    return [edit.text for edit in run if edit.mark == "-" and edit.text in added and entry.has(edit.text)]
 
 
 def _governed(one: Edited, entry: TreeLines) -> set[str]:
@@ -125,7 +156,6 @@ def _calls_fixup(line: str, taken: Taken) -> bool:
     if names:
         return all(name in territory().fixups and name in taken.functions for name in names)
     return line in ("return;", "return true;", "goto exit;", "{", "}")
-
 
 
 def _unrelated(one: Edited, why: str) -> Item:
@@ -188,6 +218,11 @@ def _judged_elsewhere(line: str, file: str, taken: Taken) -> bool:
     return any(re.search(rf"\b{name}\b", f.unit.source.text) for f in mine)
 
 
+def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:
+    """Changed lines of a judged function whose meaning is not judged. An option is named where it leaves nothing else out."""
+    return (*_fewer_questions(one, lost), *_left_out(one, taken)) or tuple(_options_asked(one, taken))
+
+
 def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
     """Changed lines of a judged function without a meaning."""
     seen = taken.seen[one.function]
@@ -208,6 +243,23 @@ def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
             yield LeftOut(edit.text, 0, "memory is sequentially consistent")
         elif lines and not (names and all(map(taken.means_nothing, names))) and (why := seen.silent(lines[0])):
             yield LeftOut(edit.text, lines[0], why)
+
+
+def _fewer_questions(one: Edited, lost: frozenset[str]) -> Iterator[LeftOut]:
+    """Lines that go with a question whose answer is always the same in the model."""
+    for edit in one.edits:
+        gone = next((name for name in re.findall(r"\w+", edit.text) if name in lost), "") if edit.mark == "-" else ""
+        if gone:
+            yield LeftOut(edit.text, 0, f"{gone} is always the same in the model, and the patch takes it away")
+
+
+def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
+    """Lines that ask for an option which nobody has set."""
+    known = {*vocabulary().config, *taken.config, *territory().options}
+    for edit in one.edits:
+        option = next((name for name in re.findall(r"\bCONFIG_\w+", edit.text) if name not in known), "") if edit.mark == "+" else ""
+        if option:
+            yield LeftOut(edit.text, edit.number, f"{option} is taken as n (--config {option}=y for the other)")
 
 
 def of_file(functions: Mapping[str, CFunction], taken: Taken) -> Judged:

@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
 _NARROW = 60  # no mailer wraps lines shorter than this
 _FUZZ = 300  # lines a hunk may have moved
+_TOP = frozenset(
+    "arch block certs crypto Documentation drivers fs include init io_uring ipc kernel lib LICENSES mm net rust samples scripts security "
+    "sound tools usr virt".split()
+)  # folders at the top of Linux
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def read_patch(lines: Sequence[tuple[int, str]], name: str) -> Patch:
             patch.files.append(current)
             i += 2
             continue
+        if text.startswith("rename from ") or (text.startswith("deleted file mode ") and not _shown(lines, i)):
+            _must_be_told(text, lines[i - 1][1], Position(patch.name, number))
         match = _HUNK.match(text)
         if match:
             if current is None:
@@ -119,9 +126,26 @@ def _must_stay_inside(path: str, at: Position) -> None:
         raise PasidlabError(what, position=at, hint="paths begin at the top of the tree")
 
 
+def _shown(lines: Sequence[tuple[int, str]], i: int) -> bool:
+    """True if what a file loses follows its heading."""
+    return any(text.startswith("--- ") for _, text in lines[i + 1 : i + 4])
+
+
+def _must_be_told(text: str, before: str, at: Position) -> None:
+    """PasidlabError for a file of the territory that goes away without its lines being shown."""
+    renamed = text.startswith("rename from ")
+    path = text.removeprefix("rename from ") if renamed else before.rpartition(" b/")[2]
+    if territory().has_file(path):
+        what = f"the patch {'renames' if renamed else 'deletes'} {path} and does not show its lines"
+        raise PasidlabError(what, position=at, hint="git format-patch --no-renames, without -D, shows them")
+
+
 def _path(text: str) -> str:
-    path = text.split("\t")[0].strip()
-    return path[2:] if path[:2] in ("a/", "b/") else path
+    """A path from the top of the tree: without quotes, and without the folder diffs put in front (a/, ./, linux-6.12.orig/)."""
+    path = text.split("\t")[0].strip().strip('"')
+    first, _, rest = path.partition("/")
+    in_front = first in ("a", "b") or (first not in _TOP and first not in ("", "..", "~") and rest.partition("/")[0] in _TOP)
+    return rest if rest and in_front else path
 
 
 def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: FileChange, patch: Patch) -> int:
@@ -147,8 +171,21 @@ def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: 
         old, new = old - (mark != "+"), new - (mark != "-")
         i += 1
     hunk.missing = max(old, new)
+    if not hunk.missing and _goes_on(lines[i:]):
+        at = Position(patch.name, hunk.number)
+        raise PasidlabError(f"this hunk of {into.path} has more lines than its heading says", position=at, hint="make the patch again")
     into.hunks.append(hunk)
     return i
+
+
+def _goes_on(lines: Sequence[tuple[int, str]]) -> bool:
+    """True if changed lines follow a hunk that should be over."""
+    for _, text in lines:
+        if text[:1] not in ("+", "-", " ") or text.startswith(("--", "+++ ")) or not text.strip():
+            return False
+        if text[0] != " ":
+            return True
+    return False
 
 
 def _wrapped(line: str, following: str) -> bool:

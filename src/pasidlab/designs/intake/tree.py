@@ -272,7 +272,8 @@ def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None)
     source, start, body = found
     bare = bare_lines(body)  # a comment may name what comes later
     behind = next((n for n, line in enumerate(bare) if f"{entry.after}(" in line), 0) if entry.after else 0
-    chosen = [n for n in range(behind, len(body)) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
+    above = next((n for n, line in enumerate(bare) if f"{entry.before}(" in line), len(body)) if entry.before else len(body)
+    chosen = [n for n in range(behind, above) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
     if not any(entry.has(bare[n]) for n in chosen):
         return None
     governed = {n + 1 for n in chosen if GOVERNS.fullmatch(bare[n])}

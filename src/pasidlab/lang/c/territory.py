@@ -12,7 +12,10 @@ from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 
-_FLOW = re.compile(r"\b(?:if|else|for|while|do|switch|case|default|goto|break|continue|return)\b|^\w+\s*:(?!:)")
+_FLOW = re.compile(
+    r"\b(?:if|else|for|while|do|switch|case|default|goto|break|continue|return)\b|^\w+\s*:(?!:)"
+    r"|^[{}]|^#\s*(?:ifdef|ifndef|elif|endif)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Territory:
     needed: tuple[str, ...]
     unseen: frozenset[str]  # reasons for which a call is ignored, and nobody asks
     order: tuple[str, ...]  # wrappers of an access that only order it
+    settled: frozenset[str]  # constants that no task of the model has
+    options: frozenset[str]  # CONFIG options of other kernels, or judged as one of their own
     fixups: tuple[str, ...]  # names of the fix-up of the fault
     enables: tuple[str, ...]  # calls that enable interrupts in the handler
     handlers: tuple[str, ...]  # of the fault
@@ -53,6 +58,10 @@ class Territory:
         """The first place that has a function of a file; None outside the territory."""
         found = next((place for place in self.places if place.has(file, function)), None)
         return None if found is None or found.unrelated else found
+
+    def has_file(self, file: str) -> bool:
+        """True if some function of a file is of the territory."""
+        return any(fnmatch.fnmatchcase(file, glob) for place in self.places if not place.unrelated for glob in place.files)
 
     def by_name(self, function: str) -> bool:
         """True if some file of the territory has a function of that name by name, not merely as one of all."""
@@ -109,6 +118,7 @@ def territory() -> Territory:
     )  # fmt: skip
     return Territory(
         places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), tuple(data["tree"]["needed"]),
-        frozenset(data["unseen"]["reasons"]), tuple(data["unseen"]["order"]), tuple(data["fixup"]["names"]),
+        frozenset(data["unseen"]["reasons"]), tuple(data["unseen"]["order"]), frozenset(data["unseen"]["settled"]),
+        frozenset(data["unseen"]["options"]), tuple(data["fixup"]["names"]),
         tuple(data["fixup"]["enables"]), tuple(data["fixup"]["handlers"]), data["fixup"]["before"],
     )  # fmt: skip

@@ -110,7 +110,7 @@ class Replacement:
 class TreeLines:
     """Lines of a large function of a source tree that take the place of one line of a model function.
 
-    ``word`` is a regular expression, ``after`` a word that only lines behind it are taken. ``result``: "int" where
+    ``word`` is a regular expression, ``after`` and ``before`` calls that only lines behind or above them are taken. ``result``: "int" where
     they return a number, which is 0 at their end. ``unless``: a function of the file that has them where it is there.
     ``missing`` is what stands in the line's place in a tree without such lines, and ``then`` has bodies of other model functions for
     it. Both count only where the tree has the function ``needs``.
@@ -125,6 +125,7 @@ class TreeLines:
     by: str
     missing: str = ""
     after: str = ""
+    before: str = ""
     result: str = "void"
     unless: str = ""
     needs: str = ""
@@ -182,6 +183,11 @@ class Vocabulary:
     def is_ignored(self, name: str) -> bool:
         """Whether a call of this name means nothing."""
         return name in self.ignored or any("*" in glob and fnmatch.fnmatchcase(name, glob) for glob in self.ignored)
+
+    def has_one_answer(self, name: str) -> bool:
+        """Whether a feature, or a call, says the same whenever it is asked."""
+        texts = {meaning.text for _, meaning in self.calls.get(name, ())}
+        return name in self.features or (bool(texts) and texts <= {"True", "False", "pass"})
 
     def can_store(self, member: str) -> bool:
         """Whether a member is a field of the model, or says how storing to it is done."""
