@@ -266,3 +266,30 @@ def test_a_pid_that_nobody_has_is_not_a_blind_task():
     told = judging(rows, tasks=(TaskAtStart(8, 8, "eight", False),)).contradiction
     assert told is not None and told.sentence == "pid 99 runs, but was not there at the start, and no fork made it"
     assert (found := judging(rows)).blind == (99,) and "blind: the host hides the switches of 1 tasks (pid 99)" in verdict_text(found)
+
+
+def test_an_exchange_of_pids_between_a_switch_and_its_save():
+    """The save is that of the task that leaves, by its fpu; a thread's exec has given it another pid."""
+    rows = [(0, Kind.x86_fpu_regs_activated, 7, 1, 1), (0, Kind.sched_process_exit, 7, 0, 0), (0, Kind.sched_switch, 7, 9, 0)]
+    saved = (0, Kind.x86_fpu_regs_deactivated, 8, 1, 1)
+    told = [(1, Kind.x86_fpu_regs_activated, 7, 2, 1), (1, Kind.sched_process_exec, 7, 7, 8)]
+    assert (found := judging([*rows, saved, *told])).contradiction is None and (found.exchanges, found.untold) == (1, 0)
+    listed = tuple(TaskAtStart(pid, pid, "", False) for pid in (7, 8, 9))
+    found = judging([rows[0], rows[2], saved], tasks=listed)
+    assert found.contradiction is not None and "is being switched out, but the event is of pid 8" in found.contradiction.sentence
+
+
+def test_a_worker_of_io_uring_makes_another():
+    """No sched_process_fork tells of it, and it has no xstate of its own."""
+    listed = (TaskAtStart(7, 7, "iou-wrk", kernel=True),)
+    rows = [(0, Kind.task_newtask, 7, 8, 0x00810000), (0, Kind.sched_switch, 7, 8, 0), (0, Kind.task_rename, 8, 8, 0)]
+    assert judging(rows, tasks=listed).contradiction is None
+    rows[0] = (0, Kind.task_newtask, 7, 8, 0x00800000)
+    assert judging(rows, tasks=listed).contradiction is not None
+
+
+def test_the_init_of_a_pid_namespace_waits_for_the_others_as_it_exits():
+    rows = [(0, Kind.x86_fpu_regs_activated, 8, 1, 1), (0, Kind.sched_process_exit, 8, 0, 0)]
+    rows += [(0, Kind.sched_process_wait, 8, 0, 0)] * 2 + [(0, Kind.sched_switch, 8, 0, 0)]
+    assert judging(rows).contradiction is None
+    assert judging([*rows[:3], (0, Kind.sched_process_fork, 8, 9, 0)]).contradiction is not None

@@ -99,15 +99,17 @@ def instance_of(tracefs, pid):
     return list((tracefs.root / "instances").glob(f"pasidlab-{pid}-*"))
 
 
-@pytest.mark.parametrize("ends", [[signal.SIGHUP], [signal.SIGINT] * 3])
-def test_nothing_is_left_whatever_signals_come(tracefs, tmp_path, ends):
+@pytest.mark.parametrize("ends", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_good_order_however_often_it_comes(tracefs, tmp_path, ends):
+    """Also while the file is put in its place, and while the interpreter ends."""
     process = start_recorder(tmp_path / "cut.rec")
     wait_for_instance(tracefs, process.pid)
-    for number in ends:
-        process.send_signal(number)
-        time.sleep(0.02)
-    assert process.wait(30) == 0
+    while process.poll() is None:
+        process.send_signal(ends)
+        time.sleep(0.001)
+    assert process.returncode == 0
     assert instance_of(tracefs, process.pid) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.rec"] and Recording(tmp_path / "cut.rec").counted["cpus"]
 
 
 def test_a_recorder_in_a_pid_namespace_leaves_others_alone(tracefs, tmp_path):

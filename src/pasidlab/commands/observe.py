@@ -34,11 +34,14 @@ def record_command(path: str, seconds: float | None, buffer_kib: int, functions:
     Needs root. Everything happens in a trace instance of its own, which is removed in the end. A COMMAND that outlives the recording goes
     on, as it does if the recorder is killed.
     """
-    from pasidlab.observe.record import Wanted, record
+    from pasidlab.observe.record import Wanted, record, signals_are_late, stopped_by_signals
 
     must_be_writable(path)
     _must_be_finite(seconds)
-    done = record(path, Wanted(seconds, command, buffer_kib, functions))
+    try:
+        done = record(path, Wanted(seconds, command, buffer_kib, functions), stopped_by_signals())
+    finally:
+        signals_are_late()
     document = {
         "file": path, "events": done.events, "lost": done.lost, "bytes": done.bytes, "seconds": round(done.seconds, 3),
         "status": done.status, "missing": list(done.missing), "notes": done.notes,

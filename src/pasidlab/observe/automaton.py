@@ -93,7 +93,7 @@ def protocol_files(version: tuple[int, int], calls: bool = False) -> list[Path]:
     """The files that make the model that of a version of Linux, (6, 12) say. ``calls``: those of functions are noted, too."""
     later = [MACHINE / name for since, name in (((6, 16), "v6_16.py"), ((6, 17), "v6_17.py")) if version >= since]
     noted = [MACHINE / "calls.py"] if calls else []
-    return [MACHINE / "recorder.py", *noted, MACHINE / "environment.py", *later]
+    return [MACHINE / "recorder.py", *noted, MACHINE / "left_out.py", MACHINE / "environment.py", *later]
 
 
 def derive(version: tuple[int, int], calls: bool = False) -> Automaton:

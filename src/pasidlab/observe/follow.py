@@ -43,13 +43,14 @@ KNOWN, KERNEL, EXITING, BLIND, MADE = 1, 2, 4, 8, 16
 MADE: task_newtask has told of it, and its fork is to come."""
 
 # Why following has stopped; the numbers are those of STOPS.
-END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV = range(8)
+END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV, WRONG_SAVE = range(9)
 
 SIGRETURN = int(Kind.sys_enter_rt_sigreturn)
 SIG_DFL, SIG_IGN, SIGSEGV = 0, 1, 11
 """asm-generic/signal-defs.h, asm/signal.h."""
 CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
-"""create_io_thread() and vhost_task_create() make threads of a program that have no xstate of their own (PF_USER_WORKER)."""
+"""create_io_thread() and vhost_task_create() make threads of a program that have no xstate of their own (PF_USER_WORKER); such a thread
+makes others. Threads of the kernel itself have no CLONE_THREAD."""
 
 SWITCH, FORK, EXEC, EXIT = int(Kind.sched_switch), int(Kind.sched_process_fork), int(Kind.sched_process_exec), int(Kind.sched_process_exit)
 ACTIVATED, DEACTIVATED, DROPPED = (
@@ -222,7 +223,7 @@ def _note(known: Known, event: Table, saved: bool) -> int:
         else:
             child[IS], child[AWAY], child[LAST], child[FPU] = KNOWN, NEW_TASK + 1, NOBODY, row[CHILD_FPU]
             child[SETS] = machine[TRACERS_SET]
-    elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD and not row[IS] & KERNEL:
+    elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD:
         tasks[event[A]][:] = 0
         tasks[event[A], IS] = KNOWN | KERNEL
     elif kind == NEWTASK:
@@ -242,7 +243,10 @@ def _event(known: Known, rules: Rules, event: Table, asked: Table) -> int:
     here = cpus[cpu]
     if kind == LOST:
         return LOST_EVENTS
-    saved = kind == DEACTIVATED and here[LEAVING] == 1 and here[CURRENT] == pid + 1
+    saving = kind == DEACTIVATED and here[LEAVING] == 1
+    saved = saving and here[CURRENT] == pid + 1
+    if saving and not saved and here[CURRENT] > 1 and tasks[here[CURRENT] - 1, FPU] == event[A]:
+        return WRONG_SAVE
     if here[LEAVING] != 0 and not saved:
         stopped = _settle(known, rules, cpu, asked)
         if stopped != END:

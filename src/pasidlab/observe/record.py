@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -58,8 +58,11 @@ class RecordingResult:
     notes: list[str] = field(default_factory=list)
 
 
-def record(path: str, wanted: Wanted) -> RecordingResult:
-    """Record to a file. PasidlabError where that is not possible; nothing then stays mounted, enabled or written."""
+def record(path: str, wanted: Wanted, stop: threading.Event) -> RecordingResult:
+    """Record to a file, until ``stop`` is set at the latest. PasidlabError where that is not possible.
+
+    Nothing stays mounted or enabled, and where there is an error, nothing is written.
+    """
     if Path(path).exists() and not Path(path).resolve().is_file():
         raise PasidlabError(f"{path} is no regular file", hint="a recording takes the place of a file; give another name")
     tracefs = Tracefs()
@@ -69,7 +72,7 @@ def record(path: str, wanted: Wanted) -> RecordingResult:
     try:
         handle, name = tempfile.mkstemp(prefix=f"{into.name}.", suffix=".part", dir=into.parent)
         part = Path(name)
-        with open(handle, "wb") as file, _stopped_by_signals() as stop, tracefs.instance() as instance:
+        with open(handle, "wb") as file, tracefs.instance() as instance:
             about = _begin(instance, wanted, result)
             writer = Writer(file, about)
             _follow(instance, writer, wanted, stop, result)
@@ -181,11 +184,10 @@ def _task(tgid: int, thread: Path) -> TaskAtStart:
     return TaskAtStart(int(thread.name), tgid, comm, bool(flags & (PF_KTHREAD | PF_USER_WORKER)), bool(flags & PF_EXITING))
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and SIGHUP set, as often as they come: the recording then ends in good order.
+def stopped_by_signals() -> threading.Event:
+    """An event that Ctrl-C, SIGTERM and SIGHUP set from now on, as often as they come: the recording then ends in good order.
 
-    SIGHUP stays ignored where it was (nohup).
+    SIGHUP stays ignored where it was (nohup). Nothing is put back: a signal that comes late must not undo what is recorded.
     """
     stop = threading.Event()
 
@@ -194,12 +196,15 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
     ends = [signal.SIGINT, signal.SIGTERM]
     ends += [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
-    before = {number: signal.signal(number, handler) for number in ends}
-    try:
-        yield stop
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+    for number in ends:
+        signal.signal(number, handler)
+    return stop
+
+
+def signals_are_late() -> None:
+    """The recording is in its place, or never will be. As the interpreter ends it would give the signals their default action again."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _follow(instance: Instance, writer: Writer, wanted: Wanted, stop: threading.Event, result: RecordingResult) -> None:
@@ -228,7 +233,7 @@ def _wait(wanted: Wanted, stop: threading.Event, drains: Sequence[_Drain]) -> in
     """Until the end; the exit status of the command, if there is one. A command that outlives the time goes on."""
     end = None if wanted.seconds is None else time.monotonic() + wanted.seconds
     process = None
-    if wanted.command:
+    if wanted.command and not stop.is_set():
         try:
             process = subprocess.Popen(wanted.command)
         except OSError as error:

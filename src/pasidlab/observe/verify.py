@@ -267,7 +267,7 @@ class Judging:
             return 1
         if why == f.STRANGER:
             return self._stranger(event)
-        if why == f.OTHER_PID:
+        if why in (f.OTHER_PID, f.WRONG_SAVE):
             return self._other_pid(event)
         if why == f.TWO_CPUS:
             self._contradict(event, f"pid {self._coming(event)} is given CPU {event[CPU]}, but was not switched out where it runs")
@@ -310,7 +310,8 @@ class Judging:
         elif self._is_exiting(pid, old):
             self._exchange(event, old, int(self.tasks[pid, f.RUNS_ON]) - 1)
         else:
-            self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, and was not switched out, but the event is of pid {pid}")
+            when = "and is being switched out" if here[f.LEAVING] else "and was not switched out"
+            self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, {when}, but the event is of pid {pid}")
         return 0
 
     def _anybody(self, pid: int) -> None:

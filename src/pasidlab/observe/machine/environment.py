@@ -12,7 +12,6 @@ from pasidlab.lang.declare import (
     enter,
     entry,
     happens,
-    instruction,
     maybe,
     pause,
     release,
@@ -34,7 +33,7 @@ from pasidlab.model.linux.fpu import (
 )
 from pasidlab.model.linux.process import alloc_task, copy_process, kernel_clone
 from pasidlab.model.linux.ptrace import fpu_force_restore
-from pasidlab.model.linux.signal import BAD_FRAME, RESTORED, __fpu_restore_sig, copy_fpstate_to_sigframe
+from pasidlab.model.linux.signal import __fpu_restore_sig, copy_fpstate_to_sigframe
 from pasidlab.model.linux.tracepoints import (
     trace_call_fpu__drop,
     trace_call_fpu__restore_sig,
@@ -85,10 +84,22 @@ def wait_for_child() -> None:
 
 @entry("syscall")
 def sys_wait4() -> None:
-    """do_wait(), which finds a dead child, or finds none and sleeps or returns."""
+    """kernel_wait4()."""
+    do_wait()
+
+
+def do_wait() -> None:
+    """Finds a dead child, or finds none and sleeps or returns."""
     trace_sched_process_wait()
     if maybe():
         release_task()
+
+
+def exit_notify() -> None:
+    """The init of a PID namespace first waits for all who are left: zap_pid_ns_processes(), kernel/pid_namespace.c, v6.12."""
+    while maybe():
+        do_wait()
+    release_task()
 
 
 @entry("syscall")
@@ -306,94 +317,3 @@ def arch_do_signal_or_restart() -> None:
 def force_sig_segv() -> None:
     """The signal is delivered before user mode."""
     get_signal(True)
-
-
-# What is left out: contents, address spaces, files.
-
-
-@instruction
-def xsaves(task: Task, rfbm: int) -> None:
-    """XSAVES."""
-
-
-@instruction
-def xrstors(task: Task, rfbm: int) -> None:
-    """XRSTORS."""
-
-
-@instruction
-def use_kernel_fpu() -> None:
-    """Contents."""
-
-
-@instruction
-def init_user_regs() -> None:
-    """Contents."""
-
-
-@instruction
-def reset_header(task: Task) -> None:
-    """Contents."""
-
-
-@instruction
-def copy_uabi_to_xstate(task: Task, value: int) -> None:
-    """Contents."""
-
-
-@instruction
-def xsave_to_user_sigframe() -> None:
-    """Contents."""
-
-
-@instruction
-def xrstor_from_user_sigframe() -> int:
-    """XRSTOR from the frame, which may be bad or not there."""
-    return choose(RESTORED, BAD_FRAME + 1) if happens("fault") else RESTORED
-
-
-@instruction
-def push_frame() -> None:
-    """The frame."""
-
-
-@instruction
-def pop_frame() -> None:
-    """The frame."""
-
-
-@instruction
-def lose_frame() -> None:
-    """The frame."""
-
-
-@instruction
-def guest_runs() -> None:
-    """Contents."""
-
-
-@instruction
-def dup_task_struct(child: Task) -> None:
-    """arch_dup_task_struct()."""
-    child.last_cpu = current.last_cpu
-    child.need_fpu_load = current.need_fpu_load
-
-
-def fpstate_reset(task: Task) -> None:
-    """Which fpstate is in use makes no difference here."""
-
-
-def copy_files(child: Task) -> None:
-    """Files."""
-
-
-def forget_program() -> None:
-    """What the program was doing."""
-
-
-def exit_mm() -> None:
-    """Address spaces."""
-
-
-def exit_files() -> None:
-    """Files."""
