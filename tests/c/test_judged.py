@@ -227,6 +227,17 @@ def test_changes_that_a_patch_does_not_show(text: str, says: str, tmp_path: Path
         account(tmp_path, core(ALLOW, ALLOW + "\tfpregs_lock();\n") + text)
 
 
+def test_a_helper_that_two_files_have(tmp_path: Path) -> None:
+    helper = "static void lose(void)\n{{\n\t{}\n}}\n\n"
+    traps = FILES["arch/x86/kernel/traps.c"]
+    text = diff("arch/x86/kernel/traps.c", traps, helper.format("this_cpu_write(kernel_fpu_allowed, false);") + traps)
+    before = CORE + "\n" + KVM
+    after = helper.format("return;") + before.replace(ALLOW, ALLOW + "\tlose();\n", 1)
+    judged = account(tmp_path, text + diff(CORE_FILE, before, after))
+    why = "two files have a function of this name"
+    assert {f"it calls lose(): {why}", why} <= {one.why for one in judged.open}
+
+
 def test_assembler_is_named(tmp_path: Path) -> None:
     old = "\tthis_cpu_write(kernel_fpu_allowed, true);"
     judged = account(tmp_path, core(old, f'\tasm volatile("" ::: "memory");\n{old}'))

@@ -199,12 +199,14 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
     """Find and parse the functions of a tree."""
     words = vocabulary()
     everything: dict[str, CFunction] = {}
+    twice: set[str] = set()
     sources = CProgram({})
     for file in words.tree_files:
         source = tree.source(file)
         if source is None:
             continue
         unit = parse_source(source, config)
+        twice |= {name for name, one in unit.functions.items() if name in everything and _both_static(one, everything[name])}
         everything = {**unit.functions, **everything}
         sources = CProgram({}, unit.constants, unit.objects, unit.structs, unit.enums, locks=frozenset(unit.locks)).joined(sources)
     disabled = _disabled(tree, config)
@@ -223,12 +225,19 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
     helpers = {n: f for n, f in everything.items() if n not in wanted}
     found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)
     lacking = [one for one in entries if one not in there and one.function not in {other.unless for other in there}]
+    found.kept = dict.fromkeys(sorted(twice - wanted.keys()), "two files have a function of this name")
     found.rows += [Provenance(one.function, "", f"{one.file} has no such function") for one in lacking]
     found.rows += [row for note in words.tree_notes if (row := _note(tree, note)) is not None]
     if not found.has_design:
         why = f"ENQCMD is compiled out ({disabled})" if disabled else f"Linux {tree.version} has nothing that hands a PASID to a task"
         found.rows.append(Provenance("try_fixup_enqcmd_gp", "", f"{why}: every #GP of ENQCMD is fatal"))
     return found
+
+
+def _both_static(one: CFunction, other: CFunction) -> bool:
+    """True for two functions of different files that are not the same, where each is its own file's alone."""
+    texts = {f.unit.text.encode()[f.node.start_byte : f.node.end_byte] for f in (one, other)}
+    return len(texts) == 2 and all(text.startswith(b"static ") for text in texts)
 
 
 def _disabled(tree: KernelTree, config: Mapping[str, str] | None) -> str:
