@@ -227,6 +227,16 @@ def test_changes_that_a_patch_does_not_show(text: str, says: str, tmp_path: Path
         account(tmp_path, core(ALLOW, ALLOW + "\tfpregs_lock();\n") + text)
 
 
+def test_a_member_that_the_model_has(tmp_path: Path) -> None:
+    before = "struct fpu {\n\tunsigned int\t\tlast_cpu;\n\tunsigned long\t\tavx;\n};\n"
+    kernel = tree(tmp_path, **{"arch/x86/include/asm/fpu/types.h": before})
+    file = tmp_path / "fix.patch"
+    file.write_text(diff("arch/x86/include/asm/fpu/types.h", before, before.replace("int\t", "char\t")))
+    design = Opening(str(file), kernel=kernel).design()
+    assert design.account is not None
+    assert [item.name for item in design.account().open if item.changed] == ["lines outside functions of arch/x86/include/asm/fpu/types.h"]
+
+
 def test_a_helper_that_two_files_have(tmp_path: Path) -> None:
     helper = "static void lose(void)\n{{\n\t{}\n}}\n\n"
     traps = FILES["arch/x86/kernel/traps.c"]

@@ -97,7 +97,7 @@ def _item(one: Edited, taken: Taken, lost: frozenset[str]) -> Item:
     if not relevant and one.function in vocabulary().replacements and "/" not in one.file:  # a path cut short
         relevant = one.lines
     if not one.function:
-        relevant = [line for line in relevant if not _only_declares(line) or territory().mentions(one.file, line)]
+        relevant = [line for line in relevant if not _only_declares(line) or _has_a_say(line, one.file)]
         relevant = [line for line in relevant if not _judged_elsewhere(line, one.file, taken)]
         relevant += [line for line in one.lines if line not in relevant and _gives_another_meaning(line, one.file)]
     if one.function in territory().handlers and relevant and all(_calls_fixup(line, taken) for line in relevant):
@@ -201,6 +201,14 @@ def _gives_another_meaning(line: str, file: str) -> bool:
         return False
     name = match.group(1)
     return name not in words.own and (name in words.macros or name in words.values or name in words.calls or name in OPERATIONS)
+
+
+def _has_a_say(line: str, file: str) -> bool:
+    """True for a declaration with a word that matters, or of a member of a struct that the model has."""
+    member = re.fullmatch(r"[\w\s*]+\b(\w+);", line)
+    words = vocabulary()
+    mine = {name.partition(".")[2] for name in (*words.members, *words.bits)}
+    return territory().mentions(file, line) or bool(member and member.group(1) in mine and territory().has_file(file))
 
 
 def _only_declares(line: str) -> bool:

@@ -98,7 +98,7 @@ def _named(name: str, globs: Iterable[str]) -> bool:
 def _mentions(line: str, globs: Sequence[str]) -> bool:
     if not globs:
         return False
-    names = re.findall(r"[A-Za-z_]\w*(?:->\w+)?", line)
+    names = re.findall(r"[A-Za-z_]\w*(?:->\w+)?", line) + re.findall(r"[A-Za-z_]\w*\.\w+", line)
     return any(fnmatch.fnmatchcase(name, glob) for whole in names for name in {whole, *whole.split("->")} for glob in globs)
 
 
