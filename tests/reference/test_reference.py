@@ -50,6 +50,7 @@ def test_a_loop_that_may_be_endless_inside_of_one_that_counts(tmp_path):
     """The inner loop alone gets a step more, where it begins anew; the outer one is as long as its text."""
     result = compared(random_model(20030), tmp_path / "model.py", every=False)
     assert result.reference is not None and result.reference.broken == {"q": 7} and list(result.differences()) == []
+    assert result.answers["line by line"].broken == {"q": 7}
 
 
 def test_a_local_that_is_its_own_source_in_a_loop_counts_nothing(tmp_path):
