@@ -100,7 +100,8 @@ def _item(one: Edited, taken: Taken, lost: frozenset[str]) -> Item:
         relevant = [line for line in relevant if not _only_declares(line) or _has_a_say(line, one.file)]
         relevant = [line for line in relevant if not _judged_elsewhere(line, one.file, taken)]
         relevant += [line for line in one.lines if line not in relevant and _gives_another_meaning(line, one.file)]
-    if one.function in territory().handlers and relevant and all(_calls_fixup(line, taken) for line in relevant):
+    handler = one.function in territory().handlers and one.function not in taken.kept
+    if handler and relevant and all(_calls_fixup(line, taken) for line in relevant):
         return Item(one.function, one.file, one.line, Fate.JUDGED, "its call of the fix-up")
     if not relevant:
         return _unrelated(one, "outside the territory of the model")
@@ -152,9 +153,9 @@ def _governed(one: Edited, entry: TreeLines) -> set[str]:
 
 def _calls_fixup(line: str, taken: Taken) -> bool:
     """True for a line of the handler that calls a fix-up that is judged, and for what follows such a call."""
-    names = [name for name in re.findall(r"\b(\w+)\s*\(", line) if name not in ("if", "user_mode")]
-    if names:
-        return all(name in territory().fixups and name in taken.functions for name in names)
+    call = re.fullmatch(r"(?:if \()?(?:user_mode\(regs\) && )?(\w+)\([\w\s,]*\)\)?(?: \{)?;?", line)
+    if call:
+        return call.group(1) in territory().fixups and call.group(1) in taken.functions
     return line in ("return;", "return true;", "goto exit;", "{", "}")
 
 
