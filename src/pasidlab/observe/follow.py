@@ -235,6 +235,14 @@ def _note(known: Known, event: Table, saved: bool) -> int:
     return 0
 
 
+@compiled(f"boolean({_TABLES}, int64[::1])")
+def _is_save_of_leaving(known: Known, event: Table) -> bool:
+    """The fpu is that of the task that is being switched out."""
+    here = known[0][event[CPU]]
+    leaving = here[LEAVING] == 1 and here[CURRENT] > 1
+    return bool(leaving and event[KIND] == DEACTIVATED and known[1][here[CURRENT] - 1, FPU] == event[A])
+
+
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
 def _event(known: Known, rules: Rules, event: Table, asked: Table) -> int:
     """One event. Where it stops, the event is to be given again once Python has decided: what was done before is not done twice."""
@@ -243,12 +251,9 @@ def _event(known: Known, rules: Rules, event: Table, asked: Table) -> int:
     here = cpus[cpu]
     if kind == LOST:
         return LOST_EVENTS
-    saving = kind == DEACTIVATED and here[LEAVING] == 1
-    saved = saving and here[CURRENT] == pid + 1
-    if saving and not saved and here[CURRENT] > 1 and tasks[here[CURRENT] - 1, FPU] == event[A]:
-        return WRONG_SAVE
+    saved = kind == DEACTIVATED and here[LEAVING] == 1 and here[CURRENT] == pid + 1
     if here[LEAVING] != 0 and not saved:
-        stopped = _settle(known, rules, cpu, asked)
+        stopped = WRONG_SAVE if _is_save_of_leaving(known, event) else _settle(known, rules, cpu, asked)
         if stopped != END:
             return stopped
     row = tasks[pid]
