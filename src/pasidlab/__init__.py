@@ -1,4 +1,4 @@
-"""Explore, run and observe how Linux hands a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate).
+"""A model checker for one question: can Linux give a process its PASID without a race? It also runs programs that use ENQCMD.
 
 ``check(designs.early, Scope(cpus=2)).holds``
 """

@@ -130,7 +130,7 @@ class _Lazy(click.Group):
 @click.version_option(VERSION)
 @click.pass_context
 def _group(ctx: click.Context) -> None:
-    """Explore how Linux may hand a process its PASID (ENQCMD, IA32_PASID, lazily restored xstate), and run programs that use it."""
+    """Check whether Linux can give a process its PASID without a race, and run programs that use ENQCMD on machines without it."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -124,7 +124,7 @@ class Machine:
                 self.mask(str(args[0]))
             case "atomic":
                 self.atomic += 1 if args[0] == "begin" else -1
-            case "label" | "reach" | "require" | "pause":
+            case "label" | "reach" | "repeat" | "require" | "pause":
                 pass
             case op if op in BINARY:
                 found = computed(op, _value(place, args[1]), _value(place, args[2]))

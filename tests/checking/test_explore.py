@@ -1,6 +1,8 @@
-"""How far a part is explored once another one is broken."""
+"""How far a part is explored once another one is broken, and what a result is as an object."""
 
 from __future__ import annotations
+
+import pickle
 
 import pytest
 
@@ -9,6 +11,7 @@ from pasidlab.checking.api import check
 from pasidlab.model.scope import Scope
 from pasidlab.search.result import Budget
 
+RACE = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "softirq"}))
 BROKEN = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"}))
 
 
@@ -23,3 +26,10 @@ def test_what_follows_a_broken_part(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons(BROKEN, BROKEN, budget=Budget(max_states=1_000_000)) == ["complete", "complete"]
     assert reasons(BROKEN, BROKEN, properties=("coherent",)) == ["complete", "complete"]
     assert reasons(BROKEN) == ["complete"]
+
+
+def test_a_result_is_one_line_and_the_same_in_another_process_and_another_time():
+    first, second = (check("late-either", RACE) for _ in range(2))
+    assert repr(first) == "CheckResult('late-either', violated, 71,580 states, coherent in 12 steps, served in 20 steps)"
+    assert list(map(repr, first.counterexamples)) == ["Counterexample('coherent', 12 steps)", "Counterexample('served', 20 steps)"]
+    assert pickle.loads(pickle.dumps(first)) == first == second

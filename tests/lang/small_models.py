@@ -75,8 +75,9 @@ def interpreted(interpreter: Interpreter, bits: dict[str, int], state: tuple[int
         for failure in outcome.failures:
             step |= bits.get(failure.property, 0)
         for name in outcome.reached:
-            again |= bits[name[6:]] if name.startswith("again:") else 0
-            reached |= 0 if name.startswith("again:") else bits[name]
+            reached |= bits[name]
+        for name in outcome.repeated:
+            again |= bits[name]
     successors = Counter(interpreter.canonical(o.state) for o in outcomes if o.state is not None)
     error = any(o.error for o in outcomes) or bool(interpreter.unanswered(unpacked))
     return successors, broken, step, error, reached, again

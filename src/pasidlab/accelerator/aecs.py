@@ -27,7 +27,6 @@ from pasidlab.accelerator.inflate import Malformed, Parser, Stream
 from pasidlab.accelerator.tokens import WINDOW
 
 ALIGNMENT = 32  # of its address and size
-FILTER_SIZE = 0x20  # bytes of what filters use of it
 SIZE = 0x1500
 COMPRESS_SIZE = 0x620
 HELD = 32 * 64  # bits that the input accumulator holds

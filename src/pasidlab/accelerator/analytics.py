@@ -25,7 +25,6 @@ WRITE_NEVER, WRITE_ALWAYS, WRITE_ON_OVERFLOW = 0, 1, 2
 
 _TAIL = struct.Struct("<8xIBxHIIII")  # bytes 16 to 47 of the record
 OUTPUT_TOO_SMALL = 25  # error codes, hw_status.h
-TOO_FEW = 23  # elements in source 1; 24 in source 2
 
 
 class Analyzed(Exception):

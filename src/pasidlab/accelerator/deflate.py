@@ -34,7 +34,6 @@ from pasidlab.accelerator.transfer import DescriptorOutcome
 STATISTICS, FLUSH, LITERALS_ALONE, BIG_ENDIAN = 1 << 0, 1 << 1, 1 << 4, 1 << 5
 _END_AT, _MINI_AT = 2, 6
 KNOWN = 0x1FF  # bits 8:0; dictionaries (11:10) and header generation (14:12) came with the second generation
-HISTOGRAM = 1280  # bytes of statistics
 NOTHING, EOB, EOB_STORED, EOB_FINAL_STORED = range(4)  # what is put behind the last token
 _NO_CODE = 30  # error code
 _LONGEST = 258

@@ -132,7 +132,7 @@ def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResu
     if (error := results[-1].error) and not any(part.counterexamples for part in results):
         raise error.raised()
     judged = design.account() if design.account else None
-    return CheckResult(design.name, tuple(results), unexecuted_lines(results), tuple(parts)[len(results) :], judged=judged)
+    return CheckResult(design.name, tuple(results), unexecuted_lines(results, design.shown), tuple(parts)[len(results) :], judged=judged)
 
 
 def _explored(run: Run, built: Built) -> PartResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pasidlab.lang.back.native import CompiledModel
 from pasidlab.search.observed import COUNTERS
-from pasidlab.trace.sources import source_line
+from pasidlab.trace.sources import Shown, source_line
 
 if TYPE_CHECKING:
     from pasidlab.checking.findings import PartResult
@@ -26,9 +26,9 @@ def covered_lines(native: CompiledModel, counters: Sequence[int]) -> tuple[Lines
     return frozenset(executed), frozenset(present)
 
 
-def unexecuted_lines(parts: Sequence[PartResult]) -> tuple[tuple[str, int, str], ...]:
+def unexecuted_lines(parts: Sequence[PartResult], shown: Shown) -> tuple[tuple[str, int, str], ...]:
     """Lines of the design's files that stand in a model but were executed in none: (file, line, text)."""
     executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
     present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
-    texts = ((file, line, source_line(file, line)) for file, line in sorted(present - executed))
+    texts = ((file, line, source_line(file, line, shown)) for file, line in sorted(present - executed))
     return tuple(entry for entry in texts if not entry[2].startswith("def "))

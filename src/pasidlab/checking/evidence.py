@@ -180,4 +180,4 @@ def _steps(built: Built, found: SearchResult, bit: int) -> int:
     violation = found.violations[bit]
     way = path_to(found, violation.state, violation.depth)
     name = built.design.property_names[bit]
-    return len(Replayer(Interpreter(built.model, symmetric=True)).counterexample(name, way, violation.by_step).steps)
+    return len(Replayer(Interpreter(built.model, symmetric=True), built.design.shown).counterexample(name, way, violation.by_step).steps)

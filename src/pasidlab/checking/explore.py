@@ -143,7 +143,7 @@ class Run:
         from pasidlab.checking.coverage import covered_lines
 
         model, native = built.model, built.native
-        replayer = Replayer(Interpreter(model, symmetric=self.reductions.symmetry))
+        replayer = Replayer(Interpreter(model, symmetric=self.reductions.symmetry), built.design.shown)
         error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer, built.design.property_names)
         promised = next((name for name in model.pending if name in self.wanted), "")
         waiting = Waited(None, "settled")
@@ -151,7 +151,7 @@ class Run:
             waiting = self.peers.once(lambda: replace(self, peers=ALONE)._waiting(built, found, broken, promised))
         broken += [waiting.counterexample] if waiting.counterexample else []
         if model.forget:
-            remembers = Replayer(Interpreter(exact(model)))
+            remembers = Replayer(Interpreter(exact(model)), built.design.shown)
             broken = [_remembered(remembers, c) for c in broken]
         asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
         proved = found.reason == "complete" and error is None
@@ -180,7 +180,7 @@ class Run:
             return Waited(None, found.reason)
         native = compile_model(built.model, labelled=True)
         again = self._search(built, native, self._limits(), 0)
-        replayer = Replayer(Interpreter(built.model))
+        replayer = Replayer(Interpreter(built.model), built.design.shown)
         try:
             lasso = waits_for_ever(again, native, replayer, name, OWN if own else KERNEL, self.look)
         except TooLarge:
@@ -281,7 +281,7 @@ def model_error(replayer: Replayer, path: Sequence[tuple[int, ...]], sources: Se
     """The model error at the end of a path, at the line of the design that leads there."""
     way, failure = replayer.error(path)
     site = next((s for s in failure.site.chain() if s.position.file in sources), failure.site)
-    return ModelError(failure.sentence, site, way)
+    return ModelError(failure.sentence, site, way, failure.mistake)
 
 
 def property_result(design: Design, name: str, reached: int, broken: Sequence[Counterexample], *, proved: bool) -> PropertyResult:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pasidlab.designs import AnyScope
 from pasidlab.errors import PasidlabError, counted
+from pasidlab.lang.interpreter import Mistake
 from pasidlab.lang.ir import Site
 from pasidlab.trace.steps import Counterexample, Step
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 Verdict = Literal["holds", "violated", "inconclusive"]
 
-HINTS = {
-    "NULL pointer": "ask first: 'x is not None and ...'",
-    "stored to": "correct the value, or widen the domain it is stored to",
-    "never ends": "let the loop end, or wait for what another step does with wait_until(condition)",
-    "no element": "correct the number, or test it first",
+HINTS: dict[Mistake, str] = {
+    "": "",
+    "null": "ask first: 'x is not None and ...'",
+    "domain": "correct the value, or widen the domain it is stored to",
+    "endless": "let the loop end, or wait for what another step does with wait_until(condition)",
+    "element": "correct the number, or test it first",
 }
-"""Words of a model error -> what to do."""
+"""Kind of a model error -> what to do."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class ModelError:
     sentence: str
     site: Site
     way: tuple[Step, ...] = field(repr=False)  # to the state where it shows
+    mistake: Mistake = ""
 
     @property
     def steps(self) -> int:
@@ -51,8 +54,7 @@ class ModelError:
 
     def raised(self) -> PasidlabError:
         """The error to end with."""
-        hint = next((hint for part, hint in HINTS.items() if part in self.sentence), "")
-        return PasidlabError(str(self), position=self.site.position, hint=hint)
+        return PasidlabError(str(self), position=self.site.position, hint=HINTS[self.mistake])
 
     def __str__(self) -> str:
         return f"{self.sentence}, in {self.site.function}() after {counted(self.steps, 'step')}"
@@ -80,8 +82,8 @@ class PartResult:
     transitions: int
     depth: int
     depth_completed: int
-    seconds: float
-    bytes_per_state: float
+    seconds: float = field(compare=False)
+    bytes_per_state: float = field(compare=False)
     properties: tuple[PropertyResult, ...]
     counterexamples: tuple[Counterexample, ...]
     error: ModelError | None = None  # no counterexample is longer than the way to it

@@ -10,6 +10,7 @@ from pasidlab.checking.notebook import fragment
 from pasidlab.checking.wording import MARKS, WHY, evidence_text, obstacle, parts_text, verdict_of
 from pasidlab.designs import AnyScope
 from pasidlab.designs.intake.judged import Judged
+from pasidlab.errors import counted
 from pasidlab.trace.columns import trace_text
 from pasidlab.trace.look import PLAIN, VERDICTS, Look, lines_of
 from pasidlab.trace.steps import Counterexample
@@ -188,6 +189,11 @@ class CheckResult:
         for why in dict.fromkeys(self.why_not_settled(p.name) for p in self.properties if p.holds is None):
             lines += look.prose(f"Not settled: {why}.", "  ", "    ")
         return lines
+
+    def __repr__(self) -> str:
+        """One line: ``CheckResult('early', violated, 71,580 states, served in 60 steps)``."""
+        found = [f"{self.states:,} states", *(f"{c.property} in {counted(len(c.steps), 'step')}" for c in self.counterexamples)]
+        return f"CheckResult({self.design!r}, {', '.join((self.verdict, *found))})"
 
     def __str__(self) -> str:
         """What a failing assertion shows."""

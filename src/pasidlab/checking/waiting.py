@@ -84,7 +84,7 @@ class _Obligations:
         waits = next(iter(model.pending.values())).params[0][1]
         self.is_task = isinstance(waits, Ref) and waits.struct == "Task"
         self.steps = [(model.actions[number], number, params) for number, params in native.steps]
-        self.request = [any(i.op == "reach" and str(i.args[0]).startswith("again:") for i in action.code) for action, _, _ in self.steps]
+        self.request = [any(i.op == "repeat" for i in action.code) for action, _, _ in self.steps]
 
     def of(self, done: Expansion, rows: npt.NDArray[np.bool_]) -> tuple[Numbers, npt.NDArray[np.bool_]]:
         """The class of each step in ``rows`` (-1: none), as a large number; and whether the waiting element repeats its request."""

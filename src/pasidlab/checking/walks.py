@@ -33,7 +33,7 @@ def walked(run: Run, built: Built) -> PartResult:
         built.native, asked, groups_of(built.model, built.native), jobs=run.jobs, interrupted=run.interrupted,
         progress=(lambda now: report(built.design.name, built.name, now)) if report else None,
     )  # fmt: skip
-    replayer = Replayer(Interpreter(built.model))
+    replayer = Replayer(Interpreter(built.model), built.design.shown)
     error = model_error(replayer, found.error.states, built.design.sources) if found.error else None
     broken = [_counterexample(replayer, names, bit, found) for bit in found.ways if bit < len(names)]
     asked_for = [c for c in broken if c.property in run.wanted and (error is None or len(c.steps) <= error.steps)]

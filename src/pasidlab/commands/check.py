@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--max-memory", metavar="BYTES", help="Give up before using more memory (K, M, G).")
 @click.option("--spill", metavar="DIR",
               help="Move states to this folder when --max-memory, or the machine's memory, does not hold them.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time (each part).")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this time, all parts together.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (see `pasidlab schema`).")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE",
               help="Also write the results: a page to step through (.html), JSON for replay (.json), SARIF for code review (.sarif), "

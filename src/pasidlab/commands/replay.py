@@ -84,7 +84,7 @@ def _replayed(trace: Path, design: Design, asked: Recipe, scope: AnyScope) -> Co
     model = design_model(design, scope, reductions=Reductions(forgetting=not asked.exact, local_first=False))
     known = {action.name: set(param_values(action)) for action in model.actions}
     possible = all(move.params in known.get(move.action, ()) for move in asked.moves)
-    replayed = Replayer(Interpreter(model)).remade(asked) if possible else None
+    replayed = Replayer(Interpreter(model), design.shown).remade(asked) if possible else None
     if replayed is None:
         end = f"'{asked.property}'" if asked.property else "the end of the path"
         raise PasidlabError(

@@ -53,6 +53,8 @@ class Design:
     """Of a source tree: of which Linux."""
     texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """The files that were read to open it, by name (``Files``)."""
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """Lines of what it was read from and is no file by its name (``Files``)."""
 
     preempt_rt: bool = False
     """The kernel around has CONFIG_PREEMPT_RT."""

@@ -60,7 +60,7 @@ class Opening:
             found = self._out_of_c(files)
         else:
             found = self._as_named(files)
-        return replace(found, texts=tuple(sorted(files.read.items())))
+        return replace(found, texts=tuple(sorted(files.read.items())), shown=files.shown)
 
     def _as_named(self, files: Files) -> Design:
         found = _by_name(self.name, files)

@@ -56,7 +56,7 @@ def shortest_way(walker: Walker, expression: str) -> Walk:
         what = f"no state between two steps of a walk is such: all {found.states:,} of this scope were looked at"
         raise PasidlabError(what, hint="accesses that nobody can tell apart are one step of a walk")
     violation = found.violations[bit]
-    way = Replayer(walker.replayer.interpreter).path("", "", path_to(found, violation.state, violation.depth))
+    way = Replayer(walker.replayer.interpreter, walker.design.shown).path("", "", path_to(found, violation.state, violation.depth))
     return walker.walk(way.recipe().moves, walker.initial.index(way.initial))
 
 

@@ -22,7 +22,7 @@ def walk_data(walk: Walk, walker: Walker) -> dict[str, Any]:
     trace = _trace(walk, walker)
     made = data_of(account, trace) | {"enabled": [enabled_data(move) for move in walk.enabled]}
     html = environment().get_template("trace.html").render(trace=trace)
-    return {"trace": made, "sources": sources_of(account, [trace]), "html": html, "initial": walk.initial}
+    return {"trace": made, "sources": sources_of(account, [trace], walker.design.shown), "html": html, "initial": walk.initial}
 
 
 def _trace(walk: Walk, walker: Walker) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Walker:
     def __init__(self, design: Design, scope: AnyScope) -> None:
         self.design, self.scope = design, scope
         self.model: Model = design_model(design, scope, reductions=Reductions(forgetting=False, local_first=False))
-        self.replayer = Replayer(Interpreter(self.model))
+        self.replayer = Replayer(Interpreter(self.model), design.shown)
         self.initial: list[State] = self.replayer.interpreter.initial_states()
         self._known = {action.name: frozenset(param_values(action)) for action in self.model.actions}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Literal
 
 from pasidlab.lang.back.layout import Layout, State
 from pasidlab.lang.emit import computed
@@ -17,6 +18,8 @@ CHOICE_DEPTH = 16
 """Choices one step may make one after the other."""
 MOST_OUTCOMES = 64
 """States one step with choices may lead to."""
+Mistake = Literal["", "null", "domain", "endless", "element"]
+"""The kind of a model error, where there is advice for that kind."""
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Failure:
     property: str
     sentence: str
     site: Site
+    mistake: Mistake = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Outcome:
     state: State | None
     failures: list[Failure] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
+    repeated: set[str] = field(default_factory=set)
     path: list[Touch] = field(default_factory=list)  # in the order of execution
     result: int = 0
     choices: tuple[int, ...] = ()
@@ -187,11 +192,6 @@ class Interpreter:
             if failure.property != LOOKED_AT
         ]
 
-    def is_pending(self, name: str, state: State) -> bool:
-        """Whether the liveness property waits for something in this state."""
-        action = self.model.pending[name]
-        return any(o.result for params in param_values(action) for o in self.run(action, params, state))
-
     def run(self, action: Action, params: tuple[int, ...], state: State) -> list[Outcome]:
         """All outcomes of an action with given parameters: one for each way its choices can go."""
         outcomes: list[Outcome] = []
@@ -280,17 +280,18 @@ class _Run:
                     return self.outcome
                 target = self.step(instr)
                 i = self.labels[target] if target else i + 1
-            self.fail("", "this step never ends (an infinite loop without access to shared state)", code[i].site)
+            self.fail("", "this step never ends (an infinite loop without access to shared state)", code[i].site, "endless")
         except _Disabled:  # a check that failed on the way was executed nevertheless
             self.outcome.reached.clear()
+            self.outcome.repeated.clear()
             return self.outcome if self.outcome.failures else None
         except _Stop:
             return self.outcome
         return self.outcome
 
-    def fail(self, name: str, sentence: str, site: Site) -> None:
+    def fail(self, name: str, sentence: str, site: Site, mistake: Mistake = "") -> None:
         """Record a failure."""
-        self.outcome.failures.append(Failure(name, sentence, site))
+        self.outcome.failures.append(Failure(name, sentence, site, mistake))
         self.outcome.path.append(Touch("check", site))
 
     def step(self, instr: Instr) -> str | None:
@@ -332,6 +333,8 @@ class _Run:
                 raise _Stop
             case "reach":
                 self.outcome.reached.add(str(args[0]))
+            case "repeat":
+                self.outcome.repeated.add(str(args[0]))
             case op if op in BINARY:
                 self.binary(instr)
             case op:
@@ -357,7 +360,7 @@ class _Run:
         """An element must be there to be accessed: following NULL is the kernel's fault, any other number the model's."""
         if not 1 <= number <= count:
             what = f"NULL pointer dereference: {path} of nothing" if number == 0 else f"{path}: no element {number - 1}"
-            self.fail(SOUND if number == 0 else "", what, site)
+            self.fail(SOUND if number == 0 else "", what, site, "null" if number == 0 else "element")
             raise _Stop
 
     def store(self, instr: Instr) -> None:
@@ -366,7 +369,7 @@ class _Run:
         at = self.address(str(path), element, instr)
         value, f = self.value(operand), self.owner.fields[str(path)]
         if not f.domain.contains(value):
-            self.fail("", f"{value} stored to {path}, whose domain is {f.domain}", instr.site)
+            self.fail("", f"{value} stored to {path}, whose domain is {f.domain}", instr.site, "domain")
             raise _Stop
         self.outcome.path.append(Touch("store", instr.site, str(path), self.value(element) - 1, self.state[at], value))
         self.state[at] = value

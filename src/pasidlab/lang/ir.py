@@ -58,6 +58,7 @@ OPS: dict[str, str] = {
     "require": "a",  # false: this step cannot be taken
     "check": "n a",  # false: the property named is violated by this step
     "reach": "n",  # a witness that the property was put to the test
+    "repeat": "n",  # a request that waits for what the property promises is made once more
     "wait": "a n",  # a step of its own, taken only while a holds; n: "spin" keeps the CPU, "sleep" gives it up
     "atomic": "n",  # "begin" / "end": one instruction of the machine, no step boundary inside
     "enter": "i n",  # the task given is now at the kernel entry point named
@@ -74,7 +75,6 @@ DIVISIONS = frozenset({"div", "mod", "udiv", "umod"})  # an error by 0
 SHIFTS = frozenset({"shl", "shr", "ushr"})  # an error by less than 0 or more than 63
 VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "sext", "not", "inv"}) | TRUTHS | SHIFTS
 BINARY = VALUES - {"copy", "not", "inv"} | DIVISIONS
-COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor", "eq", "ne"})
 TERMINATORS = frozenset({"jump", "branch", "switch", "return", "crash", "end"})
 ASSIGNING = frozenset(op for op, shape in OPS.items() if shape.startswith("d"))
 

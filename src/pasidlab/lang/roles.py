@@ -105,8 +105,8 @@ def known_properties(properties: Iterable[Property], entries: Iterable[Entry], n
     """Raise PasidlabError at the first use of a property the model does not have."""
     known = {p.name for p in properties}
     used = [(e.options["kind"], names.namespace.functions[e.function].position) for e in entries if e.role in PREDICATES]
-    named = [i for action in actions for i in action.code if i.op in ("check", "reach")]
-    used += [(str(i.args[0]).removeprefix("again:"), i.site.position) for i in named]
+    named = [i for action in actions for i in action.code if i.op in ("check", "reach", "repeat")]
+    used += [(str(i.args[0]), i.site.position) for i in named]
     for name, position in used:
         if name not in known:
             raise PasidlabError(f"unknown property '{name}'", position=position, hint=nearest(name, known))

@@ -64,10 +64,6 @@ class Text:
 File = Path | Text
 
 
-REMEMBERED: dict[str, tuple[str, ...]] = {}
-"""Lines of texts that are not files by that name: standard input, a kernel file with a patch applied."""
-
-
 def read_text(path: Path) -> str:
     """The text of a source file; PasidlabError when it cannot be read or is not text."""
     try:

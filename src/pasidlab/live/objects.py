@@ -133,7 +133,7 @@ class Executor:
         machine, args = self.machine, instr.args
         values = [self._value(place, operand) for operand in instr.operands()] if instr.op not in ("load", "store") else []
         match instr.op:
-            case "label" | "reach" | "require" | "take" | "release" | "end":
+            case "label" | "reach" | "repeat" | "require" | "take" | "release" | "end":
                 return None
             case "jump":
                 return str(args[0])

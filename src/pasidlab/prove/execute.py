@@ -188,7 +188,7 @@ class _Code:
         """What an instruction without a target does: faults first, then the path that goes on, if one does."""
         args = instr.args
         match instr.op:
-            case "label" | "reach":
+            case "label" | "reach" | "repeat":
                 yield path
             case "copy":
                 yield path.assigned(args[0], path.value(args[1]))

@@ -23,7 +23,8 @@ def results_page(account: Account) -> str:
     """The page, UTF-8. Sources that can no longer be read are left out."""
     sections = _sections(account)
     traces = [trace for section in sections for trace in section["traces"]]
-    sources = sources_of(account, traces)
+    shown = {file: lines for entry in account.checked for file, lines in entry.design.shown.items()}
+    sources = sources_of(account, traces, shown)
     data = {
         "traces": [data_of(account, trace) for trace in traces],
         "sources": sources,

@@ -20,7 +20,7 @@ from pasidlab.report.icon import ICON
 from pasidlab.report.json import named
 from pasidlab.trace.columns import columns, looked_at
 from pasidlab.trace.passed import Passed
-from pasidlab.trace.sources import source_text
+from pasidlab.trace.sources import Shown, source_text
 from pasidlab.trace.steps import Counterexample, Enabled, Move, Step
 from pasidlab.trace.telling import Row, Telling, numbers
 
@@ -40,10 +40,10 @@ def environment() -> Environment:
     return made
 
 
-def sources_of(account: Account, traces: Iterable[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
+def sources_of(account: Account, traces: Iterable[dict[str, Any]], shown: Shown) -> dict[str, tuple[str, ...]]:
     """The source files of traces, by the names documents give them; no lines of those that can no longer be read."""
     files = {row["file"] for trace in traces for row in trace["rows"] if row["file"]}
-    return {named(account, file): source_text(file) for file in sorted(files)}
+    return {named(account, file): source_text(file, shown) for file in sorted(files)}
 
 
 def _breakable(text: str) -> Markup:

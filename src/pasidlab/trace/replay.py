@@ -11,7 +11,7 @@ from pasidlab.lang.ir import Action, Site
 from pasidlab.lang.lowering.lower import IN_USER_MODE
 from pasidlab.lang.types import Field, Ref
 from pasidlab.trace.naming import element_name, is_bookkeeping, shown, told
-from pasidlab.trace.sources import source_line
+from pasidlab.trace.sources import Shown, source_line
 from pasidlab.trace.steps import Change, Counterexample, Enabled, Frame, Line, Move, Recipe, Step, joined
 from pasidlab.trace.words import CONTEXTS as ARRIVING
 from pasidlab.trace.words import words_for
@@ -24,10 +24,10 @@ ARRIVALS_FILE = "lang/arrivals.py"
 
 
 class Replayer:
-    """Replays paths of one model."""
+    """Replays paths of one model. ``texts`` are lines of files that are not on the disk as they were read (``Design.shown``)."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
-        self.interpreter = interpreter
+    def __init__(self, interpreter: Interpreter, texts: Shown | None = None) -> None:
+        self.interpreter, self.texts = interpreter, texts or {}
         self.names = {f.path: f for f in interpreter.model.fields}
         self.words = interpreter.model.words
         self.contexts = any(action.resumes for action in interpreter.model.actions)
@@ -261,7 +261,7 @@ class Replayer:
         return tuple(found)
 
     def _line(self, touch: Touch) -> Line:
-        frames = _frames(touch.site)
+        frames = _frames(touch.site, self.texts)
         if touch.op == "check":
             return Line(frames, failed=True)
         if touch.op == "load":
@@ -297,9 +297,12 @@ def _move(outcome: Outcome) -> Move:
     return Move(outcome.action, outcome.params, outcome.choices)
 
 
-def _frames(site: Site) -> tuple[Frame, ...]:
+def _frames(site: Site, texts: Shown) -> tuple[Frame, ...]:
     """The calls that lead to a site, without the machine's instructions: the kernel code that executes them says it better."""
-    chain = [Frame(s.function, s.position.file, s.position.line, source_line(s.position.file, s.position.line)) for s in site.chain()]
+    chain = []
+    for one in site.chain():
+        file, line = one.position.file, one.position.line
+        chain.append(Frame(one.function, file, line, source_line(file, line, texts)))
     while len(chain) > 1 and "/model/x86/" in chain[0].file:
         del chain[0]
     chain = [frame for n, frame in enumerate(chain) if n == 0 or frame.function != chain[n - 1].function]  # C: parameters made ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from pasidlab.errors import counted
 from pasidlab.lang.back.layout import State
 
 
@@ -119,6 +120,10 @@ class Counterexample:
     seen: tuple[tuple[str, str], ...] = ()  # what the broken promise looked at, and saw
     exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
     shortest: bool = True  # False: a random walk found it, there may be shorter ones
+
+    def __repr__(self) -> str:
+        """One line: ``Counterexample('served', 60 steps)``."""
+        return f"Counterexample({self.property!r}, {counted(len(self.steps), 'step')})"
 
     def recipe(self) -> Recipe:
         """What makes the counterexample again."""

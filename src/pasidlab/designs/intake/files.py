@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pasidlab import reading
 from pasidlab.errors import PasidlabError
-from pasidlab.lang import source
 from pasidlab.lang.c.tokens import check_size
 
 STANDARD_INPUT = "-"
@@ -19,12 +18,15 @@ MOST_BYTES = 4_000_000  # read of a file: one more than this is too much
 class Files:
     """Reads files by name, and keeps what was read in ``read``. Where texts are given, the disk is not looked at.
 
+    ``shown`` has the lines of what is no file by its name: standard input, or a kernel file with a patch applied.
+
     A text stands for bytes: those that are not UTF-8 are kept as lone surrogates (PEP 383).
     """
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
         self.given = dict(given or {})
         self.read: dict[str, str] = {}
+        self.shown: dict[str, tuple[str, ...]] = {}
 
     def data(self, name: str) -> bytes:
         """The bytes of a file; ``-`` is standard input. PasidlabError if it cannot be read or is too large."""
@@ -52,7 +54,7 @@ class Files:
         if name not in self.given:
             raise PasidlabError(f"no such file: {name}")
         text = self.given[name]
-        source.REMEMBERED[name] = tuple(text.splitlines())
+        self.shown[name] = tuple(text.splitlines())
         return text.encode("utf-8", "surrogateescape")
 
 

@@ -17,7 +17,6 @@ from pasidlab.designs.intake.judging import Taken
 from pasidlab.designs.intake.statements_seen import Seen
 from pasidlab.designs.intake.tree import Provenance
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang import source as texts
 from pasidlab.lang.c.link import CProgram, Linker, program
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.taken import taken
@@ -142,7 +141,7 @@ def before_and_after(name: str, options: InputOptions) -> tuple[Gathered | None,
             raise PasidlabError("-R takes a patch out of a tree", hint="name it with --kernel TREE")
         return None, from_patches(found, label, options)
     for one in found:
-        _show_bare(one)
+        _show_bare(one, options.files)
     root = tree.KernelTree(options.kernel, {}, options.files)
     if options.reverse:
         for one in reversed(found):
@@ -169,7 +168,7 @@ def _call_old(old: tree.KernelTree, path: str, before: Source) -> None:
     """A file before the patch goes by the name diffs give it, so that its lines are told apart from those after."""
     if path not in old.changed or not old.changed[path].file.startswith("a/"):
         old.changed[path] = Source(before.text, f"a/{path}")
-        texts.REMEMBERED[f"a/{path}"] = tuple(before.text.splitlines())
+        old.files.shown[f"a/{path}"] = tuple(before.text.splitlines())
 
 
 def _read_input(name: str, files: Files) -> tuple[str, str, list[patch.Patch] | None]:
@@ -178,11 +177,11 @@ def _read_input(name: str, files: Files) -> tuple[str, str, list[patch.Patch] | 
     label = "<stdin>" if name == "-" else name
     text = _decoded(data, label)
     if name == "-" or not name.endswith((".c", ".h")):
-        texts.REMEMBERED[label] = tuple(text.splitlines())
+        files.shown[label] = tuple(text.splitlines())
     if name.endswith((".c", ".h")):
         return label, text, None
     if mail.looks_like_mail(text):
-        return label, text, mail.patches(data, label)
+        return label, text, mail.patches(data, label, files.shown)
     if name.endswith((".mbox", ".eml", ".mail")) and not text.strip():
         raise PasidlabError(f"{label} is empty")
     if patch.looks_like_patch(text) or name.endswith((".patch", ".diff", ".mbox", ".eml", ".mail")):
@@ -240,7 +239,7 @@ def from_patches(found: list[patch.Patch], label: str, options: InputOptions) ->
     """A patch or a series: applied over a tree, or its whole functions over the built-in kernel."""
     notes = [note for one in found for note in one.notes]
     for one in found:
-        _show_bare(one)
+        _show_bare(one, options.files)
     if options.kernel is not None:
         return _over_tree(found, label, options, notes)
     own = CProgram({}, stubs=options.stubs)
@@ -304,13 +303,13 @@ def _must_matter(edits: Edits, label: str) -> None:
         )  # fmt: skip
 
 
-def _show_bare(one: patch.Patch) -> None:
+def _show_bare(one: patch.Patch, files: Files) -> None:
     """Reports show the lines of a patch without its marks and the marks of a reply."""
-    lines = list(texts.REMEMBERED.get(one.name, ()))
+    lines = list(files.shown.get(one.name, ()))
     for line in (line for change in one.files for hunk in change.hunks for line in hunk.lines):
         if line.number <= len(lines):
             lines[line.number - 1] = line.text
-    texts.REMEMBERED[one.name] = tuple(lines)
+    files.shown[one.name] = tuple(lines)
 
 
 def _over_tree(found: list[patch.Patch], label: str, options: InputOptions, notes: list[str]) -> Gathered:
@@ -337,7 +336,7 @@ def _change_tree(root: tree.KernelTree, one: patch.Patch, change: patch.FileChan
     applied = patch.apply(change, before, one, lambda hunk: alone[hunk.number])
     edits.of_change(one, change, before, applied)
     root.changed[change.path] = applied.source
-    texts.REMEMBERED[change.path] = tuple(applied.source.text.splitlines())
+    root.files.shown[change.path] = tuple(applied.source.text.splitlines())
 
 
 def _matters(one: patch.Patch, change: patch.FileChange, hunk: patch.Hunk) -> bool:

@@ -36,7 +36,7 @@ def messages(data: bytes) -> list[tuple[int, bytes]]:
     ]
 
 
-def patches(data: bytes, name: str) -> list[Patch]:
+def patches(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -> list[Patch]:
     """The patches of a mail or mailbox, in the order of the series. Lines are those of the file, unless a message is encoded."""
     found: list[tuple[int, Patch]] = []
     seen = messages(data)
@@ -50,15 +50,15 @@ def patches(data: bytes, name: str) -> list[Patch]:
         head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0].count(b"\n") + 2
         if _is_plain(message):
             label, shift = name, first - 1 + head
-            _remember(label, data.decode("utf-8", "replace"))
+            shown[label] = tuple(data.decode("utf-8", "replace").splitlines())
         else:
             label, shift = (f"{name} (decoded)" if len(seen) == 1 else f"{name}[{number + 1}] (decoded)"), 0
-            _remember(label, text)
+            shown[label] = tuple(text.splitlines())
         patch = read_patch([(line + shift, content) for line, content in numbered(text)], label)
         patch.subject = subject
         match = _SERIES.search(subject)
         found.append((int(match.group(1)) if match else number, patch))
-    if not found and (bare := _bare_functions(data, name)) is not None:
+    if not found and (bare := _bare_functions(data, name, shown)) is not None:
         return [bare]
     if not found:
         raise PasidlabError(
@@ -67,7 +67,7 @@ def patches(data: bytes, name: str) -> list[Patch]:
     return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
 
 
-def _bare_functions(data: bytes, name: str) -> Patch | None:
+def _bare_functions(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -> Patch | None:
     """Functions, and macros, that stand in the text of mails without a diff; the last of one name counts. None: there are none."""
     lines: list[PatchLine] = []
     for first, raw in messages(data):
@@ -81,7 +81,7 @@ def _bare_functions(data: bytes, name: str) -> Patch | None:
         wanted = sorted({n for span in taken for n in range(span.start, span.end)} | set(macros if taken else []))
         lines += [PatchLine("+", text[n], n + 1 + shift) for n in wanted]
         if lines:
-            _remember(name, data.decode("utf-8", "replace") if _is_plain(message) else _text(message))
+            shown[name] = tuple((data.decode("utf-8", "replace") if _is_plain(message) else _text(message)).splitlines())
     if not lines:
         return None
     note = f"{name}:{lines[0].number}: no diff: the functions in the text are taken as they stand"
@@ -101,12 +101,6 @@ def _is_plain(message: EmailMessage) -> bool:
     """Whether the lines of the text are lines of the file."""
     encoding = str(message.get("content-transfer-encoding", "7bit")).strip().lower()
     return not message.is_multipart() and encoding in ("7bit", "8bit", "binary") and message.get_param("format") != "flowed"
-
-
-def _remember(label: str, text: str) -> None:
-    from pasidlab.lang.source import REMEMBERED
-
-    REMEMBERED[label] = tuple(text.splitlines())
 
 
 def _text(message: EmailMessage) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.spans import bare_lines
 from pasidlab.errors import PasidlabError
-from pasidlab.lang import source as texts
 from pasidlab.lang.c.link import CProgram, Linker, configured, parse_source
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.preprocess import Preprocessor
@@ -61,7 +60,7 @@ class KernelTree:
         text = self.files.text(path)
         if text.startswith(_LFS_POINTER):
             raise PasidlabError(f"{path} is a pointer of Git LFS, not the file", hint="git lfs pull, in the tree")
-        texts.REMEMBERED[file] = tuple(text.splitlines())
+        self.files.shown[file] = tuple(text.splitlines())
         return Source(text, file)
 
 

@@ -164,10 +164,8 @@ class ActionText(Lines):
             self._require(self.op(f"icmp ne i64 {self.local(args[0])}, 0"), "disabled")
         elif op == "check":
             self._flag("broken", self.bits[str(args[0])], self.op(f"icmp eq i64 {self.local(args[1])}, 0"))
-        elif op == "reach":
-            name = str(args[0])
-            slot, bit = ("again", self.bits[name[6:]]) if name.startswith("again:") else ("reached", self.bits[name])
-            self._flag(slot, bit, "true")
+        elif op in ("reach", "repeat"):
+            self._flag("reached" if op == "reach" else "again", self.bits[str(args[0])], "true")
         else:
             self._control(instr)
 

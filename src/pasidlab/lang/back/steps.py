@@ -162,7 +162,7 @@ class StepText:
             case _ if op in BINARY:
                 self._binary(instr)
             case _:
-                assert op in ("reach", "pause", "atomic"), op
+                assert op in ("reach", "repeat", "pause", "atomic"), op
 
     def _label(self, label: str) -> None:
         self.lines.append(f"L{self.number}_{self.labels[label]}: skip;")

@@ -13,7 +13,7 @@ from pasidlab.lang.ir import BINARY, SOUND, Instr, Operand
 MODEL_ERROR = "a model error"
 """What is broken where the model itself is wrong."""
 _NOTHING = "{}"
-_SILENT = frozenset({"label", "reach", "pause", "atomic"})
+_SILENT = frozenset({"label", "reach", "repeat", "pause", "atomic"})
 
 
 @dataclass

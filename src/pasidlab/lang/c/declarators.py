@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tree_sitter import Node
 
-from pasidlab.lang.c.ctype import INT, VOID, Array, CType, Enum, FunctionType, Integer, Pointer, Struct, Unknown, bit_field, by_words
+from pasidlab.lang.c.ctype import INT, Array, CType, Enum, FunctionType, Integer, Pointer, Struct, Unknown, bit_field, by_words
 from pasidlab.lang.c.rewrite import TYPEOF, UNNAMED
 
 
@@ -157,11 +156,6 @@ def _member(one: Declared, clause: Node | None, evaluator: Evaluator) -> Member:
         return Member(name, one.type, constant=one.constant)
     bits = evaluator.size_of_bits(clause.named_children[0], one.type, name)
     return Member(name, bit_field(one.type, bits), bits, one.constant)
-
-
-def is_void(types: Iterable[CType]) -> bool:
-    """A parameter list of ``void`` alone."""
-    return list(types) == [VOID]
 
 
 def type_hint(name: str, text: str) -> str:

@@ -210,7 +210,7 @@ class Round:
         if self._exits():
             if faults:
                 return "may leave early or fault, whichever comes first"
-            if guards or ops & {"store", "check", "reach", "choose"}:
+            if guards or ops & {"store", "check", "reach", "repeat", "choose"}:
                 return "leaves early, and does more than look"
         if faults and (guards or "check" in ops):
             return "may fault before or after it is asked something else"

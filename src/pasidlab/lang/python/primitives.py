@@ -141,7 +141,7 @@ def _reached(x: Expressions, node: ast.Call) -> Value:
 
 
 def _repeated(x: Expressions, node: ast.Call) -> Value:
-    x.builder.emit("reach", "again:" + _text(x, node, 0), at=x.at(node))
+    x.builder.emit("repeat", _text(x, node, 0), at=x.at(node))
     return NOTHING
 
 
