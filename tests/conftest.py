@@ -7,6 +7,9 @@ from pasidlab.cli import COLLECT_AFTER
 
 gc.set_threshold(*COLLECT_AFTER)
 
+# Who starts the tests in the background has these ignored, and so would every program that a test ends by one of them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Who starts the tests in the background has it ignored, and so would every program that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for ends in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(ends) is signal.SIG_IGN:
+        signal.signal(ends, signal.SIG_DFL)

@@ -83,7 +83,13 @@ def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
 
 def start_recorder(path):
     command = [sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", str(path)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=hears_signals)
+
+
+def hears_signals():
+    """A recorder in this process has left them ignored (``signals_are_late``), and an ignored SIGHUP is meant to stay so."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for_instance(tracefs, pid):
@@ -104,7 +110,9 @@ def test_a_signal_ends_it_in_good_order_however_often_it_comes(tracefs, tmp_path
     """Also while the file is put in its place, and while the interpreter ends."""
     process = start_recorder(tmp_path / "cut.rec")
     wait_for_instance(tracefs, process.pid)
+    end = time.monotonic() + 60
     while process.poll() is None:
+        assert time.monotonic() < end
         process.send_signal(ends)
         time.sleep(0.001)
     assert process.returncode == 0
