@@ -70,6 +70,12 @@ def test_a_file_that_says_nothing_is_a_design(tmp_path):
     assert opened(tmp_path, "def try_fixup_enqcmd_gp() -> bool:\n    return False\n").own is None
 
 
+@pytest.mark.parametrize("name", ["", "  ", "two\\nlines", "\\x1b[31m"])
+def test_names_of_properties_can_be_printed(tmp_path, name):
+    with pytest.raises(PasidlabError, match="the name of a property is one line that can be printed"):
+        opened(tmp_path, MODEL.replace('"safe"', f'"{name}"'))
+
+
 def test_verdicts_and_names_of_values(tmp_path):
     design = opened(tmp_path, MODEL)
     assert (check(design).verdict, check(design).states) == ("holds", 9)

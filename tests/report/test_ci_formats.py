@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -92,6 +93,14 @@ def test_sarif_of_a_file_of_ones_own(tmp_path, monkeypatch):
         place = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
         assert place == {"uri": "some%20fix.py", "uriBaseId": "SRCROOT"}
         assert run["originalUriBaseIds"]["SRCROOT"] == {"uri": f"{tmp_path.as_uri()}/"}
+
+
+def test_sarif_of_a_file_whose_name_is_not_utf_8(tmp_path, monkeypatch):
+    name = os.fsdecode(b"x\xff.py")
+    (tmp_path / name).write_text(designs.late_either.path.read_text())
+    monkeypatch.chdir(tmp_path)
+    run = valid(results_sarif(account_of(designs.Opening(name).design())))
+    assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "x%FF.py"
 
 
 def test_sarif_has_a_thread_flow_for_each_cpu(two_cpus):

@@ -193,6 +193,8 @@ class _Reading:
             kind, name = _name_of(call), _text(call.args[0]) if call.args else None
             if name is None or kind not in (*PROMISES, "check"):
                 continue
+            if not (name.strip() and name.isprintable()):
+                raise self.fails(call, f"the name of a property is one line that can be printed, this is {name!r}", "a word, as 'coherent'")
             sentence = _text(call.args[-1]) if len(call.args) > 1 else None
             yield call, name, self._meaning(kind, sentence)
             pending += [call] if kind == "pending" else []

@@ -41,10 +41,10 @@ def _comparison(root: Element, comparison: Comparison) -> None:
     after = comparison.after
     suite = SubElement(root, "testsuite", name=_text(after.design), time=f"{after.seconds:.3f}")
     for one in comparison.properties:
-        case = SubElement(suite, "testcase", classname=_text(after.design), name=one.name)
+        case = SubElement(suite, "testcase", classname=_text(after.design), name=_text(one.name))
         said = f"{one.change.value}: {state_of(one.before)} before, {state_of(one.after)} after"
         if one.change is Effect.WORSE:
-            failure = SubElement(case, "failure", type=one.name, message=_text(said))
+            failure = SubElement(case, "failure", type=_text(one.name), message=_text(said))
             found = after.counterexample(one.name)
             failure.text = _text(trace_text(found, after.scope_of(found).cpus))
         elif one.change is Effect.OPEN:
@@ -80,7 +80,7 @@ def _suite(root: Element, result: CheckResult) -> None:
 
 
 def _case(suite: Element, result: CheckResult, p: PropertyResult) -> None:
-    case = SubElement(suite, "testcase", classname=_text(result.design), name=p.name)
+    case = SubElement(suite, "testcase", classname=_text(result.design), name=_text(p.name))
     if p in result.unsettled:
         SubElement(case, "error", type="not settled", message=_text(f"not settled: {result.why_not_settled(p.name)}"))
     elif p.holds:
@@ -88,7 +88,7 @@ def _case(suite: Element, result: CheckResult, p: PropertyResult) -> None:
     for found in result.counterexamples:
         if found.property == p.name:
             message = f"{found.sentence}, after {counted(len(found.steps), 'step')}"
-            failure = SubElement(case, "failure", type=p.name, message=_text(message))
+            failure = SubElement(case, "failure", type=_text(p.name), message=_text(message))
             failure.text = _text(trace_text(found, result.scope_of(found).cpus))
 
 

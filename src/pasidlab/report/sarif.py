@@ -6,6 +6,7 @@ CPU; ``executionOrder`` is the number of the step, so a viewer that merges the t
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,5 +150,6 @@ def _locations(place: Json) -> list[Json]:
 def _artifact(account: Account, file: str) -> Json:
     place = account.place(file)
     if not place.base:
-        return {"artifactLocation": {"uri": Path(place.path).as_uri() if Path(place.path).is_absolute() else quote(place.path)}}
-    return {"artifactLocation": {"uri": quote(place.path), "uriBaseId": place.base}}
+        whole = Path(place.path).is_absolute()
+        return {"artifactLocation": {"uri": Path(place.path).as_uri() if whole else quote(os.fsencode(place.path))}}
+    return {"artifactLocation": {"uri": quote(os.fsencode(place.path)), "uriBaseId": place.base}}
