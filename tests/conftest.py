@@ -2,6 +2,9 @@
 
 import gc
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 from pasidlab.cli import COLLECT_AFTER
 
@@ -13,3 +16,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 for ends in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(ends) is signal.SIG_IGN:
         signal.signal(ends, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A command that ran in this process may have left signals ignored, since the process was to end with it."""
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in ends}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
