@@ -2,7 +2,6 @@
 
 import gc
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,11 +17,11 @@ for ends in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(ends, signal.SIG_DFL)
 
 
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+
 @pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
+def signals_are_heard() -> None:
     """A command that ran in this process may have left signals ignored, since the process was to end with it."""
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in ends}
-    yield
-    for number, handler in before.items():
+    for number, handler in HANDLERS.items():
         signal.signal(number, handler)
