@@ -83,6 +83,8 @@ def _tell(design: Design, proof: Proof, asked: Asked) -> None:
             click.echo(line)
     else:
         _invariant(design, proof, what)
+    for name in proof.not_tested:
+        click.echo(f"not put to the test: {name}: in no small instance does anything happen that it is about")
     for name in proof.not_covered:
         click.echo(f"not proved: {name}: it needs more than an invariant (liveness, or that something can happen)")
     if proof.proved and asked.smt:
@@ -94,7 +96,11 @@ def _tell(design: Design, proof: Proof, asked: Asked) -> None:
 def _invariant(design: Design, proof: Proof, what: str) -> None:
     from pasidlab.prove.words import sentence
 
-    click.echo(f"{design.name}: proved for any number of CPUs and tasks: {', '.join(proof.wanted)}")
+    told = [name for name in proof.wanted if name not in proof.not_tested]
+    if told:
+        click.echo(f"{design.name}: proved for any number of CPUs and tasks: {', '.join(told)}")
+    else:
+        click.echo(f"{design.name}: nothing is proved: nothing that is asked for is put to the test")
     click.echo(f"  {len(proof.obligations)} obligations, {what}, checked again")
     click.echo("The invariant:")
     for n, clause in enumerate(proof.clauses, start=1):

@@ -37,6 +37,7 @@ class Proof:
     views: Views
     wanted: tuple[str, ...]
     not_covered: tuple[str, ...]  # properties that need more than an invariant
+    not_tested: tuple[str, ...] = ()  # properties that no instance puts to the test
     instances: tuple[tuple[str, int, bool], ...] = ()  # scope, states, whether all of them
     seconds: float = 0.0
     broken: AnyScope | None = None
@@ -49,8 +50,9 @@ class Proof:
 
     @property
     def proved(self) -> bool:
-        """True if all that was asked for holds for any number."""
-        return not (self.broken or self.stopped or self.out_of_time or self.not_covered)
+        """True if all that was asked for holds for any number, and something of it was put to the test, as `check` asks."""
+        vacuous = len(self.not_tested) == len(self.wanted)
+        return not (self.broken or self.stopped or self.out_of_time or self.not_covered or vacuous)
 
 
 def prove(
@@ -70,11 +72,13 @@ def prove(
     induction = Induction(general, views, Mined(views), frozenset(start.wanted), deadline, told)
     obligations = induction.obligations()  # refuses what it cannot use, before anything is explored
     seen: list[tuple[str, int, bool]] = []
+    tested: set[str] = set()
     for instance in _instances(scope, beside):
         found, model = _explored(design, instance, jobs)
         seen.append((str(instance), found.states, found.reason == "complete"))
         if found.error or any(model.properties[bit].name in wanted for bit in found.violations):
             return replace(start, instances=tuple(seen), broken=instance, seconds=time.monotonic() - began)
+        tested |= {p.name for bit, p in enumerate(model.properties) if found.reached >> bit & 1}
         for states in chunks(views, model, found):
             induction.mined.add(states)
         if told:
@@ -86,8 +90,8 @@ def prove(
         late = True
     clauses = _needed(obligations, induction.clauses) if not (stopped or late) else tuple(induction.clauses)
     done = replace(
-        start, instances=tuple(seen), stopped=stopped, out_of_time=late, clauses=clauses, given_up=induction.dropped,
-        queries=induction.rounds, obligations=tuple(obligations),
+        start, not_tested=tuple(name for name in start.wanted if name not in tested), instances=tuple(seen), stopped=stopped,
+        out_of_time=late, clauses=clauses, given_up=induction.dropped, queries=induction.rounds, obligations=tuple(obligations),
     )  # fmt: skip
     if not (stopped or late):
         confirm(done)
@@ -95,10 +99,11 @@ def prove(
 
 
 def confirm(proof: Proof) -> None:
-    """Checks every step of the proof again, each with a solver of its own. AssertionError if one fails."""
+    """Checks every step of the proof again, each with a solver of its own. RuntimeError if one fails."""
     for obligation in proof.obligations:
         answer = query(obligation, proof.clauses).check()
-        assert answer == z3.unsat, f"{obligation.name}: the proof does not hold when it is checked again ({answer})"
+        if answer != z3.unsat:
+            raise RuntimeError(f"{obligation.name}: the proof does not hold when it is checked again ({answer})")
 
 
 def chunks(views: Views, model: Model, found: SearchResult) -> Iterable[Seen]:
