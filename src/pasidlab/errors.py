@@ -18,7 +18,8 @@ class Position:
     column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+        place = f"{printable(self.file)}:{self.line}"
+        return f"{place}:{self.column}" if self.column else place
 
 
 class PasidlabError(Exception):

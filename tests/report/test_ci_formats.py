@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -101,6 +102,24 @@ def test_sarif_of_a_file_whose_name_is_not_utf_8(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = valid(results_sarif(account_of(designs.Opening(name).design())))
     assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "x%FF.py"
+
+
+def messages(document):
+    """Every message string of a document."""
+    parts = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    own = [document[name]["text"] for name in ("message", "shortDescription") if isinstance(document, dict) and name in document]
+    return own + [text for part in parts for text in messages(part)]
+
+
+def test_braces_in_sarif_messages_are_no_placeholders(tmp_path):
+    """A reader that puts arguments where placeholders are, and makes doubled braces single, finds what was said."""
+    path = tmp_path / "odd{0}.py"
+    path.write_text(designs.late_either.path.read_text().replace("True\n    return", "True  # {1}\n    return"))
+    (result, *_) = (run := valid(results_sarif(account_of(designs.Opening(str(path)).design()))))["results"]
+    texts = messages(run)
+    assert len(texts) > 30 and any("# {{1}}" in text for text in texts)
+    assert [text for text in texts if re.search("[{}]", text.replace("{{", "").replace("}}", ""))] == []
+    assert result["message"]["text"].startswith("odd{{0}}: ")
 
 
 def test_sarif_has_a_thread_flow_for_each_cpu(two_cpus):

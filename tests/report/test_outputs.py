@@ -121,6 +121,18 @@ def test_text_from_a_design_cannot_leave_its_place(tmp_path) -> None:
     Balanced().feed(page)
 
 
+def test_a_name_with_a_newline_is_one_line_in_every_format(tmp_path, capsys) -> None:
+    path = tmp_path / "odd\nname.py"
+    path.write_text(designs.late_either.path.read_text(encoding="utf-8"), encoding="utf-8")
+    account = account_of(designs.Opening(str(path)).design())
+    (result,) = account.results
+    assert result.design == "odd\\nname" and "odd\\nname.py:49" in result.text()
+    for suffix, written in FORMATS.items():
+        lines = written(account).splitlines() if suffix != ".json" else []  # it names the file, so that others find it
+        told = [line for line in lines if "name.py:" in line or line.strip().startswith("name")]
+        assert [line for line in told if "odd" not in line] == [], suffix
+
+
 def test_all_of_them_at_once(tmp_path, capsys) -> None:
     files = [tmp_path / f"found{suffix}" for suffix in FORMATS]
     options = [word for file in files for word in ("-o", str(file))]

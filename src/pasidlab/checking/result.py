@@ -10,7 +10,7 @@ from pasidlab.checking.notebook import fragment
 from pasidlab.checking.wording import MARKS, WHY, evidence_text, obstacle, parts_text, verdict_of
 from pasidlab.designs import AnyScope
 from pasidlab.designs.intake.judged import Judged
-from pasidlab.errors import counted
+from pasidlab.errors import counted, printable
 from pasidlab.trace.columns import trace_text
 from pasidlab.trace.look import PLAIN, VERDICTS, Look, lines_of
 from pasidlab.trace.steps import Counterexample
@@ -163,7 +163,7 @@ class CheckResult:
         head = [*title, *self.account_text(look)]
         blocks = [head, parts_text(self.parts, self.missing, look), self._properties_text(look)]
         if self.unexecuted:
-            lines = [f"{Path(f).name}:{n}: {text}" for f, n, text in self.unexecuted]
+            lines = [f"{printable(Path(f).name)}:{n}: {text}" for f, n, text in self.unexecuted]
             title = look.prose(f"Lines of the design {self.not_executed}:")
             blocks.append([*title, *(line for text in lines for line in look.prose(text, "  ", "      "))])
         if self.evidence:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pasidlab import declare
 from pasidlab.designs.design import BUILT_IN, Design
 from pasidlab.designs.intake.files import STANDARD_INPUT, Files
-from pasidlab.errors import PasidlabError, Position
+from pasidlab.errors import PasidlabError, Position, printable
 from pasidlab.lang import source
 from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.names import Names, nearest
@@ -99,7 +99,7 @@ class Opening:
         allowed = self.allow_unjudged
         provenance = found.provenance() if found.tree else []
         return replace(
-            around, name=found.name, functions=found.functions, files=found.files, origin=self.name or str(self.kernel),
+            around, name=printable(found.name), functions=found.functions, files=found.files, origin=self.name or str(self.kernel),
             notes=(*around.notes, *found.notes),
             provenance=tuple((row.function, row.place, row.why) for row in provenance), around=around.name,
             version=found.tree.tree.version if found.tree else "", account=lambda: found.judged().allowing(allowed),
@@ -162,7 +162,7 @@ def _by_name(name: str, files: Files) -> Design:
         if own:
             return own
         text = files.text(name)
-        return Design(path.stem, path, text=text, own=own_model(text, name, declare))
+        return Design(printable(path.stem), path, text=text, own=own_model(text, name, declare))
     raise PasidlabError(f"unknown design '{name}'", hint=nearest(name, BUILT_IN))
 
 

@@ -27,8 +27,8 @@ Json = dict[str, Any]
 
 def results_sarif(account: Account) -> Json:
     """The document: a rule for each property, a result for each counterexample and each property without a verdict."""
-    rules = [{"id": name, "shortDescription": {"text": sentence}} for name, sentence in account.properties.items()]
-    rules.append({"id": NOT_JUDGED, "shortDescription": {"text": "every change that matters to the model is judged"}})
+    rules = [{"id": name, "shortDescription": _message(sentence)} for name, sentence in account.properties.items()]
+    rules.append({"id": NOT_JUDGED, "shortDescription": _message("every change that matters to the model is judged")})
     driver = {"name": "pasidlab", "version": VERSION, "semanticVersion": VERSION, "rules": rules}
     run = {
         "tool": {"driver": driver},
@@ -62,7 +62,12 @@ def _invocation(account: Account) -> Json:
 
 
 def _notification(level: str, text: str) -> Json:
-    return {"level": level, "message": {"text": text}}
+    return {"level": level, "message": _message(text)}
+
+
+def _message(text: str) -> Json:
+    """A message. Braces are doubled, because single ones are placeholders (section 3.11.5)."""
+    return {"text": text.replace("{", "{{").replace("}", "}}")}
 
 
 def _compared(account: Account) -> list[Json]:
@@ -98,7 +103,7 @@ def _result(account: Account, entry: Checked, rule: str, level: str, text: str) 
         "ruleId": rule,
         "ruleIndex": [*account.properties, NOT_JUDGED].index(rule),
         "level": level,
-        "message": {"text": text},
+        "message": _message(text),
         "partialFingerprints": {"design/property": f"{entry.result.design}/{rule}"},
     }
 
@@ -113,7 +118,7 @@ def _broken(account: Account, entry: Checked, found: Counterexample) -> Json:
     own = [frame for frame in executed if frame.file in entry.design.sources]
     at = (own or executed)[-1:]
     text = f"{entry.result.design}: {found.sentence}, after {counted(len(found.steps), 'step')}."
-    flow = {"message": {"text": trace_text(found, entry.result.scope_of(found).cpus)}, "threadFlows": list(_thread_flows(account, found))}
+    flow = {"message": _message(trace_text(found, entry.result.scope_of(found).cpus)), "threadFlows": list(_thread_flows(account, found))}
     locations = [{"physicalLocation": _physical(account, frame)} for frame in at] or _locations(
         _artifact(account, entry.design.sources[0])
     )
@@ -132,7 +137,7 @@ def _step(account: Account, number: int, step: Step) -> Json:
     task = "" if step.task is None else f"T{step.task} "
     changes = ", ".join(f"{c.name}={c.new}" for c in step.changes)
     said = step.main.source if step.main and step.context not in ("user", "event") else step.words
-    location: Json = {"message": {"text": f"{who}{task}{said}" + (f" -> {changes}" if changes else "")}}
+    location: Json = {"message": _message(f"{who}{task}{said}" + (f" -> {changes}" if changes else ""))}
     if step.main:
         location["physicalLocation"] = _physical(account, step.main)
     return {"executionOrder": number, "location": location, "importance": "essential" if step.changes else "important"}

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from pasidlab.checking.compare import state_of
 from pasidlab.checking.wording import MARKS, verdict_of
 from pasidlab.designs import AnyScope, Design
+from pasidlab.errors import printable
 from pasidlab.model.scope import Scope
 from pasidlab.report.account import Account
 from pasidlab.report.icon import ICON
@@ -34,7 +35,7 @@ def environment() -> Environment:
     made = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
         "breakable": _breakable, "foldable": _foldable, "mark": MARKS.__getitem__, "verdict": verdict_of,
-        "state": state_of, "base": lambda file: Path(file).name,
+        "state": state_of, "base": lambda file: printable(Path(file).name),
     }  # fmt: skip
     made.globals["icon"] = ICON
     return made
@@ -77,7 +78,7 @@ def _row(row: Row, acting: list[int]) -> dict[str, Any]:
     return {
         "column": None if row.cpu is None else acting.index(row.cpu), "depth": row.depth, "text": _text(row), "numbers": numbers(row.steps),
         "change": row.text.startswith("-> "), "file": row.place.file if row.place else "", "line": row.place.line if row.place else 0,
-        "place": f"{Path(row.place.file).name}:{row.place.line}" if row.place else "", "steps": row.steps and [row.steps[0], row.steps[-1]],
+        "place": f"{row.place.file_name}:{row.place.line}" if row.place else "", "steps": row.steps and [row.steps[0], row.steps[-1]],
     }  # fmt: skip
 
 
@@ -129,7 +130,7 @@ def _move(move: Move) -> list[Any]:
 
 def enabled_data(move: Enabled) -> dict[str, Any]:
     """A move that can be made."""
-    place = f"{Path(move.place.file).name}:{move.place.line}" if move.place else ""
+    place = f"{move.place.file_name}:{move.place.line}" if move.place else ""
     return {"cpu": move.cpu, "task": move.task, "words": move.words, "place": place, "breaks": move.breaks,
             "move": _move(move.move)}  # fmt: skip
 

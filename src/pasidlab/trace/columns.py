@@ -6,7 +6,6 @@ A terminal too narrow for columns gets one column, with a heading wherever anoth
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from pasidlab.errors import counted
 from pasidlab.trace.look import PAGE, PLAIN, Look, wrapped
@@ -121,7 +120,7 @@ class _Columns:
         """file:line; in a narrow column the file's name only where it is another one than before."""
         if row.place is None:
             return ""
-        name = Path(row.place.file).name
+        name = row.place.file_name
         same = self.file.get(row.cpu) == name and width < PAGE // 2
         self.file[row.cpu] = name
         return f":{row.place.line}" if same or len(f"{name}:{row.place.line}") > width else f"{name}:{row.place.line}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from pasidlab.errors import counted
+from pasidlab.errors import counted, printable
 from pasidlab.lang.back.layout import State
 
 
@@ -35,6 +36,11 @@ class Frame:
     file: str
     line: int
     source: str
+
+    @property
+    def file_name(self) -> str:
+        """The file's name without its folder, in characters that can be printed."""
+        return printable(Path(self.file).name)
 
 
 @dataclass(frozen=True)
