@@ -1,6 +1,6 @@
 """Imports go one way: no part of the project knows of those behind it in the pipeline, and no modules import each other in a circle.
 
-Files and functions are short.
+Files and functions are short. One name has one meaning.
 """
 
 import ast
@@ -94,7 +94,7 @@ def test_other_programs_are_begun_where_they_die_with_pasidlab():
 
 
 TABLES = {
-    "accelerator.tokens.decode": "one loop, which Numba compiles as a whole",
+    "accelerator.tokens.decode_tokens": "one loop, which Numba compiles as a whole",
     "lang.interpreter.step": "a case for each operation",
     "lang.emit.fold": "a case for each operation",
     "lang.back.steps._instruction": "a case for each operation",
@@ -114,3 +114,29 @@ def test_files_have_400_lines_at_most_and_functions_40():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert {name for name, lines in functions if lines > 40} == set(TABLES)
+
+
+KERNEL_CODE = ("model.", "designs.", "zoo.bugs.", "zoo.mistakes", "observe.machine.", "examples.")
+"""Files in the modelling language: a design or a recorder replaces functions of the kernel by their names."""
+
+ONE_IDEA = {
+    "__getattr__": "Python's own",
+    "binary": "an operation as text of Promela, as text of TLA+, and as a term for z3: so are the other names of lang.back",
+    "check": "the public word for both: explore a design, and, inside a design, what a property demands",
+    **dict.fromkeys(["contains", "impossible", "literal", "of_domain", "outside", "truth", "unary"], "as binary"),
+}
+"""Names that several files define, and why. Private functions belong to their file alone."""
+
+
+def is_kernel_code(name: str) -> bool:
+    return name.startswith(KERNEL_CODE) and not name.startswith(("designs.intake.", "designs.opening", "designs.design"))
+
+
+def test_one_name_of_a_class_or_public_function_has_one_meaning():
+    homes: dict[str, set[str]] = {}
+    for module, path in FILES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            private = isinstance(node, ast.FunctionDef) and node.name.startswith("_") and not node.name.startswith("__")
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not private and not is_kernel_code(module):
+                homes.setdefault(node.name, set()).add(module)
+    assert {name for name, modules in homes.items() if len(modules) > 1} == set(ONE_IDEA)

@@ -74,10 +74,10 @@ def test_the_compiled_decoder_is_the_same_function() -> None:
         plain, fast = bytearray(2000), bytearray(2000)
         marks, recorded = [0] * 8, [0] * 500
         marks_fast, recorded_fast = np.zeros(8, np.int64), np.zeros(500, np.int32)
-        slow = tokens.decode(
+        slow = tokens.decode_tokens(
             stream, 3, end, plain, 5, 5 + limit, 0, literals.listed, distances.listed, mini, 5, marks, recorded
         )
-        quick = tokens.compiled()(
+        quick = tokens.compiled_decoder()(
             tokens.array(stream), 3, end, tokens.array(fast), 5, 5 + limit, 0, literals.table, distances.table, mini, 5,
             marks_fast, recorded_fast,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from pasidlab import designs
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.c.link import Linker
-from pasidlab.lang.c.link import program as compiled
+from pasidlab.lang.c.link import c_program as compiled
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import read_stubs
 from pasidlab.lang.emit import computed

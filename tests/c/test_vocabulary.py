@@ -6,7 +6,7 @@ import pytest
 from c_machine import kernel_names
 
 from pasidlab import designs
-from pasidlab.designs.intake.tree import model_text
+from pasidlab.designs.intake.tree import body_text
 from pasidlab.lang import source
 from pasidlab.lang.c.ctype import Pointer, Struct
 from pasidlab.lang.c.templates import parsed
@@ -52,7 +52,7 @@ def test_what_c_functions_replace_exists() -> None:
 def test_lines_of_a_tree_take_the_place_of_a_line_that_is_there(design: str) -> None:
     """Else the tree's line would be told as judged, and the model would go on with its own."""
     names = kernel_names(design)
-    assert {entry.function: model_text(names, entry.model).count(entry.replace) for entry in WORDS.tree_lines} == {
+    assert {entry.function: body_text(names, entry.model).count(entry.replace) for entry in WORDS.tree_lines} == {
         entry.function: 1 for entry in WORDS.tree_lines
     }
     assert len({entry.model for entry in WORDS.tree_lines}) == sum(not entry.unless for entry in WORDS.tree_lines)

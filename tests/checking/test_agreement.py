@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from harness import LONG
-from pasidlab.checking.agreement import compare
+from pasidlab.checking.agreement import compare_engines
 from pasidlab.checking.spin import spin_is_there
 from pasidlab.designs import BUILT_IN
 from pasidlab.model.scope import Scope
-from pasidlab.zoo.specimen import buggy, find
+from pasidlab.zoo.specimen import buggy, find_bug
 
 pytestmark = pytest.mark.skipif(not spin_is_there(), reason="spin or a C compiler is not installed")
 RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"}))
@@ -17,14 +17,14 @@ RACE = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "sof
 
 @pytest.mark.skipif(not LONG, reason="PASIDLAB_LONG=1 runs it")
 def test_a_design_that_holds() -> None:
-    found = compare(BUILT_IN["task-work"], RACE)
+    found = compare_engines(BUILT_IN["task-work"], RACE)
     assert found.equal
     assert found.states > 1_000
     assert all(here and spin and reduced for _, here, spin, reduced in found.verdicts())
 
 
 def test_a_bug() -> None:
-    bug = find("valid-bit-missing")
-    found = compare(buggy(bug), bug.scope)
+    bug = find_bug("valid-bit-missing")
+    found = compare_engines(buggy(bug), bug.scope)
     assert found.equal
     assert found.other.broken == {"served"}

@@ -16,7 +16,7 @@ from pasidlab.observe.kinds import Kind
 from pasidlab.observe.lanes import lanes
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
 from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
-from pasidlab.observe.source import opened
+from pasidlab.observe.source import opened_recording
 from pasidlab.observe.telling import verdict_text
 from pasidlab.observe.text import Told
 from pasidlab.observe.verify import Judging, explanations_of
@@ -143,7 +143,7 @@ def test_a_name_that_acts_on_a_terminal_is_printed_with_escapes(tmp_path):
     path = changed(tmp_path / "odd.rec", head=rename)
     said = pasidlab("verify", path) + pasidlab("stats", path, "--most", "100000")
     assert said.count("-v782\\n: ") == 2 and "no\\x1b[2J" in said and "a\\nb\\x1b[2J " in said and "\x1b" not in said
-    assert lanes(opened(path, Told()), 0, None, 9).name(1) == "a\\nb\\x1b[2J 1"
+    assert lanes(opened_recording(path, Told()), 0, None, 9).name(1) == "a\\nb\\x1b[2J 1"
 
 
 def test_a_needed_field_that_the_format_lacks_is_refused(tmp_path):
@@ -221,7 +221,7 @@ def test_a_thread_takes_over_its_leaders_pid_by_an_exec(tracefs, tmp_path, monke
     """exchange_tids() is no event: the exec that tells of it comes later. Without it nothing explains the pid."""
     pasidlab("record", "-o", tmp_path / "exec.rec", "--", sys.executable, "-c", THREADS_THAT_EXEC)
     monkeypatch.setattr(v, "_ENOUGH", 0)
-    verdict = v.verify(opened(tmp_path / "exec.rec", Told()))
+    verdict = v.verify(opened_recording(tmp_path / "exec.rec", Told()))
     assert verdict.contradiction is None and verdict.exchanges > 0
 
 

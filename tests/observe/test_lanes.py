@@ -11,7 +11,7 @@ from observing import pasidlab
 
 from harness import complaints
 from pasidlab.observe.lanes import lanes
-from pasidlab.observe.source import opened
+from pasidlab.observe.source import opened_recording
 from pasidlab.observe.text import Told
 
 DATA = Path(__file__).parent / "data"
@@ -24,7 +24,7 @@ def written(tmp_path):
     def write(*lines):
         path = tmp_path / "trace.txt"
         path.write_text("".join(f"{line}\n" for line in lines))
-        return opened(path, Told("6.18.1"))
+        return opened_recording(path, Told("6.18.1"))
 
     return write
 

@@ -16,7 +16,7 @@ import harness
 from harness import some
 from pasidlab.errors import PasidlabError
 from pasidlab.observe.pages import PID, TIME
-from pasidlab.observe.source import opened
+from pasidlab.observe.source import opened_recording
 from pasidlab.observe.text import EventText as Parsed
 from pasidlab.observe.text import Told
 
@@ -133,7 +133,7 @@ def test_a_full_folder_for_temporary_files_is_said(written, tmp_path, monkeypatc
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(Parsed, "_write", lambda self: (_ for _ in ()).throw(full))
     with pytest.raises(PasidlabError, match=r"no room in .* for the events of"):
-        opened(written(text("ftrace")), ALL)
+        opened_recording(written(text("ftrace")), ALL)
 
 
 def test_what_is_changed_is_found(written):
@@ -192,7 +192,7 @@ def test_an_event_of_a_task_that_is_gone(written):
         ("a", -1, "1.000003", "x86_fpu:x86_fpu_regs_deactivated", fpu.format(1)),
         ("b", 6, "1.000004", "signal:signal_deliver", "sig=17 errno=0 code=1 sa_handler=0 sa_flags=0"),
     ]  # fmt: skip
-    source = opened(written("".join(line.format(*row) for row in rows)), ALL)
+    source = opened_recording(written("".join(line.format(*row) for row in rows)), ALL)
     events = np.concatenate(list(source.in_order()))
     assert events[:, PID].tolist() == [5, 5, 5, 6] and events[:, TIME].tolist() == [1_000_001_000 + 1000 * n for n in range(4)]
 
@@ -232,7 +232,7 @@ def test_a_damaged_trace_dat_is_refused(tmp_path):
         at = int(rng.integers(11, len(data)))
         path.write_bytes(data[:at] if n % 2 else data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
         try:
-            for _ in opened(path, ALL).in_order():
+            for _ in opened_recording(path, ALL).in_order():
                 pass
         except PasidlabError as error:
             refused += 1

@@ -13,7 +13,7 @@ import numpy as np
 from pasidlab.observe.kinds import CALLS, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
 from pasidlab.observe.recording import TaskAtStart
-from pasidlab.observe.source import opened
+from pasidlab.observe.source import opened_recording
 from pasidlab.observe.text import Told
 from pasidlab.observe.verify import Judging, explanations_of
 
@@ -118,9 +118,9 @@ class Windows:
     """One recording, of which mutants are made."""
 
     def __init__(self, path, assumed=()):
-        source = opened(path, Told(recorded=("x86_fpu",)))
+        source = opened_recording(path, Told(recorded=("x86_fpu",)))
         if source.about.functions:
-            source = opened(path, Told(recorded=("x86_fpu", "ftrace")))
+            source = opened_recording(path, Told(recorded=("x86_fpu", "ftrace")))
         self.about = source.about
         self.events = np.concatenate(list(source.in_order()))
         self.explanations = explanations_of(self.about, assumed)

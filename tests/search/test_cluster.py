@@ -161,7 +161,7 @@ def test_every_state_has_one_owner_and_all_own_about_as_many() -> None:
     assert sorted(map(tuple, sorted_.tolist())) == sorted(map(tuple, states.tolist()))
     for rank in range(ranks_):
         mine = sorted_[ends[rank] : ends[rank + 1]]
-        assert {k.owner_of(state.ctypes.data, 3, ranks_) for state in mine} == {rank}
+        assert {k.rank_of(state.ctypes.data, 3, ranks_) for state in mine} == {rank}
         assert abs(len(mine) - len(states) / ranks_) < 6 * (len(states) / ranks_) ** 0.5
 
 

@@ -76,7 +76,7 @@ class AecsState:
         return Parameters(*struct.unpack_from("<IIII", self.raw, _FILTER))
 
 
-def load(raw: bytes) -> AecsState:
+def parser_state(raw: bytes) -> AecsState:
     """The state in ``raw``; of a short one, the parser is at a block header. Raises Malformed with error 22."""
     full = raw.ljust(SIZE, b"\0")
     if len(raw) <= _PARSER:

@@ -144,7 +144,7 @@ def bit_reversed_words(data: bytes | memoryview) -> bytes:
     return bytes(_REVERSE[np.frombuffer(data, np.uint8).reshape(-1, 2)[:, ::-1]])
 
 
-def crc64(data: Bytes, seed: int, bypass_inversion: bool, bypass_reflection: bool) -> int:
+def nvme_crc64(data: Bytes, seed: int, bypass_inversion: bool, bypass_reflection: bool) -> int:
     """Continue an NVM Express CRC-64 from ``seed``, with the same two options as ``crc32c``."""
     if not len(data):
         return seed

@@ -99,7 +99,7 @@ class Decompressor:
 
 def decompress(job: IaaJob, o: DescriptorOutcome) -> Result:
     """Source 1 inflated to the destination."""
-    state = aecs.load(job.aecs())
+    state = aecs.parser_state(job.aecs())
     job.sums.crc, job.sums.xor = state.sums
     stream = Decompressor(job, state)
     if job.flags & SUPPRESS:

@@ -277,7 +277,7 @@ _FILTERS: dict[int, Callable[[Filter], Output]] = {
 
 def run_filter(job: IaaJob, o: DescriptorOutcome) -> Result:
     """The filter that the descriptor names."""
-    state = aecs.load(b"" if job.d.opcode in TWO_SOURCES else job.aecs())
+    state = aecs.parser_state(b"" if job.d.opcode in TWO_SOURCES else job.aecs())
     job.sums.crc, job.sums.xor = state.sums
     flags, pieces = Flags(job.filter), inflated(job, state, job.sums)
     width, elements = _first(job, flags, pieces)

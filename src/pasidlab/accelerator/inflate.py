@@ -115,7 +115,7 @@ class Inflater:
     """A stream and the input that has arrived. ``stop_any`` stops it at the end of any block, ``stop_final`` of the last.
 
     ``mini`` is the mini-block size to index by, or 0. ``marks`` are (bit, bytes decoded), both counted from the start: every
-    place that an index names. With ``record``, ``tokens`` has every token (see ``tokens.decode``); bytes of a
+    place that an index names. With ``record``, ``tokens`` has every token (see ``tokens.decode_tokens``); bytes of a
     stored block are literals.
     """
 
@@ -272,14 +272,14 @@ class Inflater:
             limit = min(len(out), at + 8 * SHORT)
             listed: list[int] = [0] * (room + 1 if self.record else 0)
             marked = [0] * marks
-            found = tokens.decode(
+            found = tokens.decode_tokens(
                 self._data, self._pos, self._end, out, at, limit, 0, literals.listed, distances.listed,
                 self.mini, zero, marked, listed,
             )  # fmt: skip
             made = np.array(listed[: found[6]], np.int32)
         else:
             places, many = np.empty(marks, np.int64), np.empty(room + 1 if self.record else 0, np.int32)
-            found = tokens.compiled()(
+            found = tokens.compiled_decoder()(
                 tokens.array(self._data), self._pos, self._end, tokens.array(out), at, len(out), 0, literals.table,
                 distances.table, self.mini, zero, places, many,
             )  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pasidlab.accelerator import abi
 from pasidlab.accelerator.abi import Descriptor, Op, Status
-from pasidlab.accelerator.checksums import crc32c, crc64, guard_tags, register_to_seed, seed_to_register
+from pasidlab.accelerator.checksums import crc32c, guard_tags, nvme_crc64, register_to_seed, seed_to_register
 from pasidlab.accelerator.limits import DIF_SIZE, block_size
 from pasidlab.accelerator.transfer import BULK, CHUNK, DESTINATION, SOURCE, SOURCE_2, Access, DescriptorOutcome
 
@@ -27,7 +27,7 @@ def crc(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
         if m.read(d.tail48, m.bench.view_a[:width]) < width:
             return m.fault(o, d.tail48, 0, SOURCE_2)
         seed = int.from_bytes(m.bench.view_a[:width], "little")
-    function = crc64 if width == 8 else crc32c
+    function = nvme_crc64 if width == 8 else crc32c
     inversion, reflection = bool(d.flags & abi.BYPASS_INVERSION), bool(d.flags & abi.BYPASS_DATA_REFLECTION)
     copying, view = d.opcode == Op.COPY_CRC, m.bench.view_a
     done, seed = (0, seed) if width == 8 or reflection else _inside(d, m, seed, inversion)

@@ -24,7 +24,7 @@ _SIGNATURE = (
 )
 
 
-def decode(
+def decode_tokens(
     data: Any, pos: int, end: int, out: Any, at: int, limit: int, floor: int, literals: Any, distances: Any,
     mini: int, zero: int, marks: Any, tokens: Any,
 ) -> tuple[int, int, int, int, int, int, int]:  # fmt: skip
@@ -108,15 +108,15 @@ def decode(
 
 
 @cache
-def compiled() -> Decoder:
+def compiled_decoder() -> Decoder:
     """The same, compiled; the first time on a machine takes some seconds."""
     from numba import njit  # here: it takes half a second to import, and most programs do without
 
     options: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     try:
-        return cast(Decoder, njit(_SIGNATURE, cache=True, **options)(decode))
+        return cast(Decoder, njit(_SIGNATURE, cache=True, **options)(decode_tokens))
     except (RuntimeError, OSError):  # no folder for the cache is writable, or the disk is full
-        return cast(Decoder, njit(_SIGNATURE, **options)(decode))
+        return cast(Decoder, njit(_SIGNATURE, **options)(decode_tokens))
 
 
 def array(data: bytearray) -> Any:

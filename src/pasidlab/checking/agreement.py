@@ -88,7 +88,7 @@ def exported_tla(design: Design, scope: AnyScope, module: str = "") -> TlaModule
     return tla(whole_model(design, scope), module)
 
 
-def compare(design: Design, scope: AnyScope, jobs: int = 1, *, engine: str = "SPIN") -> Agreement:
+def compare_engines(design: Design, scope: AnyScope, jobs: int = 1, *, engine: str = "SPIN") -> Agreement:
     """Explore a design by all engines. PasidlabError if the other engine is not installed or gives up."""
     model = whole_model(design, scope)
     with tempfile.TemporaryDirectory() as folder:

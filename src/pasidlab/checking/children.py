@@ -1,7 +1,7 @@
 """Other programs, run to their end: SPIN's verifier, a C compiler, TLC, the program of a benchmark.
 
 A child does not outlive pasidlab, whatever ends that: the kernel sends it SIGKILL then (PR_SET_PDEATHSIG, prctl(2)). The signal comes when
-the thread that began the child ends, so a thread that ends early must wait for its child, which ``run`` does.
+the thread that began the child ends, so a thread that ends early must wait for its child, which ``run_child`` does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None)
 
 
-def run(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+def run_child(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
     """The program run without input: its exit code and what it wrote. Raises OSError if it cannot be started.
 
     It runs in ``folder``; None: where pasidlab does.

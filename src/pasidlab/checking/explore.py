@@ -17,7 +17,7 @@ from pasidlab.designs import AnyScope, Design
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
-from pasidlab.lang.lowering.forget import exact
+from pasidlab.lang.lowering.forget import forgetting_nothing
 from pasidlab.search.exchange import ALONE, Exchange
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
@@ -102,7 +102,7 @@ class Run:
         watch = 1 << native.properties.index(LOOKED_AT) if model.forget else 0
         found = self._search(built, native, limits, watch)
         if watch and (found.violations.get(native.properties.index(LOOKED_AT)) or found.error):
-            built = self.in_full(built, exact(built.model))
+            built = self.in_full(built, forgetting_nothing(built.model))
             found = self._search(built, built.native, limits, 0)
         return self._told(built, found)
 
@@ -151,7 +151,7 @@ class Run:
             waiting = self.peers.once(lambda: replace(self, peers=ALONE)._waiting(built, found, broken, promised))
         broken += [waiting.counterexample] if waiting.counterexample else []
         if model.forget:
-            remembers = Replayer(Interpreter(exact(model)), built.design.shown)
+            remembers = Replayer(Interpreter(forgetting_nothing(model)), built.design.shown)
             broken = [_remembered(remembers, c) for c in broken]
         asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
         proved = found.reason == "complete" and error is None

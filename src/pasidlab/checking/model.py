@@ -11,7 +11,7 @@ from pasidlab.checking.reductions import EVERY_STEP, Reductions
 from pasidlab.designs import AnyScope, Design
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.ir import Function, Model
-from pasidlab.lang.lowering.forget import exact, watched
+from pasidlab.lang.lowering.forget import forgetting_nothing, watched
 from pasidlab.lang.lowering.kept import kept_or_built
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.own import OwnScope
@@ -44,7 +44,7 @@ def design_model(
         local_first=reductions.local_first, whole=design.file,
     )  # fmt: skip
     model = replace(model, words=design.own.words if design.own else WORDS)
-    return watched(model) if reductions.forgetting else exact(model)
+    return watched(model) if reductions.forgetting else forgetting_nothing(model)
 
 
 def bounds_of(design: Design, scope: AnyScope) -> Bounds:

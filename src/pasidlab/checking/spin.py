@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pasidlab.checking.children import run
+from pasidlab.checking.children import run_child
 from pasidlab.checking.engine_run import EngineRun
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.promela import Export
@@ -72,7 +72,7 @@ def export_explored(pan: Path, export: Export) -> EngineRun:
 
 
 def _run(command: list[str], folder: Path) -> bytes:
-    done = run(command, folder)
+    done = run_child(command, folder)
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace").strip()
         raise PasidlabError(f"{' '.join(command)} ended with {done.returncode}: {said[-500:]}")

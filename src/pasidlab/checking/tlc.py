@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pasidlab.checking.children import run
+from pasidlab.checking.children import run_child
 from pasidlab.checking.engine_run import EngineRun
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.tla import TlaModule
@@ -84,7 +84,7 @@ def _run(name: str, folder: Path) -> str:
         raise PasidlabError("a JVM and tla2tools.jar are needed for TLC", hint=HINT)
     jvm = [java, *_JVM, f"-Djava.io.tmpdir={folder}", "-cp", str(jar)]
     command = [*jvm, "tlc2.TLC", "-deadlock", "-metadir", str(folder / "states"), name]
-    done = run(command, folder)
+    done = run_child(command, folder)
     said = (done.stdout + done.stderr).decode(errors="replace")
     if done.returncode:
         raise PasidlabError(f"TLC ended with {done.returncode}: {said.strip()[-800:]}")

@@ -38,7 +38,7 @@ class Waiting:
 def waiting_states(found: SearchResult, native: CompiledModel, model: Model, element: int, most: int, look: Callable[[], None]) -> Waiting:
     """The graph of the states that wait for ``element``. Raises TooLarge beyond ``most`` steps; ``look`` may raise as well."""
     expander, store = Expander(native), found.store
-    obligations = _Obligations(model, native, element)
+    obligations = _StepClasses(model, native, element)
     bit = np.uint64(PENDING_ELEMENT + element)
     kept: list[States] = []
     numbers: list[Numbers] = []
@@ -71,7 +71,7 @@ def waiting_states(found: SearchResult, native: CompiledModel, model: Model, ele
     return Waiting(every, graph, np.concatenate([part[3] for part in parts]), obligations.runs(every))
 
 
-class _Obligations:
+class _StepClasses:
     """To which class of steps each step belongs, in a model with one @pending property.
 
     Programs always go on: a class is a program at a counter, with what its choices came to, of a task wherever it runs, of the other

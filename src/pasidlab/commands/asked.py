@@ -22,7 +22,7 @@ NEVER = 1 << 62  # states after a violation: both sides of a comparison are expl
 SIZES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
-def number(text: str | None, option: str) -> int | None:
+def number_asked(text: str | None, option: str) -> int | None:
     """A whole number with K, M or G."""
     if text is None:
         return None
@@ -88,7 +88,7 @@ class Asked:
 
         if self.timeout is not None and isnan(self.timeout):
             raise PasidlabError("--timeout nan is not a number of seconds")
-        limits = number(self.max_states, "--max-states"), number(self.max_memory, "--max-memory"), self.timeout
+        limits = number_asked(self.max_states, "--max-states"), number_asked(self.max_memory, "--max-memory"), self.timeout
         return Budget(*limits, NEVER if self.compare else None, Path(self.spill).absolute() if self.spill else None)
 
     def matrix_alone(self) -> None:

@@ -119,7 +119,7 @@ def _table() -> Iterator[tuple[Design, AnyScope]]:
 
 def _compare(pairs: Sequence[tuple[Design, AnyScope]], engine: str, as_json: bool) -> int:
     from pasidlab.checking import tlc
-    from pasidlab.checking.agreement import compare
+    from pasidlab.checking.agreement import compare_engines
     from pasidlab.checking.spin import spin_is_there
 
     if engine == "SPIN" and not spin_is_there():
@@ -130,7 +130,7 @@ def _compare(pairs: Sequence[tuple[Design, AnyScope]], engine: str, as_json: boo
     if not as_json:
         click.echo(_heading(engine))
     for design, scope in pairs:
-        rows.append(compare(design, scope, engine=engine))
+        rows.append(compare_engines(design, scope, engine=engine))
         if not as_json:
             click.echo(_line(rows[-1], new_scope=len(rows) == 1 or rows[-2].scope != scope))
     if as_json:

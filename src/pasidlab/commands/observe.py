@@ -83,11 +83,11 @@ def _reads(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--most", type=click.IntRange(0), default=20, show_default=True, help="Tasks that are listed.")
 def stats_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bool, most: int) -> None:
     """Count what a recording shows: saves and restores of registers, switches, by task."""
-    from pasidlab.observe.source import opened
+    from pasidlab.observe.source import opened_recording
     from pasidlab.observe.stats import stats
     from pasidlab.observe.text import Told
 
-    found = stats(opened(path, Told(kernel, recorded)))
+    found = stats(opened_recording(path, Told(kernel, recorded)))
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else found.text(most))
 
 
@@ -103,13 +103,13 @@ def verify_command(path: str, kernel: str, recorded: tuple[str, ...], assumed: t
     Steps without an event (the kernel uses the FPU, a restore is skipped) are found, and counted. FILE may also be trace-cmd's trace.dat,
     or text: of `perf script --header`, of `trace-cmd report`, or the file trace of tracefs; - is text on standard input.
     """
-    from pasidlab.observe.source import opened
+    from pasidlab.observe.source import opened_recording
     from pasidlab.observe.telling import verdict_json, verdict_text
     from pasidlab.observe.text import Told
     from pasidlab.observe.verify import verify
 
     with _Progress() as progress:
-        verdict = verify(opened(path, Told(kernel, recorded)), progress.update, assumed)
+        verdict = verify(opened_recording(path, Told(kernel, recorded)), progress.update, assumed)
     click.echo(json.dumps(verdict_json(verdict), indent=2) if as_json else verdict_text(verdict))
     return verdict.status
 
@@ -119,13 +119,13 @@ def verify_command(path: str, kernel: str, recorded: tuple[str, ...], assumed: t
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def coverage_command(path: str, kernel: str, recorded: tuple[str, ...], as_json: bool) -> int:
     """List what the model can do, and how often a recording shows it."""
-    from pasidlab.observe.source import opened
+    from pasidlab.observe.source import opened_recording
     from pasidlab.observe.telling import verdict_text
     from pasidlab.observe.text import Told
     from pasidlab.observe.verify import verify
 
     with _Progress() as progress:
-        verdict = verify(opened(path, Told(kernel, recorded)), progress.update)
+        verdict = verify(opened_recording(path, Told(kernel, recorded)), progress.update)
     if verdict.contradiction:
         click.echo(verdict_text(verdict))
         return 1
@@ -144,7 +144,7 @@ def lanes_command(
 ) -> None:
     """Draw a stretch of a recording: for each CPU a lane with who runs, and whose registers it has."""
     from pasidlab.observe.lanes import lanes
-    from pasidlab.observe.source import opened
+    from pasidlab.observe.source import opened_recording
     from pasidlab.observe.text import Told
     from pasidlab.report.recorded import lanes_page, lanes_perfetto
 
@@ -153,7 +153,7 @@ def lanes_command(
     if kind not in (".html", ".perfetto"):
         raise PasidlabError(f"no way to draw {output}", hint="a name that ends with .html or .perfetto")
     must_be_writable(output)
-    found = lanes(opened(path, Told(kernel, recorded)), start, length, most or (5000 if kind == ".html" else 1_000_000))
+    found = lanes(opened_recording(path, Told(kernel, recorded)), start, length, most or (5000 if kind == ".html" else 1_000_000))
     if not found.events:
         raise PasidlabError(f"{path} has no events there", hint="--from counts seconds from the first event on")
     if kind == ".html":

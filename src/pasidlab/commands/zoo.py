@@ -79,10 +79,10 @@ def zoo_command(name: str | None, jobs: int | None, as_json: bool, verbose: bool
 
     With a NAME: what the bug is, what its fix changes, and its shortest counterexample.
     """
-    from pasidlab.zoo.specimen import find
+    from pasidlab.zoo.specimen import find_bug
 
     if name is not None:
-        row = examine(find(name), jobs)
+        row = examine(find_bug(name), jobs)
         click.echo(_json([row]) if as_json else _portrait(row, verbose, look_of(sys.stdout)))
         return 0 if row.as_expected else 1
     from pasidlab.checking.processes import available_cpus, side_by_side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import BINARY, DIVISIONS, SHIFTS, TRUTHS, Instr, Operand, Site
-from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, Ref, join, mask_of
+from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, Ref, joined_domain, mask_of
 
 _LIMIT = 1 << 64
 
@@ -55,7 +55,7 @@ def fold(op: str, a: int, b: int) -> int:
     raise AssertionError(op)  # fmt: skip
 
 
-def wrapped(value: int) -> int:
+def wrapped_to_64(value: int) -> int:
     """The number that the lowest 64 bits of a value stand for, with a sign."""
     return (value + _LIMIT // 2) % _LIMIT - _LIMIT // 2
 
@@ -64,7 +64,7 @@ def computed(op: str, a: int, b: int) -> int | None:
     """The value of a binary operation, the definition both engines follow; None where it has none."""
     if (op in DIVISIONS and b == 0) or (op in SHIFTS and not 0 <= b < 64) or (op == "sext" and not 1 <= b <= 64):
         return None
-    return wrapped(fold(op, a, b))
+    return wrapped_to_64(fold(op, a, b))
 
 
 def result_domain(op: str, a: Domain, b: Domain) -> Domain:
@@ -180,7 +180,7 @@ class Builder:
         if local not in self.locals:
             self.locals[local] = domain
         elif known is not None:
-            joined = join(known, domain)
+            joined = joined_domain(known, domain)
             if joined is None and isinstance(known, Ref) != isinstance(domain, Ref):
                 raise PasidlabError(f"'{local}' was {known} before, here it becomes {domain}", position=at, hint="use another name")
             self.locals[local] = joined

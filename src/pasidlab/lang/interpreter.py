@@ -198,7 +198,7 @@ class Interpreter:
         digits: list[int] = []
         limits: list[int] = []
         while True:
-            run = _Run(self, action, params, list(state), digits, limits)
+            run = _Execution(self, action, params, list(state), digits, limits)
             outcome = run.execute()
             if outcome and outcome.state is not None and sum(o.state is not None for o in outcomes) == MOST_OUTCOMES:
                 run.fail("", f"this step has more than {MOST_OUTCOMES} outcomes", run.site)
@@ -241,7 +241,7 @@ def loop_labels(action: Action) -> set[str]:
     return {label for n, i in jumps for label in i.labels() if position[label] <= n}
 
 
-class _Run:
+class _Execution:
     """One execution of an action with its choices prescribed by ``digits`` (extended with first values as needed)."""
 
     def __init__(

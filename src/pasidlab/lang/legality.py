@@ -63,7 +63,7 @@ RULES: tuple[tuple[str, Callable[[Instr, Facts], bool]], ...] = (
 )
 
 
-def verify(function: Function, fields: dict[str, Field], functions: frozenset[str]) -> None:
+def verify_function(function: Function, fields: dict[str, Field], functions: frozenset[str]) -> None:
     """Raise PasidlabError at the first instruction that breaks a rule."""
     for instr in function.code:
         if instr.op not in OPS:

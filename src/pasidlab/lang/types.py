@@ -114,7 +114,7 @@ NULL = Ref("", 0)
 ANY = Int(-WIDE, WIDE - 1)
 
 
-def join(a: Domain | None, b: Domain) -> Domain | None:
+def joined_domain(a: Domain | None, b: Domain) -> Domain | None:
     """The smallest domain that holds both; None when they have nothing to do with each other."""
     if a is None or a == b:
         return b

@@ -45,7 +45,7 @@ def _measure(what: str, number: int, run: list[str] = _RUN, *, one_core: bool = 
     if one_core:
         os.sched_setaffinity(0, {max(before)})
     try:
-        done = children.run(command)
+        done = children.run_child(command)
     finally:
         os.sched_setaffinity(0, before)
     if done.returncode:

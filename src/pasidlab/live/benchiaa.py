@@ -29,7 +29,7 @@ def _fixed_codes() -> bytes:
     return struct.pack("<28xII252x286I8x", 3, 3, *codes) + struct.pack("<30I8x", *(5 << 15 | n for n in range(30)))
 
 
-def share(opcode: int, memory: Callable[[int], int], enqcmd: Callable[[int, int], int], portal: int) -> float:
+def share_of_zlib(opcode: int, memory: Callable[[int], int], enqcmd: Callable[[int, int], int], portal: int) -> float:
     """The speed of the operation over zlib's of the same kind: inflate, deflate of level 6, crc32. Best of some rounds."""
     text = _text()
     squeezed = zlib.compressobj(6, zlib.DEFLATED, -12)

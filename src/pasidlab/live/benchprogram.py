@@ -139,10 +139,10 @@ def in_process(size: int) -> float:
 def analytics(opcode: int) -> float:
     """Share of zlib's speed that an operation of IAX reaches on 1 MiB."""
     client = Client(benchiaa.QUEUE)
-    return benchiaa.share(opcode, client.memory, client.enqcmd, client.portal)
+    return benchiaa.share_of_zlib(opcode, client.memory, client.enqcmd, client.portal)
 
 
-def mappings(count: int) -> float:
+def submission_among_mappings(count: int) -> float:
     """The same with one thread and ``count`` mappings more."""
     client = Client()
     for number in range(count):
@@ -207,7 +207,7 @@ def arithmetic(rounds: int) -> float:
     return time.process_time() - begin
 
 
-def calls(count: int) -> float:
+def call_time(count: int) -> float:
     """Microseconds of CPU time of the cheapest system call: what the filter costs shows in it alone."""
     begin, call = time.process_time(), os.getppid
     for _ in range(count):
@@ -229,13 +229,13 @@ if __name__ == "__main__":
     figures: dict[str, Callable[[int], float]] = {
         "submissions": submissions,
         "unstopped": unstopped,
-        "mappings": mappings,
+        "mappings": submission_among_mappings,
         "bulk": bulk,
         "in_process": in_process,
         "analytics": analytics,
         "work": work,
         "arithmetic": arithmetic,
-        "calls": calls,
+        "calls": call_time,
         "births": births,
     }
     print(figures[sys.argv[1]](int(sys.argv[2])))

@@ -7,7 +7,7 @@ import time
 from typing import IO
 
 from pasidlab.errors import PasidlabError
-from pasidlab.live.outputs import opened
+from pasidlab.live.outputs import opened_output
 
 _DEVICES = 0  # the process id under which queues are shown
 
@@ -17,7 +17,7 @@ class ChromeTrace:
 
     def __init__(self, path: str) -> None:
         try:
-            self._file: IO[str] = opened(path)
+            self._file: IO[str] = opened_output(path)
         except OSError as error:
             raise PasidlabError(f"cannot write {path}: {error.strerror}") from None
         self._path, self.failed = path, ""  # why it could not be written to its end

@@ -110,7 +110,7 @@ def run(
     out on the program's own memory. The program's files are not changed and everything else runs at native speed.
     """
     from pasidlab.live.guard import blocked_signals
-    from pasidlab.live.outputs import fill_standard_streams, is_pipe, must_be_our_own, must_differ, tell, write
+    from pasidlab.live.outputs import fill_standard_streams, is_pipe, must_be_our_own, must_differ, tell, write_output
 
     fill_standard_streams()
     with blocked_signals() as before:  # and then what starts threads: numpy does
@@ -132,7 +132,7 @@ def run(
         tell(f"pasidlab run: {session.core.failed}")
     if json_file:
         try:
-            write(json_file, json.dumps(session.report(ending), indent=2) + "\n", wait=waits)
+            write_output(json_file, json.dumps(session.report(ending), indent=2) + "\n", wait=waits)
         except PasidlabError as error:  # the program has run: its status is what counts
             tell(f"pasidlab run: {error.what}")
     if summary == "text":

@@ -80,7 +80,7 @@ def _written(path: str, fill: Callable[[BinaryIO], None]) -> None:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _DumpedPart:
     """Part of a mapping: with its contents, or without."""
 
     start: int
@@ -117,7 +117,7 @@ def _dump(file: BinaryIO, pid: int, tids: list[int]) -> None:
     file.truncate(at)
 
 
-def _copy(file: BinaryIO, place: int, pid: int, memory: int, run: _Run) -> None:
+def _copy(file: BinaryIO, place: int, pid: int, memory: int, run: _DumpedPart) -> None:
     """The pages that are in memory; the others are holes, which read as zeros."""
     there = (_entries(pid, run.start, run.end) & _IN_MEMORY) != 0
     for first, last in _stretches(there | run.whole):
@@ -144,21 +144,21 @@ def _stretches(wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
-def _runs(pid: int, mapping: Mapping) -> Iterator[_Run]:
+def _runs(pid: int, mapping: Mapping) -> Iterator[_DumpedPart]:
     """What of a mapping is dumped, as by coredump_filter's default: private memory, and what has no file to be read from."""
     if mapping.path == "[vdso]":
-        yield _Run(mapping.start, mapping.end, mapping.permissions, True, True)
+        yield _DumpedPart(mapping.start, mapping.end, mapping.permissions, True, True)
         return
     wanted = _wanted(pid, mapping)
     at, gap = mapping.start, _GAP if not mapping.path.startswith("/") else 0
     stretches = [(mapping.start + first * PAGE, mapping.start + last * PAGE) for first, last in _stretches(wanted)]
     for start, end in _joined(stretches, gap):
         if at < start:
-            yield _Run(at, start, mapping.permissions, False)
-        yield _Run(start, end, mapping.permissions, True)
+            yield _DumpedPart(at, start, mapping.permissions, False)
+        yield _DumpedPart(start, end, mapping.permissions, True)
         at = end
     if at < mapping.end:
-        yield _Run(at, mapping.end, mapping.permissions, False)
+        yield _DumpedPart(at, mapping.end, mapping.permissions, False)
 
 
 def _joined(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol
 from pasidlab.accelerator import Op
 from pasidlab.live.capabilities import mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
-from pasidlab.live.stored import boolean, fail, number, op_bits, positive, power, require
+from pasidlab.live.stored import boolean, fail, fail_unless, number_stored, op_bits, positive, power
 
 DRIVERS = ("idxd", "user", "dmaengine")
 CONFIGURED = frozenset(("driver_name", "ats_disable", "prs_disable", "enqcmds_retries", "op_config"))
@@ -62,7 +62,7 @@ class Device:
     def limit(self, name: str, default: int) -> int:
         """A capability: what the user set for the attribute, or the default."""
         text = self.config.attributes.get(name)
-        return default if text is None else number(text, any_base=True)
+        return default if text is None else number_stored(text, any_base=True)
 
     @property
     def configurable(self) -> bool:
@@ -148,7 +148,7 @@ class Driver:
     def store_wq(self, device: Device, wq: WqConfig, name: str, text: str) -> None:
         """wq_*_store(). OSError with the driver's errno."""
         if name == "enqcmds_retries":
-            require(wq.mode == "shared", errno.EOPNOTSUPP)
+            fail_unless(wq.mode == "shared", errno.EOPNOTSUPP)
             wq.attributes[name] = str(min(positive(text), _MOST_RETRIES))
             return
         checks: dict[str, Callable[[Device, WqConfig, str], object]] = {
@@ -157,23 +157,23 @@ class Driver:
             "max_transfer_size": lambda d, w, t: self._most(d, t, name),
             "max_batch_size": lambda d, w, t: self._most(d, t, name),
         }  # fmt: skip
-        require(device.configurable or name in ("type", "name", "driver_name"), errno.EPERM)
+        fail_unless(device.configurable or name in ("type", "name", "driver_name"), errno.EPERM)
         if name != "size":
-            require(wq.state == "disabled", errno.ENXIO if name in ("block_on_fault", "threshold") else errno.EPERM)
+            fail_unless(wq.state == "disabled", errno.ENXIO if name in ("block_on_fault", "threshold") else errno.EPERM)
         if name in checks:
             setattr(wq, name, checks[name](device, wq, text))
         elif name == "name":
-            require(0 < len(text) <= _LONGEST_NAME, errno.EINVAL)
+            fail_unless(0 < len(text) <= _LONGEST_NAME, errno.EINVAL)
             wq.name = text.strip()
         else:
             wq.attributes[name] = self._text(device, wq, name, text)
 
     def _text(self, device: Device, wq: WqConfig, name: str, text: str) -> str:
         if name == "driver_name":
-            require(0 < len(text) <= _LONGEST_DRIVER_NAME, errno.EINVAL)
+            fail_unless(0 < len(text) <= _LONGEST_DRIVER_NAME, errno.EINVAL)
             return text.strip()
         if name == "op_config":
-            require(not op_bits(text) & ~device.config.capabilities.operations, errno.EINVAL)
+            fail_unless(not op_bits(text) & ~device.config.capabilities.operations, errno.EINVAL)
             return text.strip()
         value = boolean(text)
         if name == "prs_disable" and value:
@@ -181,82 +181,82 @@ class Driver:
         return str(value)
 
     def _group_id(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = number(text)
-        require(-1 <= value < len(device.groups), errno.EINVAL)
+        value = number_stored(text)
+        fail_unless(-1 <= value < len(device.groups), errno.EINVAL)
         return value
 
     def _size(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = number(text)
-        require(not device.enabled, errno.EPERM)
+        value = number_stored(text)
+        fail_unless(not device.enabled, errno.EPERM)
         claimed = sum(other.size for other in device.config.wqs if other is not wq)
-        require(0 <= value <= device.limit("max_work_queues_size", 128) - claimed, errno.EINVAL)
+        fail_unless(0 <= value <= device.limit("max_work_queues_size", 128) - claimed, errno.EINVAL)
         return value
 
     def _priority(self, device: Device, wq: WqConfig, text: str) -> int:
-        value = number(text)
-        require(0 <= value <= _MOST_PRIORITY, errno.EINVAL)
+        value = number_stored(text)
+        fail_unless(0 <= value <= _MOST_PRIORITY, errno.EINVAL)
         return value
 
     def _block_on_fault(self, device: Device, wq: WqConfig, text: str) -> int:
         value = boolean(text)
-        require(not value or wq.attributes["prs_disable"] == "0", errno.EOPNOTSUPP)
+        fail_unless(not value or wq.attributes["prs_disable"] == "0", errno.EOPNOTSUPP)
         return value
 
     def _threshold(self, device: Device, wq: WqConfig, text: str) -> int:
         value = positive(text)
-        require(0 < value <= wq.size and wq.mode == "shared", errno.EINVAL)
+        fail_unless(0 < value <= wq.size and wq.mode == "shared", errno.EINVAL)
         return value
 
     def _mode(self, device: Device, wq: WqConfig, text: str) -> str:
         word = text.removesuffix("\n")
-        require(word in ("shared", "dedicated"), errno.EINVAL)
+        fail_unless(word in ("shared", "dedicated"), errno.EINVAL)
         if word == "dedicated":
             wq.threshold = 0
         return word
 
     def _type(self, device: Device, wq: WqConfig, text: str) -> str:
         word = text.removesuffix("\n")
-        require(word in ("none", "kernel", "user"), errno.EINVAL)
+        fail_unless(word in ("none", "kernel", "user"), errno.EINVAL)
         if word != wq.type:
             wq.name = ""
         return word
 
     def _most(self, device: Device, text: str, name: str) -> int:
         value = power(text)
-        require(value <= device.limit(name, getattr(device.config.capabilities, name)), errno.EINVAL)
+        fail_unless(value <= device.limit(name, getattr(device.config.capabilities, name)), errno.EINVAL)
         return value
 
     # Attributes of groups, engines and devices
 
     def store_group(self, device: Device, group: dict[str, int], name: str, text: str) -> None:
         """group_*_store()."""
-        value = number(text)
+        value = number_stored(text)
         if name.endswith("progress_limit"):
-            require(0 <= value <= 3, errno.EINVAL)
+            fail_unless(0 <= value <= 3, errno.EINVAL)
         else:
             buffers = name.startswith(("read_buffers", "use_read_buffer"))
-            require(not buffers or device.config.kind == "dsa", errno.EOPNOTSUPP)
-            require(device.configurable and not device.enabled, errno.EPERM)
-            require(buffers, errno.EPERM)  # traffic classes: only with tc_override on these versions
-            require(name != "use_read_buffer_limit" or device.read_buffer_limit > 0, errno.EPERM)
+            fail_unless(not buffers or device.config.kind == "dsa", errno.EOPNOTSUPP)
+            fail_unless(device.configurable and not device.enabled, errno.EPERM)
+            fail_unless(buffers, errno.EPERM)  # traffic classes: only with tc_override on these versions
+            fail_unless(name != "use_read_buffer_limit" or device.read_buffer_limit > 0, errno.EPERM)
             total = device.limit("max_read_buffers", 96)
             free = total - sum(one["read_buffers_reserved"] for one in device.groups if one is not group)
             least = 4 * device.engines.count(device.groups.index(group)) if name == "read_buffers_allowed" else 0
-            require(least <= value <= (1 if name == "use_read_buffer_limit" else free), errno.EINVAL)
+            fail_unless(least <= value <= (1 if name == "use_read_buffer_limit" else free), errno.EINVAL)
         group[name] = value
 
     def store_engine(self, device: Device, engine: int, text: str) -> None:
         """engine_group_id_store()."""
-        value = number(text)
-        require(device.configurable, errno.EPERM)
-        require(-1 <= value < len(device.groups), errno.EINVAL)
+        value = number_stored(text)
+        fail_unless(device.configurable, errno.EPERM)
+        fail_unless(-1 <= value < len(device.groups), errno.EINVAL)
         device.engines[engine] = value
 
     def store_read_buffer_limit(self, device: Device, text: str) -> None:
         """read_buffer_limit_store()."""
-        value = number(text)
-        require(not device.enabled and device.configurable, errno.EPERM)
-        require(0 <= value <= device.limit("max_read_buffers", 96), errno.EINVAL)
+        value = number_stored(text)
+        fail_unless(not device.enabled and device.configurable, errno.EPERM)
+        fail_unless(0 <= value <= device.limit("max_read_buffers", 96), errno.EINVAL)
         device.read_buffer_limit = value
 
     # Binding
@@ -275,11 +275,11 @@ class Driver:
         """bind_store() of drivers/base/bus.c, then the driver's probe."""
         device, wq = self._find(name, driver)
         if wq is None:
-            require(not device.enabled, errno.EBUSY)
+            fail_unless(not device.enabled, errno.EBUSY)
             self._configure(device)
             device.enabled, device.command_status = True, 0
         else:
-            require(wq.state == "disabled", errno.EBUSY)
+            fail_unless(wq.state == "disabled", errno.EBUSY)
             self._probe(device, wq, driver)
             device.command_status = 0
         self.files.bound(device.config, wq, driver)
@@ -295,7 +295,7 @@ class Driver:
             self._refuse(device, _NO_SHARED, errno.ENXIO)
         if not configured:
             self._refuse(device, _NONE_CONFIGURED, errno.ENXIO)
-        require(any(group >= 0 for group in device.engines), errno.ENXIO)
+        fail_unless(any(group >= 0 for group in device.engines), errno.ENXIO)
 
     @staticmethod
     def _shared_supported(device: Device, wq: WqConfig) -> bool:
@@ -304,7 +304,7 @@ class Driver:
 
     def _probe(self, device: Device, wq: WqConfig, driver: str) -> None:
         """idxd_user_drv_probe() or idxd_dmaengine_drv_probe(), and idxd_drv_enable_wq()."""
-        require(device.enabled, errno.ENXIO)
+        fail_unless(device.enabled, errno.ENXIO)
         if not wq.attributes["driver_name"].startswith(driver):  # idxd_wq_driver_name_match()
             self._refuse(device, _NO_DRIVER_NAME, errno.ENODEV)
         if driver == "user" and not device.config.capabilities.pasid:
@@ -331,10 +331,10 @@ class Driver:
         """unbind_store(), then the driver's remove. A device takes its queues with it, and is reset."""
         device, wq = self._find(name, driver)
         if wq is not None:
-            require(wq.state == "enabled" and wq.type == ("user" if driver == "user" else "kernel"), errno.ENODEV)
+            fail_unless(wq.state == "enabled" and wq.type == ("user" if driver == "user" else "kernel"), errno.ENODEV)
             self._disable(device, wq)
             return
-        require(device.enabled, errno.ENODEV)
+        fail_unless(device.enabled, errno.ENODEV)
         for one in device.config.wqs:
             if one.state == "enabled":
                 self._disable(device, one)

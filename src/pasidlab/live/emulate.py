@@ -156,7 +156,7 @@ class Emulator:
         if site is None or source is None:
             read = thread.mm.memory.read
             readable = read(ip, MAX_LENGTH)
-            code = readable or ptrace.code(thread.tid, ip, MAX_LENGTH)
+            code = readable or ptrace.instructions_at(thread.tid, ip, MAX_LENGTH)
             instruction = decode(code)
             if instruction is None:
                 site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut else None

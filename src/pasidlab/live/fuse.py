@@ -113,7 +113,7 @@ class FuseServer:
 
     def start(self) -> None:
         """Begin to serve."""
-        workers.start(self._serve, "fuse")
+        workers.start_thread(self._serve, "fuse")
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[OpenedFile]:

@@ -47,7 +47,7 @@ class GdbServer:
     def _start(self) -> None:
         """The program stands at its first instruction."""
         self._debugger.on_stop = lambda stopped: None
-        self._thread = workers.start(self._serve, "gdb")
+        self._thread = workers.start_thread(self._serve, "gdb")
         tell(f"pasidlab run: the program waits for gdb: gdb -ex 'target remote :{self.port}'")
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class GdbServer:
         """Until gdb goes."""
         outgoing: SimpleQueue[bytes | None] = SimpleQueue()
         try:
-            writer = workers.start(lambda: _write(connection, outgoing), "gdb writer")
+            writer = workers.start_thread(lambda: _write(connection, outgoing), "gdb writer")
         except PasidlabError:  # no thread to answer with: gdb sees that nobody talks to it
             return
         talk = self._begin(lambda data: outgoing.put(packet(data)))

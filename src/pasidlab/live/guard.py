@@ -138,7 +138,7 @@ class _Watchdog:
 
     def __init__(self) -> None:
         self.over = threading.Event()
-        workers.start(self._watch, "watchdog")
+        workers.start_thread(self._watch, "watchdog")
 
     def _watch(self) -> None:
         ignored: set[int] = set()

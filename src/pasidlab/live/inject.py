@@ -38,7 +38,7 @@ class Injector:
         """
         if thread.process.filtered:
             return -errno.EPERM
-        if (thread.mm.memory.read(at, len(SYSCALL)) or ptrace.code(thread.tid, at, len(SYSCALL))) != SYSCALL:
+        if (thread.mm.memory.read(at, len(SYSCALL)) or ptrace.instructions_at(thread.tid, at, len(SYSCALL))) != SYSCALL:
             return -errno.EFAULT
         process = thread.process
         process.injected += 1

@@ -110,7 +110,7 @@ def _become(program: ChildProgram, tops: dict[str, list[str]] | None, channel: s
     follows).
     """
     try:
-        tree = namespace.enter(tops, channel) if tops is not None else 0
+        tree = namespace.enter_namespaces(tops, channel) if tops is not None else 0
         channel.sendall(b"R%d" % tree)
         if channel.recv(1) == b"G":
             for number in (signal.SIGPIPE, signal.SIGXFSZ):

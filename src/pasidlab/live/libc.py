@@ -58,7 +58,7 @@ process_vm_readv = quick.process_vm_readv
 process_vm_writev = quick.process_vm_writev
 
 
-def check(result: int, what: str) -> int:
+def checked(result: int, what: str) -> int:
     """``result`` unless it is -1: then OSError with the calling thread's errno."""
     if result == -1:
         error = ctypes.get_errno()
@@ -69,17 +69,17 @@ def check(result: int, what: str) -> int:
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2)."""
     result = libc.mount(source.encode(), target.encode(), kind.encode() or None, flags, data.encode() or None)
-    check(result, f"mount {kind or 'bind'} {target}")
+    checked(result, f"mount {kind or 'bind'} {target}")
 
 
 def umount(target: str) -> None:
     """umount2(2) with MNT_DETACH."""
-    check(libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+    checked(libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
 
 
 def unshare(flags: int) -> None:
     """unshare(2)."""
-    check(libc.unshare(flags), "unshare")
+    checked(libc.unshare(flags), "unshare")
 
 
 def leave_descriptors() -> None:
@@ -95,14 +95,14 @@ def device_of(tid: int, number: int) -> int:
     nobody is asked. OSError if there is no such descriptor.
     """
     found = ctypes.create_string_buffer(256)
-    check(libc.statx(_AT_FDCWD, b"/proc/%d/fd/%d" % (tid, number), _AT_STATX_DONT_SYNC, 0, found), "statx")
+    checked(libc.statx(_AT_FDCWD, b"/proc/%d/fd/%d" % (tid, number), _AT_STATX_DONT_SYNC, 0, found), "statx")
     return os.makedev(*struct.unpack_from("<II", found, 136))  # stx_dev_major, stx_dev_minor
 
 
 def descriptor_of(pid: int, number: int) -> int:
     """A duplicate, here, of another process's file descriptor (pidfd_getfd(2), Linux 5.6)."""
-    pidfd = check(libc.syscall(SYS_PIDFD_OPEN, pid, 0), "pidfd_open")
+    pidfd = checked(libc.syscall(SYS_PIDFD_OPEN, pid, 0), "pidfd_open")
     try:
-        return check(libc.syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd")
+        return checked(libc.syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd")
     finally:
         os.close(pidfd)

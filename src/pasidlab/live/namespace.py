@@ -28,7 +28,7 @@ _WHOLE_PROC = "/sys/bus/.proc"
 mount procfs (mnt_already_visible(), fs/namespace.c)."""
 
 
-def enter(tree_tops: dict[str, list[str]], channel: socket.socket) -> int:
+def enter_namespaces(tree_tops: dict[str, list[str]], channel: socket.socket) -> int:
     """In the child: new namespaces, then mount the tree; its st_dev. OSError if the host forbids any of it.
 
     ``tree_tops`` lists, for each directory of the host, the entries to add to it. ``channel`` leads to the parent: it

@@ -89,7 +89,7 @@ def is_pipe(path: str) -> bool:
         return False
 
 
-def opened(path: str, *, wait: bool = True) -> IO[str]:
+def opened_output(path: str, *, wait: bool = True) -> IO[str]:
     """The file, or the descriptor itself (opening /dev/fd/3 anew may be forbidden), for writing. OSError if it fails.
 
     ``wait``: for the reader of a FIFO. The program may have put one there.
@@ -101,10 +101,10 @@ def opened(path: str, *, wait: bool = True) -> IO[str]:
     return open(file, "w", encoding="utf-8")
 
 
-def write(path: str, text: str, *, wait: bool = True) -> None:
-    """Write ``text``; ``wait`` as for ``opened``. Raises PasidlabError if that fails."""
+def write_output(path: str, text: str, *, wait: bool = True) -> None:
+    """Write ``text``; ``wait`` as for ``opened_output``. Raises PasidlabError if that fails."""
     try:
-        with opened(path, wait=wait) as file:
+        with opened_output(path, wait=wait) as file:
             file.write(text)
     except OSError as error:
         raise PasidlabError(f"cannot write {path}: {error.strerror}") from None

@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any
 
-from pasidlab.live.libc import Iovec, check, libc
+from pasidlab.live.libc import Iovec, checked, libc
 from pasidlab.live.registers import GS_BASE, RegisterArray, Registers
 
 # linux/ptrace.h
@@ -59,7 +59,7 @@ def _do(request: int, tid: int, address: Any, data: Any) -> None:
 
 def seize(pid: int) -> None:
     """PTRACE_SEIZE with OPTIONS: children and threads follow automatically, all die with the tracer."""
-    check(_ptrace(_SEIZE, pid, None, OPTIONS), "PTRACE_SEIZE")
+    checked(_ptrace(_SEIZE, pid, None, OPTIONS), "PTRACE_SEIZE")
 
 
 stepping: set[int] = set()
@@ -224,7 +224,7 @@ def poke(tid: int, address: int, data: bytes) -> None:
         _do(_POKEDATA, tid, address + offset, int.from_bytes(data[offset : offset + 8], "little"))
 
 
-def code(tid: int, address: int, length: int) -> bytes:
+def instructions_at(tid: int, address: int, length: int) -> bytes:
     """Instructions of a stopped thread, also where the program may execute but not read them (/proc/PID/mem, FOLL_FORCE)."""
     try:
         with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:

@@ -21,7 +21,7 @@ from pasidlab.live import owned, ptrace, workers
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
-from pasidlab.live.libc import check, libc
+from pasidlab.live.libc import checked, libc
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
 from pasidlab.live.outputs import TerminalTeller
 from pasidlab.live.places import tops
@@ -64,14 +64,14 @@ class Redirector:
             what = f"the device tree cannot be written to {os.path.dirname(self.root)}: {error.strerror}"
             raise PasidlabError(what, hint="TMPDIR names another directory") from None
         self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
-        self._notify = check(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
+        self._notify = checked(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
         self._watched: dict[int, int] = {}  # inotify watch -> handle
         self.mapper: PortalMapper | None = None
 
     def start(self) -> None:
         """After the fork."""
-        workers.start(self._watch, "inotify")
-        self._sweeper = workers.start(owned.sweep, "sweep")  # much may have been left
+        workers.start_thread(self._watch, "inotify")
+        self._sweeper = workers.start_thread(owned.sweep, "sweep")  # much may have been left
 
     def rules(self) -> list[Rule]:
         """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""
@@ -169,7 +169,7 @@ class Redirector:
         made = owned.make_file(self._opens, name)
         try:
             itself = b"/proc/self/fd/%d" % made
-            watch = check(libc.inotify_add_watch(self._notify, itself, _IN_CLOSE), "inotify_add_watch")
+            watch = checked(libc.inotify_add_watch(self._notify, itself, _IN_CLOSE), "inotify_add_watch")
         except OSError:
             os.unlink(name, dir_fd=self._opens)
             raise

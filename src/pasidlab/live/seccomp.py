@@ -34,7 +34,7 @@ from pasidlab.live.libc import (
     SYS_USERFAULTFD,
     UFFDIO_REGISTER,
     USERFAULTFD_IOC_NEW,
-    check,
+    checked,
     libc,
 )  # fmt: skip
 from pasidlab.live.ptrace import ATTACH, SEIZE, TRACEME
@@ -112,7 +112,7 @@ def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
     return struct.pack("<HBBI", code, if_true, if_false, value)
 
 
-def program(found: list[Rule]) -> bytes:
+def filter_program(found: list[Rule]) -> bytes:
     """The filter as an array of struct sock_filter.
 
     x32 system calls, which few kernels have, are none here.
@@ -140,8 +140,8 @@ def _rules(found: list[Rule], data: int) -> bytes:
 
 def install(code: bytes) -> None:
     """For this process and all it will become: no new privileges, then the filter."""
-    check(libc.prctl(38, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    checked(libc.prctl(38, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     buffer = ctypes.create_string_buffer(code, len(code))
     head = struct.pack("<HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
     holder = ctypes.create_string_buffer(head, len(head))
-    check(libc.prctl(22, 2, ctypes.addressof(holder), 0, 0), "PR_SET_SECCOMP")
+    checked(libc.prctl(22, 2, ctypes.addressof(holder), 0, 0), "PR_SET_SECCOMP")

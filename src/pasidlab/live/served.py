@@ -49,7 +49,7 @@ class Patient:
             self._loop.post(lambda: self._loop.resume(handler, result))
 
         try:
-            workers.start(run, "patient")
+            workers.start_thread(run, "patient")
         except PasidlabError:
             return -1
         return int(self._loop.park())

@@ -235,7 +235,7 @@ class Session:
         rules, failed = seccomp.rules(self.keeper.signals), ""
         if self.options.isolation != "redirect":
             links = HostLinks(self.tree, absolute=False)
-            program = launch.ChildProgram(path, command, seccomp.program(rules), before)
+            program = launch.ChildProgram(path, command, seccomp.filter_program(rules), before)
             child = launch.spawn(program, places.tops(self.tree))
             failed = launch.prepare(child, self._serve)
             if not failed:
@@ -250,7 +250,7 @@ class Session:
         self.isolation = f"redirect ({failed})" if failed else "redirect"
         HostLinks(self.tree, absolute=True)
         self.redirector = Redirector(self.tree, self.files, self.injector)
-        program = launch.ChildProgram(path, command, seccomp.program(rules + self.redirector.rules()), before)
+        program = launch.ChildProgram(path, command, seccomp.filter_program(rules + self.redirector.rules()), before)
         child = launch.spawn(program, None)
         launch.prepare(child, lambda fd: None)
         self.redirector.start()

@@ -16,34 +16,34 @@ def fail(code: int) -> NoReturn:
     raise OSError(code, os.strerror(code))
 
 
-def require(condition: bool, code: int) -> None:
+def fail_unless(condition: bool, code: int) -> None:
     if not condition:
         fail(code)
 
 
-def number(text: str, *, any_base: bool = False) -> int:
+def number_stored(text: str, *, any_base: bool = False) -> int:
     """kstrtol(), kstrtoul(): decimal, or any base by prefix, and at most one newline. ERANGE beyond 64 bits."""
     text = text.removesuffix("\n")
     found = re.fullmatch(r"([+-]?)0*([0-9]+)", text) or re.fullmatch(r"()0[xX]0*([0-9a-fA-F]+)", text)
     if found is None or (not any_base and "x" in text.lower()):
         fail(errno.EINVAL)
-    require(len(found[2]) <= _MOST_DIGITS, errno.ERANGE)
+    fail_unless(len(found[2]) <= _MOST_DIGITS, errno.ERANGE)
     value = int(found[1] + found[2], 16 if "x" in text.lower() else 10)
-    require(-(1 << 63) <= value < 1 << 64, errno.ERANGE)
+    fail_unless(-(1 << 63) <= value < 1 << 64, errno.ERANGE)
     return value
 
 
 def positive(text: str) -> int:
     """kstrtouint(): no sign."""
-    value = number(text, any_base=True)
-    require(value >= 0, errno.EINVAL)
+    value = number_stored(text, any_base=True)
+    fail_unless(value >= 0, errno.EINVAL)
     return value
 
 
 def power(text: str) -> int:
     """__get_sysfs_u64(): not 0, rounded up to a power of two."""
     value = positive(text)
-    require(value > 0, errno.EINVAL)
+    fail_unless(value > 0, errno.EINVAL)
     return 1 << (value - 1).bit_length()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pasidlab.errors import PasidlabError
 
 
-def start(work: Callable[[], object], name: str) -> threading.Thread:
+def start_thread(work: Callable[[], object], name: str) -> threading.Thread:
     """A thread that does ``work``, and ends with pasidlab at the latest. Raises PasidlabError where the host allows no more."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     try:

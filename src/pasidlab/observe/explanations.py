@@ -25,7 +25,7 @@ SET_BY_TRACER = Hidden("fpu_force_restore", "tracer_sets_registers")
 Node = tuple[int, Counts]
 
 
-def code(kind: int, of_current: bool, load_fpu: bool, irqs_off: bool, bh_off: bool) -> int:
+def letter_number(kind: int, of_current: bool, load_fpu: bool, irqs_off: bool, bh_off: bool) -> int:
     """The number of a letter. sched_switch tells whether the task is traced, signals whether they have a handler, and are SIGSEGV."""
     if kind == Kind.signal_deliver:
         return kind * 16 + load_fpu * 4 + irqs_off * 2
@@ -91,7 +91,7 @@ class Explanations:
 
     def code(self, letter: Letter) -> int:
         """The number of a letter, without the flags that the recording does not tell."""
-        return code(*letter) & self._told if letter.kind in IS_FPU else code(*letter)
+        return letter_number(*letter) & self._told if letter.kind in IS_FPU else letter_number(*letter)
 
     def fill(self, number: int, column: int) -> None:
         """Find one entry of the table."""

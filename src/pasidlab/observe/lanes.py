@@ -22,7 +22,7 @@ _MARKED = frozenset({
 
 
 @dataclass
-class Span:
+class Stay:
     """From when to when something was so, in nanoseconds of the trace's clock. ``pid``: who ran, or whose registers they were."""
 
     pid: int
@@ -44,8 +44,8 @@ class Lane:
     """One CPU."""
 
     cpu: int
-    runs: list[Span] = field(default_factory=list)
-    holds: list[Span] = field(default_factory=list)
+    runs: list[Stay] = field(default_factory=list)
+    holds: list[Stay] = field(default_factory=list)
     """Whose registers were loaded last, and not given up since, as far as events tell."""
     marks: list[Mark] = field(default_factory=list)
 
@@ -106,8 +106,8 @@ def _add(by_cpu: dict[int, Lane], rows: Iterable[list[int]]) -> None:
         lane = by_cpu.setdefault(row[CPU], Lane(row[CPU]))
         time, kind, pid = row[TIME], Kind(row[KIND]), max(row[PID], 0)
         if not lane.runs:
-            lane.runs.append(Span(pid, time))
-            lane.holds.append(Span(NOBODY, time))
+            lane.runs.append(Stay(pid, time))
+            lane.holds.append(Stay(NOBODY, time))
         if kind is Kind.sched_switch:
             _change(lane.runs, row[A], time)
         elif kind in _GIVES:
@@ -118,7 +118,7 @@ def _add(by_cpu: dict[int, Lane], rows: Iterable[list[int]]) -> None:
             lane.marks.append(Mark(time, pid, event_text(tuple(row))))
 
 
-def _change(spans: list[Span], pid: int, time: int) -> None:
+def _change(spans: list[Stay], pid: int, time: int) -> None:
     if spans[-1].pid != pid:
         spans[-1].end = time
-        spans.append(Span(pid, time))
+        spans.append(Stay(pid, time))

@@ -40,7 +40,7 @@ class EventSource:
     """How long was recorded; 0: only the events' times tell."""
 
 
-def opened(path: str | Path, told: Told) -> EventSource:
+def opened_recording(path: str | Path, told: Told) -> EventSource:
     """The events of a file, whatever program made it; ``-`` is text on standard input.
 
     ``told`` is what the user says where the file does not. PasidlabError for what is no recording.

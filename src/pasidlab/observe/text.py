@@ -25,7 +25,7 @@ from pasidlab.observe.kinds import BH_OFF, CALLED, EVENTS, FUNCTION, IA32_PASID,
 from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, Events
 from pasidlab.observe.recording import About
 from pasidlab.observe.schema import MOST_TIME
-from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, SYSCALL, Row, values_of
+from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, SYSCALL, Row, fields_of_text
 
 GZIP = b"\x1f\x8b"
 """RFC 1952, 2.3.1."""
@@ -197,7 +197,7 @@ class EventText:
         kind = FIELDS.get(found["event"])
         if kind is None:
             return  # another event than those that are looked at
-        values = values_of(kind, found["rest"])
+        values = fields_of_text(kind, found["rest"])
         at = Position(self.name, number, found.start("rest") + 1)
         if values is None:
             hint = "print it as the kernel's print fmt has it; raw fields are not read"

@@ -110,7 +110,7 @@ FIELDS = {event.kind.name: event.kind for event in EVENTS}
 """The events that are looked at, by their names."""
 
 
-def values_of(kind: Kind, text: str) -> _Values | None:
+def fields_of_text(kind: Kind, text: str) -> _Values | None:
     """The fields of an event, as ``kinds.EVENTS`` orders them; None for a text that is none of that event."""
     for pattern, values in _TEXTS.get(kind, ((_FPU_TEXT, _fpu),)):
         if match := pattern.match(text.rstrip()):

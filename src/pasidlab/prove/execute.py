@@ -81,7 +81,7 @@ class SymbolicExecutor:
         conditions = [_among(value) for value in given.values()]
         path = SymbolicPath(state, dict(given), elements=tuple(v for v in given.values() if isinstance(v, Element)))
         endings = []
-        for ending in _Code(self, action).walk(path.where(*conditions), 0):
+        for ending in _ActionCode(self, action).walk(path.where(*conditions), 0):
             endings.append(ending)
             if len(endings) > MOST_WAYS:
                 raise refused(action.code[0], f"{action.name} has more than {MOST_WAYS} ways through it")
@@ -110,7 +110,7 @@ class _Left:
     at: int
 
 
-class _Code:
+class _ActionCode:
     """The code of one action."""
 
     def __init__(self, executor: SymbolicExecutor, action: Action) -> None:

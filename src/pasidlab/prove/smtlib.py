@@ -36,11 +36,11 @@ def script(name: str, views: Views, clauses: Sequence[Clause], obligations: Sequ
     lines += [f";   {n}. {sentence(views, clause)}" for n, clause in enumerate(clauses, start=1)]
     lines += ["(set-logic QF_UFLIA)"]
     for obligation in obligations:
-        lines += ["", f"; {told(obligation)}", "(push 1)", *_body(query(obligation, clauses)), "(check-sat)", "(pop 1)"]
+        lines += ["", f"; {query_comment(obligation)}", "(push 1)", *_body(query(obligation, clauses)), "(check-sat)", "(pop 1)"]
     return "\n".join([*lines, ""])
 
 
-def told(obligation: Obligation) -> str:
+def query_comment(obligation: Obligation) -> str:
     """Which step it is about, and what must not follow."""
     claim = "no clause is broken" if obligation.keeps else "impossible: " + "; ".join(goal.sentence for goal in obligation.goals)
     return " ".join(f"{obligation.name}: {claim}".split())

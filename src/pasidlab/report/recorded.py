@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pasidlab.observe.lanes import NOBODY, Lane, Lanes, Span
+from pasidlab.observe.lanes import NOBODY, Lane, Lanes, Stay
 from pasidlab.report.stepping import environment
 from pasidlab.version import VERSION
 
@@ -46,7 +46,7 @@ def lanes_perfetto(found: Lanes) -> dict[str, Any]:
     return {"traceEvents": events, "displayTimeUnit": "ns", "otherData": {"tool": f"pasidlab {VERSION}", "kernel": found.kernel}}
 
 
-def _slice(found: Lanes, cpu: int, number: int, span: Span) -> dict[str, Any]:
+def _slice(found: Lanes, cpu: int, number: int, span: Stay) -> dict[str, Any]:
     begin, length = (span.begin - found.begin) / 1000, (span.end - span.begin) / 1000
     return {"ph": "X", "name": found.name(span.pid), "pid": cpu + 1, "tid": number, "ts": begin, "dur": length}
 
@@ -76,7 +76,7 @@ def _drawn(found: Lanes, lane: Lane, number: int, colours: dict[int, int]) -> di
     return {"cpu": lane.cpu, "top": top, "runs": runs, "holds": holds, "marks": marks}
 
 
-def _bar(found: Lanes, span: Span, scale: float, colours: dict[int, int]) -> dict[str, Any]:
+def _bar(found: Lanes, span: Stay, scale: float, colours: dict[int, int]) -> dict[str, Any]:
     """A bar with as much of its task's name as has room: all, the PID, or nothing."""
     name, width = found.name(span.pid), max((span.end - span.begin) * scale, 0.6)
     when = f"{(span.begin - found.begin) / 1e6:.3f} to {(span.end - found.begin) / 1e6:.3f} ms"

@@ -200,7 +200,7 @@ def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, o
 
 
 @compiled("int64(int64, int64, int64)")
-def owner_of(state: int, words: int, ranks: int) -> int:
+def rank_of(state: int, words: int, ranks: int) -> int:
     """The process that owns a state, by bits of its hash that choose neither its partition nor its line."""
     return ((hash_state(state, words) & PLACE_MASK) * ranks) >> PLACE_BITS
 
@@ -211,13 +211,13 @@ def share_out(words: int, states: int, count: int, ranks: int, offsets: Table, o
     stride = words * 8
     offsets[:] = 0
     for i in range(count):
-        offsets[owner_of(states + i * stride, words, ranks)] += 1
+        offsets[rank_of(states + i * stride, words, ranks)] += 1
     total = count
     for r in range(ranks, -1, -1):
         total -= offsets[r]
         offsets[r] = total
     for i in range(count):
-        r = owner_of(states + i * stride, words, ranks)
+        r = rank_of(states + i * stride, words, ranks)
         copy_state(out + offsets[r] * stride, states + i * stride, words)
         offsets[r] += 1
     for r in range(ranks, 0, -1):
@@ -362,7 +362,7 @@ def rehash(old: int, old_lines: int, table: int, lines: int, used: int) -> None:
 
 
 @compiled("void(int64, int64[:, ::1], int64, int64, int64)")
-def find(words: int, parts: Table, states: int, count: int, out: int) -> None:
+def find_state(words: int, parts: Table, states: int, count: int, out: int) -> None:
     """For each of ``count`` states store to ``out`` its number, place of its key * PARTITIONS + partition, or -1."""
     for i in range(count):
         state = states + i * words * 8

@@ -195,7 +195,7 @@ class _Walker:
 
     def _walk(self) -> None:
         """One walk, and what it finds."""
-        most = self.walker[w.MOST] = int(2 ** (SHORTEST + (LONGEST - SHORTEST) * w.share(self.walker)))
+        most = self.walker[w.MOST] = int(2 ** (SHORTEST + (LONGEST - SHORTEST) * w.draw_share(self.walker)))
         self._begin(self.model.initial[w.draw(self.walker) % len(self.model.initial)].tolist())
         made = w.walk(self.walker, self.groups, self.factors, self.weights, self.sums, self.taken, self.first)
         assert made <= most
@@ -242,5 +242,5 @@ class _Walker:
         if len(labels) >= len(way.labels):
             return None
         self._begin(way.states[0])
-        w.follow(self.walker, np.array(labels, dtype=np.int64), self.first)
+        w.retrace(self.walker, np.array(labels, dtype=np.int64), self.first)
         return self._way(row) if 0 <= self.first[row] < len(way.labels) else None

@@ -129,7 +129,7 @@ class Store:
         """The number of each state, -1 where it is not stored."""
         states = np.ascontiguousarray(states, dtype=np.uint64)
         found = np.empty(len(states), dtype=np.int64)
-        k.find(self.words, self.parts, states.ctypes.data, len(states), found.ctypes.data)
+        k.find_state(self.words, self.parts, states.ctypes.data, len(states), found.ctypes.data)
         return found
 
     def depth(self, state: npt.NDArray[np.uint64]) -> int | None:

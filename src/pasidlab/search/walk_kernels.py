@@ -49,7 +49,7 @@ def draw(walker: Numbers) -> int:
 
 
 @compiled("float64(int64[::1])")
-def share(walker: Numbers) -> float:
+def draw_share(walker: Numbers) -> float:
     """A random number from 0 up to 1."""
     return draw(walker) / 9007199254740992.0  # 2 ** 53
 
@@ -58,7 +58,7 @@ def share(walker: Numbers) -> float:
 def draw_weights(walker: Numbers, groups: Numbers, factors: Reals, weights: Reals) -> None:
     """Draw a factor for each group, and multiply them to the weights of the labels. A group of -1 is none."""
     for g in range(factors.size):
-        factors[g] = 2.0 ** (-SPREAD * share(walker))
+        factors[g] = 2.0 ** (-SPREAD * draw_share(walker))
     for label in range(weights.size):
         weights[label] = 1.0
         for column in range(groups.shape[1]):
@@ -108,7 +108,7 @@ def walk(walker: Numbers, groups: Numbers, factors: Reals, weights: Reals, sums:
             number = load64(room + 8 * i) & mask
             total += weights[number] / (1.0 + taken[number])
             sums[i] = total
-        at, chosen = total * share(walker), 0
+        at, chosen = total * draw_share(walker), 0
         while chosen < count - 1 and sums[chosen] <= at:
             chosen += 1
         label = load64(room + 8 * chosen)
@@ -120,7 +120,7 @@ def walk(walker: Numbers, groups: Numbers, factors: Reals, weights: Reals, sums:
 
 
 @compiled("int64(int64[::1], int64[::1], int64[::1])")
-def follow(walker: Numbers, labels: Numbers, first: Numbers) -> int:
+def retrace(walker: Numbers, labels: Numbers, first: Numbers) -> int:
     """Make the steps of these labels from the state at PATH, but for those that cannot be made; return how many were made.
 
     Their labels go to LABEL, ``first`` is set as by ``walk``.

@@ -66,7 +66,7 @@ class Look:
 PLAIN = Look()
 
 
-class _Code(textwrap.TextWrapper):
+class _CodeWrapper(textwrap.TextWrapper):
     """Breaks names too long for a line where they have a bracket or a dot."""
 
     wordsep_simple_re = re.compile(r"(\s+)|(?<=[(.])(?=\w)")
@@ -81,7 +81,7 @@ class _Names(textwrap.TextWrapper):
 def wrapped(text: str, width: int, first: str, then: str) -> list[str]:
     """A paragraph in lines; a word too long for a line is broken where its parts meet."""
     room = width - max(len(first), len(then))
-    kinds = [kind(width, first, then, break_on_hyphens=False) for kind in (textwrap.TextWrapper, _Code, _Names)]
+    kinds = [kind(width, first, then, break_on_hyphens=False) for kind in (textwrap.TextWrapper, _CodeWrapper, _Names)]
     fitting = (kind for kind in kinds if all(len(piece) <= room for piece in kind.wordsep_simple_re.split(text) if piece and piece.strip()))
     return next(fitting, kinds[-1]).wrap(text)
 

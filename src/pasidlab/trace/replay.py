@@ -12,7 +12,7 @@ from pasidlab.lang.lowering.lower import IN_USER_MODE
 from pasidlab.lang.types import Field, Ref
 from pasidlab.trace.naming import element_name, is_bookkeeping, shown, told
 from pasidlab.trace.sources import Shown, source_line
-from pasidlab.trace.steps import Change, Counterexample, Enabled, Frame, Line, Move, Recipe, Step, joined
+from pasidlab.trace.steps import Change, Counterexample, Enabled, Frame, Line, Move, Recipe, Step, joined_line
 from pasidlab.trace.words import CONTEXTS as ARRIVING
 from pasidlab.trace.words import words_for
 
@@ -255,7 +255,7 @@ class Replayer:
             if _is_header(line):
                 continue
             if found and found[-1].frames == line.frames:
-                found[-1] = joined(found[-1], line)
+                found[-1] = joined_line(found[-1], line)
             else:
                 found.append(line)
         return tuple(found)

@@ -137,7 +137,7 @@ class Counterexample:
         return Recipe(self.property, self.sentence, moves, self.broken_by_step, self.loop, self.exact, shortest=self.shortest)
 
 
-def joined(first: Line, then: Line) -> Line:
+def joined_line(first: Line, then: Line) -> Line:
     """A line executed on: what it looked at, and what it changed from first to last."""
     changes = {c.name: c for c in first.changes}
     for c in then.changes:

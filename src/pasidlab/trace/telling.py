@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.trace.leaves import is_leaf
-from pasidlab.trace.steps import Counterexample, Frame, Line, Step, joined
+from pasidlab.trace.steps import Counterexample, Frame, Line, Step, joined_line
 
 Call = tuple[object, ...]  # a function, and the place of each call that led to it
 Who = tuple[int | None, int | None, str]  # CPU, task, context: the threads of control that race
@@ -78,7 +78,7 @@ class Telling:
             waiting.append(number)
             for row in self._code(step) if _is_code(step) else self._event(step):
                 if row.line and rows and rows[-1].line and rows[-1].line.frames == row.line.frames:
-                    rows[-1].line = joined(rows[-1].line, row.line)
+                    rows[-1].line = joined_line(rows[-1].line, row.line)
                     rows[-1].steps += waiting
                 else:
                     row.steps = [*waiting]

@@ -18,7 +18,7 @@ TWIN = "fixed_"
 FIXED_EAGER = "task-work"  # what replaced the idea of the eager IPI in the debate
 
 
-def find(name: str) -> Bug:
+def find_bug(name: str) -> Bug:
     """A bug by name."""
     for bug in CATALOGUE:
         if bug.name == name:
@@ -46,11 +46,11 @@ def _design(bug: Bug, repaired: bool) -> Design:
 
 
 def _from_c(bug: Bug, repaired: bool):  # type: ignore[no-untyped-def]
-    from pasidlab.lang.c.link import link, program
+    from pasidlab.lang.c.link import c_program, link
     from pasidlab.lang.c.tokens import Source
 
     config = {"CONFIG_FIXED": "y" if repaired else "n"}
-    parsed = program([Source(source.read_text(bug.path), str(bug.path))], config)
+    parsed = c_program([Source(source.read_text(bug.path), str(bug.path))], config)
     return lambda names: link(parsed, names)
 
 

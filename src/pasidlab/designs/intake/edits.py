@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.designs.intake.patch import Applied, FileChange, Hunk, Patch
-from pasidlab.designs.intake.spans import Span, at_line, bare_lines, function_name, functions_in
+from pasidlab.designs.intake.spans import FunctionSpan, at_line, bare_lines, function_name, functions_in
 from pasidlab.lang.c.tokens import Source
 
 
@@ -53,12 +53,12 @@ class EditedHunk:
     skipped: str = ""
 
 
-class _Text:
+class _FileText:
     """Lines, where their functions are, and the lines without comments. What is not C has neither functions nor comments."""
 
     def __init__(self, lines: Sequence[str], is_c: bool, heading: str = "") -> None:
         self.lines = lines
-        self.spans: list[Span] = functions_in(lines, heading) if is_c else []
+        self.spans: list[FunctionSpan] = functions_in(lines, heading) if is_c else []
         self.bare = bare_lines(lines) if is_c else [line.strip() for line in lines]
 
     def function(self, name: str) -> str | None:
@@ -88,12 +88,12 @@ class Edits:
             for hunk in change.hunks:
                 heading = "" if function_name(hunk.heading) == "" else hunk.heading
                 c = _is_c(change.path)
-                before, after = _Text(hunk.old, c, heading), _Text([line.text for line in hunk.new], c, heading)
+                before, after = _FileText(hunk.old, c, heading), _FileText([line.text for line in hunk.new], c, heading)
                 self._hunk(patch, change, hunk, _Sides(before, after, 0, 0, whole=False))
 
     def of_change(self, patch: Patch, change: FileChange, before: Source, applied: Applied) -> None:
         """Take in the change of a file of a tree."""
-        old, new = (_Text(text.split("\n"), _is_c(change.path)) for text in (before.text, applied.source.text))
+        old, new = (_FileText(text.split("\n"), _is_c(change.path)) for text in (before.text, applied.source.text))
         shift = 0
         for hunk, place in zip(change.hunks, applied.places, strict=True):
             if place is None:
@@ -146,8 +146,8 @@ class Edits:
 class _Sides:
     """A text before and after a hunk, and where the hunk's first line is in each, from 0."""
 
-    before: _Text
-    after: _Text
+    before: _FileText
+    after: _FileText
     old_at: int
     new_at: int
     whole: bool  # whole files

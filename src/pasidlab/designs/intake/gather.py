@@ -14,10 +14,10 @@ from pasidlab.designs.intake.edits import Edits
 from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.judged import Fate, Judged
 from pasidlab.designs.intake.judging import Taken
-from pasidlab.designs.intake.statements_seen import Seen
+from pasidlab.designs.intake.statements_seen import CompiledLines
 from pasidlab.designs.intake.tree import Provenance
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.link import CProgram, Linker, program
+from pasidlab.lang.c.link import CProgram, Linker, c_program
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.taken import taken
 from pasidlab.lang.c.territory import territory
@@ -76,7 +76,7 @@ class Gathered:
         made = linker.link()
         found = taken(linker)
         self.taken = Taken(
-            {name: function for name, (function, _) in found.items()}, {name: Seen(*one) for name, one in found.items()},
+            {name: function for name, (function, _) in found.items()}, {name: CompiledLines(*one) for name, one in found.items()},
             self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {}, linker.preempt_rt,
             frozenset(self.options.config),
         )  # fmt: skip
@@ -204,7 +204,7 @@ def from_c(text: str, label: str, options: InputOptions) -> Gathered:
     """A C file."""
     if not text.strip():
         raise PasidlabError(f"{label} is empty")
-    own = program([Source(text, label)], options.config, options.stubs)
+    own = c_program([Source(text, label)], options.config, options.stubs)
     found = _tree(options)
     base = base_of(own.functions)
     if found and base is None:
@@ -249,7 +249,7 @@ def from_patches(found: list[patch.Patch], label: str, options: InputOptions) ->
         for change in one.files:
             if change.path.endswith((".c", ".h")):
                 whole = [piece.source for piece in patch.pieces(change, one) if piece.source is not None]
-                own = own.joined(program(whole, options.config, options.stubs, strict=False))
+                own = own.joined(c_program(whole, options.config, options.stubs, strict=False))
     known = [n for n, f in own.functions.items() if vocabulary().replacement(n, len(f.params))]
     short = next((error for one in found if (error := patch.cut_short(one)) is not None), None)
     if short and not known:

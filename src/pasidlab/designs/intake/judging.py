@@ -13,7 +13,7 @@ from pathlib import Path
 from pasidlab.designs.intake.edits import Edit, Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
 from pasidlab.designs.intake.spans import bare_lines, functions_in
-from pasidlab.designs.intake.statements_seen import Seen
+from pasidlab.designs.intake.statements_seen import CompiledLines
 from pasidlab.designs.intake.tree import TreeProgram
 from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.parse import CFunction
@@ -33,7 +33,7 @@ class Taken:
     """What the compiler took: C functions by name, with the lines that mean something; and functions it had to leave."""
 
     functions: Mapping[str, CFunction] = field(default_factory=dict)
-    seen: Mapping[str, Seen] = field(default_factory=dict)
+    seen: Mapping[str, CompiledLines] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
     preempt_rt: bool = False  # compiled for a kernel with CONFIG_PREEMPT_RT

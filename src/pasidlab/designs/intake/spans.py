@@ -17,7 +17,7 @@ _TABLE = re.compile(r"[A-Za-z_].*=\s*\{\s*$|(?:struct|union|enum)\s+\w*\s*\{\s*$
 
 
 @dataclass(frozen=True)
-class Span:
+class FunctionSpan:
     """A function: its name, and its lines counted from 0, from the first of its heading up to, not with, ``end``."""
 
     name: str
@@ -35,20 +35,20 @@ def function_name(heading: str) -> str:
     return names[0] if names else ""
 
 
-def functions_in(lines: Sequence[str], heading: str = "") -> list[Span]:
+def functions_in(lines: Sequence[str], heading: str = "") -> list[FunctionSpan]:
     """The functions of a text. ``heading``: what a hunk says it begins in, for a text that begins inside a function."""
-    found: list[Span] = []
+    found: list[FunctionSpan] = []
     n = 0
     inside = _begins_inside(lines)
     if inside:
         name = function_name(heading)
         if name:
-            found.append(Span(name, 0, inside, False))
+            found.append(FunctionSpan(name, 0, inside, False))
         n = inside
     while n < len(lines):
         line = lines[n].rstrip()
         if _AT_ONCE.match(line):
-            found.append(Span(function_name(line), n, n + 1))
+            found.append(FunctionSpan(function_name(line), n, n + 1))
             n += 1
             continue
         opens = line == "{" or (_OPENS.match(line) and not _TABLE.match(line))
@@ -61,7 +61,7 @@ def functions_in(lines: Sequence[str], heading: str = "") -> list[Span]:
         end = next((k + 1 for k in range(n + 1, len(lines)) if lines[k].startswith("}")), None)
         name = function_name(" ".join(lines[start : n + 1]))
         if name:
-            found.append(Span(name, start, end or len(lines), end is not None))
+            found.append(FunctionSpan(name, start, end or len(lines), end is not None))
         n = end or len(lines)
     return found
 
@@ -82,7 +82,7 @@ def _belongs(line: str) -> bool:
     return bool(bare) and not bare.endswith((";", "}", "*/")) and not bare.startswith("#")
 
 
-def at_line(spans: Sequence[Span], number: int) -> Span | None:
+def at_line(spans: Sequence[FunctionSpan], number: int) -> FunctionSpan | None:
     """The function that has a line, counted from 0."""
     return next((span for span in spans if span.start <= number < span.end), None)
 

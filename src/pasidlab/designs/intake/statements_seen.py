@@ -16,7 +16,7 @@ _BODIES = ("consequence", "alternative", "body")
 
 
 @dataclass(frozen=True)
-class Seen:
+class CompiledLines:
     """One function as it was compiled: ``made`` are the lines that gave code."""
 
     function: CFunction

@@ -131,7 +131,7 @@ class TreeProgram:
         for name, (entry, lines) in self.lines.items():
             if f"{name}__lines" in self.kept or entry.model not in names.namespace.functions:
                 continue
-            text = model_text(names, entry.model)
+            text = body_text(names, entry.model)
             if entry.replace not in text:
                 self.kept[f"{name}__lines"] = f"the design around has a {entry.model}() of its own"
                 continue
@@ -186,7 +186,7 @@ def _indented(text: str, replace: str, by: str) -> str:
     return by.replace("\n", "\n" + space)
 
 
-def model_text(names: Names, name: str) -> str:
+def body_text(names: Names, name: str) -> str:
     """The body of a model function as text."""
     import ast
 

@@ -138,7 +138,7 @@ def sorted_text(symmetry: Symmetry, plan: Plan) -> str:
     return "\n\n".join([_less_text(words), *parts, "\n".join([*lines, "done:", "  ret void", "}"])])
 
 
-class _Text:
+class _ColourText:
     """Computes colours by LLVM text: the words of the state are %w0, %w1 ..., colours and sums are in memory."""
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class _Text:
 
 def _colour_text(layout: Layout, plan: Plan) -> str:
     """``void colour(ptr state, ptr colours)``."""
-    text = _Text()
+    text = _ColourText()
     for place in range(plan.length):
         text.lines.append(f"  store i64 0, ptr {text.at('sums', str(place))}")
     compute(plan, text)

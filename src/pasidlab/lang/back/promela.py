@@ -58,12 +58,12 @@ def promela(model: Model) -> Export:
     """The whole model with its promises. PasidlabError where 32 bits do not do."""
     if any(f.observer for f in model.fields):
         raise PasidlabError(f"{model.name} has fields that are no part of its state: Promela has none")
-    writer = _Writer(model)
+    writer = _PromelaWriter(model)
     text = writer.text()
     return Export(text, writer.watchers, writer.begins, ("a model error", *(p.name for p in model.properties)))
 
 
-class _Writer:
+class _PromelaWriter:
     """The text of one model."""
 
     def __init__(self, model: Model) -> None:

@@ -53,10 +53,10 @@ def tla(model: Model, module: str = "") -> TlaModule:
     module = module or re.sub(r"\W", "_", model.name, flags=re.ASCII)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", module):
         raise PasidlabError(f"'{module}' is no name of a TLA+ module", hint="letters, digits and _, a letter first: -o Early.tla")
-    return _Writer(model, module).whole()
+    return _TlaWriter(model, module).whole()
 
 
-class _Writer:
+class _TlaWriter:
     """The text of one model."""
 
     def __init__(self, model: Model, module: str) -> None:

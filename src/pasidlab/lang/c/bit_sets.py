@@ -10,7 +10,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.ctype import ULLONG
 from pasidlab.lang.c.templates import Template
 from pasidlab.lang.c.values import Place, Value, number_of
-from pasidlab.lang.emit import Builder, wrapped
+from pasidlab.lang.emit import Builder, wrapped_to_64
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import Domain, Int
 
@@ -59,7 +59,7 @@ class BitSets:
         for bit, field in fields:
             one = self._has(value, bit, at)
             if not stores and not isinstance(value.operand, int):
-                beyond = self.builder.binary("mul", self._has(value, wrapped(strange), at), (2, Int(2, 2)), at)
+                beyond = self.builder.binary("mul", self._has(value, wrapped_to_64(strange), at), (2, Int(2, 2)), at)
                 one = self.builder.binary("or", one, beyond, at)  # 2 and 3 are outside the field's domain
             stores.append(ast.Assign([field], self.template.bind(one)))
         self.template.position = at

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, counted
-from pasidlab.lang.c.conditions import number
+from pasidlab.lang.c.conditions import c_constant
 from pasidlab.lang.c.ctype import VOID, Integer, Pointer
 from pasidlab.lang.c.declarators import text_of, type_hint
 from pasidlab.lang.c.parse import CFunction, child, plain
@@ -234,7 +234,7 @@ class Calls(Places):
     def _same_constant(self, name: str, node: Node) -> bool:
         meaning = self.vocabulary.values.get(name)
         wanted = meaning.text if meaning else str(self.names.named(name))
-        return node.type == "number_literal" and number(text_of(node)) is not None and str(number(text_of(node))) == wanted
+        return node.type == "number_literal" and c_constant(text_of(node)) is not None and str(c_constant(text_of(node))) == wanted
 
     # ---- functions
 

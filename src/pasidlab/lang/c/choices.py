@@ -16,7 +16,7 @@ from pasidlab.lang.c.parse import child
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import NO_VALUE, OPAQUE, POISON, Value, null_pointer, number_of
 from pasidlab.lang.ir import SHIFTS, VALUES, Instr, Operand
-from pasidlab.lang.types import ANY, BOOL, Domain, Ref, join
+from pasidlab.lang.types import ANY, BOOL, Domain, Ref, joined_domain
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Choices(Calls):
         self.builder.emit("jump", done, at=at)
 
     def _joined(self, dst: str, a: Value, b: Value, at: Position) -> Domain:
-        domain = join(a.domain, b.domain)
+        domain = joined_domain(a.domain, b.domain)
         if domain is None:
             raise PasidlabError("the two sides of the conditional have different types", position=at)
         self.builder.locals[dst] = domain if isinstance(domain, Ref) or domain.bits <= SMALL_BITS else ANY

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.ctype import Integer, fitting
 from pasidlab.lang.c.tokens import Token
-from pasidlab.lang.emit import fold, wrapped
+from pasidlab.lang.emit import fold, wrapped_to_64
 
 ENABLED = ("IS_ENABLED", "IS_BUILTIN", "IS_MODULE", "IS_REACHABLE")
 _LEVELS = (("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", ">", "<=", ">="), ("<<", ">>"), ("+", "-"), ("*", "/", "%"))
@@ -32,7 +32,7 @@ def constant(text: str) -> tuple[int, Integer] | None:
     return (value, type_) if type_ is not None else None
 
 
-def number(text: str) -> int | None:
+def c_constant(text: str) -> int | None:
     """The value of a C integer constant, or None."""
     found = constant(text)
     return found[0] if found is not None else None
@@ -72,7 +72,7 @@ class IntMax:
     @classmethod
     def of(cls, value: int, unsigned: bool = False) -> IntMax:
         """The lowest 64 bits."""
-        return cls(value % (1 << 64) if unsigned else wrapped(value), unsigned)
+        return cls(value % (1 << 64) if unsigned else wrapped_to_64(value), unsigned)
 
 
 class Condition:

@@ -10,7 +10,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.compiler import Compiler
 from pasidlab.lang.c.ctype import INT, UINT, ULLONG, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.parse import plain
-from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Inside, Place, Value, Variable, number_of, outside
+from pasidlab.lang.c.values import OPAQUE, POISON, UNKNOWN, Inside, Place, Value, Variable, number_of, pointer_outside
 from pasidlab.lang.emit import bounds
 from pasidlab.lang.types import BOOL, Domain, Int, Ref
 
@@ -21,7 +21,7 @@ class Contents(Compiler):
     def load(self, place: Place, node: Node) -> Value:
         """The value at a place."""
         if place.nothing:
-            return outside("")
+            return pointer_outside("")
         if place.view == UNKNOWN:
             return POISON
         if place.aggregate is not None:
@@ -71,7 +71,7 @@ class Contents(Compiler):
 
     def _load_variable(self, variable: Variable, node: Node) -> Value:
         if variable.view.startswith(OPAQUE):
-            return outside(variable.view[1:], variable.type)
+            return pointer_outside(variable.view[1:], variable.type)
         if variable.value is not None:
             return variable.value
         if variable.place is not None:

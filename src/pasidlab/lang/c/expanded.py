@@ -40,7 +40,7 @@ class Expanded:
         return Expanded(text, self.source, outs, self.ins[first:last], typeofs)
 
 
-def joined(tokens: Rewritten, source: Source) -> Expanded:
+def joined_tokens(tokens: Rewritten, source: Source) -> Expanded:
     """The text of tokens, and where each stood."""
     found = Expanded("", source, [], [])
     pieces: list[str] = []
@@ -51,7 +51,7 @@ def joined(tokens: Rewritten, source: Source) -> Expanded:
             pieces.append(" ")  # ``-NEGATIVE`` is no ``--``
             at += 1
         if number in tokens.typeofs:
-            found.typeofs[at] = joined(rewritten(tokens.typeofs[number], tokens.types), source)
+            found.typeofs[at] = joined_tokens(rewritten(tokens.typeofs[number], tokens.types), source)
         found.outs.append(at)
         found.ins.append(token.offset)
         pieces.append(text)

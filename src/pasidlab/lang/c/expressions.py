@@ -13,7 +13,7 @@ from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.operand_types import STRINGS, Types
 from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.places import bare
-from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, null_pointer, number_of, outside
+from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, null_pointer, number_of, pointer_outside
 from pasidlab.lang.types import NULL, Int, Ref
 
 _BIND_CLOSER = (
@@ -69,7 +69,7 @@ class CExpressions(Types):
             case "gnu_asm_expression":
                 return self._assembler(node)
         if node.type in STRINGS:
-            return outside("", Pointer(CHAR))
+            return pointer_outside("", Pointer(CHAR))
         self.refuse(node, f"'{' '.join(text_of(node).split())[:50]}' is outside the C that can be checked")
 
     def _parenthesized(self, node: Node) -> Value:
@@ -131,12 +131,12 @@ class CExpressions(Types):
         if inner.type == "pointer_expression" and text_of(child(inner, "operator")) == "*":
             return self.value(child(inner, "argument"))
         if inner.type == "identifier" and self._is_outside(text_of(inner)):
-            return outside(text_of(inner))  # the address of something outside the model: a lock, a key
+            return pointer_outside(text_of(inner))  # the address of something outside the model: a lock, a key
         place = self.place(inner)
         if place.view == "?":
             return POISON
         if place.nothing:
-            return outside(text_of(inner), Pointer(place.type))
+            return pointer_outside(text_of(inner), Pointer(place.type))
         self.not_a_bit_field(place, inner)
         if place.aggregate is None and isinstance(place.type, Struct):
             value = self.load(place, inner)

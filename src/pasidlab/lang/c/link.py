@@ -28,7 +28,7 @@ from pasidlab.lang.c.values import Value, enumerator, exact
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, constants, macro_like, vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.ir import SLEEPING, Function
-from pasidlab.lang.legality import verify
+from pasidlab.lang.legality import verify_function
 from pasidlab.lang.lowering.lower import Functions
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.python.expressions import Value as Bound
@@ -79,7 +79,7 @@ def parse_source(source: Source, config: Mapping[str, str] | None = None, alone:
         raise PasidlabError(f"{source.file} is nested too deeply to be read") from None
 
 
-def program(
+def c_program(
     sources: Sequence[Source], config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None, strict: bool = True
 ) -> CProgram:
     """The functions of C texts, later ones first. ``strict``: a syntax error anywhere in a text is an error."""
@@ -267,7 +267,7 @@ class Linker:
         self.unknowns.raise_if_any([*self.words.names(), *self.names.namespace.functions, *self.program.functions])
         everything = frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING])
         for function in self.compiled.values():
-            verify(function, self.names.fields, everything)
+            verify_function(function, self.names.fields, everything)
         return self.compiled
 
     def _nothing(self) -> PasidlabError:
@@ -302,7 +302,7 @@ class Linker:
                     )
                 entry = Replacement(name, params, name, params)
             if entry is not None and name in territory().fixups:
-                if any(calls(other, name) for other in self.program.functions.values() if other.name in territory().fixups):
+                if any(has_call(other, name) for other in self.program.functions.values() if other.name in territory().fixups):
                     continue  # the one that is called from the handler calls it
                 entry = replace(entry, model=self._fixup())
             if entry is not None and entry.model in self.names.namespace.functions:
@@ -368,7 +368,7 @@ class Linker:
         return self.compiled[ir_name]
 
 
-def calls(function: CFunction, name: str) -> bool:
+def has_call(function: CFunction, name: str) -> bool:
     """True if a function's text has a call of that name."""
     return name != function.name and re.search(rf"\b{name}\s*\(", text_of(function.body)) is not None
 
@@ -380,13 +380,3 @@ def _parameters(function: CFunction) -> str:
 def link(program: CProgram, names: Names) -> dict[str, Function]:
     """IR functions for ``lang.lowering.lower.build_model(functions=...)``."""
     return Linker(program, names).link()
-
-
-def load(
-    text: str, file: str, names: Names, config: Mapping[str, str] | None = None, stubs: Mapping[str, Stub] | None = None
-) -> dict[str, Function]:
-    """C text to IR functions that override kernel functions by name."""
-    return link(program([Source(text, file)], config, stubs), names)
-
-
-__all__ = ["CProgram", "Linker", "Position", "configured", "link", "load", "parse_source", "program"]

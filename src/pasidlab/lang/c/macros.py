@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.conditions import ENABLED, number
+from pasidlab.lang.c.conditions import ENABLED, c_constant
 from pasidlab.lang.c.tokens import Token
 
 PAINTED = "painted"
@@ -30,7 +30,7 @@ def text(tokens: Sequence[Token]) -> str:
 
 def same(a: str, b: str) -> bool:
     """Whether two texts are the same constant."""
-    return a == b or (number(a) is not None and number(a) == number(b))
+    return a == b or (c_constant(a) is not None and c_constant(a) == c_constant(b))
 
 
 def unpainted(tokens: list[Token]) -> list[Token]:

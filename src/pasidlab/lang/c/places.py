@@ -14,7 +14,7 @@ from pasidlab.lang.c.ctype import INT, UINT, ULLONG, VOID, Array, CType, Integer
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import child, plain
 from pasidlab.lang.c.unknown import Stub
-from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Place, Value, outside
+from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Place, Value, pointer_outside
 from pasidlab.lang.c.vocabulary import Meaning
 from pasidlab.lang.ir import CPU
 from pasidlab.lang.types import BOOL, NULL, Int, Ref
@@ -229,7 +229,7 @@ class Places(Contents):
     def by_meaning(self, meaning: Meaning, replacements: Mapping[str, ast.expr], at: Position) -> Value:
         """Compile an entry of the vocabulary."""
         if meaning.nothing:
-            return outside("")
+            return pointer_outside("")
         value = self.typed(self.template.run(meaning.text, replacements, at, meaning.atomic), meaning.type)
         if meaning.pasid:
             none = self.around.no_pasid

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.conditions import ENABLED, Condition, answered, is_set
-from pasidlab.lang.c.expanded import Expanded, joined
+from pasidlab.lang.c.expanded import Expanded, joined_tokens
 from pasidlab.lang.c.macros import PAINTED, Macro, beside_paste, bracketed, define, paste, quoted, same, shielded, stripped, text, unpainted
 from pasidlab.lang.c.rewrite import rewritten
 from pasidlab.lang.c.tokens import Source, Token, stray, tokens_of
@@ -78,7 +78,7 @@ class Preprocessor:
             token, meanings = ready.clash
             what = f"'{token.text}' is the name of {meanings} in this file"
             raise PasidlabError(what, position=self._at(token), hint="give each a name of its own")
-        return joined(ready, self.source)
+        return joined_tokens(ready, self.source)
 
     def _at(self, token: Token) -> Position:
         return self.source.position(token.offset)

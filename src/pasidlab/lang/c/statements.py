@@ -25,7 +25,7 @@ from pasidlab.lang.c.vocabulary import Vocabulary
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.ir import TERMINATORS, Function
 from pasidlab.lang.names import Names
-from pasidlab.lang.types import Domain, Ref, join
+from pasidlab.lang.types import Domain, Ref, joined_domain
 
 
 class CFunctionCompiler(Switches):
@@ -262,7 +262,7 @@ class CFunctionCompiler(Switches):
     def leave(self, value: Value, node: Node) -> None:
         """Back to the caller, with a value."""
         if value is not NO_VALUE:
-            joined = join(self.result, value.domain)
+            joined = joined_domain(self.result, value.domain)
             if joined is None:
                 self.refuse(node, f"{self.function.name} returns different types of things")
             self.result = joined

@@ -14,7 +14,7 @@ from pasidlab.lang.c.parse import child
 from pasidlab.lang.c.rewrite import CASE_RANGE
 from pasidlab.lang.c.scopes import Loop, Scopes
 from pasidlab.lang.c.values import Value, exact, number_of
-from pasidlab.lang.emit import wrapped
+from pasidlab.lang.emit import wrapped_to_64
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Switches(Scopes):
         return exact(found[0]), exact(found[-1])
 
     def _in_case(self, value: Value, low: int, high: int, at: Position) -> Value:
-        first = number_of(wrapped(low), value.type)
+        first = number_of(wrapped_to_64(low), value.type)
         if low == high:
             return self.arithmetic.compare("==", value, first, at)
         above = self.arithmetic.compare(">=", value, first, at)
-        below = self.arithmetic.compare("<=", value, number_of(wrapped(high), value.type), at)
+        below = self.arithmetic.compare("<=", value, number_of(wrapped_to_64(high), value.type), at)
         return Value(*self.builder.binary("and", (above.operand, above.domain), (below.operand, below.domain), at))
 
     def _case_statement(self, node: Node) -> None:

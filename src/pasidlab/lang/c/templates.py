@@ -13,7 +13,7 @@ from pasidlab.lang.names import Names
 from pasidlab.lang.python.expressions import Results
 from pasidlab.lang.python.expressions import Value as Bound
 from pasidlab.lang.python.statements import Statements
-from pasidlab.lang.types import BOOL, join
+from pasidlab.lang.types import BOOL, joined_domain
 
 NOTHING: Bound = (0, BOOL)
 
@@ -110,7 +110,7 @@ class Template(Statements):
     def do_Return(self, node: ast.Return) -> None:
         """A body may return; an entry of the vocabulary never does."""
         operand, domain = self.expression(node.value) if node.value is not None else NOTHING
-        self.result = join(self.result, domain) if node.value is not None else self.result
+        self.result = joined_domain(self.result, domain) if node.value is not None else self.result
         self.builder.emit("return", operand, at=self.position)
 
     def _last(self, node: ast.expr) -> Bound:

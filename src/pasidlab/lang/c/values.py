@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from pasidlab.lang.c.ctype import INT, VOID, CType, Integer, Pointer, enum_type
-from pasidlab.lang.emit import wrapped
+from pasidlab.lang.emit import wrapped_to_64
 from pasidlab.lang.ir import Operand
 from pasidlab.lang.types import BOOL, NULL, Domain, Int, Ref
 
@@ -73,7 +73,7 @@ def exact(value: Value) -> int:
 def enumerator(value: int, type_: Integer | None = None) -> Value:
     """An enumerator: of type int if that holds it (C11 6.7.2.2), else of its enum's type, as gcc says."""
     fits = INT.low <= value <= INT.high
-    return number_of(wrapped(value), INT if fits else type_ or enum_type([value]))
+    return number_of(wrapped_to_64(value), INT if fits else type_ or enum_type([value]))
 
 
 def null_pointer(type_: CType = VOID_POINTER, view: str = "") -> Value:
@@ -81,7 +81,7 @@ def null_pointer(type_: CType = VOID_POINTER, view: str = "") -> Value:
     return Value(0, NULL, type_, view)
 
 
-def outside(name: str, type_: CType = VOID_POINTER) -> Value:
+def pointer_outside(name: str, type_: CType = VOID_POINTER) -> Value:
     """A pointer to something outside the model, which is there."""
     return Value(1, Int(1, 1), type_, OPAQUE + name)
 

@@ -15,9 +15,21 @@ from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.surroundings import Surroundings
 from pasidlab.lang.c.survey import Survey
 from pasidlab.lang.c.templates import Template
-from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Inside, Place, Value, Variable, enumerator, exact, null_pointer, number_of, outside
+from pasidlab.lang.c.values import (
+    OPAQUE,
+    UNKNOWN,
+    Inside,
+    Place,
+    Value,
+    Variable,
+    enumerator,
+    exact,
+    null_pointer,
+    number_of,
+    pointer_outside,
+)
 from pasidlab.lang.c.vocabulary import Vocabulary
-from pasidlab.lang.emit import Builder, wrapped
+from pasidlab.lang.emit import Builder, wrapped_to_64
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import ANY, NULL, Domain, Ref
 
@@ -108,9 +120,9 @@ class CVariables(Initializers):
         """Store to a part of a union. The other bits stay, so they must have been given a value before."""
         at, mask = self.at(node), (1 << inside.bits) - 1
         value = self.arithmetic.settled(self.arithmetic.convert(value, variable.type, at), at)
-        bits = self.arithmetic.binary("&", self.arithmetic.convert(value, ULONG, at), number_of(wrapped(mask), ULONG), at)
+        bits = self.arithmetic.binary("&", self.arithmetic.convert(value, ULONG, at), number_of(wrapped_to_64(mask), ULONG), at)
         if inside.bits < inside.of:
-            kept = number_of(wrapped(~(mask << inside.bit)), ULONG)
+            kept = number_of(wrapped_to_64(~(mask << inside.bit)), ULONG)
             old = self.arithmetic.binary("&", self.load(Place(ULONG, inside.whole), node), kept, at)
             bits = self.arithmetic.binary("|", old, self.arithmetic.binary("<<", bits, number_of(inside.bit), at), at)
         self.assign(inside.whole, bits, node)
@@ -352,7 +364,7 @@ class CVariables(Initializers):
         for part in variable.aggregate.scalars():
             operand = made.get(part.local)
             if isinstance(part.type, Pointer) and (operand == 0 or part.view.startswith(OPAQUE)):  # NULL, or a text
-                part.value = null_pointer(part.type) if operand == 0 else outside(part.name, part.type)
+                part.value = null_pointer(part.type) if operand == 0 else pointer_outside(part.name, part.type)
                 continue
             if not isinstance(operand, int) or not isinstance(part.type, Integer):
                 self.refuse(found.declarator, f"'{part.name}' must have a constant for its value")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pasidlab.lang.ir import CPU, SLEEPING, Entry, Function, Instr
 from pasidlab.lang.lowering.contexts import AT_ENTRY
 from pasidlab.lang.lowering.copies import propagated
-from pasidlab.lang.lowering.flow import Code, fold, simplify, without_unreachable
+from pasidlab.lang.lowering.flow import Code, folded, simplify, without_unreachable
 from pasidlab.lang.lowering.inline import LANGUAGE, Inliner
 from pasidlab.lang.lowering.programs import ContextProgram
 from pasidlab.lang.lowering.rounds import FlatCode
@@ -47,7 +47,7 @@ class Flattener:
         inliner = _SleepingInliner(self.functions)
         inliner.call(entry.function, (), None, None)
         inliner.emit("end", site=LANGUAGE)
-        return without_unreachable(propagated(inliner.code, set(), fold)[0], set())
+        return without_unreachable(propagated(inliner.code, set(), folded)[0], set())
 
     def _flattened(self, entry: Entry) -> Code:
         inliner = _SleepingInliner(self.functions)

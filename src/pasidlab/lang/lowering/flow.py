@@ -46,7 +46,7 @@ def simplify(code: Code, roots: set[str]) -> Code:
     size, changed = -1, True
     while size != len(code) or changed:
         size = len(code)
-        code, changed = propagated(code, roots, fold)
+        code, changed = propagated(code, roots, folded)
         code = _thread(code, roots)
         code = _drop_unused(without_unreachable(code, roots))
     return code
@@ -59,7 +59,7 @@ def without_unreachable(code: Code, roots: set[str]) -> Code:
     return [instr for instr, keep in zip(code, alive, strict=True) if keep]
 
 
-def fold(instr: Instr) -> Instr:
+def folded(instr: Instr) -> Instr:
     """The instruction with what its constants say carried out: a value, or where a branch goes."""
     if instr.op not in FOLDABLE:
         return instr

@@ -64,7 +64,7 @@ def watched(model: Model) -> Model:
     )
 
 
-def exact(model: Model) -> Model:
+def forgetting_nothing(model: Model) -> Model:
     """The same model, forgetting nothing."""
     if model.forget is None:
         return model

@@ -9,7 +9,7 @@ from pasidlab.lang.emit import result_domain
 from pasidlab.lang.ir import BINARY, CPU, Instr, Site
 from pasidlab.lang.lowering.flow import Code, liveness
 from pasidlab.lang.lowering.intervals import intervals, widest
-from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref, join
+from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref, joined_domain
 
 LARGEST_SLOT_BITS = 12
 
@@ -47,7 +47,7 @@ def allocate(
         domain = _finite(name, known[name], sites[name])
         for number, existing in enumerate(domains):
             taken = any(slot_of.get(other) == number for other in clashes[name] if other != name)
-            joined = None if taken else join(existing, domain)
+            joined = None if taken else joined_domain(existing, domain)
             if joined is not None and joined.bits <= max(existing.bits, domain.bits):
                 domains[number] = joined
                 slot_of[name] = number
@@ -88,7 +88,7 @@ def _known_domain(name: str, code: Code, locals_: dict[str, Domain | None], acti
             if None in domains:
                 return known
             result = _result(instr, [d for d in domains if d is not None])
-            joined = join(joined, result) if result is not None else None
+            joined = joined_domain(joined, result) if result is not None else None
             if joined is None:
                 return known
     return joined

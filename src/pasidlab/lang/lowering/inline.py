@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import CPU, Function, Instr, Operand, Site
-from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, join
+from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, joined_domain
 
 
 class Inliner:
@@ -55,7 +55,7 @@ class Inliner:
         if declared == ANY:
             self.locals[parameter] = given
         elif declared == BOOL and isinstance(given, Int | Mask) and given != ANY:
-            self.locals[parameter] = join(given, BOOL)
+            self.locals[parameter] = joined_domain(given, BOOL)
 
     def _instruction(self, instr: Instr, caller: Site | None, dst: str | None, end: str, active: tuple[str, ...]) -> None:
         site = Site(instr.site.function, instr.site.position, caller)

@@ -11,7 +11,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
-from pasidlab.lang.legality import verify
+from pasidlab.lang.legality import verify_function
 from pasidlab.lang.lowering.cases import Cases
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, mask_states
 from pasidlab.lang.lowering.dead import drop_dead_fields
@@ -64,7 +64,7 @@ class Functions:
             self._active.append(name)
             function = FunctionCompiler(self.names.namespace.functions[name], self.names, self).compile()
             self._active.pop()
-            verify(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
+            verify_function(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
             self.compiled[name] = function
         return self.compiled[name]
 

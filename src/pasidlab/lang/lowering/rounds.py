@@ -163,7 +163,7 @@ class Round:
         for n, known in self.before.items():
             for name in self.text.code[n].operands():
                 if isinstance(name, str) and name in self.assigned and name not in known:
-                    return f"carries '{shown(name)}' from one round to the next"
+                    return f"carries '{name_in_source(name)}' from one round to the next"
         return ""
 
     def _exits(self) -> list[tuple[int, int]]:
@@ -182,9 +182,9 @@ class Round:
             values = {self.text.code[n].args[1] if self.text.code[n].op == "copy" else name
                       for n in self.text.assignments[name] if n in self.inside}  # fmt: skip
             if len(values) > 1 or not self._fixed(*values):
-                return f"leaves in '{shown(name)}' what depends on the elements visited before"
+                return f"leaves in '{name_in_source(name)}' what depends on the elements visited before"
             if any(name not in self.before[n] for n in read if n != self.loop.last):
-                return f"may leave before or after it has set '{shown(name)}'"
+                return f"may leave before or after it has set '{name_in_source(name)}'"
         return "leaves early to more than one place" if len({m for _, m in exits}) > 1 else ""
 
     def _read_after(self, start: int, name: str) -> bool:
@@ -265,6 +265,6 @@ def _may_be_empty(instr: Instr) -> bool:
     return not (isinstance(low, int) and isinstance(high, int) and low <= high)
 
 
-def shown(name: str) -> str:
+def name_in_source(name: str) -> str:
     """A local as its source text calls it."""
     return name.split(".")[0] if not name.startswith("%") else "a value"

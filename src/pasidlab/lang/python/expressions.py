@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from pasidlab.errors import PasidlabError, Position, UnknownName, counted
-from pasidlab.lang.emit import Builder, bounds, wrapped
+from pasidlab.lang.emit import Builder, bounds, wrapped_to_64
 from pasidlab.lang.ir import CPU, Operand
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.python.refusals import reject
-from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, join, kind
+from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, joined_domain, kind
 
 Value = tuple[Operand, Domain]
 Primitive = tuple[Callable[["Expressions", ast.Call], Value], int, int]
@@ -73,7 +73,7 @@ class Expressions:
         if constant is not None:
             if (isinstance(node, ast.Constant) and node.value is None) or (isinstance(node, ast.Name) and node.id == "NULL"):
                 return 0, NULL
-            if constant != wrapped(constant):
+            if constant != wrapped_to_64(constant):
                 raise self.fail(node, "this number needs more than 64 bits")
             return constant, BOOL if isinstance(node, ast.Constant) and isinstance(node.value, bool) else Int(constant, constant)
         match node:
@@ -192,7 +192,7 @@ class Expressions:
         if op is None:
             raise self.fail(node, f"'{ast.unparse(node)}' is not part of the language", "compare with == or a for loop")
         left, right = self.expression(node.left), self.expression(node.comparators[0])
-        if isinstance(left[1], Ref) and isinstance(right[1], Ref) and join(left[1], right[1]) is None:
+        if isinstance(left[1], Ref) and isinstance(right[1], Ref) and joined_domain(left[1], right[1]) is None:
             raise self.fail(node, f"compares a {left[1].struct} with a {right[1].struct}")
         if self.strict and isinstance(left[1], Ref) != isinstance(right[1], Ref):
             raise self.fail(node, f"compares {kind(left[1])} with {kind(right[1])}", "compare an element with an element or None")
@@ -212,7 +212,7 @@ class Expressions:
             if known is None or known is wanted:
                 self.builder.place(label, at)
                 operand, one = self.expression(side)
-                domain = join(domain, one)
+                domain = joined_domain(domain, one)
                 self.builder.emit("copy", dst, operand, at=at)
                 self.builder.emit("jump", done, at=at)
         self.builder.place(done, at)
@@ -248,7 +248,7 @@ class Expressions:
         if isinstance(right[0], int) and len(self.builder.code) == head and (side == self.asked or not right[0]):
             del self.builder.code[mark:]  # left and True, left or False; left and False, left or True
             return left if bool(right[0]) == wanted else right
-        domain = join(left[1], right[1])
+        domain = joined_domain(left[1], right[1])
         if domain is None and side == self.expression:
             raise self.fail(node, f"the two sides of '{'and' if wanted else 'or'}' have different types", "compare: x is not None, n != 0")
         self.builder.locals[dst] = domain or ANY
@@ -277,7 +277,7 @@ class Expressions:
                 low: Value = self.expression(node.args[0]) if len(node.args) == 2 else (0, Int(0, 0))
                 high = self.expression(node.args[-1])
                 last, last_domain = self.builder.binary("sub", high, (1, Int(1, 1)), self.at(node))
-                domain = join(low[1], last_domain)
+                domain = joined_domain(low[1], last_domain)
                 if not isinstance(domain, Int) or domain == ANY:
                     raise self.fail(node, "the bounds of this loop are not known", "loop over a range of constants")
                 return low[0], last, domain
@@ -317,7 +317,7 @@ class Expressions:
         arguments = [self.expression(argument) for argument in node.args]
         for parameter, (_, domain) in zip(parameters, arguments, strict=True):
             wanted = self.names.annotation(parameter.annotation, self.file) if parameter.annotation else ANY
-            if isinstance(wanted, Ref) != isinstance(domain, Ref) or (isinstance(wanted, Ref) and join(wanted, domain) is None):
+            if isinstance(wanted, Ref) != isinstance(domain, Ref) or (isinstance(wanted, Ref) and joined_domain(wanted, domain) is None):
                 raise self.fail(node, f"{name}: parameter '{parameter.arg}' is {kind(wanted)}, {kind(domain)} given")
         result = self.results.get(name)
         if want and result is None:

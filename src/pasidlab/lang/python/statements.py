@@ -13,7 +13,7 @@ from pasidlab.lang.python.primitives import PRIMITIVES
 from pasidlab.lang.python.refusals import INSTEAD, reject
 from pasidlab.lang.python.unbound import bound
 from pasidlab.lang.source import SourceFunction
-from pasidlab.lang.types import ANY, BOOL, Domain, Field, Ref, join, kind
+from pasidlab.lang.types import ANY, BOOL, Domain, Field, Ref, joined_domain, kind
 
 
 class Statements(Expressions):
@@ -71,7 +71,7 @@ class Statements(Expressions):
         operand, domain = self.expression(node.value)
         declared = self.names.annotation(node.annotation, self.file)
         if declared == BOOL:
-            declared = join(domain, BOOL) or BOOL  # as for a result
+            declared = joined_domain(domain, BOOL) or BOOL  # as for a result
         self._store(node.target, operand, domain if declared == ANY else declared)
 
     def do_AugAssign(self, node: ast.AugAssign) -> None:
@@ -192,7 +192,7 @@ class Statements(Expressions):
         operand, domain = self.expression(node.value)
         if not _fits(self.declared, domain, operand):
             reject(node, self.file, f"{self.builder.function} declares {kind(self.declared)} but returns {kind(domain)}")
-        self.result = join(self.result, domain)
+        self.result = joined_domain(self.result, domain)
         self.builder.emit("return", operand, at=at)
 
     def do_Assert(self, node: ast.Assert) -> None:
@@ -234,7 +234,7 @@ class FunctionCompiler(Statements):
         decorators = {ast.unparse(d).split("(")[0] for d in node.decorator_list}
         domain = self.result if self.declared == ANY else self.declared
         if domain == BOOL:
-            domain = join(self.result, BOOL) or BOOL  # "-> bool" makes no 1 of another number
+            domain = joined_domain(self.result, BOOL) or BOOL  # "-> bool" makes no 1 of another number
         params = tuple(argument.arg for argument in arguments.args)
         return Function(
             node.name, params, self.builder.locals, domain, tuple(code), self.source.position, "instruction" in decorators
@@ -244,7 +244,7 @@ class FunctionCompiler(Statements):
 def _fits(wanted: Domain, given: Domain, value: Operand) -> bool:
     """Whether a value is of the kind wanted: a number, or a reference to the same struct. NULL is also the number 0."""
     if isinstance(wanted, Ref) and isinstance(given, Ref):
-        return join(wanted, given) is not None
+        return joined_domain(wanted, given) is not None
     return isinstance(wanted, Ref) == isinstance(given, Ref) or value == 0
 
 
