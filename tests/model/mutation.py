@@ -55,13 +55,15 @@ SMALL = {
     "kin": scope("fork unbind exit", tasks=2, mms=2),
     "heirs": scope("fork write exit device", tasks=2, mms=2),
     "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
+    "pushed": scope("preempt ipi bind unbind"),
+    "left": scope("ipi bind unbind exec exit device", mms=2),
 }
 """Parts that take a second or two."""
 PARTS = {**SMALL, **DEFAULT_PARTS}
 TRIALS = [
     *(("early-read", part) for part in SMALL),
-    ("late-locked", "interrupts"), ("late-locked", "moving"), ("task-work", "signals"), ("task-work", "bind"),
-    ("eager-ipi", "bind"), ("eager-ipi", "borrowed"),
+    ("late-locked", "interrupts"), ("late-locked", "moving"), ("task-work", "signals"), ("task-work", "pushed"), ("task-work", "left"),
+    ("eager-ipi", "pushed"), ("eager-ipi", "left"), ("eager-ipi", "borrowed"),
 ]  # fmt: skip
 LAST_TRIALS = [("early-read", part) for part in DEFAULT_PARTS]
 KEEPS_ALL = "early-read"
