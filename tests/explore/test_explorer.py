@@ -14,6 +14,7 @@ import pytest
 
 from harness import ROOT, complaints
 from pasidlab import designs
+from pasidlab.checking.api import check
 from pasidlab.cli import main
 from pasidlab.errors import PasidlabError
 from pasidlab.explore.goal import shortest_way
@@ -21,6 +22,8 @@ from pasidlab.explore.page import explore_page
 from pasidlab.explore.server import Explorer
 from pasidlab.explore.walk import Walker
 from pasidlab.model.scope import Scope
+from pasidlab.report.account import Account, Checked
+from pasidlab.report.json import results_json
 from pasidlab.report.schema import schema_text
 from pasidlab.trace.steps import Move
 
@@ -155,40 +158,85 @@ def test_a_saved_path_is_made_again(server, walker, tmp_path, capsys) -> None:
     assert ended.value.code == 0 and "path, 8 steps" in out and "T0 ENQCMD -> #GP" in out and "VIOLATED" not in out
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser on this machine: apt-get install chromium")
-def test_the_page_takes_steps_goes_back_and_finds(server, tmp_path) -> None:
-    from axe_playwright_python.sync_playwright import Axe
+@pytest.fixture
+def opened(server):
+    """The page in a browser as wide as a phone, and what its console complains of."""
+    if CHROMIUM is None:
+        pytest.skip("no browser on this machine: apt-get install chromium")
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)
-
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
         page = browser.new_page(viewport={"width": 390, "height": 800})
         page.set_default_timeout(60_000)
         errors = complaints(page)
         page.goto(server.url)
-        assert page.locator(".trace output").inner_text() == "Step 0 of 0"
-        page.get_by_role("button", name="Take: CPU 0: T0 ENQCMD").click()
-        expect(page.locator(".trace output")).to_have_text("Step 1 of 1")
-        page.locator("#goal").fill(WRONG)
-        page.get_by_role("button", name="Find").click()
-        expect(page.locator(".trace output")).to_have_text("Step 12 of 12")
-        assert page.locator(".picture .wrong").count() == 2 and "coherent" in page.locator(".trace h3").inner_text()
-        page.locator("input[type=range]").fill("4")
-        page.get_by_role("button", name="Take: CPU 1").first.click()
-        expect(page.locator(".trace output")).to_have_text("Step 5 of 5")
-        page.locator("#goal").fill("cpu.nothing")
-        page.get_by_role("button", name="Find").click()
-        expect(page.locator(".said")).to_contain_text("no field")
-        with page.expect_download() as saved:
-            page.get_by_role("button", name="Save the path").click()
-        saved.value.save_as(tmp_path / "path.json")
-        page.get_by_role("button", name="Start again").click()
-        expect(page.locator(".trace output")).to_have_text("Step 0 of 0")
-        page.locator("#load").set_input_files(tmp_path / "path.json")
-        expect(page.locator(".trace output")).to_have_text("Step 0 of 5")
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-        assert [text for text in errors if "400 (Bad Request)" not in text] == [] and len(errors) == 1  # what was asked for in vain
-        assert [v["id"] for v in Axe().run(page).response["violations"]] == []
+        yield page, errors
         browser.close()
+
+
+def test_the_page_takes_steps_goes_back_and_finds(opened, tmp_path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import expect
+
+    page, errors = opened
+    assert page.locator(".trace output").inner_text() == "Step 0 of 0"
+    page.get_by_role("button", name="Take: CPU 0: T0 ENQCMD").click()
+    expect(page.locator(".trace output")).to_have_text("Step 1 of 1")
+    page.locator("#goal").fill(WRONG)
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator(".trace output")).to_have_text("Step 12 of 12")
+    assert page.locator(".picture .wrong").count() == 2 and "coherent" in page.locator(".trace h3").inner_text()
+    page.locator("input[type=range]").fill("4")
+    page.get_by_role("button", name="Take: CPU 1").first.click()
+    expect(page.locator(".trace output")).to_have_text("Step 5 of 5")
+    page.locator("#goal").fill("cpu.nothing")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator(".said")).to_contain_text("no field")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the path").click()
+    saved.value.save_as(tmp_path / "path.json")
+    page.get_by_role("button", name="Start again").click()
+    expect(page.locator(".trace output")).to_have_text("Step 0 of 0")
+    page.locator("#load").set_input_files(tmp_path / "path.json")
+    expect(page.locator(".trace output")).to_have_text("Step 0 of 5")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert [text for text in errors if "400 (Bad Request)" not in text] == [] and len(errors) == 1  # what was asked for in vain
+    assert [v["id"] for v in Axe().run(page).response["violations"]] == []
+
+
+def test_the_walk_outlives_a_reload_and_back_leads_to_the_one_before(opened, walker, tmp_path) -> None:
+    """A counterexample of a saved check is loaded, stepped through with the mouse, and left in the middle."""
+    from playwright.sync_api import expect
+
+    page, errors = opened
+    where = page.locator(".trace output")
+    part = check("late-either", SMALL, jobs=1, properties=["coherent"])
+    (tmp_path / "found.json").write_text(json.dumps(results_json(Account((Checked(designs.late_either, part),)))), encoding="utf-8")
+    page.locator("#load").set_input_files(tmp_path / "found.json")
+    expect(where).to_have_text("Step 0 of 12")
+    box = page.locator("input[type=range]").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 8, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, middle, steps=40)
+    expect(where).to_have_text("Step 12 of 12")
+    page.mouse.move(box["x"] + box["width"] / 3, middle, steps=20)
+    page.mouse.up()
+    expect(where).to_have_text("Step 4 of 12")
+    page.reload()
+    expect(where).to_have_text("Step 4 of 12")
+    first = page.locator(".others li").first.inner_text()
+    page.get_by_role("button", name="Take: CPU 1").first.dblclick()
+    expect(where).to_have_text("Step 5 of 5")
+    page.reload()
+    expect(where).to_have_text("Step 5 of 5")
+    page.go_back()
+    expect(where).to_have_text("Step 4 of 12")
+    assert page.locator(".others li").first.inner_text() == first
+    page.go_forward()
+    expect(where).to_have_text("Step 5 of 5")
+    page.evaluate("location.hash = 'walk=nothing:7:&step=1'")
+    expect(page.locator(".said")).to_contain_text("step 1, nothing, cannot be made there")
+    assert [text for text in errors if "400 (Bad Request)" not in text] == [] and len(errors) == 1

@@ -1,5 +1,7 @@
-// The live page: each walk is a list of moves, made by the server, which keeps none.
-const live = { moves: data.traces[0].steps.map((step) => step.move), initial: data.initial };
+// The live page: each walk is a list of moves, made by the server, which keeps none. The walk stands in the address of the page, so it
+// outlives a reload, and the browser's Back leads to the walk before. An address without one means the walk that the server began with.
+const first = { moves: data.traces[0].steps.map((step) => step.move), initial: data.initial };
+const live = { ...first };
 const said_ = document.querySelector(".said");
 let latest = 0; // the number of the last request: what an older one answers is no longer wanted
 
@@ -21,11 +23,27 @@ async function ask(what, asked) {
   }
 }
 
+// A walk in an address: walk=enqcmd:1:,schedule:1:0.2&begin=0 has moves, each an action, its parameters and what is chosen in it.
+function written({ moves, initial }) {
+  const texts = moves.map(([action, params, choices]) => `${action}:${params.join(".")}:${choices.join(".")}`);
+  return `walk=${texts.join(",")}&begin=${initial}`;
+}
+
+function readFrom(address) {
+  const text = address.get("walk");
+  if (text === null) return first;
+  const numbers = (written) => (written ? written.split(".").map(Number) : []);
+  const moves = text.split(",").filter((one) => one).map((one) => one.split(":"));
+  return { moves: moves.map(([action, params, choices]) => [action, numbers(params), numbers(choices)]), initial: Number(address.get("begin")) };
+}
+
 function display(answer, step) {
   if (!answer) return;
   Object.assign(data.sources, answer.sources);
   data.traces[0] = answer.trace;
   Object.assign(live, { moves: answer.trace.steps.map((made) => made.move), initial: answer.initial });
+  answer.trace.walk = written(live);
+  if (written(readFrom(new URLSearchParams(location.hash.slice(1)))) !== answer.trace.walk) history.pushState(null, "", `#${answer.trace.walk}`);
   document.getElementById("walk").innerHTML = answer.html;
   steppers[0] = new Stepper(document.querySelector(".trace"), answer.trace);
   steppers[0].show(step ?? live.moves.length);
@@ -35,6 +53,15 @@ function display(answer, step) {
 }
 
 const walk = (moves, initial, step) => ask("walk", { moves, initial }).then((answer) => display(answer, step));
+
+function followWalk() {
+  const address = new URLSearchParams(location.hash.slice(1));
+  const wanted = readFrom(address);
+  if (written(wanted) === written(live)) return; // which step of it is a matter of page.js
+  const step = Number.parseInt(address.get("step"), 10);
+  ask("walk", wanted).then((answer) => display(answer, Number.isNaN(step) ? undefined : step));
+}
+
 const begin = () => Number(document.getElementById("begin")?.value ?? 0);
 
 document.getElementById("walk").addEventListener("take", ({ detail }) => walk([...live.moves.slice(0, detail.step), detail.move], live.initial));
@@ -61,3 +88,5 @@ document.getElementById("load").addEventListener("change", async ({ target }) =>
   }
   target.value = "";
 });
+addEventListener("hashchange", followWalk);
+followWalk();

@@ -129,8 +129,9 @@ class Stepper {
   }
 }
 
-// A page with one trace needs no name of it: #step=7.
+// A page with one trace needs no name of it: #step=7. What the explorer shows also has its walk there.
 function linkTo(trace, step) {
+  if (trace.walk) return `#${trace.walk}&step=${step}`;
   return data.traces.length === 1 ? `#step=${step}` : `#trace=${trace.name}&step=${step}`;
 }
 
@@ -140,7 +141,7 @@ function followLink() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   const step = Number(wanted.get("step"));
   const stepper = steppers.find((s) => s.trace.name === wanted.get("trace")) || (wanted.has("trace") ? undefined : steppers[0]);
-  if (!stepper || !Number.isInteger(step) || step < 1) return;
+  if (!stepper || !Number.isInteger(step) || step < stepper.least) return;
   stepper.show(step, false);
   stepper.box.scrollIntoView({ block: "start" });
   stepper.box.focus({ preventScroll: true });

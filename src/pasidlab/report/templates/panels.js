@@ -92,7 +92,9 @@ function showChoices(panel, trace, step) {
     const button = element("button", "", "Take");
     button.type = "button";
     button.setAttribute("aria-label", `Take: ${line.textContent}`);
-    button.addEventListener("click", () => panel.dispatchEvent(new CustomEvent("take", { bubbles: true, detail: { step, move: move.move } })));
+    button.addEventListener("click", ({ detail: clicks }) => { // the second of a double click would take what stands there by then
+      if (clicks < 2) panel.dispatchEvent(new CustomEvent("take", { bubbles: true, detail: { step, move: move.move } }));
+    });
     line.prepend(button, " ");
     if (taken && move === taken) line.append(" ", element("span", "hint", "(this path)"));
     list.append(line);
