@@ -354,6 +354,9 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"io_uring: {how}", exits(0, "write: waits\n|write: Bad file descriptor\n")("ring", how))
     for size in ("64", "16777216"):
         yield Variant("calls", f"queued signals, {size} bytes", exits(0, r"heard \d+, right \d+\n")("queued", size))
+    for size in ("64", "2097152"):
+        yield Variant("calls", f"signals that wait, {size} bytes", exits(0)("pending", size))
+    yield Variant("calls", "masks of threads that submit", exits(0)("masks"))
 
     for size, times in (("64", "40"), ("1048576", "2")):
         yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))

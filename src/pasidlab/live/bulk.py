@@ -85,10 +85,11 @@ class Borrower:
     def _to_the_end(self, job: Job) -> None:
         """Until the code is through, meets a fault, or the job gives the thread back.
 
-        SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it.
+        SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it. One that looks like a
+        fault is one if it comes again (rt_sigqueueinfo(2) to oneself may say anything).
         """
         thread = job.thread
-        tid, number = thread.tid, 0
+        tid, number, before = thread.tid, 0, b""
         while True:
             ptrace.resume(tid, number)
             stop, event = self.loop.wait(tid)
@@ -99,10 +100,16 @@ class Borrower:
             if event == ptrace.EVENT_STOP and job.detached and not _faulted(tid):
                 return
             if not event and stop in (SIGSEGV, SIGBUS):
-                if ptrace.signal_code(tid) > 0:
+                info, raised = ptrace.signal_info(tid), ptrace.signal_code(tid) > 0
+                over = raised and (info == before or _at_the_end(thread))
+                if before not in (b"", info):
+                    self.injector.keep(thread, before[0], before)
+                before = info if raised else b""
+                if over:
                     return
-                thread.kept.append((stop, ptrace.signal_info(tid)))
-                if job.detached:
+                if not raised:
+                    self.injector.keep(thread, stop, info)
+                if job.detached and not raised:
                     return
             elif not event:
                 number = stop  # SIGSTOP, which cannot be blocked
@@ -199,6 +206,14 @@ def _faulted(tid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         raise ptrace.Gone(tid) from None
     return bool(int(pending.split()[1], 16) & (1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
+
+
+def _at_the_end(thread: Thread) -> bool:
+    """Whether the thread stands at the last instruction of our code."""
+    registers = Registers()
+    ptrace.get_registers(thread.tid, registers)
+    offset = registers[RIP] - thread.mm.code
+    return 0 <= offset < len(_CODE) and _CODE[offset] == bytes.fromhex(_LEAVE)[0]
 
 
 @cache

@@ -102,6 +102,13 @@ class Injector:
             self.send(thread, thread.announced[0])
 
     @staticmethod
+    def keep(thread: Thread, number: int, info: bytes) -> None:
+        """For ``announce``. Where the signal is one that was announced, its siginfo is that one's."""
+        if thread.announced and thread.announced[0] == number:
+            (_, info), thread.announced = thread.announced, None
+        thread.kept.append((number, info))
+
+    @staticmethod
     def send(thread: Thread, number: int) -> None:
         """A signal for this thread: its stop is then for whoever knows why."""
         libc.syscall(SYS_TGKILL, thread.process.pid, thread.tid, number)

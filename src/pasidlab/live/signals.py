@@ -8,14 +8,13 @@ provided it was not SIG_DFL to begin with; so a marker handler stands in for SIG
 from __future__ import annotations
 
 import errno
-import os
 import struct
-from collections import OrderedDict
 from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
+from pasidlab.live.forced import Forced, Found
 from pasidlab.live.inject import Injector
-from pasidlab.live.libc import NO_DESCRIPTOR, SYS_RT_SIGACTION
+from pasidlab.live.libc import SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
 from pasidlab.live.state import SignalState, Thread, TrapFrame
@@ -25,9 +24,8 @@ _DFL, _IGN = 0, 1
 _SA_RESTORER = 0x04000000
 # err, trapno and cr2 in struct ucontext (asm/ucontext.h, asm/sigcontext.h)
 _UC_ERROR, _UC_TRAP, _UC_CR2 = 192, 200, 216
-# Positions in /proc/PID/stat, counted from the end: it has had 52 fields since Linux 3.5 (fs/proc/array.c).
-_IGNORED, _CAUGHT, _CPU = -20, -19, -14
-
+_IGNORED = -20  # in /proc/PID/stat, counted from the end (fs/proc/array.c)
+_ILL_ILLOPN, _SEGV_CODES = 2, (ptrace.SEGV_MAPERR, ptrace.SEGV_ACCERR, ptrace.SI_KERNEL)  # si_code, asm-generic/siginfo.h
 
 TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
 """What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal.
@@ -41,7 +39,8 @@ class SignalKeeper:
 
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.loop, self.signals = injector, injector.loop, signals
-        self.placement, self._stats = Placement(), _Stats()
+        self.placement = Placement()
+        self.forced = Forced(self.placement, signals)
 
     def arm(self, thread: Thread) -> None:
         """At a system call exit of a process with a scratch page: learn its handlers, put markers where there are none."""
@@ -97,21 +96,34 @@ class SignalKeeper:
         ptrace.set_registers(tid, registers)
         ptrace.set_signal_mask(tid, mask)
 
-    def was_blocked(self, thread: Thread, signal: int) -> bool:
-        """At a stop for a forced ``signal``: whether the kernel had to unblock it. One read, which also tells the CPU."""
-        if not thread.process.signals.armed or signal not in self.signals:
-            return False
-        text = self._stats.read(thread)
-        fields = text.rsplit(b" ", -_CAUGHT)
-        self.placement.seen(thread.tid, fields[_CPU])
-        caught = int(fields[1])
-        return not caught >> (signal - 1) & 1
+    def look(self, thread: Thread, signal: int) -> Found:
+        """At the stop of ``signal``: what the kernel changed to have an instruction raise it."""
+        return self.forced.look(thread, signal)
 
-    def restore(self, thread: Thread, signal: int) -> None:
-        """Undo the reset: handler and mask as before the exception."""
-        mask = ptrace.signal_mask(thread.tid)
-        self._set(thread, signal, self._effective(thread, signal))
-        ptrace.set_signal_mask(thread.tid, mask | 1 << signal - 1)
+    def keeps_waiting(self, thread: Thread, signal: int, code: int) -> bool:
+        """At the stop of a signal that the thread blocked: whether another one was waiting already, whose siginfo this is. It is kept.
+
+        The kernel queues none twice (legacy_queue(), kernel/signal.c).
+        """
+        registers, info = Registers(), ptrace.signal_info(thread.tid)
+        ptrace.get_registers(thread.tid, registers)
+        if signal == SIGILL:
+            own = info == ptrace.fault_info(signal, _ILL_ILLOPN, registers[RIP])
+        else:
+            own = code > 0 and (code not in _SEGV_CODES or not any(info[24 if code < ptrace.SI_KERNEL else 16 :]))
+        if not own:
+            self.injector.keep(thread, signal, info)
+        return not own
+
+    def restore(self, thread: Thread, signal: int, found: Found) -> None:
+        """Undo what was found: handler and mask as before the exception."""
+        if found.reset:
+            mask = ptrace.signal_mask(thread.tid)
+            self._set(thread, signal, self._effective(thread, signal))
+            ptrace.set_signal_mask(thread.tid, mask)
+        if found.blocked:
+            ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | 1 << signal - 1)
+        self.forced.restored(thread, signal)
 
     def on_sigaction(self, thread: Thread, registers: RegisterArray) -> None:
         """At the seccomp stop of rt_sigaction for one of our signals: let it take effect on the remembered action.
@@ -142,14 +154,16 @@ class SignalKeeper:
             changed = ptrace.copy_registers(registers)
             changed[RSI], changed[RDX] = mm.scratch, 0
             ptrace.set_registers(thread.tid, changed)
+            state.resets.add((thread.tid, signal))  # from now on the call may have set a handler that was reset
             failed, before = self.injector.run_to_exit(thread.tid), state.actions[signal]
+            self.forced.restored(thread, signal)
             if not failed:
                 state.actions[signal] = action
         return failed, before
 
     def ended(self, thread: Thread) -> None:
         """The thread is gone."""
-        self._stats.forget(thread)
+        self.forced.ended(thread)
 
     def executed(self, thread: Thread, before: SignalState) -> bool:
         """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored. Whether the thread
@@ -186,12 +200,17 @@ class SignalKeeper:
         state = thread.process.signals
         if signal in self.signals and state.armed:
             handler, forced = _handler(state.actions[signal]), int.from_bytes(info[8:12], "little", signed=True) > 0
-            blocked = forced and self.was_blocked(thread, signal)
+            found = self.look(thread, signal)
             if handler == _IGN and not forced:
                 ptrace.resume(thread.tid)
                 return
-            if handler in (_DFL, _IGN) and not blocked:
+            dies = handler in (_DFL, _IGN) or (forced and found.blocked)
+            if dies and not (forced and found.blocked and found.reset):
                 self._reset(thread, signal)
+                self.again(thread, signal, info)
+                return
+            if found.reset and not found.blocked:  # for another thread, whose turn has not come
+                self.restore(thread, signal, found)
                 self.again(thread, signal, info)
                 return
         ptrace.resume(thread.tid, signal)
@@ -242,55 +261,6 @@ class SignalKeeper:
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
         return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
-
-
-class _Stats:
-    """Open /proc/PID/task/TID/stat files of the threads that were asked for last: as many as that, however many there are."""
-
-    MOST = 64
-
-    def __init__(self) -> None:
-        self._files: OrderedDict[int, tuple[Thread, int]] = OrderedDict()  # by thread id
-
-    def read(self, thread: Thread) -> bytes:
-        """The text of the thread's file."""
-        owner, fd = self._files.get(thread.tid, (None, -1))
-        if owner is not thread:
-            self._files.pop(thread.tid, None)
-            fd = self._open(thread, fd)
-        self._files.move_to_end(thread.tid)
-        try:
-            return os.pread(fd, 1024, 0)
-        except ProcessLookupError:
-            raise ptrace.Gone(thread.tid) from None
-
-    def forget(self, thread: Thread) -> None:
-        """The thread is gone: its file is closed."""
-        owner, fd = self._files.get(thread.tid, (None, -1))
-        if owner is thread:
-            del self._files[thread.tid]
-            os.close(fd)
-
-    def _open(self, thread: Thread, before: int) -> int:
-        """``before`` is a descriptor to give up for it, negative if there is none."""
-        if before < 0 and len(self._files) >= self.MOST:
-            before = self._files.popitem(last=False)[1][1]
-        if before >= 0:
-            os.close(before)
-        path = f"/proc/{thread.process.pid}/task/{thread.tid}/stat"
-        while True:
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                break
-            except FileNotFoundError:
-                self._files.pop(thread.tid, None)
-                raise ptrace.Gone(thread.tid) from None
-            except OSError as error:
-                if error.errno not in NO_DESCRIPTOR or not self._files:
-                    raise
-                os.close(self._files.popitem(last=False)[1][1])
-        self._files[thread.tid] = thread, fd
-        return fd
 
 
 def _handler(action: bytes) -> int:

@@ -182,6 +182,8 @@ class SignalState:
 
     armed: bool = False
     actions: dict[int, bytes] = field(default_factory=dict)
+    resets: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): found or being set anew
+    restores: int = 0  # handlers that were set anew so far
 
     def copy(self) -> SignalState:
         """For a forked child."""
@@ -217,6 +219,8 @@ class Thread:
     task: Any = None  # the design's view of this thread
     kept: deque[tuple[int, bytes]] = field(default_factory=deque)  # signals that came while it worked for us, with siginfo
     announced: tuple[int, bytes] | None = None  # the one of them that has been sent again
+    masks: dict[int, tuple[bool, int]] = field(default_factory=dict)  # whether it blocked a signal, and its other ones, at its last trap
+    restores: int = 0  # of its handlers, at that time
     missed_stop: bool = False  # it worked for us while its group was stopped
     slot: int = -1  # for submissions that do not stop; negative: none
     unborn: bool = True  # it has not run yet

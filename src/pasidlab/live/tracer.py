@@ -10,6 +10,7 @@ from collections import deque
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault
+from pasidlab.live.forced import Found
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.state import Iommu, Process, Thread, TrapFrame
@@ -140,8 +141,8 @@ class Tracer:
         elif thread.redeliver and thread.redeliver[0] == stop:
             (_, info, trap), thread.redeliver = thread.redeliver, None
             self.keeper.hand_over(thread, stop, info, trap)
-        elif thread.announced and thread.announced[0] == stop and ptrace.signal_code(thread.tid) <= 0:
-            (_, info), thread.announced = thread.announced, None
+        elif info := self._comes_again(thread, stop):
+            thread.announced = None
             self.injector.announce(thread)
             ptrace.set_signal_info(thread.tid, info)
             self._deliver(thread, stop, info)
@@ -153,34 +154,51 @@ class Tracer:
         else:
             self._trap(thread, stop, code)
 
+    def _comes_again(self, thread: Thread, stop: int) -> bytes:
+        """The siginfo of the signal that was sent again, if this is it, and no instruction has raised it meanwhile; else empty."""
+        if not thread.announced or thread.announced[0] != stop or ptrace.signal_code(thread.tid) > 0:
+            return b""
+        return b"" if self.keeper.look(thread, stop).blocked else thread.announced[1]
+
     def _trap(self, thread: Thread, stop: int, code: int) -> None:
         """A signal, with its si_code, that one of our instructions may have raised. This is the fast path."""
-        if code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN):
+        address, found = ptrace.fault_address(), self.keeper.look(thread, stop)
+        if found.waits:  # dequeue_synchronous_signal() takes it although it is blocked: it goes back, behind the one that was raised
+            ptrace.resume(thread.tid, stop)
+            return
+        other = found.blocked and self.keeper.keeps_waiting(thread, stop, code)
+        if not other and (code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN)):
             self._deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
         try:
-            paged = stop != signal.SIGILL and code < ptrace.SI_KERNEL
-            if not self.emulator.step(thread, ptrace.fault_address() if paged else None):
-                self._deliver(thread, stop, ptrace.signal_info(thread.tid))
+            paged = not other and stop != signal.SIGILL and code < ptrace.SI_KERNEL
+            if not self.emulator.step(thread, address if paged else None):
+                self._deliver(thread, stop, thread.kept.pop()[1] if other else ptrace.signal_info(thread.tid))
                 return
         except Fault as fault:
-            wanted = self.debugger.about_to_have(thread, fault.signal, fault.reason)
-            blocked = self.keeper.was_blocked(thread, stop)
-            if blocked:
-                self.keeper.restore(thread, stop)
-            if wanted != fault.signal:
-                ptrace.resume(thread.tid, wanted)
-                return
-            info = ptrace.fault_info(fault.signal, fault.code, fault.address)
-            trap = TrapFrame(fault.trap, fault.error, fault.address if fault.trap == PAGE_FAULT else None)
-            self.keeper.force(thread, fault.signal, info, trap, injected=blocked)
+            self._faults(thread, stop, found, fault)
             return
-        if self.keeper.was_blocked(thread, stop):
-            self.keeper.restore(thread, stop)
+        if found.reset or found.blocked:
+            self.keeper.restore(thread, stop, found)
         self.debugger.carried_out(thread)
-        if not self._queued_again(thread, stop):
+        if not self._queued_again(thread):
             self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
+
+    def _faults(self, thread: Thread, stop: int, found: Found, fault: Fault) -> None:
+        """One of our instructions, at which the thread stopped for ``stop``, faults."""
+        wanted = self.debugger.about_to_have(thread, fault.signal, fault.reason)
+        undone = found.reset or found.blocked
+        if undone:
+            self.keeper.restore(thread, stop, found)
+        if thread.kept and thread.kept[0][0] != fault.signal:
+            self.injector.announce(thread)
+        if wanted != fault.signal:
+            ptrace.resume(thread.tid, wanted)
+            return
+        info = ptrace.fault_info(fault.signal, fault.code, fault.address)
+        trap = TrapFrame(fault.trap, fault.error, fault.address if fault.trap == PAGE_FAULT else None)
+        self.keeper.force(thread, fault.signal, info, trap, injected=undone)
 
     def _deliver(self, thread: Thread, stop: int, info: bytes) -> None:
         """The signal of this stop, or what a debugger makes of it."""
@@ -190,18 +208,18 @@ class Tracer:
         else:
             ptrace.resume(thread.tid, wanted)
 
-    @staticmethod
-    def _queued_again(thread: Thread, stop: int) -> bool:
-        """At a signal stop: whether a kept signal that the program blocks has gone back to where it waits, once for all."""
+    def _queued_again(self, thread: Thread) -> bool:
+        """Whether a kept signal that the program blocks has gone back to where it waits, once for all."""
         if not thread.kept or not ptrace.signal_mask(thread.tid) >> (thread.kept[0][0] - 1) & 1:
             return False
         number, info = thread.kept[0]
-        at_signal = ptrace.stopped_by(thread.tid) == stop  # else the work was interrupted, or calls were made meanwhile
+        at_signal = ptrace.stopped_by(thread.tid) in self.keeper.signals  # else it was interrupted, or calls were made meanwhile
         if at_signal:
             ptrace.set_signal_info(thread.tid, info)
         elif not Injector.send_with(thread, number, info):
             return False
         thread.kept = deque(one for one in thread.kept if one[0] != number)
+        self.injector.announce(thread)
         ptrace.resume(thread.tid, number if at_signal else 0)  # ptrace_signal(), kernel/signal.c, queues what is blocked
         return True
 
