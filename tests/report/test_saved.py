@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from pasidlab import __version__, designs
@@ -22,6 +21,7 @@ from pasidlab.report.account import Account, Checked
 from pasidlab.report.json import results_json
 from pasidlab.report.schema import VERSIONS, schema_text
 from pasidlab.search.result import Budget
+from schema_check import valid
 
 ROOT = Path(__file__).parents[2]
 SMALL = "--tasks 1 --mms 1 --events preempt,migrate,softirq --jobs 1"
@@ -31,24 +31,6 @@ def run(capsys, command: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as end:
         main(command.split())
     return (int(end.value.code or 0), *capsys.readouterr())
-
-
-def strict(schema: Any) -> Any:
-    """The schema, without the fields that a later tool may add: a field that is printed but not described is a mistake here."""
-    if isinstance(schema, list):
-        return [strict(entry) for entry in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: strict(value) for key, value in schema.items()}
-    return made | {"additionalProperties": False} if "properties" in made and made.get("type") == "object" else made
-
-
-def valid(document: Any, name: str) -> None:
-    schema = json.loads(schema_text(name))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    assert document["schema"] == schema["$id"] == f"urn:pasidlab:{name}:{VERSIONS[name]}"
-    jsonschema.Draft202012Validator(schema).validate(document)
-    jsonschema.Draft202012Validator(strict(schema)).validate(document)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,10 +40,19 @@ def proved(asked: Asked) -> tuple[int, Asked]:
     wanted = wanted_properties(asked.properties, design)
     deadline = time.monotonic() + asked.timeout if asked.timeout else None
     proof = prove(design, scope, wanted, jobs=asked.jobs, deadline=deadline)
-    _tell(design, proof, asked)
+    if not asked.as_json:
+        _tell(design, proof, asked)
     if proof.broken is not None:
         others = tuple(size for size in asked.size if not size.startswith(("cpus=", "tasks=")))
         return 1, replace(asked, prove=False, cpus=proof.broken.cpus or None, tasks=proof.broken.tasks or None, size=others)
+    if asked.as_json:
+        from pasidlab.report.proof import proof_json
+
+        click.echo(json.dumps(proof_json(design, scope, proof, click.get_current_context().obj or ()), indent=2))
+    if proof.proved and asked.smt:
+        from pasidlab.prove.smtlib import script
+
+        write(asked.smt, script(design.name, proof.views, proof.clauses, proof.obligations))
     return 0 if proof.proved else NOT_PROVED, asked
 
 
@@ -50,7 +60,7 @@ def _alone(asked: Asked) -> None:
     """PasidlabError for an option that has no meaning in a proof."""
     others = {
         "--matrix": asked.matrix, "--compare": asked.compare, "--simulate": asked.simulate, "--evidence": asked.evidence,
-        "--checkpoint": asked.checkpoint, "--json": asked.as_json, "--output": asked.outputs, "--kernel": asked.kernel,
+        "--checkpoint": asked.checkpoint, "--output": asked.outputs, "--kernel": asked.kernel,
         "--max-states": asked.max_states, "--max-memory": asked.max_memory,
     }  # fmt: skip
     for option, given in others.items():
@@ -71,8 +81,8 @@ def _scope(asked: Asked, design: Design) -> AnyScope:
 
 
 def _tell(design: Design, proof: Proof, asked: Asked) -> None:
-    for name, states, whole in proof.instances:
-        click.echo(f"  {name}: {'all' if whole else 'the first'} {states:,} states")
+    for instance in proof.instances:
+        click.echo(f"  {instance.scope}: {'all' if instance.complete else 'the first'} {instance.states:,} states")
     if proof.broken is not None:
         click.echo(f"{design.name}: violated in a small instance, {proof.broken}")
         return
@@ -87,10 +97,6 @@ def _tell(design: Design, proof: Proof, asked: Asked) -> None:
         click.echo(f"not put to the test: {name}: in no small instance does anything happen that it is about")
     for name in proof.not_covered:
         click.echo(f"not proved: {name}: it needs more than an invariant (liveness, or that something can happen)")
-    if proof.proved and asked.smt:
-        from pasidlab.prove.smtlib import script
-
-        write(asked.smt, script(design.name, proof.views, proof.clauses, proof.obligations))
 
 
 def _invariant(design: Design, proof: Proof, what: str) -> None:

@@ -31,6 +31,15 @@ BESIDE = ((1, 3), (3, 1))
 
 
 @dataclass(frozen=True)
+class Instance:
+    """A scope that clauses are mined from, and how many of its states are used: all of them, or the first ones."""
+
+    scope: AnyScope
+    states: int
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Proof:
     """What came of it. ``broken``: the scope in which a property is violated. ``stopped``: why there is no proof."""
 
@@ -38,7 +47,7 @@ class Proof:
     wanted: tuple[str, ...]
     not_covered: tuple[str, ...]  # properties that need more than an invariant
     not_tested: tuple[str, ...] = ()  # properties that no instance puts to the test
-    instances: tuple[tuple[str, int, bool], ...] = ()  # scope, states, whether all of them
+    instances: tuple[Instance, ...] = ()
     seconds: float = 0.0
     broken: AnyScope | None = None
     stopped: Unproved | None = None
@@ -47,6 +56,11 @@ class Proof:
     given_up: int = 0
     queries: int = 0
     obligations: tuple[Obligation, ...] = field(default=(), repr=False)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The properties that were asked for."""
+        return (*self.wanted, *self.not_covered)
 
     @property
     def proved(self) -> bool:
@@ -66,23 +80,13 @@ def prove(
     began = time.monotonic()
     general = generalised(design, scope)
     views = Views(general)
-    model = general.model
-    covered = {p.property for p in model.predicates if p.stuck} | model.pending.keys()
+    covered = {p.property for p in general.model.predicates if p.stuck} | general.model.pending.keys()
     start = Proof(views, tuple(name for name in wanted if name not in covered), tuple(name for name in wanted if name in covered))
     induction = Induction(general, views, Mined(views), frozenset(start.wanted), deadline, told)
     obligations = induction.obligations()  # refuses what it cannot use, before anything is explored
-    seen: list[tuple[str, int, bool]] = []
-    tested: set[str] = set()
-    for instance in _instances(scope, beside):
-        found, model = _explored(design, instance, jobs)
-        seen.append((str(instance), found.states, found.reason == "complete"))
-        if found.error or any(model.properties[bit].name in wanted for bit in found.violations):
-            return replace(start, instances=tuple(seen), broken=instance, seconds=time.monotonic() - began)
-        tested |= {p.name for bit, p in enumerate(model.properties) if found.reached >> bit & 1}
-        for states in chunks(views, model, found):
-            induction.mined.add(states)
-        if told:
-            told(f"{instance}: {found.states:,} states")
+    start = _mined(start, induction.mined, design, _instances(scope, beside), jobs)
+    if start.broken is not None:
+        return replace(start, seconds=time.monotonic() - began)
     stopped, late = None, False
     try:
         stopped = induction.prove(obligations)
@@ -90,12 +94,27 @@ def prove(
         late = True
     clauses = _needed(obligations, induction.clauses) if not (stopped or late) else tuple(induction.clauses)
     done = replace(
-        start, not_tested=tuple(name for name in start.wanted if name not in tested), instances=tuple(seen), stopped=stopped,
-        out_of_time=late, clauses=clauses, given_up=induction.dropped, queries=induction.rounds, obligations=tuple(obligations),
+        start, stopped=stopped, out_of_time=late, clauses=clauses, given_up=induction.dropped, queries=induction.rounds,
+        obligations=tuple(obligations),
     )  # fmt: skip
     if not (stopped or late):
         confirm(done)
     return replace(done, seconds=time.monotonic() - began)
+
+
+def _mined(start: Proof, mined: Mined, design: Design, instances: Iterable[AnyScope], jobs: int | None) -> Proof:
+    """Explores the instances, up to the first that is broken, and keeps their views. What they say of the properties."""
+    seen: list[Instance] = []
+    tested: set[str] = set()
+    for instance in instances:
+        found, model = _explored(design, instance, jobs)
+        seen.append(Instance(instance, found.states, found.reason == "complete"))
+        if found.error or any(model.properties[bit].name in start.asked for bit in found.violations):
+            return replace(start, instances=tuple(seen), broken=instance)
+        tested |= {p.name for bit, p in enumerate(model.properties) if found.reached >> bit & 1}
+        for states in chunks(start.views, model, found):
+            mined.add(states)
+    return replace(start, instances=tuple(seen), not_tested=tuple(name for name in start.wanted if name not in tested))
 
 
 def confirm(proof: Proof) -> None:
@@ -120,7 +139,7 @@ def _explored(design: Design, scope: AnyScope, jobs: int | None) -> tuple[Search
 
 
 def _instances(scope: AnyScope, beside: Iterable[tuple[int, int]]) -> list[AnyScope]:
-    """The scope asked for, and those beside it."""
+    """The scope asked for, and those beside it, none twice."""
     found = [scope]
     for cpus, tasks in beside:
         if isinstance(scope, OwnScope):

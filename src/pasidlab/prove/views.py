@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.lang.back.layout import Layout
-from pasidlab.lang.types import BOOL, Field, Int
+from pasidlab.lang.types import BOOL, Field, Int, Ref
 from pasidlab.prove.general import General
 
 Rows = npt.NDArray[np.int64]
@@ -165,8 +165,15 @@ def seen_of(views: Views, layout: Layout, states: npt.NDArray[np.uint64]) -> See
                 bits = states[:, plane.word] >> np.uint64(plane.shift + i * plane.width) & np.uint64(plane.mask)
                 code |= bits.astype(np.int64) << plane.low
             columns[path, i] = code
-    counts = {place.field.struct: place.field.count for place in layout.places.values()}
+    counts = _counts(views, layout)
     return Seen(counts, columns, _referred(views, counts, columns))
+
+
+def _counts(views: Views, layout: Layout) -> dict[str, int]:
+    """How many elements there are of each struct. Of one without fields references know; where there are none, no view depends on it."""
+    fields = [place.field for place in layout.places.values()]
+    referred = {f.domain.struct: f.domain.count for f in fields if isinstance(f.domain, Ref)}
+    return dict.fromkeys(views.general.sorts, 2) | referred | {f.struct: f.count for f in fields}
 
 
 def _referred(

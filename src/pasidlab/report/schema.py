@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-VERSIONS = {"check": 1, "path": 1, "designs": 1, "zoo": 1}
+VERSIONS = {"check": 1, "path": 1, "designs": 1, "zoo": 1, "proof": 1}
 """Document -> the version that is printed."""
 
 
