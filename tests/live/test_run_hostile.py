@@ -82,6 +82,40 @@ def test_a_directory_without_room_for_the_tree_is_named_and_left_empty(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_that_another_run_sweeps_before_it_is_locked_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, made = tempfile.mkdtemp, list[str]()
+
+    def swept(prefix: str) -> str:
+        made.append(make(prefix=prefix))
+        if len(made) < 3:
+            owned.sweep()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    own = owned.OwnDirectory()
+    assert (len(made), own.path) == (3, made[-1])
+    owned.sweep()
+    assert list(map(str, tmp_path.iterdir())) == [own.path]
+    own.close()
+
+
+def test_an_access_for_which_a_thread_of_ours_starts_late_still_happens(programs: Path, tmp_path: Path) -> None:
+    """The thread that submitted has been let go by then, and while another calls execve it is not known whose memory it has."""
+    late = """
+import time
+from pasidlab.live import workers
+start = workers.start_thread
+workers.start_thread = lambda work, name: start(lambda: (time.sleep(0.1 * (name == "patient")), work()), name)
+"""
+    file = tmp_path / "four"
+    file.write_text("#!/bin/sh\nexit 4\n")
+    file.chmod(0o755)
+    words = ["--isolation", "redirect", "--", str(programs / "execs"), "words", str(file)]
+    done = subprocess.run([sys.executable, "-c", late + RUN, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (4, 77), done
+
+
 @pytest.mark.parametrize(("how", "plain", "redirected"), [
     ("open", "status 1", "open: No such file or directory"), ("write", "write: waits", "write: Bad file descriptor"),
     ("worker", "write: waits", "write: Bad file descriptor"),

@@ -12,7 +12,7 @@ import numpy as np
 
 from pasidlab.live.libc import Iovec, libc, process_vm_readv, process_vm_writev
 from pasidlab.live.presence import Pagemaps
-from pasidlab.live.served import Patient, Registered, transfer
+from pasidlab.live.served import NOT_BEGUN, Patient, Registered, transfer
 
 _NOBODY = frozenset[int]()
 _LONGEST_RECORD = 64  # bytes of a completion record
@@ -139,14 +139,13 @@ class ProcessMemory:
             self.starting.add(access)
             work, begins = partial(transfer, call, pid, piece, there + done), partial(self._begins, pid, access)
             more = self.patient.call(work, begins)
-            if more < 0 and self._elsewhere():
+            if more == NOT_BEGUN or (more < 0 and self._elsewhere()):
                 continue
             if more <= 0:
                 break
             local[done : done + more] = piece[:more]
             done += more
         return done
-
 
     def _begins(self, pid: int, access: object) -> bool:
         """It is about to begin, maybe late: whether ``pid`` has not been let go meanwhile."""

@@ -67,11 +67,14 @@ def _sweep_one(path: str) -> None:
 def _locked() -> tuple[str, int]:
     while True:
         path = tempfile.mkdtemp(prefix=_PREFIX)
-        held = os.open(path, _DIRECTORY)
+        try:
+            held = os.open(path, _DIRECTORY)
+        except FileNotFoundError:  # another run swept it before it was opened
+            continue
         fcntl.flock(held, fcntl.LOCK_EX)
         if os.path.exists(path):
             return path, held
-        os.close(held)  # another run swept it before it was locked
+        os.close(held)  # or before it was locked
 
 
 def _empty(directory: int) -> None:

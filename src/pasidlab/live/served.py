@@ -29,6 +29,10 @@ _PAGEMAP_SCAN, _SCAN = 0xC0606610, struct.Struct("<12Q")  # ioctl and struct pm_
 _CHECK_ASYNCHRONOUS = 2  # PM_SCAN_CHECK_WPASYNC: EPERM where a fault would have to be answered
 
 
+NOT_BEGUN = -2
+"""What ``Patient.call`` returns where the call was not allowed to begin."""
+
+
 class Patient:
     """Calls that may last: each in a thread of its own, while everything else goes on."""
 
@@ -36,7 +40,7 @@ class Patient:
         self._loop = loop
 
     def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
-        """What ``work`` returns; -1 where ``begins``, asked just before, says no, or where there can be no more threads.
+        """What ``work`` returns; NOT_BEGUN where ``begins``, asked just before, says no; -1 where there can be no more threads.
 
         ``work`` must not use anything that others use, for it may outlive the handler that waits. It has no descriptors: where the
         program keeps it for ever, pasidlab can be killed nevertheless, and what it served is closed then.
@@ -45,7 +49,7 @@ class Patient:
 
         def run() -> None:
             leave_descriptors()
-            result = work() if begins() else -1
+            result = work() if begins() else NOT_BEGUN
             self._loop.post(lambda: self._loop.resume(handler, result))
 
         try:
