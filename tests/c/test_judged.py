@@ -85,7 +85,7 @@ def test_hunks_elsewhere_are_unrelated_and_need_not_apply(tmp_path: Path) -> Non
     elsewhere = diff("mm/mmap.c", MMAP, MMAP.replace("EINVAL", "ENOMEM"))
     misfit = diff("mm/mmap.c", MMAP.replace("return 0", "return 9"), MMAP.replace("return 0", "return 8"))
     absent = diff("mm/nothing.c", MMAP, MMAP.replace("EINVAL", "ENOMEM"))
-    change = core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tthis_cpu_write(kernel_fpu_allowed, 1);\n")
+    change = core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tthis_cpu_write(kernel_fpu_allowed, false);\n")
     for text in (elsewhere, misfit, absent):
         judged = account(tmp_path, text + change)
         assert [hunk.fate for hunk in judged.hunks] == [Fate.UNRELATED, Fate.JUDGED]
@@ -153,7 +153,7 @@ def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["#define user_mode(regs) 0", "#undef likely", "#define smp_processor_id() 1"])
 def test_a_macro_under_a_name_that_is_known(line: str, tmp_path: Path) -> None:
     """It is left aside, and a judged change beside it does not hide that."""
-    changed = f"{line}\n{FIXUP.replace('pasid_activated = 1', 'pasid_activated = !0')}"
+    changed = f"{line}\n{FIXUP.replace('pasid_activated = 1', 'pasid_activated = 0')}"
     kernel, patch = tree(tmp_path), tmp_path / "fix.patch"
     patch.write_text(diff("arch/x86/kernel/traps.c", FIXUP, changed))
     design = Opening(str(patch), kernel=kernel).design()
@@ -197,6 +197,37 @@ def test_what_has_one_answer_in_the_model(old: str, new: str, says: str, tmp_pat
     assert design.account is not None
     (item,) = [item for item in design.account().open if item.changed]
     assert says in str(item)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (ALLOW, "\tthis_cpu_write(kernel_fpu_allowed, 1);\n"),
+        (ALLOW, f"\tif (!in_nmi()) {{\n\t{ALLOW}\t}}\n"),
+        (ALLOW, f"{ALLOW}\t;;\n\t{{\n\t}}\n"),
+    ],
+)
+def test_a_change_that_compiles_to_the_same_code(old: str, new: str, tmp_path: Path) -> None:
+    judged = account(tmp_path, core(old, new))
+    (item,) = [item for item in judged.open if item.changed]
+    assert (item.function, item.fate) == ("kernel_fpu_end", Fate.SAME)
+    assert "(arch/x86/kernel/fpu/core.c:23): the model compiles it to the same code before and after" in judged.sentence()
+    assert [hunk.fate for hunk in judged.hunks] == [Fate.SAME]
+    assert not account(tmp_path, core(old, new), allow_unjudged=("kernel_fpu_end",)).sentence().count("; not judged: kernel")
+
+
+def test_a_part_of_a_change_that_compiles_to_the_same_code(tmp_path: Path) -> None:
+    judged = account(tmp_path, core(ALLOW, "\tif (!in_nmi())\n\t\tthis_cpu_write(kernel_fpu_allowed, false);\n"))
+    (item,) = [item for item in judged.open if item.changed]
+    assert item.fate is Fate.JUDGED
+    assert [one.text for one in item.left_out] == ["if (!in_nmi())"]
+
+
+def test_a_macro_counts_where_the_code_has_it(tmp_path: Path) -> None:
+    head = "static DEFINE_PER_CPU(bool, kernel_fpu_allowed);\n"
+    outside = f"lines outside functions of {CORE_FILE}"
+    assert fates(account(tmp_path, core(head, head + "#define fpregs_lock() do { } while (0)\n"))) == {outside: "judged"}
+    assert fates(account(tmp_path, core(head, head + "#define NOBODY 1\n"))) == {outside: "built in"}
 
 
 def test_code_that_becomes_a_comment(tmp_path: Path) -> None:

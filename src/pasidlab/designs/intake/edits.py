@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pasidlab.designs.intake.patch import Applied, FileChange, Hunk, Patch
+from pasidlab.designs.intake.patch import Applied, FileChange, Hunk, Patch, PatchPiece
 from pasidlab.designs.intake.spans import FunctionSpan, at_line, bare_lines, function_name, functions_in
 from pasidlab.lang.c.tokens import Source
 
@@ -40,6 +40,15 @@ class Edited:
     def lines(self) -> list[str]:
         """The changed lines that are code."""
         return [] if self.same else [edit.text for edit in self.edits if edit.text] + self.hidden
+
+
+@dataclass(frozen=True)
+class Version:
+    """A file, or the part of it that a hunk shows: its text before the patches and after them."""
+
+    file: str
+    before: str
+    after: Source
 
 
 @dataclass
@@ -81,6 +90,7 @@ class Edits:
 
     functions: dict[tuple[str, str], Edited] = field(default_factory=dict)
     hunks: list[EditedHunk] = field(default_factory=list)
+    versions: dict[str, Version] = field(default_factory=dict)  # of files, or of what hunks show of them
 
     def of_patch(self, patch: Patch) -> None:
         """Take in a patch of which nothing but its hunks is known."""
@@ -91,8 +101,16 @@ class Edits:
                 before, after = _FileText(hunk.old, c, heading), _FileText([line.text for line in hunk.new], c, heading)
                 self._hunk(patch, change, hunk, _Sides(before, after, 0, 0, whole=False))
 
+    def of_pieces(self, change: FileChange, pieces: Iterable[PatchPiece]) -> None:
+        """Take in the whole functions that hunks show."""
+        for piece in pieces:
+            if piece.source is not None:
+                self.versions[f"{piece.source.file}:{piece.number}"] = Version(change.path, piece.before, piece.source)
+
     def of_change(self, patch: Patch, change: FileChange, before: Source, applied: Applied) -> None:
         """Take in the change of a file of a tree."""
+        first = self.versions[change.path].before if change.path in self.versions else before.text
+        self.versions[change.path] = Version(change.path, first, applied.source)
         old, new = (_FileText(text.split("\n"), _is_c(change.path)) for text in (before.text, applied.source.text))
         shift = 0
         for hunk, place in zip(change.hunks, applied.places, strict=True):

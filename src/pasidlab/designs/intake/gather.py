@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pasidlab.designs.intake import judging, mail, patch, tree
 from pasidlab.designs.intake.callsite import Call, call_site
+from pasidlab.designs.intake.code import Code
 from pasidlab.designs.intake.edits import Edits
 from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.judged import Fate, Judged
@@ -66,9 +67,11 @@ class Gathered:
     edits: Edits | None = None  # of patches
     taken: Taken = field(default_factory=Taken)  # known once ``functions`` was asked
     options: InputOptions = field(default_factory=InputOptions)
+    names: Names | None = None  # those of the last call of ``functions``
 
     def functions(self, names: Names) -> dict[str, Function]:
         """The IR functions that replace the kernel's."""
+        self.names = names
         whole = self.program
         if self.tree is not None:
             whole = self.tree.program(names).joined(self.program)
@@ -85,7 +88,7 @@ class Gathered:
     def judged(self) -> Judged:
         """What of the input is judged. Not before ``functions`` was asked."""
         if self.edits is not None:
-            found = judging.of_patches(self.edits, self.taken)
+            found = judging.of_patches(self.edits, self.taken, self._compiled)
         else:
             found = judging.of_file(self.program.functions, self.taken)
         found = replace(found, unused=tuple(self._unused()))
@@ -94,6 +97,20 @@ class Gathered:
         known = {item.function for item in found.items if item.fate is not Fate.UNRELATED}
         rest = (item for item in judging.of_tree(self.tree, self.taken) if item.function not in known)
         return replace(found, items=(*found.items, *rest))
+
+    def _compiled(self, key: str, text: str) -> Code | None:
+        """What the functions become with another text for a file that the patches change; None if it does not compile."""
+        assert self.names is not None and self.edits is not None
+        try:
+            if self.tree is not None:
+                whole = self.tree.with_text(key, text, self.options.config).joined_for(self.names).joined(self.program)
+            else:
+                texts = {name: version.after for name, version in self.edits.versions.items()}
+                texts[key] = replace(texts[key], text=text)
+                whole = c_program(list(texts.values()), self.options.config, self.options.stubs, strict=False)
+            return Linker(whole, self.names).link()
+        except PasidlabError:
+            return None
 
     def _unused(self) -> Iterator[str]:
         """The options that nothing of the text asks for."""
@@ -242,14 +259,13 @@ def from_patches(found: list[patch.Patch], label: str, options: InputOptions) ->
         _show_bare(one, options.files)
     if options.kernel is not None:
         return _over_tree(found, label, options, notes)
-    own = CProgram({}, stubs=options.stubs)
     edits = Edits()
     for one in found:
         edits.of_patch(one)
         for change in one.files:
             if change.path.endswith((".c", ".h")):
-                whole = [piece.source for piece in patch.pieces(change, one) if piece.source is not None]
-                own = own.joined(c_program(whole, options.config, options.stubs, strict=False))
+                edits.of_pieces(change, patch.pieces(change, one))
+    own = c_program([version.after for version in edits.versions.values()], options.config, options.stubs, strict=False)
     known = [n for n, f in own.functions.items() if vocabulary().replacement(n, len(f.params))]
     short = next((error for one in found if (error := patch.cut_short(one)) is not None), None)
     if short and not known:

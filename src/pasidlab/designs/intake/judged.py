@@ -1,4 +1,5 @@
-"""What of an input a check judges: for each function and each hunk ``judged``, ``built in`` with the reason, or ``unrelated``.
+"""What of an input a check judges: for each function and each hunk ``judged``, ``built in`` with the reason, ``unrelated``, or
+``same code``: its change is nothing the model has.
 
 ``judging`` decides it; every report tells it from here.
 """
@@ -19,6 +20,7 @@ class Fate(Enum):
     JUDGED = "judged"
     BUILT_IN = "built in"
     UNRELATED = "unrelated"
+    SAME = "same code"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Item:
     @property
     def open(self) -> bool:
         """True if it keeps the verdict from being ``holds``."""
-        unjudged = self.fate is Fate.BUILT_IN and (self.changed or self.needed)
+        unjudged = self.fate in (Fate.BUILT_IN, Fate.SAME) and (self.changed or self.needed)
         return not self.allowed and (unjudged or bool(self.left_out))
 
     @property
@@ -63,6 +65,8 @@ class Item:
         where = f" ({place})" if self.function and place else ""
         if self.fate is Fate.JUDGED:
             return f"{self.name}{where}: " + "; ".join(f"'{one.text}' means nothing here: {one.why}" for one in self.left_out)
+        if self.fate is Fate.SAME:
+            return f"{self.name}{where}: {self.why}"
         return f"{self.name}{where}: {self.fate.value}" + (f": {self.why}" if self.why else "")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pasidlab.designs.intake.edits import Edit, Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
+from pasidlab.designs.intake.same_code import Compile, SameCode
 from pasidlab.designs.intake.spans import bare_lines, functions_in
 from pasidlab.designs.intake.statements_seen import CompiledLines
 from pasidlab.designs.intake.tree import TreeProgram
@@ -49,10 +50,13 @@ class Taken:
         return function in self.functions and self.functions[function].position.file in files
 
 
-def of_patches(edits: Edits, taken: Taken) -> Judged:
-    """The account of patches."""
+def of_patches(edits: Edits, taken: Taken, compiled: Compile | None = None) -> Judged:
+    """The account of patches. ``compiled`` tells whether changes reach the code that is checked."""
     lost = _lost(edits)
     fates = {key: _item(one, taken, lost) for key, one in edits.functions.items()}
+    if compiled is not None:
+        look = SameCode(edits.versions, compiled, _matters_outside)
+        fates = {key: look.told(item) for key, item in fates.items()}
     items = {key: item for key, item in fates.items() if key[1] or item.fate is not Fate.UNRELATED}
     lines = {
         (taken.functions[one.function].position.file, number)
@@ -67,7 +71,7 @@ def _hunk(one: EditedHunk, items: Mapping[tuple[str, str], Item]) -> HunkFate:
     if one.skipped:
         return HunkFate(one.patch, one.line, one.file, tuple(one.functions), Fate.UNRELATED, one.skipped)
     found = [items[one.file, name] for name in one.functions if (one.file, name) in items]
-    for fate in (Fate.BUILT_IN, Fate.JUDGED):
+    for fate in (Fate.BUILT_IN, Fate.SAME, Fate.JUDGED):
         worst = next((item for item in found if item.fate is fate), None)
         if worst is not None:
             return HunkFate(one.patch, one.line, one.file, tuple(one.functions), fate, worst.why)
@@ -97,9 +101,7 @@ def _item(one: Edited, taken: Taken, lost: frozenset[str]) -> Item:
     if not relevant and one.function in vocabulary().replacements and "/" not in one.file:  # a path cut short
         relevant = one.lines
     if not one.function:
-        relevant = [line for line in relevant if not _only_declares(line) or _has_a_say(line, one.file)]
-        relevant = [line for line in relevant if not _judged_elsewhere(line, one.file, taken)]
-        relevant += [line for line in one.lines if line not in relevant and _gives_another_meaning(line, one.file)]
+        relevant = [line for line in one.lines if _matters_outside(one.file, line)]
     handler = one.function in territory().handlers and one.function not in taken.kept
     if handler and relevant and all(_calls_fixup(line, taken) for line in relevant):
         return Item(one.function, one.file, one.line, Fate.JUDGED, "its call of the fix-up")
@@ -212,19 +214,15 @@ def _has_a_say(line: str, file: str) -> bool:
     return territory().mentions(file, line) or bool(member and member.group(1) in mine and territory().has_file(file))
 
 
+def _matters_outside(file: str, line: str) -> bool:
+    """True for a line outside functions that may not be left aside."""
+    if _gives_another_meaning(line, file):
+        return True
+    return bool(territory().relevant(file, "", [line])) and (not _only_declares(line) or _has_a_say(line, file))
+
+
 def _only_declares(line: str) -> bool:
     return _DECLARES.match(line) is not None and "=" not in line
-
-
-def _judged_elsewhere(line: str, file: str, taken: Taken) -> bool:
-    """True for a macro or constant of the file's own that a judged function of it uses: it was read with it."""
-    match = re.match(r"#\s*define\s+(\w+)|([A-Z]\w+)\s*(?:=[^;]*)?,?$", line)
-    name = match and (match.group(1) or match.group(2))
-    words = vocabulary()
-    if not name or name in words.macros or name in words.values or name in words.calls:
-        return False
-    mine = [f for f in taken.functions.values() if f.position.file == file]
-    return any(re.search(rf"\b{name}\b", f.unit.source.text) for f in mine)
 
 
 def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:

@@ -294,6 +294,7 @@ class PatchPiece:
     source: Source | None
     partial: str  # the name of a function only partly visible
     number: int
+    before: str = ""  # all that the hunk shows of the old file
 
 
 def pieces(change: FileChange, patch: Patch) -> list[PatchPiece]:
@@ -320,7 +321,8 @@ def pieces(change: FileChange, patch: Patch) -> list[PatchPiece]:
         if whole:
             text = "\n".join(one.text for one in _without_torn_comment(whole))
             places = tuple((patch.name, one.number) for one in whole)
-            found.append(PatchPiece(Source(text, patch.name, places=places, partial=True), "", whole[0].number))
+            source = Source(text, patch.name, places=places, partial=True)
+            found.append(PatchPiece(source, "", whole[0].number, "\n".join(hunk.old)))
     return found
 
 

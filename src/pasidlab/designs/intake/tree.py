@@ -11,7 +11,7 @@ from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.spans import bare_lines
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.link import CProgram, Linker, configured, parse_source
-from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.parse import CFunction, Unit
 from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub
@@ -36,6 +36,7 @@ class KernelTree:
     changed: dict[str, Source] = field(default_factory=dict)
     files: Files = field(default_factory=Files)
     version: str = ""
+    units: dict[tuple[str, str], Unit] = field(default_factory=dict)  # texts that were parsed, by their file
 
     def __post_init__(self) -> None:
         self.version = self._version()
@@ -49,6 +50,17 @@ class KernelTree:
         if "VERSION" not in found or "PATCHLEVEL" not in found or not self.files.is_dir(str(self.root / "arch" / "x86")):
             raise PasidlabError(f"{self.root} is no Linux source tree", hint="--kernel takes the folder that holds Makefile and arch/x86")
         return f"{found['VERSION']}.{found['PATCHLEVEL']}" + (f".{found['SUBLEVEL']}" if found.get("SUBLEVEL", "0") != "0" else "")
+
+    def parsed(self, source: Source, config: Mapping[str, str] | None) -> Unit:
+        """A text of the tree, parsed once. The configuration is the same for all."""
+        key = source.file, source.text
+        if key not in self.units:
+            self.units[key] = parse_source(source, config)
+        return self.units[key]
+
+    def with_text(self, file: str, text: str) -> KernelTree:
+        """The same tree with another text for a file."""
+        return replace(self, changed={**self.changed, file: Source(text, file)})
 
     def source(self, file: str) -> Source | None:
         """A file of the tree; None if it has none of that name."""
@@ -103,7 +115,7 @@ class TreeProgram:
     def program(self, names: Names) -> CProgram:
         """What can be compiled against a kernel; the rest is noted in ``kept``."""
         while True:
-            program = self._without_kept(names)
+            program = self.joined_for(names)
             linker = Linker(program, names)
             try:
                 linker.link()
@@ -124,7 +136,14 @@ class TreeProgram:
         self.kept |= fresh
         return bool(fresh)
 
-    def _without_kept(self, names: Names) -> CProgram:
+    def with_text(self, file: str, text: str, config: Mapping[str, str] | None) -> TreeProgram:
+        """The same with another text for a file. What stays built in here stays so there."""
+        found = read_tree(self.tree.with_text(file, text), config, self.stubs)
+        found.kept |= self.kept
+        return found
+
+    def joined_for(self, names: Names) -> CProgram:
+        """The functions and lines that are not known to stay built in."""
         functions = {n: f for n, f in self.wanted.items() if n not in self.kept}
         helpers = {n: f for n, f in self.helpers.items() if n not in self.kept}
         bodies: dict[str, str] = {}
@@ -204,7 +223,7 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
         source = tree.source(file)
         if source is None:
             continue
-        unit = parse_source(source, config)
+        unit = tree.parsed(source, config)
         twice |= {name for name, one in unit.functions.items() if name in everything and _both_static(one, everything[name])}
         everything = {**unit.functions, **everything}
         sources = CProgram({}, unit.constants, unit.objects, unit.structs, unit.enums, locks=frozenset(unit.locks)).joined(sources)
@@ -284,7 +303,7 @@ def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None)
     chosen = [n for n in range(behind, above) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
     if not any(entry.has(bare[n]) for n in chosen):
         return None
-    governed = {n + 1 for n in chosen if GOVERNS.fullmatch(bare[n])}
+    governed = {n + 1 for n in chosen if GOVERNS.fullmatch(bare[n]) and n + 1 < len(body)}
     chosen = sorted({*chosen, *governed})
     ends = ["return 0; }" if entry.result == "int" else "}"]
     kept = [f"static {entry.result} {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), *ends]

@@ -1,0 +1,146 @@
+"""Finds changes that the model has nothing of: the functions are compiled to the same code with such a change and without it.
+
+Each change is taken back by itself: all of a function, then each block of lines, then each line or word. A change without which nothing
+compiles is one that counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pasidlab.designs.intake.changes import Changes, blocks, parts, taken_back
+from pasidlab.designs.intake.code import Code, same
+from pasidlab.designs.intake.edits import Version
+from pasidlab.designs.intake.judged import Fate, Item, LeftOut
+from pasidlab.designs.intake.outside import Outside, lines_of
+from pasidlab.designs.intake.plain import plain_text, tokens
+from pasidlab.designs.intake.spans import FunctionSpan, bare_lines, functions_in
+from pasidlab.lang.c.vocabulary import vocabulary
+
+WHY = "the model compiles it to the same code before and after: what the patch changes in it is nothing the model has"
+
+Compile = Callable[[str, str], Code | None]
+"""Compiles everything, with another text for one of the versions, by its key; None: it does not compile."""
+
+
+def _texts(source: str) -> dict[str, list[tuple[FunctionSpan, str]]]:
+    """The plain text of each function that is whole; of some there are several, for several configurations."""
+    lines = source.split("\n")
+    bare = bare_lines(lines)
+    found: dict[str, list[tuple[FunctionSpan, str]]] = {}
+    for span in functions_in(lines):
+        if span.whole:
+            found.setdefault(span.name, []).append((span, plain_text(bare[span.start : span.end])))
+    return found
+
+
+class SameCode:
+    """Looks through versions of texts for what changes nothing. ``matters``: a line of a file, outside functions, that has to be judged."""
+
+    def __init__(self, versions: Mapping[str, Version], compiled: Compile, matters: Callable[[str, str], bool]) -> None:
+        self.versions, self.compiled, self.matters = versions, compiled, matters
+        self.before = {key: _texts(one.before) for key, one in versions.items()}
+        self.after = {key: _texts(one.after.text) for key, one in versions.items()}
+
+    def told(self, item: Item) -> Item:
+        """A changed function, or the lines outside functions of a file, with what of the change is nothing the model has."""
+        if not item.function:
+            return self._outside(item)
+        return self._item(item) if item.fate is Fate.JUDGED and not item.why else item
+
+    def _outside(self, item: Item) -> Item:
+        """Lines outside functions are judged where the code depends on each that matters, and on any at all."""
+        reached = False
+        for key, version in self.versions.items():
+            if version.file == item.file:
+                was, now = Outside(version.before), Outside(version.after.text)
+                base = self.compiled(key, now.whole(now.text))
+                groups = blocks(was.text, now.text)
+                for changes in (piece for block in groups for piece in parts(block)):
+                    if any(self.matters(item.file, line) for line in lines_of(changes)):
+                        if same(self.compiled(key, now.whole(taken_back(now.text, changes))), base):
+                            return item
+                        reached = True
+                everything = [one for block in groups for one in block]
+                reached = reached or not same(self.compiled(key, now.whole(taken_back(now.text, everything))), base)
+        return replace(item, fate=Fate.JUDGED, why="") if reached else item
+
+    def _item(self, item: Item) -> Item:
+        found: list[LeftOut] = []
+        for key, version in self.versions.items():
+            if version.file != item.file:
+                continue
+            old, new = self.before[key].get(item.function, []), self.after[key].get(item.function, [])
+            if len(old) != len(new):
+                continue
+            for (_, was), (span, now) in zip(old, new, strict=True):
+                silent = self._silent(key, span, was, now)
+                if silent is None:
+                    return item if item.left_out else replace(item, fate=Fate.SAME, why=WHY)
+                found += silent
+        told = " ".join(one.text for one in item.left_out)
+        return replace(item, left_out=(*item.left_out, *(one for one in found if one.text not in told)))
+
+    def _silent(self, key: str, span: FunctionSpan, was: str, now: str) -> list[LeftOut] | None:
+        """The changes of a function that change nothing; None if all of them together do not."""
+        if _words(was) == _words(now):
+            return []
+        base = self._with(key, span, now)
+        if base is None:
+            return []
+        if same(self._with(key, span, was), base):
+            return [] if _only_renamed(_words(was), _words(now)) else None
+
+        def silent(changes: Changes) -> bool:
+            return same(self._with(key, span, taken_back(now, changes)), base)
+
+        return [_left_out(changes) for changes in _smallest(blocks(was, now), silent) if _says_something(changes)]
+
+    def _with(self, key: str, span: FunctionSpan, text: str) -> Code | None:
+        lines = self.versions[key].after.text.split("\n")
+        lines[span.start : span.end] = text.rstrip("\n").split("\n")
+        return self.compiled(key, "\n".join(lines))
+
+
+def _smallest(groups: Sequence[Changes], silent: Callable[[Changes], bool]) -> Iterator[Changes]:
+    """The changes that are silent: whole groups, else parts of them."""
+    for changes in groups:
+        if silent(changes):
+            yield changes
+            continue
+        pieces = parts(changes)
+        if len(pieces) > 1:
+            yield from (piece for piece in pieces if silent(piece))
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text. What messages say is no word."""
+    return ['""' if (word := token.group()).startswith('"') and "asm" not in text else word for token in tokens(text)]
+
+
+def _only_renamed(was: Sequence[str], now: Sequence[str]) -> bool:
+    """True if nothing but the names of locals change, each to one other."""
+    known = vocabulary().names()
+    pairs = {(a, b) for a, b in zip(was, now, strict=False) if a != b}
+    one_to_one = len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+    names = {name for pair in pairs for name in pair}
+    others = {b for a, b, c in zip(["", *now], now, [*now[1:], ""], strict=False) if a in (".", "->") or c == "("}
+    return len(was) == len(now) and one_to_one and all(name.isidentifier() for name in names) and not names & (known | others)
+
+
+_HINTS = frozenset("likely unlikely inline __always_inline noinline notrace const ( ) { } ;".split())
+
+
+def _says_something(changes: Changes) -> bool:
+    """False where nothing but hints to the compiler, brackets or the words of a message change."""
+    was, now = (_words(" ".join(text)) for text in ([one.before for one in changes], [one.now for one in changes]))
+    return was != now and not {*was, *now} <= _HINTS
+
+
+def _left_out(changes: Changes) -> LeftOut:
+    gone = not any(one.now.strip() for one in changes)
+    text = " ... ".join(" ".join((one.before if gone else one.now).split()) for one in changes)
+    short = text if len(text) <= 100 else re.sub(r"\s\S*$", " ...", text[:100])
+    return LeftOut(short, 0, f"the model compiles the function to the same code {'with' if gone else 'without'} it")
