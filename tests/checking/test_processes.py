@@ -117,9 +117,9 @@ def test_processes_die_with_their_parent(number: signal.Signals) -> None:
 
 OTHER = """
 from pathlib import Path
-from pasidlab.checking.children import run
+from pasidlab.checking.children import run_child
 
-run(["sh", "-c", "echo $$ > child; exec sleep 60"], Path({folder!r}))
+run_child(["sh", "-c", "echo $$ > child; exec sleep 60"], Path({folder!r}))
 """
 
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pasidlab.errors import PasidlabError
@@ -102,16 +104,23 @@ def _nobody_listens(_arguments: tuple[Any, ...]) -> None:
 
 # ---- in the processes
 
-_tasks: Sequence[Task[Any]] = ()
-_report: Report = _nobody_listens
-_interrupted: StopFlag = threading.Event()
+@dataclass(frozen=True)
+class _Work:
+    """What a process was forked with."""
+
+    tasks: Sequence[Task[Any]]
+    report: Report
+    interrupted: StopFlag
+
+
+_WORK: ContextVar[_Work] = ContextVar("work")
+"""Set once in each process, at its beginning: tasks cannot be pickled, so a process is sent only the number of each."""
 
 
 def _begin(tasks: Sequence[Task[Any]], report: Report, interrupted: StopFlag, parent: int) -> None:
-    global _tasks, _report, _interrupted
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the flag says it
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _tasks, _report, _interrupted = tasks, report, interrupted
+    _WORK.set(_Work(tasks, report, interrupted))
 
 
 def _end_with(parent: int) -> None:
@@ -122,4 +131,5 @@ def _end_with(parent: int) -> None:
 
 
 def _do(number: int) -> Any:
-    return _tasks[number](lambda *arguments: _report(arguments), _interrupted)
+    work = _WORK.get()
+    return work.tasks[number](lambda *arguments: work.report(arguments), work.interrupted)

@@ -27,7 +27,7 @@ AnyScope = Scope | OwnScope
 """The scope of a design, and that of a model of one's own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Design:
     """A design: its name and the file whose functions replace kernel functions. Or a model of one's own, with no kernel around it."""
 
@@ -51,15 +51,21 @@ class Design:
     """Of a design out of C: the design whose kernel surrounds its functions."""
     version: str = ""
     """Of a source tree: of which Linux."""
-    texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    texts: tuple[tuple[str, str], ...] = field(default=())
     """The files that were read to open it, by name (``Files``)."""
-    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     """Lines of what it was read from and is no file by its name (``Files``)."""
 
     preempt_rt: bool = False
     """The kernel around has CONFIG_PREEMPT_RT."""
-    own: OwnModel | None = field(default=None, compare=False, repr=False)
+    own: OwnModel | None = field(default=None, compare=False)
     """What the file of a model of one's own says of it; None: a design."""
+
+    def __repr__(self) -> str:
+        """``Design('early')``; of what a user named also where it stands."""
+        if BUILT_IN.get(self.name) is self:
+            return f"Design({self.name!r})"
+        return f"Design({self.name!r}, {self.origin or str(self.path)!r})"
 
     @property
     def properties(self) -> tuple[Property, ...]:

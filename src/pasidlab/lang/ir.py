@@ -18,6 +18,7 @@ Operand = int | str
 """A constant, or the name of a local. The local ``%cpu`` is the executing CPU (a reference, never None)."""
 
 CPU = "%cpu"
+OWNER = "%owner"  # the element whose frame a program uses: the task, or the CPU
 
 SOUND = "sound_kernel"  # the property the language itself may find broken
 SLEEPING = "%sleeping"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pasidlab.lang.back.layout import Layout, PackedField, Plane
 from pasidlab.lang.back.llvm_lines import Lines
 from pasidlab.lang.interpreter import CHOICE_DEPTH, FUEL, MOST_OUTCOMES, loop_labels
-from pasidlab.lang.ir import DIVISIONS, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
+from pasidlab.lang.ir import DIVISIONS, OWNER, SHIFTS, SOUND, TERMINATORS, Action, Instr, Operand
 from pasidlab.lang.types import Field, Int, Mask
 from pasidlab.search.observed import AGAIN, ERROR, LABELS, REACHED, STEP_BROKEN
 
@@ -36,6 +36,9 @@ WHEN_STUCK = -1
 
 class ActionText(Lines):
     """Emits one LLVM function for an action with constant parameters."""
+
+    in_place = False
+    """The successor is written over the state it was made of."""
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class ActionText(Lines):
     def text(self) -> str:
         """The whole function: i64 name(state, successors, observed) -> number of successors (or the result of a predicate)."""
         inline = "alwaysinline " if not self.chooses and len(self.action.code) < SMALL else ""
-        alias = "" if self.name == "forget" else "noalias "  # forget works in place
+        alias = "" if self.in_place else "noalias "
         self.lines = [f'define internal i64 @"{self.name}"(ptr {alias}%state, ptr {alias}%out, ptr noalias %seen) {inline}{{']
         for slot in (
             [f"l.{local}" for local in self.locals]
@@ -236,7 +239,7 @@ class ActionText(Lines):
             if not 1 <= int(value) <= count:
                 self._require("false", "null" if value == "0" else "error")
                 return False
-        elif element != "%owner":
+        elif element != OWNER:
             self._require(self.op(f"icmp ne i64 {value}, 0"), "null")
             self._require(self.op(f"icmp ule i64 {value}, {count}"), "error")
         return True
@@ -324,7 +327,7 @@ class ActionText(Lines):
         self.put(f"store i64 {self.op(f'add i64 {count}, 1')}, ptr %count")
         self._commit()
         self.block("null")
-        if self.returns or self.name == "forget":  # what is not a step of the kernel must not follow NULL at all
+        if self.returns or self.in_place:  # what is not a step of the kernel must not follow NULL at all
             self._observe(ERROR, "1")
         else:
             self._observe(STEP_BROKEN, str(1 << self.bits.get(SOUND, 62)))
@@ -386,3 +389,9 @@ class ActionText(Lines):
         self.block("again_")
         self.put(f"store i64 {self.op(f'add i64 {value}, 1')}, ptr {digit}")
         self.put("br label %start")
+
+
+class ForgetText(ActionText):
+    """Emits the function that forgets contents nobody may rely on. The function is no step, and changes the state where it is."""
+
+    in_place = True

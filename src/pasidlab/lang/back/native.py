@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_canon import canon_text, first_text
 from pasidlab.lang.back.llvm_expand import OwnFunctions, expand_text
-from pasidlab.lang.back.llvm_text import LABEL_BITS, WHEN_STUCK, ActionText
+from pasidlab.lang.back.llvm_text import LABEL_BITS, WHEN_STUCK, ActionText, ForgetText
 from pasidlab.lang.back.machine_code import MachineCode, best_at_hand, optimised
 from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
 from pasidlab.lang.ir import ASLEEP, TERMINATORS, Action, Model
@@ -102,7 +102,7 @@ class _Emitter:
         parts: list[str] = []
         after: list[str] = []
         if self.model.forget:
-            parts.append(ActionText("forget", self.model.forget, (), self.layout, self.bits, {}).text())
+            parts.append(ForgetText("forget", self.model.forget, (), self.layout, self.bits, {}).text())
             after.append("call i64 @forget(ptr SLOT, ptr SLOT, ptr %seen)")
         if self.symmetry.structs:
             parts.append(canon_text(self.symmetry))

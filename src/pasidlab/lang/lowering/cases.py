@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
-from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks
+from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks, mask_change
 from pasidlab.lang.lowering.flow import Code
 
 ELEMENT = {"load": 2, "store": 1, "take": 1, "release": 0, "deref": 0}
@@ -253,18 +253,18 @@ class Cases:
 
     def _mask(self, way: _Way, instr: Instr) -> None:
         """A program changes a mask of its CPU."""
-        kind, direction = str(instr.args[0]).split("_")
-        path, cpu = MASK_FIELDS[kind], self._value(way, CPU)
+        change = mask_change(instr)
+        path, cpu = change.field, self._value(way, CPU)
         way.found.append((path, cpu, True))
         if not isinstance(cpu, int):
             way.gone |= {path}
             return
         old = way.fields.get((path, cpu), Some(0))
-        if kind == "irqs":
-            way.fields[path, cpu] = int(direction == "off")
+        if change.mask == "irqs":
+            way.fields[path, cpu] = int(change.off)
         else:
             least = old if isinstance(old, int) else old.low
-            way.fields[path, cpu] = Some(least + 1 if direction == "off" else max(least - 1, 0))
+            way.fields[path, cpu] = Some(least + 1 if change.off else max(least - 1, 0))
 
     def _loaded(self, way: _Way, path: str, element: Value, asked: Question) -> list[Value]:
         """What a field may hold."""

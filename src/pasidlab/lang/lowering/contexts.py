@@ -9,6 +9,22 @@ from pasidlab.lang.lowering.flow import Code, forward
 
 CONTEXTS = ("task", "schedule", "softirq", "hardirq")
 MASK_FIELDS = {"irqs": "Cpu.irqs_off", "preempt": "Cpu.preempt_count", "bh": "Cpu.softirq_count"}
+
+
+@dataclass(frozen=True)
+class MaskChange:
+    """What an operand of ``mask`` means. ``off``: it forbids more, else it allows more."""
+
+    mask: str  # of MASK_FIELDS
+    off: bool
+
+    @property
+    def field(self) -> str:
+        """The field of Cpu that holds the mask."""
+        return MASK_FIELDS[self.mask]
+
+
+_CHANGES = {f"{mask}_{way}": MaskChange(mask, way == "off") for mask in MASK_FIELDS for way in ("off", "on")}
 CURRENT, ON_CPU = "Cpu.current", "Task.on_cpu"
 PROGRAM_COUNTERS = ("Task.pc", "Cpu.schedule_pc", "Cpu.softirq_pc", "Cpu.hardirq_pc")
 
@@ -41,6 +57,11 @@ AT_ENTRY = {
 }  # fmt: skip
 
 
+def mask_change(instr: Instr) -> MaskChange:
+    """What a ``mask`` instruction changes."""
+    return _CHANGES[str(instr.args[0])]
+
+
 def masked(instr: Instr, masks: Masks) -> Masks:
     """What is known after an instruction.
 
@@ -55,14 +76,13 @@ def masked(instr: Instr, masks: Masks) -> Masks:
         return replace(masks, facts=frozenset(others | ({(str(instr.args[0]), int(instr.args[2]))} if constant else set())))
     if instr.op != "mask":
         return masks
-    change = str(instr.args[0])
-    if change.startswith("irqs"):
-        return replace(masks, irqs_off=change == "irqs_off")
-    field = change.split("_")[0]
-    count = masks.preempt if field == "preempt" else masks.bh
+    change = mask_change(instr)
+    if change.mask == "irqs":
+        return replace(masks, irqs_off=change.off)
+    count = masks.preempt if change.mask == "preempt" else masks.bh
     if count is not None:  # enabled more often than disabled is a violation, and changes nothing
-        count = count + 1 if change.endswith("off") else max(count - 1, 0)
-    return replace(masks, preempt=count) if field == "preempt" else replace(masks, bh=count)
+        count = count + 1 if change.off else max(count - 1, 0)
+    return replace(masks, preempt=count) if change.mask == "preempt" else replace(masks, bh=count)
 
 
 def _same_or_unknown(a: Masks, b: Masks) -> Masks:

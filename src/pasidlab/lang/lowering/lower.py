@@ -10,7 +10,7 @@ from pathlib import Path
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import CPU, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
+from pasidlab.lang.ir import CPU, OWNER, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.legality import verify_function
 from pasidlab.lang.lowering.cases import Cases
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, mask_states
@@ -23,7 +23,7 @@ from pasidlab.lang.lowering.inline import LANGUAGE
 from pasidlab.lang.lowering.merge import ARRIVAL, Behaving, ProgramAccesses, Traffic, Visibility, fields_of
 from pasidlab.lang.lowering.orders import order_dependent
 from pasidlab.lang.lowering.owners import not_exclusive, owners_at
-from pasidlab.lang.lowering.programs import OWNER, ContextProgram, Lowered, lower_program, owned_task
+from pasidlab.lang.lowering.programs import ContextProgram, Lowered, lower_program, owned_task
 from pasidlab.lang.lowering.sleepers import asleep
 from pasidlab.lang.lowering.symmetry import MOST_ALIKE
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers

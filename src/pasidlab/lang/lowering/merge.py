@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from pasidlab.lang.ir import Instr
 from pasidlab.lang.lowering.cases import AtBoundary, Cases, Found, Question, Some, Value, arguments, may_be
-from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks
+from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks, mask_change
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of
 
@@ -112,8 +112,7 @@ def fields_of(code: Code) -> dict[str, bool]:
 def accesses_of(instr: Instr, owners: Owners) -> list[StateAccess]:
     """The accesses an instruction makes."""
     if instr.op == "mask":
-        field_ = MASK_FIELDS[str(instr.args[0]).split("_")[0]]
-        return [StateAccess(field_, Owner.CPU, True)]
+        return [StateAccess(mask_change(instr).field, Owner.CPU, True)]
     if instr.op == "enter":
         return [StateAccess("Task.pc", owner_of(instr.args[0], owners), True)]
     if instr.op in ("take", "release"):
@@ -138,7 +137,7 @@ class Visibility:
         """Whether something possible before this instruction could tell, or keep it from being taken."""
         if not self.merged or instr.op == "take":
             return True
-        if instr.op == "mask" and _tightens(instr) and _still_open(instr, masks):
+        if instr.op == "mask" and mask_change(instr).off and _still_open(instr, masks):
             return True
         return any(self._access_visible(access, context, masks) for access in accesses_of(instr, owners))
 
@@ -212,12 +211,8 @@ def _conflict(mine: StateAccess, rule: Behaving) -> bool:
     return write is not None and (mine.write or write)
 
 
-def _tightens(instr: Instr) -> bool:
-    return str(instr.args[0]).endswith("off")
-
-
 def _still_open(instr: Instr, masks: Masks) -> bool:
     """Whether something this change forbids is possible before it."""
-    kind = str(instr.args[0]).split("_")[0]
-    return {"irqs": masks.irqs_possible, "bh": masks.softirq_possible, "preempt": masks.preemption_possible}[kind]
+    possible = {"irqs": masks.irqs_possible, "bh": masks.softirq_possible, "preempt": masks.preemption_possible}
+    return possible[mask_change(instr).mask]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pasidlab.lang.ir import CPU, SLEEP, SOUND, Action, Instr, Operand, Site
-from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, Masks, mask_states
+from pasidlab.lang.ir import CPU, OWNER, SLEEP, SOUND, Action, Instr, Operand, Site
+from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, Masks, mask_change, mask_states
 from pasidlab.lang.lowering.dead import followed
 from pasidlab.lang.lowering.flow import Code, forward, simplify, successors
 from pasidlab.lang.lowering.frames import Slots, allocate
@@ -20,7 +20,6 @@ from pasidlab.lang.types import Domain, Field, Ref
 FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
 STEPS = frozenset({"load", "store", "mask", "enter", "take", "release"})
 """Operations that look at state or change it."""
-OWNER = "%owner"  # the element whose frame the program uses: the task, or the CPU
 
 
 @dataclass
@@ -259,17 +258,17 @@ class _Assembler:
         return self.out
 
     def _mask(self, instr: Instr) -> None:
-        kind, direction = str(instr.args[0]).split("_")
-        field, site = MASK_FIELDS[kind], instr.site
-        if kind == "irqs":
-            self._emit("store", field, CPU, int(direction == "off"), site=site)
+        change, site = mask_change(instr), instr.site
+        field = change.field
+        if change.mask == "irqs":
+            self._emit("store", field, CPU, int(change.off), site=site)
             return
         self._emit("load", "%count", field, CPU, site=site)
-        if direction == "off":
+        if change.off:
             self._emit("add", "%count", "%count", 1, site=site)
         else:
             self._emit("ne", "%held", "%count", 0, site=site)
-            self.out.append(Instr("check", (SOUND, "%held"), site, f"{kind} is enabled more often than it was disabled"))
+            self.out.append(Instr("check", (SOUND, "%held"), site, f"{change.mask} is enabled more often than it was disabled"))
             self._emit("sub", "%count", "%count", "%held", site=site)
         self._emit("store", field, CPU, "%count", site=site)
 

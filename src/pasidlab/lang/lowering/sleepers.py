@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pasidlab.lang.ir import CPU, Action, Instr
+from pasidlab.lang.ir import CPU, OWNER, Action, Instr
 from pasidlab.lang.lowering.contexts import CURRENT
 from pasidlab.lang.lowering.inline import LANGUAGE
 
@@ -35,7 +35,7 @@ def _condition(code: Sequence[Instr], counter: int, waiter: str) -> list[Instr]:
     if any(CPU in instr.operands() or instr.op in ("store", "choose", "require") for instr in mine):
         return [_at("return", 1)]
     labels = {str(i.args[0]): f"{i.args[0]}.asleep" for i in mine if i.op == "label"}
-    copied = [instr.renamed({"%owner": waiter}, labels) for instr in mine]
+    copied = [instr.renamed({OWNER: waiter}, labels) for instr in mine]
     return [*copied, Instr("not", ("%asleep", code[end].args[0]), code[end].site), _at("return", "%asleep")]
 
 
