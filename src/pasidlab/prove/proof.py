@@ -31,7 +31,7 @@ BESIDE = ((1, 3), (3, 1))
 
 
 @dataclass(frozen=True)
-class Instance:
+class ProofInstance:
     """A scope that clauses are mined from, and how many of its states are used: all of them, or the first ones."""
 
     scope: AnyScope
@@ -47,7 +47,7 @@ class Proof:
     wanted: tuple[str, ...]
     not_covered: tuple[str, ...]  # properties that need more than an invariant
     not_tested: tuple[str, ...] = ()  # properties that no instance puts to the test
-    instances: tuple[Instance, ...] = ()
+    instances: tuple[ProofInstance, ...] = ()
     seconds: float = 0.0
     broken: AnyScope | None = None
     stopped: Unproved | None = None
@@ -104,11 +104,11 @@ def prove(
 
 def _mined(start: Proof, mined: Mined, design: Design, instances: Iterable[AnyScope], jobs: int | None) -> Proof:
     """Explores the instances, up to the first that is broken, and keeps their views. What they say of the properties."""
-    seen: list[Instance] = []
+    seen: list[ProofInstance] = []
     tested: set[str] = set()
     for instance in instances:
         found, model = _explored(design, instance, jobs)
-        seen.append(Instance(instance, found.states, found.reason == "complete"))
+        seen.append(ProofInstance(instance, found.states, found.reason == "complete"))
         if found.error or any(model.properties[bit].name in start.asked for bit in found.violations):
             return replace(start, instances=tuple(seen), broken=instance)
         tested |= {p.name for bit, p in enumerate(model.properties) if found.reached >> bit & 1}

@@ -27,7 +27,7 @@ def results_json(account: Account) -> Json:
         **heading("check", account.command),
         "directory": account.directory.as_posix(),
         "kernel": account.bases["KERNEL"].as_posix() if account.kernel else None,
-        "results": [_Told(account).result(entry) for entry in account.checked],
+        "results": [_AccountParts(account).result(entry) for entry in account.checked],
         "comparison": _comparison(account.comparison) if account.comparison else None,
         "not_explored": list(account.missing),
         "ended": account.ended or None,
@@ -61,7 +61,7 @@ def named(account: Account, file: str) -> str:
     return place.path if place.base in ("", "SRCROOT") else f"{{{place.base.lower()}}}/{place.path}"
 
 
-class _Told:
+class _AccountParts:
     """The parts of one account's document."""
 
     def __init__(self, account: Account) -> None:

@@ -17,10 +17,10 @@ MODEL_ERROR = "model error"
 
 def proof_json(design: Design, scope: AnyScope, proof: Proof, command: tuple[str, ...] = ()) -> Json:
     """The document ``check --prove --json`` prints. ``scope`` is the first instance; no instance violates anything."""
-    return _Told(Account((), command=command)).proof(design, scope, proof)
+    return _ProofParts(Account((), command=command)).proof(design, scope, proof)
 
 
-class _Told:
+class _ProofParts:
     """The parts of the document. Files are named as in all documents."""
 
     def __init__(self, account: Account) -> None:
