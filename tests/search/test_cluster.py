@@ -66,6 +66,42 @@ def test_three_designs_are_judged_as_by_one_process(number: int, tmp_path: Path)
     assert f"{number} ranks, " in several.stdout
 
 
+MATRIX = """
+designs = ["early-read", "late-either"{more}]
+
+[scopes.one]
+cpus = 1
+tasks = 1
+mms = 1
+events = "preempt"
+"""
+
+
+@with_mpi
+def test_a_matrix_is_shared_out_and_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    (tmp_path / "matrix.toml").write_text(MATRIX.format(more=""))
+    command = ("-m", "pasidlab.cli", "check", "--matrix", tmp_path / "matrix.toml", "--json", "--checkpoint", tmp_path / "kept")
+    several = ranks(3, *command)
+    assert several.returncode == 1, several.stderr
+    told = _judged(several.stdout)
+    assert [result["design"] for result in told["results"]] == ["early-read one", "late-either one"]
+    assert [note for result in json.loads(several.stdout)["results"] for part in result["parts"] for note in part["notes"]] == []
+    assert len(list((tmp_path / "kept").iterdir())) == 2  # a folder each: of searches by one process
+    alone = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert _judged(alone.stdout) == told, alone.stderr
+
+
+@with_mpi
+def test_a_check_of_a_matrix_that_fails_ends_all(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("def try_fixup_enqcmd_gp() -> bool:\n    current.mm.pasid = 9\n    return True\n")
+    (tmp_path / "matrix.toml").write_text(MATRIX.format(more=f', "{bad}"'))
+    found = ranks(2, "-m", "pasidlab.cli", "check", "--matrix", tmp_path / "matrix.toml", "-q")
+    assert found.returncode == 2 and "not explored: bad one" in found.stderr
+    assert found.stderr.count("bad.py:2:5: 9 stored to Mm.pasid") == 1
+    assert [line.split()[:3:2] for line in found.stdout.splitlines()[-2:]] == [["early-read", "holds"], ["late-either", "VIOLATED"]]
+
+
 def _of_rank(rank: int, folder: Path) -> int | None:
     """The process of a rank that searches in this folder."""
     for path in Path("/proc").glob("[0-9]*"):

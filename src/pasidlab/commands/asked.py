@@ -12,8 +12,9 @@ from pasidlab.commands.scopes import AskedScope, asked_scope
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
+    from pasidlab.checking.api import AskedScope as AskedParts
     from pasidlab.checking.reductions import Reductions
-    from pasidlab.designs import Opening
+    from pasidlab.designs import Design, Opening
     from pasidlab.designs.opening import Side
     from pasidlab.search.result import Budget
     from pasidlab.search.simulate import Walks
@@ -49,6 +50,7 @@ class Asked:
     compare: bool
     reverse: bool
     matrix: str | None
+    thorough: bool
     cpus: int | None
     tasks: int | None
     mms: int | None
@@ -96,10 +98,21 @@ class Asked:
         said = {
             "a design": self.names, "--kernel": self.kernel, "--config": self.config, "--compare": self.compare, "--events": self.events,
             "--size": self.size, "--cpus": self.cpus, "--tasks": self.tasks, "--mms": self.mms, "--pasids": self.pasids,
+            "--thorough": self.thorough,
         }  # fmt: skip
         for option, given in said.items():
             if given:
                 raise PasidlabError(f"--matrix says what is checked, and so does {option}", hint="put it into the file")
+
+    def scopes(self, design: Design) -> AskedParts:
+        """What is explored of a design; None: its default parts. PasidlabError for an unknown size or event, or options that disagree."""
+        asked = self.scope()
+        if not self.thorough:
+            return asked.of(design)
+        if asked.sizes or asked.events is not None:
+            said = "--thorough explores parts of its own, and a size or --events makes one scope"
+            raise PasidlabError(said, hint="leave out one of them")
+        return design.thorough_parts
 
     def walks(self) -> Walks | None:
         """The random walks that take the place of a search; None: there is a search. PasidlabError for options that exclude each other."""

@@ -21,10 +21,11 @@ from pasidlab.designs.opening import SIDES
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
+    from pasidlab.checking.api import AskedScope
     from pasidlab.checking.result import CheckResult
     from pasidlab.commands.printing import Printer
     from pasidlab.commands.progress import StatusLines
-    from pasidlab.designs import AnyScope, Design, Opening
+    from pasidlab.designs import Design, Opening
     from pasidlab.designs.opening import Side
     from pasidlab.report.account import Account, Checked
     from pasidlab.search.result import Budget
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 @click.option("-R", "--reverse", is_flag=True, help="Take the patch out of the tree; with --compare: the tree has it already.")
 @click.option("--matrix", metavar="FILE.toml",
               help="Check every combination of the designs, scopes, trees and configs that a file names, in one table.")  # fmt: skip
+@click.option("--thorough", is_flag=True,
+              help="Explore larger parts beside the default ones: all events at once, and more of them with two tasks. Takes minutes and "
+                   "some GB a design.")  # fmt: skip
 @click.option("--cpus", type=int, help="CPUs (1 to 4).")
 @click.option("--tasks", type=int, help="Task slots (1 to 4).")
 @click.option("--mms", type=int, help="Address spaces (1 to 4).")
@@ -143,7 +147,7 @@ def _check(asked: Asked, together: Together) -> int:
 
 
 Limits = tuple["Budget", "Walks | None"]
-Chosen = tuple["Design", "Opening", "AnyScope | None"]
+Chosen = tuple["Design", "Opening", "AskedScope"]
 
 
 def _chosen(asked: Asked) -> list[Chosen]:
@@ -154,7 +158,6 @@ def _chosen(asked: Asked) -> list[Chosen]:
     if asked.matrix:
         return _combinations(asked, asked.matrix)
     said: list[str] = []
-    scope = asked.scope()
     if asked.compare and len(asked.names) != 1:
         raise PasidlabError("--compare takes one patch", hint="pasidlab check fix.patch --kernel TREE --compare")
     chosen: dict[Hashable, Chosen] = {}
@@ -163,7 +166,7 @@ def _chosen(asked: Asked) -> list[Chosen]:
         for side in sides:
             opening = asked.opening(name, side)
             design = opening.design()
-            mine = (design, opening.carrying(design), scope.of(design))
+            mine = (design, opening.carrying(design), asked.scopes(design))
             first = chosen.setdefault(opening.content(design), mine)
             if first is not mine:
                 click.echo(f"{name} is the same as {first[1].name}: explored once", err=True)
@@ -181,7 +184,7 @@ def _combinations(asked: Asked, file: str) -> list[Chosen]:
     from pasidlab.trace.look import look_of
 
     asked.matrix_alone()
-    chosen = list(read_matrix(file).checks(asked.opening("")))
+    chosen: list[Chosen] = list(read_matrix(file).checks(asked.opening("")))
     if not asked.as_json:
         look, lines = look_of(sys.stdout), scope_lines([(design, mine) for design, _, mine in chosen])
         click.echo("\n".join(part for line in lines for part in look.prose(line, "", "  ")))
@@ -190,25 +193,57 @@ def _combinations(asked: Asked, file: str) -> list[Chosen]:
 
 def _explored(asked: Asked, chosen: Sequence[Chosen], limits: Limits, printing: Printer, together: Together) -> Iterator[Checked]:
     """Each design explored, and told as soon as it is."""
-    from pasidlab.checking.api import check_each
     from pasidlab.commands.progress import StatusLines
     from pasidlab.report.account import Checked
 
-    deadline = time.monotonic() + asked.timeout if asked.timeout else None
     with StatusLines() as progress:
-        found = check_each(
-            [design for design, _, _ in chosen], [scope for _, _, scope in chosen], properties=asked.properties, jobs=asked.jobs,
-            budget=limits[0], progress=progress.update, reductions=asked.reductions(), walks=limits[1],
-            interrupted=together.interrupted, peers=together.peers,
-            checkpoint=Path(asked.checkpoint).absolute() if asked.checkpoint else None,
-        )  # fmt: skip
-        for (design, opening, _), result in zip(chosen, found, strict=False):
-            if asked.evidence or (asked.properties and not result.counterexamples):
-                result = together.peers.once(partial(_with_evidence, asked, design, result, deadline, progress))
+        each = _over_ranks if asked.matrix and together.peers.size > 1 else _in_turn
+        for (design, opening, _), result in zip(chosen, each(asked, chosen, limits, progress, together), strict=False):
             yield Checked(design, result, None if design in designs.BUILT_IN.values() else opening)
             progress.stop(result.design)
             printing.result(result)
             sys.stdout.flush()
+
+
+def _in_turn(asked: Asked, chosen: Sequence[Chosen], limits: Limits, progress: StatusLines, together: Together) -> Iterator[CheckResult]:
+    """What is found of each design, with what puts it to the test. Several ranks share the states of each."""
+    from pasidlab.checking.api import check_each
+
+    deadline = time.monotonic() + asked.timeout if asked.timeout else None
+    found = check_each(
+        [design for design, _, _ in chosen], [scope for _, _, scope in chosen], properties=asked.properties, jobs=asked.jobs,
+        budget=limits[0], progress=progress.update, reductions=asked.reductions(), walks=limits[1],
+        interrupted=together.interrupted, peers=together.peers,
+        checkpoint=Path(asked.checkpoint).absolute() if asked.checkpoint else None,
+    )  # fmt: skip
+    for (design, _, _), result in zip(chosen, found, strict=False):
+        if asked.evidence or (asked.properties and not result.counterexamples):
+            yield together.peers.once(partial(_with_evidence, asked, design, result, deadline, progress))
+        else:
+            yield result
+
+
+def _over_ranks(asked: Asked, chosen: Sequence[Chosen], limits: Limits, progress: StatusLines, together: Together) -> Iterator[CheckResult]:
+    """The same, each design by one rank alone."""
+    from pasidlab.checking.campaign import campaign, threads_each
+    from pasidlab.search.exchange import ALONE
+
+    contents = together.peers.gather([(design.name, opening.content(design)) for design, opening, _ in chosen])
+    if any(other != contents[0] for other in contents):
+        raise PasidlabError("the ranks read different files: a matrix, a design or a tree differs from host to host")
+    alone = replace(together, peers=ALONE)
+    asked = replace(asked, jobs=asked.jobs or threads_each(together.peers))
+    deadline = time.monotonic() + asked.timeout if asked.timeout else None
+
+    def cell(one: Chosen) -> CheckResult | None:
+        left = None if deadline is None else max(deadline - time.monotonic(), 1e-3)
+        mine = replace(asked, timeout=left), [one], (replace(limits[0], timeout=left), limits[1]), progress, alone
+        try:
+            return next(_in_turn(*mine))
+        except KeyboardInterrupt:
+            return None
+
+    yield from campaign([partial(cell, one) for one in chosen], together.peers)
 
 
 def _with_evidence(asked: Asked, design: Design, result: CheckResult, deadline: float | None, progress: StatusLines) -> CheckResult:
@@ -239,7 +274,7 @@ def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], e
 def designs_command(as_json: bool) -> None:
     """The designs of the debate, the parts every check explores by default, events and properties."""
     from pasidlab.model.promises import PROPERTIES
-    from pasidlab.model.scope import DEFAULT_PARTS, EVENTS
+    from pasidlab.model.scope import DEFAULT_PARTS, EVENTS, THOROUGH_PARTS
     from pasidlab.report.account import Account
     from pasidlab.report.json import heading, named
     from pasidlab.report.text import definitions
@@ -251,6 +286,7 @@ def designs_command(as_json: bool) -> None:
             **heading("designs", click.get_current_context().obj or ()),
             "designs": [{"name": d.name, "idea": d.idea, "file": named(account, str(d.path))} for d in designs.BUILT_IN.values()],
             "parts": {name: str(scope) for name, scope in DEFAULT_PARTS.items()},
+            "thorough_parts": {name: str(scope) for name, scope in THOROUGH_PARTS.items()},
             "events": EVENTS,
             "properties": {p.name: p.sentence for p in PROPERTIES},
         }
@@ -259,5 +295,6 @@ def designs_command(as_json: bool) -> None:
     look = look_of(sys.stdout)
     click.echo(definitions("Designs", {d.name: d.idea for d in designs.BUILT_IN.values()}, look))
     click.echo(definitions("Parts explored when no scope is given", {name: str(scope) for name, scope in DEFAULT_PARTS.items()}, look))
+    click.echo(definitions("Parts that --thorough adds", {name: str(scope) for name, scope in THOROUGH_PARTS.items()}, look))
     click.echo(definitions("Events", EVENTS, look))
     click.echo(definitions("Properties", {p.name: p.sentence for p in PROPERTIES}, look))

@@ -59,7 +59,8 @@ def proved(asked: Asked) -> tuple[int, Asked]:
 def _alone(asked: Asked) -> None:
     """PasidlabError for an option that has no meaning in a proof."""
     others = {
-        "--matrix": asked.matrix, "--compare": asked.compare, "--simulate": asked.simulate, "--evidence": asked.evidence,
+        "--matrix": asked.matrix, "--thorough": asked.thorough, "--compare": asked.compare, "--simulate": asked.simulate,
+        "--evidence": asked.evidence,
         "--checkpoint": asked.checkpoint, "--output": asked.outputs, "--kernel": asked.kernel,
         "--max-states": asked.max_states, "--max-memory": asked.max_memory,
     }  # fmt: skip

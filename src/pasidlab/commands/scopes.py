@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
+    from pasidlab.checking.api import AskedScope as AskedParts
     from pasidlab.designs import AnyScope, Design
     from pasidlab.model.scope import Scope
 
@@ -55,7 +56,7 @@ def scope_from(sizes: Mapping[str, int], events: str | None) -> Scope | None:
     return base.with_events(events.split(",")) if events is not None else base
 
 
-def scope_lines(chosen: Sequence[tuple[Design, AnyScope | None]]) -> list[str]:
+def scope_lines(chosen: Sequence[tuple[Design, AskedParts]]) -> list[str]:
     """The scopes a check explores, in words: that of designs, and those of models of one's own."""
     lines = []
     for design, scope in chosen:
@@ -63,5 +64,7 @@ def scope_lines(chosen: Sequence[tuple[Design, AnyScope | None]]) -> list[str]:
             lines.append(f"scope of {design.name}: {scope or design.own.scope()}")
         else:
             kernel = "; CONFIG_PREEMPT_RT" if design.preempt_rt else ""
-            lines.append(f"scope: {scope if scope is not None else 'the default parts (pasidlab designs lists them)'}{kernel}")
+            parts = "the default parts and those of --thorough" if isinstance(scope, Mapping) else "the default parts"
+            named = scope is None or isinstance(scope, Mapping)
+            lines.append(f"scope: {f'{parts} (pasidlab designs lists them)' if named else scope}{kernel}")
     return list(dict.fromkeys(lines))

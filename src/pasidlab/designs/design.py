@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasidlab.designs.intake.judged import Judged
+from pasidlab.errors import PasidlabError
 from pasidlab.lang.ir import Function, Property
 from pasidlab.lang.names import Names
 from pasidlab.lang.own import OwnModel, OwnScope
 from pasidlab.lang.source import File, Text, read_text
 from pasidlab.model.promises import PROPERTIES
-from pasidlab.model.scope import DEFAULT_PARTS, Scope, scope_of
+from pasidlab.model.scope import DEFAULT_PARTS, THOROUGH_PARTS, Scope, scope_of
 from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
 
 _HERE = Path(__file__).parent
@@ -81,6 +82,13 @@ class Design:
     def parts(self) -> Mapping[str, AnyScope]:
         """What is explored when no scope is given."""
         return {"scope": self.own.scope()} if self.own else DEFAULT_PARTS
+
+    @property
+    def thorough_parts(self) -> Mapping[str, AnyScope]:
+        """What is explored where time does not matter. PasidlabError for a model of one's own, which has one scope."""
+        if self.own:
+            raise PasidlabError(f"{self.name} is a whole model, with one scope", hint="leave out --thorough; --size makes it larger")
+        return {**DEFAULT_PARTS, **THOROUGH_PARTS}
 
     def scope(self, *, events: str | None = None, **sizes: int) -> AnyScope:
         """A scope of these sizes and events, named as on the command line; what is not named is as by default.

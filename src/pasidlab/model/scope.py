@@ -114,3 +114,9 @@ DEFAULT_PARTS: dict[str, Scope] = {
     "others": _part(2, 1, "preempt ipi ptrace kthread"),
 }
 """What is explored when no scope is given: two CPUs each time, every event in at least one part, each part to its end."""
+
+THOROUGH_PARTS: dict[str, Scope] = {
+    "everything": _part(1, 1, " ".join(EVENTS)),
+    "threads": _part(2, 1, "preempt migrate softirq hardirq ipi fork clone kthread fault idle"),
+}
+"""What is explored as well with ``--thorough``: all events at once, and the largest unions of events with two tasks that end in minutes."""
