@@ -84,19 +84,32 @@ class Caught:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A design in a part without a change: its code, the functions in it, the properties it keeps."""
+    """A design in a part without a change: its code, the functions in it, the properties it keeps, the states it has."""
 
     code: object
     functions: frozenset[str]
     kept: frozenset[str]
+    states: int
+
+
+@dataclass(frozen=True)
+class Survives:
+    """No trial caught a mutant. What the change made of the number of states, in all parts: a hint at the reason."""
+
+    more: bool
+    fewer: bool
+
+    def __str__(self) -> str:
+        return f"survives ({', '.join(w for w, said in (('more', self.more), ('fewer', self.fewer)) if said) or 'as many'} states)"
 
 
 @cache
 def baseline(design: str, part: str) -> Baseline:
     model = design_model(BUILT_IN[design], PARTS[part])
     functions = {s.function for action in _actions(model) for i in action.code for s in i.site.chain()}
-    kept = NAMES if design == KEEPS_ALL else [p.name for p in check(design, PARTS[part], jobs=1).properties if p.holds]
-    return Baseline(_code(model), frozenset(functions), frozenset(kept))
+    found = check(design, PARTS[part], jobs=1)
+    kept = NAMES if design == KEEPS_ALL else [p.name for p in found.properties if p.holds]
+    return Baseline(_code(model), frozenset(functions), frozenset(kept), found.states)
 
 
 def _actions(model: Model) -> list[Action]:
@@ -107,27 +120,33 @@ def _code(model: Model) -> object:
     return [(action.name, [(i.op, i.args) for i in action.code]) for action in _actions(model)]
 
 
-def caught(mutation: Mutation, design: str, part: str) -> Caught | None:
-    """What catches a mutant of the kernel around a design in a part, if anything does."""
+def caught(mutation: Mutation, design: str, part: str) -> Caught | Survives:
+    """What catches a mutant of the kernel around a design in a part, or what the part says of it."""
     known, read, text = baseline(design, part), source.read_text, mutation.text()
     with patch.object(source, "read_text", lambda path: text if path == mutation.path else read(path)):
         try:
             if part in DEFAULT_PARTS and _code(design_model(BUILT_IN[design], PARTS[part])) == known.code:
-                return None
+                return Survives(more=False, fewer=False)
             first = Budget(after_violation=1) if len(known.kept) == len(NAMES) else None
             found = check(design, PARTS[part], jobs=1, budget=first)
         except PasidlabError as error:
             return Caught(MODEL_ERROR if " after " in str(error) else NOT_COMPILED, part, design)
     broken = [c.property for c in found.counterexamples if c.property in known.kept]
-    return Caught(broken[0], part, design) if broken else Caught(MODEL_ERROR, part, design) if found.error else None
+    if broken or found.error:
+        return Caught(broken[0] if broken else MODEL_ERROR, part, design)
+    return Survives(more=found.states > known.states, fewer=found.states < known.states)
 
 
-def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | None:
+def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | Survives:
     """The first trial that catches a mutant. Where its function has no part in the model, there is no trial."""
+    more = fewer = False
     for design, part in trials:
-        if mutation.function in baseline(design, part).functions and (by := caught(mutation, design, part)):
-            return by
-    return None
+        if mutation.function in baseline(design, part).functions:
+            by = caught(mutation, design, part)
+            if isinstance(by, Caught):
+                return by
+            more, fewer = more or by.more, fewer or by.fewer
+    return Survives(more, fewer)
 
 
 class Table:
@@ -146,11 +165,11 @@ class Table:
         """Whether the mutant was tried."""
         return mutation.name in self.caught or mutation.name in self.survivors
 
-    def note(self, mutation: Mutation, by: Caught | None, otherwise: str) -> None:
+    def note(self, mutation: Mutation, by: Caught | Survives, otherwise: str) -> None:
         """Write down what a trial gave; a survivor keeps the reason it has."""
         self.caught.pop(mutation.name, None)
         reason = self.survivors.pop(mutation.name, OPEN)
-        if by:
+        if isinstance(by, Caught):
             self.caught[mutation.name] = str(by)
         else:
             self.survivors[mutation.name] = otherwise if reason in (OPEN, UNEXPLAINED) else reason
@@ -184,7 +203,7 @@ def main(words: list[str]) -> None:
 def _try(mutation: Mutation, trials: list[tuple[str, str]], otherwise: str, table: Table) -> None:
     start, by = time.perf_counter(), verdict(mutation, trials)
     table.note(mutation, by, otherwise)
-    print(f"{time.perf_counter() - start:.0f} s {mutation}: {by or 'survives'}", flush=True)
+    print(f"{time.perf_counter() - start:.0f} s {mutation}: {by}", flush=True)
 
 
 if __name__ == "__main__":

@@ -92,9 +92,9 @@ def number_without_owner(entry: PasidEntry) -> bool:
 
 
 def somebody_uses(mm: Mm | None) -> bool:
-    """Somebody runs in it, or a device is open on its behalf: whatever its counters say."""
+    """Somebody runs in it, or has a device open on its behalf: whatever its counters say."""
     for file in each(File):
-        if file.mm is mm:
+        if file.refs != 0 and file.mm is mm:
             return True
     return somebody_runs_in(mm)
 
