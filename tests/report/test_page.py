@@ -26,7 +26,10 @@ COMMAND = ("pasidlab", "check", "late-either", "-o", "found.html")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """``one.html`` has one trace; ``many.html`` those of two designs, of one as if it happened on two CPUs; ``own.html`` is a model's."""
+    """``one.html`` has one trace; ``many.html`` those of two designs, of one as if it happened on two CPUs; ``own.html`` is a model's.
+
+    ``crossed.html`` has two CPUs that own one task's registers: arrows cross.
+    """
     made = tmp_path_factory.mktemp("page")
     result = check("late-either", SMALL, jobs=1)
     (part,) = result.parts
@@ -42,6 +45,9 @@ def folder(tmp_path_factory):
     (made / f"{'m' * 120}.py").write_text(re.sub(r"\n    copies=.*", "", named), encoding="utf-8")
     long = designs.Opening(str(made / f"{'m' * 120}.py")).design()
     (made / "long.html").write_text(results_page(Account((Checked(long, check(long, jobs=1)),))), encoding="utf-8")
+    stock = designs.Opening(str(ROOT / "examples" / "models" / "tls_register.py")).design()
+    crossed = Checked(stock, check(stock, stock.scope(events="+one_sided"), jobs=1))
+    (made / "crossed.html").write_text(results_page(Account((crossed,))), encoding="utf-8")
     (made / "models.html").write_text(results_page(Account(tuple(with_mistakes()))), encoding="utf-8")
     (made / "own.html").write_text(results_page(Account((Checked(own, check(own, jobs=1)),))), encoding="utf-8")
     (made / "sent.html").write_text(results_page(Account((Checked(designs.late_either, sent),))), encoding="utf-8")
@@ -210,9 +216,37 @@ def test_no_label_of_a_picture_covers_another_on_a_phone(opened, name: str) -> N
 
 
 @pytest.mark.parametrize("width", [390, 1280])
+def test_no_arrow_runs_through_the_label_of_another_kind(opened, width: int) -> None:
+    assert opened("crossed.html", width).evaluate(RUN_THROUGH) == {"arrows": 16, "through": []}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
 def test_names_of_120_letters_do_not_make_it_wider(opened, width: int) -> None:
     page = opened("long.html#step=4", width)
     assert where(page) == "Step 4 of 4" and page.evaluate("document.documentElement.scrollWidth") == width
+
+
+RUN_THROUGH = """() => {
+  const through = [];
+  let arrows = 0;
+  for (const stepper of steppers) {
+    for (let step = 1; step <= stepper.trace.steps.length; step++) {
+      stepper.show(step, false);
+      const labels = [...stepper.box.querySelectorAll(".picture text.halo")];
+      for (const path of stepper.box.querySelectorAll(".picture path.arrow")) {
+        arrows += 1;
+        const kind = path.classList.contains("last") ? "last_cpu" : "owner";
+        const points = Array.from({ length: 200 }, (_, n) => path.getPointAtLength(path.getTotalLength() * n / 199));
+        for (const label of labels.filter((one) => one.textContent !== kind)) {
+          const { x, y, width, height } = label.getBBox();
+          const meets = ({ x: px, y: py }) => x < px && px < x + width && y < py && py < y + height;
+          if (points.some(meets)) through.push(`${stepper.trace.name} ${step}: ${kind} through ${label.textContent}`);
+        }
+      }
+    }
+  }
+  return { arrows, through };
+}"""
 
 
 COVERED = """() => {

@@ -63,31 +63,41 @@ class Layout {
   }
 }
 
-// Texts that are drawn, so that another one keeps clear of them.
+// Does a line from one row of boxes to the other run through a text?
+function across({ from, to }, { left, top, size }) {
+  const at = (y) => from.x + ((to.x - from.x) * (y - from.y)) / (to.y - from.y);
+  const [first, last] = [at(top), at(top + 15)].sort((a, b) => a - b);
+  return first < left + size && left < last;
+}
+
+// Texts and arrows that are drawn, so that another text keeps clear of them.
 class Room {
-  constructor(width) { Object.assign(this, { width, taken: [] }); }
+  constructor(width, arrows) { Object.assign(this, { width, arrows, taken: [] }); }
 
   // Takes the first of the places that is free: {x, y, anchor}, where the text begins, has its middle or ends. Undefined: none is.
-  take(text, places) {
+  // Best is one that no arrow but its own runs through.
+  take(text, places, own) {
     const size = LETTER.label * text.length;
     const box = ({ x, y, anchor }) => ({ left: x - { start: 0, middle: size / 2, end: size }[anchor], top: y - 12, size });
     const free = (one) => one.left > 0 && one.left + size < this.width
       && this.taken.every((other) => one.left + size < other.left || other.left + other.size < one.left || Math.abs(one.top - other.top) > 15);
-    const found = places.find((place) => free(box(place)));
+    const clear = (one) => this.arrows.every((other) => other === own || !across(other, one));
+    const possible = places.filter((place) => free(box(place)));
+    const found = possible.find((place) => clear(box(place))) ?? possible[0];
     if (found) this.taken.push(box(found));
     return found;
   }
 }
 
-// The label stands beside the arrow, as near to the wanted part of its length as there is room.
-function arrow(svg, room, name, from, to, kind, label, part) {
-  svg.append(drawn("path", { class: `arrow ${kind}`, d: `M${from.x},${from.y} L${to.x},${to.y}`, "marker-end": `url(#${name})` }));
+// The label stands beside its arrow, as near to the wanted part of the arrow's length as there is room.
+function labelled(svg, room, own) {
+  const { from, to, kind, label, part } = own;
   const places = [part, 0.5, 0.25, 0.75, 0.15, 0.88].flatMap((at) => {
     const [x, y] = [from.x + (to.x - from.x) * at, from.y + (to.y - from.y) * at + 4];
     const sides = [{ x: x - 5, y, anchor: "end" }, { x: x + 5, y, anchor: "start" }];
     return kind.startsWith("load") ? [{ x, y, anchor: "middle" }, ...sides] : kind.startsWith("last") ? sides.reverse() : sides;
   });
-  const place = room.take(label, places);
+  const place = room.take(label, places, own);
   if (place) svg.append(drawn("text", { class: "small halo", x: place.x, y: place.y, "text-anchor": place.anchor }, label));
 }
 
@@ -107,22 +117,28 @@ function box(svg, layout, name, kind, title, lines) {
 }
 
 function arrows(svg, trace, state, layout, found) {
-  const [names, room] = [trace.copies === true ? { owner: "owner", last: KERNEL.last } : fieldsOf(trace), new Room(layout.width)];
-  const point = `point-${trace.name}`;
+  const names = trace.copies === true ? { owner: "owner", last: KERNEL.last } : fieldsOf(trace);
+  const made = [];
+  const arrow = (from, to, kind, label, part) => made.push({ from, to, kind, label, part });
   const reach = Math.min(56, layout.each / 4);
   const foot = (name, shift) => ({ x: layout.middle(name) + shift, y: BOX.top + layout.tall + 1 });
   const head = (name, shift) => ({ x: layout.middle(name) + shift, y: BOX.top + layout.tall + BOX.between - 1 });
   const bad = (cpu, task) => (found.pairs.some((pair) => pair.why && pair.cpu === cpu && pair.task === task) ? " bad" : "");
   for (const cpu of trace.cpuNames) {
     const owner = ownerOf(trace, state, cpu);
-    if (trace.taskNames.includes(owner)) arrow(svg, room, point, foot(cpu, -reach), head(owner, -reach), `owner${bad(cpu, owner)}`, names.owner, 0.35);
+    if (trace.taskNames.includes(owner)) arrow(foot(cpu, -reach), head(owner, -reach), `owner${bad(cpu, owner)}`, names.owner, 0.35);
   }
   for (const task of trace.taskNames) {
     const last = field(state, task, fieldsOf(trace).last);
-    if (trace.cpuNames.includes(last)) arrow(svg, room, point, head(task, reach), foot(last, reach), `last${bad(last, task)}`, names.last, 0.55);
+    if (trace.cpuNames.includes(last)) arrow(head(task, reach), foot(last, reach), `last${bad(last, task)}`, names.last, 0.55);
     const runs = runsOn(trace, state, task);
-    if (runs && flagged(trace, state, task)) arrow(svg, room, point, head(task, 0), foot(runs, 0), "load", "to load", 0.25);
+    if (runs && flagged(trace, state, task)) arrow(head(task, 0), foot(runs, 0), "load", "to load", 0.25);
   }
+  for (const { from, to, kind } of made) {
+    svg.append(drawn("path", { class: `arrow ${kind}`, d: `M${from.x},${from.y} L${to.x},${to.y}`, "marker-end": `url(#point-${trace.name})` }));
+  }
+  const room = new Room(layout.width, made);
+  for (const one of made) labelled(svg, room, one);
 }
 
 function pictureLegend(trace) {
