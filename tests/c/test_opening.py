@@ -6,8 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mails import forms
@@ -17,6 +18,7 @@ from pasidlab import PasidlabError, Scope, designs
 from pasidlab.checking.model import design_model
 from pasidlab.cli import main
 from pasidlab.designs import Opening
+from pasidlab.lang.c import link
 from pasidlab.lang.text import model_text
 
 ROOT = Path(__file__).parents[2]
@@ -140,3 +142,20 @@ def test_options_are_for_c_alone(folder: Path) -> None:
     with pytest.raises(PasidlabError, match="unknown design 'erly'"):
         Opening("erly").design()
     assert Opening("early").design() == designs.early
+
+
+def test_a_text_is_parsed_once_and_compiled_once_for_each_scope(monkeypatch) -> None:
+    """And once at the opening, for the smallest scope: mistakes come before anything is explored."""
+    passed: list[str] = []
+
+    def noted(room: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: (passed.append(room), work(*arguments))[1]
+
+    layouts = link.kernel_layouts()  # the vocabulary's own C is read once in a process
+    monkeypatch.setattr(link, "parse", noted("parsed", link.parse))
+    monkeypatch.setattr(link.Linker, "link", noted("compiled", link.Linker.link))
+    design = Opening(str(ROOT / "examples" / "late_either.c")).design()
+    assert layouts and passed == ["parsed", "compiled"]
+    for tasks in (1, 2):
+        design_model(design, Scope(cpus=1, tasks=tasks, mms=1, pasids=1, events=frozenset({"preempt"})))
+    assert passed == ["parsed", "compiled", "compiled", "compiled"]

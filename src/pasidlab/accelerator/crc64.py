@@ -15,7 +15,7 @@ _TAIL_AT = 16
 
 
 def crc64(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:
-    """A CRC of up to 64 bits by the polynomial at byte 56, whose highest bit stands for x^63 and whose x^64 is implied.
+    """A CRC of up to 64 bits by the polynomial at byte 56. Its highest bit stands for x^63; x^64 is implied.
 
     With the invert flag the register begins, and the result ends, complemented over the width of the polynomial.
     """

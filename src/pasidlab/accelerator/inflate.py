@@ -58,8 +58,8 @@ class _NeedsInput(Exception):
 class Stream:
     """What of a stream lives on from one descriptor to the next.
 
-    ``history`` holds up to 4096 bytes, ``pending`` and ``distance`` what is left of a match that found no room, ``done``
-    counts bytes decoded, modulo 65536. ``bits`` is input not yet consumed, ``left`` how many bits that is.
+    ``history`` holds up to 4096 bytes. ``pending`` and ``distance`` hold what is left of a match that found no room. ``done`` counts bytes
+    decoded, modulo 65536. ``bits`` is input not yet consumed, ``left`` how many bits that is.
     """
 
     parser: int = Parser.HEADER

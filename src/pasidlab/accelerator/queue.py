@@ -1,8 +1,8 @@
 """Work queues: acceptance, occupancy, and completions that a scheduler performs when they are due.
 
-Time is a number of seconds that the caller passes in; nothing here reads a clock. Every chance is drawn from generators
-seeded by ``Perturbation.seed``, one per purpose and submitter, so that a submitter's n-th submission meets the same fate
-in every run. The order of reordered completions is one of submissions, not of moments.
+Time is a number of seconds that the caller passes in; nothing here reads a clock. Every chance is drawn from generators seeded by
+``Perturbation.seed``, one per purpose and submitter. So a submitter's n-th submission meets the same fate in every run. The order of
+reordered completions is one of submissions, not of moments.
 """
 
 from __future__ import annotations

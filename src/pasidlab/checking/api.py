@@ -43,10 +43,10 @@ def check(
 
     ``properties`` limits the verdict to some (all are explored). ``functions`` are ready-made IR functions that replace
     kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
-    STATES_AFTER_VIOLATION states, and each later part no further than STATES_AFTER_EARLIER_VIOLATION, unless the budget or
-    ``properties`` ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result
-    yet. ``walks``: random walks take the place of the search, in each part; of the reductions only merging is used then.
-    ``checkpoint``: a folder that searches are kept in; if the process is killed, the same call goes on from there.
+    STATES_AFTER_VIOLATION states. Each later part ends at STATES_AFTER_EARLIER_VIOLATION. The budget or ``properties`` may ask for more.
+    ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result yet. ``walks``: random walks take
+    the place of the search, in each part; of the reductions only merging is used then. ``checkpoint``: a folder that searches are kept in;
+    if the process is killed, the same call goes on from there.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.

@@ -1,7 +1,7 @@
 """Other programs, run to their end: SPIN's verifier, a C compiler, TLC, the program of a benchmark.
 
 A child does not outlive pasidlab, whatever ends that: the kernel sends it SIGKILL then (PR_SET_PDEATHSIG, prctl(2)). The signal comes when
-the thread that began the child ends, so a thread that ends early must wait for its child, which ``run_child`` does.
+the thread that began the child ends. So a thread must wait for its child, which ``run_child`` does.
 """
 
 from __future__ import annotations

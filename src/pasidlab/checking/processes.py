@@ -1,6 +1,6 @@
 """Independent checks side by side, each in a process of its own.
 
-Half of a check of the default parts is making and compiling models, in Python, which threads of one process would do by turns.
+Half of a check of the default parts is making and compiling models in Python. Threads of one process would do that by turns.
 """
 
 from __future__ import annotations

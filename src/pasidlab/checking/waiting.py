@@ -1,4 +1,4 @@
-"""The part of the stored graph in which an element waits for what a liveness property promises, with whose steps lead where."""
+"""The part of the stored graph in which an element waits for what a liveness property promises, and whose steps lead where."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ def waiting_states(found: SearchResult, native: CompiledModel, model: Model, ele
 class _StepClasses:
     """To which class of steps each step belongs, in a model with one @pending property.
 
-    Programs always go on: a class is a program at a counter, with what its choices came to, of a task wherever it runs, of the other
-    contexts on each CPU. The waiting element, in user mode, makes its request again. Rules are obliged as their declaration says.
+    Programs always go on. A class is a program at a counter, with what its choices came to. A task's class is the same on every CPU; other
+    contexts have one for each CPU. The waiting element, in user mode, makes its request again. Rules are obliged as their declaration
+    says.
     """
 
     def __init__(self, model: Model, native: CompiledModel, element: int) -> None:

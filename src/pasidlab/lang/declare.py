@@ -1,7 +1,7 @@
 """The vocabulary of models: decorators that give a function its role, and the primitives of the language.
 
-The compiler recognises these by name in the source text. As ordinary Python the decorators return their function unchanged
-and the primitives act on live objects, which is how a checked design runs outside the checker.
+The compiler recognises these by name in the source text. As ordinary Python the decorators return their function unchanged, and the
+primitives act on live objects. So a checked design runs outside the checker.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _at(node: ast.AST, file: str) -> Position:
 
 
 def no_strangers(path: File, before: frozenset[str], namespace: Namespace) -> None:
-    """Raise PasidlabError at a function of a file that replaces none of those there were ``before``, has no role, and nobody calls.
+    """Raise PasidlabError at a function that replaces none of those there were ``before``, has no role, and is never called.
 
     And for a file that declares nothing at all.
     """

@@ -143,8 +143,8 @@ class SystemCalls:
             ptrace.resume(thread.tid)
 
     def _begins_exec(self, thread: Thread) -> None:
-        """From here to the event, or to the exit from a call that failed, its number and that of its leader may stand for
-        another address space at any moment.
+        """From here on, its number and that of its leader may stand for another address space at any moment. That ends at the event, or at
+        the exit from a call that failed.
         """
         leader = thread.process.pid
         thread.mm.exec_begins(thread.tid, leader)

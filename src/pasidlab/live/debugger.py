@@ -1,7 +1,7 @@
 """Stops the program's first process for a debugger, all threads at once, and lets it go on.
 
-A stop that the debugger hears of is a handler that waits here. Other stops that come while everything is to stand still are kept
-as they are, and dealt with when their thread may go on. A thread that stands still for another handler of ours stays with it.
+A stop that the debugger hears of is a handler that waits here. Other stops that come while everything is to stand still are kept as they
+are. They are dealt with when their thread may go on. A thread that stands still for another handler of ours stays with it.
 """
 
 from __future__ import annotations

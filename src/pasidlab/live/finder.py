@@ -1,4 +1,4 @@
-"""Which file of the device tree a descriptor of the program stands for, where the tree is a file system of our own."""
+"""Which file of the device tree a descriptor of the program stands for. The tree is a file system of our own."""
 
 from __future__ import annotations
 

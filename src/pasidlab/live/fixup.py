@@ -151,8 +151,8 @@ class DesignFixup:
 class Chaos:
     """Preemptions, migrations and softirqs, drawn from a seed, wherever the model lets them happen.
 
-    Every task has two CPUs and a noisy neighbour of its own, and draws from a generator of its own, seeded by its place
-    in its program image: what befalls it depends on what it does, never on how the host schedules the others.
+    Every task has two CPUs and a noisy neighbour of its own. Its generator is seeded by its place in its program image: what befalls it
+    depends on what it does, never on how the host schedules the others.
     """
 
     RATE = 0.25  # chance of an event at each step boundary where one is possible

@@ -1,7 +1,7 @@
 """The model's kernel on live objects: the functions that the checker explores, called on real threads.
 
-The sources are read as the checker reads them, one flat namespace in which a design replaces kernel functions by name, and
-compiled by the same front ends; ``objects`` runs the IR. No file of a design is ever executed.
+The sources are read as the checker reads them: one flat namespace in which a design replaces kernel functions by name. The same front ends
+compile them; ``objects`` runs the IR. No file of a design is ever executed.
 """
 
 from __future__ import annotations

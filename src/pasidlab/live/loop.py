@@ -1,8 +1,8 @@
 """The one thread that acts: it waits for the program's threads, and hands each stop to a handler.
 
-A handler that has to wait, for the next stop of its thread, for another handler or for memory that the program serves
-itself, gives way (a greenlet), and everything else goes on. So nobody ever waits for the program with anything held.
-Other threads of pasidlab only ``post`` what is to be done.
+A handler that has to wait gives way (a greenlet), and everything else goes on. It may wait for the next stop of its thread, for another
+handler, or for memory that the program serves itself. So nobody ever waits for the program with anything held. Other threads of pasidlab
+only ``post`` what is to be done.
 """
 
 from __future__ import annotations

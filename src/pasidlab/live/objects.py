@@ -38,7 +38,7 @@ class Machine(Protocol):
         """The converse."""
 
     def fuel(self) -> int:
-        """How many rounds of loops and calls one call may make, as one step of ``check``, and more where there are many tasks."""
+        """How many rounds of loops and calls one call may make: as many as one step of ``check``, more with many tasks."""
 
     def boundary(self) -> None:
         """Between two accesses to state that others can see."""

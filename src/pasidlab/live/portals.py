@@ -1,8 +1,8 @@
 """mmap of a device file, and what later happens to the mapping.
 
-The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU, and is not inherited
-by a forked child, as VM_DONTCOPY in idxd_cdev_mmap() has it. It lies in the window that the seccomp filter watches.
-What protection the program asked for is remembered: without PROT_WRITE a submission faults.
+The mapping is made inaccessible (PROT_NONE), so that every submission raises a signal on any CPU. A forked child does not inherit the
+mapping: VM_DONTCOPY in idxd_cdev_mmap(). It lies in the window that the seccomp filter watches. What protection the program asked for is
+remembered: without PROT_WRITE a submission faults.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ _PRESENT = b"\x80"  # the last byte of an entry, or more
 
 
 class Pagemaps:
-    """An open file stands for the address space its process had then (pagemap_open(), fs/proc/task_mmu.c), whoever has the number
-    later, and does not keep the memory itself.
+    """An open file stands for the address space its process had then (pagemap_open(), fs/proc/task_mmu.c), whoever has the number later.
+    The file does not keep the memory itself.
     """
 
     MOST = 8

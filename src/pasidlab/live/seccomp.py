@@ -1,7 +1,7 @@
 """The seccomp filter of the program: only the few system calls that matter stop in the tracer.
 
-Everything else runs natively. Portals are placed in a reserved 4 GiB window of the address space, so that the filter
-can tell by the address alone which munmap, mremap and mprotect concern one.
+Everything else runs natively. Portals are placed in a reserved 4 GiB window of the address space. So the filter tells by the address alone
+which munmap, mremap and mprotect concern one.
 """
 
 from __future__ import annotations

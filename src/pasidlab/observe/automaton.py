@@ -1,8 +1,8 @@
 """What a task may do and show, derived from the model: a graph of states, with the events that steps between them leave behind.
 
-The model's own functions are compiled with tracepoints that note events (``machine/recorder``) and explored by the interpreter for one
-CPU and one task. A node is a state of both. An edge is a step; it shows an event (a Letter), or it is silent. Silent steps that change
-who owns the registers are the hidden ones: they are counted by function and by what the task was doing.
+The model's own functions are compiled with tracepoints that note events (``machine/recorder``). The interpreter explores them for one CPU
+and one task. A node is a state of both. An edge is a step; it shows an event (a Letter), or it is silent. Silent steps that change who
+owns the registers are the hidden ones: they are counted by function and by what the task was doing.
 
 ``last_cpu`` and the owner are followed as "this CPU, this task" or not: no function of the model asks for more.
 """
@@ -175,7 +175,7 @@ class _Derivation:
         return " > ".join(dict.fromkeys(reversed([f"{one.function}()" for one in site.chain()])))
 
     def _relocate(self, node: int, state: State) -> None:
-        """A task that is away may come back to a CPU that has its registers or not, and was its last or not."""
+        """A task that is away may come back to any CPU: one with its registers or without, its last or another."""
         if not self.result.away[node] or self.result.dead[node]:
             return
         for owner in (False, True):

@@ -1,4 +1,4 @@
-"""Sets of nodes of the automaton that the events of a task permit so far, numbered, with a table that leads from set to set.
+"""The sets of nodes of the automaton that events of a task permit. Sets are numbered, and a table leads from set to set.
 
 A set also knows by how many hidden steps each of its nodes is worse explained than its best one. What the best one cost is the charge
 of the transition: summed over a whole recording these are the hidden steps of the best explanation. Sets are made as events ask for them.

@@ -1,10 +1,9 @@
 """Breadth-first search of all states, level by level, on all cores.
 
-A level is done in rounds. In the first phase of a round the next few frontier states of every partition are expanded,
-group of partitions by group, and the successors sorted by the partition they belong to. In the second phase each
-partition takes in what all groups have for it, in the order of the groups. Threads pick groups as they become free, but
-which states a round expands and in which order a partition takes its own in depends on the model alone: so does
-everything that is reported.
+A level is done in rounds. In the first phase of a round the next few frontier states of every partition are expanded, group of partitions
+by group. The successors are sorted by the partition they belong to. In the second phase each partition takes in what all groups have for
+it, in the order of the groups. Threads pick groups as they become free. Which states a round expands, and the order in which a partition
+takes its own in, depend on the model alone: so does everything that is reported.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def search(
     ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
     properties: the search ends with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a
     flag, ends it after the running round, with what was found. ``peers`` are the processes that share the states; each calls this
-    function, and limits of memory are those of each. With a ``checkpoint`` it is saved now and then at the end of a level, and
+    function, and limits of memory are those of each. With a ``checkpoint`` the search is saved now and then at the end of a level. It
     begins where it was saved last; PasidlabError if that is damaged, or cannot be written.
     """
     if not 1 <= model.words <= MOST_WORDS or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:

@@ -125,8 +125,8 @@ class Violation:
 class SearchResult:
     """What a search found.
 
-    All of it but ``seconds`` and ``peak_bytes`` is the same for any number of jobs, unless the clock, the keyboard or
-    the memory ended the search.
+    All but ``seconds`` and ``peak_bytes`` is the same for any number of jobs. It is not where the clock, the keyboard or the memory ended
+    the search.
     """
 
     reason: StopReason

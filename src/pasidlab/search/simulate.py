@@ -238,7 +238,7 @@ class _Walker:
         return way
 
     def _shorter(self, row: int, way: WalkedWay, labels: Sequence[int]) -> WalkedWay | None:
-        """The way that as many of these steps as can be made lead, if it shows the violation and is shorter than ``way``."""
+        """The way that these steps lead, without those that cannot be made; ``way`` if that is no shorter or shows no violation."""
         if len(labels) >= len(way.labels):
             return None
         self._begin(way.states[0])

@@ -13,7 +13,7 @@ _STOP: tuple[StopReason, ...] = ("interrupted", "max_states", "timeout")
 
 @dataclass(frozen=True)
 class Standing:
-    """Sums over all processes, what keeps one of them from going on, and what asks for an end before the next round."""
+    """Sums over all processes; what keeps one of them from going on; what asks for an end before the next round."""
 
     unexpanded: int
     states: int

@@ -12,7 +12,7 @@ from pasidlab.search.result import StopFlag
 
 @contextmanager
 def interrupts(flag: StopFlag | None) -> Iterator[StopFlag]:
-    """The flag, or else an event that Ctrl-C sets, in place of the exception it would raise in the middle of something."""
+    """The flag, or else an event that Ctrl-C sets. Python's exception would come in the middle of something."""
     event = threading.Event()
     if flag is not None or threading.current_thread() is not threading.main_thread():
         yield flag or event

@@ -21,9 +21,8 @@ _GROWTH = 1.5
 class _Generation:
     """A block with room for a table of every partition, each a little larger than the one before it.
 
-    The sizes rise up to those of the next generation. So the partitions move from one to the next in their order, and
-    at any time all their tables together take 12 to 13 bytes per state. What the first ones leave is given back before
-    the last move.
+    The sizes rise up to those of the next generation. So the partitions move from one to the next in their order. At any time all their
+    tables together take 12 to 13 bytes per state. What the first ones leave is given back before the last move.
     """
 
     def __init__(self, age: int, spill: Spill | None = None) -> None:

@@ -1,8 +1,8 @@
 """Lines that must have been executed where another line was: calls that led there, tests around it, statements before it.
 
 A trace names lines that touch state. A test of a local variable touches none, nor does a call. But a statement of a block is reached only
-by way of those before it in the block, and a block only by way of the test at its head. Python's syntax says which lines these are. Of
-C files only the calls are known.
+by way of those before it. A block is reached only by way of the test at its head. Python's syntax says which lines these are. Of C files
+only the calls are known.
 """
 
 from __future__ import annotations

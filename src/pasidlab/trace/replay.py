@@ -225,7 +225,7 @@ class Replayer:
         return task if task >= 0 else None
 
     def _named(self, action: Action, outcome: Outcome, struct: str) -> int | None:
-        """The element of a struct that a rule's first parameter of that type names, in a model that tells rules by their names."""
+        """The element that a rule's first parameter of that struct names, in a model that tells rules by their names."""
         if not self.words.signatures:
             return None
         values = zip(action.params, outcome.params, strict=True)

@@ -1,7 +1,7 @@
 """What to tell of a counterexample, row by row: calls by indentation, what changes below the line that changes it.
 
-Steps that nothing came between read as one piece of code. Left out, unless all is asked for, are lines of the kernel around a
-design that only look at what nobody else changes in this trace.
+Steps that nothing came between read as one piece of code. Unless all is asked for, some lines of the kernel around are left out: those
+that only look at what nobody else changes in this trace.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def before_and_after(name: str, options: InputOptions) -> tuple[Gathered | None,
 
 
 def _call_old(old: tree.KernelTree, path: str, before: Source) -> None:
-    """A file before the patch goes by the name diffs give it, so that its lines are told apart from those after."""
+    """A file before the patch goes by the name diffs give it. So its lines are told apart from those after."""
     if path not in old.changed or not old.changed[path].file.startswith("a/"):
         old.changed[path] = Source(before.text, f"a/{path}")
         old.files.shown[f"a/{path}"] = tuple(before.text.splitlines())

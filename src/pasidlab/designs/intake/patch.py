@@ -298,7 +298,7 @@ class PatchPiece:
 
 
 def pieces(change: FileChange, patch: Patch) -> list[PatchPiece]:
-    """Cuts every hunk, as it reads after the patch, into whole functions, by the kernel's habit of braces at the left margin."""
+    """Cuts every hunk, as it reads after the patch, into whole functions. The kernel's braces at the left margin say where they end."""
     found: list[PatchPiece] = []
     for hunk in change.hunks:
         lines = hunk.new

@@ -1,7 +1,7 @@
 """Machine code of LLVM text: made quickly and slow, or made slowly and two to four times as fast.
 
-Optimised code is kept in the cache. Quick code takes a tenth of a second, which is less than a search of a hundred thousand states
-gains by better code: so a search begins with it, and changes over if it grows large.
+Optimised code is kept in the cache. Quick code takes a tenth of a second. A search of a hundred thousand states gains more by better code:
+so a search begins with it, and changes over if it grows large.
 """
 
 from __future__ import annotations

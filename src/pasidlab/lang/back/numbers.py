@@ -16,7 +16,7 @@ _BITS = 32
 _LEAST, _MOST = -(1 << _BITS - 1), (1 << _BITS - 1) - 1
 _SIGN = "(1 << 31)"
 COUNT = 1 << 29
-"""Where it is not certain that the terms of a sum and the sum lie in -COUNT..COUNT, the exported model tests it as it runs."""
+"""Where the terms of a sum, or the sum, may lie outside -COUNT..COUNT, the exported model tests them as it runs."""
 
 
 class TooWide(Exception):

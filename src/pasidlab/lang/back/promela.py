@@ -44,8 +44,8 @@ hidden byte noted[256];
 class Export:
     """A model in Promela; ``properties`` are the names by the number SPIN reports for each.
 
-    SPIN's transitions are the model's and ``watchers`` for each state: those change nothing. If the model has ``begins``, SPIN's
-    first state is one before the model's first, and these are the transitions out of it.
+    SPIN's transitions are the model's and ``watchers`` for each state: those change nothing. If the model has ``begins``, SPIN's first
+    state comes before the model's first. These are the transitions out of it.
     """
 
     text: str

@@ -239,7 +239,7 @@ def _changed(instr: Instr, known: frozenset[str]) -> frozenset[str]:
 
 
 def _ordered(calls: Mapping[int, set[int]]) -> tuple[list[int], list[int]]:
-    """Operators in an order in which each comes after those it calls, but for those that call themselves, which are the second list."""
+    """Operators, each after those it calls. The second list has those that call themselves."""
     done: dict[int, None] = {}
     open_: set[int] = set()
     circular: set[int] = set()

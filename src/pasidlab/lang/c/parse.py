@@ -97,7 +97,7 @@ def parse(expanded: Expanded) -> Unit:
     """Parse a file. Errors outside function definitions are kept in ``first_error``; the caller decides how strict to be.
 
     What a macro nobody knows leaves behind may be no C, and make the parser lose what follows. So a file with an error is parsed once
-    more function by function, by the kernel's habit of braces at the left margin.
+    more, function by function. The kernel's braces at the left margin say where they end.
     """
     text = expanded.text.encode()
     root = Parser(_LANGUAGE).parse(text).root_node

@@ -112,8 +112,8 @@ class TreeLines:
 
     ``word`` is a regular expression, ``after`` and ``before`` calls that only lines behind or above them are taken. ``result``: "int" where
     they return a number, which is 0 at their end. ``unless``: a function of the file that has them where it is there.
-    ``missing`` is what stands in the line's place in a tree without such lines, and ``then`` has bodies of other model functions for
-    it. Both count only where the tree has the function ``needs``.
+    ``missing`` is what stands in the line's place in a tree without such lines. ``then`` has bodies of other model functions for that
+    tree. Both count only where the tree has the function ``needs``.
     """
 
     function: str

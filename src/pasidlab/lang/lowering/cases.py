@@ -1,9 +1,9 @@
-"""What a rule, a predicate or a handler can access while a program stands at a boundary, found by running it on what is known there.
+"""What a rule, a predicate or a handler can access while a program stands at a boundary. Running the code on what is known there tells.
 
 The CPU, its current task and a task it has taken are numbered (``AtBoundary``); what is known of them is data; everything else has
-an unknown value, and both ways of a branch are followed. A way that ends in a ``require`` that is known to fail is never taken,
-unless something on it may break a property: what a failed check says stands although the step does not.
-A predicate that is known to be false looks at nothing.
+an unknown value, and both ways of a branch are followed. A way to a ``require`` that is known to fail is never taken, unless something on
+it may break a property: what a failed check says stands although the step does not. A predicate that is known to be false looks at
+nothing.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Question:
 
 
 class Cases:
-    """The code of a rule or predicate, with ``entries`` that of a handler, or one step of a program that begins at ``start``."""
+    """The code of a rule or predicate; with ``entries`` that of a handler; with ``start`` one step of a program that begins there."""
 
     def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = (), start: int = 0) -> None:
         self.code, self.predicate = code, predicate

@@ -2,8 +2,8 @@
 
 ``@forget`` says which contents those are, by ``x.field = FORGOTTEN``. The field then holds a value of its own, which stands for
 any value. The condition under which nothing is lost: **no step and no predicate uses it**, but to copy it into another field that
-may be forgotten. Then each run of the exact model is one of this model, step by step, and the other way round: the states
-differ only where this model has forgotten, all decisions are the same, and so is every verdict and every length.
+may be forgotten. Then each run of the exact model is one of this model, step by step, and the other way round: the states differ only
+where this model has forgotten, and all decisions are the same. So is every verdict and every length.
 
 ``watched`` makes the condition a property of the model, LOOKED_AT: each use is preceded by a check that the value is not the
 forgotten one. A search that finds LOOKED_AT violated says nothing about what comes after; the model is then explored exactly.
@@ -85,7 +85,7 @@ def _unwatched(action: Action) -> Action:
 
 
 def _watched(action: Action, values: Mapping[str, int], domains: Mapping[str, Domain]) -> Action:
-    """An action with a check behind each load whose value is used, and before each store that might bring the stand-in about."""
+    """An action with a check behind each load whose value is used, and before each store that might make the stand-in."""
     held = _held(action.code, values)
     used = _used(action.code, values, held)
     code: list[Instr] = []

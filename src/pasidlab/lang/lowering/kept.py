@@ -1,6 +1,6 @@
 """Lowered models kept between runs: lowering one takes a second or two, reading it back some hundredths.
 
-A lowered model is determined by the texts it is made of, by what is asked of the compiler, and by the compiler's own text. A model is
+Three things determine a lowered model: the texts it is made of, what is asked of the compiler, and the compiler's own text. A model is
 kept under a checksum of all three. Models with functions that were compiled elsewhere (out of C) are not kept.
 """
 

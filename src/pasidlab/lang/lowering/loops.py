@@ -48,7 +48,7 @@ class _Counter:
 def _endless(code: Code, after: list[list[int]], circle: list[int]) -> list[int] | None:
     """The loop that may go round for ever: this one, or one inside of one that counts; None if there is none.
 
-    A loop counts if each round makes a local greater by a constant, and the last comes before a limit is passed; inner loops likewise.
+    A loop counts if each round adds a constant to a local, and the last comes before a limit is passed; inner loops likewise.
     """
     found: list[int] = circle
     inside = set(circle)

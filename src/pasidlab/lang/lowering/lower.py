@@ -326,7 +326,7 @@ def build_model(
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name.
 
     Unless ``optimised``, the lowered code is what the functions say, line by line: nothing is simplified, merged or left out.
-    Every function of the file ``whole`` must compile and have a part in the model, be it under events that are not in the bounds.
+    Every function of the file ``whole`` must compile and have a part in the model, perhaps under events outside the bounds.
     """
     space = source.collect([ARRIVALS])
     arrivals = list(space.functions)

@@ -69,7 +69,7 @@ class ContextProgram:
 
 @dataclass(frozen=True)
 class Lowered:
-    """The action of a program, the program with its boundaries, the frame fields it needs, and the counters where a task sleeps."""
+    """The action of a program; the program with its boundaries; the frame fields it needs; the counters where a task sleeps."""
 
     action: Action
     program: ContextProgram
@@ -120,7 +120,7 @@ def set_boundaries(program: ContextProgram, visibility: Visibility) -> Code:
 
 
 def _may_fail(code: Code, program: ContextProgram, atomic: list[int], owners: Sequence[Owners]) -> list[bool]:
-    """For each instruction whether the step it begins may turn out to be one that cannot be taken, or after which nothing follows."""
+    """For each instruction: True if the step that begins there may be impossible, or may be the last."""
     after = successors(code)
     certain = {Owner.CPU, Owner.TAKEN, Owner.CURRENT} if program.context == "task" else {Owner.CPU, Owner.TAKEN}
     there = followed(code, list(program.starts()))
@@ -188,7 +188,7 @@ def _starts_with_pause(code: Code, begin: int) -> bool:
 
 
 def _without_circles(code: Code, wanted: list[bool]) -> Code:
-    """The code with boundaries where wanted, and one at the top of each loop that would go round without one for ever perhaps."""
+    """The code with boundaries where wanted, and one at the top of each loop that might go round for ever without."""
     with_all: Code = []
     for instr, want in zip(code, wanted, strict=True):
         if want:
