@@ -10,7 +10,7 @@ from pasidlab.designs.intake.plain import tokens
 
 
 @dataclass(frozen=True)
-class Change:
+class TextChange:
     """A place of a text, from ``start`` to ``end``, and what stood there before."""
 
     start: int
@@ -24,10 +24,10 @@ class Change:
         return sum((self.now.count(a) - self.now.count(b)) - (self.before.count(a) - self.before.count(b)) for a, b in ("{}", "()", "[]"))
 
 
-Changes = tuple[Change, ...]
+Changes = tuple[TextChange, ...]
 
 
-def taken_back(text: str, changes: Iterable[Change]) -> str:
+def taken_back(text: str, changes: Iterable[TextChange]) -> str:
     """The text without some of its changes."""
     at, found = 0, []
     for one in sorted(changes, key=lambda one: one.start):
@@ -45,7 +45,7 @@ def blocks(before: str, now: str) -> list[Changes]:
     found = []
     for op, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if op != "equal":
-            found.append(Change(starts[c], starts[d], "".join(old[a:b]), now[starts[c] : starts[d]]))
+            found.append(TextChange(starts[c], starts[d], "".join(old[a:b]), now[starts[c] : starts[d]]))
     return _balanced(found)
 
 
@@ -54,25 +54,25 @@ def parts(changes: Changes) -> list[Changes]:
     return _balanced([piece for one in changes for piece in _pieces(one)])
 
 
-def _pieces(one: Change) -> list[Change]:
+def _pieces(one: TextChange) -> list[TextChange]:
     if not one.now:
         lines = one.before.splitlines(True)
-        return [Change(one.start, one.end, line, "") for line in lines]
+        return [TextChange(one.start, one.end, line, "") for line in lines]
     if not one.before or "#" in one.now + one.before:
         return _by_lines(one)
     return _by_words(one)
 
 
-def _by_lines(one: Change) -> list[Change]:
+def _by_lines(one: TextChange) -> list[TextChange]:
     """Each line that has come; each line that has gone, at the place of all."""
-    found, at = [Change(one.start, one.start, line, "") for line in one.before.splitlines(True)], one.start
+    found, at = [TextChange(one.start, one.start, line, "") for line in one.before.splitlines(True)], one.start
     for line in one.now.splitlines(True):
-        found.append(Change(at, at + len(line), "", line))
+        found.append(TextChange(at, at + len(line), "", line))
         at += len(line)
     return found
 
 
-def _by_words(one: Change) -> list[Change]:
+def _by_words(one: TextChange) -> list[TextChange]:
     old, new = tokens(one.before), tokens(one.now)
     was_words, words = ([token.group() for token in side] for side in (old, new))
     found = []
@@ -82,14 +82,14 @@ def _by_words(one: Change) -> list[Change]:
         was = f" {one.before[old[a].start() : old[b - 1].end()]} " if b > a else ""
         start = new[c].start() if c < len(new) else len(one.now)
         end = new[d - 1].end() if d > c else start
-        found.append(Change(one.start + start, one.start + end, was, one.now[start:end]))
+        found.append(TextChange(one.start + start, one.start + end, was, one.now[start:end]))
     return found
 
 
-def _balanced(changes: Sequence[Change]) -> list[Changes]:
+def _balanced(changes: Sequence[TextChange]) -> list[Changes]:
     """Changes that open brackets together with those that close them; each of the others by itself."""
     found: list[Changes] = []
-    waiting: list[Change] = []
+    waiting: list[TextChange] = []
     for one in changes:
         if not one.opens:
             found.append((one,))

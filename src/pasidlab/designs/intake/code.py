@@ -10,7 +10,7 @@ from pasidlab.lang.lowering.flow import simplify
 Code = Mapping[str, Function]
 
 
-def same(one: Code | None, other: Code | None) -> bool:
+def same_functions(one: Code | None, other: Code | None) -> bool:
     """True if both compile, to functions that do the same, instruction by instruction."""
     if one is None or other is None or one.keys() != other.keys():
         return False

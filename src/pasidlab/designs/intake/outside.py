@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from pasidlab.designs.intake.changes import Change
+from pasidlab.designs.intake.changes import TextChange
 from pasidlab.designs.intake.plain import joined
 from pasidlab.designs.intake.spans import bare_lines, functions_in
 
@@ -38,7 +38,7 @@ class Outside:
         return "\n".join([*(self.functions.get(line, line) for line in lines if line in self.functions or line[:1] != _STANDS_FOR), *rest])
 
 
-def lines_of(changes: Iterable[Change]) -> list[str]:
+def lines_outside(changes: Iterable[TextChange]) -> list[str]:
     """The lines outside functions that changes take away and bring."""
     every = (line for one in changes for line in re.split("\n", one.before + one.now))
     return [" ".join(line.split()) for line in every if line.strip() and not line.startswith(_STANDS_FOR)]

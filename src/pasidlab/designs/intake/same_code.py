@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pasidlab.designs.intake.changes import Changes, blocks, parts, taken_back
-from pasidlab.designs.intake.code import Code, same
+from pasidlab.designs.intake.code import Code, same_functions
 from pasidlab.designs.intake.edits import Version
 from pasidlab.designs.intake.judged import Fate, Item, LeftOut
-from pasidlab.designs.intake.outside import Outside, lines_of
+from pasidlab.designs.intake.outside import Outside, lines_outside
 from pasidlab.designs.intake.plain import plain_text, tokens
 from pasidlab.designs.intake.spans import FunctionSpan, bare_lines, functions_in
 from pasidlab.lang.c.vocabulary import vocabulary
@@ -59,12 +59,12 @@ class SameCode:
                 base = self.compiled(key, now.whole(now.text))
                 groups = blocks(was.text, now.text)
                 for changes in (piece for block in groups for piece in parts(block)):
-                    if any(self.matters(item.file, line) for line in lines_of(changes)):
-                        if same(self.compiled(key, now.whole(taken_back(now.text, changes))), base):
+                    if any(self.matters(item.file, line) for line in lines_outside(changes)):
+                        if same_functions(self.compiled(key, now.whole(taken_back(now.text, changes))), base):
                             return item
                         reached = True
                 everything = [one for block in groups for one in block]
-                reached = reached or not same(self.compiled(key, now.whole(taken_back(now.text, everything))), base)
+                reached = reached or not same_functions(self.compiled(key, now.whole(taken_back(now.text, everything))), base)
         return replace(item, fate=Fate.JUDGED, why="") if reached else item
 
     def _item(self, item: Item) -> Item:
@@ -90,11 +90,11 @@ class SameCode:
         base = self._with(key, span, now)
         if base is None:
             return []
-        if same(self._with(key, span, was), base):
+        if same_functions(self._with(key, span, was), base):
             return [] if _only_renamed(_words(was), _words(now)) else None
 
         def silent(changes: Changes) -> bool:
-            return same(self._with(key, span, taken_back(now, changes)), base)
+            return same_functions(self._with(key, span, taken_back(now, changes)), base)
 
         return [_left_out(changes) for changes in _smallest(blocks(was, now), silent) if _says_something(changes)]
 
