@@ -3,16 +3,21 @@
 The kernel boots under qemu-system-x86_64 without hardware support (TCG) from an initramfs of busybox and ``guest_workload.c``; both are
 made here. The guest's ``trace`` comes out of a serial port, with its release in front, as OUTPUT (gzip if the name ends with .gz); with
 --trace-cmd, which the guest gets from this machine, it is trace-cmd's trace.dat.
+With --activities NAME,NAME... or --activities all, the guest runs ``activities/`` instead, for ROUNDS seconds. --modules FOLDER names the
+kernel's own modules (lib/modules/RELEASE): those of KVM are loaded, and the guest has guests.
 Debian has the kernels (linux-image-6.1.*-cloud-amd64, linux-image-6.12.*-cloud-amd64; ``dpkg-deb -x`` unpacks them), qemu-system-x86 and
 busybox-static.
 """
 
+import argparse
 import gzip
+import lzma
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from pasidlab.observe.kinds import CALLS, SETTERS
@@ -20,13 +25,16 @@ from pasidlab.observe.kinds import CALLS, SETTERS
 EVENTS = (
     "x86_fpu sched/sched_switch sched/sched_migrate_task sched/sched_process_fork sched/sched_process_exec sched/sched_process_exit "
     "sched/sched_process_wait task/task_newtask signal/signal_deliver irq/softirq_entry irq/softirq_exit "
-    "syscalls/sys_enter_rt_sigreturn"
+    "syscalls/sys_enter_rt_sigreturn kvm/kvm_fpu"
 )
+KVM = ("virt/lib/irqbypass.ko", "arch/x86/kvm/kvm.ko", "arch/x86/kvm/kvm-amd.ko")
+"""In the order in which they are loaded. The CPU of TCG has AMD's extensions for guests."""
 INIT = """#!/bin/sh
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
 mount -t tracefs none /sys/kernel/tracing
+for module in irqbypass kvm kvm-amd; do test -e /$module.ko && insmod /$module.ko; done
 cd /sys/kernel/tracing
 echo 40000 > buffer_size_kb
 echo global > trace_clock
@@ -36,14 +44,14 @@ sync
 poweroff -f
 """
 TRACEFS = """{functions}
-for event in {events}; do echo 1 > events/$event/enable; done
-/workload {rounds}
+for event in {events}; do test -e events/$event && echo 1 > events/$event/enable; done
+{workload}
 echo 0 > tracing_on
 {{ echo "# os release : $(uname -r)"; cat trace; }} | gzip -1 > /dev/ttyS1
 """
 TRACE_CMD = """grep -e fpu -e fpregs -e fpstate -e regs_set -e ssp_set /proc/kallsyms > /kallsyms
 mount -o bind /kallsyms /proc/kallsyms  # the whole of it is a megabyte
-trace-cmd record -q -C global -b 40000 -o /trace.dat {functions} {events} /workload {rounds} > /dev/ttyS0 2>&1
+trace-cmd record -q -C global -b 40000 -o /trace.dat {functions} {events} {workload} > /dev/ttyS0 2>&1
 gzip -1 -c /trace.dat > /dev/ttyS1
 """
 ASK = """for function in {functions}; do
@@ -52,17 +60,41 @@ done
 echo function > current_tracer
 """
 SECONDS = 300
+HERE = Path(__file__).parent
 
 
-def script(rounds, functions, trace_cmd):
-    """What the guest runs."""
-    names = [kind.name for kind in (*CALLS, *SETTERS)]
-    if trace_cmd:
-        asked = " ".join(f"-e {event.replace('/', ':')}" for event in EVENTS.split())
-        traced = "$(for f in {}; do grep -q ^$f'\\b' available_filter_functions && echo -l $f; done)".format(" ".join(names))
-        return TRACE_CMD.format(functions=f"-p function {traced}" if functions else "", events=asked, rounds=rounds)
-    ask = ASK.format(functions=" ".join(names)) if functions else ""
-    return TRACEFS.format(events=EVENTS, rounds=rounds, functions=ask)
+@dataclass(frozen=True)
+class Guest:
+    """What is to be recorded."""
+
+    workload: str
+    functions: bool
+    trace_cmd: bool
+    modules: Path | None
+
+    def script(self) -> str:
+        """What the guest runs."""
+        names = [kind.name for kind in (*CALLS, *SETTERS)]
+        if self.trace_cmd:
+            asked = " ".join(f"-e {event.replace('/', ':')}" for event in EVENTS.split() if self.modules or not event.startswith("kvm/"))
+            traced = "$(for f in {}; do grep -q ^$f'\\b' available_filter_functions && echo -l $f; done)".format(" ".join(names))
+            return TRACE_CMD.format(functions=f"-p function {traced}" if self.functions else "", events=asked, workload=self.workload)
+        ask = ASK.format(functions=" ".join(names)) if self.functions else ""
+        return TRACEFS.format(events=EVENTS, workload=self.workload, functions=ask)
+
+
+def give_modules(root, modules):
+    """Those of KVM, unpacked."""
+    for name in KVM:
+        found = next((file for file in (modules / "kernel").glob(f"{name}*")), None)
+        if found:  # some are built in
+            data = found.read_bytes()
+            (root / Path(name).name).write_bytes(lzma.decompress(data) if found.suffix == ".xz" else data)
+
+
+def compiled(program, *sources):
+    """A program for the guest."""
+    subprocess.run(["gcc", "-O1", "-static", "-o", program, *sources, "-lpthread"], check=True)
 
 
 def give_trace_cmd(root):
@@ -77,21 +109,23 @@ def give_trace_cmd(root):
     (root / "bin" / "trace-cmd").symlink_to(program)
 
 
-def initramfs(folder, rounds, functions, trace_cmd):
+def initramfs(folder, guest):
     """The archive to boot from."""
     root = folder / "root"
-    for name in ("bin", "proc", "sys", "dev"):
+    for name in ("bin", "proc", "sys", "dev", "tmp"):
         (root / name).mkdir(parents=True)
     busybox = shutil.which("busybox")
     assert busybox, "busybox-static is missing"
     shutil.copy(busybox, root / "bin" / "busybox")
-    for name in ("sh", "mount", "cat", "echo", "grep", "stty", "gzip", "uname", "sync", "poweroff"):
+    for name in ("sh", "mount", "cat", "echo", "grep", "stty", "gzip", "uname", "sync", "poweroff", "test", "insmod"):
         (root / "bin" / name).symlink_to("busybox")
-    source = Path(__file__).with_name("guest_workload.c")
-    subprocess.run(["gcc", "-O1", "-static", "-o", root / "workload", source, "-lpthread"], check=True)
-    if trace_cmd:
+    compiled(root / "workload", HERE / "guest_workload.c")
+    compiled(root / "activities", *(HERE / "activities").glob("*.c"))
+    if guest.trace_cmd:
         give_trace_cmd(root)
-    (root / "init").write_text(INIT.format(record=script(rounds, functions, trace_cmd)))
+    if guest.modules:
+        give_modules(root, guest.modules)
+    (root / "init").write_text(INIT.format(record=guest.script()))
     (root / "init").chmod(0o755)
     names = subprocess.run(["find", "."], cwd=root, check=True, capture_output=True).stdout
     made = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, check=True, capture_output=True).stdout
@@ -100,14 +134,14 @@ def initramfs(folder, rounds, functions, trace_cmd):
     return archive
 
 
-def record(kernel, output, rounds, functions, trace_cmd):
+def record(kernel, output, guest):
     """Boot, wait for the end, keep what came out."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         out, console = folder / "out.gz", folder / "console"
         command = [
             "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "1024", "-nographic", "-no-reboot",
-            "-kernel", kernel, "-initrd", initramfs(folder, rounds, functions, trace_cmd),
+            "-kernel", kernel, "-initrd", initramfs(folder, guest),
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off",
             "-monitor", "none", "-serial", f"file:{console}", "-serial", f"file:{out}",
         ]  # fmt: skip
@@ -120,8 +154,20 @@ def record(kernel, output, rounds, functions, trace_cmd):
         print(f"{output}: {output.stat().st_size:,} bytes")
 
 
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kernel", metavar="VMLINUZ")
+    parser.add_argument("output", metavar="OUTPUT", type=Path)
+    parser.add_argument("rounds", metavar="ROUNDS", nargs="?", type=float, default=20)
+    parser.add_argument("--functions", action="store_true")
+    parser.add_argument("--trace-cmd", action="store_true")
+    parser.add_argument("--activities", metavar="NAMES", help="separated by commas, or all")
+    parser.add_argument("--modules", metavar="FOLDER", type=Path)
+    asked = parser.parse_args()
+    names = (asked.activities or "").replace("all", "").replace(",", " ")
+    workload = f"/workload {asked.rounds:g}" if asked.activities is None else f"/activities {asked.rounds:g} {names}"
+    record(asked.kernel, asked.output, Guest(workload, asked.functions, asked.trace_cmd, asked.modules))
+
+
 if __name__ == "__main__":
-    words = [word for word in sys.argv[1:] if word not in ("--functions", "--trace-cmd")]
-    if len(words) not in (2, 3):
-        sys.exit(__doc__)
-    record(words[0], Path(words[1]), int(words[2]) if len(words) == 3 else 20, "--functions" in sys.argv, "--trace-cmd" in sys.argv)
+    main()

@@ -27,6 +27,7 @@ SIGRETURN = letter(Kind.sys_enter_rt_sigreturn)
 SWITCHES = {AWAY: letter(Kind.sched_switch), STOPPED: letter(Kind.sched_switch, load=True)}
 EXEC, EXIT = letter(Kind.sched_process_exec), letter(Kind.sched_process_exit)
 MARK, MARK_LOAD = (letter(Kind.x86_fpu_regs_activated, load=load, bh_off=True) for load in (False, True))
+LOAD, UNLOAD = letter(Kind.kvm_fpu, load=True), letter(Kind.kvm_fpu)
 MARKED = [call("fpregs_mark_activate"), MARK]
 RESTORED = [call("fpu__restore_sig"), *MARKED]
 CLEARED = [call("fpu__restore_sig"), call("fpu__clear_user_states"), *MARKED]
@@ -88,3 +89,28 @@ def test_an_exec_may_fail_after_the_registers_were_reset(automata):
     assert explained(automata[6, 12], [call("fpu_flush_thread"), SEGV, EXIT])
     assert not explained(automata[6, 12], [call("fpu_flush_thread"), SEGV_HANDLED])
     assert not explained(automata[6, 12], [call("fpu_flush_thread"), SIGRETURN])
+
+
+def test_a_frame_may_be_where_nothing_can_be_written(automata):
+    """__clear_user() of the xstate header fails before anything is done with registers."""
+    assert explained(automata[6, 12], [HANDLED, call("copy_fpstate_to_sigframe"), SEGV_HANDLED])
+    assert not explained(automata[6, 12], [HANDLED, call("copy_fpstate_to_sigframe"), SIGRETURN])
+
+
+@pytest.mark.parametrize("preempted", [False, True])
+def test_a_thread_of_io_uring_may_be_undone(automata, preempted):
+    """It copies nothing; with v6.12 the event tells of its fpu all the same."""
+    dropped = Letter(int(Kind.x86_fpu_dropped), False, preempted, False, False)
+    assert explained(automata[6, 12], [call("fpu_clone"), *([AWAY] * preempted), call("fpu__drop"), dropped])
+    assert not explained(automata[6, 12], [call("fpu_clone"), *([AWAY] * preempted), dropped])
+
+
+def test_a_guest_has_its_registers_from_one_event_to_the_other(automata):
+    assert explained(automata[6, 18], [MARK, LOAD, MARK, UNLOAD, MARK, LOAD])
+    assert explained(automata[6, 18], [LOAD, AWAY, MARK_LOAD, UNLOAD])
+    for wrong in ([LOAD, UNLOAD], [LOAD, MARK, LOAD], [MARK, LOAD, SIGRETURN], [UNLOAD, LOAD]):
+        assert not explained(automata[6, 18], wrong)
+    swapped = [call("fpu_swap_kvm_fpstate"), *MARKED]
+    assert explained(automata[6, 12], [*swapped, LOAD, *swapped, UNLOAD, SIGRETURN])
+    assert not explained(automata[6, 12], [LOAD, *MARKED, UNLOAD])
+    assert not explained(automata[6, 12], [*swapped, LOAD, *swapped, SIGRETURN])

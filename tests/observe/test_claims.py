@@ -293,3 +293,24 @@ def test_the_init_of_a_pid_namespace_waits_for_the_others_as_it_exits():
     rows += [(0, Kind.sched_process_wait, 8, 0, 0)] * 2 + [(0, Kind.sched_switch, 8, 0, 0)]
     assert judging(rows).contradiction is None
     assert judging([*rows[:3], (0, Kind.sched_process_fork, 8, 9, 0)]).contradiction is not None
+
+
+@pytest.mark.parametrize("seen", [8, 7])
+def test_a_thread_that_has_its_leaders_pid_is_in_an_exec(seen):
+    """It goes to user mode with the exec's event alone. The first to show the exchange is the thread, or the leader that ends."""
+    listed = tuple(TaskAtStart(pid, 7, "", False) for pid in (7, 8))
+    rows = [(0, Kind.x86_fpu_regs_activated, 7, 1, 1), (1, Kind.x86_fpu_regs_activated, 8, 2, 1), (0, Kind.sched_process_exit, 7, 0, 0)]
+    rows += [(1, Kind.softirq_entry, 8, 1, 0)]
+    rows += [(0, Kind.softirq_entry, 8, 1, 0)] if seen == 8 else []
+    rows += [(1, Kind.softirq_entry, 7, 1, 0)]
+    executed, restored = (1, Kind.sched_process_exec, 7, 7, 8), (1, Kind.x86_fpu_regs_activated, 7, 2, 1)
+    assert (found := judging([*rows, executed, restored], tasks=listed, all_seen=True)).contradiction is None and found.exchanges == 1
+    told = judging([*rows, restored], tasks=listed, all_seen=True).contradiction
+    assert told is not None and told.places and all(place.startswith("sys_execve()") for place in told.places)
+
+
+def test_a_text_without_tasks_has_kernel_threads():
+    """user_mode_thread() of a kernel thread (call_usermodehelper()): no registers are copied. A program's own clone() copies them."""
+    made = [(0, Kind.task_newtask, 9, 8, 0x00800100), (0, Kind.sched_process_fork, 9, 8, 9), (0, Kind.sched_process_wait, 9, 0, 0)]
+    assert judging(made).contradiction is None
+    assert judging([(0, Kind.x86_fpu_regs_activated, 9, 1, 1), *made]).contradiction is not None

@@ -14,8 +14,8 @@ from pasidlab.observe.kinds import BH_OFF, IRQS_OFF, IS_FPU, Kind
 
 MISSING, IMPOSSIBLE = -1, -2
 """Entries of the table: not asked for yet; no behaviour goes on like that."""
-ANY_RUNNING, ANY_AWAY, NEW_TASK, GONE = range(4)
-"""Sets that are there from the beginning: nothing is known; a task that has never run; a task that never runs again."""
+ANY_RUNNING, ANY_AWAY, NEW_TASK, GONE, EXECUTING, EXECUTING_AWAY = range(6)
+"""Sets that are there from the beginning: nothing is known; a task that has never run; one that never runs again; one in an execve(2)."""
 
 NOT_SO, AS_IT_WAS, EITHER = range(3)
 """Of the owner, and of last_cpu, of a task that comes to a CPU: not the task, not the CPU; what they were; nobody knows."""
@@ -26,10 +26,10 @@ Node = tuple[int, Counts]
 
 
 def letter_number(kind: int, of_current: bool, load_fpu: bool, irqs_off: bool, bh_off: bool) -> int:
-    """The number of a letter. sched_switch tells whether the task is traced, signals whether they have a handler, and are SIGSEGV."""
+    """The number of a letter. sched_switch tells whether the task is traced, kvm_fpu "load" or not; signals: a handler, and SIGSEGV."""
     if kind == Kind.signal_deliver:
         return kind * 16 + load_fpu * 4 + irqs_off * 2
-    if kind == Kind.sched_switch:
+    if kind in (Kind.sched_switch, Kind.kvm_fpu):
         return kind * 16 + load_fpu * 4
     if kind not in IS_FPU:
         return kind * 16
@@ -41,6 +41,8 @@ def in_words(known: int) -> str:
     kind, flags = divmod(known, 16)
     if kind == Kind.signal_deliver:
         return f"signal_deliver{' of SIGSEGV' if flags & 2 else ''}, {'with a' if flags & 4 else 'no'} handler"
+    if kind == Kind.kvm_fpu:
+        return f"kvm_fpu {'load' if flags & 4 else 'unload'}"
     if kind not in IS_FPU:
         return f"{Kind(kind).name}{' of a traced task' if flags & 4 else ''}"
     words = [f"{Kind(kind).name} load: {int(bool(flags & 4))}"]
@@ -82,6 +84,8 @@ class Explanations:
         for beginning in (
             [node for node in nodes if automaton.running[node]], alive, [automaton.child],
             [node for node in nodes if automaton.away[node] and automaton.dead[node]],
+            [node for node in nodes if automaton.running[node] and _executes(automaton, node)],
+            [node for node in alive if _executes(automaton, node)],
         ):  # fmt: skip
             self._number(dict.fromkeys(beginning, ()))
 
@@ -180,6 +184,11 @@ class Explanations:
                 self.table = np.concatenate((self.table, np.full_like(self.table, MISSING)))
                 self.uses = np.concatenate((self.uses, np.zeros_like(self.uses)))
         return self._numbers[key]
+
+
+def _executes(automaton: Automaton, node: int) -> bool:
+    """The task is in an execve(2), which has not failed."""
+    return automaton.place[node].startswith("sys_execve()")
 
 
 def is_arrival(letter: Letter) -> bool:

@@ -45,7 +45,7 @@ MADE: task_newtask has told of it, and its fork is to come."""
 # Why following has stopped; the numbers are those of STOPS.
 END, NEED_ENTRY, LOST_EVENTS, OTHER_PID, STRANGER, NO_BEHAVIOUR, TWO_CPUS, WRONG_PREV, WRONG_SAVE = range(9)
 
-SIGRETURN = int(Kind.sys_enter_rt_sigreturn)
+SIGRETURN, KVM_FPU = int(Kind.sys_enter_rt_sigreturn), int(Kind.kvm_fpu)
 SIG_DFL, SIG_IGN, SIGSEGV = 0, 1, 11
 """asm-generic/signal-defs.h, asm/signal.h."""
 CLONE_UNTRACED, CLONE_THREAD = 0x00800000, 0x00010000
@@ -177,6 +177,8 @@ def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
         number = kind * 16 + (4 if event[B] not in (SIG_DFL, SIG_IGN) else 0) + (2 if event[A] == SIGSEGV else 0)
     elif kind == SWITCH:
         number = kind * 16 + (4 if event[B] & TRACED else 0)
+    elif kind == KVM_FPU:
+        number = kind * 16 + (4 if event[A] else 0)
     elif kind in (FORK, EXEC, EXIT, WAIT, SIGRETURN) or FIRST_CALL <= kind <= LAST_CALL:
         number = kind * 16
     else:
@@ -228,6 +230,8 @@ def _note(known: Known, event: Table, saved: bool) -> int:
         tasks[event[A], IS] = KNOWN | KERNEL
     elif kind == NEWTASK:
         tasks[event[A], IS] = MADE
+        if event[B] & CLONE_UNTRACED and row[FPU] == 0 and row[CHILD_FPU] == 0:
+            row[IS], here[SET] = KNOWN | KERNEL, -1  # text lists no tasks: user_mode_thread() of a kernel thread copies no registers
     elif kind == EXIT:
         row[IS] |= EXITING
     elif kind == EXEC:

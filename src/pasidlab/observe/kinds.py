@@ -50,12 +50,13 @@ class Kind(IntEnum):
     fpu__restore_sig = 36
     fpu_sync_fpstate = 37
     fpregs_lock_and_load = 38
-    xfpregs_set = 39
+    fpu_swap_kvm_fpstate = 39
+    xfpregs_set = 40
     """The first of SETTERS."""
-    xstateregs_set = 40
-    fpregs_set = 41
-    ssp_set = 42
-    sys_enter_rt_sigreturn = 43
+    xstateregs_set = 41
+    fpregs_set = 42
+    ssp_set = 43
+    sys_enter_rt_sigreturn = 44
 
 
 IRQS_OFF, BH_OFF = 0x01, 0x80
@@ -113,9 +114,9 @@ EVENTS = (
     Recorded(Kind.kvm_fpu, "kvm", ("load",)),
     Recorded(Kind.write_msr, "msr", ("msr", "val"), filter=f"msr == {IA32_PASID:#x}"),
 )
-OPTIONAL = (Kind.sched_process_wait, Kind.sys_enter_rt_sigreturn)
+OPTIONAL = (Kind.sched_process_wait, Kind.sys_enter_rt_sigreturn, Kind.kvm_fpu)
 """Events that the model shows, and that a recording may lack: more is guessed then."""
-CALLS = tuple(kind for kind in Kind if Kind.kernel_fpu_begin_mask <= kind <= Kind.fpregs_lock_and_load)
+CALLS = tuple(kind for kind in Kind if Kind.kernel_fpu_begin_mask <= kind <= Kind.fpu_swap_kvm_fpstate)
 """Calls that are steps of a task's own. What a traced function does needs no guess."""
 SETTERS = (Kind.xfpregs_set, Kind.xstateregs_set, Kind.fpregs_set, Kind.ssp_set)
 """Calls by which a tracer writes another task's registers: struct user_regset of arch/x86/kernel/ptrace.c, v6.12. They do not say whose."""

@@ -8,7 +8,7 @@ from pasidlab.errors import printable
 from pasidlab.observe.assumptions import MEANINGS, NO_BLIND
 from pasidlab.observe.kinds import IS_FPU, Kind
 from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, B
-from pasidlab.observe.verify import Contradiction, Verdict
+from pasidlab.observe.verdict import Contradiction, Verdict
 
 PLACES = 8  # places of the code that are named, of those where a task may have stood
 

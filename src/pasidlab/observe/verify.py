@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,75 +12,22 @@ from pasidlab.errors import PasidlabError
 from pasidlab.observe import follow as f
 from pasidlab.observe.assumptions import IDLE_TAKES_TILES, NO_BLIND, XFEATURE_MASK_XTILE, excluded
 from pasidlab.observe.automaton import Hidden
-from pasidlab.observe.coverage import Coverage, coverage
+from pasidlab.observe.coverage import coverage
 from pasidlab.observe.derived import derived
-from pasidlab.observe.explanations import ANY_RUNNING, MISSING, Explanations
+from pasidlab.observe.explanations import ANY_RUNNING, EXECUTING, EXECUTING_AWAY, MISSING, Explanations
 from pasidlab.observe.history import history
 from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
 from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events, call_sites
 from pasidlab.observe.recording import About
 from pasidlab.observe.schema import MOST_PIDS
 from pasidlab.observe.source import EventSource
+from pasidlab.observe.verdict import Contradiction, Verdict
 
 OLDEST = (5, 18)
 """irq_fpu_usable() of the model is that of 5.18; older kernels let interrupts use the FPU elsewhere."""
 
 Pieces = Callable[[], Iterator[Events]]
 """The events of a recording in order, as often as they are asked for."""
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """The first event that no behaviour of the model explains. ``number`` counts events from 1."""
-
-    number: int
-    event: tuple[int, ...]
-    sentence: str
-    places: tuple[str, ...] = ()
-    """Where the task may have stood before."""
-    expected: tuple[str, ...] = ()
-    """Events that could have come instead."""
-    history: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """Events of that task and of that CPU before, with their numbers."""
-
-
-@dataclass
-class Verdict:
-    """What was found. ``hidden``: the fewest hidden steps that explain the events."""
-
-    kernel: str
-    events: int = 0
-    judged: int = 0
-    of_fpu: int = 0
-    """Those of the judged events that are x86_fpu's."""
-    lost: int = 0
-    blind: tuple[int, ...] = ()
-    missing: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    calls: tuple[str, ...] = ()
-    """Functions whose calls the function tracer told: what they do is not guessed."""
-    assumed: tuple[str, ...] = ()
-    """What the user says that this kernel does not do: names of ASSUMPTIONS."""
-    unsure_from: int = 0
-    """The first event after which events were lost; 0: none were, or nobody knows where."""
-    unseen: int = 0
-    """Switches to and from blind tasks that are not in the recording."""
-    unmade: int = 0
-    """Tasks that no event made, while some task is blind."""
-    exchanges: int = 0
-    """Tasks that took over their leader's pid at an exec."""
-    untold: int = 0
-    """Of these: those whose exec is not in the recording."""
-    hidden: dict[Hidden, int] = field(default_factory=dict)
-    contradiction: Contradiction | None = None
-    coverage: Coverage = field(default_factory=Coverage)
-
-    @property
-    def status(self) -> int:
-        """The exit code: 0 conforms, 1 a contradiction, 3 cannot decide."""
-        if self.contradiction:
-            return 1
-        return 3 if self.lost or self.untold or not self.of_fpu else 0
 
 
 def explanations_of(about: About, assumed: Collection[str] = ()) -> Explanations:
@@ -308,7 +254,10 @@ class Judging:
                 self._anybody(pid)
             here[f.LEAVING], here[f.NEXT], here[f.CURRENT], here[f.OWNER] = 2, pid + 1, 0, 0
         elif self._is_exiting(pid, old):
-            self._exchange(event, old, int(self.tasks[pid, f.RUNS_ON]) - 1)
+            there, alive = int(self.tasks[pid, f.RUNS_ON]) - 1, self._alive(pid, old)
+            self._exchange(event, old, there)
+            if alive:
+                self._executes(*((pid, event[CPU]) if alive == old else (old, there)))
         else:
             when = "and is being switched out" if here[f.LEAVING] else "and was not switched out"
             self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, {when}, but the event is of pid {pid}")
@@ -347,6 +296,18 @@ class Judging:
         if pair not in self.exchanged:
             self.verdict.exchanges += 1
             self.exchanged[pair] = self.verdict.events + 1, event
+
+    def _alive(self, pid: int, old: int) -> int:
+        """The one of the two that has not exited, if the other has; else 0."""
+        alive = [one for one in (pid, old) if self.tasks[one, f.IS] & (f.KNOWN | f.EXITING) == f.KNOWN]
+        return alive[0] if len(alive) == 1 and (self.tasks[[pid, old], f.IS] & f.EXITING).any() else 0
+
+    def _executes(self, pid: int, cpu: int) -> None:
+        """Of two tasks that have exchanged their pids, the one that had not exited is in its exec; ``cpu``: where it runs, or -1."""
+        if cpu >= 0:
+            self.cpus[cpu, f.SET] = EXECUTING
+        else:
+            self.tasks[pid, f.AWAY] = EXECUTING_AWAY + 1
 
     def _forget_all(self, event: tuple[int, ...]) -> None:
         """Events were lost: anything may have happened to anybody."""

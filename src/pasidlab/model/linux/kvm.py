@@ -22,6 +22,7 @@ from pasidlab.model.linux.fpu import (
     save_fpregs_to_fpstate,
     switch_fpu_return,
 )
+from pasidlab.model.linux.tracepoints import trace_call_fpu_swap_kvm_fpstate, trace_kvm_fpu
 from pasidlab.model.state import INIT, USER_DATA
 from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE
 
@@ -37,11 +38,13 @@ def kvm_run() -> None:
 def kvm_arch_vcpu_ioctl_run() -> None:
     """kvm_load_guest_fpu(), vcpu_enter_guest() any number of times, kvm_put_guest_fpu()."""
     fpu_swap_kvm_fpstate(True)
+    trace_kvm_fpu(True)
     while True:
         vcpu_enter_guest()
         if maybe():
             break
     fpu_swap_kvm_fpstate(False)
+    trace_kvm_fpu(False)
 
 
 def vcpu_enter_guest() -> None:
@@ -61,6 +64,7 @@ def guest_runs() -> None:
 
 def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
     """fpu_swap_kvm_fpstate(): save what is live, exchange the fpstate, load the other one."""
+    trace_call_fpu_swap_kvm_fpstate()
     fpregs_lock()
     if not current.need_fpu_load:
         save_fpregs_to_fpstate(current)

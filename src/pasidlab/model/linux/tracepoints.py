@@ -57,6 +57,10 @@ def trace_call_fpregs_lock_and_load() -> None:
     """The function tracer, at the entry of fpregs_lock_and_load()."""
 
 
+def trace_call_fpu_swap_kvm_fpstate() -> None:
+    """The function tracer, at the entry of fpu_swap_kvm_fpstate()."""
+
+
 def trace_x86_fpu_regs_activated(fpu: Task) -> None:
     """asm/trace/fpu.h: like all of x86_fpu, the event tells the fpu and TIF_NEED_FPU_LOAD of current."""
 
@@ -107,3 +111,7 @@ def trace_sys_enter_rt_sigreturn() -> None:
 
 def trace_signal_deliver(handled: bool, segv: bool) -> None:
     """get_signal(): whether the program has a handler (sa_handler is neither SIG_DFL nor SIG_IGN); whether it is SIGSEGV."""
+
+
+def trace_kvm_fpu(load: bool) -> None:
+    """kvm_load_guest_fpu(), kvm_put_guest_fpu(): behind fpu_swap_kvm_fpstate()."""

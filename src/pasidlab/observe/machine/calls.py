@@ -17,6 +17,7 @@ COPY_FPSTATE_TO_SIGFRAME = 35
 FPU__RESTORE_SIG = 36
 FPU_SYNC_FPSTATE = 37
 FPREGS_LOCK_AND_LOAD = 38
+FPU_SWAP_KVM_FPSTATE = 39
 
 
 @instruction
@@ -77,3 +78,8 @@ def trace_call_fpu_sync_fpstate() -> None:
 @instruction
 def trace_call_fpregs_lock_and_load() -> None:
     note(FPREGS_LOCK_AND_LOAD, True)
+
+
+@instruction
+def trace_call_fpu_swap_kvm_fpstate() -> None:
+    note(FPU_SWAP_KVM_FPSTATE, True)

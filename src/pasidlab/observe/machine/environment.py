@@ -23,6 +23,7 @@ from pasidlab.lang.declare import (
 from pasidlab.model.ambient import current
 from pasidlab.model.linux.exit import do_exit, release_task
 from pasidlab.model.linux.fpu import (
+    fpregs_lock,
     fpregs_lock_and_load,
     fpregs_unlock,
     fpu__clear_user_states,
@@ -30,14 +31,18 @@ from pasidlab.model.linux.fpu import (
     fpu_sync_fpstate,
     kernel_fpu_begin,
     kernel_fpu_end,
+    switch_fpu_return,
 )
+from pasidlab.model.linux.kvm import fpu_swap_kvm_fpstate, vcpu_enter_guest
 from pasidlab.model.linux.process import alloc_task, copy_process, kernel_clone
 from pasidlab.model.linux.ptrace import fpu_force_restore
 from pasidlab.model.linux.signal import __fpu_restore_sig, copy_fpstate_to_sigframe
 from pasidlab.model.linux.tracepoints import (
+    trace_call_copy_fpstate_to_sigframe,
     trace_call_fpu__drop,
     trace_call_fpu__restore_sig,
     trace_call_fpu_clone,
+    trace_kvm_fpu,
     trace_sched_process_exec,
     trace_sched_process_wait,
     trace_signal_deliver,
@@ -188,14 +193,47 @@ def sys_other() -> None:
 
 
 def create_io_thread() -> None:
-    """fpu_clone() of a thread that has no xstate of its own (PF_USER_WORKER) copies nothing."""
+    """fpu_clone() of a thread that has no xstate of its own (PF_USER_WORKER) copies nothing. A signal may undo the thread at the end."""
+    child = alloc_task()
+    if child is None:
+        return
     trace_call_fpu_clone()
+    pause()
+    if maybe():
+        fork_failed(child)
+    else:
+        release(child)
 
 
 def process_uses_fpu() -> None:
     """Crypto, checksums, RAID in a system call."""
     kernel_fpu_begin()
     kernel_fpu_end()
+
+
+@entry("syscall")
+def kvm_arch_vcpu_ioctl_run() -> None:
+    """The guest's registers come back after an INIT of its CPU (kvm_xstate_reset()), and for KVM_GET_MP_STATE, which runs no guest."""
+    while True:
+        fpu_swap_kvm_fpstate(True)
+        trace_kvm_fpu(True)
+        while maybe():
+            if maybe():
+                vcpu_enter_guest()
+            else:
+                kvm_fpu_get()
+                fpregs_unlock()
+        fpu_swap_kvm_fpstate(False)
+        trace_kvm_fpu(False)
+        if maybe():
+            break
+
+
+def kvm_fpu_get() -> None:
+    """KVM's emulator of instructions: arch/x86/kvm/fpu.h, v6.12."""
+    fpregs_lock()
+    if current.need_fpu_load:
+        switch_fpu_return()
 
 
 @rule()
@@ -302,6 +340,9 @@ def end_by_signal() -> None:
 def handle_signal() -> bool:
     """False where there is no room for a frame, or it cannot be written: SIGSEGV is next (signal_setup_done(), kernel/signal.c, v6.12)."""
     if maybe():
+        return False
+    if maybe():
+        trace_call_copy_fpstate_to_sigframe()  # its __clear_user() of the xstate header fails before fpregs_lock()
         return False
     copy_fpstate_to_sigframe()
     if maybe():

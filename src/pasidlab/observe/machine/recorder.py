@@ -25,7 +25,8 @@ SCHED_PROCESS_EXEC = 15
 SCHED_PROCESS_EXIT = 16
 SCHED_PROCESS_WAIT = 17
 SIGNAL_DELIVER = 20
-SYS_ENTER_RT_SIGRETURN = 43
+KVM_FPU = 23
+SYS_ENTER_RT_SIGRETURN = 44
 
 
 @struct(count=1)
@@ -34,7 +35,7 @@ class Ring:
 
     event: Annotated[int, Range(0, 63)] = 0
     of_current: bool = False  # the fpu of the event is current's
-    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; of signal_deliver, that there is a handler; of sched_switch, "t"
+    load_fpu: bool = False  # TIF_NEED_FPU_LOAD of current; signal_deliver: has a handler; sched_switch: "t"; kvm_fpu: "load"
     irqs_off: bool = False  # of signal_deliver, that it is SIGSEGV
     bh_off: bool = False
     untold: bool = False  # no event tells of the step, and it is counted
@@ -135,3 +136,9 @@ def trace_signal_deliver(handled: bool, segv: bool) -> None:
     note(SIGNAL_DELIVER, True)
     ring.load_fpu = handled
     ring.irqs_off = segv
+
+
+@instruction
+def trace_kvm_fpu(load: bool) -> None:
+    note(KVM_FPU, True)
+    ring.load_fpu = load
