@@ -96,7 +96,6 @@ def test_other_programs_are_begun_where_they_die_with_pasidlab():
 TABLES = {
     "accelerator.tokens.decode_tokens": "one loop, which Numba compiles as a whole",
     "lang.interpreter.step": "a case for each operation",
-    "lang.emit.fold": "a case for each operation",
     "lang.back.steps._instruction": "a case for each operation",
     "lang.c.expressions.value": "a case for each kind of expression",
     "live.objects._step": "a case for each operation",

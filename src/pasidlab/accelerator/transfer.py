@@ -25,8 +25,8 @@ class Memory(Protocol):
 
     - ``write_record(address, record) -> int`` writes a completion record but for byte 0, and then that, in that
       order, and tells how many it wrote;
-    - ``writable(address, length) -> int`` counts bytes up to the first that may not be written, so that the device can
-      translate the completion record before it starts;
+    - ``writable(address, length) -> int`` counts bytes up to the first that may not be written: the device translates the completion
+      record before it starts;
     - ``turn(size)`` is called between two accesses that are far apart: before work worth ``size`` bytes moved;
     - ``scatter(addresses, data) -> int`` writes consecutive 8-byte pieces of ``data`` to ``addresses`` and tells how
       many bytes it wrote in all;
@@ -51,11 +51,11 @@ class Memory(Protocol):
 class DescriptorOutcome:
     """What became of one descriptor.
 
-    ``status`` is the operation status code (DSA spec table 5-6), ``result`` the byte after it in the record, and
-    ``bytes_completed`` the field of that name (for a batch: descriptors). ``moved`` counts source bytes processed,
-    ``absent`` is an address whose page was not in memory: it ended the descriptor, or would have on hardware; 0 for none.
-    ``members`` holds the outcomes of a batch. ``software_error`` says that the device reports the status in its SWERROR
-    register because no completion record may show it. ``write_fault`` is bit 7 of the status byte.
+    ``status`` is the operation status code (DSA spec table 5-6), ``result`` the byte after it in the record. ``bytes_completed`` is the
+    field of that name (for a batch: descriptors). ``moved`` counts source bytes processed, ``absent`` is an address whose page was not in
+    memory: it ended the descriptor, or would have on hardware; 0 for none. ``members`` holds the outcomes of a batch. ``software_error``
+    says that the device reports the status in its SWERROR register because no completion record may show it. ``write_fault`` is bit 7 of
+    the status byte.
     """
 
     status: int = 1

@@ -72,8 +72,8 @@ def check_each(
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
-    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory, or may go to disk,
-    or if the states of each are shared by several processes (``peers``): then each of those makes this call.
+    They are explored side by side, each with its share of the ``jobs``; in turn if ``budget`` limits memory or may go to disk, or if
+    several processes share the states of each (``peers``): then each of those makes this call.
     """
     each = scope if isinstance(scope, Sequence) else [scope] * len(designs)
     parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]

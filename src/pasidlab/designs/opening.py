@@ -1,4 +1,4 @@
-"""The one door for designs: a name, a Python or C file, a patch, a mail or a source tree, with all that says how it is read.
+"""The one door for designs: a name, a Python or C file, a patch, a mail or a source tree, and how that is read.
 
 A Python file that says so (``declare.model``) is a model of one's own.
 """

@@ -1,7 +1,7 @@
 """Serves the explorer to one browser on this machine.
 
-Python's own http.server does: one user, one page and three requests, on loopback. Nobody else is let in: the address holds a random
-token, and the Host header must name this machine, so that no web site can reach the server under a name of its own (DNS rebinding).
+Python's own http.server does: one user, one page and three requests, on loopback. Nobody else is let in: the address holds a random token,
+and the Host header must name this machine. So no web site can reach the server under a name of its own (DNS rebinding).
 """
 
 from __future__ import annotations

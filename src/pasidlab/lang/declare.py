@@ -90,8 +90,8 @@ def singleton(cls: type[T]) -> T:
 def rule(*, event: str = "", follows: str = "") -> Callable[[F], F]:
     """A guarded atomic step, taken for every value of its parameters; ``require`` is the guard.
 
-    ``event``: the step is an occurrence of this event, and counts where the scope limits how many there are. ``follows``: the step
-    exists where the event does, but an earlier occurrence has made it due, so that no limit holds it up.
+    ``event``: the step is an occurrence of this event, and counts where the scope limits how many there are. ``follows``: the step exists
+    where the event does. An earlier occurrence has made it due, so no limit holds it up.
 
     An event comes as it likes, or never. A step that is no event happens some time if it can again and again (liveness).
     """

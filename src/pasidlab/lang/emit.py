@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import BINARY, DIVISIONS, SHIFTS, TRUTHS, Instr, Operand, Site
 from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, Ref, joined_domain, mask_of
@@ -9,50 +12,21 @@ from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, Ref, joined_domain
 _LIMIT = 1 << 64
 
 
-def fold(op: str, a: int, b: int) -> int:
-    """The value of a binary operation in exact integers, with C division."""
-    match op:
-        case "add":
-            return a + b
-        case "sub":
-            return a - b
-        case "mul":
-            return a * b
-        case "div":
-            return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-        case "mod":
-            return a - b * fold("div", a, b)
-        case "and":
-            return a & b
-        case "or":
-            return a | b
-        case "xor":
-            return a ^ b
-        case "shl":
-            return a << b
-        case "shr":
-            return a >> b
-        case "eq":
-            return int(a == b)
-        case "ne":
-            return int(a != b)
-        case "lt":
-            return int(a < b)
-        case "le":
-            return int(a <= b)
-        case "udiv":
-            return a % _LIMIT // (b % _LIMIT)
-        case "umod":
-            return a % _LIMIT % (b % _LIMIT)
-        case "ushr":
-            return a % _LIMIT >> b
-        case "ult":
-            return int(a % _LIMIT < b % _LIMIT)
-        case "ule":
-            return int(a % _LIMIT <= b % _LIMIT)
-        case "sext":
-            return (a + (1 << b - 1)) % (1 << b) - (1 << b - 1)
-    raise AssertionError(op)  # fmt: skip
+def _quotient(a: int, b: int) -> int:
+    """Towards 0 (C11 6.5.5)."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+EXACT: dict[str, Callable[[int, int], int]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": _quotient, "mod": lambda a, b: a - b * _quotient(a, b),
+    "and": operator.and_, "or": operator.or_, "xor": operator.xor, "shl": operator.lshift, "shr": operator.rshift,
+    "eq": lambda a, b: int(a == b), "ne": lambda a, b: int(a != b), "lt": lambda a, b: int(a < b), "le": lambda a, b: int(a <= b),
+    "udiv": lambda a, b: a % _LIMIT // (b % _LIMIT), "umod": lambda a, b: a % _LIMIT % (b % _LIMIT),
+    "ushr": lambda a, b: a % _LIMIT >> b,
+    "ult": lambda a, b: int(a % _LIMIT < b % _LIMIT), "ule": lambda a, b: int(a % _LIMIT <= b % _LIMIT),
+    "sext": lambda a, b: (a + (1 << b - 1)) % (1 << b) - (1 << b - 1),
+}  # fmt: skip
+"""Each binary operation in exact integers, where it has a value."""
 
 
 def wrapped_to_64(value: int) -> int:
@@ -64,7 +38,7 @@ def computed(op: str, a: int, b: int) -> int | None:
     """The value of a binary operation, the definition both engines follow; None where it has none."""
     if (op in DIVISIONS and b == 0) or (op in SHIFTS and not 0 <= b < 64) or (op == "sext" and not 1 <= b <= 64):
         return None
-    return wrapped_to_64(fold(op, a, b))
+    return wrapped_to_64(EXACT[op](a, b))
 
 
 def result_domain(op: str, a: Domain, b: Domain) -> Domain:
@@ -79,7 +53,7 @@ def result_domain(op: str, a: Domain, b: Domain) -> Domain:
             return BOOL if a == b == BOOL else Mask(masks[0] | masks[1])
         return ANY
     if isinstance(a, Int) and isinstance(b, Int) and op in ("add", "sub", "mul"):
-        corners = [fold(op, x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
+        corners = [EXACT[op](x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
         if max(map(abs, corners)) < _LIMIT >> 2:
             return Int(min(corners), max(corners))
     if op == "sext":

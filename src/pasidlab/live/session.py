@@ -65,8 +65,8 @@ class RunOptions:
 
     @property
     def all_trap(self) -> bool:
-        """Whether every submission has to be seen: order and chance are not decided in the program's own threads, and a core
-        dump or a debugger shows the program's own instructions.
+        """Whether every submission has to be seen: order and chance are not decided in the program's own threads; a core dump or a
+        debugger shows the program's own instructions.
         """
         p = self.perturbation
         one_by_one = p.retry or p.delay or p.reorder or p.errors or self.trace or self.core

@@ -1,8 +1,8 @@
 """Submissions that do not stop: the instruction is replaced by a jump, and the program's own thread carries the descriptor out.
 
-What is changed in the program, and only from its ``_WARM``-th submission at an instruction on: five bytes of a private mapping of
-a file (a page that other processes do not see), a few pages of code near it, memory shared with us (``slots``), and GS of the threads
-that submit. Every doubt leads back to the trap: ``restore`` makes the thread look as if its own instruction had trapped.
+What is changed in the program, and only from its ``_WARM``-th submission at an instruction on: five bytes of a private mapping of a file
+(a page that other processes do not see); a few pages of code near it; memory shared with us (``slots``); GS of the threads that submit.
+Every doubt leads back to the trap: ``restore`` makes the thread look as if its own instruction had trapped.
 """
 
 from __future__ import annotations

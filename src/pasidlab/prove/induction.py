@@ -1,8 +1,9 @@
 """Finds an inductive invariant: clauses of views that small instances never show, as many as the proof needs.
 
-A step that leads from an allowed state to a forbidden one has a view before it that no small instance shows, or it has not. If it
-has, the shortest reason why that view does not occur is a new clause. If it has not, the clause it breaks is not inductive, and is
-given up: the view after the step may occur. Where a property is broken so, there is no proof with views of this size.
+A step may lead from an allowed state to a forbidden one. Either the state before it has a view that no small instance shows, or all its
+views are shown. In the first case the shortest reason why that view does not occur is a new clause. In the second the clause that breaks
+is not inductive, and is given up: the view after the step may occur. Where a property is broken so, there is no proof with views of this
+size.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One thing to be shown: that one way through one step leads to nothing forbidden, from any state the clauses allow.
 
-All is quantifier-free: the elements the step looks at, those the forbidden thing is about, and for "some CPU refers to it" one that
-does. Clauses hold for all elements; the instances at these elements are what is assumed. What follows from instances follows
-from the clauses, so a proof is one for any number of elements. Too few instances can only make a proof fail.
+All is quantifier-free: the elements the step looks at; those the forbidden thing is about; for "some CPU refers to it" one that does.
+Clauses hold for all elements; the instances at these elements are what is assumed. What follows from instances follows from the clauses,
+so a proof is one for any number of elements. Too few instances can only make a proof fail.
 """
 
 from __future__ import annotations

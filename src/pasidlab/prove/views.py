@@ -1,7 +1,7 @@
 """What is seen of a state by looking at two or three of its elements: a view, a row of small numbers.
 
-A view of kind (CPU, CPU, task) has every field of these three, every field that exists once, whether some other CPU or task refers
-to them, and which numbers are equal. The proof speaks of views alone.
+A view of kind (CPU, CPU, task) has every field of these three and every field that exists once. It says whether some other CPU or task
+refers to them, and which numbers are equal. The proof speaks of views alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The compiled inner loops of random walks: one walk, and the way that given steps take.
 
-A walk chooses among the successors of each state by weight. A step's weight is that of its label, divided by one more than how often
-a step of that label was taken: rare steps come first. The weight of a label is the product of its groups' factors. These are drawn anew
-every now and then, spread over many powers of two: for a while few groups do nearly everything, and then others.
+A walk chooses among the successors of each state by weight. A step's weight is that of its label, divided by one more than the steps of
+that label taken so far: rare steps come first. The weight of a label is the product of its groups' factors. These are drawn anew every now
+and then, spread over many powers of two: for a while few groups do nearly everything, and then others.
 """
 
 from __future__ import annotations

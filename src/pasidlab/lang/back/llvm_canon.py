@@ -117,9 +117,9 @@ def canon_text(symmetry: Symmetry) -> str:
 def sorted_text(symmetry: Symmetry, plan: Plan) -> str:
     """The functions that ``canon`` consists of where elements are sorted by their colours.
 
-    ``swap.<struct>`` swaps elements i and i + 1. ``colour`` computes the colours, ``sort.<struct>`` sorts elements by them and says
-    which neighbours have one colour and can be told apart nevertheless (bit i: elements i and i + 1). Only if there are any, ``least.<n>``
-    goes through the permutations of those.
+    ``swap.<struct>`` swaps elements i and i + 1. ``colour`` computes the colours. ``sort.<struct>`` sorts elements by them. It says which
+    neighbours have one colour and can be told apart nevertheless (bit i: elements i and i + 1). Only if there are any, ``least.<n>`` goes
+    through the permutations of those.
     """
     words = symmetry.layout.words
     parts = [_colour_text(symmetry.layout, plan)]

@@ -1,8 +1,8 @@
 """The code of one action as operators of TLA+: each gives the set of outcomes in the state as it is.
 
-An outcome is a record: ``go`` says whether a state follows, ``broken`` which promises break on the way, the rest is what the action's
-fields hold after it. Where ways meet, an operator of its own goes on. Its parameters are what is alive there: locals, fields that may
-have been stored, promises that may have been broken. A circle of ways is a recursive operator that counts its ``rounds``.
+An outcome is a record: ``go`` says whether a state follows, ``broken`` which promises break on the way. The rest is what the action's
+fields hold after it. Where ways meet, an operator of its own goes on. Its parameters are what is alive there: locals, fields that may have
+been stored, promises that may have been broken. A circle of ways is a recursive operator that counts its ``rounds``.
 """
 
 from __future__ import annotations

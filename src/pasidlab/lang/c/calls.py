@@ -1,4 +1,4 @@
-"""Calls of C: a stub, a function of the file, an operation of the language, an entry of the vocabulary, a function of the kernel around."""
+"""Calls of C: a stub, a function of the file, an operation of the language, an entry of the vocabulary, a kernel function."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.ctype import Integer, fitting
 from pasidlab.lang.c.tokens import Token
-from pasidlab.lang.emit import fold, wrapped_to_64
+from pasidlab.lang.emit import EXACT, wrapped_to_64
 
 ENABLED = ("IS_ENABLED", "IS_BUILTIN", "IS_MODULE", "IS_REACHABLE")
 _LEVELS = (("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", ">", "<=", ">="), ("<<", ">>"), ("+", "-"), ("*", "/", "%"))
@@ -148,7 +148,7 @@ class Condition:
             return IntMax(int(_COMPARE[sign](x, y)))
         if sign in ("/", "%") and y == 0:
             return self._none("division by zero in #if")
-        return IntMax.of(fold(_ARITHMETIC[sign], x, y), unsigned)
+        return IntMax.of(EXACT[_ARITHMETIC[sign]](x, y), unsigned)
 
     def _none(self, what: str) -> IntMax:
         """No value: an error, unless it is not evaluated."""

@@ -1,7 +1,7 @@
 """The preprocessor: conditionals over a kernel configuration, object- and function-like macros, with every position kept.
 
-Why our own: a checker of single kernel functions has no headers to include, an unknown macro must stay visible as a name the
-vocabulary may know, and every token must still know its place in the file. Directives that matter are few; this is all of them.
+Why our own: a checker of single kernel functions has no headers to include. An unknown macro must stay visible as a name the vocabulary
+may know. Every token must still know its place in the file. Directives that matter are few; this is all of them.
 """
 
 from __future__ import annotations

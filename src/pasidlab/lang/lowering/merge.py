@@ -10,12 +10,12 @@ happens together with the access before it, if in every state in which P stands 
 4. P does not go round in circles without a boundary.
 
 Why that is sound: take a run of the unmerged model, and move each such B to the place right behind the access before it (2), or
-add it there if the run ends before it is taken (1). The result is a run of the merged model, whose last state differs from the
-other's at most in what B writes: what was violated is (3). The other way round a merged step is several unmerged ones.
+add it there if the run ends before it is taken (1). The result is a run of the merged model. Its last state differs from the other's at
+most in what B writes: what was violated is (3). The other way round a merged step is several unmerged ones.
 
 What is possible at a boundary: steps of other CPUs; handlers that nest on this one where the masks allow; and rules of the
-environment. Where the masks allow preemption the task may be moved, and everything else may run. Who can reach what B touches is
-told by how it was found (``owners``), and for rules and predicates by running them on what is known there (``cases``).
+environment. Where the masks allow preemption the task may be moved, and everything else may run. How B's element was found tells who can
+reach what B touches (``owners``). Rules and predicates are run on what is known there (``cases``).
 """
 
 from __future__ import annotations

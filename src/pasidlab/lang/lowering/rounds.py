@@ -10,8 +10,8 @@ A loop is shown to be independent of the order if, of its body (one round):
 6.  it changes no mask, takes, releases and enters nothing, and has no step boundary of its own (a loop that others could watch half
     way is found where the boundaries are set).
 
-Then rounds commute: by 1 and 4 a round reads nothing that another one writes, writes of two rounds go to different places, or are
-the same, or are sums; by 2, 3 and 5 the loop ends the same way whichever round comes first.
+Then rounds commute: by 1 and 4 a round reads nothing that another one writes; writes of two rounds go to different places, or are the
+same, or are sums; by 2, 3 and 5 the loop ends the same way whichever round comes first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """States that differ only in which CPU, task or address space is which: all but one of each such class can be left out.
 
 Structs declared ``symmetric`` have interchangeable elements: no rule may tell them apart by number. The canonical member of a class
-is the one whose packed words are smallest, compared word by word. Where there are more than MOST_TRIED permutations, it is the smallest
-of those whose elements are in the order of their colours (``colours``): that is one member of each class as well.
+is the one whose packed words are smallest, compared word by word. Where there are more than MOST_TRIED permutations, only those count
+whose elements are in the order of their colours (``colours``): that is one member of each class as well.
 """
 
 from __future__ import annotations
