@@ -194,6 +194,19 @@ def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
     return END
 
 
+@compiled("int64(int64[::1], int64[::1], int64[::1], int64)")
+def _note_made(child: Table, row: Table, here: Table, flags: int) -> int:
+    """What task_newtask says of the task that is made, and of the one that makes it."""
+    if flags & CLONE_UNTRACED and flags & CLONE_THREAD:
+        child[:] = 0
+        child[IS] = KNOWN | KERNEL
+        return 0
+    child[IS] = MADE
+    if flags & CLONE_UNTRACED and row[FPU] == 0 and row[CHILD_FPU] == 0:
+        row[IS], here[SET] = KNOWN | KERNEL, -1  # text lists no tasks: user_mode_thread() of a kernel thread copies no registers
+    return 0
+
+
 @compiled(f"int64({_TABLES}, int64[::1], boolean)")
 def _note(known: Known, event: Table, saved: bool) -> int:
     """What an event says besides: who owns the registers, where a task was last, who is there."""
@@ -225,13 +238,8 @@ def _note(known: Known, event: Table, saved: bool) -> int:
         else:
             child[IS], child[AWAY], child[LAST], child[FPU] = KNOWN, NEW_TASK + 1, NOBODY, row[CHILD_FPU]
             child[SETS] = machine[TRACERS_SET]
-    elif kind == NEWTASK and event[B] & CLONE_UNTRACED and event[B] & CLONE_THREAD:
-        tasks[event[A]][:] = 0
-        tasks[event[A], IS] = KNOWN | KERNEL
     elif kind == NEWTASK:
-        tasks[event[A], IS] = MADE
-        if event[B] & CLONE_UNTRACED and row[FPU] == 0 and row[CHILD_FPU] == 0:
-            row[IS], here[SET] = KNOWN | KERNEL, -1  # text lists no tasks: user_mode_thread() of a kernel thread copies no registers
+        _note_made(tasks[event[A]], row, here, event[B])
     elif kind == EXIT:
         row[IS] |= EXITING
     elif kind == EXEC:
