@@ -24,8 +24,18 @@ def test_what_follows_a_broken_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explore, "STATES_AFTER_EARLIER_VIOLATION", 100)
     assert reasons(BROKEN, BROKEN) == ["complete", "max_states"]
     assert reasons(BROKEN, BROKEN, budget=Budget(max_states=1_000_000)) == ["complete", "complete"]
-    assert reasons(BROKEN, BROKEN, properties=("coherent",)) == ["complete", "complete"]
+    assert reasons(BROKEN, BROKEN, properties=("coherent", "owned")) == ["complete", "complete"]
     assert reasons(BROKEN) == ["complete"]
+
+
+def test_a_part_ends_once_all_that_is_asked_for_is_broken() -> None:
+    asked = (("coherent",), ("coherent", "served"), ("coherent", "owned"))
+    one, both, more = (check("late-either", RACE, properties=names) for names in asked)
+    assert [(c.property, len(c.steps)) for c in one.counterexamples] == [("coherent", 12)]
+    assert [(c.property, len(c.steps)) for c in both.counterexamples] == [("coherent", 12), ("served", 20)]
+    assert [found.parts[0].depth_completed for found in (one, both)] == [12, 20]
+    assert [found.parts[0].reason for found in (one, both, more)] == ["violation", "violation", "complete"]
+    assert more.states == 71_580 and {p.name: p.holds for p in more.properties} == {"coherent": False, "owned": True}
 
 
 def test_a_result_is_one_line_and_the_same_in_another_process_and_another_time():

@@ -41,12 +41,13 @@ def check(
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS, or in the scope that a model of one's own says).
 
-    ``properties`` limits the verdict to some (all are explored). ``functions`` are ready-made IR functions that replace
-    kernel functions by name, or a callable that makes them for a scope. Once something is broken, a part is explored no further than
-    STATES_AFTER_VIOLATION states. Each later part ends at STATES_AFTER_EARLIER_VIOLATION. The budget or ``properties`` may ask for more.
-    ``interrupted``: a flag that ends the check as Ctrl-C does; KeyboardInterrupt if there is no result yet. ``walks``: random walks take
-    the place of the search, in each part; of the reductions only merging is used then. ``checkpoint``: a folder that searches are kept in;
-    if the process is killed, the same call goes on from there.
+    ``properties`` limits the verdict to some: a part ends once all of these are broken. ``functions`` are ready-made IR functions
+    that replace kernel functions by name, or a callable that makes them for a scope. Where all properties are asked for and one is
+    broken, its part is explored no further than STATES_AFTER_VIOLATION states. Each later part ends at
+    STATES_AFTER_EARLIER_VIOLATION. The budget may ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does;
+    KeyboardInterrupt if there is no result yet. ``walks``: random walks take the place of the search, in each part; of the reductions
+    only merging is used then. ``checkpoint``: a folder that searches are kept in; if the process is killed, the same call goes on from
+    there.
 
     Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
     is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.

@@ -109,12 +109,14 @@ class Run:
     def _search(self, built: Built, native: CompiledModel, limits: Budget, stop_on: int) -> SearchResult:
         from pasidlab.search.breadth_first import search
 
+        if not self.whole:
+            limits = replace(limits, enough=sum(1 << built.design.property_names.index(name) for name in self.wanted))
         same = self.peers.gather(_digest(native))
         if len(set(same)) > 1:
             raise PasidlabError("the ranks do not have the same model", hint="the same pasidlab, Python and files on all hosts")
         found = search(
             native, jobs=self.jobs, budget=limits, progress=self._reporter(built), interrupted=self.interrupted, stop_on=stop_on,
-            checkpoint=self._checkpoint(built, native, stop_on), peers=self.peers,
+            checkpoint=self._checkpoint(built, native, (stop_on, limits.enough)), peers=self.peers,
         )  # fmt: skip
         if found.reason == "max_memory" and found.depth_completed < 0:
             first = counted(len(native.initial), "state")
@@ -122,13 +124,13 @@ class Run:
             raise PasidlabError(what, hint="a larger --max-memory, or fewer --cpus, --tasks or --mms")
         return found
 
-    def _checkpoint(self, built: Built, native: CompiledModel, stop_on: int) -> Checkpoint | None:
+    def _checkpoint(self, built: Built, native: CompiledModel, ends: tuple[int, int]) -> Checkpoint | None:
         """Where a search is kept: a folder for each design, part and compiled model of it."""
         from pasidlab.search.checkpoint import Checkpoint
 
         if self.checkpoint is None:
             return None
-        identity = hashlib.sha256(f"{stop_on}\0{_digest(native)}".encode()).hexdigest()
+        identity = hashlib.sha256(f"{ends}\0{_digest(native)}".encode()).hexdigest()
         name = "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:40] for part in (built.design.name, built.name))
         return Checkpoint(self.checkpoint / f"{name}-{identity[:12]}", identity)
 

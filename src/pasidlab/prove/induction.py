@@ -193,17 +193,18 @@ class _Obligations:
             read = {i.field for i in predicate.action.code if i.op == "load"}
             if not after.fields.defaults and read.isdisjoint(after.stores):
                 continue
-            given = self.executor.parameters(predicate.action)
+            given, goals = self.executor.parameters(predicate.action), []
+            more: dict[str, list[Any]] = {}
             for end in self.executor.run(predicate.action, after, given):
                 value = truth(end.value) if end.kind == "answer" else z3.BoolVal(True)
                 if z3.is_false(z3.simplify(value)):
                     continue
                 sentence = predicate.sentence if end.kind == "answer" else f"{predicate.action.name} cannot be answered: {end.sentence}"
-                goal = Goal(predicate.property, sentence, z3.And(*end.path.conditions, value))
-                more: dict[str, list[Any]] = {}
+                goals.append(Goal(predicate.property, sentence, z3.And(*end.path.conditions, value)))
                 for element in end.path.elements:
                     more.setdefault(element.sort, []).append(element.term)
-                yield self._obligation(action, ending, (goal,), more, keeps=False)
+            if goals:
+                yield self._obligation(action, ending, tuple(goals), more, keeps=False)
 
     def _obligation(
         self, action: Action, ending: PathEnd, goals: tuple[Goal, ...], more: dict[str, list[Any]], *, keeps: bool

@@ -17,7 +17,7 @@ from pasidlab.lang.ir import Site
 from pasidlab.lang.types import BOOL, Int
 from pasidlab.prove.mined import Clause
 from pasidlab.prove.state import Fields, SymbolicState
-from pasidlab.prove.values import Truth, bound_of, nobody, sort, values_of
+from pasidlab.prove.values import Truth, bound_of, nobody, sort, unknown_function, values_of
 from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Row, Views
 from pasidlab.prove.ways import SymbolicPath
 
@@ -104,11 +104,11 @@ class Obligation:
 
     def some(self, path: str, at: Any) -> Truth:
         """Some element's field refers to this one, before the step."""
-        return z3.Function(f"some.{path}", at.sort(), z3.BoolSort())(at)
+        return unknown_function(f"some.{path}", at.sort().name(), z3.BoolSort())(at)
 
     def _another(self, path: str, at: Any) -> Truth:
         """Some element's field refers to this one, and the step does not store to it."""
-        return z3.Function(f"another.{path}", at.sort(), z3.BoolSort())(at)
+        return unknown_function(f"another.{path}", at.sort().name(), z3.BoolSort())(at)
 
     def some_after(self, path: str, at: Any) -> Truth:
         """Some element's field refers to this one, after the step."""
@@ -140,7 +140,7 @@ class Obligation:
                         yield z3.Implies(z3.And(there, refers, *others), self._another(path, at))
 
     def _witness(self, path: str, struct: str, at: Any, claim: Truth, word: str, but: Sequence[Any]) -> list[Truth]:
-        found = z3.Function(f"{word}.{path}", at.sort(), sort(struct))(at)
+        found = unknown_function(f"{word}.{path}", at.sort().name(), sort(struct))(at)
         self.terms[struct].append(found)
         refers = self.before.read(path, found) == at
         return [z3.Implies(claim, z3.And(found != nobody(struct), refers, *(found != w for w in but)))]

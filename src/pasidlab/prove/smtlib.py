@@ -42,7 +42,8 @@ def script(name: str, views: Views, clauses: Sequence[Clause], obligations: Sequ
 
 def query_comment(obligation: Obligation) -> str:
     """Which step it is about, and what must not follow."""
-    claim = "no clause is broken" if obligation.keeps else "impossible: " + "; ".join(goal.sentence for goal in obligation.goals)
+    said = dict.fromkeys(goal.sentence for goal in obligation.goals)
+    claim = "no clause is broken" if obligation.keeps else "impossible: " + "; ".join(said)
     return " ".join(f"{obligation.name}: {claim}".split())
 
 

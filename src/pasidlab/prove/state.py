@@ -20,8 +20,8 @@ from pasidlab.prove.values import (
     field_sort,
     nobody,
     number,
-    sort,
     truth,
+    unknown_function,
     values_of,
 )
 
@@ -41,7 +41,7 @@ class Fields:
         if self.defaults or f.observer:
             return nobody(of_sort) if of_sort else z3.BoolVal(bool(f.default)) if f.domain == BOOL else z3.IntVal(f.default)
         if self.general.any_number(f):
-            return z3.Function(path, sort(f.struct), field_sort(f.domain, of_sort))(at)
+            return unknown_function(path, f.struct, field_sort(f.domain, of_sort))(at)
         name = path if f.count == 1 else f"{path}.{int(at) - 1}"
         return z3.Const(name, field_sort(f.domain, of_sort))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import z3
@@ -81,11 +82,19 @@ def of_truth(formula: Truth) -> SymbolicValue:
     return SymbolicNumber(simple, frozenset((0, 1)))
 
 
+@cache
 def sort(name: str) -> Any:
     """The sort of the elements of a struct."""
     return z3.DeclareSort(name)
 
 
+@cache
+def unknown_function(name: str, of: str, gives: Any) -> Any:
+    """A function of the elements of a struct that nothing is known of; ``gives`` is a sort. Made once: making it is slow."""
+    return z3.Function(name, sort(of), gives)
+
+
+@cache
 def nobody(name: str) -> Any:
     """The reference to nothing."""
     return z3.Const(f"no_{name}", sort(name))

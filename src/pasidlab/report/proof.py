@@ -47,11 +47,12 @@ class _ProofParts:
         }
 
     def obligation(self, obligation: Obligation) -> Json:
+        claims = dict.fromkeys((goal.property, goal.sentence) for goal in obligation.goals)
         return {
             "step": obligation.name,
             **self.place(obligation.site.position),
             "keeps_invariant": obligation.keeps,
-            "impossible": [{"property": goal.property or MODEL_ERROR, "sentence": goal.sentence} for goal in obligation.goals],
+            "impossible": [{"property": name or MODEL_ERROR, "sentence": said} for name, said in claims],
         }
 
     def stopped(self, stopped: Unproved, proof: Proof) -> Json:

@@ -250,7 +250,9 @@ class _Search:
 
     def _seen_enough(self) -> bool:
         """Whether something is broken and as much has been explored as the budget wants in that case."""
-        limit = self.budget.after_violation
+        limit, enough = self.budget.after_violation, self.budget.enough
+        if enough and not enough & ~self.verdicts.settled:
+            return True
         return limit is not None and self.verdicts.settled != 0 and self.states > limit
 
     def _insert_states(self, states: States) -> None:

@@ -66,6 +66,7 @@ class Budget:
     timeout: float | None = None  # seconds
     after_violation: int | None = None  # states; with a violation at hand the search ends with the level that passes them
     spill: Path | None = None  # folder for the part of the store that max_memory, or the machine's memory, does not hold
+    enough: int = 0  # mask of properties: once all of them are violated the search ends with the level; 0: it goes on
 
 
 @dataclass(frozen=True)
