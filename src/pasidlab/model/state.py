@@ -120,6 +120,7 @@ class Task(TaskContext):
     # what properties remember
     entitled: bool = False  # its process was bound when the ENQCMD it stands at faulted
     expected_user: UserComponent = 0
+    guest_expected_user: UserComponent = 0
     had_pasid: bool = False
 
 

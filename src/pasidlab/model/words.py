@@ -9,7 +9,8 @@ _CONTENTS = dict(enumerate(("init", "user", "kernel")))  # as state.UserComponen
 WORDS = Words(
     values={
         "Cpu.user_regs": _CONTENTS,
-        **dict.fromkeys(("Task.image_user", "Task.guest_user", "Task.frame_user", "Task.expected_user"), _CONTENTS),
+        **dict.fromkeys(("Task.image_user", "Task.guest_user", "Task.frame_user"), _CONTENTS),
+        **dict.fromkeys(("Task.expected_user", "Task.guest_expected_user"), _CONTENTS),
         "Task.state": dict(enumerate(("dead", "running", "traced"))),
     },
     actions={
@@ -33,6 +34,6 @@ WORDS = Words(
         "prq_event_thread": "page request is answered",
         "device_complete": "device completes its work",
     },
-    aside=frozenset({"at_enqcmd", "entitled", "had_pasid", "expected_user"}),
+    aside=frozenset({"at_enqcmd", "entitled", "had_pasid", "expected_user", "guest_expected_user"}),
     signatures=False,
 )

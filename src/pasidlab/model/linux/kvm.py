@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import (
+    check,
     choose,
     enter,
     entry,
@@ -10,6 +11,7 @@ from pasidlab.lang.declare import (
     local_irq_disable,
     local_irq_enable,
     maybe,
+    reached,
     require,
     user,
 )
@@ -58,8 +60,13 @@ def vcpu_enter_guest() -> None:
 
 @instruction
 def guest_runs() -> None:
-    """The guest uses its registers."""
+    """The guest finds its own registers, and no PASID of the host, and uses them."""
+    reached("preserved")
+    reached("isolated")
+    check("preserved", this_cpu.user_regs == current.guest_expected_user, "a guest has lost what it had in its registers")
+    check("isolated", this_cpu.msr_pasid == 0, "a guest runs with the PASID of its host in IA32_PASID")
     this_cpu.user_regs = choose(INIT, USER_DATA)
+    current.guest_expected_user = this_cpu.user_regs
 
 
 def fpu_swap_kvm_fpstate(enter_guest: bool) -> None:
