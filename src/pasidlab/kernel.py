@@ -67,11 +67,11 @@ linux/sva.py
 linux/tracepoints.py
     trace_call_copy_fpstate_to_sigframe, trace_call_fpregs_lock_and_load, trace_call_fpregs_mark_activate,
     trace_call_fpu__clear_user_states, trace_call_fpu__drop, trace_call_fpu__restore_sig, trace_call_fpu_clone,
-    trace_call_fpu_flush_thread, trace_call_fpu_sync_fpstate, trace_call_kernel_fpu_begin_mask, trace_call_kernel_fpu_end,
-    trace_call_switch_fpu_return, trace_sched_process_exec, trace_sched_process_exit, trace_sched_process_fork,
-    trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_sys_enter_rt_sigreturn, trace_x86_fpu_after_save,
-    trace_x86_fpu_before_save, trace_x86_fpu_copy_dst, trace_x86_fpu_dropped, trace_x86_fpu_regs_activated,
-    trace_x86_fpu_regs_deactivated
+    trace_call_fpu_flush_thread, trace_call_fpu_swap_kvm_fpstate, trace_call_fpu_sync_fpstate, trace_call_kernel_fpu_begin_mask,
+    trace_call_kernel_fpu_end, trace_call_switch_fpu_return, trace_kvm_fpu, trace_sched_process_exec, trace_sched_process_exit,
+    trace_sched_process_fork, trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_sys_enter_rt_sigreturn,
+    trace_x86_fpu_after_save, trace_x86_fpu_before_save, trace_x86_fpu_copy_dst, trace_x86_fpu_dropped,
+    trace_x86_fpu_regs_activated, trace_x86_fpu_regs_deactivated
 linux/traps.py
     arch_exit_to_user_mode_prepare, exc_general_protection, exit_to_user_mode_loop, exit_to_user_mode_prepare,
     exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, task_work_run, try_fixup_enqcmd_gp
@@ -146,11 +146,11 @@ from pasidlab.model.linux.sva import (
 from pasidlab.model.linux.tracepoints import (
     trace_call_copy_fpstate_to_sigframe, trace_call_fpregs_lock_and_load, trace_call_fpregs_mark_activate,
     trace_call_fpu__clear_user_states, trace_call_fpu__drop, trace_call_fpu__restore_sig, trace_call_fpu_clone,
-    trace_call_fpu_flush_thread, trace_call_fpu_sync_fpstate, trace_call_kernel_fpu_begin_mask, trace_call_kernel_fpu_end,
-    trace_call_switch_fpu_return, trace_sched_process_exec, trace_sched_process_exit, trace_sched_process_fork,
-    trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_sys_enter_rt_sigreturn, trace_x86_fpu_after_save,
-    trace_x86_fpu_before_save, trace_x86_fpu_copy_dst, trace_x86_fpu_dropped, trace_x86_fpu_regs_activated,
-    trace_x86_fpu_regs_deactivated,
+    trace_call_fpu_flush_thread, trace_call_fpu_swap_kvm_fpstate, trace_call_fpu_sync_fpstate, trace_call_kernel_fpu_begin_mask,
+    trace_call_kernel_fpu_end, trace_call_switch_fpu_return, trace_kvm_fpu, trace_sched_process_exec, trace_sched_process_exit,
+    trace_sched_process_fork, trace_sched_process_wait, trace_sched_switch, trace_signal_deliver, trace_sys_enter_rt_sigreturn,
+    trace_x86_fpu_after_save, trace_x86_fpu_before_save, trace_x86_fpu_copy_dst, trace_x86_fpu_dropped,
+    trace_x86_fpu_regs_activated, trace_x86_fpu_regs_deactivated,
 )
 from pasidlab.model.linux.traps import (
     arch_exit_to_user_mode_prepare, exc_general_protection, exit_to_user_mode_loop, exit_to_user_mode_prepare,
@@ -213,12 +213,13 @@ __all__ = [
     "sys_fork", "sys_mmap", "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_is_free", "task_work_run", "test_need_fpu_load",
     "this_cpu", "trace_call_copy_fpstate_to_sigframe", "trace_call_fpregs_lock_and_load", "trace_call_fpregs_mark_activate",
     "trace_call_fpu__clear_user_states", "trace_call_fpu__drop", "trace_call_fpu__restore_sig", "trace_call_fpu_clone",
-    "trace_call_fpu_flush_thread", "trace_call_fpu_sync_fpstate", "trace_call_kernel_fpu_begin_mask", "trace_call_kernel_fpu_end",
-    "trace_call_switch_fpu_return", "trace_sched_process_exec", "trace_sched_process_exit", "trace_sched_process_fork",
-    "trace_sched_process_wait", "trace_sched_switch", "trace_signal_deliver", "trace_sys_enter_rt_sigreturn",
-    "trace_x86_fpu_after_save", "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst", "trace_x86_fpu_dropped",
-    "trace_x86_fpu_regs_activated", "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp", "unfreeze_traced", "uninstall_file",
-    "use_fpu", "use_kernel_fpu", "vcpu_enter_guest", "wait_for_child", "wake_up_new_task", "warn_on_once", "work_is_waiting",
-    "write_descriptor", "write_device", "wrmsr_pasid", "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors",
-    "xsave_to_user", "xsave_to_user_sigframe", "xsaves", "xstateregs_get",
+    "trace_call_fpu_flush_thread", "trace_call_fpu_swap_kvm_fpstate", "trace_call_fpu_sync_fpstate",
+    "trace_call_kernel_fpu_begin_mask", "trace_call_kernel_fpu_end", "trace_call_switch_fpu_return", "trace_kvm_fpu",
+    "trace_sched_process_exec", "trace_sched_process_exit", "trace_sched_process_fork", "trace_sched_process_wait",
+    "trace_sched_switch", "trace_signal_deliver", "trace_sys_enter_rt_sigreturn", "trace_x86_fpu_after_save",
+    "trace_x86_fpu_before_save", "trace_x86_fpu_copy_dst", "trace_x86_fpu_dropped", "trace_x86_fpu_regs_activated",
+    "trace_x86_fpu_regs_deactivated", "try_fixup_enqcmd_gp", "unfreeze_traced", "uninstall_file", "use_fpu", "use_kernel_fpu",
+    "vcpu_enter_guest", "wait_for_child", "wake_up_new_task", "warn_on_once", "work_is_waiting", "write_descriptor",
+    "write_device", "wrmsr_pasid", "xfeatures_mask_supervisor", "xrstor_from_user_sigframe", "xrstors", "xsave_to_user",
+    "xsave_to_user_sigframe", "xsaves", "xstateregs_get",
 ]
