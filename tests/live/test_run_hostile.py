@@ -60,7 +60,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     """
     right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
     right |= {"empties now": 0, "empties wiped": 0, "empties forked": 0}
-    right |= {"pending 64": 0, "pending 2097152": 0, "masks": 0}
+    right |= {"pending 64": 0, "pending 2097152": 0, "masks": 0, "sent 64": 0, "sent 2097152": 0}
     right |= {"handlers": 0, "fetch data": 0, "fetch other": 0, "fetch unreadable": 0, "fetch secret": 0}
     right |= {f"permits {tmp_path}": 0, "tracks": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}
@@ -114,6 +114,29 @@ workers.start_thread = lambda work, name: start(lambda: (time.sleep(0.1 * (name 
     words = ["--isolation", "redirect", "--", str(programs / "execs"), "words", str(file)]
     done = subprocess.run([sys.executable, "-c", late + RUN, *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (4, 77), done
+
+
+def test_nobody_is_killed_who_is_dead() -> None:
+    """Numbers of the dead may be a stranger's."""
+    watched = """
+import os
+wait, kill, dead = os.waitpid, os.kill, set()
+def waitpid(*arguments):
+    pid, status = wait(*arguments)
+    if pid and status & 0xff != 0x7f:
+        dead.add(pid)
+    return pid, status
+def watched(pid, number):
+    if pid in dead:
+        print("killed the dead", flush=True)
+    kill(pid, number)
+os.waitpid, os.kill = waitpid, watched
+"""
+    group = "import os, time\nos.setpgid(0, 0)\nfor _ in range(8):\n    os.fork() or time.sleep(60)\ntime.sleep(0.2)\nos.killpg(0, 9)"
+    words = [sys.executable, "-c", watched + RUN, "--isolation", "redirect", "--", sys.executable, "-c", group]
+    for _ in range(2):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, "killed the dead" in done.stdout) == (137, False), done
 
 
 @pytest.mark.parametrize(("how", "plain", "redirected"), [

@@ -356,6 +356,7 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"queued signals, {size} bytes", exits(0, r"heard \d+, right \d+\n")("queued", size))
     for size in ("64", "2097152"):
         yield Variant("calls", f"signals that wait, {size} bytes", exits(0)("pending", size))
+        yield Variant("calls", f"siginfo as of a fault, {size} bytes", exits(0)("sent", size))
     yield Variant("calls", "masks of threads that submit", exits(0)("masks"))
 
     for size, times in (("64", "40"), ("1048576", "2")):

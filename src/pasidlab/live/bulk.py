@@ -39,6 +39,7 @@ _CRC = (  # crc32q of three places at once, (%rsi), (%rsi,%rdx) and (%rsi,%rdi):
 _PLACE = 256  # bytes for each of them
 _ALL = (_MOVE, _FILL, _FILL_WORDS, _EQUAL, _PATTERN, _CRC)
 _CODE = b"".join(bytes.fromhex(text).ljust(_PLACE, b"\xcc") for text in _ALL)
+_HALTED = ptrace.fault_info(SIGSEGV, ptrace.SI_KERNEL, 0)
 _DIRECTION = 1 << 10
 _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
 _TOP = 1 << 47  # the end of user space
@@ -89,30 +90,39 @@ class Borrower:
         fault is one if it comes again (rt_sigqueueinfo(2) to oneself may say anything).
         """
         thread = job.thread
-        tid, number, before = thread.tid, 0, b""
+        seen: list[bytes] = []
+        try:
+            while not self._is_over(job, seen):
+                pass
+        finally:
+            for info in seen:
+                self.injector.keep(thread, info[0], info)
+
+    def _is_over(self, job: Job, seen: list[bytes]) -> bool:
+        """Let the thread run to its next stop. ``seen`` are those that look like faults."""
+        thread, tid, number = job.thread, job.thread.tid, 0
         while True:
             ptrace.resume(tid, number)
             stop, event = self.loop.wait(tid)
             while event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
                 ptrace.listen(tid)
                 stop, event = self.loop.wait(tid)
-            number = 0
-            if event == ptrace.EVENT_STOP and job.detached and not _faulted(tid):
-                return
-            if not event and stop in (SIGSEGV, SIGBUS):
-                info, raised = ptrace.signal_info(tid), ptrace.signal_code(tid) > 0
-                over = raised and (info == before or _at_the_end(thread))
-                if before not in (b"", info):
-                    self.injector.keep(thread, before[0], before)
-                before = info if raised else b""
-                if over:
-                    return
-                if not raised:
-                    self.injector.keep(thread, stop, info)
-                if job.detached and not raised:
-                    return
-            elif not event:
-                number = stop  # SIGSTOP, which cannot be blocked
+            if event or stop in (SIGSEGV, SIGBUS):
+                break
+            number = stop  # SIGSTOP, which cannot be blocked
+        if event:
+            return event == ptrace.EVENT_STOP and job.detached and not _faulted(tid)
+        info = ptrace.signal_info(tid)
+        if ptrace.signal_code(tid) <= 0:
+            self.injector.keep(thread, stop, info)
+            return job.detached
+        if info in seen:
+            seen.remove(info)
+            return True
+        if info == _HALTED and _at_the_end(thread):
+            return True
+        seen.append(info)
+        return False
 
     def page(self, thread: Thread) -> int:
         """Where our instructions are in the thread's memory; 0 if they cannot be there.

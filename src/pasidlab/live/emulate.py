@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from signal import SIGSEGV
-from typing import NoReturn, Protocol
+from signal import SIGILL, SIGSEGV
+from typing import NamedTuple, NoReturn, Protocol
 
 from pasidlab.live import ptrace
 from pasidlab.live.cdev import SubmissionQueues
@@ -78,6 +78,23 @@ class Events(Protocol):
         """Files may be the program's own to serve: reading one could wait for it."""
 
 
+class Unsure(Exception):
+    """The signal may have been sent: siginfo may say anything (rt_sigqueueinfo(2) to oneself)."""
+
+
+class Raised(NamedTuple):
+    """What the siginfo of a stop says of the instruction that raised it."""
+
+    signal: int
+    code: int
+    address: int
+
+    @property
+    def page_at(self) -> int | None:
+        """The page fault's address, None if it was none."""
+        return None if self.signal == SIGILL or self.code >= ptrace.SI_KERNEL else self.address
+
+
 class StoppedThread:
     """A thread stopped at one of our instructions: its registers."""
 
@@ -105,28 +122,36 @@ class Emulator:
             InstructionKind.UMONITOR: self._umonitor, InstructionKind.UMWAIT: self._wait, InstructionKind.TPAUSE: self._wait,
         }  # fmt: skip
 
-    def step(self, thread: Thread, fault_at: int | None = None) -> bool:
+    def step(self, thread: Thread, raised: Raised | None = None) -> bool:
         """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault.
 
-        ``fault_at``: the page fault's address, where it was one. Where that lies in the instruction, this could not be fetched.
+        ``raised``: what the instruction is said to have raised. Raises Unsure, and changes nothing, if that may be wrong. None: it
+        stands here to be carried out.
         """
         frame = self._frames.pop() if self._frames else StoppedThread()
         try:
             ptrace.get_registers_at(thread.tid, frame.at)
-            return self._step(thread, frame, fault_at)
+            return self._step(thread, frame, raised)
         finally:
             self._frames.append(frame)
 
-    def _step(self, thread: Thread, frame: StoppedThread, fault_at: int | None) -> bool:
+    def _step(self, thread: Thread, frame: StoppedThread, raised: Raised | None) -> bool:
         registers = frame.registers
+        if raised and _may_be_sent(thread, raised, registers[RIP]):
+            raise Unsure
         site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
         replaced = site is not None
         if site is None:
+            fault_at = raised.page_at if raised else None
             if fault_at is not None and 0 <= fault_at - registers[RIP] < MAX_LENGTH:
-                return False
+                return False  # the instruction could not be fetched
+            if raised and raised.signal == SIGILL and raised.address != registers[RIP]:
+                return False  # it was sent: exc_invalid_op(), arch/x86/kernel/traps.c, v6.12
             site, source = self._site(thread, registers)
             if site is None:
                 return False
+            if raised and not _is_certain(thread, raised):
+                raise Unsure
         elif registers[RIP] == site.end:  # it was carried out already
             ptrace.set_registers_at(thread.tid, frame.at)
             return True
@@ -283,6 +308,19 @@ class Emulator:
             raise general_protection("reserved bits of the control operand are set")
         frame.registers[EFLAGS] &= ~STATUS_FLAGS
         return None
+
+
+def _is_certain(thread: Thread, raised: Raised) -> bool:
+    """Whether an instruction of the program's that submits raised this: at its portal, or as an instruction that traps."""
+    if raised.signal == SIGSEGV and raised.code == ptrace.SI_KERNEL:
+        return True  # the byte that trapped may be a jump by now (``Patcher.patch``)
+    return raised.signal == SIGILL or (raised.page_at or 0) & ~0xFFF in thread.mm.portals
+
+
+def _may_be_sent(thread: Thread, raised: Raised, ip: int) -> bool:
+    """Whether another than the instruction of ours at ``ip`` may have raised this. Where our code halts it raises SIGSEGV."""
+    area = thread.mm.shortcut.area_at(ip) if thread.mm.shortcut else None
+    return area is not None and not (raised.signal == SIGSEGV and raised.code == ptrace.SI_KERNEL and area.halts_at(ip))
 
 
 def _canonical(address: int) -> bool:

@@ -95,6 +95,35 @@ class Injector:
             elif not event and stop == signal.SIGSTOP:
                 number = stop
 
+    def raises_again(self, thread: Thread) -> bool:
+        """At the stop of a signal: whether the thread's instruction raises one when it is executed once more. Where it does, the
+        thread has stopped for that. What else it has stopped for was sent, and is kept.
+        """
+        tid, number, mask = thread.tid, 0, ptrace.signal_mask(thread.tid)
+        seen = [(ptrace.stopped_by(tid), ptrace.signal_info(tid))]
+        ptrace.set_signal_mask(tid, _ALL & ~sum(1 << one - 1 for one in (*_FORCED, signal.SIGTRAP)))
+        while True:
+            ptrace.step(tid, number)
+            stop, event = self.loop.wait(tid)
+            number = 0
+            if event:
+                thread.missed_stop |= event == ptrace.EVENT_STOP and stop != signal.SIGTRAP
+            elif stop == signal.SIGSTOP:
+                number = stop
+            elif stop == signal.SIGTRAP:
+                break
+            elif (now := (stop, ptrace.signal_info(tid))) in seen:
+                seen.remove(now)
+                break
+            else:
+                seen.append(now)
+        for one in seen:
+            self.keep(thread, *one)
+        ptrace.set_signal_mask(tid, mask)
+        if thread.missed_stop:
+            ptrace.interrupt(tid)
+        return stop != signal.SIGTRAP
+
     def announce(self, thread: Thread) -> None:
         """A signal that came while the thread worked for the device comes again, one after the other."""
         if thread.kept and thread.announced is None:

@@ -81,6 +81,13 @@ class Area:
             self.file.close()
             self.file = None
 
+    def halts_at(self, address: int) -> bool:
+        """Whether this is the address of an instruction that always traps."""
+        site, data, offset = self.site_at(address), self.body.data, address - self.start
+        if site:
+            data, offset = site.code.data, address - site.entrance
+        return data[offset : offset + 1] == HALT
+
     def site_at(self, address: int) -> SubmissionSite | None:
         """Whose entrance this is."""
         return next((site for site in self.sites if site.entrance <= address < site.entrance + len(site.code.data)), None)

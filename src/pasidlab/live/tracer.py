@@ -9,7 +9,7 @@ from collections import deque
 
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
-from pasidlab.live.emulate import PAGE_FAULT, Fault
+from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
 from pasidlab.live.forced import Found
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
@@ -69,7 +69,7 @@ class Tracer:
         if tid == self.leader:
             self.status = status
             if os.WIFSIGNALED(status):
-                self.kill()
+                self.loop.spawn(self.kill)  # once all deaths are told: whose death is not may have lost its number
 
     def _stopped(self, tid: int, stop: int, event: int) -> None:
         if event == ptrace.EVENT_EXIT:
@@ -170,13 +170,17 @@ class Tracer:
         if not other and (code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN)):
             self._deliver(thread, stop, ptrace.signal_info(thread.tid))
             return
+        raised = None if other or stop == signal.SIGTRAP else Raised(stop, code, address)
         try:
-            paged = not other and stop != signal.SIGILL and code < ptrace.SI_KERNEL
-            if not self.emulator.step(thread, address if paged else None):
+            if not self._steps(thread, raised):
                 self._deliver(thread, stop, thread.kept.pop()[1] if other else ptrace.signal_info(thread.tid))
                 return
         except Fault as fault:
             self._faults(thread, stop, found, fault)
+            return
+        except Unsure:  # it was sent
+            self.shortcuts.interrupted(thread)
+            self._go_on(thread)
             return
         if found.reset or found.blocked:
             self.keeper.restore(thread, stop, found)
@@ -184,6 +188,15 @@ class Tracer:
         if not self._queued_again(thread):
             self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
+
+    def _steps(self, thread: Thread, raised: Raised | None) -> bool:
+        """As ``Emulator.step``. Raises Unsure where the signal was sent, which is then kept, and the thread has gone a step."""
+        try:
+            return self.emulator.step(thread, raised)
+        except Unsure:
+            if not self.injector.raises_again(thread):
+                raise
+        return self.emulator.step(thread)
 
     def _faults(self, thread: Thread, stop: int, found: Found, fault: Fault) -> None:
         """One of our instructions, at which the thread stopped for ``stop``, faults."""
