@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from pasidlab.prove.general import General
 from pasidlab.prove.mined import Clause, Mined
 from pasidlab.prove.obligation import Concrete, Goal, Obligation, after_row, concrete
 from pasidlab.prove.state import Fields, SymbolicState
-from pasidlab.prove.values import truth
+from pasidlab.prove.values import sort, truth
 from pasidlab.prove.views import Views
 from pasidlab.prove.ways import PathEnd
 
+_FAR = 1_000_000  # names of a predicate's elements begin here, those of a step's at 0: the same in each step, so that formulas are shared
 MOST_NEW = 8
 """Clauses proposed for one state: making one takes longer than asking z3 again."""
 
@@ -175,6 +177,7 @@ class _Obligations:
             yield from self._of(action, SymbolicState(self.fields))
 
     def _of(self, action: Action, state: SymbolicState) -> Iterator[Obligation]:
+        self.executor.numbers = count()
         for ending in self.executor.run(action, state, self.executor.parameters(action)):
             if ending.kind == "fault":
                 if not ending.property or ending.property in self.wanted:
@@ -193,6 +196,7 @@ class _Obligations:
             read = {i.field for i in predicate.action.code if i.op == "load"}
             if not after.fields.defaults and read.isdisjoint(after.stores):
                 continue
+            self.executor.numbers = count(_FAR)
             given, goals = self.executor.parameters(predicate.action), []
             more: dict[str, list[Any]] = {}
             for end in self.executor.run(predicate.action, after, given):
@@ -212,6 +216,6 @@ class _Obligations:
         subjects = {}
         for name in self.general.sorts:
             number = max(kind.count(name) for kind in self.views.kinds) if keeps else 1
-            subjects[name] = [self.executor.fresh(name, f"any_{name}").term for _ in range(number)]
+            subjects[name] = [z3.Const(f"any_{name}.{n}", sort(name)) for n in range(number)]
         site = next((i.site for i in action.code if i.site.position.line), ending.site) if ending.kind == "step" else ending.site
         return Obligation(self.views, action.name, site, ending.path, goals, subjects, more, keeps)

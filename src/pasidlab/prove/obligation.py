@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import z3
 
 from pasidlab.lang.ir import Site
-from pasidlab.lang.types import BOOL, Int
+from pasidlab.lang.types import BOOL, Domain, Field, Int
 from pasidlab.prove.mined import Clause
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import Truth, bound_of, nobody, sort, unknown_function, values_of
@@ -86,15 +87,14 @@ class Obligation:
         for f in self.views.fields.values():
             if self.views.general.sort_of(f.domain) or f.domain == BOOL or self.fields.defaults:
                 continue
-            for at in self.terms[f.struct] if self.views.general.any_number(f) else range(1, f.count + 1):
-                term = self.before.read(f.path, at)
-                values = values_of(f.domain)
-                if isinstance(f.domain, Int):
-                    yield z3.And(term >= f.domain.low, term <= f.domain.high)
-                elif values is not None:
-                    yield z3.Or([term == value for value in sorted(values)])
-                else:
-                    yield z3.And(term >= 0, term <= bound_of(f.domain))
+            if not self.views.general.any_number(f):
+                yield from (self._domain(f, at) for at in range(1, f.count + 1))
+                continue
+            for at in self.terms[f.struct]:
+                yield self.fields.fact(f"domain.{f.path}", (at,), partial(self._domain, f, at))
+
+    def _domain(self, f: Field, at: Any) -> Truth:
+        return _in_domain(self.before.read(f.path, at), f.domain)
 
     def references(self) -> Iterator[tuple[str, str, str]]:
         """Fields of CPUs and tasks that refer to such: path, struct, target."""
@@ -133,17 +133,25 @@ class Obligation:
             written = self.after.written(path)
             for at in known[target]:
                 for term in self.terms[struct]:
-                    there, refers = term != nobody(struct), self.before.read(path, term) == at
-                    yield z3.Implies(z3.And(there, refers), self.some(path, at))
+                    yield self.fields.fact(f"some.{path}", (at, term), partial(self._refers, path, struct, at, term))
                     if written:
                         others = [term != w for w in written]
-                        yield z3.Implies(z3.And(there, refers, *others), self._another(path, at))
+                        yield z3.Implies(z3.And(self._there(path, struct, at, term), *others), self._another(path, at))
+
+    def _refers(self, path: str, struct: str, at: Any, term: Any) -> Truth:
+        """A formula: if this element's field refers to that, some element's does."""
+        return z3.Implies(self._there(path, struct, at, term), self.some(path, at))
+
+    def _there(self, path: str, struct: str, at: Any, term: Any) -> Truth:
+        """A formula: this element is there, and its field refers to that."""
+        return z3.And(term != nobody(struct), self.before.read(path, term) == at)
 
     def _witness(self, path: str, struct: str, at: Any, claim: Truth, word: str, but: Sequence[Any]) -> list[Truth]:
         found = unknown_function(f"{word}.{path}", at.sort().name(), sort(struct))(at)
         self.terms[struct].append(found)
-        refers = self.before.read(path, found) == at
-        return [z3.Implies(claim, z3.And(found != nobody(struct), refers, *(found != w for w in but)))]
+        if not but:
+            return [self.fields.fact(f"{word}.{path}", (at,), lambda: z3.Implies(claim, self._there(path, struct, at, found)))]
+        return [z3.Implies(claim, z3.And(self._there(path, struct, at, found), *(found != w for w in but)))]
 
     def literal(self, feature: Feature, value: int, kind: Kind, at: Sequence[Any], *, after: bool = False) -> Truth:
         """A formula: a column of a view has a value, before or after the step."""
@@ -239,6 +247,16 @@ class Obligation:
             return None, frozenset(flags[flag.decl().name()] for flag in self.solver.unsat_core())
         finally:
             self.solver.pop()
+
+
+def _in_domain(term: Any, domain: Domain) -> Truth:
+    """A formula: a number is one that a domain has."""
+    values = values_of(domain)
+    if isinstance(domain, Int):
+        return z3.And(term >= domain.low, term <= domain.high)
+    if values is not None:
+        return z3.Or([term == value for value in sorted(values)])
+    return z3.And(term >= 0, term <= bound_of(domain))
 
 
 def _flag(clause: Clause) -> Any:

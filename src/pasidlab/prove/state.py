@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,14 @@ class Fields:
     general: General
     table: Mapping[str, Field]
     defaults: bool = False
+    facts: dict[tuple[str, tuple[int, ...]], tuple[tuple[Any, ...], Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    def fact(self, name: str, terms: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """A formula of that name about terms, made once: making it is slow, and most steps have the same ones."""
+        key = name, tuple(term.get_id() for term in terms)
+        if key not in self.facts:
+            self.facts[key] = terms, make()  # a term that is kept keeps its number
+        return self.facts[key][1]
 
     def before(self, path: str, at: Any) -> Any:
         """The content of a field of an element (a term, or the number of an element from 1), before the step."""
