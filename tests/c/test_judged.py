@@ -35,11 +35,11 @@ MMAP = """unsigned long do_mmap(struct file *file)
 """
 
 
-def diff(path: str, before: str, after: str) -> str:
-    """A diff of a whole file, as git writes it with enough context."""
+def diff(path: str, before: str, after: str, context: int = 3) -> str:
+    """A diff of a whole file, as git writes it."""
     import difflib
 
-    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"a/{path}", f"b/{path}")
+    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"a/{path}", f"b/{path}", n=context)
     return f"diff --git a/{path} b/{path}\n" + "".join(lines)
 
 
@@ -50,6 +50,15 @@ def account(tmp_path: Path, patch: str, **options: object) -> Judged:
     file = tmp_path / "fix.patch"
     file.write_text(patch)
     design = Opening(str(file), kernel=kernel, **options).design()  # type: ignore[arg-type]
+    assert design.account is not None
+    return design.account()
+
+
+def changed_file(tmp_path: Path, kernel: str, path: str, before: str, after: str) -> Judged:
+    """What is said of a patch that changes one file of a tree."""
+    file = tmp_path / "fix.patch"
+    file.write_text(diff(path, before, after))
+    design = Opening(str(file), kernel=kernel).design()
     assert design.account is not None
     return design.account()
 
@@ -121,11 +130,8 @@ def test_messages_may_come_and_go(tmp_path: Path) -> None:
 
 def test_an_order_that_is_taken_away(tmp_path: Path) -> None:
     fixup = FIXUP.replace("current->mm)", "READ_ONCE(current->mm))", 1)
-    kernel = Path(tree(tmp_path, traps=fixup))
-    (tmp_path / "fix.patch").write_text(diff("arch/x86/kernel/traps.c", fixup, FIXUP))
-    design = Opening(str(tmp_path / "fix.patch"), kernel=str(kernel)).design()
-    assert design.account is not None
-    (item,) = [item for item in design.account().open if item.changed]
+    judged = changed_file(tmp_path, tree(tmp_path, traps=fixup), "arch/x86/kernel/traps.c", fixup, FIXUP)
+    (item,) = [item for item in judged.open if item.changed]
     assert item.left_out[0].why == "memory is sequentially consistent"
 
 
@@ -154,11 +160,8 @@ def test_a_function_with_a_part_that_is_taken_away(tmp_path: Path) -> None:
 def test_a_macro_under_a_name_that_is_known(line: str, tmp_path: Path) -> None:
     """It is left aside, and a judged change beside it does not hide that."""
     changed = f"{line}\n{FIXUP.replace('pasid_activated = 1', 'pasid_activated = 0')}"
-    kernel, patch = tree(tmp_path), tmp_path / "fix.patch"
-    patch.write_text(diff("arch/x86/kernel/traps.c", FIXUP, changed))
-    design = Opening(str(patch), kernel=kernel).design()
-    assert design.account is not None
-    found = [item.name for item in design.account().open if item.changed]
+    judged = changed_file(tmp_path, tree(tmp_path), "arch/x86/kernel/traps.c", FIXUP, changed)
+    found = [item.name for item in judged.open if item.changed]
     assert found == ["lines outside functions of arch/x86/kernel/traps.c"]
 
 
@@ -166,13 +169,9 @@ def test_a_line_that_is_moved(tmp_path: Path) -> None:
     """Before the copy of the parent's task_struct the flag is reset in vain."""
     reset = "\ttsk->pasid_activated = 0;\n"
     before = FORK.replace(reset, f"\tarch_dup_task_struct(tsk, orig);\n{reset}")
-    kernel, patch = tree(tmp_path, fork=before), tmp_path / "fix.patch"
     moved = FORK.replace(reset, f"{reset}\tarch_dup_task_struct(tsk, orig);\n")
-    text = diff("kernel/fork.c", before, moved)
-    patch.write_text(text)
-    design = Opening(str(patch), kernel=kernel).design()
-    assert design.account is not None
-    (item,) = [item for item in design.account().open if item.changed]
+    judged = changed_file(tmp_path, tree(tmp_path, fork=before), "kernel/fork.c", before, moved)
+    (item,) = [item for item in judged.open if item.changed]
     assert "is moved or" in item.why or "only its lines" in item.why
 
 
@@ -191,11 +190,7 @@ def test_what_has_one_answer_in_the_model(old: str, new: str, says: str, tmp_pat
     before, after = before.replace(ALLOW, old + ALLOW, 1), before.replace(ALLOW, new or ALLOW, 1)
     kernel = tree(tmp_path)
     Path(kernel, CORE_FILE).write_text(before)
-    file = tmp_path / "fix.patch"
-    file.write_text(diff(CORE_FILE, before, after))
-    design = Opening(str(file), kernel=kernel).design()
-    assert design.account is not None
-    (item,) = [item for item in design.account().open if item.changed]
+    (item,) = [item for item in changed_file(tmp_path, kernel, CORE_FILE, before, after).open if item.changed]
     assert says in str(item)
 
 
@@ -221,6 +216,54 @@ def test_a_part_of_a_change_that_compiles_to_the_same_code(tmp_path: Path) -> No
     (item,) = [item for item in judged.open if item.changed]
     assert item.fate is Fate.JUDGED
     assert [one.text for one in item.left_out] == ["if (!in_nmi())"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "silent"),
+    [
+        (ALLOW, "#ifndef CONFIG_FOO\n\tthis_cpu_write(kernel_fpu_allowed, false);\n#endif\n", "#ifndef CONFIG_FOO"),
+        ("\t__cpu_invalidate_fpregs_state();\n", "\tif (kfpu_mask & KFPU_MXCSR)\n\t\tfpregs_lock();\n", "if (kfpu_mask & KFPU_MXCSR)"),
+    ],
+)
+def test_conditions_that_always_hold(old: str, new: str, silent: str, tmp_path: Path) -> None:
+    """An option that nobody has set; a parameter that is the same in every call."""
+    (item,) = [item for item in account(tmp_path, core(old, new)).open if item.changed]
+    assert [one.text for one in item.left_out] == [silent]
+
+
+def test_features_of_every_machine_with_enqcmd_may_be_asked_for(tmp_path: Path) -> None:
+    judged = account(tmp_path, core(ALLOW, "\tif (use_xsave())\n\t\tthis_cpu_write(kernel_fpu_allowed, false);\n"))
+    assert fates(judged) == {"kernel_fpu_end": "judged"}
+    assert not [item for item in judged.open if item.changed]
+
+
+def test_locals_may_be_renamed(tmp_path: Path) -> None:
+    before = CORE + "\n" + KVM
+    assert "dst_fpu" in before
+    judged = account(tmp_path, diff(CORE_FILE, before, before.replace("dst_fpu", "theirs")))
+    assert fates(judged) == {"fpu_clone": "judged"}
+    assert not [item for item in judged.open if item.changed]
+
+
+def test_a_mail_shows_what_was_before(tmp_path: Path) -> None:
+    after = FIXUP.replace("pasid_activated = 1", "pasid_activated = true")
+    file = tmp_path / "fix.patch"
+    file.write_text(diff("arch/x86/kernel/traps.c", FIXUP, after, context=9))
+    design = Opening(str(file), base="early").design()
+    assert design.account is not None
+    assert fates(design.account()) == {"try_fixup_enqcmd_gp": "same code"}
+
+
+def test_a_line_that_goes_on_in_the_next(tmp_path: Path) -> None:
+    """What stands in the second line of a condition is a part of the line that is taken."""
+    check = "\tif (current->mm != ctx->mm)\n"
+    before = f"static int idxd_cdev_mmap(struct file *filp)\n{{\n{check}\t\treturn -EPERM;\n\treturn 0;\n}}\n"
+    kernel = tree(tmp_path, **{"drivers/dma/idxd/cdev.c": before})
+    after = before.replace(check, "\tif (current->mm != ctx->mm\n\t    && 0)\n")
+    (item,) = [item for item in changed_file(tmp_path, kernel, "drivers/dma/idxd/cdev.c", before, after).items if item.changed]
+    assert item.open == (item.fate is Fate.BUILT_IN)
+    program = Opening(str(tmp_path / "fix.patch"), kernel=kernel).design()
+    assert ("idxd_cdev_mmap (current->mm lines)", "drivers/dma/idxd/cdev.c:3", "") in program.provenance
 
 
 def test_a_macro_counts_where_the_code_has_it(tmp_path: Path) -> None:
@@ -261,11 +304,8 @@ def test_changes_that_a_patch_does_not_show(text: str, says: str, tmp_path: Path
 def test_a_member_that_the_model_has(tmp_path: Path) -> None:
     before = "struct fpu {\n\tunsigned int\t\tlast_cpu;\n\tunsigned long\t\tavx;\n};\n"
     kernel = tree(tmp_path, **{"arch/x86/include/asm/fpu/types.h": before})
-    file = tmp_path / "fix.patch"
-    file.write_text(diff("arch/x86/include/asm/fpu/types.h", before, before.replace("int\t", "char\t")))
-    design = Opening(str(file), kernel=kernel).design()
-    assert design.account is not None
-    assert [item.name for item in design.account().open if item.changed] == ["lines outside functions of arch/x86/include/asm/fpu/types.h"]
+    judged = changed_file(tmp_path, kernel, "arch/x86/include/asm/fpu/types.h", before, before.replace("int\t", "char\t"))
+    assert [item.name for item in judged.open if item.changed] == ["lines outside functions of arch/x86/include/asm/fpu/types.h"]
 
 
 def test_a_helper_that_two_files_have(tmp_path: Path) -> None:
@@ -291,11 +331,9 @@ def test_what_is_not_c_has_no_quotes(tmp_path: Path) -> None:
     before = "config X86\n\tselect ARCH_HAS_CPU_PASID if IOMMU_SVA\n\thelp\n\t  The kernel's own.\n"
     before = "config Y\n\thelp\n\t  Don't.\n" + before
     kernel = tree(tmp_path, **{"arch/x86/Kconfig": before})
-    patch = tmp_path / "fix.patch"
-    patch.write_text(diff("arch/x86/Kconfig", before, before.replace("\tselect ARCH_HAS_CPU_PASID if IOMMU_SVA\n", "")))
-    design = Opening(str(patch), kernel=kernel).design()
-    assert design.account is not None
-    assert [item.name for item in design.account().open if item.changed] == ["lines outside functions of arch/x86/Kconfig"]
+    after = before.replace("\tselect ARCH_HAS_CPU_PASID if IOMMU_SVA\n", "")
+    judged = changed_file(tmp_path, kernel, "arch/x86/Kconfig", before, after)
+    assert [item.name for item in judged.open if item.changed] == ["lines outside functions of arch/x86/Kconfig"]
 
 
 def test_an_acknowledgement(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -20,11 +21,17 @@ class TextChange:
 
     @property
     def opens(self) -> int:
-        """How many brackets more are opened there now than before."""
-        return sum((self.now.count(a) - self.now.count(b)) - (self.before.count(a) - self.before.count(b)) for a, b in ("{}", "()", "[]"))
+        """How many brackets and conditionals of the preprocessor more are opened there now than before."""
+        return _opened(self.now) - _opened(self.before)
 
 
 Changes = tuple[TextChange, ...]
+
+
+def _opened(text: str) -> int:
+    directives = [line.lstrip("# \t") for line in text.splitlines() if line.lstrip().startswith("#")]
+    conditionals = sum(line.startswith("if") - line.startswith("endif") for line in directives)
+    return conditionals + sum(text.count(a) - text.count(b) for a, b in ("{}", "()", "[]"))
 
 
 def taken_back(text: str, changes: Iterable[TextChange]) -> str:
@@ -50,8 +57,19 @@ def blocks(before: str, now: str) -> list[Changes]:
 
 
 def parts(changes: Changes) -> list[Changes]:
-    """The same in the smallest pieces: words where lines are replaced, single lines where they come or go."""
-    return _balanced([piece for one in changes for piece in _pieces(one)])
+    """The same in the smallest pieces: words where lines are replaced, lines where they come or go; and each condition that comes."""
+    pieces = [piece for one in changes for piece in _pieces(one)]
+    heads = [head for one in changes if one.before for head in _conditions(one)]
+    return [*_balanced(pieces), *((head,) for head in heads if head not in pieces)]
+
+
+def _conditions(one: TextChange) -> list[TextChange]:
+    """The conditions of a change that were not there before, each without what it governs."""
+    found = []
+    for match in re.finditer(r"^\s*(if \(.*\))(?=\s*\{?\s*$)", one.now, re.MULTILINE):
+        if match.group(1) not in one.before and not _opened(match.group(1)):
+            found.append(TextChange(one.start + match.start(1), one.start + match.end(1), "", match.group(1)))
+    return found
 
 
 def _pieces(one: TextChange) -> list[TextChange]:

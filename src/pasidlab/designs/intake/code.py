@@ -3,24 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 from pasidlab.lang.ir import CPU, Function, Instr, Operand
 from pasidlab.lang.lowering.flow import simplify
 
-Code = Mapping[str, Function]
+
+@dataclass(frozen=True)
+class Code:
+    """Compiled functions by name. ``own`` are those that nothing else calls."""
+
+    functions: Mapping[str, Function]
+    own: frozenset[str]
+
+    @cached_property
+    def constants(self) -> Mapping[tuple[str, str], int]:
+        """What a parameter always is, by function and parameter."""
+        found: dict[tuple[str, str], set[Operand]] = {}
+        for function in self.functions.values():
+            for call in (one for one in simplify(list(function.code), set()) if one.op == "call" and one.args[1] in self.own):
+                name = str(call.args[1])
+                for param, argument in zip(self.functions[name].params, call.args[2:], strict=True):
+                    found.setdefault((name, param), set()).add(argument)
+        return {key: one for key, (one, *more) in found.items() if isinstance(one, int) and not more}
+
+    def simplified(self, name: str) -> list[Instr]:
+        """The code of a function, with what is known of its parameters put in."""
+        function = self.functions[name]
+        known = {param: self.constants[name, param] for param in function.params if (name, param) in self.constants}
+        head = [Instr("copy", (param, value), function.code[0].site) for param, value in known.items()]
+        return _straightened(simplify([*head, *function.code], set()))
+
+
+def _straightened(code: list[Instr]) -> list[Instr]:
+    """Without negations before a branch, and without values of the executing CPU that nobody reads."""
+    found = code[:1]
+    for before, one in pairwise(code):
+        turned = one.op == "branch" and before.op == "not" and before.args[0] == one.args[0] != before.args[1]
+        found.append(one.with_args(before.args[1], one.args[2], one.args[1]) if turned else one)
+    return simplify(_without_unread(found), set())
+
+
+def _without_unread(code: list[Instr]) -> list[Instr]:
+    """Without loads from the executing CPU, which cannot fault, whose value nobody reads."""
+    used = {operand for one in code for operand in one.operands()}
+    return [one for one in code if not (one.op == "load" and one.args[2] == CPU and one.args[0] not in used)]
 
 
 def same_functions(one: Code | None, other: Code | None) -> bool:
     """True if both compile, to functions that do the same, instruction by instruction."""
-    if one is None or other is None or one.keys() != other.keys():
+    if one is None or other is None or one.functions.keys() != other.functions.keys():
         return False
-    return all(_alike(function, other[name]) for name, function in one.items())
+    return all(_alike(name, one, other) for name in one.functions)
 
 
-def _alike(one: Function, other: Function) -> bool:
-    if _shape(one, one.code) == _shape(other, other.code):
+def _alike(name: str, one: Code, other: Code) -> bool:
+    functions = one.functions[name], other.functions[name]
+    if _shape(functions[0], functions[0].code) == _shape(functions[1], functions[1].code):
         return True
-    return _shape(one, simplify(list(one.code), set())) == _shape(other, simplify(list(other.code), set()))
+    return _shape(functions[0], one.simplified(name)) == _shape(functions[1], other.simplified(name))
 
 
 def _shape(function: Function, code: Sequence[Instr]) -> tuple[object, ...]:

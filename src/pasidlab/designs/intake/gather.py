@@ -108,7 +108,9 @@ class Gathered:
                 texts = {name: version.after for name, version in self.edits.versions.items()}
                 texts[key] = replace(texts[key], text=text)
                 whole = c_program(list(texts.values()), self.options.config, self.options.stubs, strict=False)
-            return Linker(whole, self.names).link()
+            linker = Linker(whole, self.names)
+            functions = linker.link()
+            return Code(functions, frozenset(functions.keys() & linker.in_c.keys() - self.names.namespace.functions.keys()))
         except PasidlabError:
             return None
 

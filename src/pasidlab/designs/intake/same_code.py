@@ -80,8 +80,9 @@ class SameCode:
                 if silent is None:
                     return item if item.left_out else replace(item, fate=Fate.SAME, why=WHY)
                 found += silent
-        told = " ".join(one.text for one in item.left_out)
-        return replace(item, left_out=(*item.left_out, *(one for one in found if one.text not in told)))
+        told = [one.text for one in item.left_out]
+        fresh = (one for one in found if not any(text in one.text or one.text in text for text in told))
+        return replace(item, left_out=(*item.left_out, *fresh))
 
     def _silent(self, key: str, span: FunctionSpan, was: str, now: str) -> list[LeftOut] | None:
         """The changes of a function that change nothing; None if all of them together do not."""
@@ -136,7 +137,14 @@ _HINTS = frozenset("likely unlikely inline __always_inline noinline notrace cons
 def _says_something(changes: Changes) -> bool:
     """False where nothing but hints to the compiler, brackets or the words of a message change."""
     was, now = (_words(" ".join(text)) for text in ([one.before for one in changes], [one.now for one in changes]))
-    return was != now and not {*was, *now} <= _HINTS
+    return was != now and not {*was, *now} <= _HINTS and not (_asks_for_machines(now) and not was)
+
+
+def _asks_for_machines(words: Sequence[str]) -> bool:
+    """True for a condition on nothing but features without which there were no ENQCMD."""
+    features = vocabulary().features
+    rest = {word for word in words if not features.get(word) and not word.startswith("use_")}
+    return bool(set(words) - rest) and rest <= {"if", "(", ")", "&&", "cpu_feature_enabled", "static_cpu_has", "boot_cpu_has"}
 
 
 def _left_out(changes: Changes) -> LeftOut:

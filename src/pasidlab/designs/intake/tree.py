@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pasidlab.designs.intake.files import Files
+from pasidlab.designs.intake.plain import joined
 from pasidlab.designs.intake.spans import bare_lines
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.link import CProgram, Linker, configured, parse_source
@@ -297,16 +298,16 @@ def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None)
     if found is None:
         return None
     source, start, body = found
-    bare = bare_lines(body)  # a comment may name what comes later
+    bare = joined(bare_lines(body))  # a comment may name what comes later
     behind = next((n for n, line in enumerate(bare) if f"{entry.after}(" in line), 0) if entry.after else 0
     above = next((n for n, line in enumerate(bare) if f"{entry.before}(" in line), len(body)) if entry.before else len(body)
-    chosen = [n for n in range(behind, above) if entry.has(bare[n]) or re.match(r"\s*#\s*(if|else|elif|endif)", body[n])]
+    chosen = [n for n in range(behind, above) if entry.has(bare[n]) or re.match(r"#\s*(if|else|elif|endif)", bare[n])]
     if not any(entry.has(bare[n]) for n in chosen):
         return None
-    governed = {n + 1 for n in chosen if GOVERNS.fullmatch(bare[n]) and n + 1 < len(body)}
+    governed = {next((k for k in range(n + 1, above) if bare[k]), n) for n in chosen if GOVERNS.fullmatch(bare[n])}
     chosen = sorted({*chosen, *governed})
     ends = ["return 0; }" if entry.result == "int" else "}"]
-    kept = [f"static {entry.result} {entry.function}__lines({entry.parameter})", "{", *(body[n] for n in chosen), *ends]
+    kept = [f"static {entry.result} {entry.function}__lines({entry.parameter})", "{", *(bare[n] for n in chosen), *ends]
     first = next(n for n in chosen if entry.has(bare[n]))
     numbers = [first, first, *chosen, chosen[-1]]
     places = tuple((source.position(0).file, start + n + 1) for n in numbers)
