@@ -62,7 +62,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     right |= {"empties now": 0, "empties wiped": 0, "empties forked": 0}
     right |= {"pending 64": 0, "pending 2097152": 0, "masks": 0, "sent 64": 0, "sent 2097152": 0}
     right |= {"handlers": 0, "fetch data": 0, "fetch other": 0, "fetch unreadable": 0, "fetch secret": 0}
-    right |= {f"permits {tmp_path}": 0, "tracks": 0}
+    right |= {f"moves {tmp_path}": 0, f"permits {tmp_path}": 0, "tracks": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}
     right |= {f"mounts {how} {tmp_path}": 3 for how in ("itself", "never")}
     loop = "".join(f"{programs}/{words}; echo $?; " for words in right)

@@ -137,7 +137,18 @@ class Patcher:
         """Whether the jump is there: another thread stopped before it was."""
         return thread.mm.memory.read(site.ip, 1) == JUMP
 
-    def _put(self, thread: Thread, site: SubmissionSite, wanted: bytes) -> None:
+    @staticmethod
+    def give_back(thread: Thread, start: int, length: int) -> None:
+        """The program moves this memory: its own instructions move, for a jump would lead elsewhere. They stay in place."""
+        space = thread.mm.shortcut
+        for site in tuple(space.sites.values()) if space else ():
+            if space and start <= site.ip < start + length:
+                space.refused.add(site.ip)
+                if thread.mm.memory.read(site.ip, JUMP_SIZE) in site.replacements:
+                    Patcher._put(thread, site, site.original[:JUMP_SIZE])
+
+    @staticmethod
+    def _put(thread: Thread, site: SubmissionSite, wanted: bytes) -> None:
         """Five bytes, within 8 that are written at once and lie in one page if the instruction does."""
         start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + JUMP_SIZE - 1) // PAGE else site.ip - 3
         around = bytearray(thread.mm.memory.read(start, 8))

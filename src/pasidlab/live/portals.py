@@ -16,6 +16,7 @@ from pasidlab.live.inject import SYSCALL, Injector
 from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP, SYS_SHMAT
 from pasidlab.live.maps import mapping_at
 from pasidlab.live.nodes import Attribute, Binary
+from pasidlab.live.patching import Patcher
 from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
 from pasidlab.live.seccomp import PORTALS, WINDOW
 from pasidlab.live.signals import SignalKeeper
@@ -77,6 +78,7 @@ class PortalMapper:
     def _move(self, thread: Thread, registers: RegisterArray) -> None:
         """mremap: of a portal, or to where one is."""
         mm, start, length, wanted, flags = thread.mm, registers[RDI], registers[RSI], registers[RDX], registers[R10]
+        Patcher.give_back(thread, start, length)
         touched = mm.portals_in(start, max(length, 1))
         covered = (registers[R8], wanted) if flags & _MREMAP_FIXED else (0, 0)
         ours = mm.pages_of_ours_in(start, length) + mm.pages_of_ours_in(*covered)

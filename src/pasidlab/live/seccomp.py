@@ -54,6 +54,7 @@ _ALLOW, _TRACE, _ENOSYS = 0x7FFF0000, 0x7FF00000, 0x00050000 | errno.ENOSYS  # S
 _ARCH_X86_64, _ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 _MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
+_MREMAP_FIXED, _MREMAP_DONTUNMAP = 2, 4  # linux/mman.h
 _FAN_CLASSES_THAT_PERMIT = 0x4 | 0x8  # FAN_CLASS_CONTENT, FAN_CLASS_PRE_CONTENT, linux/fanotify.h
 PR_SET_DUMPABLE, _PR_SET_SYSCALL_USER_DISPATCH = 4, 59  # linux/prctl.h
 
@@ -96,6 +97,7 @@ def rules(signals: tuple[int, ...]) -> list[Rule]:
     for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT):
         found += [(number, condition) for condition in (in_window, *huge)]
     found += [(SYS_MREMAP, [(high(4), "==", WINDOW >> 32)]), (SYS_SHMAT, [(high(1), "==", WINDOW >> 32)])]  # what they cover
+    found.append((SYS_MREMAP, [(low(3), "has", _MREMAP_FIXED | _MREMAP_DONTUNMAP)]))  # what moves, however small: it may be code
     found += [(number, []) for number in (SYS_EXECVE, SYS_EXECVEAT)]
     found += [(SYS_PRCTL, [(low(0), "==", PR_SET_DUMPABLE), (low(1), "==", 0)])]
     found += [(SYS_PRCTL, [(low(0), "==", _PR_SET_SYSCALL_USER_DISPATCH), (low(1), ">", 0)])]  # a filter, in effect
