@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from pasidlab.checking.processes import available_cpus
@@ -16,19 +17,21 @@ from pasidlab.search.exchange import Exchange
 
 Cell = Callable[[], CheckResult | None]
 """One check of a campaign; None: it was interrupted before anything was explored."""
-_cells: Sequence[Cell] = ()  # of this process, for what the other processes name by its number
+
+_CELLS: ContextVar[Sequence[Cell]] = ContextVar("cells")
+"""The checks of this rank, set as the campaign begins. Checks cannot be pickled, so rank 0 sends only the number of each."""
 
 
 def campaign(cells: Sequence[Cell], peers: Exchange) -> Iterator[CheckResult]:
-    """What the checks give, in their order, up to the first that was interrupted: in rank 0 as soon as known, in the others at the end.
+    """What the checks give, in their order, up to the first that was interrupted.
 
-    All ranks make this call, with the same checks. PasidlabError in all of them if a check raises it.
+    Rank 0 gives each result as soon as it is known, the other ranks give theirs at the end. All ranks make this call, with the
+    same checks. PasidlabError in all of them if a check raises it.
     """
     from mpi4py import MPI
     from mpi4py.futures import MPICommExecutor
 
-    global _cells
-    _cells = cells
+    _CELLS.set(cells)
     done: list[CheckResult] = []
     failed: PasidlabError | None = None
     try:
@@ -63,4 +66,4 @@ def threads_each(peers: Exchange) -> int:
 
 
 def _do(number: int) -> CheckResult | None:
-    return _cells[number]()
+    return _CELLS.get()[number]()
