@@ -60,7 +60,7 @@ def test_what_a_model_says_of_itself(tmp_path):
     assert design.own is not None
     assert (design.own.sizes, list(design.own.events), list(design.own.mistakes)) == ({"cpus": 2}, ["tick"], ["rush"])
     assert design.property_names == ("safe", "sound_kernel")
-    assert design.properties[0].sentence == "never: it moves at a red light"
+    assert design.properties[0].sentence == "it never happens that it moves at a red light"
     assert str(design.scope()) == "cpus=2; tick"
     assert str(design.scope(events="+rush", cpus=1)) == "cpus=1; rush,tick"
     assert str(design.scope(events="tick:2")) == "cpus=2; tick:2"

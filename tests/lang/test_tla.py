@@ -110,6 +110,14 @@ def test_an_action_is_the_set_of_its_outcomes(tmp_path):
     assert module.configuration.split() == ["SPECIFICATION", "Spec", "INVARIANTS", "TypeOK", "model_is_right", "p", "q", "sound_kernel"]
 
 
+def test_of_a_promise_of_liveness_the_module_says_what_it_asks(tmp_path):
+    waits = LAMP + '@pending("p")\ndef dark(lamp: Lamp) -> bool:\n    return not lamp.on\n'
+    before, asked, after = tla(whole(tmp_path, waits)).text.partition("\\* only what one step can break: who waits for ever")
+    assert before.splitlines()[-1] == "\\* p: a promise" and asked
+    assert after.splitlines()[1:3] == ["p ==", "  /\\ TRUE"]
+    assert "only what one step" not in tla(whole(tmp_path, LAMP)).text
+
+
 def test_no_name_is_defined_twice_or_a_word_of_the_language(tmp_path):
     text = LAMP.replace("lamp", "CHOOSE").replace("turns", "Next").replace("press", "Init")
     module = tla(whole(tmp_path, text))

@@ -181,7 +181,7 @@ class _Reading:
             if name not in witnessed and name != SOUND:
                 raise self.fails(first[name], f"nothing puts '{name}' to the test", WITNESS.format(name))
             if name != SOUND:
-                yield Property(name, "; or ".join(sentences) or name)
+                yield Property(name, "; and ".join(sentences) or name)
         if not found.keys() - {SOUND}:
             raise self.fails(self.tree, "the model has no property", "write @never('name', 'what must not be') above a predicate")
         yield SOUND_KERNEL
@@ -208,7 +208,7 @@ class _Reading:
     def _meaning(kind: str, sentence: str | None) -> str:
         if kind == "pending":
             return "nobody waits for ever"
-        return f"never: {sentence}" if sentence else ""
+        return f"it never happens that {sentence}" if sentence else ""
 
     def _values(self) -> dict[str, dict[int, str]]:
         """Fields whose type is an enumeration of numbers, and what their values are called."""
