@@ -56,6 +56,7 @@ SMALL = {
     "heirs": scope("fork write exit device", tasks=2, mms=2),
     "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
     "pushed": scope("preempt ipi bind unbind"),
+    "switched": scope("preempt ipi bind", tasks=2, mms=2),
     "left": scope("ipi bind unbind exec exit device", mms=2),
 }
 """Parts that take a second or two."""
@@ -63,7 +64,7 @@ PARTS = {**SMALL, **DEFAULT_PARTS}
 TRIALS = [
     *(("early-read", part) for part in SMALL),
     ("late-locked", "interrupts"), ("late-locked", "moving"), ("task-work", "signals"), ("task-work", "pushed"), ("task-work", "left"),
-    ("eager-ipi", "pushed"), ("eager-ipi", "left"), ("eager-ipi", "borrowed"),
+    ("eager-ipi", "pushed"), ("eager-ipi", "left"), ("eager-ipi", "borrowed"), ("eager-ipi", "switched"),
 ]  # fmt: skip
 LAST_TRIALS = [("early-read", part) for part in DEFAULT_PARTS]
 KEEPS_ALL = "early-read"
