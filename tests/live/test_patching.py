@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasidlab.live.assembler import MachineCode
+from pasidlab.live.assembler import Assembled
 from pasidlab.live.maps import Mapping
 from pasidlab.live.patching import _AREA_SIZE, _FOR_STACK, _GAP, _gap_near, _taken
 from pasidlab.live.sites import Area
@@ -35,6 +35,6 @@ def test_the_place_is_free_and_near(around: list[tuple[int, int, str]], place: i
 def test_a_place_that_jumps_may_still_lead_to_is_not_used_again() -> None:
     known = layout((TEXT, TEXT + MB, "/a"))
     first = _gap_near(known, TEXT)
-    area = Area(first, MachineCode(b"", {}), 0)
+    area = Area(first, Assembled(b"", {}), 0)
     assert _gap_near(_taken(known, [area]), TEXT) == first - _GAP - _AREA_SIZE
     assert len(_taken([*layout((first, first + MB // 64, "")), *known], [area])) == 2  # the area itself, and the program

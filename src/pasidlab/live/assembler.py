@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class MachineCode:
+class Assembled:
     """Machine code, and where its labels are, in bytes from the start."""
 
     data: bytes
@@ -28,7 +28,7 @@ class Assembler:
         self._llvm: Any = llvm
         self._machine = llvm.Target.from_triple("x86_64-pc-linux-gnu").create_target_machine(reloc="pic")
 
-    def assemble(self, text: str, labels: tuple[str, ...]) -> MachineCode:
+    def assemble(self, text: str, labels: tuple[str, ...]) -> Assembled:
         """The code of ``text``; it must not need relocation."""
         table = "\n".join(f".long {label} - begin" for label in labels)
         lines = f".text\nbegin:\n{text}\n.section .labels\n{table}".splitlines()
@@ -37,7 +37,7 @@ class Assembler:
         sections = {section.name(): bytes(section.data()) for section in built.sections() if section.size()}
         assert not any(name.startswith(b".rel") for name in sections)
         offsets = struct.unpack(f"<{len(labels)}I", sections[b".labels"])
-        return MachineCode(sections[b".text"], dict(zip(labels, offsets, strict=True)))
+        return Assembled(sections[b".text"], dict(zip(labels, offsets, strict=True)))
 
 
 @cache

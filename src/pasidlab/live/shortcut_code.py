@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasidlab.live.assembler import MachineCode, assembler
+from pasidlab.live.assembler import Assembled, assembler
 from pasidlab.live.decode import Instruction
 from pasidlab.live.registers import CF, ENCODING, OF, PF, RIP, SF, ZF
 from pasidlab.live.slot_layout import (
@@ -328,7 +328,7 @@ _END = f"""
 _BODY_LABELS = ("start", "commit", "counted", "summed", "restore", "reject")
 
 
-def body() -> MachineCode:
+def body() -> Assembled:
     """What all sites share: from the addresses of portal (RDI) and descriptor (RSI) and the way (ECX) to the end."""
     return assembler().assemble(_DESCRIPTOR + _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT + _END, _BODY_LABELS)
 
@@ -361,7 +361,7 @@ class EntrancePlace:
     magic: int
 
 
-def entrance(instruction: Instruction, place: EntrancePlace) -> MachineCode:
+def entrance(instruction: Instruction, place: EntrancePlace) -> Assembled:
     """What a patched instruction jumps to. Labels: the leaves of the tree, ``save``, and ``taken``, where the first register
     changes.
     """
@@ -385,7 +385,7 @@ def entrance(instruction: Instruction, place: EntrancePlace) -> MachineCode:
     return assembler().assemble(text, (*leaves, "save", "taken"))
 
 
-def leaf_flags(code: MachineCode, offset: int) -> int | None:
+def leaf_flags(code: Assembled, offset: int) -> int | None:
     """The status flags the program had, where ``offset`` lies in a leaf that may have changed them; None before the leaves."""
     for leaf in range(_LEAVES):
         if code.labels[f"leaf_{leaf}"] < offset <= code.labels[f"no_{leaf}"]:

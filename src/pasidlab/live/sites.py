@@ -6,7 +6,7 @@ import mmap
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from pasidlab.live.assembler import MachineCode
+from pasidlab.live.assembler import Assembled
 from pasidlab.live.decode import Instruction
 from pasidlab.live.slots import Permit, Shared, same_row
 
@@ -31,7 +31,7 @@ class SubmissionSite:
     instruction: Instruction
     original: bytes
     entrance: int = 0  # address of what leads from it to the shared code; 0: none yet
-    code: MachineCode = field(default_factory=lambda: MachineCode(b"", {}))
+    code: Assembled = field(default_factory=lambda: Assembled(b"", {}))
 
     @property
     def end(self) -> int:
@@ -54,7 +54,7 @@ class Area:
     """
 
     start: int
-    body: MachineCode
+    body: Assembled
     used: int  # bytes
     file: mmap.mmap | None = None
     sites: list[SubmissionSite] = field(default_factory=list)
