@@ -1,7 +1,7 @@
 """The pictures of the documents, made by the tool itself: `make pictures`. Needs playwright and a chromium.
 
-An SVG is the picture of the two copies as the page draws it, with its colours for light and dark written into it; a PNG is what a
-browser shows.
+An SVG is the picture of the two copies as the page draws it. Its colours for light and dark are written into it; a PNG is what a browser
+shows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a program and an Intel DSA device agree on: operation codes, flags, status codes and the two record layouts.
 
-Every number here is from the *Intel Data Streaming Accelerator Architecture Specification*, order number 341204-006US,
-revision 3.0 (June 2025), called "DSA spec" below, with its section or table.
+Every number here is from the *Intel Data Streaming Accelerator Architecture Specification*, with its section or table. Order number
+341204-006US, revision 3.0 (June 2025); "DSA spec" below.
 """
 
 from __future__ import annotations

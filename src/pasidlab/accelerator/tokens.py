@@ -30,11 +30,11 @@ def decode_tokens(
 ) -> tuple[int, int, int, int, int, int, int]:  # fmt: skip
     """Decode from bit ``pos`` of ``data``, which ends at bit ``end``, into ``out`` from ``at`` up to ``limit``.
 
-    ``floor`` is where the oldest byte lies that a distance may reach. ``mini`` is the mini-block size, or 0; byte ``zero``
-    of ``out`` would begin one. ``marks`` takes pairs (bit, place in ``out``) of tokens that begin a mini-block, ``tokens``
-    takes every token (a literal, or length << 16 | distance), where they have room.
-    Returns why it stopped; the bit and the place reached; what is left of the last match and its distance; how many marks and tokens there
-    are. Where input or room ran out, the token at that bit is not consumed. A match that was begun is.
+    ``floor`` is where the oldest byte lies that a distance may reach. ``mini`` is the mini-block size, or 0; byte ``zero`` of ``out``
+    would begin one. ``marks`` takes pairs (bit, place in ``out``) of tokens that begin a mini-block. ``tokens`` takes every token (a
+    literal, or length << 16 | distance). Both take what they have room for. Returns why it stopped; the bit and the place reached; what is
+    left of the last match and its distance; how many marks and tokens there are. Where input or room ran out, the token at that bit is not
+    consumed. A match that was begun is.
     """
     size, byte = len(data), pos >> 3
     hold, held = 0, 0

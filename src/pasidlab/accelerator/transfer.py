@@ -120,8 +120,8 @@ SOURCE, SOURCE_2, DESTINATION, DESTINATION_2 = 1, 2, 3, 4
 class Access:
     """One descriptor's way to memory.
 
-    Without block on fault a page that is not present ends the descriptor (DSA spec 3.13) if ``strict``, else it is faulted
-    in. ``absent`` is the address at which the first such page was met, 0 if there was none.
+    Without block on fault a page that is not present is faulted in. If ``strict``, it ends the descriptor (DSA spec 3.13). ``absent`` is
+    the address at which the first such page was met, 0 if there was none.
     """
 
     __slots__ = ("absent", "bench", "blocking", "gencap", "memory", "strict")

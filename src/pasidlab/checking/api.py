@@ -49,8 +49,8 @@ def check(
     only merging is used then. ``checkpoint``: a folder that searches are kept in; if the process is killed, the same call goes on from
     there.
 
-    Raises PasidlabError for bad input, and with its place for a model error (a value outside its domain) that shows before anything
-    is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
+    Raises PasidlabError for bad input. Raises it, with its place, for a model error (a value outside its domain) that shows before
+    anything is broken. One that shows later ends the check with what is broken by then, and is the result's ``error``.
     """
     (result,) = check_each(
         [design if isinstance(design, Design) else opening_of(design).design()], scope, properties=properties, jobs=jobs, budget=budget,

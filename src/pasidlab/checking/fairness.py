@@ -1,8 +1,8 @@
 """Fair circles in a graph whose edges belong to classes: sets of states that a fair run may stay in for ever.
 
-Strong fairness: a class of steps that can be taken again and again is taken again and again. A strongly connected set is fair if each
-class with a step in some state of the set is taken on an edge inside. Where it is not, the states with such a step cannot be visited for
-ever; they are left out and the rest is looked at again (Streett emptiness).
+Strong fairness: a class of steps that can be taken again and again is taken again and again. Look at the classes with a step in some state
+of a strongly connected set. The set is fair if each of them is taken on an edge inside. Where it is not, the states with such a step
+cannot be visited for ever; they are left out and the rest is looked at again (Streett emptiness).
 """
 
 from __future__ import annotations

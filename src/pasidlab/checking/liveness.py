@@ -1,12 +1,12 @@
 """``served`` as liveness: no request waits for ever, whether its task faults again and again, goes round in the kernel, or sleeps.
 
-What is assumed of a run (fairness): a context that can take its next step again and again takes it; a choice that is made again
-and again goes each way; so a task that may run is run some time. Interrupts and events of the environment come as they like, but
-for steps that are no event (an IPI that was sent arrives). A task stopped by a tracer does not wait for what was promised.
+What is assumed of a run (fairness): a context that can take its next step again and again takes it; a choice that is made again and again
+goes each way; so a task that may run is run some time. Interrupts and events of the environment come as they like. Steps that are no event
+happen some time: an IPI that was sent arrives. A task stopped by a tracer does not wait for what was promised.
 
-``surely_served`` is a proof without the graph: every activation of kernel code comes to its end (``activations``), nobody who
-waits sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served.
-``waits_for_ever`` looks for a fair circle in the graph of states; it is not found only if there is none.
+``surely_served`` is a proof without the graph. Every activation of kernel code comes to its end (``activations``). Nobody who waits
+sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served. ``waits_for_ever``
+looks for a fair circle in the graph of states; it is not found only if there is none.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def counter_of(program: str) -> str:
 def waits_for_ever(
     found: SearchResult, native: CompiledModel, replayer: Replayer, name: str, sentences: Sentences, look: Callable[[], None]
 ) -> Counterexample | None:
-    """A fair circle in which an element (a task) waits for what the property ``name`` promises, with a shortest way to it.
+    """A fair circle in which an element (a task) waits for what the property ``name`` promises.
 
-    None if there is no such circle.
+    None if there is no such circle. Its way from the beginning is a shortest one.
 
-    ``found`` must come from a search without symmetry (a circle of classes need not be one of states), of a labelled model. A
-    circle is real even if the search was not complete. Raises TooLarge, and what ``look`` raises.
+    ``found`` must come from a search of a labelled model, without symmetry: a circle of classes need not be one of states. A circle is
+    real even if the search was not complete. Raises TooLarge, and what ``look`` raises.
     """
     best: _Lasso | None = None
     waits = replayer.interpreter.model.pending[name].params[0][1]

@@ -1,4 +1,4 @@
-"""The part of the stored graph in which an element waits for what a liveness property promises, and whose steps lead where."""
+"""The stored graph, as far as an element waits for what a liveness property promises, and whose steps lead where."""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ Side = Literal["", "before", "after"]
 class Opening:
     """What opens a design: the same one in every process, on every machine that has the texts.
 
-    ``name`` is that of a built-in design or of a file, ``-`` for standard input, or empty: the design of the tree ``kernel`` itself.
-    All but the texts are options of the command line, for C alone: ``reverse`` takes a patch out of the tree, ``allow_unjudged`` names
-    functions that need not be judged, as the user knows (``*`` stands for any letters).
+    ``name`` is that of a built-in design or of a file, ``-`` for standard input, or empty: the design of the tree ``kernel`` itself. All
+    but the texts are options of the command line, for C alone. ``reverse`` takes a patch out of the tree. ``allow_unjudged`` names
+    functions that need not be judged, as the user knows; ``*`` stands for any letters.
     """
 
     name: str = ""

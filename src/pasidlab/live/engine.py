@@ -264,7 +264,7 @@ class Engine:
         self._schedule()
 
     def drain(self, node: WqNode, mm: AddressSpace, tid: int) -> None:
-        """Return when nothing of ``mm`` is outstanding on the queue, when it may end by execve(2), or when ``tid``, which
+        """Return when nothing of ``mm`` is outstanding on the queue, or when it may end by execve(2). Return too when ``tid``, which
         waits, must die (0: nobody waits).
         """
         queue = self.queues.get(node.wq.label)

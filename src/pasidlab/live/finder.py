@@ -17,8 +17,8 @@ class ServedFiles:
     """Knows files by their numbers in our file system, whatever names mounts and chroot(2) give them. Of several open files of
     one number, fsync(2) on a duplicate tells which it is.
 
-    That waits for the lock of the file's inode (fuse_fsync(), v6.12), which a write(2) of the program holds until it is
-    answered. So a thread of its own asks.
+    That waits for the lock of the file's inode (fuse_fsync(), v6.12). A write(2) of the program holds this lock until it is answered. So a
+    thread of its own asks.
     """
 
     def __init__(self, tree: Directory, files: CharacterDevices, server: FuseServer, patient: Patient) -> None:

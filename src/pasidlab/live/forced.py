@@ -90,7 +90,7 @@ class Forced:
 def _raises(tid: int, signal: int) -> bool:
     """Whether the thread has stopped for a signal, or the signal waits for it alone and is not blocked.
 
-    Taking a signal and stopping for it are one step to those who read the status, which takes the same lock (get_signal()).
+    Taking a signal and stopping for it are one step to those who read the status: both take the same lock (get_signal()).
     """
     try:
         with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:

@@ -138,7 +138,7 @@ class ThreadRegisters:
 
 
 def _full_tags(fxsave: bytearray) -> int:
-    """The x87 tag word of the processor's FSTENV, from the byte that FXSAVE keeps of it (SDM volume 1, 8.1.7 and 10.5.1.1)."""
+    """The x87 tag word of FSTENV, from the byte that FXSAVE keeps of it (SDM volume 1, 8.1.7 and 10.5.1.1)."""
     top, tags = fxsave[3] >> 3 & 7, 0
     for physical in range(8):
         tag = 3

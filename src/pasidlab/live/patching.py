@@ -119,9 +119,9 @@ class Patcher:
         area.sites.append(site)
 
     def patch(self, thread: Thread, site: SubmissionSite) -> bool:
-        """The jump, in place of the instruction, while other threads may come there: first a byte that traps, then the rest of
-        the jump, then its first byte, and in between every processor is made to see it (as text_poke_bp(), v6.12). False: the
-        kernel cannot do that.
+        """Put the jump in place of the instruction, while other threads may come there. First comes a byte that traps, then the rest of
+        the jump, then its first byte. In between every processor is made to see the change (as text_poke_bp(), v6.12). False: the kernel
+        cannot do that.
         """
         try:
             self._synchronize(thread)

@@ -176,8 +176,8 @@ class Portal:
 class SignalState:
     """What the program believes of its handlers for the signals we use (struct k_sigaction, 32 bytes each).
 
-    While ``armed`` the kernel never has SIG_DFL or SIG_IGN for these: a marker stands in, so that the reset a forced
-    signal makes when the signal is blocked (force_sig_info_to_task, kernel/signal.c) can be seen.
+    While ``armed`` the kernel never has SIG_DFL or SIG_IGN for these: a marker stands in. So the reset can be seen that a forced signal
+    makes when it is blocked (force_sig_info_to_task, kernel/signal.c).
     """
 
     armed: bool = False

@@ -80,8 +80,8 @@ def _shown(name: str, device: DeviceConfig) -> bool:
 class Tree:
     """The whole tree, from ``root``; files come and go as ``driver`` says.
 
-    ``counts`` tells (clients, occupancy) of a queue at the moment of reading, ``software_errors`` the register of a
-    device that has recorded one.
+    ``counts`` tells (clients, occupancy) of a queue at the moment of reading. ``software_errors`` tells the register of a device that has
+    recorded an error.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class Proof:
 
     @property
     def proved(self) -> bool:
-        """True if all that was asked for holds for any number, and something of it was put to the test, as `check` asks."""
+        """True if all that was asked for holds for any number. As `check` asks, something of it was put to the test."""
         vacuous = len(self.not_tested) == len(self.wanted)
         return not (self.broken or self.stopped or self.out_of_time or self.not_covered or vacuous)
 

@@ -1,7 +1,7 @@
 """The proof as SMT-LIB 2: one query for each way through each step, and ``unsat`` is the answer expected of all.
 
-A solver that shares nothing with z3 can confirm it. A query holds what is known of the step, the instances of clauses it needs, and the
-claim that a forbidden thing follows.
+A solver that shares nothing with z3 can confirm it. A query holds what is known of the step and the instances of clauses it needs. Then
+comes the claim that a forbidden thing follows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A check as one HTML page: the verdicts, and traces to step through beside a picture of the two copies, the state and the source.
+"""A check as one HTML page: the verdicts, and traces to step through.
+
+Beside each step stand a picture of the two copies, the state and the source.
 
 The page needs nothing but itself. Without scripts the traces still read as they do on a terminal.
 """

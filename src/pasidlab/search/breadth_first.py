@@ -1,9 +1,9 @@
 """Breadth-first search of all states, level by level, on all cores.
 
-A level is done in rounds. In the first phase of a round the next few frontier states of every partition are expanded, group of partitions
-by group. The successors are sorted by the partition they belong to. In the second phase each partition takes in what all groups have for
-it, in the order of the groups. Threads pick groups as they become free. Which states a round expands, and the order in which a partition
-takes its own in, depend on the model alone: so does everything that is reported.
+A level is done in rounds. The first phase of a round expands the next few frontier states of every partition, group of partitions by
+group. The successors are sorted by the partition they belong to. In the second phase each partition takes in what all groups have for it,
+in the order of the groups. Threads pick groups as they become free. Which states a round expands, and the order in which a partition takes
+its own in, depend on the model alone: so does everything that is reported.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ A packed state is ``words`` 64-bit words. The top bits of its hash select one of
 states in the order found, so in level order, and a table of keys. Keys have 64 bits, in lines of eight; 0 is none. The 32 hash bits below
 the partition's, scaled to the number of lines, are the line where a key belongs; from a full line it moves on to the next.
 
-The key of a state of one word is its whole hash, which is a bijection: the key is the state. The key of a longer one is the upper part of
-its hash above its place in the log (from 1, ``PLACE_BITS``). The log confirms it: storage is exact. The partition's bits are all set in a
-key, so no key is 0. One thread at a time works on a partition, so nothing is atomic.
+The key of a state of one word is its whole hash, which is a bijection: the key is the state. For a longer state the key is the upper part
+of its hash. Below that stands its place in the log (from 1, ``PLACE_BITS``). The log confirms the state: storage is exact. The partition's
+bits are all set in a key, so no key is 0. One thread at a time works on a partition, so nothing is atomic.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Tells that a process of a cluster's search was lost, and ends the others: MPI alone would let them wait, or kill them without a word.
 
 Each rank has a watcher, a small process forked before anything else. The watcher reads a pipe whose other end only the rank holds: the end
-of file without a good-bye says that the rank is gone. The launcher would see its socket to the rank closed, kill all others and exit
-with the signal's number; the watcher holds that socket open, and asks for an abort with the exit code of "inconclusive" instead
-(PMI-1 ``cmd=abort``, src/pmi/src/pmi_v1.c of MPICH, which PMI_Abort() sends). Other launchers end the program in their own way.
+of file without a good-bye says that the rank is gone. The launcher would see its socket to the rank closed, kill all others and exit with
+the signal's number. So the watcher holds that socket open. Instead it asks for an abort with the exit code of "inconclusive": PMI-1
+``cmd=abort``, as PMI_Abort() sends it (src/pmi/src/pmi_v1.c of MPICH). Other launchers end the program in their own way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what a kernel developer has (a C file, a patch, a mailbox, a source tree) to functions, a base design, and their provenance."""
+"""From a C file, a patch, a mailbox or a source tree to functions, a base design, and their provenance."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """When a step can be taken, as a condition on the state before it: for every way its choices can go.
 
 In the IR a step may turn out to be impossible half way (``require``); in Promela only the first statement of a step may. So the step is
-followed along every path, with expressions in place of values, as long as something can still make it impossible.
+followed along every path while something can still make it impossible. Expressions take the place of values there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A lowered model as a module of TLA+ with its configuration for TLC: one state of TLC for each state of the model.
 
-Each action is an operator that gives the set of its outcomes. ``Next`` takes those after which a state follows. A promise is an
-invariant: no predicate of the promise is true in the state, and no step out of the state breaks it on the way.
+Each action is an operator that gives the set of its outcomes. ``Next`` takes those after which a state follows. A promise is an invariant:
+no predicate of the promise is true in the state, and no step from there breaks it.
 
 Liveness is not exported. Each class of steps of ``checking/waiting.py`` needs a formula SF, 36 in the smallest scope, and TLC's work
 doubles with each (docs/evidence.md).

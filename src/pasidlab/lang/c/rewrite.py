@@ -1,10 +1,9 @@
 """Between the preprocessor and the parser: what a grammar of C without headers cannot know is put into words that it can.
 
 The grammar takes ``(u32)-1`` for a subtraction and ``(u32)(x)`` for a call, since any name may be a variable. Integer typedefs become C's
-own words, ``typeof(...)`` one word that is remembered by its place, ``case A ... B`` a call, ``scoped_guard()`` a loop that is one.
-The grammar takes ``(a * (b)) & c`` for a cast of &c, ``(a)+(b)*c`` for one of a product; ``(a *+ (b)) & c`` and ``a+(b)*c`` have the same
-value.
-Every token keeps its place in the source.
+own words. ``typeof(...)`` becomes one word that is remembered by its place, ``case A ... B`` a call, ``scoped_guard()`` a loop that is
+one. The grammar takes ``(a * (b)) & c`` for a cast of &c, ``(a)+(b)*c`` for one of a product; ``(a *+ (b)) & c`` and ``a+(b)*c`` have the
+same value. Every token keeps its place in the source.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Constants and copies put where they are read, along the paths that lead there.
 
-At a read, a local may be replaced by what was copied to it only if the copy came last on every path: neither the local nor its source has
-been assigned since. "Assigned once in the text" is not that: a loop executes the text again. The executing CPU is never put in the place
-of a local here: a task may have moved since (``here`` knows where it cannot).
+At a read, what was copied to a local may replace it only if the copy came last on every path. Neither the local nor its source has been
+assigned since. "Assigned once in the text" is not that: a loop executes the text again. The executing CPU is never put in the place of a
+local here: a task may have moved since (``here`` knows where it cannot).
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ The boundary is one of them if, whatever others do while the program stands at B
 
 If S cannot be taken in a state, the state is explored in full.
 
-Why that is sound: take a run from a private state to a violation. If a step of the private CPU is in it, the first such step can be moved
-to the front (1, 2): it leads to the same end. If it contains none, S can be put in front: the run goes on as before (1). What was violated
-is violated behind S as well, or was in the private state itself (3). By 5 this ends in a state explored in full. A state without
-successors is reached likewise. So verdicts are those of the full search; distances are not.
+Why that is sound: take a run from a private state to a violation. If the run has a step of the private CPU, the first one can be moved to
+the front (1, 2): it leads to the same end. If it contains none, S can be put in front: the run goes on as before (1). What was violated is
+violated behind S as well, or was in the private state itself (3). By 5 this ends in a state explored in full. A state without successors
+is reached likewise. So verdicts are those of the full search; distances are not.
 
 What relies on merging's rules holds for this too (``owners``): a task is current on one CPU, and nobody else takes it there.
 """

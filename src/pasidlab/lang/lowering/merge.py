@@ -1,7 +1,7 @@
 """Which step boundaries nobody could tell apart.
 
-In the unmerged model every access to state is a step of its own. A boundary before access B of program P is left out, so that B
-happens together with the access before it, if in every state in which P stands there
+In the unmerged model every access to state is a step of its own. Leaving out a boundary before access B of program P makes B happen
+together with the access before it. That is done if in every state in which P stands there
 
 1. B can be taken: no ``require``, ``wait``, ``take`` or choice of B may fail;
 2. B commutes with every step that is possible there and not P's own: it touches nothing that B writes and writes nothing that B
@@ -9,9 +9,9 @@ happens together with the access before it, if in every state in which P stands 
 3. no predicate that may be true there reads what B writes;
 4. P does not go round in circles without a boundary.
 
-Why that is sound: take a run of the unmerged model, and move each such B to the place right behind the access before it (2), or
-add it there if the run ends before it is taken (1). The result is a run of the merged model. Its last state differs from the other's at
-most in what B writes: what was violated is (3). The other way round a merged step is several unmerged ones.
+Why that is sound: take a run of the unmerged model. Move each such B to the place right behind the access before it (2). If the run ends
+before B is taken, add B there (1). The result is a run of the merged model. Its last state differs from the other's at most in what B
+writes: what was violated is (3). The other way round a merged step is several unmerged ones.
 
 What is possible at a boundary: steps of other CPUs; handlers that nest on this one where the masks allow; and rules of the
 environment. Where the masks allow preemption the task may be moved, and everything else may run. How B's element was found tells who can

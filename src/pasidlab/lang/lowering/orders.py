@@ -1,14 +1,14 @@
 """Whether a model tells the elements of a symmetric struct apart by number or by order.
 
-Theorem. If ``order_dependent`` names no reason for a struct S, then renumbering S's elements, in a state and in the parameters of an
-action, renumbers the states the action leads to and changes nothing else: not whether it can be taken, nor what it breaks or reaches.
+Theorem. Let ``order_dependent`` name no reason for a struct S. Renumber S's elements, in a state and in the parameters of an action. That
+renumbers the states the action leads to and changes nothing else: not whether it can be taken, nor what it breaks or reaches.
 
 Why. Values are of two kinds: elements of S, and all others. The code loads, stores and copies elements, and compares them for equality
 with each other. It asks whether they are None, follows them to a field, picks any of them, and visits all of them. It does nothing else
 with them. The first five of these commute with renumbering; ``choose`` over all elements does so as a set; a loop does if its rounds can
-be taken in any order (``rounds``). An element that becomes a number (``index``, arithmetic, ``<``, a store to a field of numbers), or a
-number that becomes an element (``at``), is a reason against S. The initial states may tell elements apart: a behaviour and its renumbered
-twin break the same.
+be taken in any order (``rounds``). An element that becomes a number is a reason against S: by ``index``, arithmetic, ``<``, or a store to
+a field of numbers. So is a number that becomes an element (``at``). The initial states may tell elements apart: a behaviour and its
+renumbered twin break the same.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ A loop is shown to be independent of the order if, of its body (one round):
 3.  it leaves early to one place only, and then it has no effect but that: no store, check, choice, guard, nor anything that could fault;
 4.  a field it stores to is stored to and read at the visited element only; or is given one fixed value and not read; or is added to;
 5.  a guard stands in it only where nothing could fault and nothing is checked; a check only where nothing could fault;
-6.  it changes no mask, takes, releases and enters nothing, and has no step boundary of its own (a loop that others could watch half
-    way is found where the boundaries are set).
+6. it changes no mask, takes, releases and enters nothing, and has no step boundary of its own. (A loop that others could watch half way is
+   found where the boundaries are set.)
 
 Then rounds commute: by 1 and 4 a round reads nothing that another one writes; writes of two rounds go to different places, or are the
 same, or are sums; by 2, 3 and 5 the loop ends the same way whichever round comes first.

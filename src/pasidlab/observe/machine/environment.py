@@ -179,7 +179,7 @@ def other_system_call() -> None:
 
 @entry("syscall")
 def sys_other() -> None:
-    """A core dump or a tracer asks for registers, shadow stacks are set up, the kernel computes, makes a worker, or does nothing."""
+    """A core dump or a tracer asks for registers, shadow stacks are set up. Or the kernel computes, makes a worker, does nothing."""
     what = choose(0, 4)
     if what == 0:
         fpu_sync_fpstate()
