@@ -208,8 +208,9 @@ def waits() -> Iterator[Variant]:
             time.sleep(0.6)
             os.killpg(pid, signal.SIGINT)
 
-        done = place.run(*words, also=interrupt, limit=30)
-        return judged(done, 2 if words[0] == "--" else 3)
+        if words[0] == "--":
+            return judged(place.run(*words, limit=30), 2)
+        return judged(place.run(*words, also=interrupt, limit=30), 3)
 
     def mounts(how: str) -> Once:
         def once(place: Place, number: int) -> str:
