@@ -307,19 +307,13 @@ class _Execution:
             case "inv":
                 self.locals[str(args[0])] = ~self.value(args[1])
             case "load":
-                value = self.state[self.address(str(args[1]), args[2], instr)]
-                self.outcome.path.append(Touch("load", instr.site, str(args[1]), self.value(args[2]) - 1, value, value))
-                self.locals[str(args[0])] = value
+                self.load(instr)
             case "store":
                 self.store(instr)
             case "deref":
                 self.follow(self.value(args[0]), int(args[1]), instr.text, instr.site)
-            case "jump":
-                return str(args[0])
-            case "branch":
-                return str(args[1] if self.value(args[0]) else args[2])
-            case "switch":
-                return str(args[1 + self.value(args[0])])
+            case "jump" | "branch" | "switch":
+                return self.target(instr)
             case "choose":
                 self.locals[str(args[0])] = self.choice(self.value(args[1]), self.value(args[2]), instr.site)
             case "require" | "wait":
@@ -362,6 +356,21 @@ class _Execution:
             what = f"NULL pointer dereference: {path} of nothing" if number == 0 else f"{path}: no element {number - 1}"
             self.fail(SOUND if number == 0 else "", what, site, "null" if number == 0 else "element")
             raise _Stop
+
+    def target(self, instr: Instr) -> str:
+        """The label that a jump, a branch or a switch goes to."""
+        if instr.op == "jump":
+            return str(instr.args[0])
+        chosen = self.value(instr.args[0])
+        number = chosen if instr.op == "switch" else int(not chosen)
+        return str(instr.args[1 + number])
+
+    def load(self, instr: Instr) -> None:
+        """A load, which the outcome's path remembers."""
+        target, path, element = instr.args
+        value = self.state[self.address(str(path), element, instr)]
+        self.outcome.path.append(Touch("load", instr.site, str(path), self.value(element) - 1, value, value))
+        self.locals[str(target)] = value
 
     def store(self, instr: Instr) -> None:
         """A store; a value outside the field's domain ends the step in an error."""

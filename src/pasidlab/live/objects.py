@@ -137,17 +137,12 @@ class Executor:
                 return None
             case "jump":
                 return str(args[0])
-            case "branch":
-                return str(args[1] if values[0] else args[2])
-            case "switch":
-                return str(args[1 + values[0]])
+            case "branch" | "switch":
+                return str(args[1 + (values[0] if instr.op == "switch" else int(not values[0]))])
             case "load":
-                element = self._element(place, str(args[1]), args[2], instr)
-                place[str(args[0])] = getattr(element, str(args[1]).partition(".")[2])
+                self._load(place, instr)
             case "store":
-                path = str(args[0])
-                element, value = self._element(place, path, args[1], instr), self._value(place, args[2])
-                setattr(element, path.partition(".")[2], self._as(machine.domain(path), value))
+                self._store(place, instr)
             case "deref":
                 self._element(place, instr.text, args[0], instr)
             case "call":
@@ -169,15 +164,24 @@ class Executor:
                 machine.boundary()
             case "copy" | "choose":
                 place[str(args[0])] = values[0]
-            case "not":
-                place[str(args[0])] = int(not values[0])
-            case "inv":
-                place[str(args[0])] = ~values[0]
-            case op:
-                place[str(args[0])] = self._computed(op, values, instr)
+            case _:
+                place[str(args[0])] = self._computed(instr, values)
         return None
 
-    def _computed(self, op: str, values: list[Any], instr: Instr) -> int:
+    def _load(self, place: Place, instr: Instr) -> None:
+        target, path, operand = instr.args
+        element = self._element(place, str(path), operand, instr)
+        place[str(target)] = getattr(element, str(path).partition(".")[2])
+
+    def _store(self, place: Place, instr: Instr) -> None:
+        path = str(instr.args[0])
+        element, value = self._element(place, path, instr.args[1], instr), self._value(place, instr.args[2])
+        setattr(element, path.partition(".")[2], self._as(self.machine.domain(path), value))
+
+    def _computed(self, instr: Instr, values: list[Any]) -> int:
+        op = instr.op
+        if op in ("not", "inv"):
+            return int(not values[0]) if op == "not" else ~values[0]
         one, two = (value if isinstance(value, int) else self.machine.number(value) for value in values)
         result = computed(op, one, two)
         if result is None:

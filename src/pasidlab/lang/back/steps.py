@@ -139,13 +139,9 @@ class StepText:
                 yes, no = (self._goto(label) for label in args[1:])
                 self._put(f"if :: {truth(self._value(args[0]))} -> {yes} :: else -> {no} fi")
             case "switch":
-                value = self._value(args[0]).text
-                ways = " ".join(f":: ({value} == {n}) -> {self._goto(label)}" for n, label in enumerate(instr.labels()))
-                self._put(f"if {ways} :: else -> {self._breaks('')}; {self._stop()} fi")
+                self._switch(instr)
             case "choose":
-                self._put(f"assert(chosen < {len(self.choices)})")
-                self._put(f"{self.names[str(args[0])]} = choice[chosen]")
-                self._put("chosen = chosen + 1")
+                self._choose(self.names[str(args[0])])
             case "require" | "wait":
                 self._require(args[0])
             case "check":
@@ -153,12 +149,8 @@ class StepText:
             case "crash":
                 self._put(self._breaks(SOUND))
                 self._put(self._stop())
-            case "return":
-                self._put(f"result = {self._value(args[0]).text}")
-                self._put(f"goto done{self.number}")
-            case "end":
-                if self.undone or self.at < len(self.code) - 1:
-                    self._put(f"goto done{self.number}")
+            case "return" | "end":
+                self._end(instr)
             case _ if op in BINARY:
                 self._binary(instr)
             case _:
@@ -185,6 +177,22 @@ class StepText:
             self._unless(there, null)
         else:
             self._put(f"if :: {there} -> skip :: ({element.text} == 0) -> {null} :: else -> {other} fi")
+
+    def _switch(self, instr: Instr) -> None:
+        value = self._value(instr.args[0]).text
+        ways = " ".join(f":: ({value} == {n}) -> {self._goto(label)}" for n, label in enumerate(instr.labels()))
+        self._put(f"if {ways} :: else -> {self._breaks('')}; {self._stop()} fi")
+
+    def _choose(self, name: str) -> None:
+        self._put(f"assert(chosen < {len(self.choices)})")
+        self._put(f"{name} = choice[chosen]")
+        self._put("chosen = chosen + 1")
+
+    def _end(self, instr: Instr) -> None:
+        if instr.op == "return":
+            self._put(f"result = {self._value(instr.args[0]).text}")
+        if instr.op == "return" or self.undone or self.at < len(self.code) - 1:
+            self._put(f"goto done{self.number}")
 
     def _store(self, instr: Instr) -> None:
         path, element, operand = str(instr.args[0]), instr.args[1], instr.args[2]

@@ -31,14 +31,8 @@ class CExpressions(Types):
         match node.type:
             case "parenthesized_expression":
                 return self._parenthesized(node)
-            case "number_literal":
-                return self._number(node)
-            case "char_literal":
-                return self._character(node)
-            case "true" | "false":
-                return number_of(int(node.type == "true"))
-            case "null":
-                return null_pointer()
+            case "number_literal" | "char_literal" | "true" | "false" | "null":
+                return self._constant_value(node)
             case "identifier":
                 return self._identifier(node)
             case "field_expression" | "subscript_expression" | "compound_literal_expression":
@@ -79,6 +73,16 @@ class CExpressions(Types):
         if inner[0].type == "compound_statement":
             return self.statement_expression(inner[0])
         return self.value(inner[0])
+
+    def _constant_value(self, node: Node) -> Value:
+        match node.type:
+            case "number_literal":
+                return self._number(node)
+            case "char_literal":
+                return self._character(node)
+            case "null":
+                return null_pointer()
+        return number_of(int(node.type == "true"))
 
     def _number(self, node: Node) -> Value:
         text = text_of(node)
