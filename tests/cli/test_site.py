@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -75,13 +76,13 @@ def test_axe_finds_nothing_on_the_site(tmp_path):
     subprocess.run([sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", "docs", ".", str(tmp_path)], cwd=ROOT, check=True)
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=120_000)
-        for width in (390, 1280):
-            page = browser.new_page(viewport={"width": width, "height": 900})
+        for width, scheme in product((390, 1280), ("light", "dark")):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             said = complaints(page)
-            for file in sorted((tmp_path / "docs").glob("*.html")):
+            for file in sorted([*(tmp_path / "docs").glob("*.html"), *tmp_path.glob("*.html")]):
                 page.goto(file.as_uri())
                 assert said == []
-                assert [v["id"] for v in Axe().run(page).response["violations"]] == [], (file.name, width)
+                assert [v["id"] for v in Axe().run(page).response["violations"]] == [], (file.name, width, scheme)
                 assert page.evaluate("document.documentElement.scrollWidth") == width
                 said.clear()  # axe-core itself asks for the style sheets once more, which a browser forbids between files
         browser.close()

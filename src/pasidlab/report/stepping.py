@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pasidlab.checking.compare import state_of
 from pasidlab.checking.wording import MARKS, verdict_of
@@ -34,7 +34,7 @@ def environment() -> Environment:
     templates = PackageLoader("pasidlab.report", "templates")
     made = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
-        "breakable": _breakable, "foldable": _foldable, "mark": MARKS.__getitem__, "verdict": verdict_of,
+        "breakable": _breakable, "command": _command, "foldable": _foldable, "mark": MARKS.__getitem__, "verdict": verdict_of,
         "state": state_of, "base": lambda file: printable(Path(file).name),
     }  # fmt: skip
     made.globals["icon"] = ICON
@@ -51,6 +51,12 @@ def _breakable(text: str) -> Markup:
     """Code that may be broken after dots, brackets and arrows, but not inside an arrow."""
     pieces = re.split(r"(?<=[.(])(?=\w)|(?<=->)(?=\w)", text)
     return Markup("<wbr>").join(Markup('<span class="arrow">-&gt;</span>').join(piece.split("->")) for piece in pieces)
+
+
+def _command(text: str) -> Markup:
+    """A command whose lines end between words: a browser would also break behind the dashes of an option."""
+    words = (Markup('<span class="option">{}</span>').format(word) if word.startswith("-") else escape(word) for word in text.split(" "))
+    return Markup(" ").join(words)
 
 
 def _foldable(text: str) -> Markup:
