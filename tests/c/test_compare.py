@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from test_judged import CORE_FILE, diff
+from test_judged import CORE_FILE, OTHERS, diff
 from test_trees import CORE, FIXUP, tree
 
 from pasidlab.checking.compare import Compared, Effect
@@ -82,3 +82,19 @@ def test_what_is_not_judged_is_no_success(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_a_patch_does_to_a_property(before: bool | None, after: bool | None, change: Effect) -> None:
     assert Compared(PropertyResult("served", before, True), PropertyResult("served", after, True)).change is change
+
+
+def test_a_patch_without_a_difference(tmp_path: Path) -> None:
+    """A mask that no PASID of the scope feels: what is proved is proved of the model's PASIDs alone."""
+    kernel = tree(tmp_path)
+    patch, saved = tmp_path / "mask.patch", tmp_path / "found.json"
+    patch.write_text(diff(TRAPS, FIXUP, FIXUP.replace("mm_get_enqcmd_pasid(current->mm)", "(mm_get_enqcmd_pasid(current->mm) & 0xfffff)")))
+    files = [saved, *(tmp_path / f"a.{kind}" for kind in ("sarif", "xml", "html", "md"))]
+    options = ["check", str(patch), "--kernel", kernel, "--compare", "--events", "preempt", "--cpus", "1", "--tasks", "1", "--jobs", "1"]
+    done = CliRunner().invoke(_group, [*options, *OTHERS, *(one for file in files for one in ("-o", str(file)))], standalone_mode=False)
+    assert done.return_value == 3
+    assert "the patch makes no difference in this scope" in done.output
+    assert json.loads(saved.read_text())["comparison"]["same"]
+    assert all("the patch makes no difference in this scope" in file.read_text() for file in files[1:])
+    known = CliRunner().invoke(_group, [*options, *OTHERS, "--allow-unjudged", "try_fixup*"], standalone_mode=False)
+    assert known.return_value == 0

@@ -26,6 +26,8 @@ KVM = """int fpu_update_guest_xfd(struct fpu_guest *guest_fpu, bool enter_guest)
 	return 0;
 }
 """
+# What the small tree lacks is known.
+OTHERS = ["-q", *(word for name in ("f*", "__*", "save*", "restore*", "switch*") for word in ("--allow-unjudged", name))]
 MMAP = """unsigned long do_mmap(struct file *file)
 {
 	if (!file)
@@ -341,7 +343,7 @@ def test_an_acknowledgement(tmp_path: Path) -> None:
     judged = account(tmp_path, text, allow_unjudged=("fpu_update_*", "nothing",))
     assert not [item for item in judged.open if item.changed]
     assert [item.function for item in judged.acknowledged] == ["fpu_update_guest_xfd"]
-    assert judged.unused == ("--allow-unjudged nothing",)
+    assert judged.options_unused == ("--allow-unjudged nothing",)
     assert "not judged, as acknowledged: fpu_update_guest_xfd" in judged.sentence()
 
 
@@ -389,6 +391,22 @@ def test_a_tree_that_lacks_what_matters_is_no_holds(tmp_path: Path) -> None:
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(_group, ["check", *arguments, "--events", "preempt", "--cpus", "1", "--tasks", "1"], standalone_mode=False)
+
+
+def test_a_change_that_no_step_executes(tmp_path: Path) -> None:
+    """Where nothing makes the fault of which a function takes care, nothing is said of the function."""
+    kernel = tree(tmp_path)
+    patch, saved, sarif = tmp_path / "idle.patch", tmp_path / "found.json", tmp_path / "a.sarif"
+    patch.write_text(core("\tthis_cpu_write(kernel_fpu_allowed, true);\n", "\tthis_cpu_write(kernel_fpu_allowed, false);\n"))
+    files = ["-o", str(saved), "-o", str(sarif)]
+    done = run(str(patch), "--kernel", kernel, *OTHERS, *files)
+    assert done.return_value == 3
+    said = "kernel_fpu_end (arch/x86/kernel/fpu/core.c:23): no step of the scope executes what the patch changes in it"
+    assert f"not judged: {said}." in " ".join(done.output.split())
+    judged = json.loads(saved.read_text())["results"][0]["judged"]
+    assert [one["fate"] for one in (*judged["functions"], *judged["hunks"]) if one.get("changed", True)] == ["not executed", "not executed"]
+    assert any(said in found["message"]["text"] for found in json.loads(sarif.read_text())["runs"][0]["results"])
+    assert run(str(patch), "--kernel", kernel, *OTHERS, "--allow-unjudged", "kernel_fpu_end").return_value == 0
 
 
 def test_every_report_says_it(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pasidlab.checking.processes import Report, available_cpus, side_by_side
 from pasidlab.checking.reductions import ALL, Reductions
 from pasidlab.checking.result import CheckResult
 from pasidlab.designs import AnyScope, Design, Opening
+from pasidlab.designs.intake.judged import Judged
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest
 from pasidlab.search.exchange import ALONE, Exchange
@@ -132,8 +133,15 @@ def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResu
                 raise
     if (error := results[-1].error) and not any(part.counterexamples for part in results):
         raise error.raised()
-    judged = design.account() if design.account else None
-    return CheckResult(design.name, tuple(results), unexecuted_lines(results, design.shown), tuple(parts)[len(results) :], judged=judged)
+    found = CheckResult(design.name, tuple(results), unexecuted_lines(results, design.shown), tuple(parts)[len(results) :])
+    return replace(found, judged=_judged(found, design.account())) if design.account else found
+
+
+def _judged(found: CheckResult, judged: Judged) -> Judged:
+    """What of the input is judged, once it is known what the steps of the scope executed."""
+    from pasidlab.checking.coverage import executed_and_present
+
+    return judged.in_steps(*executed_and_present(found.parts)) if found.whole else judged
 
 
 def _explored(run: Run, built: Built) -> PartResult:

@@ -9,6 +9,8 @@ from pasidlab.checking.findings import PropertyResult
 from pasidlab.checking.result import CheckResult
 from pasidlab.errors import counted
 
+NO_DIFFERENCE = "the patch makes no difference in this scope: same verdicts, states, depth and steps"
+
 
 class Effect(Enum):
     """What a patch does to one property."""
@@ -59,17 +61,34 @@ class Comparison:
         return tuple(one.name for one in self.properties if one.change is change)
 
     @property
+    def is_same(self) -> bool:
+        """True if the patch makes no difference: the same states, depth and steps in every part, and the same verdicts."""
+        sides = [[(part.name, part.states, part.depth, part.transitions) for part in one.parts] for one in (self.before, self.after)]
+        verdicts = [[(p.holds, p.reached, p.steps) for p in one.properties] for one in (self.before, self.after)]
+        return sides[0] == sides[1] and verdicts[0] == verdicts[1] and not self.after.walked
+
+    @property
+    def is_known(self) -> bool:
+        """True if the user acknowledges every function that is changed."""
+        return self.after.judged is not None and all(item.allowed for item in self.after.judged.related)
+
+    @property
     def exit_code(self) -> int:
-        """0: nothing got worse, and something got better or stayed proved. 1: something did, or all is as broken as before. 3: open."""
+        """0: nothing got worse, and something got better or stayed proved. 1: something did, or all is as broken as before.
+
+        3: something is not settled or not judged, or the patch makes no difference.
+        """
         if self.of(Effect.WORSE):
             return 1
         if self.of(Effect.OPEN) or (self.after.judged is not None and self.after.judged.open):
+            return 3
+        if self.of(Effect.PROVED) and self.is_same and not self.is_known:
             return 3
         return 0 if self.of(Effect.BETTER) or self.of(Effect.PROVED) else 1
 
     def sentences(self) -> list[str]:
         """The comparison in words, the worst first."""
-        said = []
+        said = [NO_DIFFERENCE] if self.is_same else []
         for change in (Effect.WORSE, Effect.BETTER, Effect.BROKEN, Effect.OPEN, Effect.PROVED):
             names = self.of(change)
             if names:

@@ -26,9 +26,14 @@ def covered_lines(native: CompiledModel, counters: Sequence[int]) -> tuple[Lines
     return frozenset(executed), frozenset(present)
 
 
+def executed_and_present(parts: Sequence[PartResult]) -> tuple[Lines, Lines]:
+    """Lines (file, line) that a step of some part executed, and all that stand in a model."""
+    executed = Lines().union(*(part.executed for part in parts))
+    return executed, Lines().union(*(part.present for part in parts))
+
+
 def unexecuted_lines(parts: Sequence[PartResult], shown: Shown) -> tuple[tuple[str, int, str], ...]:
     """Lines of the design's files that stand in a model but were executed in none: (file, line, text)."""
-    executed = frozenset[tuple[str, int]]().union(*(part.executed for part in parts))
-    present = frozenset[tuple[str, int]]().union(*(part.present for part in parts))
+    executed, present = executed_and_present(parts)
     texts = ((file, line, source_line(file, line, shown)) for file, line in sorted(present - executed))
     return tuple(entry for entry in texts if not entry[2].startswith("def "))

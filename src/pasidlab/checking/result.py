@@ -52,8 +52,12 @@ class CheckResult:
             return "violated"
         if self.judged is not None and self.judged.open:
             return "inconclusive"
-        whole = not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
-        return "holds" if whole and any(self.is_tested(p) for p in self.properties) else "inconclusive"
+        return "holds" if self.whole and any(self.is_tested(p) for p in self.properties) else "inconclusive"
+
+    @property
+    def whole(self) -> bool:
+        """True if every part was explored to its end."""
+        return not self.missing and self.error is None and all(part.reason == "complete" for part in self.parts)
 
     def is_tested(self, p: PropertyResult) -> bool:
         """Whether a property is put to the test: a mistake breaks it in some part, or, where none was looked for, a step tries to."""
@@ -65,8 +69,10 @@ class CheckResult:
         """What was judged and what not, in sentences; empty for a design of Python."""
         if self.judged is None:
             return ()
-        idle = [f"{file}:{line}" for file, line, _ in self.unexecuted if (file, line) in self.judged.edited]
-        return (*self.judged.sentences(), *([f"changed, but never executed in this scope: {', '.join(idle)}"] if idle else []))
+        executed = frozenset[tuple[str, int]]().union(*(part.executed for part in self.parts))
+        edited = {place for one in self.judged.added if not (self.whole and executed.isdisjoint(one.lines)) for place in one.lines}
+        idle = [f"{file}:{line}" for file, line, _ in self.unexecuted if (file, line) in edited]
+        return (*self.judged.sentences(), *([f"changed, but {self.not_executed}: {', '.join(idle)}"] if idle else []))
 
     @property
     def interrupted(self) -> bool:
@@ -154,8 +160,7 @@ class CheckResult:
     @property
     def not_executed(self) -> str:
         """What is to be said of the lines that no step ran: a search that was cut may have missed them."""
-        whole = not self.missing and all(part.reason == "complete" for part in self.parts)
-        return "never executed" if whole else "not executed so far: the search did not finish"
+        return "never executed" if self.whole else "not executed so far: the search did not finish"
 
     def text(self, *, verbose: bool = False, look: Look = PLAIN) -> str:
         """Everything about the design: parts, properties, counterexamples, what was not executed."""

@@ -41,6 +41,7 @@ def _comparison(comparison: Comparison) -> Json:
              "steps_before": one.before.steps, "steps_after": one.after.steps}
             for one in comparison.properties
         ],
+        "same": comparison.is_same,
         "exit_code": comparison.exit_code,
     }  # fmt: skip
 
@@ -135,7 +136,8 @@ class _AccountParts:
             "functions": [
                 {
                     "function": item.function, "file": self.file(item.file) if item.file else "", "line": item.line,
-                    "fate": item.fate.value, "why": item.why, "changed": item.changed, "open": item.open, "allowed": item.allowed,
+                    "fate": item.fate.value, "why": item.why, "changed": item.changed,
+                    "open": item.open, "allowed": item in judged.acknowledged,
                     "left_out": [{"text": one.text, "line": one.line, "why": one.why} for one in item.left_out],
                 }
                 for item in judged.items
@@ -147,7 +149,7 @@ class _AccountParts:
                 }
                 for hunk in judged.hunks
             ],
-            "unused": list(judged.unused),
+            "unused": list(judged.options_unused),
         }  # fmt: skip
 
     def counterexample(self, found: Counterexample, scope: AnyScope) -> Json:

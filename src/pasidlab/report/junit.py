@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pasidlab.checking.compare import Comparison, Effect, state_of
+from pasidlab.checking.compare import NO_DIFFERENCE, Comparison, Effect, state_of
 from pasidlab.checking.findings import PropertyResult
 from pasidlab.checking.result import CheckResult
 from pasidlab.errors import counted
@@ -51,6 +51,9 @@ def _comparison(root: Element, comparison: Comparison) -> None:
             SubElement(case, "error", type="not settled", message=_text(f"{said}: {after.why_not_settled(one.name)}"))
         else:
             SubElement(case, "system-out").text = said
+    if comparison.is_same and comparison.exit_code == 3:
+        case = SubElement(suite, "testcase", classname=_text(after.design), name="difference")
+        SubElement(case, "error", type="no difference", message=NO_DIFFERENCE)
     _judged(suite, after)
 
 

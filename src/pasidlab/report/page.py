@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Container
 from typing import Any
 
+from pasidlab.checking.compare import NO_DIFFERENCE
 from pasidlab.checking.result import CheckResult
 from pasidlab.checking.wording import no_mistake
 from pasidlab.report.account import Account
@@ -34,8 +35,9 @@ def results_page(account: Account) -> str:
         "executed": _executed(account, sources),
     }
     return environment().get_template("page.html").render(
-        sections=sections, comparison=account.comparison, title=account.title, data=data, version=VERSION, missing=account.missing,
-        ended=account.ended, named=lambda file: named(account, file), command=shlex.join(account.command), no_mistake=no_mistake,
+        sections=sections, comparison=account.comparison, no_difference=NO_DIFFERENCE, title=account.title, data=data,
+        version=VERSION, missing=account.missing, ended=account.ended,
+        named=lambda file: named(account, file), command=shlex.join(account.command), no_mistake=no_mistake,
     )  # fmt: skip
 
 

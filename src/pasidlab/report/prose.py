@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from pasidlab.checking.compare import state_of
+from pasidlab.checking.compare import NO_DIFFERENCE, state_of
 from pasidlab.checking.result import CheckResult
 from pasidlab.checking.wording import MARKS, no_mistake, parts_text, verdict_of
 from pasidlab.errors import counted
@@ -50,7 +50,7 @@ def results_markdown(account: Account) -> str:
         rows = ["| property | before | after | the patch |", "| --- | --- | --- | --- |"]
         for one in account.comparison.properties:
             rows.append(f"| {_plain(one.name)} | {state_of(one.before)} | {state_of(one.after)} | {one.change.value} |")
-        blocks.append("\n".join(rows))
+        blocks += ["\n".join(rows), *([f"{NO_DIFFERENCE}."] if account.comparison.is_same else [])]
     for result in account.results:
         blocks += _section(result)
     return "\n\n".join([*blocks, _plain(_made_by(account))]) + "\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pasidlab.checking.compare import NO_DIFFERENCE
 from pasidlab.designs.intake.judged import Item
 from pasidlab.errors import counted
 from pasidlab.report.account import Account, Checked
@@ -50,6 +51,8 @@ def _invocation(account: Account) -> Json:
     told += [_notification("error", f"{r.design}: {r.error}") for r in account.results if r.error]
     told += [_notification("warning", f"{name}: not explored") for name in account.missing]
     told += [_notification("note", f"{r.design}: {sentence}") for r in account.results for sentence in r.account]
+    if account.comparison and account.comparison.is_same:
+        told.append(_notification("warning", NO_DIFFERENCE))
     invocation: Json = {
         "executionSuccessful": account.finished,
         "exitCode": account.exit_code,
@@ -119,9 +122,7 @@ def _broken(account: Account, entry: Checked, found: Counterexample) -> Json:
     at = (own or executed)[-1:]
     text = f"{entry.result.design}: {found.sentence}, after {counted(len(found.steps), 'step')}."
     flow = {"message": _message(trace_text(found, entry.result.scope_of(found).cpus)), "threadFlows": list(_thread_flows(account, found))}
-    locations = [{"physicalLocation": _physical(account, frame)} for frame in at] or _locations(
-        _artifact(account, entry.design.sources[0])
-    )
+    locations = [{"physicalLocation": _physical(account, frame)} for frame in at] or _locations(_artifact(account, entry.design.sources[0]))
     return _result(account, entry, found.property, "error", text) | {"locations": locations, "codeFlows": [flow]}
 
 

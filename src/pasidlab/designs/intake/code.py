@@ -12,7 +12,7 @@ from pasidlab.lang.lowering.flow import simplify
 
 
 @dataclass(frozen=True)
-class Code:
+class LinkedCode:
     """Compiled functions by name. ``own`` are those that nothing else calls."""
 
     functions: Mapping[str, Function]
@@ -52,14 +52,14 @@ def _without_unread(code: list[Instr]) -> list[Instr]:
     return [one for one in code if not (one.op == "load" and one.args[2] == CPU and one.args[0] not in used)]
 
 
-def same_functions(one: Code | None, other: Code | None) -> bool:
+def same_functions(one: LinkedCode | None, other: LinkedCode | None) -> bool:
     """True if both compile, to functions that do the same, instruction by instruction."""
     if one is None or other is None or one.functions.keys() != other.functions.keys():
         return False
     return all(_alike(name, one, other) for name in one.functions)
 
 
-def _alike(name: str, one: Code, other: Code) -> bool:
+def _alike(name: str, one: LinkedCode, other: LinkedCode) -> bool:
     functions = one.functions[name], other.functions[name]
     if _shape(functions[0], functions[0].code) == _shape(functions[1], functions[1].code):
         return True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pasidlab.designs.intake import judging, mail, patch, tree
 from pasidlab.designs.intake.callsite import Call, call_site
-from pasidlab.designs.intake.code import Code
+from pasidlab.designs.intake.code import LinkedCode
 from pasidlab.designs.intake.edits import Edits
 from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.judged import Fate, Judged
@@ -98,7 +98,7 @@ class Gathered:
         rest = (item for item in judging.of_tree(self.tree, self.taken) if item.function not in known)
         return replace(found, items=(*found.items, *rest))
 
-    def _compiled(self, key: str, text: str) -> Code | None:
+    def _compiled(self, key: str, text: str) -> LinkedCode | None:
         """What the functions become with another text for a file that the patches change; None if it does not compile."""
         assert self.names is not None and self.edits is not None
         try:
@@ -110,7 +110,7 @@ class Gathered:
                 whole = c_program(list(texts.values()), self.options.config, self.options.stubs, strict=False)
             linker = Linker(whole, self.names)
             functions = linker.link()
-            return Code(functions, frozenset(functions.keys() & linker.in_c.keys() - self.names.namespace.functions.keys()))
+            return LinkedCode(functions, frozenset(functions.keys() & linker.in_c.keys() - self.names.namespace.functions.keys()))
         except PasidlabError:
             return None
 

@@ -1,7 +1,7 @@
 """What of an input a check judges: for each function and each hunk ``judged``, ``built in`` with the reason, ``unrelated``, or
-``same code``: its change is nothing the model has.
+``same code``: its change is nothing the model has, or ``not executed``: no step of the scope executes its change.
 
-``judging`` decides it; every report tells it from here.
+``judging`` decides it, ``in_steps`` the last; every report tells it from here.
 """
 
 from __future__ import annotations
@@ -21,15 +21,39 @@ class Fate(Enum):
     BUILT_IN = "built in"
     UNRELATED = "unrelated"
     SAME = "same code"
+    IDLE = "not executed"
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A changed line of a judged function that has no meaning in the model."""
+    """A changed line of a judged function that has no meaning in the model, or that no step of the scope executes."""
 
     text: str
     line: int  # of the file; 0: the line was taken away
     why: str
+    idle: bool = False  # it means something, and is not executed
+
+    def __str__(self) -> str:
+        return f"'{self.text}': {self.why}" if self.idle else f"'{self.text}' means nothing here: {self.why}"
+
+
+@dataclass(frozen=True)
+class Added:
+    """Lines that patches add to a function, one after the other: file and line of each, as steps have them.
+
+    ``begun``: the lines before them in which their first statement begins.
+    """
+
+    function: str
+    file: str
+    text: str  # the first line that says something
+    lines: frozenset[tuple[str, int]]
+    begun: frozenset[tuple[str, int]] = frozenset()
+
+    def is_idle(self, executed: frozenset[tuple[str, int]], present: frozenset[tuple[str, int]]) -> bool:
+        """True if they stand in the code, and no step executed any of them."""
+        code = self.lines & present or self.begun & present
+        return bool(code) and not code & executed
 
 
 @dataclass(frozen=True)
@@ -50,10 +74,14 @@ class Item:
     allowed: bool = False
 
     @property
+    def unjudged(self) -> bool:
+        """True if the verdict does not say all of it."""
+        return bool(self.left_out) or (self.fate in (Fate.BUILT_IN, Fate.SAME, Fate.IDLE) and (self.changed or self.needed))
+
+    @property
     def open(self) -> bool:
         """True if it keeps the verdict from being ``holds``."""
-        unjudged = self.fate in (Fate.BUILT_IN, Fate.SAME) and (self.changed or self.needed)
-        return not self.allowed and (unjudged or bool(self.left_out))
+        return self.unjudged and not self.allowed
 
     @property
     def name(self) -> str:
@@ -64,8 +92,8 @@ class Item:
         place = f"{self.file}:{self.line}" if self.line else self.file
         where = f" ({place})" if self.function and place else ""
         if self.fate is Fate.JUDGED:
-            return f"{self.name}{where}: " + "; ".join(f"'{one.text}' means nothing here: {one.why}" for one in self.left_out)
-        if self.fate is Fate.SAME:
+            return f"{self.name}{where}: " + "; ".join(map(str, self.left_out))
+        if self.fate in (Fate.SAME, Fate.IDLE):
             return f"{self.name}{where}: {self.why}"
         return f"{self.name}{where}: {self.fate.value}" + (f": {self.why}" if self.why else "")
 
@@ -84,12 +112,16 @@ class HunkFate:
 
 @dataclass(frozen=True)
 class Judged:
-    """The account for one input. ``unused``: options of the command that nothing asked for. ``edited``: changed lines that are judged."""
+    """The account for one input. ``unused``: options of the command that nothing asked for. ``added``: lines that steps may execute.
+
+    ``allows``: functions that need not be judged, as the user knows (``*`` stands for any letters).
+    """
 
     items: tuple[Item, ...] = ()
     hunks: tuple[HunkFate, ...] = ()
     unused: tuple[str, ...] = ()
-    edited: frozenset[tuple[str, int]] = frozenset()
+    added: tuple[Added, ...] = ()
+    allows: tuple[str, ...] = ()
 
     @property
     def open(self) -> tuple[Item, ...]:
@@ -104,7 +136,33 @@ class Judged:
     @property
     def acknowledged(self) -> tuple[Item, ...]:
         """What is not judged, as the user has said he knows."""
-        return tuple(item for item in self.items if item.allowed)
+        return tuple(item for item in self.items if item.allowed and item.unjudged)
+
+    @property
+    def options_unused(self) -> tuple[str, ...]:
+        """Options of the command that nothing asked for, with names to allow that meet nothing."""
+        idle = (name for name in self.allows if not any(item.unjudged and _meets(item, name) for item in self.items))
+        return (*self.unused, *(f"--allow-unjudged {name}" for name in idle))
+
+    def in_steps(self, executed: frozenset[tuple[str, int]], present: frozenset[tuple[str, int]]) -> Judged:
+        """The account after a search to the end: what it did not execute is not judged. ``present``: lines that stand in the code."""
+        items = tuple(self._in_steps(item, executed, present) for item in self.items)
+        idle = {(item.file, item.function): item.why for item in items if item.fate is Fate.IDLE}
+        hunks = []
+        for hunk in self.hunks:
+            why = next((idle[hunk.file, name] for name in hunk.functions if (hunk.file, name) in idle), "")
+            hunks.append(replace(hunk, fate=Fate.IDLE, why=why) if why and hunk.fate is Fate.JUDGED else hunk)
+        return replace(self, items=items, hunks=tuple(hunks))
+
+    def _in_steps(self, item: Item, executed: frozenset[tuple[str, int]], present: frozenset[tuple[str, int]]) -> Item:
+        mine = [one for one in self.added if item.fate is Fate.JUDGED and (one.function, one.file) == (item.function, item.file)]
+        idle = [one for one in mine if one.is_idle(executed, present)]
+        if not idle:
+            return item
+        if len(idle) == len(mine) and not item.left_out:
+            return replace(item, fate=Fate.IDLE, why="no step of the scope executes what the patch changes in it")
+        silent = (LeftOut(one.text, min(one.lines)[1], "no step of the scope executes it", idle=True) for one in idle)
+        return replace(item, left_out=(*item.left_out, *silent))
 
     def sentences(self) -> list[str]:
         """What a reader of a verdict must know, the most important first; empty if there is nothing to say."""
@@ -128,8 +186,8 @@ class Judged:
         loose = [item for item in self.items if item.changed and item.fate is Fate.UNRELATED] if not self.hunks else []
         if loose:
             found.append("unrelated: " + "; ".join(f"{item.name}(): {item.why}" for item in loose))
-        if self.unused:
-            found.append("used nowhere: " + ", ".join(self.unused))
+        if self.options_unused:
+            found.append("used nowhere: " + ", ".join(self.options_unused))
         return found
 
     def sentence(self) -> str:
@@ -137,13 +195,11 @@ class Judged:
         return "; ".join(self.sentences())
 
     def allowing(self, names: Iterable[str]) -> Judged:
-        """The same, with what is named (``*`` stands for any letters) acknowledged; a name that meets nothing is one more unused option."""
-        names = list(names)
-        met: set[str] = set()
-        items = []
-        for item in self.items:
-            mine = [name for name in names if fnmatch.fnmatchcase(item.function or item.file, name)] if item.open else []
-            met |= set(mine)
-            items.append(replace(item, allowed=True) if mine else item)
-        unused = (f"--allow-unjudged {name}" for name in names if name not in met)
-        return replace(self, items=tuple(items), unused=(*self.unused, *unused))
+        """The same, with what is named (``*`` stands for any letters) acknowledged."""
+        names = tuple(names)
+        items = (replace(item, allowed=item.allowed or any(_meets(item, name) for name in names)) for item in self.items)
+        return replace(self, items=tuple(items), allows=(*self.allows, *names))
+
+
+def _meets(item: Item, name: str) -> bool:
+    return fnmatch.fnmatchcase(item.function or item.file, name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from pasidlab.designs.intake.added import added_lines
 from pasidlab.designs.intake.edits import Edit, Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
 from pasidlab.designs.intake.same_code import Compile, SameCode
@@ -58,13 +59,7 @@ def of_patches(edits: Edits, taken: Taken, compiled: Compile | None = None) -> J
         look = SameCode(edits.versions, compiled, _matters_outside)
         fates = {key: look.told(item) for key, item in fates.items()}
     items = {key: item for key, item in fates.items() if key[1] or item.fate is not Fate.UNRELATED}
-    lines = {
-        (taken.functions[one.function].position.file, number)
-        for key, one in edits.functions.items() if key[1] and fates[key].fate is Fate.JUDGED and one.function in taken.seen
-        for edit in one.edits if edit.mark == "+" and edit.text
-        for number in taken.seen[one.function].lines_of(edit.text, edit.number)
-    }  # fmt: skip
-    return Judged(tuple(items.values()), tuple(_hunk(one, fates) for one in edits.hunks), edited=frozenset(lines))
+    return Judged(tuple(items.values()), tuple(_hunk(one, fates) for one in edits.hunks), added=tuple(added_lines(edits.versions.values())))
 
 
 def _hunk(one: EditedHunk, items: Mapping[tuple[str, str], Item]) -> HunkFate:

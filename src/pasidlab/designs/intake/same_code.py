@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pasidlab.designs.intake.changes import Changes, blocks, parts, taken_back
-from pasidlab.designs.intake.code import Code, same_functions
+from pasidlab.designs.intake.code import LinkedCode, same_functions
 from pasidlab.designs.intake.edits import Version
 from pasidlab.designs.intake.judged import Fate, Item, LeftOut
 from pasidlab.designs.intake.outside import Outside, lines_outside
@@ -21,7 +21,7 @@ from pasidlab.lang.c.vocabulary import vocabulary
 
 WHY = "the model compiles it to the same code before and after: what the patch changes in it is nothing the model has"
 
-Compile = Callable[[str, str], Code | None]
+Compile = Callable[[str, str], LinkedCode | None]
 """Compiles everything, with another text for one of the versions, by its key; None: it does not compile."""
 
 
@@ -99,7 +99,7 @@ class SameCode:
 
         return [_left_out(changes) for changes in _smallest(blocks(was, now), silent) if _says_something(changes)]
 
-    def _with(self, key: str, span: FunctionSpan, text: str) -> Code | None:
+    def _with(self, key: str, span: FunctionSpan, text: str) -> LinkedCode | None:
         lines = self.versions[key].after.text.split("\n")
         lines[span.start : span.end] = text.rstrip("\n").split("\n")
         return self.compiled(key, "\n".join(lines))

@@ -1,0 +1,45 @@
+"""The lines that patches add to functions, as the steps of a search have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
+
+from pasidlab.designs.intake.edits import Version
+from pasidlab.designs.intake.judged import Added
+from pasidlab.designs.intake.spans import at_line, bare_lines, functions_in
+from pasidlab.lang.c.tokens import Source
+
+
+def added_lines(versions: Iterable[Version]) -> Iterator[Added]:
+    """Each run of added lines of each function, in the texts after the patches. Comments and white space are no change."""
+    for one in versions:
+        lines = one.after.text.split("\n")
+        now = bare_lines(lines)
+        spans = functions_in(lines)
+        places = _places(one.after, len(lines))
+        for first, end in _runs(bare_lines(one.before.split("\n")), now):
+            span = at_line(spans, first)
+            says = [n for n in range(first, end) if now[n]]
+            if span is not None and says:
+                begun = frozenset(places[n] for n in range(_beginning(now, says[0], span.start), says[0]))
+                yield Added(span.name, one.file, now[says[0]], frozenset(places[n] for n in says), begun)
+
+
+def _runs(was: list[str], now: list[str]) -> Iterator[tuple[int, int]]:
+    """The first line, and the line after the last, of each run of lines that are new."""
+    for tag, _, _, first, end in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
+        if tag in ("replace", "insert"):
+            yield first, end
+
+
+def _beginning(lines: list[str], line: int, first: int) -> int:
+    """The line in which the statement begins that goes on in a line."""
+    while line > first + 1 and not lines[line - 1].endswith((";", "{", "}", ":", ")")):
+        line -= 1
+    return line
+
+
+def _places(source: Source, count: int) -> list[tuple[str, int]]:
+    """File and line of each line of a text, as positions have them."""
+    return [*source.places] if source.places else [(source.file, source.first + n) for n in range(count)]
