@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from small_models import PROPERTIES
@@ -95,6 +98,30 @@ def test_what_was_used_least_recently_goes(folder, monkeypatch):
     assert cache.kept(KEYS[0], ".o") == b"code"  # used now: the second is the oldest
     cache.keep(KEYS[3], ".o", b"code")
     assert [bool(cache.kept(key, ".o")) for key in KEYS] == [True, False, True, True]
+
+
+def test_of_several_that_want_what_is_not_kept_one_makes_it(folder):
+    made = []
+    together = Barrier(3)
+
+    def make():
+        made.append(True)
+        time.sleep(0.05)
+        return b"code"
+
+    def want(_):
+        together.wait()
+        return cache.kept_or_made(KEYS[0], ".o", make)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(want, range(3))) == [b"code"] * 3
+    assert len(made) == 1
+    assert [path.suffix for path in folder.iterdir()] == [".o"]  # no lock is left
+
+
+def test_where_nothing_can_be_kept_each_makes_its_own(folder):
+    folder.parent.write_text("")
+    assert [cache.kept_or_made(KEYS[0], ".o", lambda: b"code") for _ in range(2)] == [b"code"] * 2
 
 
 def lowered(path, **how):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -48,6 +50,24 @@ def kept(key: bytes, suffix: str) -> bytes | None:
     with suppress(OSError):
         os.utime(path)
     return what
+
+
+def kept_or_made(key: bytes, suffix: str, make: Callable[[], bytes]) -> bytes:
+    """What is kept for a key; made and kept if there is nothing. Of several processes one makes it, and the others wait for it."""
+    if found := kept(key, suffix):
+        return found
+    with ExitStack() as held:
+        if (path := _place(key, suffix + ".lock")) is not None:
+            with suppress(OSError):  # where nothing can be kept, each makes its own
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = held.enter_context(path.open("w"))
+                held.callback(path.unlink, missing_ok=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        if found := kept(key, suffix):
+            return found
+        made = make()
+        keep(key, suffix, made)
+    return made
 
 
 def keep(key: bytes, suffix: str, what: bytes) -> None:

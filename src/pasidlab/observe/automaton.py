@@ -66,7 +66,6 @@ class Arc:
 class Automaton:
     """The graph. Node 0 is a task in user mode, its registers loaded."""
 
-    version: tuple[int, int]
     states: list[State] = field(default_factory=list)
     edges: list[list[Arc]] = field(default_factory=list)
     running: list[bool] = field(default_factory=list)
@@ -101,7 +100,7 @@ def derive(version: tuple[int, int], calls: bool = False) -> Automaton:
     files = [file for file in MODEL_FILES if file.stem not in NOT_NEEDED]
     scope = Scope(cpus=1, tasks=2, mms=1, pasids=1, events=frozenset(EVENTS.split()))
     model = build_model("live", [*files, *protocol_files(version, calls)], scope.compiler_bounds(), PROPERTIES)
-    return _Derivation(model, version).run()
+    return _Derivation(model).run()
 
 
 RING = ("event", "of_current", "load_fpu", "irqs_off", "bh_off")
@@ -110,10 +109,10 @@ RING = ("event", "of_current", "load_fpu", "irqs_off", "bh_off")
 class _Derivation:
     """The work of deriving one automaton."""
 
-    def __init__(self, model: Model, version: tuple[int, int]) -> None:
+    def __init__(self, model: Model) -> None:
         self.interpreter = Interpreter(model)
         self.offsets = self.interpreter.offsets
-        self.result = Automaton(version)
+        self.result = Automaton()
         self.numbers: dict[State, int] = {}
         self.todo: list[int] = []
         self.resumes = {action.name: action.resumes for action in model.actions}

@@ -1,4 +1,7 @@
-"""Automata that were derived before, kept on disk: a derivation takes seconds, and is the same until the model changes."""
+"""Automata that were derived before, kept on disk: a derivation takes seconds, and is the same until the model changes.
+
+Versions of Linux with the same protocol share one. A process that wants what another derives just now waits for it.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,25 @@ import hashlib
 import json
 from typing import Any
 
-from pasidlab.lang.cache import fingerprint, keep, kept
-from pasidlab.observe.automaton import Arc, Automaton, Hidden, Letter, derive
+from pasidlab.lang.cache import fingerprint, kept_or_made
+from pasidlab.observe.automaton import Arc, Automaton, Hidden, Letter, derive, protocol_files
 
 SUFFIX = ".observe"
+MADE_BY = ("automaton.py", "derived.py", "kinds.py", "machine")
+"""Files of this folder that an automaton depends on."""
 
 
 def derived(version: tuple[int, int], calls: bool = False) -> Automaton:
     """The automaton of a version of Linux, from the disk if it is there. ``calls``: with those of functions."""
-    key = hashlib.sha256(fingerprint("errors.py", "lang", "model", "observe") + repr((version, calls)).encode()).digest()
-    if found := kept(key, SUFFIX):
-        return _read(json.loads(found))
-    made = derive(version, calls)
-    keep(key, SUFFIX, json.dumps(_written(made)).encode())
-    return made
+    text = fingerprint("errors.py", "lang", "model", *(f"observe/{name}" for name in MADE_BY))
+    protocol = [file.name for file in protocol_files(version, calls)]
+    key = hashlib.sha256(text + json.dumps(protocol).encode()).digest()
+    return _read(json.loads(kept_or_made(key, SUFFIX, lambda: json.dumps(_written(derive(version, calls))).encode())))
 
 
 def _written(automaton: Automaton) -> dict[str, Any]:
     return {
-        "version": automaton.version, "edges": [[[e.to, e.letter, e.hidden, e.by] for e in edges] for edges in automaton.edges],
+        "edges": [[[e.to, e.letter, e.hidden, e.by] for e in edges] for edges in automaton.edges],
         "running": automaton.running, "away": automaton.away, "dead": automaton.dead, "copied": automaton.copied,
         "place": automaton.place, "child": automaton.child, "relocated": [[*key, to] for key, to in automaton.relocated.items()],
     }  # fmt: skip
@@ -36,7 +39,7 @@ def _read(document: dict[str, Any]) -> Automaton:
         for row in document["edges"]
     ]
     return Automaton(
-        (document["version"][0], document["version"][1]), edges=edges, running=document["running"], away=document["away"],
+        edges=edges, running=document["running"], away=document["away"],
         dead=document["dead"], relocated={(node, owner, last): to for node, owner, last, to in document["relocated"]},
         copied=[(owner, last) for owner, last in document["copied"]], place=document["place"], child=document["child"],
     )  # fmt: skip
