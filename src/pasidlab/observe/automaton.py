@@ -79,6 +79,8 @@ class Automaton:
     """Of each node: the owner is the task; last_cpu is the CPU."""
     place: list[str] = field(default_factory=list)
     """Where the task stands, in words."""
+    executing: list[bool] = field(default_factory=list)
+    """The task is in an execve(2), which has not failed."""
     child: int = -1
     """The node of a new task that has never run."""
 
@@ -163,15 +165,14 @@ class _Derivation:
         result.away.append(quiet and not self._at(state, "Task.on_cpu"))
         result.dead.append(self._at(state, "Task.state") == 0)
         result.copied.append((self._at(state, "Cpu.fpregs_owner") == 1, self._at(state, "Task.last_cpu") == 1))
-        result.place.append(self._place(state))
+        functions = self._functions(state)
+        result.place.append(" > ".join(dict.fromkeys(f"{name}()" for name in functions)) or "user mode")
+        result.executing.append(functions[:1] == ["sys_execve"])
 
-    def _place(self, state: State) -> str:
-        """Where the task stands, outermost function first."""
+    def _functions(self, state: State) -> list[str]:
+        """Where the task stands, outermost function first; nothing in user mode."""
         pc = self._at(state, "Task.pc")
-        if pc == 0:
-            return "user mode"
-        site = self.resumes["task"][pc]
-        return " > ".join(dict.fromkeys(reversed([f"{one.function}()" for one in site.chain()])))
+        return [one.function for one in self.resumes["task"][pc].chain()][::-1] if pc else []
 
     def _relocate(self, node: int, state: State) -> None:
         """A task that is away may come back to any CPU: one with its registers or without, its last or another."""

@@ -29,7 +29,8 @@ def _written(automaton: Automaton) -> dict[str, Any]:
     return {
         "edges": [[[e.to, e.letter, e.hidden, e.by] for e in edges] for edges in automaton.edges],
         "running": automaton.running, "away": automaton.away, "dead": automaton.dead, "copied": automaton.copied,
-        "place": automaton.place, "child": automaton.child, "relocated": [[*key, to] for key, to in automaton.relocated.items()],
+        "place": automaton.place, "executing": automaton.executing, "child": automaton.child,
+        "relocated": [[*key, to] for key, to in automaton.relocated.items()],
     }  # fmt: skip
 
 
@@ -41,5 +42,6 @@ def _read(document: dict[str, Any]) -> Automaton:
     return Automaton(
         edges=edges, running=document["running"], away=document["away"],
         dead=document["dead"], relocated={(node, owner, last): to for node, owner, last, to in document["relocated"]},
-        copied=[(owner, last) for owner, last in document["copied"]], place=document["place"], child=document["child"],
+        copied=[(owner, last) for owner, last in document["copied"]], place=document["place"], executing=document["executing"],
+        child=document["child"],
     )  # fmt: skip

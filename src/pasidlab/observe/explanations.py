@@ -84,8 +84,8 @@ class Explanations:
         for beginning in (
             [node for node in nodes if automaton.running[node]], alive, [automaton.child],
             [node for node in nodes if automaton.away[node] and automaton.dead[node]],
-            [node for node in nodes if automaton.running[node] and _executes(automaton, node)],
-            [node for node in alive if _executes(automaton, node)],
+            [node for node in nodes if automaton.running[node] and automaton.executing[node]],
+            [node for node in alive if automaton.executing[node]],
         ):  # fmt: skip
             self._number(dict.fromkeys(beginning, ()))
 
@@ -184,11 +184,6 @@ class Explanations:
                 self.table = np.concatenate((self.table, np.full_like(self.table, MISSING)))
                 self.uses = np.concatenate((self.uses, np.zeros_like(self.uses)))
         return self._numbers[key]
-
-
-def _executes(automaton: Automaton, node: int) -> bool:
-    """The task is in an execve(2), which has not failed."""
-    return automaton.place[node].startswith("sys_execve()")
 
 
 def is_arrival(letter: Letter) -> bool:
