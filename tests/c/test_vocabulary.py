@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from c_machine import kernel_names
 
-from pasidlab import designs
+from pasidlab import declare, designs
 from pasidlab.designs.intake.tree import body_text
 from pasidlab.lang import source
 from pasidlab.lang.c.ctype import Pointer, Struct
 from pasidlab.lang.c.templates import parsed
 from pasidlab.lang.c.vocabulary import vocabulary
 from pasidlab.lang.lowering.lower import ARRIVALS
-from pasidlab.model.sources import MODEL_FILES
+from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
 
 WORDS = vocabulary()
 EVERYWHERE = {
@@ -67,3 +69,18 @@ def test_every_meaning_is_valid() -> None:
     for text in [*WORDS.stores.values(), *WORDS.percpu_negated.values(), *(t for bits in WORDS.bits.values() for t in bits.values())]:
         parsed(text)
     assert {key.split(".")[0] for key in WORDS.members} <= set(WORDS.structs)
+
+
+def test_every_function_that_a_meaning_calls_exists() -> None:
+    """A call may stand for any function of the C: its pattern names it."""
+    calls = [(pattern, meaning) for entries in WORDS.calls.values() for pattern, meaning in entries if not meaning.nothing]
+    known = EVERYWHERE | set(source.collect([ARRIVALS, *MODEL_FILES, *PREEMPT_RT_FILES]).functions) | set(declare.__all__)
+    called = {
+        (node.func.id, str(pattern))
+        for pattern, meaning in calls
+        if not meaning.text.startswith("%")
+        for statement in parsed(meaning.text)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert {name for name, pattern in called if name not in known and name not in pattern} == set()
