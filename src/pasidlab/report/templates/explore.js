@@ -32,7 +32,7 @@ function written({ moves, initial }) {
 function readFrom(address) {
   const text = address.get("walk");
   if (text === null) return first;
-  const numbers = (written) => (written ? written.split(".").map(Number) : []);
+  const numbers = (joined) => (joined ? joined.split(".").map(Number) : []);
   const moves = text.split(",").filter((one) => one).map((one) => one.split(":"));
   return { moves: moves.map(([action, params, choices]) => [action, numbers(params), numbers(choices)]), initial: Number(address.get("begin")) };
 }
