@@ -94,9 +94,17 @@ def number_without_owner(entry: PasidEntry) -> bool:
 def somebody_uses(mm: Mm | None) -> bool:
     """Somebody runs in it, or has a device open on its behalf: whatever its counters say."""
     for file in each(File):
-        if file.refs != 0 and file.mm is mm:
+        if file.mm is mm and somebody_has(file):
             return True
     return somebody_runs_in(mm)
+
+
+def somebody_has(file: File) -> bool:
+    """A task has it in its file table."""
+    for task in each(Task):
+        if task.file is file:
+            return True
+    return False
 
 
 def somebody_runs_in(mm: Mm | None) -> bool:
