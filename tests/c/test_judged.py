@@ -393,6 +393,25 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(_group, ["check", *arguments, "--events", "preempt", "--cpus", "1", "--tasks", "1"], standalone_mode=False)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("\tthis_cpu_write(kernel_fpu_allowed, true);\n", ""), ("\tif (!irqs_disabled())\n\t\tfpregs_unlock();\n", "")],
+)
+def test_what_is_taken_away_counts_as_well(old: str, new: str, tmp_path: Path) -> None:
+    patch = tmp_path / "idle.patch"
+    patch.write_text(core(old, new))
+    done = run(str(patch), "--kernel", tree(tmp_path), *OTHERS)
+    assert done.return_value == 3
+    assert "no step of the scope executes what the patch changes in it." in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("old", "new"), [("current->mm)", "current->mm) & 0xff"), ("wrmsr", "u16 pasid;\n\n\twrmsr")])
+def test_a_pasid_that_loses_bits(old: str, new: str, tmp_path: Path) -> None:
+    """The numbers of the model fit into any type."""
+    judged = account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, FIXUP.replace(old, new, 1)))
+    assert "a PASID has 20 bits, and those of the model are small numbers" in judged.sentence()
+
+
 def test_a_change_that_no_step_executes(tmp_path: Path) -> None:
     """Where nothing makes the fault of which a function takes care, nothing is said of the function."""
     kernel = tree(tmp_path)

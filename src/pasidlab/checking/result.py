@@ -70,7 +70,8 @@ class CheckResult:
         if self.judged is None:
             return ()
         executed = frozenset[tuple[str, int]]().union(*(part.executed for part in self.parts))
-        edited = {place for one in self.judged.added if not (self.whole and executed.isdisjoint(one.lines)) for place in one.lines}
+        told = [one for one in self.judged.added if one.gone or (self.whole and executed.isdisjoint(one.lines))]
+        edited = {place for one in self.judged.added if one not in told for place in one.lines}
         idle = [f"{file}:{line}" for file, line, _ in self.unexecuted if (file, line) in edited]
         return (*self.judged.sentences(), *([f"changed, but {self.not_executed}: {', '.join(idle)}"] if idle else []))
 

@@ -1,4 +1,4 @@
-"""The lines that patches add to functions, as the steps of a search have them."""
+"""The lines that patches add to functions, as the steps of a search have them. Of what they take away: the function's lines."""
 
 from __future__ import annotations
 
@@ -12,25 +12,31 @@ from pasidlab.lang.c.tokens import Source
 
 
 def added_lines(versions: Iterable[Version]) -> Iterator[Added]:
-    """Each run of added lines of each function, in the texts after the patches. Comments and white space are no change."""
+    """Each run of changed lines of each function, in the texts after the patches. Comments and white space are no change."""
     for one in versions:
         lines = one.after.text.split("\n")
         now = bare_lines(lines)
         spans = functions_in(lines)
         places = _places(one.after, len(lines))
-        for first, end in _runs(bare_lines(one.before.split("\n")), now):
+        was = bare_lines(one.before.split("\n"))
+        for first, end in _runs(was, now):
             span = at_line(spans, first)
             says = [n for n in range(first, end) if now[n]]
-            if span is not None and says:
+            if span is not None and first == end:
+                rest = frozenset(places[n] for n in range(span.start, min(span.end, len(places))))
+                yield Added(span.name, one.file, "", rest, gone=True)
+            elif span is not None and says:
                 begun = frozenset(places[n] for n in range(_beginning(now, says[0], span.start), says[0]))
                 yield Added(span.name, one.file, now[says[0]], frozenset(places[n] for n in says), begun)
 
 
 def _runs(was: list[str], now: list[str]) -> Iterator[tuple[int, int]]:
-    """The first line, and the line after the last, of each run of lines that are new."""
-    for tag, _, _, first, end in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
-        if tag in ("replace", "insert"):
+    """The first line, and the line after the last, of each run of lines that are new; both the same where lines are only gone."""
+    for tag, old, old_end, first, end in SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
+        if any(now[first:end]) and tag != "equal":
             yield first, end
+        elif any(was[old:old_end]) and tag != "equal":
+            yield first, first
 
 
 def _beginning(lines: list[str], line: int, first: int) -> int:

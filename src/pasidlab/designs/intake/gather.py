@@ -304,9 +304,10 @@ def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction],
 def _nothing_whole(edits: Edits, label: str) -> PasidlabError:
     """Why a patch without a tree cannot be judged at all."""
     _must_matter(edits, label)
-    names = ", ".join(sorted({name for _, name in edits.functions if name})) or "no function of the model"
+    names = ", ".join(sorted({name for _, name in edits.functions if name}))
+    what = f"it changes lines of {names}" if names else "what it changes stands outside functions, or in one whose name it does not show"
     return PasidlabError(
-        f"{label} holds no whole function that is modelled; it changes lines of {names}",
+        f"{label} holds no whole function that is modelled; {what}",
         hint="--kernel TREE applies the patch to a source tree",
     )
 

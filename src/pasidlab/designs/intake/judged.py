@@ -26,22 +26,23 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A changed line of a judged function that has no meaning in the model, or that no step of the scope executes."""
+    """A changed line of a judged function that has no meaning in the model, or not all of it, or that no step of the scope executes."""
 
     text: str
     line: int  # of the file; 0: the line was taken away
     why: str
-    idle: bool = False  # it means something, and is not executed
+    means: bool = False  # it means something, but not all of it is judged
 
     def __str__(self) -> str:
-        return f"'{self.text}': {self.why}" if self.idle else f"'{self.text}' means nothing here: {self.why}"
+        return f"'{self.text}': {self.why}" if self.means else f"'{self.text}' means nothing here: {self.why}"
 
 
 @dataclass(frozen=True)
 class Added:
     """Lines that patches add to a function, one after the other: file and line of each, as steps have them.
 
-    ``begun``: the lines before them in which their first statement begins.
+    ``begun``: the lines before them in which their first statement begins. ``gone``: lines are only taken away; the lines are all
+    that is left of the function.
     """
 
     function: str
@@ -49,11 +50,12 @@ class Added:
     text: str  # the first line that says something
     lines: frozenset[tuple[str, int]]
     begun: frozenset[tuple[str, int]] = frozenset()
+    gone: bool = False
 
     def is_idle(self, executed: frozenset[tuple[str, int]], present: frozenset[tuple[str, int]]) -> bool:
-        """True if they stand in the code, and no step executed any of them."""
+        """True if they stand in the code, or nothing does any more, and no step executed any of them."""
         code = self.lines & present or self.begun & present
-        return bool(code) and not code & executed
+        return bool(code or self.gone) and not code & executed
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class Judged:
             return item
         if len(idle) == len(mine) and not item.left_out:
             return replace(item, fate=Fate.IDLE, why="no step of the scope executes what the patch changes in it")
-        silent = (LeftOut(one.text, min(one.lines)[1], "no step of the scope executes it", idle=True) for one in idle)
+        silent = (LeftOut(one.text, min(one.lines)[1], "no step of the scope executes it", means=True) for one in idle if not one.gone)
         return replace(item, left_out=(*item.left_out, *silent))
 
     def sentences(self) -> list[str]:

@@ -222,7 +222,7 @@ def _only_declares(line: str) -> bool:
 
 def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:
     """Changed lines of a judged function whose meaning is not judged. An option is named where it leaves nothing else out."""
-    return (*_fewer_questions(one, lost), *_left_out(one, taken)) or tuple(_options_asked(one, taken))
+    return (*_fewer_questions(one, lost), *_narrowed(one), *_left_out(one, taken)) or tuple(_options_asked(one, taken))
 
 
 def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
@@ -253,6 +253,17 @@ def _fewer_questions(one: Edited, lost: frozenset[str]) -> Iterator[LeftOut]:
         gone = next((name for name in re.findall(r"\w+", edit.text) if name in lost), "") if edit.mark == "-" else ""
         if gone:
             yield LeftOut(edit.text, 0, f"{gone} is always the same in the model, and the patch takes it away")
+
+
+_NARROW = re.compile(r"\b(?:[us](?:8|16)|u?int(?:8|16)_t|char|short)\b|&=?\s*(0[xX][\da-fA-F]+|\d+)\b")
+
+
+def _narrowed(one: Edited) -> Iterator[LeftOut]:
+    """Lines that may cut off bits of a PASID: 20 bits (SDM volume 4, IA32_PASID), and those of the model are the first numbers."""
+    for edit in one.edits:
+        cut = _NARROW.search(edit.text) if edit.mark == "+" and "pasid" in edit.text.lower() else None
+        if cut is not None and (not cut.group(1) or int(cut.group(1), 0) < 0xFFFFF):
+            yield LeftOut(edit.text, 0, "a PASID has 20 bits, and those of the model are small numbers", means=True)
 
 
 def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:

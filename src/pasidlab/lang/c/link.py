@@ -297,6 +297,9 @@ class Linker:
             if entry is None and name in self.names.namespace.functions:
                 params = tuple(a.arg for a in self.names.namespace.functions[name].node.args.args)
                 if len(params) != len(function.params):
+                    if name in self.words.calls:
+                        what = f"{name}() cannot be judged: the model's own stands in for it, whatever C gives it"
+                        raise PasidlabError(what, position=function.position, hint="leave it out or judge the patch over a tree (--kernel)")
                     raise PasidlabError(
                         f"{name} has {_parameters(function)}, the model's has {len(params)}", position=function.position
                     )
