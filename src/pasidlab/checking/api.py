@@ -141,7 +141,7 @@ def _judged(found: CheckResult, judged: Judged) -> Judged:
     """What of the input is judged, once it is known what the steps of the scope executed."""
     from pasidlab.checking.coverage import executed_and_present
 
-    return judged.in_steps(*executed_and_present(found.parts)) if found.whole else judged
+    return judged.in_steps(*executed_and_present(found.parts)) if found.whole and not found.counterexamples else judged
 
 
 def _explored(run: Run, built: Built) -> PartResult:

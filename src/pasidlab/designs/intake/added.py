@@ -22,12 +22,12 @@ def added_lines(versions: Iterable[Version]) -> Iterator[Added]:
         for first, end in _runs(was, now):
             span = at_line(spans, first)
             says = [n for n in range(first, end) if now[n]]
+            rest = frozenset(places[n] for n in range(span.start, min(span.end, len(places)))) if span else frozenset()
             if span is not None and first == end:
-                rest = frozenset(places[n] for n in range(span.start, min(span.end, len(places))))
                 yield Added(span.name, one.file, "", rest, gone=True)
             elif span is not None and says:
                 begun = frozenset(places[n] for n in range(_beginning(now, says[0], span.start), says[0]))
-                yield Added(span.name, one.file, now[says[0]], frozenset(places[n] for n in says), begun)
+                yield Added(span.name, one.file, now[says[0]], frozenset(places[n] for n in says), begun, rest)
 
 
 def _runs(was: list[str], now: list[str]) -> Iterator[tuple[int, int]]:

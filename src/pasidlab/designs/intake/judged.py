@@ -50,12 +50,13 @@ class Added:
     text: str  # the first line that says something
     lines: frozenset[tuple[str, int]]
     begun: frozenset[tuple[str, int]] = frozenset()
+    whole: frozenset[tuple[str, int]] = frozenset()  # the lines of the function
     gone: bool = False
 
     def is_idle(self, executed: frozenset[tuple[str, int]], present: frozenset[tuple[str, int]]) -> bool:
         """True if they stand in the code, or nothing does any more, and no step executed any of them."""
         code = self.lines & present or self.begun & present
-        return bool(code or self.gone) and not code & executed
+        return bool(code or self.gone or not self.whole & present) and not code & executed
 
 
 @dataclass(frozen=True)
