@@ -381,14 +381,18 @@ RELEASE = """static void idxd_file_dev_release(struct device *dev)
 """
 DRAIN, UNBIND = "\t\tidxd_device_drain_pasid(ctx->wq->idxd, ctx->pasid);\n", "\t\tiommu_sva_unbind_device(ctx->sva);\n"
 LIVES = ["bind", "unbind", "exit"]
+EMPTY = "static inline void mm_pasid_init(struct mm_struct *mm)\n{\n}\n\n"
+CLEARS = EMPTY.replace("{\n", "{\n\tmm->iommu_mm = NULL;\n")
 PASIDS = [
     ("fork", MMS, LIVES, set()), ("fork", MMS.replace("\tmm_pasid_drop(mm);\n", ""), LIVES, {"no_leak"}),
     ("fork", MMS.replace("\tmm_pasid_init(mm);\n", ""), [*LIVES, "fork"], {"no_stale", "isolated"}),
+    ("fork", MMS.replace("static struct mm", f"{EMPTY}static struct mm", 1), [*LIVES, "fork"], {"no_stale", "isolated"}),
+    ("fork", MMS.replace("static struct mm", f"{CLEARS}static struct mm", 1), [*LIVES, "fork"], set()),
     ("cdev", RELEASE, [*LIVES, "device"], set()), ("cdev", RELEASE.replace(DRAIN, "\t\t;\n"), [*LIVES, "exec", "device"], {"no_stale"}),
     ("cdev", RELEASE.replace(UNBIND, ""), LIVES, {"no_leak"}),
     ("cdev", RELEASE.replace(UNBIND, "").replace(DRAIN, UNBIND + DRAIN), [*LIVES, "exec", "device"], {"no_stale"}),
 ]  # fmt: skip
-CHOSEN = [one for n, one in enumerate(PASIDS) if os.environ.get("PASIDLAB_LONG") or n in (1, 5)]
+CHOSEN = [one for n, one in enumerate(PASIDS) if os.environ.get("PASIDLAB_LONG") or n in (1, 3, 7)]
 
 
 @pytest.mark.parametrize(("where", "text", "events", "broken"), CHOSEN)

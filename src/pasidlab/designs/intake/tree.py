@@ -158,6 +158,7 @@ class TreeProgram:
             if lines is not None:
                 functions[lines.name] = lines
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
+                bodies |= entry.beside
             elif entry.missing:
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.missing))
                 bodies |= entry.then

@@ -113,7 +113,7 @@ class TreeLines:
     ``word`` is a regular expression, ``after`` and ``before`` calls that only lines behind or above them are taken. ``result``: "int" where
     they return a number, which is 0 at their end. ``unless``: a function of the file that has them where it is there.
     ``missing`` is what stands in the line's place in a tree without such lines. ``then`` has bodies of other model functions for that
-    tree. Both count only where the tree has the function ``needs``.
+    tree. Both count only where the tree has the function ``needs``. ``beside`` has such bodies for a tree that has the lines.
     """
 
     function: str
@@ -130,6 +130,7 @@ class TreeLines:
     unless: str = ""
     needs: str = ""
     then: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, line: str) -> bool:
         """True for a line to be taken."""
