@@ -52,6 +52,8 @@ def test_a_tree_that_has_the_fix(tmp_path: Path) -> None:
     done = run(str(patch), "--kernel", kernel)
     assert isinstance(done.exception, PasidlabError)
     assert "has this change already" in str(done.exception)
+    done = run(str(patch), "--kernel", tree(tmp_path / "old", traps=FORGETFUL), "-R")
+    assert "does not have this change" in str(done.exception)
 
 
 def test_a_patch_that_makes_it_worse(tmp_path: Path) -> None:

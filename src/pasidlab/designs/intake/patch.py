@@ -62,12 +62,13 @@ class FileChange:
 
 @dataclass
 class Patch:
-    """What one diff changes. ``name`` is the file it was read from, ``notes`` what could not be recovered."""
+    """What one diff changes. ``name`` is the file it was read from, ``notes`` what could not be recovered; ``taken_out``: turned round."""
 
     name: str
     files: list[FileChange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     subject: str = ""
+    taken_out: bool = False
 
 
 def looks_like_patch(text: str) -> bool:
@@ -243,10 +244,10 @@ def _misfit(change: FileChange, hunk: Hunk, patch: Patch, lines: list[str], want
     at = Position(patch.name, hunk.number)
     new = [one.text.rstrip() for one in hunk.new]
     if new and any(one.mark == "+" for one in hunk.lines) and _find([line.rstrip() for line in lines], new, wanted) is not None:
-        return PasidlabError(
-            f"{change.path} has this change already, at line {hunk.start}", position=at,
-            hint="the patch is given twice, or the tree has it: -R takes it out",
-        )  # fmt: skip
+        what, hint = "has this change already", "the patch is given twice, or the tree has it: -R takes it out"
+        if patch.taken_out:
+            what, hint = "does not have this change", "the patch is given twice, or the tree is without it: leave out -R"
+        return PasidlabError(f"{change.path} {what}, at line {hunk.start}", position=at, hint=hint)
     expected, there = _mismatch(lines, [text.rstrip() for text in hunk.old], wanted)
     return PasidlabError(
         f"the patch does not apply to {change.path} at line {hunk.start}: '{expected}' is expected, there is '{there}'",
@@ -263,7 +264,7 @@ def reversed_patch(patch: Patch) -> Patch:
         return Hunk(hunk.new_start, hunk.heading, hunk.number, lines, hunk.missing, hunk.start)
 
     files = [FileChange(one.path, one.deleted, [turned(hunk) for hunk in one.hunks], one.new_file) for one in patch.files]
-    return Patch(patch.name, files, patch.notes, patch.subject)
+    return Patch(patch.name, files, patch.notes, patch.subject, not patch.taken_out)
 
 
 def _find(lines: list[str], old: list[str], wanted: int) -> int | None:
