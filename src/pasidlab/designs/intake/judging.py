@@ -255,15 +255,28 @@ def _fewer_questions(one: Edited, lost: frozenset[str]) -> Iterator[LeftOut]:
             yield LeftOut(edit.text, 0, f"{gone} is always the same in the model, and the patch takes it away")
 
 
-_NARROW = re.compile(r"\b(?:[us](?:8|16)|u?int(?:8|16)_t|char|short)\b|&=?\s*(0[xX][\da-fA-F]+|\d+)\b")
+_NARROW = re.compile(r"\b(?:(?P<byte>[us]8|u?int8_t|char)|[us]16|u?int16_t|short)\b|&=?\s*(?P<mask>0[xX][\da-fA-F]+|\d+)[uUlL]*\b")
+# A PASID: SDM volume 4, IA32_PASID. CPUs: NR_CPUS_RANGE_END of arch/x86/Kconfig is 8192 (v6.12).
+_WIDE = (
+    (re.compile("pasid", re.IGNORECASE), 20, "a PASID has 20 bits"),
+    (re.compile(r"\b(?:\w+_)?cpu\b"), 13, "the number of a CPU has 13 bits"),
+)
+
+
+def _number(text: str) -> int:
+    """An integer constant of C; 08 is none, and counts as decimal."""
+    return int(text, 16 if text[1:2] in ("x", "X") else 8 if text[0] == "0" and not set(text) & {"8", "9"} else 10)
 
 
 def _narrowed(one: Edited) -> Iterator[LeftOut]:
-    """Lines that may cut off bits of a PASID: 20 bits (SDM volume 4, IA32_PASID), and those of the model are the first numbers."""
+    """Lines that may cut off bits of a PASID or of the number of a CPU: those of the model are the first numbers."""
     for edit in one.edits:
-        cut = _NARROW.search(edit.text) if edit.mark == "+" and "pasid" in edit.text.lower() else None
-        if cut is not None and (not cut.group(1) or int(cut.group(1), 0) < 0xFFFFF):
-            yield LeftOut(edit.text, 0, "a PASID has 20 bits, and those of the model are small numbers", means=True)
+        cut = _NARROW.search(edit.text) if edit.mark == "+" else None
+        if cut is not None:
+            bits = _number(cut["mask"]).bit_length() if cut["mask"] else 8 if cut["byte"] else 16
+            for word, wanted, why in _WIDE:
+                if bits < wanted and word.search(edit.text):
+                    yield LeftOut(edit.text, 0, f"{why}, and those of the model are small numbers", means=True)
 
 
 def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
