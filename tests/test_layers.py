@@ -12,12 +12,12 @@ import pasidlab
 
 SOURCES = Path(pasidlab.__file__).parent
 ORDER = [
-    "errors version", "output reading", "search", "lang", "accelerator", "model declare", "kernel", "designs", "trace", "checking",
-    "zoo live observe prove", "report", "explore", "commands", "cli",
+    "errors version", "output reading interrupts", "search", "lang", "accelerator", "model declare", "kernel", "designs", "trace",
+    "checking", "zoo live observe prove", "report", "explore", "commands", "cli",
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 BESIDE = {"__init__", "examples"}  # the public names, and models in the language
-ALONE = {"search": {"errors", "output"}, "accelerator": {"errors", "output"}}
+ALONE = {"search": {"errors", "output", "interrupts"}, "accelerator": {"errors", "output"}}
 """Parts of use by themselves, and all they import of the project."""
 
 

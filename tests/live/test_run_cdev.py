@@ -90,8 +90,8 @@ def test_poll_wakes_on_a_software_error() -> None:
         print(poll.poll(50))
         threading.Timer(0.2, lambda: submit(portal, descriptor(0x7f))).start()
         began = time.monotonic()
-        events = poll.poll(5000)
-        print(events == [(fd, select.POLLIN)], time.monotonic() - began < 3)
+        events = poll.poll(60_000)
+        print(events == [(fd, select.POLLIN)], time.monotonic() - began < 30)
         print(died(lambda: os._exit(0 if poll.poll(0) == [] else 1)))
     """)
     assert done.out.split("\n")[:3] == ["[]", "True True", "0"], done.err

@@ -190,8 +190,9 @@ def test_ctrl_c_ends_what_waits_for_a_fifo(option: str, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o755)
     words = [option, str(fifo), "--", "/bin/true"] if option else ["--", str(fifo)]
-    with subprocess.Popen([sys.executable, "-c", RUN, *words], stderr=subprocess.PIPE, text=True, start_new_session=True) as started:
-        assert started.stderr is not None
+    begun = f"print('begun', file=__import__('sys').stderr, flush=True){RUN}"  # before that, Ctrl-C is the interpreter's
+    with subprocess.Popen([sys.executable, "-c", begun, *words], stderr=subprocess.PIPE, text=True, start_new_session=True) as started:
+        assert started.stderr is not None and started.stderr.readline() == "begun\n"
         if not option:
             assert started.wait(20) == 2 and "not a regular file" in started.stderr.read()
             return

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pasidlab.observe.kinds import Kind
 from pasidlab.observe.merged import merged
 from pasidlab.observe.pages import KIND, TIME
 from pasidlab.observe.recording import MAGIC, Recording
+from pasidlab.observe.tracefs import Instance, _remove_if_left
 
 
 def mounted():
@@ -75,9 +77,9 @@ def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
     wait_for_instance(tracefs, process.pid)
     (part,) = tmp_path.glob("killed.rec.*.part")
     wait_for(lambda: part.stat().st_size)
+    (left,) = instance_of(tracefs, process.pid)  # any recorder of the machine may remove it from now on
     process.kill()
     process.wait(30)
-    (left,) = instance_of(tracefs, process.pid)
     pasidlab("record", "-o", tmp_path / "next.rec", "--", "true")
     assert not left.exists()
     assert "in the middle of a recording" in pasidlab("stats", part, code=2)
@@ -85,7 +87,8 @@ def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
 
 def start_recorder(path):
     command = [sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", str(path)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=hears_signals)
+    with open(path.parent.with_name(f"{path.parent.name}.err"), "w") as errors:
+        return subprocess.Popen(command, stderr=errors, preexec_fn=hears_signals)
 
 
 def hears_signals():
@@ -117,7 +120,7 @@ def test_a_signal_ends_it_in_good_order_however_often_it_comes(tracefs, tmp_path
         assert time.monotonic() < end
         process.send_signal(ends)
         time.sleep(0.001)
-    assert process.returncode == 0
+    assert process.returncode == 0, tmp_path.with_name(f"{tmp_path.name}.err").read_text()
     assert instance_of(tracefs, process.pid) == []
     assert [path.name for path in tmp_path.iterdir()] == ["cut.rec"] and Recording(tmp_path / "cut.rec").counted["cpus"]
 
@@ -134,6 +137,34 @@ def test_a_recorder_in_a_pid_namespace_leaves_others_alone(tracefs, tmp_path):
     if done.returncode:
         pytest.skip(f"no PID namespace here: {done.stderr}")
     assert "PID namespace" in done.stderr and Recording(tmp_path / "inner.rec").about.tasks == ()
+
+
+def test_an_instance_has_its_lock_until_it_is_gone(tracefs, monkeypatch):
+    """A recorder that begins removes what has none."""
+    seen = []
+
+    def remove(instance):
+        _remove_if_left(instance.path)
+        seen.append(instance.path.exists())
+        removed(instance)
+
+    removed = Instance.remove
+    with tracefs.instance() as made:
+        monkeypatch.setattr(Instance, "remove", remove)
+    assert seen == [True] and not made.path.exists()
+
+
+def test_an_instance_that_somebody_reads_is_removed_a_little_later(tracefs, monkeypatch):
+    with tracefs.instance() as made:
+        reader = os.open(made.path / "trace", os.O_RDONLY)
+        timer = threading.Timer(0.3, os.close, (reader,))
+        timer.start()
+    timer.join()
+    assert not made.path.exists()
+    monkeypatch.setattr("pasidlab.observe.tracefs.READ_BY_OTHERS", 0.1)
+    with pytest.raises(OSError, match="busy"), tracefs.instance() as made, open(made.path / "trace", encoding="utf-8"):
+        made.remove()
+    assert not made.path.exists()
 
 
 def wait_for(reached):

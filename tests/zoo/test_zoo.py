@@ -19,8 +19,8 @@ from pasidlab.checking.api import check
 from pasidlab.cli import _group
 from pasidlab.commands import zoo
 from pasidlab.commands.zoo import BugRow, summary
+from pasidlab.interrupts import StopFlag
 from pasidlab.model.promises import PROPERTIES
-from pasidlab.search.result import StopFlag
 from pasidlab.zoo.catalogue import BUGS, CATALOGUE, Bug
 from pasidlab.zoo.difference import difference
 from pasidlab.zoo.specimen import buggy

@@ -24,7 +24,8 @@ from pasidlab.lang.names import nearest
 from pasidlab.search.exchange import ALONE, Exchange
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import Budget, Progress, StopFlag, Walked
+    from pasidlab.interrupts import StopFlag
+    from pasidlab.search.result import Budget, Progress, Walked
     from pasidlab.search.simulate import Walks
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]

@@ -21,7 +21,7 @@ from pasidlab.designs import AnyScope, Design
 from pasidlab.search.result import Budget, SearchResult
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import StopFlag
+    from pasidlab.interrupts import StopFlag
 
 MOST_STATES = 5_000_000
 """States explored for one mistake in one part."""

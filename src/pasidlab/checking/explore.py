@@ -24,9 +24,10 @@ from pasidlab.trace.steps import Counterexample
 from pasidlab.version import VERSION
 
 if TYPE_CHECKING:
+    from pasidlab.interrupts import StopFlag
     from pasidlab.lang.back.native import CompiledModel
     from pasidlab.search.checkpoint import Checkpoint
-    from pasidlab.search.result import Budget, Progress, SearchResult, StopFlag, StopReason, Walked
+    from pasidlab.search.result import Budget, Progress, SearchResult, StopReason, Walked
     from pasidlab.search.simulate import Walks
 
 Functions = Callable[[AnyScope], dict[str, Function]] | Mapping[str, Function]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.search.result import StopFlag
+    from pasidlab.interrupts import StopFlag
 
 T = TypeVar("T")
 _LOOK = 0.5  # seconds between two looks for the parent

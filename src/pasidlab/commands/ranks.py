@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,8 +16,8 @@ from pasidlab.errors import PasidlabError
 from pasidlab.search.lost_rank import INCONCLUSIVE, Watched, launched
 
 if TYPE_CHECKING:
+    from pasidlab.interrupts import StopFlag
     from pasidlab.search.exchange import Exchange
-    from pasidlab.search.result import StopFlag
 
 _BAD_INPUT = 2  # exit code
 
@@ -51,10 +50,11 @@ def ranks(asked: Asked) -> Iterator[Together]:
 
 
 def _joined(asked: Asked) -> Iterator[Together]:
+    from pasidlab.interrupts import RaisedBySignals
     from pasidlab.search.cluster import Ranks
 
-    peers, interrupted = Ranks(), threading.Event()
-    signal.signal(signal.SIGINT, lambda _number, _frame: interrupted.set())
+    peers, interrupted = Ranks(), RaisedBySignals()
+    signal.signal(signal.SIGINT, interrupted.handler)
     try:
         _must_fit(asked)
         yield Together(peers, interrupted, peers.rank == 0)

@@ -18,7 +18,7 @@ from pasidlab.zoo.catalogue import CATALOGUE, Bug
 if TYPE_CHECKING:
     from pasidlab.checking.processes import Report
     from pasidlab.checking.result import CheckResult
-    from pasidlab.search.result import StopFlag
+    from pasidlab.interrupts import StopFlag
 
 
 @dataclass(frozen=True)

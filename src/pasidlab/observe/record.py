@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from pasidlab.errors import PasidlabError
+from pasidlab.interrupts import RaisedBySignals, StopFlag
 from pasidlab.observe.functions import trace_functions
 from pasidlab.observe.kinds import EVENTS
 from pasidlab.observe.recording import About, TaskAtStart, Writer
@@ -58,7 +58,7 @@ class RecordingResult:
     notes: list[str] = field(default_factory=list)
 
 
-def record(path: str, wanted: Wanted, stop: threading.Event) -> RecordingResult:
+def record(path: str, wanted: Wanted, stop: StopFlag) -> RecordingResult:
     """Record to a file, until ``stop`` is set at the latest. PasidlabError where that is not possible.
 
     Nothing stays mounted or enabled, and where there is an error, nothing is written.
@@ -184,20 +184,16 @@ def _task(tgid: int, thread: Path) -> TaskAtStart:
     return TaskAtStart(int(thread.name), tgid, comm, bool(flags & (PF_KTHREAD | PF_USER_WORKER)), bool(flags & PF_EXITING))
 
 
-def stopped_by_signals() -> threading.Event:
-    """An event that Ctrl-C, SIGTERM and SIGHUP set from now on, as often as they come: the recording then ends in good order.
+def stopped_by_signals() -> StopFlag:
+    """A flag that Ctrl-C, SIGTERM and SIGHUP set from now on, as often as they come: the recording then ends in good order.
 
     SIGHUP stays ignored where it was (nohup). Nothing is put back: a signal that comes late must not undo what is recorded.
     """
-    stop = threading.Event()
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
+    stop = RaisedBySignals()
     ends = [signal.SIGINT, signal.SIGTERM]
     ends += [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
     for number in ends:
-        signal.signal(number, handler)
+        signal.signal(number, stop.handler)
     return stop
 
 
@@ -207,7 +203,7 @@ def signals_are_late() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _follow(instance: Instance, writer: Writer, wanted: Wanted, stop: threading.Event, result: RecordingResult) -> None:
+def _follow(instance: Instance, writer: Writer, wanted: Wanted, stop: StopFlag, result: RecordingResult) -> None:
     """Record until it is time to stop, then what is left in the buffers."""
     drains = [_Drain(instance, cpu, writer) for cpu in instance.cpus()]
     start = time.monotonic()
@@ -229,7 +225,7 @@ def _follow(instance: Instance, writer: Writer, wanted: Wanted, stop: threading.
     writer.end({"cpus": counted, "seconds": result.seconds})
 
 
-def _wait(wanted: Wanted, stop: threading.Event, drains: Sequence[_Drain]) -> int | None:
+def _wait(wanted: Wanted, stop: StopFlag, drains: Sequence[_Drain]) -> int | None:
     """Until the end; the exit status of the command, if there is one. A command that outlives the time goes on."""
     end = None if wanted.seconds is None else time.monotonic() + wanted.seconds
     process = None
@@ -238,7 +234,8 @@ def _wait(wanted: Wanted, stop: threading.Event, drains: Sequence[_Drain]) -> in
             process = subprocess.Popen(wanted.command)
         except OSError as error:
             raise PasidlabError(f"cannot run {wanted.command[0]}: {error.strerror}") from None
-    while not stop.wait(0.05):
+    while not stop.is_set():
+        time.sleep(0.05)
         if process and process.poll() is not None:
             return process.returncode
         if (end is not None and time.monotonic() >= end) or any(drain.error for drain in drains):

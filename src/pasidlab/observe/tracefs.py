@@ -12,6 +12,7 @@ import fcntl
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ from pasidlab.errors import PasidlabError
 SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432
 FSCONFIG_CMD_CREATE = 6
 CLOSE_ON_EXEC = 1
+READ_BY_OTHERS = 2.0
+"""Seconds for which a file of an instance may be in somebody's hands before the instance is given up."""
 
 
 class Tracefs:
@@ -58,8 +61,11 @@ class Tracefs:
         try:
             yield made
         finally:
-            os.close(held)
-            made.remove()
+            try:
+                with _locked(folder):  # a recorder that begins would take an instance without a lock for one that was left
+                    made.remove()
+            finally:
+                os.close(held)
 
 
 @contextmanager
@@ -138,8 +144,18 @@ class Instance:
         return sorted(int(entry.name.removeprefix("cpu")) for entry in (self.path / "per_cpu").iterdir())
 
     def remove(self) -> None:
-        """Everything is switched off, then the instance is removed."""
+        """Everything is switched off, then the instance is removed. OSError where it cannot be.
+
+        One of whose files somebody reads is EBUSY (instance_rmdir(), kernel/trace/trace.c, v6.12).
+        """
         for name, text in (("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop"), ("set_ftrace_filter", "")):
             with suppress(OSError):
                 self.write(name, text)
-        self.path.rmdir()
+        end = time.monotonic() + READ_BY_OTHERS
+        while True:
+            try:
+                return self.path.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > end:
+                    raise
+            time.sleep(0.01)

@@ -22,16 +22,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.errors import PasidlabError
+from pasidlab.interrupts import StopFlag, interrupts
 from pasidlab.search import kernels as k
 from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, SavedSearch
 from pasidlab.search.exchange import ALONE, Exchange, together
 from pasidlab.search.groups import Group, Worker
 from pasidlab.search.memory import Words
 from pasidlab.search.observed import COUNTERS, REACHED
-from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopFlag, StopReason
+from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopReason
 from pasidlab.search.spill import DiskFull, Spill
 from pasidlab.search.standing import Standing, standing
-from pasidlab.search.stopping import interrupts
 from pasidlab.search.store import MOST_STATES, States, Store
 from pasidlab.search.verdicts import Verdicts
 

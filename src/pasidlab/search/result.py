@@ -18,13 +18,6 @@ Packed = tuple[int, ...]  # one packed state: unsigned 64-bit words
 StopReason = Literal["complete", "violation", "max_states", "max_memory", "disk_full", "timeout", "interrupted", "simulated"]
 
 
-class StopFlag(Protocol):
-    """Something that Ctrl-C sets."""
-
-    def is_set(self) -> bool:
-        """Whether it did."""
-
-
 class NativeModel(Protocol):
     """A model compiled to a successor function.
 

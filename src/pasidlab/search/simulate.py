@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
+from pasidlab.interrupts import StopFlag, interrupts
 from pasidlab.search import walk_kernels as w
 from pasidlab.search.memory import Block, Words
 from pasidlab.search.observed import COUNTERS, REACHED
-from pasidlab.search.result import NativeModel, OnWalked, Packed, StopFlag, StopReason, Walked
-from pasidlab.search.stopping import interrupts
+from pasidlab.search.result import NativeModel, OnWalked, Packed, StopReason, Walked
 
 SHORTEST, LONGEST = 5, 11  # a walk has 2 to the power of these steps at most, or something between
 STEPS_AFTER_VIOLATION = 300_000  # of each thread, in search of shorter ways and other violations
