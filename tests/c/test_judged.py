@@ -9,7 +9,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 from click.testing import CliRunner, Result
-from test_trees import CORE, FILES, FIXUP, FORK, SCHED, tree
+from test_trees import CORE, FILES, FIXUP, FORK, tree
 
 from pasidlab.checking.api import check
 from pasidlab.cli import _group
@@ -403,25 +403,6 @@ def test_what_is_taken_away_counts_as_well(old: str, new: str, tmp_path: Path) -
     done = run(str(patch), "--kernel", tree(tmp_path), *OTHERS)
     assert done.return_value == 3
     assert "no step of the scope executes what the patch changes in it." in " ".join(done.output.split())
-
-
-NUMBERS = [
-    ("current->mm)", "current->mm) & 0xff", True), ("current->mm)", "current->mm) & 0xffUL", True),
-    ("current->mm)", "current->mm) & 0177", True), ("current->mm)", "current->mm) & 0xfffff", False),
-    ("wrmsr", "u16 pasid;\n\n\twrmsr", True),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("old", "new", "cut"), NUMBERS)
-def test_a_pasid_that_loses_bits(old: str, new: str, cut: bool, tmp_path: Path) -> None:
-    """The numbers of the model fit into any type."""
-    judged = account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, FIXUP.replace(old, new, 1)))
-    assert ("a PASID has 20 bits, and those of the model are small numbers" in judged.sentence()) is cut
-
-
-def test_the_number_of_a_cpu_that_loses_bits(tmp_path: Path) -> None:
-    judged = account(tmp_path, diff("arch/x86/include/asm/fpu/sched.h", SCHED, SCHED.replace("last_cpu = cpu;", "last_cpu = (u8)cpu;")))
-    assert "the number of a CPU has 13 bits" in judged.sentence()
 
 
 def test_a_change_that_no_step_executes(tmp_path: Path) -> None:

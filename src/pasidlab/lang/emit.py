@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import BINARY, DIVISIONS, SHIFTS, TRUTHS, Instr, Operand, Site
@@ -90,13 +91,22 @@ def bounds(domain: Domain) -> tuple[int, int]:
     return (0, domain.count) if isinstance(domain, Ref) else (ANY.low, ANY.high)
 
 
+class Fit(NamedTuple):
+    """A local that goes where no number greater than ``most`` does. Nothing is emitted for it: in this scope its numbers fit."""
+
+    local: str
+    most: int
+    position: Position
+
+
 class Builder:
-    """Collects instructions and the domains of the locals they assign."""
+    """Collects instructions and the domains of the locals they assign. ``fits`` has what goes into narrow places."""
 
     def __init__(self, function: str) -> None:
         self.function = function
         self.code: list[Instr] = []
         self.locals: dict[str, Domain | None] = {}
+        self.fits: list[Fit] = []
         self._fresh = 0
 
     def temp(self, domain: Domain) -> str:
@@ -114,6 +124,11 @@ class Builder:
     def emit(self, op: str, *args: Operand, at: Position, text: str = "") -> None:
         """Append one instruction."""
         self.code.append(Instr(op, args, Site(self.function, at), text))
+
+    def fit(self, operand: Operand, most: int, at: Position) -> None:
+        """Note that an operand goes where no number greater than ``most`` does."""
+        if isinstance(operand, str):
+            self.fits.append(Fit(operand, most, at))
 
     def place(self, label: str, at: Position) -> None:
         """Define a label here."""

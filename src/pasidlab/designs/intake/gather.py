@@ -18,6 +18,7 @@ from pasidlab.designs.intake.judging import Taken
 from pasidlab.designs.intake.statements_seen import CompiledLines
 from pasidlab.designs.intake.tree import Provenance
 from pasidlab.errors import PasidlabError, Position
+from pasidlab.lang.c.cuts import cuts
 from pasidlab.lang.c.link import CProgram, Linker, c_program
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.taken import taken
@@ -81,7 +82,7 @@ class Gathered:
         self.taken = Taken(
             {name: function for name, (function, _) in found.items()}, {name: CompiledLines(*one) for name, one in found.items()},
             self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {}, linker.preempt_rt,
-            frozenset(self.options.config),
+            frozenset(self.options.config), cuts(linker),
         )  # fmt: skip
         return made
 

@@ -18,6 +18,7 @@ from pasidlab.designs.intake.spans import bare_lines, functions_in
 from pasidlab.designs.intake.statements_seen import CompiledLines
 from pasidlab.designs.intake.tree import TreeProgram
 from pasidlab.lang.c.builtins import OPERATIONS
+from pasidlab.lang.c.cuts import Cut
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
@@ -40,6 +41,7 @@ class Taken:
     lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
     preempt_rt: bool = False  # compiled for a kernel with CONFIG_PREEMPT_RT
     config: frozenset[str] = frozenset()  # options that the user sets
+    cuts: Sequence[Cut] = ()  # where bits of numbers are cut off that are small in the model
 
     def means_nothing(self, name: str) -> bool:
         """True for a call without a meaning in that kernel."""
@@ -119,7 +121,7 @@ def _of_lines(one: Edited, entry: TreeLines, relevant: list[str], taken: Taken) 
     seen = taken.seen.get(f"{one.function}__lines")
     brought = _governed(one, entry)
     if all((entry.has(line) or line in brought) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
-        return Item(one.function, one.file, one.line, Fate.JUDGED)
+        return Item(one.function, one.file, one.line, Fate.JUDGED, left_out=_cut_off(one.function, taken))
     where = f" behind {entry.after}()" if entry.after else ""
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
 
@@ -222,7 +224,7 @@ def _only_declares(line: str) -> bool:
 
 def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:
     """Changed lines of a judged function whose meaning is not judged. An option is named where it leaves nothing else out."""
-    return (*_fewer_questions(one, lost), *_narrowed(one), *_left_out(one, taken)) or tuple(_options_asked(one, taken))
+    return (*_fewer_questions(one, lost), *_cut_off(one.function, taken), *_left_out(one, taken)) or tuple(_options_asked(one, taken))
 
 
 def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
@@ -255,28 +257,15 @@ def _fewer_questions(one: Edited, lost: frozenset[str]) -> Iterator[LeftOut]:
             yield LeftOut(edit.text, 0, f"{gone} is always the same in the model, and the patch takes it away")
 
 
-_NARROW = re.compile(r"\b(?:(?P<byte>[us]8|u?int8_t|char)|[us]16|u?int16_t|short)\b|&=?\s*(?P<mask>0[xX][\da-fA-F]+|\d+)[uUlL]*\b")
-# A PASID: SDM volume 4, IA32_PASID. CPUs: NR_CPUS_RANGE_END of arch/x86/Kconfig is 8192 (v6.12).
-_WIDE = (
-    (re.compile("pasid", re.IGNORECASE), 20, "a PASID has 20 bits"),
-    (re.compile(r"\b(?:\w+_)?cpu\b"), 13, "the number of a CPU has 13 bits"),
-)
-
-
-def _number(text: str) -> int:
-    """An integer constant of C; 08 is none, and counts as decimal."""
-    return int(text, 16 if text[1:2] in ("x", "X") else 8 if text[0] == "0" and not set(text) & {"8", "9"} else 10)
-
-
-def _narrowed(one: Edited) -> Iterator[LeftOut]:
-    """Lines that may cut off bits of a PASID or of the number of a CPU: those of the model are the first numbers."""
-    for edit in one.edits:
-        cut = _NARROW.search(edit.text) if edit.mark == "+" else None
-        if cut is not None:
-            bits = _number(cut["mask"]).bit_length() if cut["mask"] else 8 if cut["byte"] else 16
-            for word, wanted, why in _WIDE:
-                if bits < wanted and word.search(edit.text):
-                    yield LeftOut(edit.text, 0, f"{why}, and those of the model are small numbers", means=True)
+def _cut_off(name: str, taken: Taken) -> tuple[LeftOut, ...]:
+    """Lines of a judged function that may cut off bits of a number of which the model has the first few."""
+    seen = [taken.seen[one] for one in (name, f"{name}__lines") if one in taken.seen]
+    found = []
+    for cut in taken.cuts:
+        text = next((text for one in seen if (text := one.at(cut.position)) is not None), None)
+        if text is not None:
+            found.append(LeftOut(text, cut.position.line, f"{cut.why}, and those of the model are small numbers", means=True))
+    return tuple(dict.fromkeys(found))
 
 
 def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
@@ -296,7 +285,7 @@ def of_file(functions: Mapping[str, CFunction], taken: Taken) -> Judged:
 def _given(name: str, function: CFunction, taken: Taken) -> Item:
     at = function.position
     if name in taken.functions:
-        return Item(name, at.file, at.line, Fate.JUDGED)
+        return Item(name, at.file, at.line, Fate.JUDGED, left_out=_cut_off(name, taken))
     why = "it takes the place of nothing, and nothing here that is judged calls it"
     unit = function.unit
     text = unit.text.encode()[function.node.start_byte : function.node.end_byte].decode()
@@ -312,7 +301,8 @@ def of_tree(program: TreeProgram, taken: Taken) -> tuple[Item, ...]:
     for row in program.provenance():
         file, _, line = row.place.rpartition(":")
         if row.place:
-            items[row.function] = Item(row.function, file, int(line), Fate.JUDGED, changed=False)
+            cut = _cut_off(row.function.partition(" ")[0], taken)
+            items[row.function] = Item(row.function, file, int(line), Fate.JUDGED, changed=False, left_out=cut)
             continue
         parts = {entry.model for entry in words.replacements.get(row.function, ())} or {row.function}
         missing = row.function not in program.wanted and row.function not in words.tree_designs and parts & set(territory().needed)
@@ -321,7 +311,7 @@ def of_tree(program: TreeProgram, taken: Taken) -> tuple[Item, ...]:
     for name, function in taken.functions.items():
         at = function.position
         if name not in items and not name.endswith("__lines"):
-            items[name] = Item(name, at.file, at.line, Fate.JUDGED, changed=False)
+            items[name] = Item(name, at.file, at.line, Fate.JUDGED, changed=False, left_out=_cut_off(name, taken))
     for item in _built_in(program, frozenset(name.partition(" ")[0] for name in items)):
         items.setdefault(item.function, item)
     return tuple(items.values())

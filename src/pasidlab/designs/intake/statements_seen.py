@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from pasidlab.designs.intake.spans import bare_lines
+from pasidlab.errors import Position
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.vocabulary import vocabulary
@@ -35,6 +36,15 @@ class CompiledLines:
     def says(self, text: str) -> bool:
         """True if one of the lines that was taken says this."""
         return text in bare_lines(self.function.unit.source.text.split("\n"))
+
+    def at(self, position: Position) -> str | None:
+        """What the line at a place says, comments aside; None if the function does not have it."""
+        source = self.function.unit.source
+        first, last = self._range(self.function.node)
+        if position.file != self.function.position.file or not first <= position.line <= last:
+            return None
+        n = source.places.index((position.file, position.line)) if source.places else position.line - source.first
+        return bare_lines(source.text.split("\n"))[n]
 
     def silent(self, line: int) -> str:
         """Why a line that says something means nothing; empty if it means something or is mere structure."""

@@ -160,6 +160,7 @@ class Aggregates(CExpressions):
         """The number of an element that is not known here; outside the array the kernel ends."""
         at = self.at(node)
         number = self.arithmetic.settled(number, at)
+        self.builder.fit(number.operand, count - 1, at)
         fits, _ = self.builder.binary("ult", (number.operand, number.domain), (count, Int(count, count)), at)
         fine, bad = self.builder.label("fine"), self.builder.label("crash")
         self.builder.branch(fits, fine, bad, at)

@@ -73,6 +73,7 @@ class Arithmetic:
         """The lowest bits of a number, as a value of a type."""
         low, high = bounds(value.domain)
         if type_.bits >= 64 or (type_.low <= low and high <= type_.high):
+            self.builder.fit(value.operand, type_.high, at)
             return Value(value.operand, value.domain, type_)
         if type_.signed:
             operand, domain = self.emitted("sext", value.operand, type_.bits, (value.domain, Int(type_.bits, type_.bits)), at)
@@ -174,6 +175,7 @@ class Arithmetic:
         """By how many bits: a number that C does not define is refused, or reported where it comes, and goes on as x86 takes it."""
         low, high = bounds(amount.domain)
         if low >= 0 and high < type_.bits:
+            self.builder.fit(amount.operand, type_.bits - 1, at)
             return amount
         if isinstance(amount.operand, int):
             what = f"a shift by {amount.operand} of {type_}, which has {type_.bits} bits"

@@ -83,9 +83,11 @@ class Calls(Places):
 
     def effects_of(self, arguments: Sequence[Node]) -> None:
         """What evaluating arguments does, where their values are not needed. What means nothing here, and does nothing, is left out."""
+        noted = len(self.builder.fits)
         for argument in arguments:
             if self.has_effect(argument) or self.means_something(argument):
                 self.value(argument)
+        del self.builder.fits[noted:]
 
     def has_effect(self, node: Node) -> bool:
         """Whether evaluating an expression changes anything."""

@@ -14,7 +14,7 @@ from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.builtins import OPERATIONS
-from pasidlab.lang.c.ctype import INT, VOID, CType, Enum, Integer, Pointer, enum_type
+from pasidlab.lang.c.ctype import INT, ULONG, VOID, CType, Enum, Integer, Pointer, enum_type
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.expanded import Expanded
 from pasidlab.lang.c.parse import CConstant, CFunction, CObject, Unit, parse, sized
@@ -26,7 +26,7 @@ from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import Value, enumerator, exact
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, constants, macro_like, vocabulary
-from pasidlab.lang.emit import Builder
+from pasidlab.lang.emit import Builder, Fit
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
 from pasidlab.lang.lowering.lower import Functions
@@ -110,6 +110,7 @@ class Linker:
         self._quiet = 0
         self.locks: dict[str, int] = {}  # spin locks of the sources
         self.compiled: dict[str, Function] = {}
+        self.fits: dict[str, list[Fit]] = {}  # by function
         self.active: list[str] = []
         self.entered: set[str] = set()  # those, and functions that became part of their callers
         self.defined: dict[str, CFunction] = {n: self._typed(f) for n, f in program.functions.items()}  # with the helpers used so far
@@ -168,6 +169,10 @@ class Linker:
         ir_name = self._ir_name(name) + (f"__cpu{marks}" if marks else "")
         self.in_c[ir_name] = (name, cpus)
         return ir_name
+
+    def most_passed(self, name: str) -> list[int]:
+        """The greatest number that each parameter of a C function can hold."""
+        return [one.type.high if isinstance(one.type, Integer) else ULONG.high for one in self.defined[name].params]
 
     def object(self, name: str) -> CObject | None:
         """A constant variable of the sources that is an array or a struct."""
@@ -345,6 +350,7 @@ class Linker:
         params = tuple(a.arg for a in source.node.args.args)
         one_step = not name and any(ast.unparse(d) == "instruction" for d in source.node.decorator_list)
         result = None if nothing else template.result or domain
+        self.fits[model] = builder.fits
         self.compiled[model] = Function(model, params, builder.locals, result, tuple(builder.code), position, one_step)
 
     def get(self, name: str, default: Domain | None = None) -> Domain | None:
@@ -363,6 +369,7 @@ class Linker:
             compiler = CFunctionCompiler(function, builder, self.names, template, self.words, self)
             try:
                 self.compiled[ir_name] = compiler.compile(ir_name, cpus)
+                self.fits[ir_name] = builder.fits
             except RecursionError:
                 raise PasidlabError(f"{name} is nested too deeply", position=function.position) from None
             except PasidlabError:

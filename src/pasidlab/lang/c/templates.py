@@ -24,6 +24,9 @@ class CResults(Results, Protocol):
     def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind."""
 
+    def most_passed(self, name: str) -> list[int]:
+        """The greatest number that each parameter of a C function can hold."""
+
 
 @cache
 def parsed(text: str) -> tuple[ast.stmt, ...]:
@@ -131,6 +134,8 @@ class Template(Statements):
         """As in Python, but functions of the C file come first."""
         if isinstance(node.func, ast.Name) and node.func.id in self.c_functions:
             arguments = [self.expression(a) for a in node.args]
+            for (operand, _), most in zip(arguments, self.c_results.most_passed(self.c_functions[node.func.id]), strict=False):
+                self.builder.fit(operand, most, self.position)
             return self.emit_call(self.c_functions[node.func.id], arguments)
         return super().call(node, want)
 

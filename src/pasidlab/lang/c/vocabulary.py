@@ -143,6 +143,20 @@ class TreeLines:
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number of which a scope has the first few, where a machine has all of ``bits``.
+
+    Fields of the model hold it, pointers to a ``struct`` stand for it, and locals with these ``names`` in functions of the model hold it.
+    """
+
+    bits: int
+    why: str
+    fields: frozenset[str]
+    names: frozenset[str]
+    struct: str
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """Everything the file says."""
 
@@ -167,6 +181,7 @@ class Vocabulary:
     ignored: dict[str, str]
     assembler: tuple[str, ...]
     cpus: frozenset[str]  # calls and members whose value is the number of a CPU
+    numbers: tuple[Number, ...]
     sizes: frozenset[str]  # names that stand for the length of a whole image
     keys: dict[str, bool]  # static keys
     returns: dict[str, CType]  # what functions of the model return
@@ -244,6 +259,11 @@ def _replacement(left: str, right: str | dict[str, Any]) -> Replacement:
     )  # fmt: skip
 
 
+def _number(entry: Mapping[str, Any]) -> Number:
+    fields, names = (frozenset(entry.get(key, ())) for key in ("fields", "names"))
+    return Number(entry["bits"], entry["why"], fields, names, entry.get("struct", ""))
+
+
 @cache
 def vocabulary() -> Vocabulary:
     """The vocabulary of the kernel around a design."""
@@ -273,6 +293,7 @@ def vocabulary() -> Vocabulary:
         {name: (take, give) for name, (take, give) in data["guards"].items()},
         data["preempt_rt"]["calls"], data["preempt_rt"]["guards"], data["ignored"],
         tuple(data["assembler"]["words"]), frozenset(data["cpus"]["names"]),
+        tuple(_number(entry) for entry in data["number"]),
         frozenset(data["sizes"]["names"]), data["keys"], {name: written_type(text, types) for name, text in data["results"].items()},
         replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
         tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
