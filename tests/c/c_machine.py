@@ -18,7 +18,7 @@ from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import Ref
 from pasidlab.model.scope import Scope
-from pasidlab.model.sources import MODEL_FILES
+from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
 
 FUEL = 200_000
 MASKS = {"irqs": "Cpu.irqs_off", "preempt": "Cpu.preempt_count", "bh": "Cpu.softirq_count"}
@@ -29,17 +29,18 @@ class Crash(Exception):
 
 
 @cache
-def kernel_names(design: str = "early") -> Names:
+def kernel_names(design: str = "early", *, preempt_rt: bool = False) -> Names:
     """The names of the kernel model around a design, with one task of one process bound to a PASID, on the first of two CPUs."""
     scope = Scope(cpus=2, tasks=1, mms=1, pasids=1)
-    return Names(source.collect([ARRIVALS, *MODEL_FILES, designs.BUILT_IN[design].path]), scope.compiler_bounds())
+    files = [*MODEL_FILES, *(PREEMPT_RT_FILES if preempt_rt else ())]
+    return Names(source.collect([ARRIVALS, *files, designs.BUILT_IN[design].path]), scope.compiler_bounds())
 
 
 class Machine:
     """Executes functions of one program; ``failed`` has the sentences of checks that failed, ``touched`` the accesses in order."""
 
     def __init__(self, text: str, design: str = "early", stubs: Sequence[str] = (), config: dict[str, str] | None = None) -> None:
-        self.names = kernel_names(design)
+        self.names = kernel_names(design, preempt_rt=(config or {}).get("CONFIG_PREEMPT_RT") == "y")
         self.linker = Linker(compiled([Source(text, "fix.c")], config, read_stubs(stubs)), self.names)
         self.state = {(f.path, n): f.default for f in self.names.fields.values() for n in range(1, f.count + 1)}
         self.set("Cpu.current", 1)
@@ -51,6 +52,7 @@ class Machine:
         self.touched: list[tuple[str, str]] = []
         self.atomic = 0
         self.cpu = 1
+        self.chooses_most = False
         self.fuel = FUEL
 
     def set(self, path: str, value: int, element: int = 1) -> None:
@@ -96,7 +98,7 @@ class Machine:
             case "copy":
                 place[str(args[0])] = _value(place, args[1])
             case "choose":
-                place[str(args[0])] = _value(place, args[1])
+                place[str(args[0])] = _value(place, args[2 if self.chooses_most else 1])
             case "not":
                 place[str(args[0])] = int(not _value(place, args[1]))
             case "inv":

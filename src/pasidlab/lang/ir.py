@@ -77,6 +77,7 @@ SHIFTS = frozenset({"shl", "shr", "ushr"})  # an error by less than 0 or more th
 VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "sext", "not", "inv"}) | TRUTHS | SHIFTS
 BINARY = VALUES - {"copy", "not", "inv"} | DIVISIONS
 TERMINATORS = frozenset({"jump", "branch", "switch", "return", "crash", "end"})
+SILENT = frozenset({"label", "reach", "repeat", "pause", "atomic"})  # in a lowered model: the state and the way stay as they are
 ASSIGNING = frozenset(op for op, shape in OPS.items() if shape.startswith("d"))
 
 

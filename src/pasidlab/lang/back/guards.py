@@ -14,7 +14,7 @@ from pasidlab.lang.back.numbers import Expression32, binary, impossible, literal
 from pasidlab.lang.back.places import Variables
 from pasidlab.lang.back.ranges import refusing
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, Instr, Operand
+from pasidlab.lang.ir import BINARY, SILENT, Instr, Operand
 from pasidlab.lang.lowering.flow import successors
 
 MOST_PATHS = 20_000
@@ -119,8 +119,11 @@ class _Walk:
             path.locals[str(args[0])] = self._value(path, args[1])
         elif op in ("not", "inv"):
             path.locals[str(args[0])] = self._unary(op, self._value(path, args[1]))
-        elif op in BINARY and not self._binary(path, instr):
-            return False
+        elif op in BINARY:
+            if not self._binary(path, instr):
+                return False
+        else:
+            assert op == "deref" or op in SILENT, op
         path.at += 1
         return True
 

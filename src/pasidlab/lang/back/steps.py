@@ -9,7 +9,7 @@ from pasidlab.lang.back.numbers import Expression32, binary, contains, impossibl
 from pasidlab.lang.back.places import Variables
 from pasidlab.lang.back.ranges import ranges, refusing
 from pasidlab.lang.interpreter import FUEL, loop_labels
-from pasidlab.lang.ir import BINARY, CPU, SOUND, Action, Instr, Operand
+from pasidlab.lang.ir import BINARY, CPU, SILENT, SOUND, Action, Instr, Operand
 from pasidlab.lang.lowering.flow import forward, liveness, reachable, successors
 
 ERROR = 0
@@ -154,7 +154,7 @@ class StepText:
             case _ if op in BINARY:
                 self._binary(instr)
             case _:
-                assert op in ("reach", "repeat", "pause", "atomic"), op
+                assert op in SILENT, op
 
     def _label(self, label: str) -> None:
         self.lines.append(f"L{self.number}_{self.labels[label]}: skip;")

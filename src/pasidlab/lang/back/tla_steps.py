@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pasidlab.lang.back.places import Variables
 from pasidlab.lang.back.tla_names import TlaNames
 from pasidlab.lang.back.tla_numbers import TlaValue, binary, contains, impossible, literal, of_domain, outside, unary
-from pasidlab.lang.ir import BINARY, SOUND, Instr, Operand
+from pasidlab.lang.ir import BINARY, SILENT, SOUND, Instr, Operand
 
 MODEL_ERROR = "a model error"
 """What is broken where the model itself is wrong."""
 _NOTHING = "{}"
-_SILENT = frozenset({"label", "reach", "repeat", "pause", "atomic"})
 
 
 @dataclass
@@ -56,7 +55,7 @@ class StepWriter:
     def step(self, path: TlaPath, instr: Instr) -> bool:
         """One instruction; False once the step has ended, and the last line says how."""
         op, args = instr.op, instr.args
-        if op in _SILENT:
+        if op in SILENT:
             return True
         if op in ("load", "store", "deref"):
             return self._access(path, instr)
