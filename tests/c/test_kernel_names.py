@@ -288,6 +288,9 @@ def test_memcpy_of_an_image_takes_its_time() -> None:
     for length in ("16", "n * 2"):
         with pytest.raises(PasidlabError, match="as the length of an image"):
             machine("int n = 8; " + body % length).call("f")
+    for length in ("init_fpstate_copy_size()", "fpu_user_cfg.default_size", "sizeof(struct xregs_state)"):
+        with pytest.raises(PasidlabError, match="which is that of its beginning"):
+            machine(body % length).call("f")
 
 
 def test_thread_flags_change_at_once() -> None:

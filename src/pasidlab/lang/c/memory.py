@@ -28,6 +28,9 @@ def _memcpy(x: Calls, arguments: list[Node], node: Node) -> Value:
         x.template.run("reset_header(x)", {"x": dst}, at)
         return value
     given = x.value(source)
+    if not header and _is_part(x, length):
+        what = f"memcpy() of an image with the length '{plain(length)[:40]}', which is that of its beginning"
+        raise PasidlabError(what, position=at, hint=f"sizeof(*dst), {', '.join(sorted(x.vocabulary.sizes))}")
     if not given.unknown and header != (given.view == _HEADER):
         raise PasidlabError(f"memcpy() of a {given.view} to a {value.view}", position=x.at(node), hint="each member alone")
     src = _image(x, given, source)
@@ -57,7 +60,7 @@ def _memset(x: Calls, arguments: list[Node], node: Node) -> Value:
     else:
         image = {"x": _image(x, value, to)}
         x.template.run("reset_header(x)", image, x.at(node))
-        if not header:
+        if not header and not _is_part(x, length):
             x.template.run("x.image_pasid = 0", image, x.at(node))
     return value
 
@@ -70,12 +73,17 @@ _IMAGES = ("fpstate", "fpregs_state", "xregs_state", "xsave_struct")
 _HEADER = "xstate_header"
 
 
+def _is_part(x: Calls, length: Node) -> bool:
+    """True for the length of the beginning of an image."""
+    return plain(length) in x.vocabulary.part_sizes or x.struct_of_size(length) in x.vocabulary.part_structs
+
+
 def _whole(x: Calls, value: Value, pointer: Node, length: Node) -> bool:
     """A place and a length must be those of an image, or of a header: of other parts the model has no bytes. Whether it is a header."""
     if value.unknown:
         return False
     text = plain(length)
-    named = text in x.vocabulary.sizes or text.rpartition(">")[2].rpartition(".")[2] in x.vocabulary.sizes
+    named = text in x.vocabulary.sizes | x.vocabulary.part_sizes or text.rpartition(">")[2].rpartition(".")[2] in x.vocabulary.sizes
     size = x.struct_of_size(length)
     if value.view == _HEADER and size == _HEADER:
         return True

@@ -57,7 +57,7 @@ class Types(Choices):
 
     def _typed(self, compile_: Callable[[], _Typed], silent: bool = False) -> _Typed:
         """What compiling something gives; nothing of the code stays."""
-        builder, mark = self.builder, len(self.builder.code)
+        builder, mark, noted = self.builder, len(self.builder.code), len(self.builder.fits)
         locals_, variables, views = dict(builder.locals), dict(self.variables), {n: v.view for n, v in self.variables.items()}
         typing, self.typing = self.typing, True
         with self.around.silent() if silent else nullcontext():
@@ -65,7 +65,7 @@ class Types(Choices):
                 return compile_()
             finally:
                 self.typing = typing
-                del builder.code[mark:]
+                del builder.code[mark:], builder.fits[noted:]
                 builder.locals.clear()
                 builder.locals.update(locals_)
                 self.variables = variables

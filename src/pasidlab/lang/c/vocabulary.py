@@ -183,6 +183,8 @@ class Vocabulary:
     cpus: frozenset[str]  # calls and members whose value is the number of a CPU
     numbers: tuple[Number, ...]
     sizes: frozenset[str]  # names that stand for the length of a whole image
+    part_sizes: frozenset[str]  # of its beginning
+    part_structs: frozenset[str]  # structs that are its beginning
     keys: dict[str, bool]  # static keys
     returns: dict[str, CType]  # what functions of the model return
     replacements: dict[str, list[Replacement]]
@@ -294,7 +296,8 @@ def vocabulary() -> Vocabulary:
         data["preempt_rt"]["calls"], data["preempt_rt"]["guards"], data["ignored"],
         tuple(data["assembler"]["words"]), frozenset(data["cpus"]["names"]),
         tuple(_number(entry) for entry in data["number"]),
-        frozenset(data["sizes"]["names"]), data["keys"], {name: written_type(text, types) for name, text in data["results"].items()},
+        frozenset(data["sizes"]["names"]), frozenset(data["sizes"]["parts"]), frozenset(data["sizes"]["part_structs"]), data["keys"],
+        {name: written_type(text, types) for name, text in data["results"].items()},
         replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
         tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
         tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
