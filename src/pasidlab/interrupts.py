@@ -14,7 +14,7 @@ class StopFlag(Protocol):
     """Something that Ctrl-C sets."""
 
     def is_set(self) -> bool:
-        """Whether it did."""
+        """True once Ctrl-C was pressed."""
 
 
 class RaisedBySignals:
@@ -27,7 +27,7 @@ class RaisedBySignals:
         self._raised = False
 
     def is_set(self) -> bool:
-        """Whether one came."""
+        """True once the signal came."""
         return self._raised
 
     def handler(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Timings of the accelerator on memory inside this process: ``python tests/machine/bench_accelerator.py``."""
+"""Timings of the accelerator on memory inside this process: ``python tests/accelerator/bench_accelerator.py``."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Codes:
 
     @classmethod
     def of(cls, state: aecs.Compressing) -> Codes:
-        """Those of an AECS."""
+        """The codes of an AECS."""
         tables = []
         for codes in (state.literals, state.distances):
             turned = [reversed_code(code, length) if length else 0 for length, code in codes]

@@ -83,7 +83,7 @@ class Flags:
 
     @property
     def drop_high(self) -> int:
-        """The same, at its upper end."""
+        """How many bits, or elements, are left out at the upper end."""
         return self.word >> 22 & 31
 
 

@@ -84,7 +84,7 @@ class Tags:
             self.reference = self.reference + count & 0xFFFFFFFF
 
     def packed(self) -> bytes:
-        """As in a completion record: for the block after the last completed one."""
+        """The tags as a completion record has them: those of the block after the last completed one."""
         return _TAGS.pack(self.reference, self.mask, self.application)
 
 

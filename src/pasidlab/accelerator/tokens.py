@@ -108,7 +108,7 @@ def decode_tokens(
 
 @cache
 def compiled_decoder() -> Decoder:
-    """The same, compiled; the first time on a machine takes some seconds."""
+    """``decode_tokens`` compiled. The first time on a machine takes some seconds."""
     from numba import njit  # here: it takes half a second to import, and most programs do without
 
     options: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}

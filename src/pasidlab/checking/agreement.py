@@ -1,4 +1,4 @@
-"""The same model explored twice: by the search here, and by SPIN or TLC, which share nothing with it but the lowered code.
+"""A model explored twice: by the search here, and by SPIN or TLC, which share nothing with it but the lowered code.
 
 What both explore is the model as it is lowered, with nothing simplified, merged, left out or forgotten, without symmetry. A third
 exploration, with all of these, must come to the same verdicts.
@@ -79,12 +79,12 @@ def whole_model(design: Design, scope: AnyScope) -> Model:
 
 
 def exported(design: Design, scope: AnyScope) -> Export:
-    """That model in Promela."""
+    """The model before any reduction, in Promela."""
     return promela(whole_model(design, scope))
 
 
 def exported_tla(design: Design, scope: AnyScope, module: str = "") -> TlaModule:
-    """That model in TLA+."""
+    """The model before any reduction, in TLA+."""
     return tla(whole_model(design, scope), module)
 
 

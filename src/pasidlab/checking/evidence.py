@@ -44,7 +44,7 @@ class KernelWithMistake(Protocol):
 
 @dataclass(frozen=True)
 class DeclaredMistake:
-    """One that a model of one's own declares, as something that may break one of its properties."""
+    """A mistake that a model of one's own declares, and a property of the model that it may break."""
 
     name: str
     sentence: str

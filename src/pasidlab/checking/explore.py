@@ -136,7 +136,7 @@ class Run:
         return Checkpoint(self.checkpoint / f"{name}-{identity[:12]}", identity)
 
     def in_full(self, built: Built, model: Model) -> Built:
-        """The same part with another model of it."""
+        """The part, compiled for another model of it."""
         from pasidlab.lang.back.native import compile_model
 
         return replace(built, model=model, native=compile_model(model, covered=built.design.sources, symmetric=self.reductions.symmetry))

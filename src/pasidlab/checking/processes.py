@@ -86,7 +86,7 @@ def _wait(future: Future[T | None], futures: Sequence[Future[T | None]], interru
 
 
 def _stop(futures: Sequence[Future[T | None]], interrupted: Any) -> None:
-    """Those that run end early, no other begins."""
+    """Ends the checks that run, and begins no other."""
     interrupted.set()
     for future in futures:
         future.cancel()

@@ -224,7 +224,7 @@ def _in_turn(asked: Asked, chosen: Sequence[Chosen], limits: Limits, progress: S
 
 
 def _over_ranks(asked: Asked, chosen: Sequence[Chosen], limits: Limits, progress: StatusLines, together: Together) -> Iterator[CheckResult]:
-    """The same, each design by one rank alone."""
+    """The results, each design explored by one rank alone."""
     from pasidlab.checking.campaign import campaign, threads_each
     from pasidlab.search.exchange import ALONE
 

@@ -110,7 +110,7 @@ def _parsed(text: str) -> ast.Expression:
 
 
 def _as_typed(error: PasidlabError, names: Iterable[str]) -> PasidlabError:
-    """The same error at its column in what was typed: the compiler sees a function around it. Of an unknown name: what may be named."""
+    """An error at its column in what was typed; the compiler saw a function around that. Of an unknown name: what may be named."""
     if error.position is None or error.position.file != PLACE:
         return error
     known = f"{', '.join(names)} stand for any element" if isinstance(error, UnknownName) else ""

@@ -97,7 +97,7 @@ class OwnModel:
         return OwnScope(dict(self.sizes), frozenset(self.events))
 
     def changed(self, sizes: Mapping[str, int], events: str | None) -> OwnScope:
-        """That scope with other sizes, and other events as the command line names them. PasidlabError if it has none of that name."""
+        """The model's scope with other sizes, and other events as the command line names them. PasidlabError for a name that it has not."""
         scope = self.scope()
         if events is not None:
             chosen, bounds = self._choice().read(events.split(","), scope.events, scope.bounds)

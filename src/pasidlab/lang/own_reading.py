@@ -49,7 +49,7 @@ def _text(node: ast.AST | None) -> str | None:
 
 
 class _Reading:
-    """One file."""
+    """The reading of one file: its tree, its calls, and what it declares."""
 
     def __init__(self, tree: ast.Module, file: str, language: ModuleType) -> None:
         self.tree, self.file, self.language = tree, file, language

@@ -143,7 +143,7 @@ def analytics(opcode: int) -> float:
 
 
 def submission_among_mappings(count: int) -> float:
-    """The same with one thread and ``count`` mappings more."""
+    """A submission with one thread and ``count`` mappings more."""
     client = Client()
     for number in range(count):
         client.libc.mmap(None, 4096, 1 + number % 2 * 2, 0x22, -1, 0)

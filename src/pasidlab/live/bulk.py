@@ -162,13 +162,13 @@ class BulkMemory(SlicedMemory):
         return self._borrower.run(self.job, code, count, registers)
 
     def copy(self, target: int, source: int, length: int) -> int:
-        """As the accelerator's Memory; 0 where the regions overlap."""
+        """See ``Memory.copy`` of the accelerator; 0 where the regions overlap."""
         if max(source, target) + length >= _TOP or (source < target + length and target < source + length):
             return 0
         return length - self._run(_MOVE, length, {RDI: target, RSI: source})[0]
 
     def fill(self, target: int, pattern: bytes, length: int) -> int:
-        """As the accelerator's Memory; patterns of 8 bytes."""
+        """See ``Memory.fill`` of the accelerator; patterns of 8 bytes."""
         if target + length >= _TOP or len(pattern) != 8:
             return 0
         value = int.from_bytes(pattern, "little")
@@ -178,21 +178,21 @@ class BulkMemory(SlicedMemory):
         return 8 * (words - self._run(_FILL_WORDS, words, {RDI: target, RAX: value})[0])
 
     def equal(self, first: int, second: int, length: int) -> int:
-        """As the accelerator's Memory."""
+        """See ``Memory.equal`` of the accelerator."""
         if max(first, second) + length >= _TOP:
             return 0
         whole = length & ~63
         return whole - self._run(_EQUAL, whole, {RSI: first, RDI: second})[0]
 
     def equal_pattern(self, address: int, pattern: int, length: int) -> int:
-        """As the accelerator's Memory."""
+        """See ``Memory.equal_pattern`` of the accelerator."""
         if address + length >= _TOP:
             return 0
         whole = length & ~63
         return whole - self._run(_PATTERN, whole, {RSI: address, RDX: pattern})[0]
 
     def crc32c(self, address: int, length: int, register: int) -> tuple[int, int]:
-        """As the accelerator's Memory: three strands at a time, joined afterwards."""
+        """See ``Memory.crc32c`` of the accelerator: three strands at a time, joined afterwards."""
         done = 0
         while _has_crc32() and address + length < _TOP and length - done >= BULK:
             strand = min(_CRC_PIECE, (length - done) // 3) & ~7

@@ -16,7 +16,7 @@ class Clock(Protocol):
         """The time."""
 
     def watch(self, pid: int) -> None:
-        """This process counts from now on."""
+        """Counts the time of this process from now on."""
 
 
 class WallClock:
@@ -41,7 +41,7 @@ class ProgramClock:
         self._total, self._asleep_since, self._worked_at = 0.0, 0.0, 0.0
 
     def watch(self, pid: int) -> None:
-        """This process counts from now on."""
+        """Counts the time of this process from now on."""
         if pid not in self._used:
             self._used[pid], self._worked_at = _cpu_time(pid) or 0.0, time.monotonic()
 

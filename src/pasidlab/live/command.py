@@ -30,7 +30,7 @@ class NumberRange(click.FloatRange):
     """A range that "nan", which is below and above nothing, does not lie in."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As click's."""
+        """See ``click.ParamType.convert``."""
         number: float = super().convert(value, param, ctx)
         if number != number:
             self.fail(f"{value} is no number", param, ctx)

@@ -86,7 +86,7 @@ class DeviceConfig:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Its registers, as ``attributes`` has them."""
+        """The device's registers, as ``attributes`` has them."""
         return Capabilities.of(self.kind, self.attributes)
 
 

@@ -67,7 +67,7 @@ class Debugger(Undebugged):
     # Asked by the tracer
 
     def keeps(self, thread: Thread, stop: int, event: int) -> bool:
-        """As Undebugged."""
+        """See ``Undebugged.keeps``."""
         if not self._stands(thread) or event in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
             return False
         if stop == signal.SIGTRAP and not event and self._is_trap_of_ours(thread, ptrace.signal_code(thread.tid)):
@@ -80,7 +80,7 @@ class Debugger(Undebugged):
         return thread.process is self.process and (self._halted or thread.tid in self._still)
 
     def born(self, thread: Thread) -> None:
-        """As Undebugged."""
+        """See ``Undebugged.born``."""
         process = self.process
         if process is None or thread.process is process:
             self.threads[thread.tid] = thread
@@ -88,7 +88,7 @@ class Debugger(Undebugged):
             self.breakpoints.clean_copy(thread.tid)
 
     def executed(self, thread: Thread, *, at_exit: bool) -> None:
-        """As Undebugged. The first program waits for the debugger."""
+        """See ``Undebugged.executed``. The first program waits for the debugger."""
         if self.process is not None and thread.process.pid != self.process.pid:
             return
         first, self.process = self.process is None, thread.process
@@ -103,7 +103,7 @@ class Debugger(Undebugged):
             self._tell(thread, Stopped(thread.tid, signal.SIGTRAP, reason="" if first else f"exec:{path}"), always=first)
 
     def is_ours(self, thread: Thread, code: int) -> bool:
-        """As Undebugged."""
+        """See ``Undebugged.is_ours``."""
         steps = thread.tid in ptrace.stepping
         if thread.process is not self.process or not self._is_trap_of_ours(thread, code):
             return False
@@ -133,19 +133,19 @@ class Debugger(Undebugged):
         return int(registers[RIP])
 
     def carried_out(self, thread: Thread) -> None:
-        """As Undebugged."""
+        """See ``Undebugged.carried_out``."""
         if thread.tid in ptrace.stepping:
             self._tell(thread, Stopped(thread.tid, signal.SIGTRAP))
 
     def about_to_have(self, thread: Thread, signal: int, why: str = "") -> int:
-        """As Undebugged."""
+        """See ``Undebugged.about_to_have``."""
         if thread.process is not self.process or (signal in self.passed and not why):
             return signal
         action = self._tell(thread, Stopped(thread.tid, signal, why))
         return action.signal if action else signal
 
     def rejected(self, thread: Thread, why: str) -> None:
-        """As Undebugged."""
+        """See ``Undebugged.rejected``."""
         if thread.process is self.process:
             self._submitting.add(thread.tid)
             try:
@@ -154,12 +154,12 @@ class Debugger(Undebugged):
                 self._submitting.discard(thread.tid)
 
     def signalled(self) -> None:
-        """As Undebugged: the program has it, if no debugger holds the program."""
+        """See ``Undebugged.signalled``: the program has it, if no debugger holds the program."""
         if self._halted and not self.connected:
             self.leave()
 
     def ended(self, pid: int, status: int) -> None:
-        """As Undebugged."""
+        """See ``Undebugged.ended``."""
         if self.process is not None and pid == self.process.pid:
             self.on_end(status)
             self.leave(remove=False)

@@ -35,7 +35,7 @@ class QueueHardware(Protocol):
         """The queue accepts descriptors, as it is configured now."""
 
     def disable(self, wq: WqConfig) -> None:
-        """It completes what it has and accepts no more."""
+        """The queue completes what it has and accepts no more."""
 
 
 class DriverFiles(Protocol):

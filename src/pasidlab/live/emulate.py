@@ -194,7 +194,7 @@ class Emulator:
         return site, source
 
     def _read_known(self, thread: Thread, ip: int, code: bytes, source: int) -> bytes | None:
-        """One call reads the instruction, to see that it is still the same, and the 64 bytes of its source.
+        """The 64 bytes of an instruction's source. The same call reads the instruction, to see that it has not changed.
 
         None if the code changed; fewer than 64 bytes where the source faults. No ``code``: it is known already.
         """

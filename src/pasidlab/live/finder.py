@@ -25,7 +25,7 @@ class ServedFiles:
         self.tree, self.files, self.server, self.patient = tree, files, server, patient
 
     def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
-        """As Finder."""
+        """See ``Finder.open_file``."""
         node = None
         with contextlib.suppress(OSError):
             if device_of(thread.tid, number) == self.server.device:

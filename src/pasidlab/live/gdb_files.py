@@ -17,7 +17,7 @@ _STAT = struct.Struct(">IIIIIIIQQQIII")  # "struct stat" of the protocol
 
 
 class HostFiles:
-    """Those one gdb has open."""
+    """The files that one gdb has open."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()

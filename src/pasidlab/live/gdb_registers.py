@@ -28,7 +28,7 @@ _VECTORS = """
 
 @dataclass(frozen=True)
 class _Register:
-    """One of the description, and where its value is: ``at`` counts bytes of the FXSAVE area, else words of PTRACE_GETREGS."""
+    """A register of the description, and where its value is: ``at`` counts bytes of the FXSAVE area, else words of PTRACE_GETREGS."""
 
     name: str
     bits: int
@@ -85,7 +85,7 @@ def description() -> str:
 
 
 class ThreadRegisters:
-    """Those of a thread that stands still."""
+    """The registers of a thread that stands still."""
 
     def __init__(self, tid: int) -> None:
         self._tid, self._words = tid, Registers()

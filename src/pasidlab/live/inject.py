@@ -144,7 +144,7 @@ class Injector:
 
     @staticmethod
     def send_with(thread: Thread, number: int, info: bytes) -> bool:
-        """The same with this siginfo; false where only the kernel and kill(2) may make such a one (rt_tgsigqueueinfo(2))."""
+        """Sends the signal with this siginfo; false where only the kernel and kill(2) may make such a one (rt_tgsigqueueinfo(2))."""
         held = ctypes.create_string_buffer(info, len(info))
         return bool(libc.syscall(SYS_RT_TGSIGQUEUEINFO, thread.process.pid, thread.tid, number, held) == 0)
 

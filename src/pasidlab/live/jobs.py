@@ -79,21 +79,21 @@ class SlicedMemory:
             raise Aborted
 
     def read_into(self, address: int, target: memoryview) -> int:
-        """As the accelerator's Memory."""
+        """See ``Memory.read_into`` of the accelerator."""
         self.turn(len(target))
         return self._dma.read_into(address, target)
 
     def write(self, address: int, data: bytes | memoryview) -> int:
-        """As the accelerator's Memory."""
+        """See ``Memory.write`` of the accelerator."""
         self.turn(len(data))
         return self._dma.write(address, data)
 
     def present(self, address: int, length: int) -> int:
-        """As the accelerator's Memory."""
+        """See ``Memory.present`` of the accelerator."""
         self.turn(length)
         return self._dma.present(address, length)
 
     def write_record(self, address: int, record: bytes) -> int:
-        """As the accelerator's Memory."""
+        """See ``Memory.write_record`` of the accelerator."""
         self.turn(len(record))
         return self._dma.write_record(address, record)

@@ -119,7 +119,7 @@ class Kernel:
     # The machine that functions work on
 
     def compiled(self, name: str) -> Function:
-        """As Machine."""
+        """See ``Machine.compiled``."""
         if name not in self._counting:
             return self._functions(name)
         while self._room < max(len(self.cpus), len(self.tasks)):
@@ -128,22 +128,22 @@ class Kernel:
         return self._wide(name)
 
     def fuel(self) -> int:
-        """As Machine."""
+        """See ``Machine.fuel``."""
         return FUEL + 16 * (len(self.cpus) + len(self.tasks))
 
     def domain(self, path: str) -> Domain:
-        """As Machine."""
+        """See ``Machine.domain``."""
         return self._names.fields[path].domain
 
     def element(self, struct: str, number: int) -> LiveObject:
-        """As Machine; one that is not there yet is idle, and nobody sees what happens to it."""
+        """See ``Machine.element``. An element that is not there yet is idle, and nobody sees what happens to it."""
         there = {"Cpu": self.cpus, "Task": self.tasks}.get(struct)
         if there is None:
             return self._singletons.setdefault((struct, number), LiveObject(self._fields(struct)))
         return there[number - 1] if number <= len(there) else LiveObject(self._fields(struct))
 
     def number(self, element: object) -> int:
-        """As Machine."""
+        """See ``Machine.number``."""
         for there in (self.cpus, self.tasks):
             for at, one in enumerate(there, 1):
                 if one is element:
@@ -151,24 +151,24 @@ class Kernel:
         return -id(element)  # of a struct that no loop counts
 
     def mask(self, what: str) -> None:
-        """As Machine."""
+        """See ``Machine.mask``."""
         field, step = _MASKS[what]
         before = getattr(self.cpu, field)
         setattr(self.cpu, field, step > 0 if isinstance(before, bool) else before + step)
         self.boundary()
 
     def check(self, name: str, holds: bool, sentence: str) -> None:
-        """As Machine."""
+        """See ``Machine.check``."""
         if not holds and sentence not in self.broken:
             self.broken.append(sentence)
 
     def wait(self, holds: bool) -> None:
-        """As Machine: what is waited for is what other CPUs do with their interrupts."""
+        """See ``Machine.wait``. What is waited for is what other CPUs do with their interrupts."""
         if not holds:
             self.run_ipis()
 
     def boundary(self) -> None:
-        """As Machine."""
+        """See ``Machine.boundary``."""
         if not self.atomic:
             self._interrupted()
 

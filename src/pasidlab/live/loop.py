@@ -41,7 +41,7 @@ class Timer:
         self.cancelled = False
 
     def cancel(self) -> None:
-        """It is not to be called any more."""
+        """The call is not to be made any more."""
         self.cancelled = True
 
 

@@ -24,7 +24,7 @@ class Doubt(Protocol):
     """Whose memory a thread has while its process calls execve(2)."""
 
     def doubtful(self, tid: int) -> bool:
-        """Whether it may be another by now."""
+        """True if the thread's memory may be another by now."""
 
     def reach(self) -> bool:
         """Wait until a thread surely has this one; whether it still exists."""
@@ -124,7 +124,7 @@ class ProcessMemory:
         return done
 
     def _served(self, call: ctypes._NamedFuncPointer, local: bytearray, there: int) -> int:
-        """As _transfer, where pages may have to be served. A device gets a fault instead."""
+        """See ``_transfer``, where pages may have to be served. A device gets a fault instead."""
         assert self.patient is not None
         length = len(local)
         if self._device:
@@ -148,7 +148,7 @@ class ProcessMemory:
         return done
 
     def _begins(self, pid: int, access: object) -> bool:
-        """It is about to begin, maybe late: whether ``pid`` has not been let go meanwhile."""
+        """True if an access that is about to begin, maybe late, still may: ``pid`` has not been let go meanwhile."""
         self.starting.discard(access)
         return not (self.doubt and self.doubt.doubtful(pid))
 
@@ -187,7 +187,7 @@ class ProcessMemory:
         return without_memory(self.pid) and all(without_memory(tid) for tid in self._threads)
 
     def lost(self) -> bool:
-        """The same, or nobody surely has it."""
+        """True if the process has given its memory up, or nobody surely has it."""
         return not any(self._has_it(tid) for tid in (self.pid, *self._threads))
 
 

@@ -87,7 +87,7 @@ class Unfolding(Directory):
         return self._files() | self.more
 
     def put(self, name: str, node: Node) -> None:
-        """As an assignment to ``entries``, which need not be made for that."""
+        """Assigns to ``entries``, which need not be made for that."""
         (self.entries if "entries" in self.__dict__ else self.more)[name] = node
 
 

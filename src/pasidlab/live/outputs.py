@@ -64,7 +64,7 @@ class TerminalTeller:
         self._next = time.monotonic() + _TOLD_EVERY
 
     def told(self, text: str) -> None:
-        """It has come that far."""
+        """Tells the text on a terminal, unless one was told a moment ago."""
         if time.monotonic() >= self._next and sys.stderr is not None and sys.stderr.isatty():
             self._next = time.monotonic() + _TOLD_EVERY
             tell(f"pasidlab run: {text}")

@@ -87,7 +87,7 @@ class Patcher:
         return shared
 
     def area(self, thread: Thread, areas: list[Area], site: SubmissionSite) -> Area | None:
-        """One that a jump from the site reaches, with room for an entrance; None if there can be none."""
+        """An area that a jump from the site reaches, with room for an entrance; None if there can be none."""
         for area in areas:
             if area.file and abs(area.start - site.ip) < _REACH and area.used + 2 * PAGE <= _AREA_SIZE:
                 return area

@@ -74,13 +74,13 @@ def resume(tid: int, signal: int = 0) -> None:
 
 
 def get_registers_at(tid: int, place: int) -> None:
-    """As ``get_registers``, into the block at address ``place``: for the fast path."""
+    """Reads the registers into the block at address ``place``: for the fast path."""
     if _quick(_GETREGS, tid, None, place) == -1:
         _do(_GETREGS, tid, None, place)
 
 
 def set_registers_at(tid: int, place: int) -> None:
-    """As ``set_registers``, from the block at address ``place``."""
+    """Sets the registers from the block at address ``place``."""
     if _quick(_SETREGS, tid, None, place) == -1:
         _do(_SETREGS, tid, None, place)
 
@@ -234,7 +234,7 @@ def instructions_at(tid: int, address: int, length: int) -> bytes:
 
 
 def poke_byte(tid: int, address: int, byte: int) -> None:
-    """The same for one byte."""
+    """Writes one byte."""
     place = address & -8
     with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:
         around = bytearray(os.pread(file.fileno(), 8, place))

@@ -203,7 +203,7 @@ class Redirector:
             self.files.release(handle)
 
     def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
-        """As Finder: the file's name tells."""
+        """See ``Finder.open_file``: the file's name tells."""
         try:
             path = os.readlink(f"/proc/{thread.tid}/fd/{number}")
         except OSError:

@@ -59,7 +59,7 @@ class Counts(Protocol):
 
 
 class Shortcuts:
-    """Those of all address spaces of a run."""
+    """The shortcuts of all address spaces of a run."""
 
     def __init__(self, patcher: Patcher, queues: QueueFacts, counts: Counts, *, on: bool) -> None:
         self._patcher, self._queues, self._counts, self.on = patcher, queues, counts, on

@@ -242,7 +242,7 @@ class SignalKeeper:
         ptrace.resume(thread.tid)
 
     def force(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame, *, injected: bool) -> None:
-        """As force_sig_fault(): a fault the program's instruction raised. A blocked or ignored signal kills."""
+        """Raises a fault of the program's instruction, as force_sig_fault() does. A blocked or ignored signal kills."""
         mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
         if mask & bit or self._without_handler(thread, signal):
             self._reset(thread, signal)

@@ -134,6 +134,6 @@ class Shortcut:
             self.shared.close_row(page)
 
     def close_queue(self, label: str) -> None:
-        """The same for all portals of a queue; an empty name stands for every queue."""
+        """Closes the rows of all portals of a queue; an empty name stands for every queue."""
         for page in [page for page, queue in self.rows.items() if label in ("", queue)]:
             self.close_row(page)

@@ -96,7 +96,7 @@ class Shared:
         return self._free.pop() if self._free else -1
 
     def give_back(self, slot: int) -> None:
-        """Its thread is gone."""
+        """Takes back the slot of a thread that is gone."""
         self.revoke(slot)
         self._free.append(slot)
 

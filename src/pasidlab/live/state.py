@@ -64,7 +64,7 @@ class AddressSpace:
         portal.file.pages.add(page)
 
     def drop_portal(self, page: int) -> Portal | None:
-        """It is unmapped; None if there was none."""
+        """Forgets a portal that was unmapped; None if there was none."""
         portal = self.portals.pop(page, None)
         if portal:
             portal.file.pages.discard(page)
@@ -79,7 +79,7 @@ class AddressSpace:
         return sorted(page for page in self.portals if first <= page < first + length)
 
     def pages_of_ours_in(self, first: int, length: int) -> list[int]:
-        """Those of our own pages that any byte of an area lies in."""
+        """The pages of ours that any byte of an area lies in."""
         return [page for page in (self.scratch, self.code) if page and first < page + PAGE and page < first + length]
 
     def left_by(self, tid: int) -> None:
@@ -99,7 +99,7 @@ class AddressSpace:
         self.memory.doubt = self.dma.doubt = self
 
     def exec_ends(self, tid: int) -> None:
-        """That call has failed, or its thread has gone elsewhere."""
+        """Notes that an exec has failed, or its thread has gone elsewhere."""
         self.in_exec.pop(tid, None)
         if not self.in_exec:
             for memory in (self.memory, self.dma):
@@ -115,7 +115,7 @@ class AddressSpace:
         return not self.in_exec or not all(self.doubtful(tid) for tid in self.threads)
 
     def way_found(self) -> None:
-        """Those who wait for the memory look again."""
+        """Lets those who wait for the memory look again."""
         self._way_found.open()
 
     def starts_to_reach(self) -> bool:
@@ -150,12 +150,12 @@ class OpenFile:
 
     @property
     def read_only(self) -> bool:
-        """Whether it was opened for reading alone."""
+        """True if the file was opened for reading alone."""
         return self.flags & os.O_ACCMODE == os.O_RDONLY
 
     @property
     def write_only(self) -> bool:
-        """Whether it was opened for writing alone."""
+        """True if the file was opened for writing alone."""
         return self.flags & os.O_ACCMODE == os.O_WRONLY
 
 
@@ -276,7 +276,7 @@ class Iommu:
                 self._drop(mm)
 
     def exit(self, mm: AddressSpace) -> None:
-        """Its last user is gone: the table entry goes now, the number with the last bond (__mmdrop)."""
+        """The last user of an address space is gone: the table entry goes now, the number with the last bond (__mmdrop)."""
         if self.table.get(mm.pasid) is mm:
             del self.table[mm.pasid]
         if mm.bonds == 0:

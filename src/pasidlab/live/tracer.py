@@ -190,7 +190,7 @@ class Tracer:
             self.keeper.placement.resume(thread.tid)
 
     def _steps(self, thread: Thread, raised: Raised | None) -> bool:
-        """As ``Emulator.step``. Raises Unsure where the signal was sent, which is then kept, and the thread has gone a step."""
+        """See ``Emulator.step``. Raises Unsure where the signal was sent, which is then kept, and the thread has gone a step."""
         try:
             return self.emulator.step(thread, raised)
         except Unsure:

@@ -220,7 +220,7 @@ class Tree:
             self.root.at("/dev/char").entries[f"{CDEV_MAJOR}:{minor}"] = link
 
     def unbound(self, device: DeviceConfig, wq: WqConfig | None) -> None:
-        """They are gone."""
+        """Takes away what binding to the driver made: the link, and a queue's device files."""
         self._directory(device, wq).entries.pop("driver", None)
         if wq and wq.type == "user":
             minor = self._minor(wq)

@@ -85,7 +85,7 @@ class Automaton:
     """The node of a new task that has never run."""
 
     def unseen(self, kinds: Container[int]) -> Automaton:
-        """The same where nobody sees the events of some kinds: their steps are silent."""
+        """The automaton where nobody sees the events of some kinds: their steps are silent."""
         edges = [[replace(arc, letter=None) if arc.letter and arc.letter.kind in kinds else arc for arc in row] for row in self.edges]
         return replace(self, edges=edges)
 

@@ -109,7 +109,7 @@ def _event(data: Bytes, body: int, size: int, layouts: tuple[Bytes, NDArray[np.i
 
 @compiled("void(int64[::1], int64, int64, int64)")
 def _lost(row: NDArray[np.int64], time: int, cpu: int, events: int) -> None:
-    """That events of a CPU were lost before a page, and how many if it says so."""
+    """A row that says that events of a CPU were lost before a page, and how many if the page says so."""
     row[:] = 0
     row[TIME], row[CPU], row[KIND], row[PID], row[A] = time, cpu, LOST, -1, events
 

@@ -188,7 +188,7 @@ class _Obligations:
             yield from self._predicates(action, ending)
 
     def _predicates(self, action: Action, ending: PathEnd) -> Iterator[Obligation]:
-        """That no property is broken after a step. One whose fields the step does not store is as it was before."""
+        """Obligations: no property is broken after a step. One whose fields the step does not store is as it was before."""
         after = ending.path.state.settled()
         for predicate in self.general.model.predicates:
             if predicate.stuck or predicate.property not in self.wanted:

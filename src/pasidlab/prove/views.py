@@ -46,7 +46,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Plain:
-    """As ``Seen``, of one state."""
+    """See ``Seen``: the views of one state."""
 
     counts: Mapping[str, int]
     columns: Mapping[tuple[str, int], int]

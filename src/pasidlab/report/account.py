@@ -86,7 +86,7 @@ class Account:
 
     @property
     def exit_code(self) -> int:
-        """That of the comparison if there is one.
+        """The exit code of the comparison if there is one.
 
         Else 1 if anything is violated, 3 if anything is inconclusive or was not explored, 0 otherwise.
         """

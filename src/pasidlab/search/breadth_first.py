@@ -159,7 +159,7 @@ class _Search:
         return "complete"
 
     def _own(self, states: States) -> States:
-        """Those of the states that this process owns."""
+        """The states, of those given, that this process owns."""
         if self.peers.size == 1:
             return states
         by_owner, ends = np.empty_like(states), np.zeros(self.peers.size + 1, dtype=np.int64)

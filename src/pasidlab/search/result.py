@@ -47,7 +47,7 @@ class NativeModel(Protocol):
         """Words of ``observed``, at least 8."""
 
     def optimised(self) -> NativeModel:
-        """The same model in faster code, which may take a second or two to make; itself if there is none."""
+        """The model in faster code, which may take a second or two to make; the model itself if there is no faster code."""
 
 
 @dataclass(frozen=True)

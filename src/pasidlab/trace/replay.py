@@ -232,7 +232,7 @@ class Replayer:
         return next((value - 1 for (_, domain), value in values if isinstance(domain, Ref) and domain.struct == struct), None)
 
     def _arguments(self, action: Action, outcome: Outcome) -> str:
-        """Those of a rule, as text; its CPU is the column."""
+        """The arguments of a rule, as text; its CPU is the column."""
         first = 1 if action.cpu_param else 0
         return ", ".join(told(domain, value) for (_, domain), value in zip(action.params[first:], outcome.params[first:], strict=True))
 

@@ -57,7 +57,7 @@ def blocks(before: str, now: str) -> list[Changes]:
 
 
 def parts(changes: Changes) -> list[Changes]:
-    """The same in the smallest pieces: words where lines are replaced, lines where they come or go; and each condition that comes."""
+    """The changes in their smallest pieces: words where lines are replaced, lines where they come or go; and each condition that comes."""
     pieces = [piece for one in changes for piece in _pieces(one)]
     heads = [head for one in changes if one.before for head in _conditions(one)]
     return [*_balanced(pieces), *((head,) for head in heads if head not in pieces)]

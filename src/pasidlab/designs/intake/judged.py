@@ -198,7 +198,7 @@ class Judged:
         return "; ".join(self.sentences())
 
     def allowing(self, names: Iterable[str]) -> Judged:
-        """The same, with what is named (``*`` stands for any letters) acknowledged."""
+        """The account, with the functions of these names (``*`` stands for any letters) acknowledged."""
         names = tuple(names)
         items = (replace(item, allowed=item.allowed or any(_meets(item, name) for name in names)) for item in self.items)
         return replace(self, items=tuple(items), allows=(*self.allows, *names))

@@ -24,7 +24,7 @@ def plain_text(bare: Sequence[str]) -> str:
 
 
 def joined(bare: Sequence[str]) -> list[str]:
-    """As many lines, where a statement that goes on in the next lines stands in its first."""
+    """The lines, as many as before. A statement of several lines stands in its first; the others are empty."""
     found = list(bare)
     start, depth = 0, 0
     for n, line in enumerate(bare):

@@ -60,7 +60,7 @@ class KernelTree:
         return self.units[key]
 
     def with_text(self, file: str, text: str) -> KernelTree:
-        """The same tree with another text for a file."""
+        """The tree with another text for a file."""
         return replace(self, changed={**self.changed, file: Source(text, file)})
 
     def source(self, file: str) -> Source | None:
@@ -138,7 +138,7 @@ class TreeProgram:
         return bool(fresh)
 
     def with_text(self, file: str, text: str, config: Mapping[str, str] | None) -> TreeProgram:
-        """The same with another text for a file. What stays built in here stays so there."""
+        """The program with another text for a file. What stays built in here stays so there."""
         found = read_tree(self.tree.with_text(file, text), config, self.stubs)
         found.kept |= self.kept
         return found

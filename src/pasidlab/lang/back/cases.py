@@ -44,7 +44,7 @@ def cases(action: Action, places: Variables, cpu: Expression32 | None = None) ->
 
 
 def _any(conditions: list[str]) -> str:
-    """One condition that holds where any of these does."""
+    """A condition that holds where any of the conditions does."""
     if "true" in conditions:
         return "true"
     unique = list(dict.fromkeys(conditions))

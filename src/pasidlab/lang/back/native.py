@@ -49,7 +49,7 @@ class CompiledModel:
         return self.code.address("expand")
 
     def optimised(self) -> CompiledModel:
-        """The same model in optimised code."""
+        """The model in optimised code."""
         return self if self.code.optimised else replace(self, code=optimised(self.code.text))
 
 

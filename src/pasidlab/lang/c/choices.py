@@ -123,7 +123,7 @@ class Choices(Calls):
         return Value(dst, self._joined(dst, a, b, at), a.type)
 
     def _give(self, dst: str, value: Value, done: str, at: Position) -> None:
-        """One side of a conditional has its value: on to the end."""
+        """Assigns the value of one side of a conditional and goes to its end."""
         self.builder.emit("copy", dst, value.operand, at=at)
         self.builder.emit("jump", done, at=at)
 

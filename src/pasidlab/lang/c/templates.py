@@ -125,13 +125,13 @@ class Template(Statements):
         return self.expression(node)
 
     def expression(self, node: ast.expr) -> Bound:
-        """As in Python, but names may stand for C values."""
+        """An expression of Python whose names may stand for C values."""
         if isinstance(node, ast.Name) and node.id in self.bindings:
             return self.bindings[node.id]
         return super().expression(node)
 
     def call(self, node: ast.Call, want: bool) -> Bound:
-        """As in Python, but functions of the C file come first."""
+        """A call of Python; functions of the C file come first."""
         if isinstance(node.func, ast.Name) and node.func.id in self.c_functions:
             arguments = [self.expression(a) for a in node.args]
             for (operand, _), most in zip(arguments, self.c_results.most_passed(self.c_functions[node.func.id]), strict=False):

@@ -73,7 +73,7 @@ class Territory:
         return any(fnmatch.fnmatchcase(file, glob) for glob in globs)
 
     def relevant(self, file: str, function: str, lines: Sequence[str]) -> list[str]:
-        """Those changed lines of a function that matter. Comments must be gone.
+        """The changed lines of a function that matter. Comments must be gone.
 
         A file that no place names may be a place's under a shorter path: there the name of the function decides.
         """

@@ -49,7 +49,7 @@ class Unknowns:
         self.found.setdefault(name, (kind, at))
 
     def raise_if_any(self, known: Iterable[str]) -> None:
-        """One error for all of them."""
+        """Raises one PasidlabError for all unknown names, if there are any."""
         if not self.found:
             return
         names = sorted(set(known))

@@ -32,26 +32,26 @@ class Value:
 
     @property
     def constant(self) -> bool:
-        """Whether it is known here."""
+        """True for a number that is known while the function is compiled."""
         return isinstance(self.operand, int)
 
     @property
     def is_cpu(self) -> bool:
-        """Whether it is the number of a CPU, still held as the CPU: one more than the number, 0 for -1."""
+        """True for the number of a CPU that is still held as the CPU: one more than the number, 0 for -1."""
         return isinstance(self.domain, Ref) and self.domain.struct == "Cpu" and isinstance(self.type, Integer)
 
     @property
     def opaque(self) -> bool:
-        """Whether it leads out of the model."""
+        """True for a pointer that leads out of the model."""
         return self.view.startswith(OPAQUE)
 
     @property
     def unknown(self) -> bool:
-        """Whether it has been reported already."""
+        """True for a value whose name means nothing, which has been reported."""
         return self.view == UNKNOWN
 
     def typed(self, type_: CType) -> Value:
-        """The same operand as a value of another type."""
+        """The operand as a value of another type."""
         return replace(self, type=type_)
 
 
@@ -119,7 +119,7 @@ class Aggregate:
 
     @property
     def fixed(self) -> bool:
-        """Whether one of its parts is constant."""
+        """True if a part of the aggregate is constant."""
         return any(part.fixed for part in self.scalars())
 
     def part(self, key: str | int) -> Variable | None:

@@ -38,7 +38,7 @@ class Some:
     but: frozenset[int] = frozenset()
 
     def is_not(self, number: int) -> bool:
-        """Whether it is certainly another than the number."""
+        """True if the value is certainly another than the number."""
         return number < self.low or number in self.but
 
 

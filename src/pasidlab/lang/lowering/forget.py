@@ -65,7 +65,7 @@ def watched(model: Model) -> Model:
 
 
 def forgetting_nothing(model: Model) -> Model:
-    """The same model, forgetting nothing."""
+    """The model without forgetting."""
     if model.forget is None:
         return model
     return replace(

@@ -45,7 +45,7 @@ def _assigned(code: Code, params: Names, merge: Callable[[Names, Names], Names])
 
 
 def _named(operands: Iterable[object]) -> Names:
-    """Those of the operands that have a name in the source text."""
+    """The operands that have a name in the source text."""
     return frozenset(o for o in operands if isinstance(o, str) and not o.startswith("%"))
 
 
