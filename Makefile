@@ -28,6 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 promote: setup
+	$(BIN)/python docs/files.py
 	PYTHONPATH=tests $(BIN)/python tests/model/counts.py
 	$(BIN)/python tests/zoo/verdicts.py
 	PASIDLAB_PROMOTE=1 $(BIN)/python -m pytest tests/cli

@@ -1,6 +1,7 @@
 """CONTRIBUTING.md's table, row by row: of what belongs together nothing is missing. Other tests run it; here its parts are only counted."""
 
 import ast
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_the_rows_name_files_that_are_there():
     named = {name for row in rows for name in re.findall(r"`([\w-]+(?:/[\w.-]+)*(?:/|\.\w+))`", row)}
     missing = [name for name in named if not (ROOT / name).exists() and not (SOURCES / name).exists()]
     assert missing == [] and len(named) > 30
+
+
+def test_every_file_is_in_the_page_of_files():
+    """Else ``python docs/files.py`` writes it anew."""
+    found = importlib.util.spec_from_file_location("files_page", ROOT / "docs" / "files.py")
+    assert found and found.loader
+    writer = importlib.util.module_from_spec(found)
+    found.loader.exec_module(writer)
+    assert document("docs/files.md") == writer.page()
+    folders = {str(path.parent.relative_to(SOURCES)) for path in SOURCES.rglob("*") if path.is_file() and path.suffix in KINDS}
+    assert {folder or "." for folder in writer.FOLDERS} == folders
+    assert [line for line in writer.page().splitlines() if line.startswith("| `") and not line.endswith((". |", "? |"))] == []
+
+
+KINDS = {".py", ".c", ".toml", ".json", ".html", ".css", ".js"}
 
 
 def test_a_design_has_its_name_its_paragraph_and_its_counts():

@@ -83,7 +83,7 @@ class Flags:
 
     @property
     def drop_high(self) -> int:
-        """How many bits, or elements, are left out at the upper end."""
+        """Bits of an element that are left out at its upper end."""
         return self.word >> 22 & 31
 
 

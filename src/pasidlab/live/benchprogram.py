@@ -1,5 +1,6 @@
-"""The program that ``pasidlab bench run`` runs: ``python -m pasidlab.live.benchprogram WHAT NUMBER``, one figure on
-stdout.
+"""The program that ``pasidlab bench run`` runs.
+
+``python -m pasidlab.live.benchprogram WHAT NUMBER`` prints one figure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Large operations at the speed of memory: the thread that submitted the descriptor carries them out, in a page of ours, while it is
-stopped at its ENQCMD. Page tables and protection are then the process's own by nature. Where the processor faults, RCX tells how far it
-came. Only general registers are used, so none of the thread's others change.
+"""Large operations at the speed of memory: the thread that submitted the descriptor carries them out, in a page of ours.
+
+Meanwhile the thread is stopped at its ENQCMD. Page tables and protection are then the process's own by nature. Where the processor faults,
+RCX tells how far it came. Only general registers are used, so none of the thread's others change.
 """
 
 from __future__ import annotations

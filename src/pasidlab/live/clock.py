@@ -1,5 +1,6 @@
-"""The program's own time: what it has run for, and what it has slept. It stands still while the host runs something else. So what it
-measures does not depend on how busy the host is.
+"""The program's own time: what it has run for, and what it has slept.
+
+This clock stands still while the host runs something else. So what the program measures does not depend on how busy the host is.
 """
 
 from __future__ import annotations

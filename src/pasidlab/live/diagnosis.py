@@ -1,6 +1,4 @@
-"""What happened in a run: counts by queue, operation, status and thread, and the reason of everything that went
-wrong.
-"""
+"""What happened in a run: counts by queue, operation, status and thread, and why something went wrong."""
 
 from __future__ import annotations
 

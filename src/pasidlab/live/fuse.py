@@ -1,5 +1,4 @@
-"""A small FUSE server (linux/fuse.h, protocol 7.31): serves a tree to the program, with live attributes and device
-files.
+"""A small FUSE server (linux/fuse.h, protocol 7.31): serves a tree to the program, with live attributes and device files.
 
 The kernel counts references to open files for us: RELEASE comes when the last descriptor and the last mapping are gone.
 """

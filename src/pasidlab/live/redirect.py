@@ -1,10 +1,8 @@
-"""The device tree where namespaces are forbidden: system calls that name its files are traced and their paths
-rewritten.
+"""The device tree where namespaces are forbidden: system calls that name its files are traced, their paths rewritten.
 
-Slower than a namespace for programs that open many files, and less exact: attributes do not change, poll(2) always
-says ready.
-The inotify(7) close event of a file that only one open(2) ever saw tells when its last reference is gone. It is opened for
-reading: what is written other than by write(2), which is traced, fails (EBADF) and is not lost in it.
+Programs that open many files are slower than in a namespace. Attributes do not change, and poll(2) always says ready. The inotify(7) close
+event of a file that only one open(2) ever saw tells when its last reference is gone. It is opened for reading: what is written other than
+by write(2), which is traced, fails (EBADF) and is not lost in it.
 """
 
 from __future__ import annotations

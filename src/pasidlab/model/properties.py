@@ -1,4 +1,4 @@
-"""The promises, as predicates over states that must never be true. (Those a single step can break are checks at the step.)"""
+"""The promises, as predicates over states that must never be true. What a single step can break is a check at the step."""
 
 from __future__ import annotations
 

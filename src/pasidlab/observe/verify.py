@@ -1,4 +1,4 @@
-"""Holds a recording against the model: is what its events show a behaviour of the model's own functions?"""
+"""Holds a recording against the model: tells whether its events show a behaviour of the model's own functions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The few machine operations the search kernels need beyond Numba's own: raw memory, prefetch, a call through an
-address.
+"""The few machine operations the search kernels need beyond Numba's: raw memory, prefetch, a call through an address.
 
 Everything here and in ``kernels`` is a signed 64-bit integer (addresses, packed words, counts): Numba would turn a mix
 of signed and unsigned into floating point. Where the difference matters there is ``shift_right`` (logical) and

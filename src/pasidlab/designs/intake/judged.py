@@ -1,7 +1,7 @@
-"""What of an input a check judges: for each function and each hunk ``judged``, ``built in`` with the reason, ``unrelated``, or
-``same code``: its change is nothing the model has, or ``not executed``: no step of the scope executes its change.
+"""What of an input a check judges: a fate for each function and each hunk, which every report tells from here.
 
-``judging`` decides it, ``in_steps`` the last; every report tells it from here.
+``judged``; ``built in``, with the reason; ``unrelated``; ``same code``: its change is nothing the model has; ``not executed``: no step of
+the scope executes its change. ``judging`` decides the fates, ``in_steps`` the last one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-// The live page: each walk is a list of moves, made by the server, which keeps none. The walk stands in the address of the page, so it
-// outlives a reload, and the browser's Back leads to the walk before. An address without one means the walk that the server began with.
+// The live page: each walk is a list of moves, made by the server, which keeps none.
+// The walk stands in the address of the page, so it outlives a reload, and the browser's Back leads to the walk before. An address without one means the walk that the server began with.
 const first = { moves: data.traces[0].steps.map((step) => step.move), initial: data.initial };
 const live = { ...first };
 const said_ = document.querySelector(".said");
