@@ -4,6 +4,7 @@ Files and functions are short. One name has one meaning.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -125,11 +126,25 @@ def is_kernel_code(name: str) -> bool:
     return name.startswith(KERNEL_CODE) and not name.startswith(("designs.intake.", "designs.opening", "designs.design"))
 
 
-def test_one_name_of_a_class_or_public_function_has_one_meaning():
+def definition(node: ast.stmt) -> tuple[str, str]:
+    """The name of a class, a public function or a type, and what tells it from another; empty for any other statement.
+
+    A type is an assignment to a capitalised name. Two files may both give a name to the same type.
+    """
+    match node:
+        case ast.ClassDef(name) | ast.FunctionDef(name) if not name.startswith("_") or name.startswith("__"):
+            return name, "here"
+        case ast.Assign([ast.Name(name)], value) if name[0].isupper() and not name.isupper() and "_" not in name:
+            text = ast.unparse(value)
+            return name, re.sub(r"\b(npt|k)\.", "", text) if text != f"k.{name}" else "NDArray[np.uint64]"
+    return "", ""
+
+
+def test_one_name_of_a_class_a_type_or_public_function_has_one_meaning():
     homes: dict[str, set[str]] = {}
     for module, path in FILES.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            private = isinstance(node, ast.FunctionDef) and node.name.startswith("_") and not node.name.startswith("__")
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not private and not is_kernel_code(module):
-                homes.setdefault(node.name, set()).add(module)
-    assert {name for name, modules in homes.items() if len(modules) > 1} == set(ONE_IDEA)
+        if not is_kernel_code(module):
+            for name, meaning in map(definition, ast.parse(path.read_text(encoding="utf-8")).body):
+                homes.setdefault(name, set()).add(f"{meaning} {module if meaning == 'here' else ''}")
+    del homes[""]
+    assert {name for name, meanings in homes.items() if len(meanings) > 1} == set(ONE_IDEA)

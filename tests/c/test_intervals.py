@@ -8,13 +8,13 @@ from c_programs import program
 
 from harness import LONG
 from pasidlab.lang.ir import Function, Instr
-from pasidlab.lang.lowering.intervals import Known, intervals, widest
+from pasidlab.lang.lowering.intervals import KnownIntervals, intervals, widest
 
 
 class Watched(Machine):
     """Looks at every local before every instruction."""
 
-    bounds: dict[int, Known | None]
+    bounds: dict[int, KnownIntervals | None]
     looked = 0
 
     def step(self, instr: Instr, place: dict[str, int]) -> str | None:
@@ -26,7 +26,7 @@ class Watched(Machine):
         return super().step(instr, place)
 
 
-def by_instruction(function: Function) -> dict[int, Known | None]:
+def by_instruction(function: Function) -> dict[int, KnownIntervals | None]:
     """Of every local of a function, by the instruction."""
     code = list(function.code)
     return {id(i): k for i, k in zip(code, intervals(code, [0], function.locals, set(function.locals)), strict=True)}

@@ -154,10 +154,10 @@ class IaaJob:
             raise Faulted(self.d.second + self.written, DESTINATION, write=True)
 
 
-Operation = Callable[[IaaJob, DescriptorOutcome], Result]
+IaaOperation = Callable[[IaaJob, DescriptorOutcome], Result]
 
 
-def carried_out(operation: Operation) -> Callable[[Descriptor, Access, DescriptorOutcome], DescriptorOutcome]:
+def carried_out(operation: IaaOperation) -> Callable[[Descriptor, Access, DescriptorOutcome], DescriptorOutcome]:
     """``operation``, with its ways to end told in the outcome."""
 
     def run(d: Descriptor, m: Access, o: DescriptorOutcome) -> DescriptorOutcome:

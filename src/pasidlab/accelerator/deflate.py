@@ -40,7 +40,7 @@ _LONGEST = 258
 _EFFORT = 16  # moves of a byte for which finding its matches stands
 
 Numbers = NDArray[np.int64]
-Packed = NDArray[np.uint64]
+PackedWords = NDArray[np.uint64]
 
 
 def _spread(bases: tuple[int, ...], extra: tuple[int, ...], first: int, size: int) -> tuple[Numbers, Numbers, Numbers]:
@@ -74,9 +74,9 @@ class Codes:
     """The codes of a job, ready to be written: for each symbol its length, and its bits with the first lowest."""
 
     literal_bits: Numbers
-    literals: Packed
+    literals: PackedWords
     distance_bits: Numbers
-    distances: Packed
+    distances: PackedWords
 
     @classmethod
     def of(cls, state: aecs.Compressing) -> Codes:
@@ -87,7 +87,7 @@ class Codes:
             tables += [np.array([length for length, _ in codes]), np.array(turned, np.uint64)]
         return cls(*tables)
 
-    def written(self, tokens: Numbers) -> tuple[Packed, Numbers]:
+    def written(self, tokens: Numbers) -> tuple[PackedWords, Numbers]:
         """For each token its bits, and how many. Raises Analyzed where a symbol has no code."""
         match = tokens > 0xFFFF
         length = np.where(match, tokens >> 16, 0)
@@ -125,7 +125,7 @@ class BitWriter:
         self.held, self.bits = self.held >> 8 * full, self.bits - 8 * full
         return data
 
-    def put_all(self, words: Packed, counts: Numbers) -> bytes:
+    def put_all(self, words: PackedWords, counts: Numbers) -> bytes:
         """Many values of at most 48 bits each."""
         if not len(words):
             return b""

@@ -13,8 +13,8 @@ from pasidlab.accelerator.legality import RULES, Checker, Rejection, Rule, WqLim
 from pasidlab.accelerator.limits import LIMITS, Limit
 from pasidlab.accelerator.transfer import Access, Bench, DescriptorOutcome, Memory
 
-Operation = Callable[[Descriptor, Access, DescriptorOutcome], DescriptorOutcome]
-OPERATIONS: dict[int, Operation] = {
+DsaOperation = Callable[[Descriptor, Access, DescriptorOutcome], DescriptorOutcome]
+OPERATIONS: dict[int, DsaOperation] = {
     Op.NOOP: moving.no_operation,
     Op.DRAIN: moving.drain,
     Op.MEMORY_MOVE: moving.memory_move,
@@ -42,14 +42,14 @@ _BATCH, _SUCCESS, _BAD_TC = int(Op.BATCH), int(Status.SUCCESS), int(Status.TRAFF
 class DeviceKind:
     """What a kind of device understands. ``record_size`` is also the alignment of its completion records."""
 
-    operations: Mapping[int, Operation]
+    operations: Mapping[int, DsaOperation]
     rules: Mapping[int, Rule]
     limits: Mapping[int, Limit]
     record_size: int
 
 
 DSA = DeviceKind(OPERATIONS, RULES, LIMITS, RECORD_SIZE)
-_IAX_OPERATIONS: dict[int, Operation] = {
+_IAX_OPERATIONS: dict[int, DsaOperation] = {
     Op.NOOP: moving.no_operation,
     Op.DRAIN: moving.drain,
     Op.MEMORY_MOVE: moving.memory_move,

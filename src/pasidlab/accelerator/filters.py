@@ -21,7 +21,7 @@ from pasidlab.accelerator.decompress import inflated
 from pasidlab.accelerator.elements import Packer, Runs, Values, packed
 from pasidlab.accelerator.transfer import DescriptorOutcome
 
-Bits = NDArray[np.uint8]
+BitArray = NDArray[np.uint8]
 PARQUET = 2  # of the parsers of source 1; 0 and 1 are packed elements, the lowest or the highest bit first
 KNOWN = (1 << 27) - 1  # flags; bit 27 came with the second generation
 VECTORS = frozenset((Op.SCAN, Op.SET_MEMBERSHIP, Op.FIND_UNIQUE))  # operations whose output is one bit an element

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.int32]
+CodeWords = NDArray[np.int32]
 
 LITERALS, DISTANCES, END = 286, 30, 256  # codes of a literal or length, codes of a distance, the end of a block (EOB)
 LONGEST = 15  # bits of a code
@@ -81,7 +81,7 @@ def reversed_code(code: int, length: int) -> int:
 class Lookup:
     """A decoder's table: index it with the next ``bits`` bits of the stream."""
 
-    table: Words
+    table: CodeWords
     bits: int
     end_bits: int = 0  # of the code for the end of a block
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasidlab.checking.explore import Built, Functions, OnProgress, Run
+from pasidlab.checking.explore import Built, FunctionsForScope, OnDesignProgress, Run
 from pasidlab.checking.findings import PartResult, PropertyResult
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
 from pasidlab.checking.reductions import ALL, Reductions
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckResult", "PartResult", "PropertyResult", "check", "check_each", "wanted_properties"]
 
-AskedScope = AnyScope | Mapping[str, AnyScope] | None
+AskedParts = AnyScope | Mapping[str, AnyScope] | None
 """A scope, or several by their names; None: those that the design has by default."""
 OnPartProgress = Callable[[str, "Progress | Walked"], None]  # part, how far it is
 
 
 def check(
-    design: Design | Opening | str, scope: AskedScope = None, *, properties: Sequence[str] = (),
+    design: Design | Opening | str, scope: AskedParts = None, *, properties: Sequence[str] = (),
     jobs: int | None = None, budget: Budget | None = None, progress: OnPartProgress | None = None,
-    functions: Functions | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None,
-    checkpoint: Path | None = None,
+    functions: FunctionsForScope | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None,
+    walks: Walks | None = None, checkpoint: Path | None = None,
 ) -> CheckResult:  # fmt: skip
     """Explore ``design`` in ``scope`` (None: in every part of DEFAULT_PARTS, or in the scope that a model of one's own says).
 
@@ -68,10 +68,10 @@ def opening_of(design: Opening | str) -> Opening:
 
 
 def check_each(
-    designs: Sequence[Design], scope: AskedScope | Sequence[AskedScope] = None, *, properties: Sequence[str] = (),
-    jobs: int | None = None, budget: Budget | None = None, progress: OnProgress | None = None, functions: Functions | None = None,
-    reductions: Reductions = ALL, interrupted: StopFlag | None = None, walks: Walks | None = None, checkpoint: Path | None = None,
-    peers: Exchange = ALONE,
+    designs: Sequence[Design], scope: AskedParts | Sequence[AskedParts] = None, *, properties: Sequence[str] = (),
+    jobs: int | None = None, budget: Budget | None = None, progress: OnDesignProgress | None = None,
+    functions: FunctionsForScope | None = None, reductions: Reductions = ALL, interrupted: StopFlag | None = None,
+    walks: Walks | None = None, checkpoint: Path | None = None, peers: Exchange = ALONE,
 ) -> Iterator[CheckResult]:  # fmt: skip
     """``check`` for several designs, in one scope or each in its own. Yields results in the order given; an interrupted one is the last.
 
@@ -100,7 +100,7 @@ def check_each(
             return
 
 
-def _parts(design: Design, scope: AskedScope) -> Mapping[str, AnyScope]:
+def _parts(design: Design, scope: AskedParts) -> Mapping[str, AnyScope]:
     if scope is None:
         return design.parts
     return dict(scope) if isinstance(scope, Mapping) else {"scope": scope}

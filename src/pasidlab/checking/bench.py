@@ -24,7 +24,7 @@ from pasidlab.search.breadth_first import search
 from pasidlab.search.memory import Block, compiled, load64, prefetch, shift_right, store64
 from pasidlab.search.result import NativeModel, SearchResult
 
-Counts = dict[int, float]  # by number of threads
+ByThreads = dict[int, float]  # by number of threads
 
 _BATCH = 32  # keys whose cache lines are fetched together
 _SLOTS_BITS = 27  # of 8 bytes
@@ -86,19 +86,19 @@ class Benchmark:
     """The figures of one run: medians, by number of threads. SPIN has one thread; None where it is not installed."""
 
     result: SearchResult  # of the first search
-    states_per_second: Counts
-    hash_inserts_per_second: Counts
-    hash_inserts_on_huge_pages: Counts
+    states_per_second: ByThreads
+    hash_inserts_per_second: ByThreads
+    hash_inserts_on_huge_pages: ByThreads
     spin_bfs: EngineRun | None
     spin_dfs: EngineRun | None
     slots_bits: int
 
-    def of_hash_limit(self, limit: Counts) -> Counts:
+    def of_hash_limit(self, limit: ByThreads) -> ByThreads:
         """Transitions per second as a share of the random inserts per second of as many threads."""
         branching = self.result.transitions / self.result.states
         return {j: rate * branching / limit[j] for j, rate in self.states_per_second.items()}
 
-    def of_spin(self, run: EngineRun | None) -> Counts | None:
+    def of_spin(self, run: EngineRun | None) -> ByThreads | None:
         """States per second as a multiple of SPIN's."""
         if run is None:
             return None
@@ -127,7 +127,7 @@ class Benchmark:
         }
 
 
-def _rounded(counts: Counts | None, digits: int = 3) -> dict[str, float] | None:
+def _rounded(counts: ByThreads | None, digits: int = 3) -> dict[str, float] | None:
     """To so many significant digits."""
     return None if counts is None else {str(jobs): float(f"{count:.{digits}g}") for jobs, count in counts.items()}
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 from pasidlab.checking.findings import PropertyResult
 from pasidlab.checking.result import CheckResult
-from pasidlab.errors import counted
+from pasidlab.checking.wording import verdict_of
 
 NO_DIFFERENCE = "the patch makes no difference in this scope: same verdicts, states, depth and steps"
 
@@ -102,4 +102,4 @@ class Comparison:
 
 def state_of(p: PropertyResult) -> str:
     """Holds, broken in so many steps, or not settled."""
-    return "holds" if p.holds else "not settled" if p.holds is None else f"broken in {counted(p.steps or 0, 'step')}"
+    return verdict_of(p, "broken")

@@ -12,10 +12,10 @@ from pasidlab.trace.sources import Shown, source_line
 if TYPE_CHECKING:
     from pasidlab.checking.findings import PartResult
 
-Lines = frozenset[tuple[str, int]]
+SourceLines = frozenset[tuple[str, int]]
 
 
-def covered_lines(native: CompiledModel, counters: Sequence[int]) -> tuple[Lines, Lines]:
+def covered_lines(native: CompiledModel, counters: Sequence[int]) -> tuple[SourceLines, SourceLines]:
     """Source lines (file, line) of blocks that were entered, and of all blocks there are."""
     executed: set[tuple[str, int]] = set()
     present: set[tuple[str, int]] = set()
@@ -26,10 +26,10 @@ def covered_lines(native: CompiledModel, counters: Sequence[int]) -> tuple[Lines
     return frozenset(executed), frozenset(present)
 
 
-def executed_and_present(parts: Sequence[PartResult]) -> tuple[Lines, Lines]:
+def executed_and_present(parts: Sequence[PartResult]) -> tuple[SourceLines, SourceLines]:
     """Lines (file, line) that a step of some part executed, and all that stand in a model."""
-    executed = Lines().union(*(part.executed for part in parts))
-    return executed, Lines().union(*(part.present for part in parts))
+    executed = SourceLines().union(*(part.executed for part in parts))
+    return executed, SourceLines().union(*(part.present for part in parts))
 
 
 def unexecuted_lines(parts: Sequence[PartResult], shown: Shown) -> tuple[tuple[str, int, str], ...]:

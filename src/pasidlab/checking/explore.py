@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pasidlab.search.result import Budget, Progress, SearchResult, StopReason, Walked
     from pasidlab.search.simulate import Walks
 
-Functions = Callable[[AnyScope], dict[str, Function]] | Mapping[str, Function]
-OnProgress = Callable[[str, str, "Progress | Walked"], None]  # design, part, how far it is
+FunctionsForScope = Callable[[AnyScope], dict[str, Function]] | Mapping[str, Function]
+OnDesignProgress = Callable[[str, str, "Progress | Walked"], None]  # design, part, how far it is
 STATES_AFTER_VIOLATION = 3_000_000
 STATES_AFTER_EARLIER_VIOLATION = 20_000_000  # of each part that follows one in which something is broken
 SMALLER = {False: "fewer --tasks, --mms or events", True: "smaller sizes, fewer events"}
@@ -55,8 +55,8 @@ class Run:
     wanted: tuple[str, ...]
     jobs: int
     budget: Budget | None
-    progress: OnProgress | None
-    functions: Functions | None
+    progress: OnDesignProgress | None
+    functions: FunctionsForScope | None
     reductions: Reductions
     interrupted: StopFlag | None = None  # None: Ctrl-C itself
     deadline: float | None = None  # of time.monotonic(): when the whole check is to end

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pasidlab.designs import AnyScope
 from pasidlab.errors import PasidlabError, counted
-from pasidlab.lang.interpreter import Mistake
+from pasidlab.lang.interpreter import ErrorKind
 from pasidlab.lang.ir import Site
 from pasidlab.trace.steps import Counterexample, Step
 
 if TYPE_CHECKING:
     from pasidlab.search.result import StopReason
 
-Verdict = Literal["holds", "violated", "inconclusive"]
+VerdictWord = Literal["holds", "violated", "inconclusive"]
 
-HINTS: dict[Mistake, str] = {
+HINTS: dict[ErrorKind, str] = {
     "": "",
     "null": "ask first: 'x is not None and ...'",
     "domain": "correct the value, or widen the domain it is stored to",
@@ -45,7 +45,7 @@ class ModelError:
     sentence: str
     site: Site
     way: tuple[Step, ...] = field(repr=False)  # to the state where it shows
-    mistake: Mistake = ""
+    mistake: ErrorKind = ""
 
     @property
     def steps(self) -> int:

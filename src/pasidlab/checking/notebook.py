@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from pasidlab.checking.findings import Verdict
+from pasidlab.checking.findings import VerdictWord
 from pasidlab.checking.wording import MARKS
 
 COLORS = {"holds": "#1a7f37", "violated": "#cf222e", "inconclusive": "#9a6700"}
 
 
 def fragment(
-    head: tuple[str, Verdict, str], scopes: Sequence[tuple[str, str]], properties: Sequence[tuple[str, str, str]],
+    head: tuple[str, VerdictWord, str], scopes: Sequence[tuple[str, str]], properties: Sequence[tuple[str, str, str]],
     traces: Sequence[tuple[str, str]],
 ) -> str:  # fmt: skip
     """A fragment without scripts or style sheets.

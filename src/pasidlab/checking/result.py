@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pasidlab.checking.findings import Evidence, ModelError, PartResult, PropertyResult, Verdict, in_order
+from pasidlab.checking.findings import Evidence, ModelError, PartResult, PropertyResult, VerdictWord, in_order
 from pasidlab.checking.notebook import fragment
 from pasidlab.checking.wording import MARKS, WHY, evidence_text, obstacle, parts_text, verdict_of
 from pasidlab.designs import AnyScope
@@ -14,6 +14,9 @@ from pasidlab.errors import counted, printable
 from pasidlab.trace.columns import trace_text
 from pasidlab.trace.look import PLAIN, VERDICTS, Look, lines_of
 from pasidlab.trace.steps import Counterexample
+
+_MANNERS = {True: "good", None: "open", False: "bad"}
+"""How a property is painted, by whether it holds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class CheckResult:
         return tuple(replace(p, holds=None) if self.missing and p.holds else p for p in joined)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> VerdictWord:
         """``holds`` is a proof over every part.
 
         ``inconclusive``: a budget ran out, nothing that was asked for is put to the test, or something that matters is not judged.
@@ -185,7 +188,7 @@ class CheckResult:
         """Each property: holds or not, and whether anything put it to the test; then why some are not settled."""
         lines = []
         for p in self.properties:
-            manner = "good" if p.holds else "open" if p.holds is None else "bad"
+            manner = _MANNERS[p.holds]
             name, verdict = (13, 22) if look.page >= 74 else (12, 21)
             if look.page >= 72 and len(p.name) <= name:
                 lines.append(f"  {p.name:<{name}} {look.paint(manner, f'{verdict_of(p):<{verdict}}')} {self.put_to_the_test(p)}")
@@ -217,5 +220,6 @@ class CheckResult:
 
 def _joined(parts: list[PropertyResult]) -> PropertyResult:
     steps = [p.steps for p in parts if p.steps is not None]
-    holds = False if steps else None if any(p.holds is None for p in parts) else True
+    unsettled = any(p.holds is None for p in parts)
+    holds = None if unsettled and not steps else not steps
     return PropertyResult(parts[0].name, holds, any(p.reached for p in parts), min(steps, default=None), parts[0].sentence)

@@ -26,9 +26,11 @@ WHY = {
 """What kept a part from a verdict -> what to say of it."""
 
 
-def verdict_of(p: PropertyResult) -> str:
-    """Holds, violated or not settled."""
-    return "holds" if p.holds else "not settled" if p.holds is None else f"VIOLATED in {counted(p.steps or 0, 'step')}"
+def verdict_of(p: PropertyResult, broken: str = "VIOLATED") -> str:
+    """Holds, violated (or another word for that) in so many steps, or not settled."""
+    if p.holds is None:
+        return "not settled"
+    return "holds" if p.holds else f"{broken} in {counted(p.steps or 0, 'step')}"
 
 
 def obstacle(part: PartResult) -> str:

@@ -12,7 +12,7 @@ from pasidlab.commands.scopes import AskedScope, asked_scope
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.checking.api import AskedScope as AskedParts
+    from pasidlab.checking.api import AskedParts
     from pasidlab.checking.reductions import Reductions
     from pasidlab.designs import Design, Opening
     from pasidlab.designs.opening import Side

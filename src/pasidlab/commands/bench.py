@@ -64,6 +64,11 @@ def _table(document: object, indent: str = "") -> str:
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", _table(value, indent + "  ")]
         else:
-            shown = f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-            lines.append(f"{indent}{key:<28} {shown}")
+            lines.append(f"{indent}{key:<28} {_shown(value)}")
     return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -21,7 +21,7 @@ from pasidlab.designs.opening import SIDES
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.checking.api import AskedScope
+    from pasidlab.checking.api import AskedParts
     from pasidlab.checking.result import CheckResult
     from pasidlab.commands.printing import Printer
     from pasidlab.commands.progress import StatusLines
@@ -147,7 +147,7 @@ def _check(asked: Asked, together: Together) -> int:
 
 
 Limits = tuple["Budget", "Walks | None"]
-Chosen = tuple["Design", "Opening", "AskedScope"]
+Chosen = tuple["Design", "Opening", "AskedParts"]
 
 
 def _chosen(asked: Asked) -> list[Chosen]:
@@ -263,7 +263,9 @@ def _account(asked: Asked, checked: Sequence[Checked], missing: Sequence[str], e
     from pasidlab.checking.compare import Comparison
     from pasidlab.report.account import Account
 
-    said = str(ended) if isinstance(ended, PasidlabError) else "interrupted" if ended else ""
+    said = "interrupted" if ended else ""
+    if isinstance(ended, PasidlabError):
+        said = str(ended)
     both = [entry.result for entry in checked] if asked.compare else []
     comparison = Comparison(*both) if len(both) == 2 else None
     return Account(tuple(checked), tuple(missing), said, click.get_current_context().obj or (), asked.kernel, comparison=comparison)

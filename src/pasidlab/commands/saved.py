@@ -39,7 +39,7 @@ class Document:
     results: tuple[Saved, ...]
 
 
-class Node:
+class JsonNode:
     """A value in the document, and the way to it: ``results[0].counterexamples[1].loop``."""
 
     def __init__(self, file: Path, way: str, value: Any) -> None:
@@ -56,21 +56,21 @@ class Node:
             raise self.fails(f"is not {KINDS[kind]}")
         return value
 
-    def get(self, name: str) -> Node:
+    def get(self, name: str) -> JsonNode:
         """A member that must be there."""
         members = self.as_a(dict)
         way = f"{self.way}.{name}" if self.way else name
         if name not in members:
-            raise Node(self.file, way, None).fails("is missing")
-        return Node(self.file, way, members[name])
+            raise JsonNode(self.file, way, None).fails("is missing")
+        return JsonNode(self.file, way, members[name])
 
-    def maybe(self, name: str) -> Node | None:
+    def maybe(self, name: str) -> JsonNode | None:
         """A member that may be missing or null."""
         return self.get(name) if self.as_a(dict).get(name) is not None else None
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[JsonNode]:
         for n, value in enumerate(self.as_a(list)):
-            yield Node(self.file, f"{self.way}[{n}]", value)
+            yield JsonNode(self.file, f"{self.way}[{n}]", value)
 
     def all(self, kind: type[T]) -> list[T]:
         """A list whose values are all of that kind."""
@@ -80,7 +80,7 @@ class Node:
 def read(file: Path) -> Document:
     """The document. Raises PasidlabError if it is none, with the place of what is wrong."""
     try:
-        root = Node(file, "", json.loads(_text(file)))
+        root = JsonNode(file, "", json.loads(_text(file)))
     except json.JSONDecodeError as error:
         raise PasidlabError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of too many digits
@@ -103,13 +103,13 @@ def _text(file: Path) -> str:
         raise PasidlabError(f"standard input is not text (byte {error.start} is not UTF-8)") from None
 
 
-def _saved(result: Node) -> Saved:
+def _saved(result: JsonNode) -> Saved:
     opened = result.maybe("opened")
     found = tuple((_recipe(node), _scope(node.get("scope"))) for node in result.get("counterexamples"))
     return Saved(result.get("design").as_a(str), result.get("file").as_a(str), _opened(opened) if opened else None, found)
 
 
-def _opened(node: Node) -> Opening:
+def _opened(node: JsonNode) -> Opening:
     told: dict[str, Any] = {name: inner.as_a(str) for name in ("base", "kernel") if (inner := node.maybe(name))}
     told |= {"name": node.get("name").as_a(str), "config": node.get("config").all(str), "stubs": node.get("stubs").all(str)}
     if allowed := node.maybe("allow_unjudged"):
@@ -123,7 +123,7 @@ def _opened(node: Node) -> Opening:
     return Opening.from_json(told)
 
 
-def _scope(node: Node) -> AnyScope:
+def _scope(node: JsonNode) -> AnyScope:
     if own := node.maybe("sizes"):
         counts = {name: own.get(name).as_a(int) for name in own.as_a(dict)}
         return OwnScope(counts, frozenset(node.get("events").all(str)), _bounds(node))
@@ -132,7 +132,7 @@ def _scope(node: Node) -> AnyScope:
     return _told(node, lambda: Scope(**sizes, events=events, bounds=bounds))
 
 
-def _bounds(node: Node) -> dict[str, int]:
+def _bounds(node: JsonNode) -> dict[str, int]:
     bounds = node.get("bounds")
     counts = {name: bounds.get(name).as_a(int) for name in bounds.as_a(dict)}
     if any(count < 0 for count in counts.values()):
@@ -140,7 +140,7 @@ def _bounds(node: Node) -> dict[str, int]:
     return counts
 
 
-def _told(node: Node, make: Callable[[], T]) -> T:
+def _told(node: JsonNode, make: Callable[[], T]) -> T:
     """What is made, or the error at its place in the document."""
     try:
         return make()
@@ -148,7 +148,7 @@ def _told(node: Node, make: Callable[[], T]) -> T:
         raise node.fails(f"is wrong: {error.what}") from None
 
 
-def _recipe(node: Node) -> Recipe:
+def _recipe(node: JsonNode) -> Recipe:
     moves = tuple(_move(move) for move in node.get("moves"))
     loop = node.maybe("loop")
     if loop and not 0 <= loop.as_a(int) < len(moves):
@@ -166,7 +166,7 @@ def _recipe(node: Node) -> Recipe:
     )
 
 
-def _move(node: Node) -> Move:
+def _move(node: JsonNode) -> Move:
     parts = list(node)
     if len(parts) != 3:
         raise node.fails("is not an action, its parameters and its choices")

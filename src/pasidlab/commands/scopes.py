@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pasidlab.errors import PasidlabError
 
 if TYPE_CHECKING:
-    from pasidlab.checking.api import AskedScope as AskedParts
+    from pasidlab.checking.api import AskedParts
     from pasidlab.designs import AnyScope, Design
     from pasidlab.model.scope import Scope
 

@@ -89,7 +89,9 @@ class Opening:
             raise PasidlabError(f"--base {self.base} is no design")
         if self.side == "before":
             around = _by_name(self.base or (before or found).base, files)
-            return self._made(before, around) if before is not None else _on_rt(around) if self._rt else around
+            if before is not None:
+                return self._made(before, around)
+            return _on_rt(around) if self._rt else around
         return self._made(found, _by_name(self.base or found.base, files))
 
     def _made(self, found: Gathered, around: Design) -> Design:

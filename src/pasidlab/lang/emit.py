@@ -149,9 +149,9 @@ class Builder:
     def unary(self, op: str, a: tuple[Operand, Domain], at: Position) -> tuple[Operand, Domain]:
         """``not``, ``inv`` or ``copy``."""
         if isinstance(a[0], int):
-            value = int(not a[0]) if op == "not" else ~a[0] if op == "inv" else a[0]
+            value = {"not": int(not a[0]), "inv": ~a[0], "copy": a[0]}[op]
             return value, BOOL if op == "not" else Int(value, value)
-        domain = BOOL if op == "not" else ANY if op == "inv" else a[1]
+        domain = {"not": BOOL, "inv": ANY, "copy": a[1]}[op]
         dst = self.temp(domain)
         self.emit(op, dst, a[0], at=at)
         return dst, domain

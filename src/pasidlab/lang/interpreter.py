@@ -18,7 +18,7 @@ CHOICE_DEPTH = 16
 """Choices one step may make one after the other."""
 MOST_OUTCOMES = 64
 """States one step with choices may lead to."""
-Mistake = Literal["", "null", "domain", "endless", "element"]
+ErrorKind = Literal["", "null", "domain", "endless", "element"]
 """The kind of a model error, where there is advice for that kind."""
 
 
@@ -29,7 +29,7 @@ class Failure:
     property: str
     sentence: str
     site: Site
-    mistake: Mistake = ""
+    mistake: ErrorKind = ""
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ class _Execution:
             return self.outcome
         return self.outcome
 
-    def fail(self, name: str, sentence: str, site: Site, mistake: Mistake = "") -> None:
+    def fail(self, name: str, sentence: str, site: Site, mistake: ErrorKind = "") -> None:
         """Record a failure."""
         self.outcome.failures.append(Failure(name, sentence, site, mistake))
         self.outcome.path.append(Touch("check", site))

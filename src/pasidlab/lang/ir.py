@@ -78,6 +78,7 @@ VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "sext", "no
 BINARY = VALUES - {"copy", "not", "inv"} | DIVISIONS
 TERMINATORS = frozenset({"jump", "branch", "switch", "return", "crash", "end"})
 SILENT = frozenset({"label", "reach", "repeat", "pause", "atomic"})  # in a lowered model: the state and the way stay as they are
+_ELEMENT = {"load": 2, "store": 1, "lose": 1, "deref": 0}  # which argument is the element
 ASSIGNING = frozenset(op for op, shape in OPS.items() if shape.startswith("d"))
 
 
@@ -151,8 +152,15 @@ class Instr:
 
     @property
     def field(self) -> str | None:
-        """The path of the field accessed, for load and store."""
-        return str(self.args[1]) if self.op == "load" else str(self.args[0]) if self.op in ("store", "lose") else None
+        """The path of the field that a load, store or lose accesses; None for any other operation."""
+        if self.op == "load":
+            return str(self.args[1])
+        return str(self.args[0]) if self.op in ("store", "lose") else None
+
+    @property
+    def element(self) -> Operand:
+        """The element that a load, store, lose or deref accesses: its number from 1, or 0 for NULL."""
+        return self.args[_ELEMENT[self.op]]
 
     def renamed(self, names: dict[str, Operand], labels: dict[str, str]) -> Instr:
         """A copy with locals and labels replaced."""

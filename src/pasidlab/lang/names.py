@@ -15,7 +15,7 @@ from pasidlab.lang.source import File, Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
 
 T = TypeVar("T")
-Hidden = Callable[[str], bool]
+IsHidden = Callable[[str], bool]
 
 
 def _nothing(name: str) -> bool:
@@ -132,19 +132,23 @@ class Names:
             raise PasidlabError(f"unknown event '{name}'", position=position, hint=nearest(name, known))
         return name in self.bounds.events
 
-    def constant(self, node: ast.expr, file: str, hidden: Hidden = _nothing) -> int | None:
+    def constant(self, node: ast.expr, file: str, hidden: IsHidden = _nothing) -> int | None:
         """The number an expression of constants stands for, or None if it is not one; ``hidden`` names are locals, no constants."""
         if isinstance(node, ast.Constant):
             if node.value is None:
                 return 0
             return int(node.value) if isinstance(node.value, int) else None
         if isinstance(node, ast.Name):
-            return None if hidden(node.id) else 0 if node.id == "NULL" else self.named(node.id)
+            if hidden(node.id):
+                return None
+            return 0 if node.id == "NULL" else self.named(node.id)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             return None if hidden(node.value.id) else self.named(f"{node.value.id}.{node.attr}")
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert):
             inner = self.constant(node.operand, file, hidden)
-            return None if inner is None else -inner if isinstance(node.op, ast.USub) else ~inner
+            if inner is None:
+                return None
+            return -inner if isinstance(node.op, ast.USub) else ~inner
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             left, right = self.constant(node.left, file, hidden), self.constant(node.right, file, hidden)
             if left is None or right is None:

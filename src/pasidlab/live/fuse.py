@@ -54,6 +54,8 @@ _MAX_WRITE = 1 << 17
 _INIT_FLAGS = 1 | 1 << 3 | 1 << 5 | 1 << 18  # ASYNC_READ, ATOMIC_O_TRUNC, BIG_WRITES, PARALLEL_DIROPS
 _FOPEN_DIRECT_IO = 1
 _NOTIFY_POLL = 1
+_DT_REG = 8  # kinds of directory entries (dirent.h)
+_ENTRY_KINDS = {Directory: 4, Link: 10}
 
 
 Handler = Callable[[int, int, bytes], bytes]
@@ -248,7 +250,7 @@ class FuseServer:
         out = b""
         entries: list[tuple[str, Node]] = [(".", directory), ("..", directory), *directory.entries.items()]
         for position, (name, node) in enumerate(entries[offset:], offset + 1):
-            kind = 4 if isinstance(node, Directory) else 10 if isinstance(node, Link) else 8
+            kind = next((kind for cls, kind in _ENTRY_KINDS.items() if isinstance(node, cls)), _DT_REG)
             entry = struct.pack("<QQII", self._number(node), position, len(name), kind) + name.encode()
             entry = entry.ljust(-(-len(entry) // 8) * 8, b"\0")
             if len(out) + len(entry) > size:

@@ -146,6 +146,8 @@ def _full_tags(fxsave: bytearray) -> int:
             at = _ST + 16 * ((physical - top) % 8)
             fraction, exponent = struct.unpack_from("<QH", fxsave, at)
             exponent &= 0x7FFF
-            tag = 2 if exponent == 0x7FFF else 0 if fraction >> 63 else 1 if not exponent | fraction else 2
+            tag = 1 if exponent == fraction == 0 else 2  # zero, or special
+            if exponent != 0x7FFF and fraction >> 63:
+                tag = 0  # valid
         tags |= tag << 2 * physical
     return tags

@@ -177,7 +177,10 @@ class Kernel:
         for field in self._names.fields.values():
             if field.struct == struct:
                 number = field.default
-                found[field.name] = (number or None) if isinstance(field.domain, Ref) else bool(number) if field.domain == BOOL else number
+                if isinstance(field.domain, Ref):
+                    found[field.name] = number or None
+                else:
+                    found[field.name] = bool(number) if field.domain == BOOL else number
         return found
 
     # Objects

@@ -29,7 +29,7 @@ _BATCH = 64  # wait statuses dealt with before everything else gets its turn
 _LOOK = 0.05  # seconds after which signals are asked for however busy the program is
 _LEAKY = 0.01  # seconds between two looks where another thread may swallow SIGCHLD
 
-Status = Callable[[int, int], None]
+OnStatus = Callable[[int, int], None]
 """What is done about the wait status of a thread: (its id, the status)."""
 
 
@@ -71,7 +71,7 @@ class EventLoop:
 
     # For the thread that runs it
 
-    def run(self, handle: Status, alive: Callable[[], bool]) -> None:
+    def run(self, handle: OnStatus, alive: Callable[[], bool]) -> None:
         """Until ``alive`` says no: every wait status goes to ``handle``, or to the handler that waits for it.
 
         The signals must be blocked in this thread.
@@ -90,7 +90,7 @@ class EventLoop:
             elif time.monotonic() > self._looked + _LOOK:
                 self._sleep(0)
 
-    def _collect(self, handle: Status) -> bool:
+    def _collect(self, handle: OnStatus) -> bool:
         """Deal with the wait statuses that are there, ``_BATCH`` at most; whether there were any.
 
         All are asked for before the first is dealt with: wait(2) prefers the oldest threads, and those that stop again
@@ -108,7 +108,7 @@ class EventLoop:
             self._begin(handle, tid, status)
         return True
 
-    def _begin(self, handle: Status, tid: int, status: int) -> None:
+    def _begin(self, handle: OnStatus, tid: int, status: int) -> None:
         """Hand a wait status to whoever waits for it, or to a handler of its own."""
         if status & 0xFF != 0x7F or status >> 16 in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
             self._gone(tid)  # exec: the leader died untold, the thread that called it has its number now
@@ -136,7 +136,7 @@ class EventLoop:
             if tid in stopped:
                 self._statuses = deque(one for one in self._statuses if one[0] != tid)
 
-    def _act(self, handle: Status, tid: int, status: int) -> None:
+    def _act(self, handle: OnStatus, tid: int, status: int) -> None:
         """Handle a wait status; until that is done the handler belongs to the thread."""
         me = getcurrent()
         self._acting.setdefault(tid, []).append(me)

@@ -15,7 +15,7 @@ from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import CPU, SLEEPING, Function, Instr, Operand
 from pasidlab.lang.types import Domain, Ref
 
-Place = dict[str, Any]
+LocalValues = dict[str, Any]
 """The values of a function's locals."""
 
 
@@ -89,7 +89,7 @@ class Executor:
 
     def _run(self, function: Function, arguments: tuple[Any, ...]) -> Any:
         labels, code = self._labels_of(function), function.code
-        place: Place = dict(zip(function.params, arguments, strict=True))
+        place: LocalValues = dict(zip(function.params, arguments, strict=True))
         at = 0
         while at < len(code):
             instr = code[at]
@@ -108,7 +108,7 @@ class Executor:
             what = f"{instr.site.function}() never ends: {self.machine.fuel()} rounds of loops and calls in one step"
             raise PasidlabError(what, position=instr.site.position)
 
-    def _value(self, place: Place, operand: Operand) -> Any:
+    def _value(self, place: LocalValues, operand: Operand) -> Any:
         if isinstance(operand, int):
             return operand
         found = self.machine.cpu if operand == CPU else place.get(operand)
@@ -120,7 +120,7 @@ class Executor:
             return self.machine.element(domain.struct, value) if value else None
         return value
 
-    def _element(self, place: Place, path: str, operand: Operand, instr: Instr) -> Any:
+    def _element(self, place: LocalValues, path: str, operand: Operand, instr: Instr) -> Any:
         element = self._value(place, operand)
         if isinstance(element, int):
             if element == 0:
@@ -128,7 +128,7 @@ class Executor:
             return self.machine.element(path.partition(".")[0], element)
         return element
 
-    def _step(self, place: Place, instr: Instr) -> str | None:
+    def _step(self, place: LocalValues, instr: Instr) -> str | None:
         """A label to go to, or None for the next instruction."""
         machine, args = self.machine, instr.args
         values = [self._value(place, operand) for operand in instr.operands()] if instr.op not in ("load", "store") else []
@@ -168,12 +168,12 @@ class Executor:
                 place[str(args[0])] = self._computed(instr, values)
         return None
 
-    def _load(self, place: Place, instr: Instr) -> None:
+    def _load(self, place: LocalValues, instr: Instr) -> None:
         target, path, operand = instr.args
         element = self._element(place, str(path), operand, instr)
         place[str(target)] = getattr(element, str(path).partition(".")[2])
 
-    def _store(self, place: Place, instr: Instr) -> None:
+    def _store(self, place: LocalValues, instr: Instr) -> None:
         path = str(instr.args[0])
         element, value = self._element(place, path, instr.args[1], instr), self._value(place, instr.args[2])
         setattr(element, path.partition(".")[2], self._as(self.machine.domain(path), value))

@@ -37,7 +37,8 @@ def devices_of(platform: Platform, here: int, queues: tuple[str, ...]) -> list[D
     """All devices, those of the first socket on NUMA node ``here``, with these queues (``--wq`` options)."""
     devices = []
     for index in range(2 * _SOCKETS * _EACH):
-        node = here if index < 2 * _EACH else (0 if here else 1)
+        other = 0 if here else 1
+        node = here if index < 2 * _EACH else other
         attributes = {"version": f"{platform.version:#x}", "numa_node": str(node)}
         devices.append(DeviceConfig(index, "iax" if index & 1 else "dsa", attributes=attributes))
     for queue in queues or QUEUES:

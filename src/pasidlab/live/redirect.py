@@ -25,7 +25,7 @@ from pasidlab.live.outputs import TerminalTeller
 from pasidlab.live.places import tops
 from pasidlab.live.portals import PortalMapper, answer
 from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RegisterArray
-from pasidlab.live.seccomp import Condition, Rule, high, low
+from pasidlab.live.seccomp import ArgumentTests, FilterRule, high, low
 from pasidlab.live.state import OpenFile, Thread
 
 _WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
@@ -71,10 +71,10 @@ class Redirector:
         workers.start_thread(self._watch, "inotify")
         self._sweeper = workers.start_thread(owned.sweep, "sweep")  # much may have been left
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> list[FilterRule]:
         """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""
-        found: list[Rule] = [(number, []) for number in _PATHS]
-        whole: list[Condition] = [[(low(2), "has", 0xFFFFFFC0)], [(high(2), ">", 0)]]
+        found: list[FilterRule] = [(number, []) for number in _PATHS]
+        whole: list[ArgumentTests] = [[(low(2), "has", 0xFFFFFFC0)], [(high(2), ">", 0)]]
         return found + [(_WRITE, [(low(0), ">", 2), (low(2), "lacks", 63), *condition]) for condition in whole]
 
     def close(self) -> None:

@@ -68,10 +68,10 @@ IN_32_BITS = {
 Their addresses reach 4 GiB at most: no portal of the window can be unmapped, and none is made.
 """
 
-Condition = list[tuple[int, str, int]]
+ArgumentTests = list[tuple[int, str, int]]
 """All must hold: (offset in seccomp_data, comparison, value)."""
 
-Rule = tuple[int, Condition]
+FilterRule = tuple[int, ArgumentTests]
 """A system call that stops in the tracer under this condition."""
 
 
@@ -85,14 +85,14 @@ def high(argument: int) -> int:
     return low(argument) + 4
 
 
-def rules(signals: tuple[int, ...]) -> list[Rule]:
+def rules(signals: tuple[int, ...]) -> list[FilterRule]:
     """What must be known in any case. ``signals``: those whose handler matters.
 
     No portal lies in the first half of the window: what begins below the window and touches one is 2 GiB long or more.
     """
-    in_window: Condition = [(high(0), "==", WINDOW >> 32)]
-    huge: list[Condition] = [[(high(1), ">", 0)], [(low(1), "has", 1 << 31)]]
-    found: list[Rule] = [(SYS_MMAP, [(low(3), "lacks", _MAP_ANONYMOUS)]), (SYS_MMAP, in_window)]
+    in_window: ArgumentTests = [(high(0), "==", WINDOW >> 32)]
+    huge: list[ArgumentTests] = [[(high(1), ">", 0)], [(low(1), "has", 1 << 31)]]
+    found: list[FilterRule] = [(SYS_MMAP, [(low(3), "lacks", _MAP_ANONYMOUS)]), (SYS_MMAP, in_window)]
     found += [(SYS_MMAP, [(low(3), "has", _MAP_FIXED), *condition]) for condition in huge]
     for number in (SYS_MUNMAP, SYS_MREMAP, SYS_MPROTECT, SYS_PKEY_MPROTECT):
         found += [(number, condition) for condition in (in_window, *huge)]
@@ -114,7 +114,7 @@ def _instruction(code: int, if_true: int, if_false: int, value: int) -> bytes:
     return struct.pack("<HBBI", code, if_true, if_false, value)
 
 
-def filter_program(found: list[Rule]) -> bytes:
+def filter_program(found: list[FilterRule]) -> bytes:
     """The filter as an array of struct sock_filter.
 
     x32 system calls, which few kernels have, are none here.
@@ -127,7 +127,7 @@ def filter_program(found: list[Rule]) -> bytes:
     return head + native + _instruction(equal, 1, 0, _ARCH_I386) + _instruction(_RETURN, 0, 0, _ALLOW) + compatible
 
 
-def _rules(found: list[Rule], data: int) -> bytes:
+def _rules(found: list[FilterRule], data: int) -> bytes:
     code, load, equal = b"", _LOAD, _JUMPS["=="]
     for number, condition in found:
         block = b""

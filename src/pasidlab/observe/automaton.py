@@ -246,9 +246,11 @@ CONTEXTS = ("fork_returns_error", "ptrace_signal")
 """What a task was doing, where that says more than the outermost function."""
 
 
-def closure(automaton: Automaton, nodes: Iterable[tuple[int, Counts]], excluded: frozenset[Hidden] = frozenset()) -> dict[int, Counts]:
+def closure(
+    automaton: Automaton, nodes: Iterable[tuple[int, HiddenCounts]], excluded: frozenset[Hidden] = frozenset()
+) -> dict[int, HiddenCounts]:
     """All nodes that silent steps lead to, each with the fewest hidden steps; none of those ``excluded``."""
-    found: dict[int, Counts] = {}
+    found: dict[int, HiddenCounts] = {}
     heap = [(cost(counts), node, counts) for node, counts in nodes]
     heapq.heapify(heap)
     while heap:
@@ -263,18 +265,18 @@ def closure(automaton: Automaton, nodes: Iterable[tuple[int, Counts]], excluded:
     return found
 
 
-Counts = tuple[tuple[Hidden, int], ...]
+HiddenCounts = tuple[tuple[Hidden, int], ...]
 """How often each hidden step happened, in order; may be less than nothing where it is compared with another explanation."""
 
 
-def added(counts: Counts, hidden: Hidden, times: int = 1) -> Counts:
+def added(counts: HiddenCounts, hidden: Hidden, times: int = 1) -> HiddenCounts:
     """The counts with a hidden step more."""
     table = dict(counts)
     table[hidden] = table.get(hidden, 0) + times
     return tuple(sorted((key, value) for key, value in table.items() if value))
 
 
-def plus(counts: Counts, other: Counts) -> Counts:
+def plus(counts: HiddenCounts, other: HiddenCounts) -> HiddenCounts:
     """Both together."""
     if not counts or not other:
         return counts or other
@@ -283,7 +285,7 @@ def plus(counts: Counts, other: Counts) -> Counts:
     return counts
 
 
-def minus(counts: Counts, other: Counts) -> Counts:
+def minus(counts: HiddenCounts, other: HiddenCounts) -> HiddenCounts:
     """The counts without those of another explanation."""
     for hidden, times in other:
         counts = added(counts, hidden, -times)
@@ -299,7 +301,7 @@ _CONTEXTS = {"softirq_uses_fpu": ELSEWHERE, ANOTHER_TASK: ELSEWHERE, "sys_other"
 USUAL = frozenset({"exit_to_user_mode_prepare", "sys_execve"})
 
 
-def cost(counts: Counts) -> int:
+def cost(counts: HiddenCounts) -> int:
     """Of two explanations the one of lower cost is told."""
     return sum(times * _cost(hidden) for hidden, times in counts)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pasidlab.observe.explanations import Explanations, in_words, is_arrival
 
-Step = tuple[str, str]
+EventStep = tuple[str, str]
 """An event in words, and the functions that come to its tracepoint."""
 
 Pair = tuple[str, str]
@@ -20,9 +20,9 @@ Pair = tuple[str, str]
 class Coverage:
     """Steps that show an event. ``certain``: nothing else explains some event of the recording. ``perhaps``: something else does too."""
 
-    certain: dict[Step, int] = field(default_factory=dict)
-    perhaps: dict[Step, int] = field(default_factory=dict)
-    never: list[Step] = field(default_factory=list)
+    certain: dict[EventStep, int] = field(default_factory=dict)
+    perhaps: dict[EventStep, int] = field(default_factory=dict)
+    never: list[EventStep] = field(default_factory=list)
     pairs: dict[Pair, int] = field(default_factory=dict)
     """Two events of a task, one after the other, as the recording has them."""
     pairs_never: list[Pair] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pasidlab.observe.automaton import Automaton, Counts, Hidden, Letter, closure, cost, minus, plus
+from pasidlab.observe.automaton import Automaton, Hidden, HiddenCounts, Letter, closure, cost, minus, plus
 from pasidlab.observe.kinds import BH_OFF, IRQS_OFF, IS_FPU, Kind
 
 MISSING, IMPOSSIBLE = -1, -2
@@ -22,7 +22,7 @@ NOT_SO, AS_IT_WAS, EITHER = range(3)
 
 SET_BY_TRACER = Hidden("fpu_force_restore", "tracer_sets_registers")
 
-Node = tuple[int, Counts]
+CountedNode = tuple[int, HiddenCounts]
 
 
 def letter_number(kind: int, of_current: bool, load_fpu: bool, irqs_off: bool, bh_off: bool) -> int:
@@ -73,12 +73,12 @@ class Explanations:
         self.columns = self.leave + 1
         self.pairs: NDArray[np.int64] = np.zeros((len(self.codes) + 1, len(self.codes) + 1), np.int64)
         """How often a task showed one letter after another; row 0: nobody knows what it showed before."""
-        self.sets: list[tuple[Node, ...]] = []
-        self._numbers: dict[tuple[Node, ...], int] = {}
+        self.sets: list[tuple[CountedNode, ...]] = []
+        self._numbers: dict[tuple[CountedNode, ...], int] = {}
         self.table: NDArray[np.int64] = np.full((64, self.columns), MISSING, np.int64)
         self.uses: NDArray[np.int64] = np.zeros((64, self.columns), np.int64)
-        self.charges: dict[tuple[int, int], Counts] = {}
-        self._ways: dict[int, dict[int, dict[int, Counts]]] = {}
+        self.charges: dict[tuple[int, int], HiddenCounts] = {}
+        self._ways: dict[int, dict[int, dict[int, HiddenCounts]]] = {}
         nodes = range(len(automaton.edges))
         alive = [node for node in nodes if automaton.away[node] and not automaton.dead[node]]
         for beginning in (
@@ -119,8 +119,8 @@ class Explanations:
                 found.append(in_words(known))
         return found
 
-    def _next(self, number: int, column: int) -> dict[int, Counts]:
-        found: dict[int, Counts] = {}
+    def _next(self, number: int, column: int) -> dict[int, HiddenCounts]:
+        found: dict[int, HiddenCounts] = {}
         for node, counts in self.sets[number]:
             for to, more in self._leads(node, column).items():
                 whole = plus(counts, more)
@@ -131,14 +131,14 @@ class Explanations:
             return dict.fromkeys((node for node, _ in self.sets[GONE]), ())
         return found
 
-    def _leads(self, node: int, column: int) -> dict[int, Counts]:
+    def _leads(self, node: int, column: int) -> dict[int, HiddenCounts]:
         """Where one node leads, with the hidden steps on the way; all columns of a node are found at once."""
         if node not in self._ways:
             self._ways[node] = self._all_ways(node)
         return self._ways[node].get(column, {})
 
-    def _all_ways(self, node: int) -> dict[int, dict[int, Counts]]:
-        ways: dict[int, dict[int, Counts]] = {}
+    def _all_ways(self, node: int) -> dict[int, dict[int, HiddenCounts]]:
+        ways: dict[int, dict[int, HiddenCounts]] = {}
         if self.automaton.away[node]:
             for column in range(self.enter, self.leave):
                 moved = self._moved(node, *divmod((column - self.enter) % 9, 3))
@@ -154,9 +154,9 @@ class Explanations:
         """A task that has left its CPU stands here first: what happens to it meanwhile is looked at when it comes back."""
         return self.automaton.away[node]
 
-    def _by_column(self, reached: dict[int, Counts]) -> dict[int, dict[int, Counts]]:
+    def _by_column(self, reached: dict[int, HiddenCounts]) -> dict[int, dict[int, HiddenCounts]]:
         """The nodes behind each event that can come next; one column stands for all ways in which a task comes to a CPU."""
-        ways: dict[int, dict[int, Counts]] = {}
+        ways: dict[int, dict[int, HiddenCounts]] = {}
         for node, counts in reached.items():
             for edge in self.automaton.edges[node]:
                 if edge.letter:
@@ -175,7 +175,7 @@ class Explanations:
         moves = self.automaton.relocated
         return {moves[node, o, n] for o in owners for n in lasts if (node, o, n) in moves}
 
-    def _number(self, nodes: dict[int, Counts]) -> int:
+    def _number(self, nodes: dict[int, HiddenCounts]) -> int:
         key = tuple(sorted(nodes.items()))
         if key not in self._numbers:
             self._numbers[key] = len(self.sets)

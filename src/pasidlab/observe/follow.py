@@ -65,7 +65,7 @@ FIRST_SETTER, LAST_SETTER = int(SETTERS[0]), int(SETTERS[-1])
 
 _TABLES = "Tuple((int64[:,::1], int64[:,::1], int64[::1]))"
 _RULES = "Tuple((int64[:,::1], int64[:,::1], int64[::1], int64, int64, int64[:,::1]))"
-Known = tuple[Table, Table, Table]
+KnownRows = tuple[Table, Table, Table]
 """Rows of the CPUs, rows of the tasks, and what is known of the machine."""
 Rules = tuple[Table, Table, Table, int, int, Table]
 """Of ``Explanations``: table, uses, column, enter, leave, pairs."""
@@ -83,7 +83,7 @@ def _next(rules: Rules, number: int, column: int) -> int:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
-def _leave(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
+def _leave(known: KnownRows, rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU."""
     cpus, tasks, _ = known
     here = cpus[cpu]
@@ -123,7 +123,7 @@ def _arrival(rules: Rules, here: Table, row: Table, machine: Table, cpu: int, pi
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
-def _settle(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
+def _settle(known: KnownRows, rules: Rules, cpu: int, asked: Table) -> int:
     """The task that was switched out has left the CPU; the next one is there."""
     cpus, tasks, machine = known
     here = cpus[cpu]
@@ -160,7 +160,7 @@ def _settle(known: Known, rules: Rules, cpu: int, asked: Table) -> int:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
-def _judge(known: Known, rules: Rules, event: Table, asked: Table) -> int:
+def _judge(known: KnownRows, rules: Rules, event: Table, asked: Table) -> int:
     """The set of the task that runs, after its event."""
     cpus, tasks, _ = known
     kind, here, row = event[KIND], cpus[event[CPU]], tasks[event[PID]]
@@ -208,7 +208,7 @@ def _note_made(child: Table, row: Table, here: Table, flags: int) -> int:
 
 
 @compiled(f"int64({_TABLES}, int64[::1], boolean)")
-def _note(known: Known, event: Table, saved: bool) -> int:
+def _note(known: KnownRows, event: Table, saved: bool) -> int:
     """What an event says besides: who owns the registers, where a task was last, who is there."""
     cpus, tasks, machine = known
     kind, cpu, pid = event[KIND], event[CPU], event[PID]
@@ -248,7 +248,7 @@ def _note(known: Known, event: Table, saved: bool) -> int:
 
 
 @compiled(f"boolean({_TABLES}, int64[::1])")
-def _is_save_of_leaving(known: Known, event: Table) -> bool:
+def _is_save_of_leaving(known: KnownRows, event: Table) -> bool:
     """The fpu is that of the task that is being switched out."""
     here = known[0][event[CPU]]
     leaving = here[LEAVING] == 1 and here[CURRENT] > 1
@@ -256,7 +256,7 @@ def _is_save_of_leaving(known: Known, event: Table) -> bool:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
-def _event(known: Known, rules: Rules, event: Table, asked: Table) -> int:
+def _event(known: KnownRows, rules: Rules, event: Table, asked: Table) -> int:
     """One event. Where it stops, the event is to be given again once Python has decided: what was done before is not done twice."""
     cpus, tasks, _ = known
     kind, cpu, pid = event[KIND], event[CPU], event[PID]
@@ -297,7 +297,7 @@ def _event(known: Known, rules: Rules, event: Table, asked: Table) -> int:
 
 
 @compiled(f"int64({_TABLES}, {_RULES}, int64[:,::1], int64, int64[::1])")
-def follow(known: Known, rules: Rules, events: Table, start: int, asked: Table) -> int:
+def follow(known: KnownRows, rules: Rules, events: Table, start: int, asked: Table) -> int:
     """Follow events from a row on. Returns the row where Python has to decide, or the number of rows; ``asked[2]`` says why."""
     for row in range(start, len(events)):
         stopped = _event(known, rules, events[row], asked)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from pasidlab.observe.kinds import Kind
-from pasidlab.observe.pages import CPU, KIND, PID, A, Events
+from pasidlab.observe.pages import CPU, KIND, PID, A, EventTable
 
 SHOWN = 10  # events of each
 
 
-def history(pieces: Callable[[], Iterator[Events]], before: int, event: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+def history(pieces: Callable[[], Iterator[EventTable]], before: int, event: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
     """The last events of the CPU and of the task, with their numbers."""
     kept: dict[int, tuple[int, ...]] = {}
     count = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pasidlab.errors import printable
 from pasidlab.observe.kinds import CALLS, IS_FPU, Kind
-from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, Events
+from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, EventTable
 from pasidlab.observe.source import EventSource
 from pasidlab.observe.stats import comm
 from pasidlab.observe.telling import event_text
@@ -96,7 +96,7 @@ def lanes(source: EventSource, start: float, length: float | None, most: int) ->
     return found
 
 
-def _learn(names: dict[int, str], piece: Events) -> None:
+def _learn(names: dict[int, str], piece: EventTable) -> None:
     for row in piece[(piece[:, KIND] == Kind.task_newtask) | (piece[:, KIND] == Kind.task_rename)]:
         names[int(row[A])] = comm(row)
 

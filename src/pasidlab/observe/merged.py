@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pasidlab.observe.pages import COLUMNS, TIME, Events, decoded
+from pasidlab.observe.pages import COLUMNS, TIME, EventTable, decoded
 from pasidlab.observe.recording import Paged
 from pasidlab.search.memory import compiled
 
-_NOTHING: Events = np.zeros((0, COLUMNS), np.int64)
+_NOTHING: EventTable = np.zeros((0, COLUMNS), np.int64)
 
 
 @compiled("void(int64[:,::1], int64[::1], int64[:,::1])")
-def _in_order(rows: Events, bounds: NDArray[np.int64], out: Events) -> None:
+def _in_order(rows: EventTable, bounds: NDArray[np.int64], out: EventTable) -> None:
     """The rows in order of time; those from ``bounds[n]`` to ``bounds[n + 1]`` are. Of equal times the lower ``n`` comes first."""
     at = bounds[:-1].copy()
     for row in range(len(out)):
@@ -27,19 +27,19 @@ def _in_order(rows: Events, bounds: NDArray[np.int64], out: Events) -> None:
         at[first] += 1
 
 
-def apart(recording: Paged, most: int = 1 << 20) -> Iterator[Events]:
+def apart(recording: Paged, most: int = 1 << 20) -> Iterator[EventTable]:
     """Pieces of all events, CPU by CPU."""
     for cpu in recording.cpus():
         yield from (piece for piece in decoded(recording, cpu, most) if len(piece))
 
 
-def merged(recording: Paged, most: int = 1 << 20) -> Iterator[Events]:
+def merged(recording: Paged, most: int = 1 << 20) -> Iterator[EventTable]:
     """Pieces of all events: each piece is in order, and no event of a piece is later than those of the next.
 
     ``most``: bytes of pages of one CPU that are in memory at a time.
     """
     sources = {cpu: decoded(recording, cpu, most) for cpu in recording.cpus()}
-    waiting: dict[int, Events] = dict.fromkeys(sources, _NOTHING)
+    waiting: dict[int, EventTable] = dict.fromkeys(sources, _NOTHING)
     while sources or any(len(events) for events in waiting.values()):
         for cpu in [cpu for cpu in sources if not len(waiting[cpu])]:
             more = next(sources[cpu], None)

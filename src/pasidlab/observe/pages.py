@@ -21,7 +21,7 @@ TIME, CPU, KIND, PID, FLAGS, A, B, C, D = range(9)
 COLUMNS = 9
 """Columns of an event: time in units of the clock; common_pid; common_flags; and the fields of ``kinds.EVENTS``."""
 
-Events = NDArray[np.int64]
+EventTable = NDArray[np.int64]
 """A row for each event."""
 Bytes = NDArray[np.uint8]
 
@@ -116,7 +116,7 @@ def _lost(row: NDArray[np.int64], time: int, cpu: int, events: int) -> None:
 
 @compiled("Tuple((int64, int64))(uint8[::1], int64, int64, int64, Tuple((uint8[::1], int32[:,:,::1])), int64[:,::1])")
 def _decode(
-    data: Bytes, cpu: int, page_bytes: int, offset: int, layouts: tuple[Bytes, NDArray[np.int32]], out: Events
+    data: Bytes, cpu: int, page_bytes: int, offset: int, layouts: tuple[Bytes, NDArray[np.int32]], out: EventTable
 ) -> tuple[int, int]:
     """The events of whole pages; how many there are, and what is wrong with the pages."""
     count = 0
@@ -157,7 +157,7 @@ def _decode(
     return count, GOOD
 
 
-def decoded(recording: Paged, cpu: int, most: int = 1 << 20) -> Iterator[Events]:
+def decoded(recording: Paged, cpu: int, most: int = 1 << 20) -> Iterator[EventTable]:
     """The events of a CPU in order, in pieces of at most about ``most`` bytes of pages.
 
     PasidlabError for damaged pages, and for a clock that goes back: what was first on which CPU is then not known.

@@ -16,7 +16,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.observe import tracedat
 from pasidlab.observe.kinds import CALLED, FUNCTION
 from pasidlab.observe.merged import apart, merged
-from pasidlab.observe.pages import KIND, A, Events, call_sites
+from pasidlab.observe.pages import KIND, A, EventTable, call_sites
 from pasidlab.observe.recording import MAGIC, About, Paged, Recording
 from pasidlab.observe.text import GZIP, EventText, Told
 
@@ -30,9 +30,9 @@ class EventSource:
     """Events, as often as they are asked for, and what is known of them."""
 
     about: About
-    in_order: Callable[[], Iterator[Events]]
+    in_order: Callable[[], Iterator[EventTable]]
     """All events, in the order of time."""
-    apart: Callable[[], Iterator[Events]]
+    apart: Callable[[], Iterator[EventTable]]
     """All events, those of each CPU in order; that is quicker."""
     absent: Callable[[Mapping[int, int]], int]
     """Events that were counted and are not there, by how many are there of each CPU."""

@@ -10,7 +10,7 @@ import numpy as np
 from pasidlab.errors import PasidlabError, printable
 from pasidlab.observe.automaton import Hidden
 from pasidlab.observe.kinds import IRQS_OFF, Kind
-from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, C, D, Events
+from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, A, C, D, EventTable
 from pasidlab.observe.source import EventSource
 from pasidlab.observe.verify import verify
 
@@ -118,7 +118,7 @@ def stats(source: EventSource) -> Stats:
     return found
 
 
-def _add(found: Stats, piece: Events, switched: dict[int, int]) -> None:
+def _add(found: Stats, piece: EventTable, switched: dict[int, int]) -> None:
     """Count a piece. ``switched``: by CPU, the task whose sched_switch was the CPU's last event."""
     kinds = piece[:, KIND]
     for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
@@ -139,7 +139,7 @@ def _add(found: Stats, piece: Events, switched: dict[int, int]) -> None:
     _count(found, "saves", _saved(piece, switched))
 
 
-def _saved(piece: Events, switched: dict[int, int]) -> Events:
+def _saved(piece: EventTable, switched: dict[int, int]) -> EventTable:
     """The tasks saved at a switch: that event is the next on its CPU after sched_switch. (At an exit it stands elsewhere.)"""
     saved = []
     for cpu in np.unique(piece[:, CPU]):
@@ -150,13 +150,13 @@ def _saved(piece: Events, switched: dict[int, int]) -> Events:
     return np.concatenate(saved) if saved else np.zeros(0, np.int64)
 
 
-def _count(found: Stats, name: str, pids: Events) -> None:
+def _count(found: Stats, name: str, pids: EventTable) -> None:
     for pid, count in zip(*np.unique(pids, return_counts=True), strict=True):
         row = found.tasks.setdefault(int(pid), TaskCounts())
         setattr(row, name, getattr(row, name) + int(count))
 
 
-def comm(row: Events) -> str:
+def comm(row: EventTable) -> str:
     """The 16 bytes of a task's name, as ``task_newtask`` and ``task_rename`` carry them."""
     text = int(row[C]).to_bytes(8, "little", signed=True) + int(row[D]).to_bytes(8, "little", signed=True)
     return text.split(b"\0")[0].decode("utf-8", "backslashreplace")

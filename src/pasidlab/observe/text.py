@@ -22,10 +22,10 @@ import numpy as np
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.observe.kinds import BH_OFF, CALLED, EVENTS, FUNCTION, IA32_PASID, IRQS_OFF, Kind
-from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, Events
+from pasidlab.observe.pages import COLUMNS, CPU, FLAGS, KIND, PID, TIME, EventTable
 from pasidlab.observe.recording import About
 from pasidlab.observe.schema import MOST_TIME
-from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, SYSCALL, Row, fields_of_text
+from pasidlab.observe.textlines import CALL, FIELDS, LINES, NO_EVENT, PERF, SYSCALL, EventRow, fields_of_text
 
 GZIP = b"\x1f\x8b"
 """RFC 1952, 2.3.1."""
@@ -82,7 +82,7 @@ class EventText:
         self._first: dict[int, int] = {}
         self._last: dict[int, tuple[int, str]] = {}
         self._of_perf = False
-        self._before: dict[int, Row] = {}  # by CPU, its last event
+        self._before: dict[int, EventRow] = {}  # by CPU, its last event
         self._twice = 0
         self._form = LINES[0]
         self._forgotten = 0
@@ -90,7 +90,7 @@ class EventText:
         self._kinds: set[int] = set()
         self._flags = 0
         self._flagged = self._unflagged = False
-        self._waiting: list[Row] = []
+        self._waiting: list[EventRow] = []
         try:
             self._parse(lines)
         except OSError as error:
@@ -118,7 +118,7 @@ class EventText:
         """When the first CPU was recorded no longer."""
         return min((time for time, _ in self._last.values()), default=0) if self._of_perf else MOST_TIME
 
-    def pieces(self) -> Iterator[Events]:
+    def pieces(self) -> Iterator[EventTable]:
         """The events, a bounded number at a time."""
         for rows in self._rows():
             found = rows[(rows[:, TIME] >= self._begin) & (rows[:, TIME] <= self._end)]
@@ -127,7 +127,7 @@ class EventText:
             if len(found):
                 yield found
 
-    def _rows(self) -> Iterator[Events]:
+    def _rows(self) -> Iterator[EventTable]:
         self._spool.seek(0)
         while data := self._spool.read(_CHUNK * COLUMNS * 8):
             yield np.frombuffer(data, np.int64).reshape(-1, COLUMNS)
@@ -239,7 +239,8 @@ class EventText:
         """The task of an event. perf tells -1 of a task that is gone but for its last switch (perf_event_pid_type(), v6.12)."""
         if pid < 0:
             before = self._before.get(cpu)
-            pid = values[2] if kind is Kind.sched_switch else before[PID] if before else -1
+            known = before[PID] if before else -1
+            pid = values[2] if kind is Kind.sched_switch else known
         if pid < 0:
             self._forget()  # nobody knows whose event it is
         return max(pid, 0)
@@ -253,7 +254,7 @@ class EventText:
         self._flags |= found
         return found
 
-    def _note(self, row: Row) -> None:
+    def _note(self, row: EventRow) -> None:
         self._kinds.add(row[KIND])
         self._waiting.append(row)
         if len(self._waiting) == _CHUNK:

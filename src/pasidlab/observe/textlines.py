@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pasidlab.observe.kinds import EVENTS, TRACED, Kind
 
-Row = tuple[int, int, int, int, int, int, int, int, int]
+EventRow = tuple[int, int, int, int, int, int, int, int, int]
 """An event as ``pages.Events`` has it."""
 _Values = tuple[int, int, int, int]
 

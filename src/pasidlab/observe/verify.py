@@ -17,7 +17,7 @@ from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, EXECUTING, EXECUTING_AWAY, MISSING, Explanations
 from pasidlab.observe.history import history
 from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
-from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, Events, call_sites
+from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, EventTable, call_sites
 from pasidlab.observe.recording import About
 from pasidlab.observe.schema import MOST_PIDS
 from pasidlab.observe.source import EventSource
@@ -26,7 +26,7 @@ from pasidlab.observe.verdict import Contradiction, Verdict
 OLDEST = (5, 18)
 """irq_fpu_usable() of the model is that of 5.18; older kernels let interrupts use the FPU elsewhere."""
 
-Pieces = Callable[[], Iterator[Events]]
+Pieces = Callable[[], Iterator[EventTable]]
 """The events of a recording in order, as often as they are asked for."""
 
 
@@ -137,7 +137,7 @@ class Judging:
             self.hides = self.hides or bool(self.tasks[pid, f.IS] & f.KNOWN)
             self.tasks[pid, f.IS] |= f.BLIND  # not KNOWN: nobody may have this pid
 
-    def _make_room(self, piece: Events, kinds: NDArray[np.int64], acting: NDArray[np.int64]) -> None:
+    def _make_room(self, piece: EventTable, kinds: NDArray[np.int64], acting: NDArray[np.int64]) -> None:
         named = piece[_HAVE_PID[kinds], A], piece[kinds == Kind.sched_switch, C]
         pids = np.concatenate([acting, *named])
         if len(pids) and not 0 <= pids.min() <= pids.max() <= MOST_PIDS:
@@ -165,7 +165,7 @@ class Judging:
                 self._contradict(event, what)
         self._account()
 
-    def _told_of_exchanges(self, events: Events) -> None:
+    def _told_of_exchanges(self, events: EventTable) -> None:
         """An exec tells of an exchange, or has failed: the task then gets a signal and ends (bprm_execve(), fs/exec.c, v6.12)."""
         for row in events[events[:, KIND] == Kind.sched_process_exec]:
             self.exchanged.pop((int(min(row[PID], row[B])), int(max(row[PID], row[B]))), None)
@@ -174,7 +174,7 @@ class Judging:
             if (np.isin(later[:, KIND], _OVER) & np.isin(later[:, PID], pair)).any():
                 del self.exchanged[pair]
 
-    def _name(self, events: Events) -> None:
+    def _name(self, events: EventTable) -> None:
         """The function tracer's events become those of their functions; those that may be missing are not looked at."""
         for kind in self.about.untold:
             events[events[:, KIND] == kind, KIND] = Kind.OTHER
@@ -185,7 +185,7 @@ class Judging:
             if name in CALLED:
                 events[calls & np.isin(events[:, A], call_sites(address)), KIND] = CALLED[name]
 
-    def _follow(self, events: Events) -> None:
+    def _follow(self, events: EventTable) -> None:
         asked = np.zeros(3, np.int64)
         row = 0
         while not self.verdict.contradiction:
@@ -350,7 +350,7 @@ _OVER = (Kind.signal_deliver, Kind.sched_process_exit)
 _ENOUGH = 50_000  # events within which an exec tells of itself
 
 
-def _rows(table: Events, wanted: int) -> Events:
+def _rows(table: EventTable, wanted: int) -> EventTable:
     if wanted <= len(table):
         return table
     return np.concatenate((table, np.zeros((wanted - len(table), table.shape[1]), np.int64)))

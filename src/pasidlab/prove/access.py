@@ -32,7 +32,7 @@ class Accesses:
         dst = instr.args[0] if instr.op == "load" else ""
         field_path = str(instr.field)
         f = self.fields.table[field_path]
-        at = path.value(instr.args[2 if instr.op == "load" else 1])
+        at = path.value(instr.element)
         if self.general.any_number(f):
             term = element(at, f.struct, instr)
             for found in self._followed(path, Element(term, f.struct), instr, field_path):

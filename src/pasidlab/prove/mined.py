@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pasidlab.prove.views import Kind, Plain, Row, Rows, Seen, Views, distinct
+from pasidlab.prove.views import Plain, Rows, Seen, Structs, ViewRow, Views, distinct
 
 CHUNK = 200_000  # states looked at together
 
@@ -17,7 +17,7 @@ CHUNK = 200_000  # states looked at together
 class Clause:
     """Values that never occur together in a view: (column, values) each. Of every choice of distinct elements of the kind."""
 
-    kind: Kind
+    kind: Structs
     literals: tuple[tuple[int, tuple[int, ...]], ...]
 
     def forbids(self, row: Sequence[int]) -> bool:
@@ -30,8 +30,8 @@ class Mined:
 
     def __init__(self, views: Views) -> None:
         self.views = views
-        self.rows: dict[Kind, Rows] = {k: np.zeros((0, len(f)), dtype=np.int64) for k, f in views.features.items()}
-        self._known: dict[Kind, set[Row]] = {kind: set() for kind in views.kinds}
+        self.rows: dict[Structs, Rows] = {k: np.zeros((0, len(f)), dtype=np.int64) for k, f in views.features.items()}
+        self._known: dict[Structs, set[ViewRow]] = {kind: set() for kind in views.kinds}
 
     def add(self, seen: Seen) -> None:
         """The views of states."""
@@ -41,7 +41,7 @@ class Mined:
             if found:
                 self.allow(kind, distinct(np.concatenate(found), rooms))
 
-    def allow(self, kind: Kind, rows: Rows) -> None:
+    def allow(self, kind: Structs, rows: Rows) -> None:
         """Views that may occur."""
         known = self._known[kind]
         new = [row for row in rows if tuple(row.tolist()) not in known]
@@ -49,11 +49,11 @@ class Mined:
             known.update(tuple(row.tolist()) for row in new)
             self.rows[kind] = np.concatenate([self.rows[kind], np.stack(new)])
 
-    def occurs(self, kind: Kind, row: Row) -> bool:
+    def occurs(self, kind: Structs, row: ViewRow) -> bool:
         """Whether a view may occur. Of a kind that was never seen, every one."""
         return row in self._known[kind] or not self._known[kind]
 
-    def reason(self, kind: Kind, row: Row) -> Clause:
+    def reason(self, kind: Structs, row: ViewRow) -> Clause:
         """A clause that forbids a view that does not occur, and none that does.
 
         No part of it can be left out, and no value can be added to it.
@@ -84,7 +84,7 @@ class Mined:
                 chosen = others
         return chosen
 
-    def of(self, plain: Plain, elements: Mapping[str, Sequence[int]]) -> Iterator[tuple[Kind, tuple[int, ...], Row]]:
+    def of(self, plain: Plain, elements: Mapping[str, Sequence[int]]) -> Iterator[tuple[Structs, tuple[int, ...], ViewRow]]:
         """The views of one state at some of its elements: kind, the elements, the row."""
         for kind in self.views.kinds:
             for at in self.views.places(kind, plain.counts):

@@ -19,7 +19,7 @@ from pasidlab.lang.types import BOOL, Domain, Field, Int
 from pasidlab.prove.mined import Clause
 from pasidlab.prove.state import Fields, SymbolicState
 from pasidlab.prove.values import Truth, bound_of, nobody, sort, unknown_function, values_of
-from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Row, Views
+from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Plain, Structs, ViewRow, Views
 from pasidlab.prove.ways import SymbolicPath
 
 Terms = Mapping[str, Sequence[Any]]
@@ -153,7 +153,7 @@ class Obligation:
             return [self.fields.fact(f"{word}.{path}", (at,), lambda: z3.Implies(claim, self._there(path, struct, at, found)))]
         return [z3.Implies(claim, z3.And(self._there(path, struct, at, found), *(found != w for w in but)))]
 
-    def literal(self, feature: Feature, value: int, kind: Kind, at: Sequence[Any], *, after: bool = False) -> Truth:
+    def literal(self, feature: Feature, value: int, kind: Structs, at: Sequence[Any], *, after: bool = False) -> Truth:
         """A formula: a column of a view has a value, before or after the step."""
         state = self.after if after else self.before
         if feature.what == "some":
@@ -183,7 +183,7 @@ class Obligation:
         features = self.views.features[clause.kind]
         return z3.And([self._among(features[column], values, clause.kind, at, after) for column, values in clause.literals])
 
-    def _among(self, feature: Feature, values: Sequence[int], kind: Kind, at: Sequence[Any], after: bool) -> Truth:
+    def _among(self, feature: Feature, values: Sequence[int], kind: Structs, at: Sequence[Any], after: bool) -> Truth:
         column = self.views.features[kind].index(feature)
         every = self.views.values(kind, column)
         others = [value for value in every if value not in values]
@@ -191,7 +191,7 @@ class Obligation:
             return z3.And([z3.Not(self.literal(feature, value, kind, at, after=after)) for value in others])
         return z3.Or([self.literal(feature, value, kind, at, after=after) for value in values])
 
-    def subject(self, kind: Kind) -> tuple[Any, ...]:
+    def subject(self, kind: Structs) -> tuple[Any, ...]:
         """The new names a clause of a kind is about."""
         used = dict.fromkeys(kind, 0)
         found = []
@@ -205,7 +205,7 @@ class Obligation:
         there = [term != nobody(name) for term, name in zip(at, clause.kind, strict=True)]
         return z3.Not(z3.And(*there, *self._apart(clause.kind, at), self.forbidden(clause, at)))
 
-    def _apart(self, kind: Kind, at: Sequence[Any]) -> list[Truth]:
+    def _apart(self, kind: Structs, at: Sequence[Any]) -> list[Truth]:
         """Formulas: the elements of a struct are distinct."""
         return [at[m] != at[n] for n in range(len(at)) for m in range(n) if kind[m] == kind[n]]
 
@@ -312,7 +312,7 @@ def concrete(obligation: Obligation, model: Any) -> Concrete:
     return Concrete(terms, Plain(counts, columns, some), nearest)
 
 
-def after_row(obligation: Obligation, model: Any, kind: Kind) -> Row:
+def after_row(obligation: Obligation, model: Any, kind: Structs) -> ViewRow:
     """What the subjects look like after the step, in a model that z3 found."""
     at = obligation.subject(kind)
 

@@ -47,7 +47,9 @@ class Fields:
         f = self.table[path]
         of_sort = self.general.sort_of(f.domain)
         if self.defaults or f.observer:
-            return nobody(of_sort) if of_sort else z3.BoolVal(bool(f.default)) if f.domain == BOOL else z3.IntVal(f.default)
+            if of_sort:
+                return nobody(of_sort)
+            return z3.BoolVal(bool(f.default)) if f.domain == BOOL else z3.IntVal(f.default)
         if self.general.any_number(f):
             return unknown_function(path, f.struct, field_sort(f.domain, of_sort))(at)
         name = path if f.count == 1 else f"{path}.{int(at) - 1}"

@@ -205,4 +205,6 @@ def inside(value: SymbolicValue, domain: Domain, instr: Instr) -> Truth:
 
 def field_sort(domain: Domain, of_sort: str) -> Any:
     """The sort of a field's content."""
-    return sort(of_sort) if of_sort else z3.BoolSort() if domain == BOOL else z3.IntSort()
+    if of_sort:
+        return sort(of_sort)
+    return z3.BoolSort() if domain == BOOL else z3.IntSort()

@@ -18,8 +18,8 @@ from pasidlab.lang.types import BOOL, Field, Int, Ref
 from pasidlab.prove.general import General
 
 Rows = npt.NDArray[np.int64]
-Row = tuple[int, ...]
-Kind = tuple[str, ...]
+ViewRow = tuple[int, ...]
+Structs = tuple[str, ...]
 """The structs of the elements looked at, in order."""
 NOBODY, OTHER = 0, 9  # of a reference: to nothing, to an element that is not looked at; else 1 + its place in the view
 OUTSIDE = 1 << 20  # in a column: a reference to an element that has no number
@@ -64,10 +64,10 @@ class Views:
         sorts = general.sorts
         pairs = [tuple(sorts)] if len(sorts) > 1 else [(sorts[0],)]
         more = [tuple(sorted((*sorts, sort), key=sorts.index)) for sort in sorts]
-        self.kinds: tuple[Kind, ...] = (*pairs, *more)
+        self.kinds: tuple[Structs, ...] = (*pairs, *more)
         self.features = {kind: tuple(self._features(kind)) for kind in self.kinds}
 
-    def _features(self, kind: Kind) -> Iterator[Feature]:
+    def _features(self, kind: Structs) -> Iterator[Feature]:
         found = []
         for f in self.fields.values():
             slots = [n for n, sort in enumerate(kind) if sort == f.struct] if self.general.any_number(f) else range(f.count)
@@ -84,7 +84,7 @@ class Views:
         """Two numbers of a few values each, more than two: it may matter that they are the same."""
         return a.domain == b.domain != BOOL and isinstance(a.domain, Int) and 1 < a.domain.high - a.domain.low < 8
 
-    def rooms(self, kind: Kind) -> list[int]:
+    def rooms(self, kind: Structs) -> list[int]:
         """How many values each column may have; 0 where the other columns say what it holds."""
         return [self._room(feature) for feature in self.features[kind]]
 
@@ -94,7 +94,7 @@ class Views:
         domain = self.fields[feature.path].domain
         return OTHER + 1 if self.general.sort_of(domain) else 1 << domain.bits
 
-    def values(self, kind: Kind, column: int) -> tuple[int, ...]:
+    def values(self, kind: Structs, column: int) -> tuple[int, ...]:
         """All values a column may have."""
         feature = self.features[kind][column]
         if feature.what != "field":
@@ -106,21 +106,21 @@ class Views:
             return ()
         return tuple(code for code in range(1 << domain.bits) if domain.contains(domain.value(code)))
 
-    def places(self, kind: Kind, counts: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
+    def places(self, kind: Structs, counts: Mapping[str, int]) -> Iterator[tuple[int, ...]]:
         """Every way to look at elements of a state: no element twice."""
         choices = [list(permutations(range(counts.get(sort, 0)), kind.count(sort))) for sort in dict.fromkeys(kind)]
         for chosen in product(*choices):
             yield tuple(n for group in chosen for n in group)
 
-    def rows(self, kind: Kind, at: Sequence[int], seen: Seen) -> Rows:
+    def rows(self, kind: Structs, at: Sequence[int], seen: Seen) -> Rows:
         """What is seen of states at the elements given: [states, features]."""
         return np.stack([self._column(feature, kind, at, seen) for feature in self.features[kind]], axis=1).astype(np.int64)
 
-    def row(self, kind: Kind, at: Sequence[int], plain: Plain) -> Row:
+    def row(self, kind: Structs, at: Sequence[int], plain: Plain) -> ViewRow:
         """What is seen of one state: as ``rows``, faster."""
         return tuple([self._cell(feature, kind, at, plain) for feature in self.features[kind]])
 
-    def _cell(self, feature: Feature, kind: Kind, at: Sequence[int], plain: Plain) -> int:
+    def _cell(self, feature: Feature, kind: Structs, at: Sequence[int], plain: Plain) -> int:
         element = at[feature.slot] if feature.what == "some" or feature.path in self.own else feature.slot
         if feature.what == "some":
             return plain.some[feature.path, element]
@@ -133,7 +133,7 @@ class Views:
             return code
         return next((slot + 1 for slot, sort in enumerate(kind) if sort == target and code == at[slot] + 1), OTHER)
 
-    def _column(self, feature: Feature, kind: Kind, at: Sequence[int], seen: Seen) -> Rows:
+    def _column(self, feature: Feature, kind: Structs, at: Sequence[int], seen: Seen) -> Rows:
         f = self.fields[feature.path]
         element = at[feature.slot] if feature.what == "some" or self.general.any_number(f) else feature.slot
         if feature.what == "some":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pasidlab.lang.types import BOOL, Int
 from pasidlab.prove.mined import Clause
 from pasidlab.prove.values import values_of
-from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Kind, Plain, Views
+from pasidlab.prove.views import NOBODY, OTHER, OUTSIDE, Feature, Plain, Structs, Views
 
 LETTERS = {"Cpu": ("c", "d"), "Task": ("t", "u")}
 CALLED = {"Cpu": "CPU", "Task": "task"}
@@ -27,7 +27,7 @@ def sentence(views: Views, clause: Clause) -> str:
     return f"for {_everyone(clause.kind, set(re.findall(r'(?<![A-Za-z])[a-z](?![a-z])', said)))}{said}"
 
 
-def slot_names(kind: Kind) -> tuple[str, ...]:
+def slot_names(kind: Structs) -> tuple[str, ...]:
     """A letter for each element of a view."""
     used = dict.fromkeys(kind, 0)
     found = []
@@ -37,7 +37,7 @@ def slot_names(kind: Kind) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _everyone(kind: Kind, mentioned: set[str]) -> str:
+def _everyone(kind: Structs, mentioned: set[str]) -> str:
     """Whom a sentence is about. Of two that must be there it may mention one alone."""
     names = slot_names(kind)
     parts = []
@@ -62,7 +62,7 @@ def _weight(views: Views, feature: Feature) -> int:
     return 2 if views.targets[feature.path] else 1
 
 
-def phrase(views: Views, feature: Feature, values: Sequence[int], kind: Kind, column: int) -> str:
+def phrase(views: Views, feature: Feature, values: Sequence[int], kind: Structs, column: int) -> str:
     """A column has one of some values."""
     names = slot_names(kind)
     what = _field(views, feature.path, feature.slot, names)
@@ -81,8 +81,10 @@ def phrase(views: Views, feature: Feature, values: Sequence[int], kind: Kind, co
     shown = [_one(views, feature, value, names, target) for value in few]
     if not target and len(few) > 2 and isinstance(f.domain, Int) and few[-1] - few[0] == len(few) - 1:
         return f"{what} {verb} {shown[0]} to {shown[-1]}"
-    joined = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {'nor' if verb == 'is not' else 'or'} {shown[-1]}"
-    return f"{what} {verb} {joined}"
+    if len(shown) == 1:
+        return f"{what} {verb} {shown[0]}"
+    last = "nor" if verb == "is not" else "or"
+    return f"{what} {verb} {', '.join(shown[:-1])} {last} {shown[-1]}"
 
 
 def _field(views: Views, path: str, slot: int, names: Sequence[str]) -> str:
@@ -98,6 +100,13 @@ def _one(views: Views, feature: Feature, value: int, names: Sequence[str], targe
     return str(views.fields[feature.path].domain.value(value))
 
 
+def _referred(code: int, letter: str) -> str:
+    """The element that a field of a small state refers to."""
+    if code == OUTSIDE:
+        return "another"
+    return f"{letter}{code - 1}" if code else "none"
+
+
 def state_in_words(views: Views, plain: Plain) -> list[str]:
     """A state as far as a proof looked at it, one element a line."""
     letter = {"Cpu": "CPU", "Task": "T"}
@@ -108,8 +117,6 @@ def state_in_words(views: Views, plain: Plain) -> list[str]:
             for f in views.fields.values():
                 if f.struct == name and (f.path, n) in plain.columns:
                     code, target = plain.columns[f.path, n], views.targets[f.path]
-                    shown = f.domain.value(code) if not target else "none" if not code else f"{letter[target]}{code - 1}"
-                    shown = "another" if target and code == OUTSIDE else shown
-                    cells.append(f"{f.name}={shown}")
+                    cells.append(f"{f.name}={_referred(code, letter[target]) if target else f.domain.value(code)}")
             lines.append(f"{letter.get(name, name)}{n if name in letter else ''}: {', '.join(cells)}")
     return lines

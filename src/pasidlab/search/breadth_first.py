@@ -27,7 +27,7 @@ from pasidlab.search import kernels as k
 from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, SavedSearch
 from pasidlab.search.exchange import ALONE, Exchange, together
 from pasidlab.search.groups import Group, Worker
-from pasidlab.search.memory import Words
+from pasidlab.search.memory import WordArray
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopReason
 from pasidlab.search.spill import DiskFull, Spill
@@ -118,10 +118,10 @@ class _Search:
         self.successors = successors  # room of a group or worker
         self.groups = [Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
         self.workers = [Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
-        self.sources: Words = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
-        self.shares: Words = np.zeros((len(self.groups), peers.size + 1), dtype=np.int64)  # where those of each process end in a group
+        self.sources: WordArray = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
+        self.shares: WordArray = np.zeros((len(self.groups), peers.size + 1), dtype=np.int64)  # where those of each process end in a group
         self.received: list[States] = []  # from other processes, for each group
-        self.offsets: Words = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
+        self.offsets: WordArray = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
 
     def explore(self, pool: ThreadPoolExecutor, interrupted: StopFlag) -> StopReason:
         """Run to the end or to a reason to stop."""
@@ -207,7 +207,7 @@ class _Search:
         except MemoryError:
             self.trouble = "max_memory"
 
-    def _noted(self) -> list[tuple[Words, Words]]:
+    def _noted(self) -> list[tuple[WordArray, WordArray]]:
         """What the groups of all processes noted about the level."""
         return [noted for each in self.peers.gather([(g.tally, g.worst) for g in self.groups if g.noted]) for noted in each]
 
@@ -329,7 +329,7 @@ class _Search:
             return "max_states"
         return at.stop
 
-    def _bytes(self, incoming: Words | None = None) -> int:
+    def _bytes(self, incoming: WordArray | None = None) -> int:
         """Bytes of memory taken, or that may be once ``incoming`` states of each partition are inserted."""
         stride = self.store.stride
         groups = sum(group.sorted.touched(group.most * stride) + group.worst.nbytes for group in self.groups)

@@ -21,7 +21,7 @@ import numpy as np
 from pasidlab.errors import PasidlabError
 from pasidlab.search import kernels as k
 from pasidlab.search.exchange import ALONE, Exchange, together
-from pasidlab.search.memory import Words
+from pasidlab.search.memory import WordArray
 from pasidlab.search.result import Violation
 from pasidlab.search.store import States, Store
 from pasidlab.search.verdicts import Verdicts
@@ -61,7 +61,7 @@ class SavedSearch:
         self.directory, self.identity, self.words = _own_folder(checkpoint.directory, peers), checkpoint.identity, words
         self.several = peers.size > 1
         self.segments: list[dict[str, Any]] = []
-        self.counts: Words = np.zeros(k.PARTITIONS, dtype=np.int64)  # states saved of each partition
+        self.counts: WordArray = np.zeros(k.PARTITIONS, dtype=np.int64)  # states saved of each partition
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.directory / LOCK, "w")  # noqa: SIM115 (closed by close)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pasidlab.errors import PasidlabError
-from pasidlab.search.exchange import Counts, States
+from pasidlab.search.exchange import CountArray, States
 
 T = TypeVar("T")
 _LOOK = 0.01  # seconds between two looks whether the others are there
@@ -56,7 +56,7 @@ class Ranks:
         self.seconds += time.perf_counter() - start
         return found
 
-    def swap(self, shares: Sequence[tuple[States, Counts]], words: int) -> States:
+    def swap(self, shares: Sequence[tuple[States, CountArray]], words: int) -> States:
         """Alltoall of the numbers, and Alltoallv of the states."""
         start = time.perf_counter()
         sent = np.sum([np.diff(ends) for _, ends in shares], axis=0).astype(np.int64)
@@ -111,5 +111,5 @@ def _room(words: States, needed: int) -> States:
     return words if len(words) >= needed else np.empty(needed + needed // 2, dtype=np.uint64)
 
 
-def _starts(counts: Counts) -> Counts:
+def _starts(counts: CountArray) -> CountArray:
     return np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)

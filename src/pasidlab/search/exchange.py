@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pasidlab.errors import PasidlabError
 
 T = TypeVar("T")
-Counts = npt.NDArray[np.int64]
+CountArray = npt.NDArray[np.int64]
 States = npt.NDArray[np.uint64]  # [n, words]: packed states
 
 
@@ -38,7 +38,7 @@ class Exchange(Protocol):
     def gather(self, mine: T) -> list[T]:
         """What each process has, in the order of ranks."""
 
-    def swap(self, shares: Sequence[tuple[States, Counts]], words: int) -> States:
+    def swap(self, shares: Sequence[tuple[States, CountArray]], words: int) -> States:
         """Send states to their owners; what comes back is what this process owns, overwritten by the next call.
 
         Each share is states in the order of ranks, and where each rank's begin and end.
@@ -59,7 +59,7 @@ class Alone:
     def gather(self, mine: T) -> list[T]:
         return [mine]
 
-    def swap(self, shares: Sequence[tuple[States, Counts]], words: int) -> States:
+    def swap(self, shares: Sequence[tuple[States, CountArray]], words: int) -> States:
         return np.concatenate([states for states, _ in shares]).reshape(-1, words)
 
     def once(self, work: Callable[[], T]) -> T:

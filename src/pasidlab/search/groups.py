@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pasidlab.search import kernels as k
-from pasidlab.search.memory import Block, Words
+from pasidlab.search.memory import Block, WordArray
 
 
 class Worker:
@@ -27,8 +27,8 @@ class Group:
         self.sorted = Block(successors * words * 8, huge=False)
         self.transitions = 0
         self.held = self.most = 0  # successors in it, and at most so far
-        self.tally: Words = np.zeros(k.TALLY, dtype=np.int64)
-        self.worst: Words = np.zeros((k.WORST_ROWS, words), dtype=np.int64)
+        self.tally: WordArray = np.zeros(k.TALLY, dtype=np.int64)
+        self.worst: WordArray = np.zeros((k.WORST_ROWS, words), dtype=np.int64)
 
     def hold(self, count: int) -> None:
         """Note that the first ``count`` places hold states now."""

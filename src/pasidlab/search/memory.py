@@ -24,8 +24,8 @@ from numba.extending import intrinsic
 
 from pasidlab.search.spill import Spill
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-Words = npt.NDArray[np.int64]
+F = TypeVar("F", bound=Callable[..., Any])
+WordArray = npt.NDArray[np.int64]
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _Emit = Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]
@@ -38,14 +38,14 @@ _HUGE_FROM = 8 * HUGE_PAGE  # smaller blocks keep ordinary pages: a half-used hu
 _OPTIONS: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
-def compiled(signature: str) -> Callable[[Function], Function]:
+def compiled(signature: str) -> Callable[[F], F]:
     """Compile a function for exactly this signature, to run without the GIL; cached on disk where that is possible."""
 
-    def wrap(function: Function) -> Function:
+    def wrap(function: F) -> F:
         try:
-            return cast(Function, njit(signature, cache=True, **_OPTIONS)(function))
+            return cast(F, njit(signature, cache=True, **_OPTIONS)(function))
         except (RuntimeError, OSError):  # "cannot cache function": no folder is writable; or the disk is full
-            return cast(Function, njit(signature, **_OPTIONS)(function))
+            return cast(F, njit(signature, **_OPTIONS)(function))
 
     return wrap
 
@@ -146,7 +146,7 @@ class Block:
             raise MemoryError(f"{self.bytes} bytes") from error
         if huge:
             self._map.madvise(mmap.MADV_HUGEPAGE)
-        self.words: Words = np.frombuffer(self._map, dtype=np.int64)
+        self.words: WordArray = np.frombuffer(self._map, dtype=np.int64)
         self.address = int(self.words.ctypes.data)
 
     def touched(self, used: int) -> int:

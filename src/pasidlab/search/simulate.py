@@ -16,7 +16,7 @@ import numpy as np
 
 from pasidlab.interrupts import StopFlag, interrupts
 from pasidlab.search import walk_kernels as w
-from pasidlab.search.memory import Block, Words
+from pasidlab.search.memory import Block, WordArray
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import NativeModel, OnWalked, Packed, StopReason, Walked
 
@@ -169,12 +169,12 @@ class _Walker:
         self.path, self.labels = Block(((1 << LONGEST) + 2) * self.stride), Block(((1 << LONGEST) + 1) * 8)
         self.out, self.room = Block(most * self.stride, huge=False), Block(most * 8)
         self.observed = Block(model.observed_words * 8)
-        self.groups: Words = np.array(groups, dtype=np.int64).reshape(len(groups), -1)
+        self.groups: WordArray = np.array(groups, dtype=np.int64).reshape(len(groups), -1)
         self.factors = np.ones(int(self.groups.max(initial=-1)) + 1)
         self.weights, self.sums = np.ones(len(groups)), np.zeros(most)
-        self.taken: Words = np.zeros(len(groups), dtype=np.int64)
-        self.first: Words = np.zeros(w.FIRST, dtype=np.int64)
-        self.walker: Words = np.zeros(w.COLUMNS, dtype=np.int64)
+        self.taken: WordArray = np.zeros(len(groups), dtype=np.int64)
+        self.first: WordArray = np.zeros(w.FIRST, dtype=np.int64)
+        self.walker: WordArray = np.zeros(w.COLUMNS, dtype=np.int64)
         self.walker[w.EXPAND], self.walker[w.WORDS] = model.expand_address, model.words
         self.walker[w.PATH], self.walker[w.LABEL] = self.path.address, self.labels.address
         self.walker[w.OUT], self.walker[w.SEEN], self.walker[w.ROOM] = self.out.address, self.observed.address, self.room.address

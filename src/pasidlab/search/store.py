@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.search import kernels as k
-from pasidlab.search.memory import HUGE_PAGE, Block, Words
+from pasidlab.search.memory import HUGE_PAGE, Block, WordArray
 from pasidlab.search.spill import Spill
 from pasidlab.search.tables import Tables
 
@@ -29,8 +29,8 @@ class Store:
         """``spill``: where ``spill_more`` moves what memory does not hold."""
         self.words = words
         self.stride = 8 * words  # bytes of a state
-        self.parts: Words = np.zeros((k.PARTITIONS, k.COLUMNS), dtype=np.int64)
-        self.levels: list[Words] = []
+        self.parts: WordArray = np.zeros((k.PARTITIONS, k.COLUMNS), dtype=np.int64)
+        self.levels: list[WordArray] = []
         self.released = 0  # bytes of the largest block replaced by a larger one since this was last set to 0
         self._spill = spill
         self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(k.PARTITIONS)]
@@ -82,7 +82,7 @@ class Store:
         """Bytes of disk taken."""
         return self._tables.disk + sum(log.bytes for log in self._logs if log.on_disk)
 
-    def bytes(self, incoming: Words | None = None) -> int:
+    def bytes(self, incoming: WordArray | None = None) -> int:
         """Bytes of memory taken, or that could be once ``incoming[p]`` more states, all new, are in partition p."""
         added = np.zeros(k.PARTITIONS, dtype=np.int64) if incoming is None else incoming
         counts = self.parts[:, k.COUNT] + added

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pasidlab.search import kernels as k
-from pasidlab.search.memory import HUGE_PAGE, Block, Words
+from pasidlab.search.memory import HUGE_PAGE, Block, WordArray
 from pasidlab.search.spill import Spill
 
-Mask = npt.NDArray[np.bool_]  # of partitions
+PartitionMask = npt.NDArray[np.bool_]  # of partitions
 
 _FIRST_LINES = 128
 _FULL = 0.85  # of a table's places
@@ -27,7 +27,7 @@ class _Generation:
 
     def __init__(self, age: int, spill: Spill | None = None) -> None:
         spread = np.geomspace(1, _GROWTH, k.PARTITIONS, endpoint=False)
-        self.lines: Words = (_FIRST_LINES * _GROWTH**age * spread).astype(np.int64)
+        self.lines: WordArray = (_FIRST_LINES * _GROWTH**age * spread).astype(np.int64)
         self.ends = np.cumsum(self.lines) * k.LINE
         self.block = Block(int(self.ends[-1]), spill=spill)
         self.left = 0  # partitions below this one have left, and their memory has been given back
@@ -36,12 +36,12 @@ class _Generation:
         """Where partition p's table is."""
         return int(self.block.address + self.ends[p] - self.lines[p] * k.LINE)
 
-    def table(self, p: int) -> Words:
+    def table(self, p: int) -> WordArray:
         """The keys of partition p's table."""
         end = int(self.ends[p]) // 8
         return self.block.words[end - int(self.lines[p]) * (k.LINE // 8) : end]
 
-    def touched(self, kept: Mask) -> int:
+    def touched(self, kept: PartitionMask) -> int:
         """Bytes of memory of the pages that the tables of the ``kept`` partitions lie on."""
         if self.block.on_disk:
             return 0
@@ -62,7 +62,7 @@ class Tables:
     """The tables of all partitions. Threads may grow different ones at the same time."""
 
     def __init__(self) -> None:
-        self._ages: Words = np.zeros(k.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
+        self._ages: WordArray = np.zeros(k.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
         self._generations = {0: _Generation(0)}
         self._lock = threading.Lock()
         self._spill: Spill | None = None
@@ -106,7 +106,7 @@ class Tables:
         """Bytes of disk taken."""
         return sum(generation.block.bytes for generation in self._generations.values() if generation.block.on_disk)
 
-    def bytes(self, growing: Mask | None = None) -> int:
+    def bytes(self, growing: PartitionMask | None = None) -> int:
         """Bytes of memory taken, or that could be if the ``growing`` partitions grew."""
         total = 0
         for age, generation in self._generations.items():

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from pasidlab.search import kernels as k
-from pasidlab.search.memory import Words
+from pasidlab.search.memory import WordArray
 from pasidlab.search.result import Packed, Violation
 
 _ALL = (1 << 64) - 1
-_Observation = tuple[Words, Words]  # a group's tally and its worst states
+_Observation = tuple[WordArray, WordArray]  # a group's tally and its worst states
 
 
 class Verdicts:

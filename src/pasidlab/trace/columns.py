@@ -98,7 +98,7 @@ class _Columns:
             self.going = row.cpu
             yield self.look.paint("dim", f"{' ' * self.gutter}CPU {row.cpu} ".ljust(self.look.page, "-"))
         width = self.width if row.cpu is not None else self.room
-        depth = row.depth if width >= PAGE // 2 else row.depth // 2 if width >= NARROW else min(row.depth // 2, 2)
+        depth = self._indented(row.depth, width)
         left = (self.width + SEPARATE) * self.acting.index(row.cpu) if row.cpu is not None and not self.single else 0
         for n, text in enumerate(self._wrapped(row, depth, width)):
             number = f"{numbers(row.steps) if n == 0 else '':<{self.gutter}}"
@@ -107,7 +107,8 @@ class _Columns:
 
     def _wrapped(self, row: Row, depth: int, width: int) -> Iterator[str]:
         place = self._place(row, width)
-        hanging = depth + (3 if row.text.startswith("-> ") else 4 if width >= PAGE // 2 else 2)
+        usual = 4 if width >= PAGE // 2 else 2
+        hanging = depth + (len("-> ") if row.text.startswith("-> ") else usual)
         room = width - len(place) - 1 if place.startswith(":") and width >= NARROW else width
         lines = wrapped(row.text, room, " " * depth, " " * min(hanging, width // 2)) or [" " * depth]
         if place and len(lines[-1]) + len(place) + 1 > width:
@@ -115,6 +116,13 @@ class _Columns:
         if place:
             lines[-1] = f"{lines[-1]:<{max(0, width - len(place))}}{self.look.paint('dim', place[-width:])}"
         yield from lines
+
+    @staticmethod
+    def _indented(depth: int, width: int) -> int:
+        """How far a row of this depth is indented in a column of this width."""
+        if width >= PAGE // 2:
+            return depth
+        return depth // 2 if width >= NARROW else min(depth // 2, 2)
 
     def _place(self, row: Row, width: int) -> str:
         """file:line; in a narrow column the file's name only where it is another one than before."""

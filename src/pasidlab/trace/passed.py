@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from pasidlab.trace.steps import Step
 
-Place = tuple[str, int]  # file, line
+FileLine = tuple[str, int]  # file, line
 
 
 class Passed:
@@ -21,9 +21,9 @@ class Passed:
     def __init__(self) -> None:
         self._ways: dict[str, dict[int, tuple[int, ...]]] = {}
 
-    def of(self, step: Step) -> list[Place]:
+    def of(self, step: Step) -> list[FileLine]:
         """The lines the step executed, in order, each once."""
-        found: dict[Place, None] = {}
+        found: dict[FileLine, None] = {}
         for line in step.lines:
             for frame in line.frames:
                 found |= dict.fromkeys((frame.file, before) for before in self._way(frame.file).get(frame.line, ()))

@@ -92,7 +92,8 @@ class Step:
     def main(self) -> Frame | None:
         """The line that says best what the step does: the last one that stored something, else the first."""
         stored = [line for line in self.lines if line.stored]
-        return stored[-1].here if stored else self.lines[0].here if self.lines else None
+        best = stored[-1:] or self.lines[:1]
+        return best[0].here if best else None
 
 
 @dataclass(frozen=True)

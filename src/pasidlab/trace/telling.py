@@ -14,7 +14,7 @@ from pathlib import Path
 from pasidlab.trace.leaves import is_leaf
 from pasidlab.trace.steps import Counterexample, Frame, Line, Step, joined_line
 
-Call = tuple[object, ...]  # a function, and the place of each call that led to it
+CallChain = tuple[object, ...]  # a function, and the place of each call that led to it
 Who = tuple[int | None, int | None, str]  # CPU, task, context: the threads of control that race
 
 AROUND = tuple(str(Path(__file__).parents[1] / folder) + "/" for folder in ("model", "lang"))
@@ -51,8 +51,8 @@ class Telling:
         self.found, self.verbose = found, verbose
         self.left_out = 0
         self.last: dict[int | None, Who] = {}  # in each column
-        self.open: dict[int | None, list[Call]] = {}  # in each column, the calls shown
-        self.inside: dict[Hashable, Call] = {}  # each context's entry point
+        self.open: dict[int | None, list[CallChain]] = {}  # in each column, the calls shown
+        self.inside: dict[Hashable, CallChain] = {}  # each context's entry point
         self.changed_by: dict[str, set[Who]] = {}
         for step in found.steps:
             for change in step.changes:
@@ -162,7 +162,7 @@ class Telling:
                 row.depth = 2 * len(shown)
             yield row
 
-    def _title(self, step: Step, entry: Call) -> str:
+    def _title(self, step: Step, entry: CallChain) -> str:
         """The function a context begins in, or goes on in after something else had the CPU."""
         again, self.inside[_context(step)] = self.inside.get(_context(step)) == entry, entry
         who = f"T{step.task} " if step.context == "kernel" else ""
@@ -187,7 +187,7 @@ def _goes_on(first: Step, step: Step) -> bool:
     return _is_code(first) and _who(first) == _who(step)
 
 
-def _calls(line: Line) -> list[Call]:
+def _calls(line: Line) -> list[CallChain]:
     """The functions a line stands in, outermost first, each with where it was called: the same function called again is another."""
     frames = line.frames
     return [(frame.function, *((f.file, f.line) for f in frames[:n])) for n, frame in enumerate(frames)]
@@ -221,4 +221,6 @@ def _changes(row: Row) -> Iterator[Row]:
 
 def numbers(steps: list[int]) -> str:
     """The steps a row stands for: 4, or 4-6."""
-    return "" if not steps else str(steps[0]) if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"
+    if not steps:
+        return ""
+    return str(steps[0]) if steps[0] == steps[-1] else f"{steps[0]}-{steps[-1]}"

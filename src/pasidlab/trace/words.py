@@ -28,7 +28,9 @@ def words_for(step: Step, words: Words, arguments: str, arrival: bool) -> str:
         return f"returns from the {step.context}" if step.context != "schedule" else "schedule() is done"
     if step.context != "kernel" and words.signatures:
         return f"{action}({arguments})"
-    return f"{step.main.function}()" if step.main else action if step.context != "kernel" else "goes on"
+    if step.main:
+        return f"{step.main.function}()"
+    return action if step.context != "kernel" else "goes on"
 
 
 def _enqcmd(step: Step) -> str:

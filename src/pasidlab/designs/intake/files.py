@@ -30,7 +30,10 @@ class Files:
 
     def data(self, name: str) -> bytes:
         """The bytes of a file; ``-`` is standard input. PasidlabError if it cannot be read or is too large."""
-        found = self._given(name) if self.given else _standard_input() if name == STANDARD_INPUT else _on_disk(Path(name))
+        if self.given:
+            found = self._given(name)
+        else:
+            found = _standard_input() if name == STANDARD_INPUT else _on_disk(Path(name))
         check_size(len(found), "<stdin>" if name == STANDARD_INPUT else name)
         self.read[name] = found.decode("utf-8", "surrogateescape")
         return found

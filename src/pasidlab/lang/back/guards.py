@@ -166,7 +166,7 @@ class _Walk:
 
     def _exists(self, path: _Path, instr: Instr) -> bool:
         """Whether the element is there; where it is not, the step can be taken, but ends in an error."""
-        element = self._value(path, instr.args[{"load": 2, "store": 0, "deref": 0}[instr.op] + (instr.op == "store")])
+        element = self._value(path, instr.element)
         count = int(instr.args[1]) if instr.op == "deref" else self.places.field(str(instr.field)).count
         there = self.places.there(element, count)
         if there == "true":

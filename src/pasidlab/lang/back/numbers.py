@@ -67,7 +67,7 @@ class Expression32:
         return Expression32(self.text, min(self.low, other.low), max(self.high, other.high))
 
 
-Operation = Callable[[Expression32, Expression32], Expression32]
+Operation32 = Callable[[Expression32, Expression32], Expression32]
 
 
 def literal(value: int) -> Expression32:
@@ -77,8 +77,9 @@ def literal(value: int) -> Expression32:
         rest = bits & _MOST
         return Expression32(f"({_SIGN} | {rest})" if rest else _SIGN, value, value)
     short = bits - (1 << _BITS) if bits >> _BITS - 1 else bits
-    text = _SIGN if short == _LEAST else f"({short})" if short < 0 else str(short)
-    return Expression32(text, value, value)
+    if short == _LEAST:
+        return Expression32(_SIGN, value, value)
+    return Expression32(f"({short})" if short < 0 else str(short), value, value)
 
 
 def of_domain(text: str, domain: Domain) -> Expression32:
@@ -155,7 +156,7 @@ def _alike(a: Expression32, b: Expression32) -> None:
         raise TooWide(f"values between {min(a.low, b.low)} and {max(a.high, b.high)}")
 
 
-def _equality(sign: str) -> Operation:
+def _equality(sign: str) -> Operation32:
     def compare(a: Expression32, b: Expression32) -> Expression32:
         _alike(a, b)
         return Expression32(f"({a.text} {sign} {b.text})", 0, 1)
@@ -163,7 +164,7 @@ def _equality(sign: str) -> Operation:
     return compare
 
 
-def _order(sign: str) -> Operation:
+def _order(sign: str) -> Operation32:
     def compare(a: Expression32, b: Expression32) -> Expression32:
         _alike(a, b)
         if a.signed and b.signed:
@@ -182,7 +183,7 @@ def _and(a: Expression32, b: Expression32) -> Expression32:
     return Expression32(text, _LEAST, _MOST)
 
 
-def _bits(sign: str) -> Operation:
+def _bits(sign: str) -> Operation32:
     def combine(a: Expression32, b: Expression32) -> Expression32:
         _alike(a, b)
         text = f"({a.text} {sign} {b.text})"
@@ -198,7 +199,7 @@ def _sum(op: str, a: Expression32, b: Expression32) -> Expression32:
     return Expression32(f"({a.text} {sign} {b.text})", a.low + low, a.high + high)
 
 
-def _adding(op: str) -> Operation:
+def _adding(op: str) -> Operation32:
     return lambda a, b: _sum(op, a.counted, b.counted).counted
 
 
@@ -238,7 +239,7 @@ def _mod(a: Expression32, b: Expression32) -> Expression32:
     return _signed(Expression32(f"({a.text} % {b.text})", 0 if a.low >= 0 else -most, most), a, b)
 
 
-def _positive(operation: Operation) -> Operation:
+def _positive(operation: Operation32) -> Operation32:
     """An operation on numbers read without a sign, which is that on numbers with one where none is negative."""
 
     def checked(a: Expression32, b: Expression32) -> Expression32:
@@ -259,7 +260,7 @@ def _sext(a: Expression32, bits: Expression32) -> Expression32:
     return Expression32(f"(({a.text} << {rest}) >> {rest})" if rest else a.text, -half, half - 1)
 
 
-_OPERATIONS: dict[str, Operation] = {
+_OPERATIONS: dict[str, Operation32] = {
     "add": _adding("add"), "sub": _adding("sub"), "mul": _mul, "div": _div, "mod": _mod,
     "and": _and, "or": _bits("|"), "xor": _bits("^"), "shl": _shl, "shr": _shr,
     "udiv": _positive(_div), "umod": _positive(_mod), "ushr": _positive(_shr), "sext": _sext,

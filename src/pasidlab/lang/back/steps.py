@@ -225,7 +225,7 @@ def _nonzero(instr: Instr, known: frozenset[Operand]) -> frozenset[Operand]:
     if instr.op in ("require", "wait"):
         return known | {instr.args[0]}
     if instr.op in ("store", "deref"):
-        return known | {instr.args[1 if instr.op == "store" else 0]}
+        return known | {instr.element}
     if instr.dst is None:
         return known
     if instr.op == "load":

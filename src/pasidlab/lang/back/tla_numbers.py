@@ -72,8 +72,9 @@ def literal(value: int) -> TlaValue:
     """A constant."""
     bits = value & (1 << _BITS) - 1
     short = bits - (1 << _BITS) if bits >> _BITS - 1 else bits
-    text = "(-2147483647 - 1)" if short == -(1 << _BITS - 1) else f"({short})" if short < 0 else str(short)
-    return TlaValue(text, value, value)
+    if short == -(1 << _BITS - 1):
+        return TlaValue("(-2147483647 - 1)", value, value)
+    return TlaValue(f"({short})" if short < 0 else str(short), value, value)
 
 
 def of_domain(text: str, domain: Domain) -> TlaValue:

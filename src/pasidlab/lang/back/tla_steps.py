@@ -119,7 +119,7 @@ class StepWriter:
         if instr.op == "deref":
             return self._exists(path, path.value(instr.args[0]), int(instr.args[1]))
         f = self.places.field(str(instr.field))
-        element = path.value(instr.args[2 if instr.op == "load" else 1])
+        element = path.value(instr.element)
         if not self._exists(path, element, f.count):
             return False
         if instr.op == "load":

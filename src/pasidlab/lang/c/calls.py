@@ -17,7 +17,7 @@ from pasidlab.lang.c.places import Places, bare
 from pasidlab.lang.c.templates import free_names
 from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, number_of
 from pasidlab.lang.c.vocabulary import Argument, Meaning, Pattern
-from pasidlab.lang.python.expressions import Value as Bound
+from pasidlab.lang.python.expressions import TypedOperand as Bound
 from pasidlab.lang.types import ANY, BOOL, Domain, Ref
 
 _ASSIGNS = re.compile(r"(?P<to>\w+)(?:\.(?P<member>\w+))? = (?P<value>[^;\n]+)(?:; (?P<rest>.+))?")

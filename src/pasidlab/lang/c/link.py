@@ -31,7 +31,7 @@ from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
 from pasidlab.lang.lowering.lower import Functions
 from pasidlab.lang.names import Names, nearest
-from pasidlab.lang.python.expressions import Value as Bound
+from pasidlab.lang.python.expressions import TypedOperand as Bound
 from pasidlab.lang.types import Domain, Ref
 
 NO_PASID = 0xFFFF_FFFF  # include/linux/ioasid.h v5.18: INVALID_IOASID ((ioasid_t)-1); include/linux/iommu.h v6.5: IOMMU_PASID_INVALID (-1U)

@@ -52,8 +52,9 @@ def quoted(tokens: Sequence[Token]) -> str:
 def paste(left: Token, right: Token, at: Token) -> Token:
     """Two tokens made one by ##."""
     text = left.text + right.text
-    kind = "name" if text[0].isalpha() or text[0] == "_" else "number" if text[0].isdigit() else "punct"
-    return Token(kind, text, at.offset)
+    if text[0].isalpha() or text[0] == "_":
+        return Token("name", text, at.offset)
+    return Token("number" if text[0].isdigit() else "punct", text, at.offset)
 
 
 def shielded(tokens: Sequence[Token]) -> list[Token]:

@@ -58,7 +58,8 @@ class Places(Contents):
         inner = child(node, "argument")
         base = self.value(inner) if inner.type == "call_expression" else None
         place = base.place if base is not None and base.place else self.place(inner)
-        through = to_const(base.type if base is not None else place.variable.type if place.variable is not None else place.type)
+        pointed = place.type if place.variable is None else place.variable.type
+        through = to_const(pointed if base is None else base.type)
         if place.variable is not None and place.variable.place is not None:
             place = place.variable.place
         if place.aggregate is not None:

@@ -13,7 +13,7 @@ from pasidlab.lang.c.ctype import Integer
 from pasidlab.lang.c.parse import CFunction, CObject
 from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.values import Value
-from pasidlab.lang.python.expressions import Value as Bound
+from pasidlab.lang.python.expressions import TypedOperand as Bound
 
 
 class Surroundings(Protocol):

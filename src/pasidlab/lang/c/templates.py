@@ -11,7 +11,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.names import Names
 from pasidlab.lang.python.expressions import Results
-from pasidlab.lang.python.expressions import Value as Bound
+from pasidlab.lang.python.expressions import TypedOperand as Bound
 from pasidlab.lang.python.statements import Statements
 from pasidlab.lang.types import BOOL, joined_domain
 

@@ -64,7 +64,8 @@ class CVariables(Initializers):
         view = ""
         if isinstance(struct, Struct):
             known = struct.name in self.vocabulary.structs or self.around.struct(struct.name) is not None or struct.name in self.structs
-            view = struct.name if struct.name in self.vocabulary.structs else "" if known else OPAQUE + struct.name
+            view = "" if known else OPAQUE + struct.name
+            view = struct.name if struct.name in self.vocabulary.structs else view
         if isinstance(type_, Struct) and view in self.vocabulary.structs:
             view = OPAQUE + view if self.own_struct(type_) is None else ""
         variable = Variable(name, type_, f"{name}'{same or ''}", view)

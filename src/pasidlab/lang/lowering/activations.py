@@ -17,7 +17,7 @@ from pasidlab.lang.lowering.graphs import components
 MOST_WAYS = 4000
 """Ways from one boundary that are followed; a program with more counts as one that may go on for ever."""
 
-Outcome = tuple[int, int]
+ChoiceOutcome = tuple[int, int]
 """A choice, by its place in the code, and what it came to."""
 
 
@@ -27,7 +27,7 @@ class Way:
 
     source: int
     target: int
-    choices: frozenset[Outcome]
+    choices: frozenset[ChoiceOutcome]
 
 
 def endless(action: Action, pc_field: str) -> tuple[int, ...]:
@@ -50,8 +50,8 @@ def endless(action: Action, pc_field: str) -> tuple[int, ...]:
 
 def _ways(code: Sequence[Instr], labels: dict[str, int], start: int, counter: int, pc_field: str) -> list[Way] | None:
     """Every way from a boundary to the next; None if there are too many, or one of them spins."""
-    work: list[tuple[int, dict[str, int], frozenset[Outcome], int]] = [(start, {}, frozenset(), 0)]
-    seen: set[tuple[int, frozenset[tuple[str, int]], frozenset[Outcome], int]] = set()
+    work: list[tuple[int, dict[str, int], frozenset[ChoiceOutcome], int]] = [(start, {}, frozenset(), 0)]
+    seen: set[tuple[int, frozenset[tuple[str, int]], frozenset[ChoiceOutcome], int]] = set()
     edges: set[Way] = set()
     while work:
         at, known, choices, target = work.pop()
@@ -83,7 +83,9 @@ def _targets(instr: Instr, known: dict[str, int]) -> Iterable[str]:
     value = None if instr.op == "jump" else _value(instr.args[0], known)
     if value is None:
         return labels
-    return labels[:1] if instr.op == "branch" and value else labels[1:] if instr.op == "branch" else labels[value : value + 1]
+    if instr.op == "branch":
+        return labels[:1] if value else labels[1:]
+    return labels[value : value + 1]
 
 
 def _value(operand: Operand, known: dict[str, int]) -> int | None:

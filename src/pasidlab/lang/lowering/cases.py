@@ -42,8 +42,8 @@ class Some:
         return number < self.low or number in self.but
 
 
-Value = int | Some
-Found = tuple[str, Value, bool]
+KnownOrSome = int | Some
+FoundAccess = tuple[str, KnownOrSome, bool]
 """An access: field, number of the element as far as it is known, whether it is written."""
 
 
@@ -66,14 +66,14 @@ class AtBoundary:
     facts: frozenset[tuple[str, int]] = frozenset()
     at_exit: bool = False  # the task's counter is that of the way out, which it has not begun to go
 
-    def known(self) -> dict[tuple[str, int], Value]:
+    def known(self) -> dict[tuple[str, int], KnownOrSome]:
         """What is certain of the numbered elements as long as the program stands there."""
-        known: dict[tuple[str, int], Value] = {}
+        known: dict[tuple[str, int], KnownOrSome] = {}
         if self.context == "task":
             known["Task.pc", self.task] = EXIT_ENTRY if self.at_exit else Some(FIRST_BOUNDARY)
         if not self.cpu:
             return known
-        mine: dict[str, Value] = {}
+        mine: dict[str, KnownOrSome] = {}
         if self.masks.irqs_off is not None:
             mine[MASK_FIELDS["irqs"]] = int(self.masks.irqs_off)
         counts = {"preempt": self.masks.preempt, "bh": self.masks.bh}  # at least: what was left over when the kernel was entered adds up
@@ -90,7 +90,7 @@ class AtBoundary:
         above = {"softirq": ("softirq", "hardirq"), "hardirq": ("hardirq",), ANY: ()}
         return above.get(self.context, ("schedule", "softirq", "hardirq"))
 
-    def current(self, cpu: Value) -> list[Value]:
+    def current(self, cpu: KnownOrSome) -> list[KnownOrSome]:
         """What Cpu.current of a CPU may hold: the task that stands there, or another one or none."""
         owned = frozenset({self.task, self.taken} - {0})
         if self.cpu and _not(cpu, self.cpu):
@@ -103,20 +103,20 @@ class _Way:
     """One way through the code: what locals and fields are known to hold, and what it has accessed."""
 
     at: int
-    locals: dict[str, Value]
-    fields: dict[tuple[str, int], Value]
+    locals: dict[str, KnownOrSome]
+    fields: dict[tuple[str, int], KnownOrSome]
     gone: frozenset[str]  # fields an unknown element of which was stored to
-    found: list[Found] = field(default_factory=list)
+    found: list[FoundAccess] = field(default_factory=list)
     visited: dict[int, int] = field(default_factory=dict)
     checked: bool = False  # a check on it may fail
 
-    def hold(self, path: str, element: Value, instr: Instr, value: Value, at_once: bool) -> None:
+    def hold(self, path: str, element: KnownOrSome, instr: Instr, value: KnownOrSome, at_once: bool) -> None:
         """A load: the local holds the value, and within one step the field keeps it."""
         self.locals[str(instr.args[0])] = value
         if at_once and isinstance(element, int):
             self.fields[path, element] = value
 
-    def learn(self, value: Some, better: Value) -> None:
+    def learn(self, value: Some, better: KnownOrSome) -> None:
         """What was not known of a value is: in every local that holds it."""
         self.locals = {name: better if held is value else held for name, held in self.locals.items()}
         self.fields = {place: better if held is value else held for place, held in self.fields.items()}
@@ -130,9 +130,9 @@ class Question:
     """What a behaviour is asked with: where the other program stands, the arguments, and whether its own task is in user mode."""
 
     standing: AtBoundary
-    arguments: dict[str, Value]
+    arguments: dict[str, KnownOrSome]
     in_user_mode: bool = False
-    arrival: Mapping[str, Value] = field(default_factory=dict)  # of a handler: what its arrival has done to the CPU's fields
+    arrival: Mapping[str, KnownOrSome] = field(default_factory=dict)  # of a handler: what its arrival has done to the CPU's fields
 
 
 class Cases:
@@ -144,7 +144,7 @@ class Cases:
         self.starts = [self.labels[label] for label in entries] or [start]
         self.at_once = not entries  # a handler takes many steps: what it does not own may change meanwhile
 
-    def accesses(self, asked: Question) -> frozenset[Found] | None:
+    def accesses(self, asked: Question) -> frozenset[FoundAccess] | None:
         """What it may access; None if there are too many ways to tell."""
         try:
             ways = list(self._ways(asked))
@@ -153,14 +153,14 @@ class Cases:
         looks = not self.predicate or any(true for _, true in ways)
         return frozenset(access for found, _ in ways for access in found) if looks else frozenset()
 
-    def true_ways(self, asked: Question) -> list[frozenset[Found]] | None:
+    def true_ways(self, asked: Question) -> list[frozenset[FoundAccess]] | None:
         """What a predicate looks at on each way that may end with true; None if there are too many to tell."""
         try:
             return [frozenset(found) for found, true in self._ways(asked) if true]
         except _TooMany:
             return None
 
-    def _ways(self, asked: Question) -> Iterator[tuple[list[Found], bool]]:
+    def _ways(self, asked: Question) -> Iterator[tuple[list[FoundAccess], bool]]:
         """The accesses of each way that may be taken to its end, and whether it may end with true."""
         known = asked.standing.known() | {(path, asked.standing.cpu): value for path, value in asked.arrival.items()}
         work = [_Way(start, dict(asked.arguments), dict(known), frozenset()) for start in self.starts]
@@ -266,7 +266,7 @@ class Cases:
             least = old if isinstance(old, int) else old.low
             way.fields[path, cpu] = Some(least + 1 if change.off else max(least - 1, 0))
 
-    def _loaded(self, way: _Way, path: str, element: Value, asked: Question) -> list[Value]:
+    def _loaded(self, way: _Way, path: str, element: KnownOrSome, asked: Question) -> list[KnownOrSome]:
         """What a field may hold."""
         if path in way.gone:
             return [Some()]
@@ -279,16 +279,18 @@ class Cases:
             return [Some(1, frozenset({standing.task, standing.taken} - {0}))]
         return standing.current(element)
 
-    def _value(self, way: _Way, operand: Operand) -> Value:
+    def _value(self, way: _Way, operand: Operand) -> KnownOrSome:
         return operand if isinstance(operand, int) else way.locals.setdefault(operand, Some())
 
-    def _computed(self, way: _Way, instr: Instr) -> Value:
+    def _computed(self, way: _Way, instr: Instr) -> KnownOrSome:
         values = [self._value(way, operand) for operand in instr.operands()]
         if instr.op == "copy":
             return values[0]
         if instr.op == "not":
             value = values[0]
-            return int(not value) if isinstance(value, int) else 0 if value.is_not(0) else Some()
+            if isinstance(value, int):
+                return int(not value)
+            return 0 if value.is_not(0) else Some()
         if instr.op in BINARY:
             a, b = values
             if isinstance(a, int) and isinstance(b, int):
@@ -298,16 +300,16 @@ class Cases:
         return Some()
 
 
-def may_be(element: Value, number: int) -> bool:
+def may_be(element: KnownOrSome, number: int) -> bool:
     """Whether an element may be the one with the number."""
     return not _not(element, number)
 
 
-def _not(value: Value, number: int) -> bool:
+def _not(value: KnownOrSome, number: int) -> bool:
     return value.is_not(number) if isinstance(value, Some) else value != number
 
 
-def _partly_known(op: str, a: Value, b: Value) -> Value:
+def _partly_known(op: str, a: KnownOrSome, b: KnownOrSome) -> KnownOrSome:
     known, other = (a, b) if isinstance(a, int) else (b, a)
     if op in ("eq", "ne") and (a is b or (isinstance(known, int) and _not(other, known))):
         return int((op == "eq") == (a is b))
@@ -318,10 +320,10 @@ def _partly_known(op: str, a: Value, b: Value) -> Value:
     return Some()
 
 
-def arguments(params: Iterable[tuple[str, int]], cpus: Iterable[int], uses_cpu: bool) -> Iterator[dict[str, Value]]:
+def arguments(params: Iterable[tuple[str, int]], cpus: Iterable[int], uses_cpu: bool) -> Iterator[dict[str, KnownOrSome]]:
     """Every assignment of the parameters (name, how many values; 0: not to be listed) and of the executing CPU."""
     names = [(name, count) for name, count in params if count]
-    assigned: list[dict[str, Value]] = [{CPU: cpu} for cpu in cpus] if uses_cpu else [{}]
+    assigned: list[dict[str, KnownOrSome]] = [{CPU: cpu} for cpu in cpus] if uses_cpu else [{}]
     for name, count in names:
         assigned = [{**one, name: number} for one in assigned for number in range(1, count + 1)]
     yield from assigned

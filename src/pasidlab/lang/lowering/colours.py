@@ -19,7 +19,7 @@ WORD = (1 << 64) - 1
 MULTIPLIER = 0x9E3779B97F4A7C15  # odd (2**64 divided by the golden ratio)
 _SALT = 0xBF58476D1CE4E5B9
 
-Value = TypeVar("Value")
+Colour = TypeVar("Colour")
 
 
 @dataclass(frozen=True)
@@ -73,31 +73,31 @@ def _own(layout: Layout, struct: str, counts: Mapping[str, int]) -> list[OwnFiel
     return [OwnFields(word, width, mask) for (word, width), mask in sorted(masks.items())]
 
 
-class ColourCode(Protocol[Value]):
+class ColourCode(Protocol[Colour]):
     """What computes colours: a list of them, a list of sums, and the words of a state."""
 
-    def number(self, number: int) -> Value:
+    def number(self, number: int) -> Colour:
         """A constant."""
 
-    def bits(self, word: int, shift: int, mask: int) -> Value:
+    def bits(self, word: int, shift: int, mask: int) -> Colour:
         """``word >> shift & mask``."""
 
-    def mix(self, first: Value, second: Value) -> Value:
+    def mix(self, first: Colour, second: Colour) -> Colour:
         """A hash of both (``mixed``)."""
 
-    def plus(self, first: Value, second: Value) -> Value:
+    def plus(self, first: Colour, second: Colour) -> Colour:
         """Their sum modulo 2**64."""
 
-    def store(self, place: int, colour: Value) -> None:
+    def store(self, place: int, colour: Colour) -> None:
         """Puts a colour into the list."""
 
-    def load(self, first: int, offset: Value) -> Value:
+    def load(self, first: int, offset: Colour) -> Colour:
         """The colour at place ``first + offset``."""
 
-    def add(self, first: int, offset: Value, value: Value) -> None:
+    def add(self, first: int, offset: Colour, value: Colour) -> None:
         """Adds to the sum at place ``first + offset``."""
 
-    def take(self, place: int) -> Value:
+    def take(self, place: int) -> Colour:
         """The sum at a place, which is 0 from then on."""
 
 
@@ -107,9 +107,9 @@ def mixed(first: int, second: int) -> int:
     return product ^ product >> 32
 
 
-def compute(plan: Plan, machine: ColourCode[Value]) -> None:
+def compute(plan: Plan, machine: ColourCode[Colour]) -> None:
     """Put the colour of each element into the machine's list."""
-    now: dict[int, Value] = {}  # colours by place, as far as they are known
+    now: dict[int, Colour] = {}  # colours by place, as far as they are known
     for struct, count in plan.counts.items():
         base = plan.base[struct]
         for place in range(base, base + count + 1):
@@ -124,7 +124,7 @@ def compute(plan: Plan, machine: ColourCode[Value]) -> None:
             machine.store(place, now[place])
 
 
-def _spread(plan: Plan, machine: ColourCode[Value], now: dict[int, Value]) -> None:
+def _spread(plan: Plan, machine: ColourCode[Colour], now: dict[int, Colour]) -> None:
     """Mix into each element's colour those of the elements it refers to; add up for each those of the elements that refer to it."""
     before = dict(now)
     for edge in plan.edges:
@@ -137,7 +137,7 @@ def _spread(plan: Plan, machine: ColourCode[Value], now: dict[int, Value]) -> No
             machine.add(target, to, machine.mix(salt, before[holder] if edge.holder else machine.number(i + 1)))
 
 
-class Numbers:
+class ColourNumbers:
     """A machine for the packed words of one state."""
 
     def __init__(self, plan: Plan, words: Sequence[int]) -> None:
@@ -171,6 +171,6 @@ class Numbers:
 
 def colours(plan: Plan, words: Sequence[int]) -> dict[str, list[int]]:
     """The colours of the elements of each struct, in their order, in a packed state."""
-    machine = Numbers(plan, words)
+    machine = ColourNumbers(plan, words)
     compute(plan, machine)
     return {name: machine.colours[plan.base[name] + 1 : plan.base[name] + 1 + count] for name, count in plan.counts.items()}

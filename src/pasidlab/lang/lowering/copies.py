@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 
 from pasidlab.lang.ir import CPU, TERMINATORS, Instr, Operand
 
-Known = dict[str, Operand]  # local -> the constant or local it equals
+KnownCopies = dict[str, Operand]  # local -> the constant or local it equals
 Rewrite = Callable[[Instr], Instr]
 
 
@@ -33,7 +33,7 @@ def propagated(code: list[Instr], roots: set[str], fold: Rewrite) -> tuple[list[
 class _Copies:
     """What is known at one point of the code."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: KnownCopies) -> None:
         self.known = dict(known)
         self.readers: dict[Operand, set[str]] = {}  # source -> locals that equal it
         for name, source in known.items():
@@ -99,9 +99,9 @@ class _Blocks:
                     mine.add(instr.dst)
         return frozenset(found)
 
-    def known_before(self, fold: Rewrite) -> list[Known | None]:
+    def known_before(self, fold: Rewrite) -> list[KnownCopies | None]:
         """What is known at the head of each block; None where control cannot come."""
-        before: list[Known | None] = [{} if n in self.entries else None for n in range(len(self.spans))]
+        before: list[KnownCopies | None] = [{} if n in self.entries else None for n in range(len(self.spans))]
         work = sorted(self.entries)  # a heap: in the order of the text most blocks come after all that lead to them
         while work:
             number = heappop(work)

@@ -59,7 +59,7 @@ def _without(code: Code, gone: dict[str, Field]) -> Code:
             kept.append(instr)
             continue
         field = gone[str(instr.field)]
-        element = instr.args[2] if instr.op == "load" else instr.args[1]
+        element = instr.element
         kept.append(Instr("deref", (element, field.count), instr.site, field.path))
         if instr.op == "load":
             kept.append(replace(instr, op="copy", args=(instr.args[0], field.default)))
@@ -89,7 +89,7 @@ def _certain(instr: Instr, there: There) -> bool:
 def _followed(instr: Instr, there: There) -> There:
     """What is known to be there after an instruction."""
     if instr.op in ("store", "deref"):
-        return there | {instr.args[0 if instr.op == "deref" else 1]}
+        return there | {instr.element}
     if instr.dst is None:
         return there
     if instr.op == "copy" and instr.args[1] in there:

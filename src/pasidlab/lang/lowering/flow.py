@@ -23,7 +23,8 @@ def successors(code: Code) -> list[list[int]]:
         if instr.op in ("jump", "branch", "switch"):
             result.append([where[label] for label in instr.labels()])
         else:
-            result.append([] if instr.op in TERMINATORS else [i + 1] if i + 1 < len(code) else [])
+            goes_on = instr.op not in TERMINATORS and i + 1 < len(code)
+            result.append([i + 1] if goes_on else [])
     return result
 
 

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
-from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, Found, Question, Some, Value, arguments, may_be
+from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
 from pasidlab.lang.lowering.inline import LANGUAGE
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
@@ -92,7 +92,7 @@ class Touched:
     """Something accessed: a field of an element, by number as far as known, and whether it is written."""
 
     path: str
-    element: Value
+    element: KnownOrSome
     write: bool
 
 
@@ -106,11 +106,11 @@ class Judge:
         self.predicates = [rule for rule in traffic.rules if rule.role == "never"]
         self.predicates += [_sleeper(action) for action in asleep]
         self.rules = [rule for rule in traffic.rules if rule.role not in PREDICATES]
-        self._found: dict[tuple[int, AtBoundary, bool], frozenset[Found] | None] = {}
-        self._watched: dict[AtBoundary, frozenset[Found] | None] = {}
+        self._found: dict[tuple[int, AtBoundary, bool], frozenset[FoundAccess] | None] = {}
+        self._watched: dict[AtBoundary, frozenset[FoundAccess] | None] = {}
         self._arrivals: dict[AtBoundary, bool] = {}
         self._others: dict[tuple[Touched, AtBoundary], bool] = {}
-        self._steps: dict[AtBoundary, frozenset[Found] | None] = {}
+        self._steps: dict[AtBoundary, frozenset[FoundAccess] | None] = {}
 
     def local(self, context: str, stretch: Stretch) -> bool:
         """Whether conditions 1 to 3 hold for a stretch of a context's program."""
@@ -166,7 +166,7 @@ class Judge:
             for theirs in (*source.accesses.get(mine.field, ()), *(c for c in self._counters if c.field == mine.field))
         )
 
-    def _elsewhere(self, standing: AtBoundary) -> frozenset[Found] | None:
+    def _elsewhere(self, standing: AtBoundary) -> frozenset[FoundAccess] | None:
         """What any step of a program of another CPU may access; None if that cannot be told."""
         owned = AtBoundary(ANY, Masks(None, None, None), standing.cpu, standing.task, standing.taken)
         if owned not in self._steps:
@@ -195,14 +195,14 @@ class Judge:
             )  # the task itself does not sleep where it stands
         return _meets(mine, self._watched[standing])
 
-    def _watched_by(self, rule: Behaving, standing: AtBoundary, assigned: dict[str, Value]) -> frozenset[Found] | None:
+    def _watched_by(self, rule: Behaving, standing: AtBoundary, assigned: dict[str, KnownOrSome]) -> frozenset[FoundAccess] | None:
         """What a predicate looks at on the ways to true that others may open or close; None if that cannot be told."""
         ways = rule.cases.true_ways(Question(standing, assigned))
         if ways is None:
             return None
         return frozenset(found for way in set(ways) if any(self._by_others(Touched(*one), standing) for one in way) for found in way)
 
-    def _accesses(self, rule: Behaving, standing: AtBoundary, *, own: bool) -> frozenset[Found] | None:
+    def _accesses(self, rule: Behaving, standing: AtBoundary, *, own: bool) -> frozenset[FoundAccess] | None:
         """What a rule may access: that of the standing's CPU if ``own``, else those of other CPUs and of none."""
         key = (id(rule), standing, own)
         if key not in self._found:
@@ -236,14 +236,16 @@ class Elements:
         found = [n for n in range(1, self.cpus + 1) if n != cpu]
         return found[:1] if "Cpu" in self.alike else found
 
-    def locals(self, stretch: Stretch, standing: AtBoundary, cpu: int) -> dict[str, Value]:
+    def locals(self, stretch: Stretch, standing: AtBoundary, cpu: int) -> dict[str, KnownOrSome]:
         """What the locals of another CPU's program hold where a stretch begins: its tasks are none of those standing here."""
         not_mine = frozenset({standing.task, standing.taken} - {0})
         return {CPU: cpu, **{name: Some(1, not_mine) for name in stretch.owned}}
 
-    def assigned(self, rule: Behaving, cpu: int = 0, *, own: bool = False) -> Iterator[dict[str, Value]]:
+    def assigned(self, rule: Behaving, cpu: int = 0, *, own: bool = False) -> Iterator[dict[str, KnownOrSome]]:
         """The parameters of a rule; of the CPU's own rules, or of all but those."""
-        cpus = [cpu] if own else self.others(cpu) if cpu else list(range(1, self.cpus + 1))
+        every = list(range(1, self.cpus + 1))
+        others = self.others(cpu) if cpu else every
+        cpus = [cpu] if own else others
         return arguments(rule.params, cpus, rule.uses_cpu)
 
 
@@ -255,9 +257,9 @@ def _access(place: Touched, standing: AtBoundary) -> StateAccess:
     return StateAccess(place.path, owner, place.write)
 
 
-def _joined(each: Iterable[frozenset[Found] | None]) -> frozenset[Found] | None:
+def _joined(each: Iterable[frozenset[FoundAccess] | None]) -> frozenset[FoundAccess] | None:
     """All of them; None if one is not known."""
-    every: set[Found] = set()
+    every: set[FoundAccess] = set()
     for found in each:
         if found is None:
             return None
@@ -265,15 +267,17 @@ def _joined(each: Iterable[frozenset[Found] | None]) -> frozenset[Found] | None:
     return frozenset(every)
 
 
-def _meets(mine: Touched, found: frozenset[Found] | None) -> bool:
+def _meets(mine: Touched, found: frozenset[FoundAccess] | None) -> bool:
     """Whether accesses may be to the place, one of the two a write; anything may if they are not known."""
     return found is None or any(
         path == mine.path and (mine.write or write) and _may_meet(mine.element, element) for path, element, write in found
     )
 
 
-def _may_meet(a: Value, b: Value) -> bool:
-    return may_be(b, a) if isinstance(a, int) else may_be(a, b) if isinstance(b, int) else True
+def _may_meet(a: KnownOrSome, b: KnownOrSome) -> bool:
+    if isinstance(a, int):
+        return may_be(b, a)
+    return may_be(a, b) if isinstance(b, int) else True
 
 
 def _sleeper(action: Action) -> Behaving:

@@ -14,7 +14,7 @@ from pasidlab.lang.ir import BINARY, TRUTHS, Instr, Operand
 from pasidlab.lang.lowering.flow import Code, successors
 from pasidlab.lang.types import ANY, BOOL, Domain, Int, Ref
 
-Known = dict[str, tuple[int, int]]  # locals that are not here may hold anything
+KnownIntervals = dict[str, tuple[int, int]]  # locals that are not here may hold anything
 Test = tuple[str, Operand, Operand]
 ANYTHING = (ANY.low, ANY.high)
 ENDS = ("label", "jump", "branch", "switch", "pause", "end", "return", "crash")  # where a straight line of code ends
@@ -22,12 +22,12 @@ ROUNDS = 40
 """How often a label is looked at before a bound that still moves there is given up: more than a loop that counts to a small number."""
 
 
-def intervals(code: Code, starts: list[int], domains: Mapping[str, Domain | None], wanted: Set[str]) -> list[Known | None]:
+def intervals(code: Code, starts: list[int], domains: Mapping[str, Domain | None], wanted: Set[str]) -> list[KnownIntervals | None]:
     """The intervals of the locals wanted before each instruction; None where control cannot come. ``domains`` says what is known anyway."""
     return _Intervals(code, domains, wanted).run(starts)
 
 
-def widest(code: Code, found: list[Known | None], name: str, at: list[int]) -> Int | None:
+def widest(code: Code, found: list[KnownIntervals | None], name: str, at: list[int]) -> Int | None:
     """An interval for a local that holds at all the places given; None if there is none."""
     known = [found[i] for i in at]
     pairs = [one.get(name, ANYTHING) for one in known if one is not None]
@@ -40,13 +40,13 @@ class _Intervals:
     def __init__(self, code: Code, domains: Mapping[str, Domain | None], wanted: Set[str]) -> None:
         self.code, self.domains = code, domains
         self.after = successors(code)
-        self.before: list[Known | None] = [None] * len(code)
+        self.before: list[KnownIntervals | None] = [None] * len(code)
         self.seen = [0] * len(code)
         self.tests = _tests(code)
         self.heads = _heads(code)
         self.followed = _sources(code, self.tests, wanted)
 
-    def run(self, starts: list[int]) -> list[Known | None]:
+    def run(self, starts: list[int]) -> list[KnownIntervals | None]:
         """Follow the code from its entries."""
         work = list(starts)
         for start in starts:
@@ -60,14 +60,14 @@ class _Intervals:
                     work.append(j)
         return self.before
 
-    def _next(self, i: int, known: Known) -> list[tuple[int, Known]]:
+    def _next(self, i: int, known: KnownIntervals) -> list[tuple[int, KnownIntervals]]:
         instr = self.code[i]
         if instr.op == "branch" and len(self.after[i]) == 2:
             sides = [(j, self._behind(instr, known, wanted)) for j, wanted in zip(self.after[i], (True, False), strict=True)]
             return [(j, out) for j, out in sides if out is not None]
         return [(j, self._step(instr, known)) for j in self.after[i]]
 
-    def _merge(self, j: int, out: Known) -> bool:
+    def _merge(self, j: int, out: KnownIntervals) -> bool:
         old = self.before[j]
         if old is None:
             self.before[j] = out
@@ -85,7 +85,7 @@ class _Intervals:
         self.before[j] = merged
         return True
 
-    def _interval(self, operand: Operand, known: Known) -> tuple[int, int]:
+    def _interval(self, operand: Operand, known: KnownIntervals) -> tuple[int, int]:
         if isinstance(operand, int):
             return operand, operand
         if operand in known:
@@ -93,7 +93,7 @@ class _Intervals:
         domain = self.domains.get(operand)
         return bounds(domain) if domain is not None else ANYTHING
 
-    def _step(self, instr: Instr, known: Known) -> Known:
+    def _step(self, instr: Instr, known: KnownIntervals) -> KnownIntervals:
         if instr.dst not in self.followed:
             return known
         pair = self._result(instr, known)
@@ -101,7 +101,7 @@ class _Intervals:
             return {n: p for n, p in known.items() if n != instr.dst} if instr.dst in known else known
         return {**known, instr.dst: pair}
 
-    def _result(self, instr: Instr, known: Known) -> tuple[int, int]:
+    def _result(self, instr: Instr, known: KnownIntervals) -> tuple[int, int]:
         declared = self.domains.get(str(instr.dst))
         limits = bounds(declared) if declared is not None else ANYTHING
         if isinstance(declared, Ref):
@@ -116,7 +116,7 @@ class _Intervals:
             return limits
         return max(found[0], limits[0]), min(found[1], limits[1])
 
-    def _computed(self, instr: Instr, known: Known) -> tuple[int, int]:
+    def _computed(self, instr: Instr, known: KnownIntervals) -> tuple[int, int]:
         a, b = self._interval(instr.args[1], known), self._interval(instr.args[2], known)
         if a[0] == a[1] and b[0] == b[1] and (value := computed(instr.op, a[0], b[0])) is not None:
             return value, value
@@ -126,7 +126,7 @@ class _Intervals:
 
     # ---- branches
 
-    def _behind(self, instr: Instr, known: Known, wanted: bool) -> Known | None:
+    def _behind(self, instr: Instr, known: KnownIntervals, wanted: bool) -> KnownIntervals | None:
         """What is known where a branch goes; None if it never goes there."""
         condition = instr.args[0]
         if isinstance(condition, int):
@@ -142,7 +142,7 @@ class _Intervals:
             out = narrowed
         return out
 
-    def _narrowed(self, test: Test, known: Known, wanted: bool) -> Known | None:
+    def _narrowed(self, test: Test, known: KnownIntervals, wanted: bool) -> KnownIntervals | None:
         op, a, b = test
         if op in ("eq", "ne"):
             return self._equal(a, b, known, wanted == (op == "eq"))
@@ -152,7 +152,7 @@ class _Intervals:
         strict = op == "lt"
         return self._with(known, a, (low, min(high, most - strict)), b, (max(least, low + strict), most))
 
-    def _equal(self, a: Operand, b: Operand, known: Known, same: bool) -> Known | None:
+    def _equal(self, a: Operand, b: Operand, known: KnownIntervals, same: bool) -> KnownIntervals | None:
         first, second = self._interval(a, known), self._interval(b, known)
         if same:
             both = max(first[0], second[0]), min(first[1], second[1])
@@ -162,7 +162,9 @@ class _Intervals:
             first = first[0] + (first[0] == n), first[1] - (first[1] == n)
         return self._with(known, a, first, b, second)
 
-    def _with(self, known: Known, a: Operand, first: tuple[int, int], b: Operand, second: tuple[int, int]) -> Known | None:
+    def _with(
+        self, known: KnownIntervals, a: Operand, first: tuple[int, int], b: Operand, second: tuple[int, int]
+    ) -> KnownIntervals | None:
         out = dict(known)
         for operand, pair in ((a, first), (b, second)):
             if pair[0] > pair[1]:

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.lowering.cases import AtBoundary, Cases, Found, Question, Some, Value, arguments, may_be
+from pasidlab.lang.lowering.cases import AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
 from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks, mask_change
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of
@@ -54,7 +54,7 @@ class ProgramAccesses:
                 self.accesses[access.field].add(access)
 
 
-Facts = frozenset[tuple[str, int]]
+CpuFacts = frozenset[tuple[str, int]]
 """What fields of the executing CPU hold."""
 
 
@@ -67,10 +67,10 @@ class Behaving:
     cases: Cases
     fields: dict[str, bool]  # every field it may access: whether it may write it
     uses_cpu: bool
-    arrival: Mapping[str, Value] = field(default_factory=dict)  # of a handler: what its arrival has done to its CPU
+    arrival: Mapping[str, KnownOrSome] = field(default_factory=dict)  # of a handler: what its arrival has done to its CPU
 
 
-ARRIVAL: dict[str, dict[str, Value]] = {
+ARRIVAL: dict[str, dict[str, KnownOrSome]] = {
     "hardirq": {MASK_FIELDS["irqs"]: 1, "Cpu.hardirq_pc": Some(1)},
     "softirq": {MASK_FIELDS["irqs"]: 0, MASK_FIELDS["bh"]: 1, "Cpu.softirq_pc": Some(1)},
 }
@@ -87,7 +87,7 @@ class Traffic:
     rules: list[Behaving] = field(default_factory=list)
     handlers: dict[str, Behaving] = field(default_factory=dict)  # contexts that nest
 
-    def standings(self, context: str, masks: Masks, mine: StateAccess, facts: Facts) -> Iterable[AtBoundary]:
+    def standings(self, context: str, masks: Masks, mine: StateAccess, facts: CpuFacts) -> Iterable[AtBoundary]:
         """The ways to number the CPU (0 where the task may be moved), the current task and a taken one, as far as there must be one."""
         tasks = range(1, self.tasks + 1)
         for cpu in [0] if masks.preemption_possible else range(1, self.cpus + 1):
@@ -119,7 +119,7 @@ def accesses_of(instr: Instr, owners: Owners) -> list[StateAccess]:
         return [StateAccess(ON_CPU, Owner.OTHER, True)]
     if instr.field is None:
         return []
-    element = instr.args[2] if instr.op == "load" else instr.args[1]
+    element = instr.element
     return [StateAccess(instr.field, owner_of(element, owners), instr.op == "store")]
 
 
@@ -131,7 +131,7 @@ class Visibility:
         writes = (a for source in traffic.programs for accesses in source.accesses.values() for a in accesses)
         self._from_afar = {a.field for a in writes if a.write and a.owner is not Owner.CPU}
         self._from_afar |= {path for rule in traffic.rules for path, write in rule.fields.items() if write}
-        self._found: dict[tuple[int, AtBoundary], frozenset[Found] | None] = {}
+        self._found: dict[tuple[int, AtBoundary], frozenset[FoundAccess] | None] = {}
 
     def visible(self, instr: Instr, context: str, masks: Masks, owners: Owners) -> bool:
         """Whether something possible before this instruction could tell, or keep it from being taken."""
@@ -173,7 +173,7 @@ class Visibility:
         """Rules and predicates."""
         return any(self._met(mine, rule, context, masks, frozenset()) for rule in self.traffic.rules)
 
-    def _met(self, mine: StateAccess, rule: Behaving, context: str, masks: Masks, facts: Facts) -> bool:
+    def _met(self, mine: StateAccess, rule: Behaving, context: str, masks: Masks, facts: CpuFacts) -> bool:
         """Whether a behaviour may write what is accessed, or read what is written, while the program stands there."""
         if not _conflict(mine, rule):
             return False
@@ -186,17 +186,17 @@ class Visibility:
                 return True
         return False
 
-    def _accesses(self, rule: Behaving, standing: AtBoundary) -> frozenset[Found] | None:
+    def _accesses(self, rule: Behaving, standing: AtBoundary) -> frozenset[FoundAccess] | None:
         key = (id(rule), standing)
         if key not in self._found:
             self._found[key] = self._followed(rule, standing)
         return self._found[key]
 
-    def _followed(self, rule: Behaving, standing: AtBoundary) -> frozenset[Found] | None:
+    def _followed(self, rule: Behaving, standing: AtBoundary) -> frozenset[FoundAccess] | None:
         cpus = [n for n in range(1, self.traffic.cpus + 1) if rule.role != "user" or n != standing.cpu]
         if rule.arrival and standing.cpu:
             cpus = [standing.cpu]
-        every: set[Found] = set()
+        every: set[FoundAccess] = set()
         for assigned in arguments(rule.params, cpus, rule.uses_cpu):
             found = rule.cases.accesses(Question(standing, assigned, rule.role == "user", rule.arrival if standing.cpu else {}))
             if found is None:

@@ -35,10 +35,10 @@ def order_dependent(texts: Iterable[FlatCode], fields: dict[str, Field], structs
     return reasons
 
 
-Found = tuple[str, str, Instr]
+Distinction = tuple[str, str, Instr]
 
 
-def _of_loops(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[ElementLoop]) -> list[Found]:
+def _of_loops(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[ElementLoop]) -> list[Distinction]:
     found = []
     for loop in loops:
         if loop.struct in wanted and (why := Round(text, loop, fields).why_ordered()):
@@ -46,14 +46,16 @@ def _of_loops(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: li
     return found
 
 
-def _of_values(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[ElementLoop]) -> list[Found]:
+def _of_values(text: FlatCode, fields: dict[str, Field], wanted: Kinds, loops: list[ElementLoop]) -> list[Distinction]:
     counting = {n for loop in loops for n in loop.own}
     kinds = _kinds(text, fields, wanted, {loop.counter for loop in loops})
 
     def of(operand: Operand) -> Kinds:
-        return kinds.get(operand, frozenset()) if isinstance(operand, str) else frozenset({NUMBER} if operand else ())
+        if isinstance(operand, str):
+            return kinds.get(operand, frozenset())
+        return frozenset({NUMBER} if operand else ())
 
-    found: list[Found] = []
+    found: list[Distinction] = []
     for n, instr in enumerate(text.code):
         if n not in counting and not _enters_loop(instr, loops):
             found += [(struct, why, instr) for struct, why in _told_apart(instr, of, fields, wanted)]
@@ -108,8 +110,8 @@ def _told_apart(instr: Instr, of, fields: dict[str, Field], wanted: Kinds) -> li
                 for s in sorted(held & wanted)]  # fmt: skip
     if op in ("load", "store", "deref"):
         path = instr.text if op == "deref" else str(instr.field)
-        element, struct = args[2 if op == "load" else 0 if op == "deref" else 1], path.split(".")[0]
-        found = [(struct, f"a {struct} is chosen by its number")] if struct in wanted and of(element) - {struct} else []
+        struct = path.split(".")[0]
+        found = [(struct, f"a {struct} is chosen by its number")] if struct in wanted and of(instr.element) - {struct} else []
         return found + (_stored(of(args[2]), fields[path], wanted) if op == "store" else [])
     if op in ("take", "release", "enter"):
         element = args[1 if op == "take" else 0]

@@ -111,7 +111,9 @@ def set_boundaries(program: ContextProgram, visibility: Visibility) -> Code:
         state = masks[i]
         assert state is not None
         begins = instr.op == "atomic" and instr.args[0] == "begin" and atomic[i] == 0
-        mine = _instruction_accesses(code, i, atomic) if begins else [] if atomic[i] else [i]  # an instruction happens at once
+        mine = [] if atomic[i] else [i]
+        if begins:
+            mine = _instruction_accesses(code, i, atomic)  # an instruction happens at once
         moves = program.context == "task" and state.preemption_possible and any(asks_cpu(code[j]) for j in mine)
         mine = [j for j in mine if _counts(code[j], program)]
         seen = moves or any(failing[j] or visibility.visible(code[j], program.context, state, owners[j]) for j in mine)
@@ -167,7 +169,9 @@ def _counts(instr: Instr, program: ContextProgram) -> bool:
 
 def _atomic_depth(code: Code, starts: list[int]) -> list[int]:
     def step(instr: Instr, depth: int) -> int:
-        return depth if instr.op != "atomic" else depth + (1 if instr.args[0] == "begin" else -1)
+        if instr.op != "atomic":
+            return depth
+        return depth + 1 if instr.args[0] == "begin" else depth - 1
 
     return [depth or 0 for depth in forward(code, dict.fromkeys(starts, 0), step, max)]
 

@@ -220,7 +220,7 @@ class Round:
         if instr.op in SHIFTS | DIVISIONS:
             return not isinstance(instr.args[2], int)  # constants are asked when they are compiled
         if instr.op in ("load", "store", "deref"):
-            element = instr.args[2] if instr.op == "load" else instr.args[0 if instr.op == "deref" else 1]
+            element = instr.element
             if isinstance(element, str) and element not in self.text.there:
                 return True
         if instr.op == "store":

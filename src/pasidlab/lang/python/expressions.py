@@ -13,8 +13,8 @@ from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.python.refusals import reject
 from pasidlab.lang.types import ANY, BOOL, NULL, Domain, Field, Int, Ref, joined_domain, kind
 
-Value = tuple[Operand, Domain]
-Primitive = tuple[Callable[["Expressions", ast.Call], Value], int, int]
+TypedOperand = tuple[Operand, Domain]
+Primitive = tuple[Callable[["Expressions", ast.Call], TypedOperand], int, int]
 """A function of the language: what compiles a call of it, the fewest arguments it takes, and the most."""
 
 
@@ -62,12 +62,12 @@ class Expressions:
             return PasidlabError(f"{what} where {self.at(node)} calls it", position=called.position, hint=hint)
         return self.fail(node, what, hint)
 
-    def settled(self, node: ast.expr) -> Value:
+    def settled(self, node: ast.expr) -> TypedOperand:
         """An expression whose value later assignments cannot change."""
         operand, domain = self.expression(node)
         return self.builder.unary("copy", (operand, domain), self.at(node)) if isinstance(operand, str) else (operand, domain)
 
-    def expression(self, node: ast.expr) -> Value:
+    def expression(self, node: ast.expr) -> TypedOperand:
         """Compile an expression to a constant or a local."""
         constant = self.names.constant(node, self.file, self.is_local)
         if constant is not None:
@@ -99,7 +99,7 @@ class Expressions:
                 return self.call(node, want=True)
         reject(node, self.file)
 
-    def _name(self, node: ast.Name) -> Value:
+    def _name(self, node: ast.Name) -> TypedOperand:
         if node.id in self.builder.locals:
             return node.id, self.builder.locals[node.id] or ANY
         if node.id in self.mine:
@@ -134,16 +134,16 @@ class Expressions:
             raise self.fail(node, f"{struct} has no field '{node.attr}'", nearest(node.attr, mine))
         return field
 
-    def _attribute(self, node: ast.Attribute) -> Value:
+    def _attribute(self, node: ast.Attribute) -> TypedOperand:
         element, struct = self.element(node.value)
         return self._load(self.field(node, struct), element, node)
 
-    def _load(self, field: Field, element: Operand, node: ast.AST) -> Value:
+    def _load(self, field: Field, element: Operand, node: ast.AST) -> TypedOperand:
         dst = self.builder.temp(field.domain)
         self.builder.emit("load", dst, field.path, element, at=self.at(node))
         return dst, field.domain
 
-    def _binop(self, node: ast.BinOp) -> Value:
+    def _binop(self, node: ast.BinOp) -> TypedOperand:
         op, left = self.operator(node.op, node), self.number(node.left)
         return self.arithmetic(op, left, self.number(node.right), self.at(node))
 
@@ -153,17 +153,17 @@ class Expressions:
             raise self.fail(node, f"operator in '{ast.unparse(node)}' is not part of the language", "use + - * // % & | ^ << >>")
         return _BINARY[type(op)]
 
-    def number(self, node: ast.expr) -> Value:
+    def number(self, node: ast.expr) -> TypedOperand:
         """An expression that arithmetic can be done with."""
         return self._number(node, self.expression(node))
 
-    def _number(self, node: ast.expr, value: Value) -> Value:
+    def _number(self, node: ast.expr, value: TypedOperand) -> TypedOperand:
         if self.strict and isinstance(value[1], Ref):
             what = f"'{ast.unparse(node)}' is {kind(value[1])}, not a number"
             raise self.fail(node, what, "index(element) is the number of an element")
         return value
 
-    def arithmetic(self, op: str, left: Value, right: Value, at: Position) -> Value:
+    def arithmetic(self, op: str, left: TypedOperand, right: TypedOperand, at: Position) -> TypedOperand:
         """A binary operation as Python defines it: // and % round down, where the IR's ``div`` and ``mod`` round towards zero."""
         plain = bounds(left[1])[0] >= 0 and self._is_loaded(left[0]) and isinstance(right[0], int) and right[0] > 0
         if plain or op not in ("div", "mod"):
@@ -185,7 +185,7 @@ class Expressions:
         """Whether a value comes straight from a field: then it is one of the field's domain."""
         return bool(self.builder.code) and self.builder.code[-1].op == "load" and self.builder.code[-1].dst == operand
 
-    def _compare(self, node: ast.Compare) -> Value:
+    def _compare(self, node: ast.Compare) -> TypedOperand:
         if len(node.ops) != 1:
             raise self.fail(node, "chained comparison", "join two comparisons with 'and'")
         op = _COMPARE.get(type(node.ops[0]))
@@ -202,7 +202,7 @@ class Expressions:
             left, right = right, left
         return self.builder.binary(op, left, right, self.at(node))
 
-    def _conditional(self, node: ast.IfExp) -> Value:
+    def _conditional(self, node: ast.IfExp) -> TypedOperand:
         at = self.at(node)
         yes, no, done = (self.builder.label(hint) for hint in ("yes", "no", "join"))
         dst = self.builder.temp(BOOL)
@@ -221,11 +221,11 @@ class Expressions:
         self.builder.locals[dst] = domain
         return dst, domain
 
-    def asked(self, node: ast.expr) -> Value:
+    def asked(self, node: ast.expr) -> TypedOperand:
         """An expression of which only matters whether it is true: neither 0 nor False nor None."""
         return self._either(node, self.asked) if isinstance(node, ast.BoolOp) else self.expression(node)
 
-    def _either(self, node: ast.BoolOp, side: Callable[[ast.expr], Value]) -> Value:
+    def _either(self, node: ast.BoolOp, side: Callable[[ast.expr], TypedOperand]) -> TypedOperand:
         """``and`` and ``or``: the value of the last operand that ``side`` has to look at."""
         wanted = isinstance(node.op, ast.And)  # so must an operand be for the next one to be looked at
         value = side(node.values[0])
@@ -236,7 +236,7 @@ class Expressions:
                 value = side(item)
         return value
 
-    def _next(self, wanted: bool, left: Value, node: ast.expr, side: Callable[[ast.expr], Value]) -> Value:
+    def _next(self, wanted: bool, left: TypedOperand, node: ast.expr, side: Callable[[ast.expr], TypedOperand]) -> TypedOperand:
         at, mark = self.at(node), len(self.builder.code)
         dst = self.builder.temp(BOOL)
         more, done = self.builder.label("more"), self.builder.label("join")
@@ -274,7 +274,7 @@ class Expressions:
                 count = self.struct_count(node.args[0])
                 return 1, count, Ref(node.args[0].id, count)
             if node.func.id == "range" and 1 <= len(node.args) <= 2:
-                low: Value = self.expression(node.args[0]) if len(node.args) == 2 else (0, Int(0, 0))
+                low: TypedOperand = self.expression(node.args[0]) if len(node.args) == 2 else (0, Int(0, 0))
                 high = self.expression(node.args[-1])
                 last, last_domain = self.builder.binary("sub", high, (1, Int(1, 1)), self.at(node))
                 domain = joined_domain(low[1], last_domain)
@@ -290,7 +290,7 @@ class Expressions:
             raise self.fail(node, f"'{name}' is not a struct", nearest(name, self.names.counts))
         return self.names.counts[name]
 
-    def call(self, node: ast.Call, want: bool) -> Value:
+    def call(self, node: ast.Call, want: bool) -> TypedOperand:
         """A call of a primitive or of a function of the model."""
         if not isinstance(node.func, ast.Name) or node.keywords:
             raise self.fail(node, f"cannot call '{ast.unparse(node.func)}' this way", "call a function by name with positional arguments")
@@ -309,7 +309,7 @@ class Expressions:
         known = [*self.names.namespace.functions, *self.primitives]
         raise self.fail(node, f"unknown function '{name}'", nearest(name, known))
 
-    def _call_function(self, node: ast.Call, name: str, want: bool) -> Value:
+    def _call_function(self, node: ast.Call, name: str, want: bool) -> TypedOperand:
         parameters = self.names.namespace.functions[name].node.args.args
         if len(parameters) != len(node.args):
             what = f"{name} takes {counted(len(parameters), 'argument')}, {len(node.args)} given"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pasidlab.lang.ir import CPU, Instr
 from pasidlab.lang.lowering.flow import Code, successors
 
-Names = frozenset[str]
+LocalNames = frozenset[str]
 
 
 def executing_cpu(code: Code, starts: Iterable[int], moves: Sequence[bool]) -> Code:
@@ -22,7 +22,7 @@ def executing_cpu(code: Code, starts: Iterable[int], moves: Sequence[bool]) -> C
     if not any(instr.op == "copy" and instr.args[1] == CPU for instr in code):
         return code
     after = successors(code)
-    before: list[Names | None] = [None] * len(code)
+    before: list[LocalNames | None] = [None] * len(code)
     work = list(starts)
     for start in work:
         before[start] = frozenset()
@@ -44,18 +44,18 @@ def asks_cpu(instr: Instr) -> bool:
     return CPU in (a for kind, a in instr.shaped() if kind == "a")
 
 
-def _still(names: Names | None, moved: bool) -> Names:
+def _still(names: LocalNames | None, moved: bool) -> LocalNames:
     return frozenset() if moved or names is None else names
 
 
-def _after(instr: Instr, names: Names) -> Names:
+def _after(instr: Instr, names: LocalNames) -> LocalNames:
     if instr.dst is None:
         return names
     same = instr.op == "copy" and (instr.args[1] == CPU or instr.args[1] in names)
     return names | {instr.dst} if same else names - {instr.dst}
 
 
-def _replaced(instr: Instr, names: Names) -> Instr:
+def _replaced(instr: Instr, names: LocalNames) -> Instr:
     if not any(operand in names for operand in instr.operands()):
         return instr
     return instr.with_args(*(CPU if kind in "ai" and a in names else a for kind, a in instr.shaped()))

@@ -6,11 +6,11 @@ import ast
 from collections.abc import Callable
 
 from pasidlab.lang.ir import CPU, SLEEP, SLEEPING, SOUND, SPIN
-from pasidlab.lang.python.expressions import Expressions, Primitive, Value
+from pasidlab.lang.python.expressions import Expressions, Primitive, TypedOperand
 from pasidlab.lang.python.refusals import reject
 from pasidlab.lang.types import BOOL, Int, Ref
 
-NOTHING: Value = (0, BOOL)
+NOTHING: TypedOperand = (0, BOOL)
 
 
 def _text(x: Expressions, node: ast.Call, number: int, default: str | None = None) -> str:
@@ -23,7 +23,7 @@ def _text(x: Expressions, node: ast.Call, number: int, default: str | None = Non
     raise x.fail(node, f"argument {number + 1} of {ast.unparse(node.func)} must be a text in quotes")
 
 
-def _choose(x: Expressions, node: ast.Call) -> Value:
+def _choose(x: Expressions, node: ast.Call) -> TypedOperand:
     (low, a), (high, b) = x.expression(node.args[0]), x.expression(node.args[1])
     if not isinstance(a, Int) or not isinstance(b, Int):
         raise x.fail(node, "choose needs two numbers")
@@ -33,13 +33,13 @@ def _choose(x: Expressions, node: ast.Call) -> Value:
     return dst, domain
 
 
-def _maybe(x: Expressions, node: ast.Call) -> Value:
+def _maybe(x: Expressions, node: ast.Call) -> TypedOperand:
     dst = x.builder.temp(BOOL)
     x.builder.emit("choose", dst, 0, 1, at=x.at(node))
     return dst, BOOL
 
 
-def _pick(x: Expressions, node: ast.Call) -> Value:
+def _pick(x: Expressions, node: ast.Call) -> TypedOperand:
     count = x.struct_count(node.args[0])
     assert isinstance(node.args[0], ast.Name)
     domain = Ref(node.args[0].id, count)
@@ -48,7 +48,7 @@ def _pick(x: Expressions, node: ast.Call) -> Value:
     return dst, domain
 
 
-def _at(x: Expressions, node: ast.Call) -> Value:
+def _at(x: Expressions, node: ast.Call) -> TypedOperand:
     count = x.struct_count(node.args[0])
     assert isinstance(node.args[0], ast.Name)
     number, _ = x.builder.binary("add", x.expression(node.args[1]), (1, Int(1, 1)), x.at(node))
@@ -58,7 +58,7 @@ def _at(x: Expressions, node: ast.Call) -> Value:
     return number, domain
 
 
-def _index(x: Expressions, node: ast.Call) -> Value:
+def _index(x: Expressions, node: ast.Call) -> TypedOperand:
     operand, domain = x.expression(node.args[0])
     if not isinstance(domain, Ref):
         raise x.fail(node, "index needs an element of a struct")
@@ -68,11 +68,11 @@ def _index(x: Expressions, node: ast.Call) -> Value:
     return number, Int(0, domain.count - 1)
 
 
-def _event(x: Expressions, node: ast.Call) -> Value:
+def _event(x: Expressions, node: ast.Call) -> TypedOperand:
     return int(x.names.event(_text(x, node, 0), x.at(node))), BOOL
 
 
-def _happens(x: Expressions, node: ast.Call) -> Value:
+def _happens(x: Expressions, node: ast.Call) -> TypedOperand:
     name = _text(x, node, 0)
     if not x.names.event(name, x.at(node)):
         return 0, BOOL
@@ -90,17 +90,17 @@ def _happens(x: Expressions, node: ast.Call) -> Value:
     return dst, BOOL
 
 
-def _require(x: Expressions, node: ast.Call) -> Value:
+def _require(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("require", x.asked(node.args[0])[0], at=x.at(node))
     return NOTHING
 
 
-def _unreachable(x: Expressions, node: ast.Call) -> Value:
+def _unreachable(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("require", 0, at=x.at(node))
     return NOTHING
 
 
-def _wait_until(x: Expressions, node: ast.Call) -> Value:
+def _wait_until(x: Expressions, node: ast.Call) -> TypedOperand:
     how = _text(x, node, 1, SLEEP)
     if how not in (SLEEP, SPIN):
         reject(node, x.file, f"wait_until: '{how}'", "'sleep' or 'spin'")
@@ -122,30 +122,30 @@ def _wait_until(x: Expressions, node: ast.Call) -> Value:
     return NOTHING
 
 
-def _check(x: Expressions, node: ast.Call) -> Value:
+def _check(x: Expressions, node: ast.Call) -> TypedOperand:
     name = _text(x, node, 0)
     operand, _ = x.asked(node.args[1])
     x.builder.emit("check", name, operand, at=x.at(node), text=_text(x, node, 2, ""))
     return NOTHING
 
 
-def _crash(x: Expressions, node: ast.Call) -> Value:
+def _crash(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("crash", at=x.at(node), text=_text(x, node, 0))
     x.builder.place(x.builder.label("after"), x.at(node))
     return NOTHING
 
 
-def _reached(x: Expressions, node: ast.Call) -> Value:
+def _reached(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("reach", _text(x, node, 0), at=x.at(node))
     return NOTHING
 
 
-def _repeated(x: Expressions, node: ast.Call) -> Value:
+def _repeated(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("repeat", _text(x, node, 0), at=x.at(node))
     return NOTHING
 
 
-def _enter(x: Expressions, node: ast.Call) -> Value:
+def _enter(x: Expressions, node: ast.Call) -> TypedOperand:
     argument = node.args[-1]
     if not isinstance(argument, ast.Name) or argument.id not in x.names.namespace.functions or x.is_local(argument.id):
         raise x.fail(node, f"{ast.unparse(node.func)} needs the name of an entry point")
@@ -156,40 +156,40 @@ def _enter(x: Expressions, node: ast.Call) -> Value:
     return NOTHING
 
 
-def _sleeping(x: Expressions, node: ast.Call) -> Value:
+def _sleeping(x: Expressions, node: ast.Call) -> TypedOperand:
     """Is this program counter one where a task waits asleep? Filled in when the task program is lowered."""
     dst = x.builder.temp(BOOL)
     x.builder.emit("call", dst, SLEEPING, x.expression(node.args[0])[0], at=x.at(node))
     return dst, BOOL
 
 
-def _task(x: Expressions, node: ast.Call) -> Value:
+def _task(x: Expressions, node: ast.Call) -> TypedOperand:
     task, domain = x.expression(node.args[0])
     if not isinstance(domain, Ref) or domain.struct != "Task" or "Task.on_cpu" not in x.names.fields:
         raise x.fail(node, f"{ast.unparse(node.func)} needs a Task", "declare 'class Task(TaskContext)'")
     return task, domain
 
 
-def _take(x: Expressions, node: ast.Call) -> Value:
+def _take(x: Expressions, node: ast.Call) -> TypedOperand:
     task, domain = _task(x, node)
     x.builder.emit("take", dst := x.builder.temp(domain), task, at=x.at(node))
     return dst, domain
 
 
-def _release(x: Expressions, node: ast.Call) -> Value:
+def _release(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("release", _task(x, node)[0], at=x.at(node))
     return NOTHING
 
 
-def _mask(change: str) -> Callable[[Expressions, ast.Call], Value]:
-    def compile_mask(x: Expressions, node: ast.Call) -> Value:
+def _mask(change: str) -> Callable[[Expressions, ast.Call], TypedOperand]:
+    def compile_mask(x: Expressions, node: ast.Call) -> TypedOperand:
         x.builder.emit("mask", change, at=x.at(node))
         return NOTHING
 
     return compile_mask
 
 
-def _pause(x: Expressions, node: ast.Call) -> Value:
+def _pause(x: Expressions, node: ast.Call) -> TypedOperand:
     x.builder.emit("pause", at=x.at(node))
     return NOTHING
 

@@ -8,7 +8,7 @@ from pasidlab.errors import Position
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.ir import CPU, Function, Operand
 from pasidlab.lang.names import Names
-from pasidlab.lang.python.expressions import Expressions, Results, Value
+from pasidlab.lang.python.expressions import Expressions, Results, TypedOperand
 from pasidlab.lang.python.primitives import PRIMITIVES
 from pasidlab.lang.python.refusals import INSTEAD, reject
 from pasidlab.lang.python.unbound import bound
@@ -109,7 +109,7 @@ class Statements(Expressions):
             INSTEAD.get(type(target).__name__, "assign to a name or a struct field"),
         )
 
-    def _store_field(self, target: ast.Attribute, field: Field, element: Operand, value: Value) -> None:
+    def _store_field(self, target: ast.Attribute, field: Field, element: Operand, value: TypedOperand) -> None:
         if not _fits(field.domain, value[1], value[0]):
             reject(target, self.file, f"{field.path} holds {kind(field.domain)}, not {kind(value[1])}")
         self.builder.emit("store", field.path, element, value[0], at=self.at(target))

@@ -14,7 +14,7 @@ from pasidlab.lang.ir import Instr
 from pasidlab.lang.lowering.flow import Code, forward
 from pasidlab.lang.types import BOOL
 
-Names = frozenset[str]
+LocalNames = frozenset[str]
 
 
 def bound(builder: Builder, params: Iterable[str]) -> Code:
@@ -26,7 +26,7 @@ def bound(builder: Builder, params: Iterable[str]) -> Code:
     for instr, names, possible in zip(code, doubtful, perhaps, strict=True):
         for name in sorted(names - (possible or frozenset())):
             raise PasidlabError(_sentence(name), position=instr.site.position, hint="assign it on every path that leads here")
-    watched: Names = frozenset().union(*doubtful)
+    watched: LocalNames = frozenset().union(*doubtful)
     if not watched:
         return code
     out = [Instr("copy", (_flag(builder, name), 0), code[0].site) for name in sorted(watched)]
@@ -39,12 +39,12 @@ def bound(builder: Builder, params: Iterable[str]) -> Code:
     return out
 
 
-def _assigned(code: Code, params: Names, merge: Callable[[Names, Names], Names]) -> list[Names | None]:
+def _assigned(code: Code, params: LocalNames, merge: Callable[[LocalNames, LocalNames], LocalNames]) -> list[LocalNames | None]:
     """Locals assigned before each instruction, on all paths or on some."""
     return forward(code, {0: params}, lambda instr, known: known | _named([instr.dst]), merge)
 
 
-def _named(operands: Iterable[object]) -> Names:
+def _named(operands: Iterable[object]) -> LocalNames:
     """The operands that have a name in the source text."""
     return frozenset(o for o in operands if isinstance(o, str) and not o.startswith("%"))
 
