@@ -68,9 +68,9 @@ class Comparison:
         return sides[0] == sides[1] and verdicts[0] == verdicts[1] and not self.after.walked
 
     @property
-    def is_known(self) -> bool:
-        """True if the user acknowledges every function that is changed."""
-        return self.after.judged is not None and all(item.allowed for item in self.after.judged.related)
+    def is_expected(self) -> bool:
+        """True if no difference is expected: each change is acknowledged, or means nothing by the rules of C."""
+        return self.after.judged is not None and all(item.allowed or item.is_equivalent for item in self.after.judged.related)
 
     @property
     def exit_code(self) -> int:
@@ -82,7 +82,7 @@ class Comparison:
             return 1
         if self.of(Effect.OPEN) or (self.after.judged is not None and self.after.judged.open):
             return 3
-        if self.of(Effect.PROVED) and self.is_same and not self.is_known:
+        if self.of(Effect.PROVED) and self.is_same and not self.is_expected:
             return 3
         return 0 if self.of(Effect.BETTER) or self.of(Effect.PROVED) else 1
 

@@ -318,6 +318,8 @@ def _must_matter(edits: Edits, label: str) -> None:
     items = judging.of_patches(edits, Taken()).items
     if all(item.fate is Fate.UNRELATED for item in items):
         files = ", ".join(dict.fromkeys(hunk.file for hunk in edits.hunks))
+        if not any(one.lines for one in edits.functions.values()):
+            raise PasidlabError(f"{label} changes no code, only comments and white space ({files})", hint="there is nothing to check")
         raise PasidlabError(
             f"{label} changes nothing that is modelled ({files})", hint="model/linux/territory.toml says which files and functions are",
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """What of an input a check judges: a fate for each function and each hunk, which every report tells from here.
 
 ``judged``; ``built in``, with the reason; ``unrelated``; ``same code``: its change is nothing the model has; ``not executed``: no step of
-the scope executes its change. ``judging`` decides the fates, ``in_steps`` the last one.
+the scope executes its change; ``equivalent``: by the rules of C its change means nothing. ``judging`` decides the fates, ``in_steps`` the last one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Fate(Enum):
     UNRELATED = "unrelated"
     SAME = "same code"
     IDLE = "not executed"
+    EQUIVALENT = "equivalent"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ class Item:
         return self.unjudged and not self.allowed
 
     @property
+    def is_equivalent(self) -> bool:
+        """True if by the rules of C its change means nothing."""
+        return self.fate is Fate.EQUIVALENT
+
+    @property
     def name(self) -> str:
         """The function's name, or what stands for one."""
         return self.function or f"lines outside functions of {self.file}"
@@ -95,7 +101,9 @@ class Item:
         place = f"{self.file}:{self.line}" if self.line else self.file
         where = f" ({place})" if self.function and place else ""
         if self.fate is Fate.JUDGED:
-            return f"{self.name}{where}: " + "; ".join(map(str, self.left_out))
+            return f"{self.name}{where}: " + "; ".join(dict.fromkeys(map(str, self.left_out)))
+        if self.fate is Fate.EQUIVALENT:
+            return f"{self.name}{where}"
         if self.fate in (Fate.SAME, Fate.IDLE):
             return f"{self.name}{where}: {self.why}"
         return f"{self.name}{where}: {self.fate.value}" + (f": {self.why}" if self.why else "")
@@ -171,9 +179,11 @@ class Judged:
         """What a reader of a verdict must know, the most important first; empty if there is nothing to say."""
         found = []
         related = self.related
-        judged = [item for item in related if item.fate is Fate.JUDGED and not item.left_out]
+        judged = [item for item in related if item.fate in (Fate.JUDGED, Fate.EQUIVALENT)]
+        partly = [item for item in judged if item.left_out]
         if related:
             found.append(f"judged {len(judged)} of {counted(len(related), 'changed function')}")
+            found[-1] += f", {'one' if len(partly) == 1 else len(partly)} of them in part" if partly else ""
         else:
             taken = [item for item in self.items if item.fate is Fate.JUDGED]
             rest = [item for item in self.items if item.fate is Fate.BUILT_IN]
@@ -183,6 +193,9 @@ class Judged:
             found.append("not judged: " + "; ".join(str(item) for item in self.open))
         if self.acknowledged:
             found.append("not judged, as acknowledged: " + "; ".join(str(item) for item in self.acknowledged))
+        same = [item for item in judged if item.is_equivalent]
+        if same:
+            found.append("equivalent: " + "; ".join(str(item) for item in same) + ": by the rules of C the change means nothing")
         unrelated = [hunk for hunk in self.hunks if hunk.fate is Fate.UNRELATED]
         if unrelated:
             found.append(f"unrelated: {counted(len(unrelated), 'hunk')} ({', '.join(dict.fromkeys(hunk.file for hunk in unrelated))})")

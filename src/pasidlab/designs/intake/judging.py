@@ -68,7 +68,7 @@ def _hunk(one: EditedHunk, items: Mapping[tuple[str, str], Item]) -> HunkFate:
     if one.skipped:
         return HunkFate(one.patch, one.line, one.file, tuple(one.functions), Fate.UNRELATED, one.skipped)
     found = [items[one.file, name] for name in one.functions if (one.file, name) in items]
-    for fate in (Fate.BUILT_IN, Fate.SAME, Fate.JUDGED):
+    for fate in (Fate.BUILT_IN, Fate.SAME, Fate.JUDGED, Fate.EQUIVALENT):
         worst = next((item for item in found if item.fate is fate), None)
         if worst is not None:
             return HunkFate(one.patch, one.line, one.file, tuple(one.functions), fate, worst.why)
@@ -215,6 +215,8 @@ def _matters_outside(file: str, line: str) -> bool:
     """True for a line outside functions that may not be left aside."""
     if _gives_another_meaning(line, file):
         return True
+    if re.match(r"(?:EXPORT|MODULE)_\w+\(", line):
+        return False
     return bool(territory().relevant(file, "", [line])) and (not _only_declares(line) or _has_a_say(line, file))
 
 

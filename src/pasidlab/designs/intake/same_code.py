@@ -8,31 +8,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pasidlab.designs.intake.changes import Changes, blocks, parts, taken_back
 from pasidlab.designs.intake.code import LinkedCode, same_functions
 from pasidlab.designs.intake.edits import Version
+from pasidlab.designs.intake.equivalent import means_the_same
 from pasidlab.designs.intake.judged import Fate, Item, LeftOut
 from pasidlab.designs.intake.outside import Outside, lines_outside
-from pasidlab.designs.intake.plain import plain_text, tokens
+from pasidlab.designs.intake.plain import joined, plain_text, tokens
 from pasidlab.designs.intake.spans import FunctionSpan, bare_lines, functions_in
 from pasidlab.lang.c.vocabulary import vocabulary
 
 WHY = "the model compiles it to the same code before and after: what the patch changes in it is nothing the model has"
+NOTHING = "by the rules of C the change means nothing"
 
 Compile = Callable[[str, str], LinkedCode | None]
 """Compiles everything, with another text for one of the versions, by its key; None: it does not compile."""
 
 
-def _texts(source: str) -> dict[str, list[tuple[FunctionSpan, str]]]:
-    """The plain text of each function that is whole; of some there are several, for several configurations."""
+@dataclass(frozen=True)
+class _Text:
+    """A function that is whole: its place, its lines without comments, and its plain text."""
+
+    span: FunctionSpan
+    bare: str
+    plain: str
+
+
+def _texts(source: str) -> dict[str, list[_Text]]:
+    """The functions that are whole; of some there are several, for several configurations."""
     lines = source.split("\n")
     bare = bare_lines(lines)
-    found: dict[str, list[tuple[FunctionSpan, str]]] = {}
+    found: dict[str, list[_Text]] = {}
     for span in functions_in(lines):
         if span.whole:
-            found.setdefault(span.name, []).append((span, plain_text(bare[span.start : span.end])))
+            mine = bare[span.start : span.end]
+            found.setdefault(span.name, []).append(_Text(span, "\n".join(filter(None, joined(mine))), plain_text(mine)))
     return found
 
 
@@ -48,7 +60,18 @@ class SameCode:
         """A changed function, or the lines outside functions of a file, with what of the change is nothing the model has."""
         if not item.function:
             return self._outside(item)
+        if item.fate is not Fate.UNRELATED and self._is_equivalent(item):
+            return replace(item, fate=Fate.EQUIVALENT, why=NOTHING, left_out=tuple(one for one in item.left_out if one.means))
         return self._item(item) if item.fate is Fate.JUDGED and not item.why else item
+
+    def _is_equivalent(self, item: Item) -> bool:
+        """True if each text of the function means the same before and after, by the rules of C."""
+        pairs = [(self.before[key].get(item.function, []), self.after[key].get(item.function, [])) for key in self._keys(item)]
+        known = any(old for old, _ in pairs) and all(len(old) == len(new) for old, new in pairs)
+        return known and all(means_the_same(was.bare, now.bare) for old, new in pairs for was, now in zip(old, new, strict=True))
+
+    def _keys(self, item: Item) -> list[str]:
+        return [key for key, version in self.versions.items() if version.file == item.file]
 
     def _outside(self, item: Item) -> Item:
         """Lines outside functions are judged where the code depends on each that matters, and on any at all."""
@@ -69,14 +92,12 @@ class SameCode:
 
     def _item(self, item: Item) -> Item:
         found: list[LeftOut] = []
-        for key, version in self.versions.items():
-            if version.file != item.file:
-                continue
+        for key in self._keys(item):
             old, new = self.before[key].get(item.function, []), self.after[key].get(item.function, [])
             if len(old) != len(new):
                 continue
-            for (_, was), (span, now) in zip(old, new, strict=True):
-                silent = self._silent(key, span, was, now)
+            for was, now in zip(old, new, strict=True):
+                silent = self._silent(key, now.span, was.plain, now.plain)
                 if silent is None:
                     return item if item.left_out else replace(item, fate=Fate.SAME, why=WHY)
                 found += silent
@@ -92,12 +113,13 @@ class SameCode:
         if base is None:
             return []
         if same_functions(self._with(key, span, was), base):
-            return [] if _only_renamed(_words(was), _words(now)) else None
+            return None
 
         def silent(changes: Changes) -> bool:
             return same_functions(self._with(key, span, taken_back(now, changes)), base)
 
-        return [_left_out(changes) for changes in _smallest(blocks(was, now), silent) if _says_something(changes)]
+        found = [changes for changes in _smallest(blocks(was, now), silent) if _says_something(changes)]
+        return [_left_out(changes) for changes in found if not means_the_same(taken_back(now, changes), now)]
 
     def _with(self, key: str, span: FunctionSpan, text: str) -> LinkedCode | None:
         lines = self.versions[key].after.text.split("\n")
@@ -119,16 +141,6 @@ def _smallest(groups: Sequence[Changes], silent: Callable[[Changes], bool]) -> I
 def _words(text: str) -> list[str]:
     """The words of a text. What messages say is no word."""
     return ['""' if (word := token.group()).startswith('"') and "asm" not in text else word for token in tokens(text)]
-
-
-def _only_renamed(was: Sequence[str], now: Sequence[str]) -> bool:
-    """True if nothing but the names of locals change, each to one other."""
-    known = vocabulary().names()
-    pairs = {(a, b) for a, b in zip(was, now, strict=False) if a != b}
-    one_to_one = len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
-    names = {name for pair in pairs for name in pair}
-    others = {b for a, b, c in zip(["", *now], now, [*now[1:], ""], strict=False) if a in (".", "->") or c == "("}
-    return len(was) == len(now) and one_to_one and all(name.isidentifier() for name in names) and not names & (known | others)
 
 
 _HINTS = frozenset("likely unlikely inline __always_inline noinline notrace const ( ) { } ;".split())

@@ -93,6 +93,11 @@ class Unit:
     first_error: PasidlabError | None = None
 
 
+def syntax(text: str) -> Node:
+    """The tree of a C text as it stands, without the preprocessor."""
+    return Parser(_LANGUAGE).parse(text.encode()).root_node
+
+
 def parse(expanded: Expanded) -> Unit:
     """Parse a file. Errors outside function definitions are kept in ``first_error``; the caller decides how strict to be.
 
