@@ -1,7 +1,8 @@
 """What of an input a check judges: a fate for each function and each hunk, which every report tells from here.
 
 ``judged``; ``built in``, with the reason; ``unrelated``; ``same code``: its change is nothing the model has; ``not executed``: no step of
-the scope executes its change; ``equivalent``: by the rules of C its change means nothing. ``judging`` decides the fates, ``in_steps`` the last one.
+the scope executes its change; ``equivalent``: by the rules of C its change means nothing. ``judging`` decides the
+fates, ``in_steps`` the last one.
 """
 
 from __future__ import annotations
