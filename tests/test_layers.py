@@ -5,6 +5,7 @@ Files and functions are short. One name has one meaning.
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def name_of(path: Path) -> str:
 FILES = {name_of(path): path for path in sorted(SOURCES.rglob("*.py"))}
 
 
+@cache
 def imports(name: str) -> set[str]:
     """Modules of the project a file imports: also inside functions, and those only types are taken from."""
     found = set()
@@ -43,9 +45,6 @@ def imports(name: str) -> set[str]:
     return {one.removeprefix("pasidlab").removeprefix(".") for one in found if one.split(".")[0] == "pasidlab"}
 
 
-IMPORTS = {name: imports(name) for name in FILES}
-
-
 def part(name: str) -> str:
     return name.split(".")[0] or "__init__"
 
@@ -53,12 +52,12 @@ def part(name: str) -> str:
 def reached(name: str) -> set[str]:
     """All modules that a module needs."""
     found: set[str] = set()
-    left = list(IMPORTS[name])
+    left = list(imports(name))
     while left:
         one = left.pop()
         if one not in found:
             found.add(one)
-            left += IMPORTS[one]
+            left += imports(one)
     return found
 
 
@@ -72,7 +71,7 @@ def test_imports_go_one_way(name):
         (module, other)
         for module in FILES
         if part(module) == name
-        for other in IMPORTS[module]
+        for other in imports(module)
         if part(other) != name and RANK.get(part(other), 100) >= RANK[name]
     }
     assert wrong == set()

@@ -11,7 +11,7 @@ from typing import Any
 from pasidlab import designs
 from pasidlab.designs.intake.gather import from_tree, gather, read_options
 from pasidlab.lang import source
-from pasidlab.lang.lowering.lower import ARRIVALS
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.names import Names
 from pasidlab.model.scope import Scope
 from pasidlab.model.sources import MODEL_FILES

@@ -13,8 +13,8 @@ from pasidlab.lang.c.link import c_program as compiled
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import read_stubs
 from pasidlab.lang.emit import computed
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.ir import BINARY, CPU, Function, Instr
-from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.names import Names
 from pasidlab.lang.types import Ref
 from pasidlab.model.scope import Scope

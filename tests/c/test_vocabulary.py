@@ -13,7 +13,7 @@ from pasidlab.lang import source
 from pasidlab.lang.c.ctype import Pointer, Struct
 from pasidlab.lang.c.templates import parsed
 from pasidlab.lang.c.vocabulary import vocabulary
-from pasidlab.lang.lowering.lower import ARRIVALS
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
 
 WORDS = vocabulary()

@@ -9,8 +9,8 @@ from small_models import PROPERTIES, build
 from pasidlab import designs
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source
+from pasidlab.lang.functions import ARRIVALS, Functions
 from pasidlab.lang.ir import OPS, Function, Instr, Site
-from pasidlab.lang.lowering.lower import ARRIVALS, Functions
 from pasidlab.lang.names import Names
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.text import domain_text, function_text, model_text, parse_function, parse_functions

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pasidlab.lang.lowering.lower import ARRIVALS
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.model.sources import MODEL_FILES
 
 LEFT_ALONE = {"properties.py", "contents.py"}  # what is asked, and what is forgotten: no part of the kernel

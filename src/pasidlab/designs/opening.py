@@ -16,7 +16,7 @@ from pasidlab.designs.design import BUILT_IN, Design
 from pasidlab.designs.intake.files import STANDARD_INPUT, Files
 from pasidlab.errors import PasidlabError, Position, printable
 from pasidlab.lang import source
-from pasidlab.lang.lowering.lower import ARRIVALS
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.own_reading import own_model
 from pasidlab.model.scope import Scope

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pasidlab.designs import Design
 from pasidlab.lang import source
+from pasidlab.lang.functions import ARRIVALS, Functions
 from pasidlab.lang.interpreter import FUEL
 from pasidlab.lang.ir import Function
-from pasidlab.lang.lowering.lower import ARRIVALS, Functions
 from pasidlab.lang.names import Names, imports_exist, no_strangers
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import BOOL, Domain, Ref

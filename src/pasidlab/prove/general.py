@@ -23,8 +23,8 @@ from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.designs import AnyScope, Design
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import source
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.ir import Action, Instr, Model
-from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Field, Ref
 from pasidlab.model.sources import MODEL_FILES

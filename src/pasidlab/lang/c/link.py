@@ -27,9 +27,9 @@ from pasidlab.lang.c.unknown import Stub, Unknowns
 from pasidlab.lang.c.values import Value, enumerator, exact
 from pasidlab.lang.c.vocabulary import Replacement, Vocabulary, constants, macro_like, vocabulary
 from pasidlab.lang.emit import Builder, Fit
+from pasidlab.lang.functions import Functions
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
-from pasidlab.lang.lowering.lower import Functions
 from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.python.expressions import TypedOperand as Bound
 from pasidlab.lang.types import Domain, Ref

@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Iterable
 
 from pasidlab.lang import cache, source
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.ir import Model, Property
-from pasidlab.lang.lowering.lower import ARRIVALS, build_model
+from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 
 SUFFIX = ".model"

@@ -1,17 +1,16 @@
-"""Builds a lowered model from a namespace: compiles functions, finds the declared behaviours, lowers programs to actions."""
+"""Builds a lowered model from a namespace: finds the declared behaviours, lowers programs to actions."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
+from pasidlab.lang.functions import ARRIVALS, Functions
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, OWNER, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
-from pasidlab.lang.legality import verify_function
 from pasidlab.lang.lowering.cases import Cases
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, mask_states
 from pasidlab.lang.lowering.dead import drop_dead_fields
@@ -27,13 +26,11 @@ from pasidlab.lang.lowering.programs import ContextProgram, Lowered, lower_progr
 from pasidlab.lang.lowering.sleepers import asleep
 from pasidlab.lang.lowering.symmetry import MOST_ALIKE
 from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
-from pasidlab.lang.python.statements import FunctionCompiler
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Int, Ref
 
 IN_USER_MODE = "%user"  # set by the guard of what user mode executes
-ARRIVALS = Path(__file__).parents[1] / "arrivals.py"
 ABOVE = {
     "task": ("hardirq", "softirq", "schedule"),
     "user": ("hardirq", "softirq", "schedule"),
@@ -41,32 +38,6 @@ ABOVE = {
     "softirq": ("hardirq",),
     "hardirq": (),
 }
-
-
-class Functions:
-    """Compiles functions on demand, verifies them, and knows their result domains."""
-
-    def __init__(self, names: Names, extra: dict[str, Function] | None = None) -> None:
-        self.names = names
-        self.compiled: dict[str, Function] = dict(extra or {})
-        self._active: list[str] = []
-
-    def get(self, name: str, default: Domain | None = None) -> Domain | None:
-        """The result domain of a function; what the compiler asks at a call."""
-        if name in self._active:
-            source_function = self.names.namespace.functions[name]
-            raise PasidlabError(f"recursion: {' -> '.join((*self._active, name))}", position=source_function.position, hint="use a loop")
-        return self(name).result
-
-    def __call__(self, name: str) -> Function:
-        """The compiled function."""
-        if name not in self.compiled:
-            self._active.append(name)
-            function = FunctionCompiler(self.names.namespace.functions[name], self.names, self).compile()
-            self._active.pop()
-            verify_function(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
-            self.compiled[name] = function
-        return self.compiled[name]
 
 
 @dataclass
