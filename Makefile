@@ -30,6 +30,7 @@ lint: setup
 promote: setup
 	$(BIN)/python docs/files.py
 	PYTHONPATH=tests $(BIN)/python tests/model/counts.py
+	$(BIN)/python tests/model/reached.py
 	$(BIN)/python tests/zoo/verdicts.py
 	PASIDLAB_PROMOTE=1 $(BIN)/python -m pytest tests/cli
 

@@ -1,8 +1,9 @@
 """The mutation score of the kernel model: ``python tests/model/mutation.py`` checks every mutant that ``mutation.json`` does not know.
 
 Hours of one core. What is known is kept, so it can be stopped at any time; the order is random, so that a part of the way is a fair
-sample. A mutant is caught by a property that the design keeps in the same part without it. The smallest parts come first. Survivors get
-a reason by hand: why the change makes no difference, or why it is out of scope.
+sample. A mutant is caught by a property that the design keeps in the same part without it. Else it is caught where a statement, not the
+changed one, is executed no more: behaviour of the kernel is gone (``reached.py``). The parts where other mutants of the function were
+caught come first, then the smallest. Survivors get a reason by hand: why the change makes no difference, or why it is out of scope.
 
     python tests/model/mutation.py              go on
     python tests/model/mutation.py WORD ...     once more those whose name has one of the words
@@ -23,43 +24,26 @@ from random import Random
 from unittest.mock import patch
 
 from mutations import Mutation, mutations
+from reached import executed, observed, within
+from small_parts import SMALL
 
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
+from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.ir import Action, Model
 from pasidlab.model.promises import NAMES
-from pasidlab.model.scope import DEFAULT_PARTS, Scope
+from pasidlab.model.scope import DEFAULT_PARTS
 from pasidlab.search.result import Budget
 
 TABLE = Path(__file__).with_name("mutation.json")
 OPEN = "not tried in the large parts yet"
 UNEXPLAINED = "unexplained"
+SAME = "equivalent: the compiler makes the same code of it"
+NOT_CALLED = "out of scope: no design of the trials calls it"
 SEED = 2021
-
-
-def scope(events: str, *, cpus: int = 1, tasks: int = 1, mms: int = 1) -> Scope:
-    return Scope(cpus=cpus, tasks=tasks, mms=mms, pasids=mms, events=frozenset(events.split()))
-
-
-SMALL = {
-    "interrupts": scope("preempt softirq hardirq idle"),
-    "kvm": scope("preempt migrate kvm", cpus=2),
-    "signals": scope("preempt signal fault"),
-    "bind": scope("preempt ipi bind unbind exec exit device", mms=2),
-    "moving": scope("preempt migrate softirq signal fault", cpus=2),
-    "tracer": scope("preempt ptrace kthread", tasks=2),
-    "threads": scope("preempt clone exit", tasks=2),
-    "kin": scope("fork unbind exit", tasks=2, mms=2),
-    "heirs": scope("fork write exit device", tasks=2, mms=2),
-    "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
-    "pushed": scope("preempt ipi bind unbind"),
-    "switched": scope("preempt ipi bind", tasks=2, mms=2),
-    "left": scope("ipi bind unbind exec exit device", mms=2),
-}
-"""Parts that take a second or two."""
 PARTS = {**SMALL, **DEFAULT_PARTS}
 TRIALS = [
     *(("early-read", part) for part in SMALL),
@@ -68,12 +52,13 @@ TRIALS = [
 ]  # fmt: skip
 LAST_TRIALS = [("early-read", part) for part in DEFAULT_PARTS]
 KEEPS_ALL = "early-read"
+REACHED = "reached"
 MODEL_ERROR, NOT_COMPILED = "model error", "does not compile"
 
 
 @dataclass(frozen=True)
 class Caught:
-    """What caught a mutant: a property, MODEL_ERROR or NOT_COMPILED, and where."""
+    """What caught a mutant: a property, REACHED, MODEL_ERROR or NOT_COMPILED, and where."""
 
     property: str
     part: str
@@ -85,11 +70,12 @@ class Caught:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A design in a part without a change: its code, the functions in it, the properties it keeps, the states it has."""
+    """A design in a part without a change: its code, the functions in it, the properties it keeps, what it executes, its states."""
 
     code: object
     functions: frozenset[str]
     kept: frozenset[str]
+    executed: frozenset[str]
     states: int
 
 
@@ -97,8 +83,17 @@ class Baseline:
 class Survives:
     """No trial caught a mutant. What the change made of the number of states, in all parts: a hint at the reason."""
 
-    more: bool
-    fewer: bool
+    more: bool = False
+    fewer: bool = False
+    same: bool = False  # the code
+    tried: bool = True
+
+    @property
+    def reason(self) -> str:
+        """Why it survives, where that needs no reading; else empty."""
+        if not self.tried:
+            return NOT_CALLED
+        return SAME if self.same else ""
 
     def __str__(self) -> str:
         return f"survives ({', '.join(w for w, said in (('more', self.more), ('fewer', self.fewer)) if said) or 'as many'} states)"
@@ -106,11 +101,16 @@ class Survives:
 
 @cache
 def baseline(design: str, part: str) -> Baseline:
-    model = design_model(BUILT_IN[design], PARTS[part])
+    model = _model(design, part)
     functions = {s.function for action in _actions(model) for i in action.code for s in i.site.chain()}
-    found = check(design, PARTS[part], jobs=1)
+    found = check(observed(design), PARTS[part], jobs=1)
     kept = NAMES if design == KEEPS_ALL else [p.name for p in found.properties if p.holds]
-    return Baseline(_code(model), frozenset(functions), frozenset(kept), found.states)
+    return Baseline(_code(model), frozenset(functions), frozenset(kept), executed(found), found.states)
+
+
+def _model(design: str, part: str) -> Model:
+    """What ``check`` explores; it is lowered once, and kept."""
+    return design_model(BUILT_IN[design], PARTS[part], reductions=Reductions())
 
 
 def _actions(model: Model) -> list[Action]:
@@ -126,28 +126,31 @@ def caught(mutation: Mutation, design: str, part: str) -> Caught | Survives:
     known, read, text = baseline(design, part), source.read_text, mutation.text()
     with patch.object(source, "read_text", lambda path: text if path == mutation.path else read(path)):
         try:
-            if part in DEFAULT_PARTS and _code(design_model(BUILT_IN[design], PARTS[part])) == known.code:
-                return Survives(more=False, fewer=False)
+            if _code(_model(design, part)) == known.code:
+                return Survives(same=True)
             first = Budget(after_violation=1) if len(known.kept) == len(NAMES) else None
-            found = check(design, PARTS[part], jobs=1, budget=first)
+            found = check(observed(design), PARTS[part], jobs=1, budget=first)
         except PasidlabError as error:
             return Caught(MODEL_ERROR if " after " in str(error) else NOT_COMPILED, part, design)
     broken = [c.property for c in found.counterexamples if c.property in known.kept]
     if broken or found.error:
         return Caught(broken[0] if broken else MODEL_ERROR, part, design)
+    if known.executed - executed(found) - within(mutation.path, mutation.lines()):
+        return Caught(REACHED, part, design)
     return Survives(more=found.states > known.states, fewer=found.states < known.states)
 
 
 def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | Survives:
     """The first trial that catches a mutant. Where its function has no part in the model, there is no trial."""
-    more = fewer = False
+    survived: list[Survives] = []
     for design, part in trials:
         if mutation.function in baseline(design, part).functions:
             by = caught(mutation, design, part)
             if isinstance(by, Caught):
                 return by
-            more, fewer = more or by.more, fewer or by.fewer
-    return Survives(more, fewer)
+            survived.append(by)
+    more, fewer = any(by.more for by in survived), any(by.fewer for by in survived)
+    return Survives(more, fewer, all(by.same for by in survived), bool(survived))
 
 
 class Table:
@@ -166,6 +169,12 @@ class Table:
         """Whether the mutant was tried."""
         return mutation.name in self.caught or mutation.name in self.survivors
 
+    def likely_first(self, mutation: Mutation) -> list[tuple[str, str]]:
+        """The trials, those first that caught most other mutants of the function."""
+        of_function = mutation.name.split(": ")[:2]
+        by = Counter(tuple(what.split(", ")[:0:-1]) for name, what in self.caught.items() if name.split(": ")[:2] == of_function)
+        return sorted(TRIALS, key=lambda trial: -by[trial])
+
     def note(self, mutation: Mutation, by: Caught | Survives, otherwise: str) -> None:
         """Write down what a trial gave; a survivor keeps the reason it has."""
         self.caught.pop(mutation.name, None)
@@ -173,7 +182,7 @@ class Table:
         if isinstance(by, Caught):
             self.caught[mutation.name] = str(by)
         else:
-            self.survivors[mutation.name] = otherwise if reason in (OPEN, UNEXPLAINED) else reason
+            self.survivors[mutation.name] = by.reason or otherwise if reason in (OPEN, UNEXPLAINED) else reason
         stored = {"caught": self._present(self.caught), "survivors": self._present(self.survivors)}
         partial = TABLE.with_suffix(f".{os.getpid()}")
         partial.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
@@ -194,7 +203,7 @@ def main(words: list[str]) -> None:
     order = [] if words == ["--score"] else Random(SEED).sample(everything, len(everything))
     for mutation in order:
         if any(word in mutation.name for word in words) if words else not table.knows(mutation):
-            _try(mutation, TRIALS, OPEN, table)
+            _try(mutation, table.likely_first(mutation), OPEN, table)
     for mutation in order:
         if table.survivors.get(mutation.name) == OPEN:
             _try(mutation, LAST_TRIALS, UNEXPLAINED, table)

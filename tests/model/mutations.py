@@ -36,12 +36,32 @@ class Mutation:
         return self.name
 
     def text(self) -> str:
-        """The whole file with the change made."""
-        tree = ast.parse(self.path.read_text(encoding="utf-8"))
-        function = next(n for n in _functions(tree) if n.name == self.function)
-        kind, target = list(_places(function))[self.number]
-        (_Drop if kind == "drop" else _Negate)(target).visit(function)
-        return ast.unparse(ast.fix_missing_locations(tree))
+        """The whole file with the change made. Every line keeps its number."""
+        text = self.path.read_text(encoding="utf-8")
+        kind, node = self._place(text)
+        found = ast.get_source_segment(text, node)
+        assert found is not None
+        if kind == "negate":
+            return _put(text, node, f"(not ({found}))")
+        return _put(text, node, ("else: pass" if found.startswith("elif") else "pass") + "\n" * found.count("\n"))
+
+    def lines(self) -> range:
+        """The lines that the change is about."""
+        node = self._place(self.path.read_text(encoding="utf-8"))[1]
+        return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+    def _place(self, text: str) -> tuple[str, ast.stmt | ast.expr]:
+        function = next(n for n in _functions(ast.parse(text)) if n.name == self.function)
+        return list(_places(function))[self.number]
+
+
+def _put(text: str, node: ast.stmt | ast.expr, new: str) -> str:
+    """The text with another one in the place of a node, whose columns count bytes."""
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    lines = text.encode().splitlines(keepends=True)
+    before = b"".join(lines[: node.lineno - 1]) + lines[node.lineno - 1][: node.col_offset]
+    after = lines[node.end_lineno - 1][node.end_col_offset :] + b"".join(lines[node.end_lineno :])
+    return (before + new.encode() + after).decode()
 
 
 def mutations() -> list[Mutation]:
@@ -67,7 +87,7 @@ def _shown(node: ast.AST) -> str:
     return " ".join(ast.unparse(node).split())[:90]
 
 
-def _places(function: ast.FunctionDef) -> Iterator[tuple[str, ast.AST]]:
+def _places(function: ast.FunctionDef) -> Iterator[tuple[str, ast.stmt | ast.expr]]:
     """Statements to drop and conditions to negate, in the order of the source."""
     yes_or_no = function.returns is not None and ast.unparse(function.returns) == "bool"
     for node in ast.walk(function):
@@ -89,23 +109,3 @@ def _does_something(node: ast.stmt) -> bool:
         called = getattr(node.value.func, "id", "") if isinstance(node.value, ast.Call) else ""
         return isinstance(node.value, ast.Call) and called not in WATCHING and not called.startswith("trace_")
     return not isinstance(node, ast.Pass)
-
-
-class _Drop(ast.NodeTransformer):
-    def __init__(self, target: ast.AST) -> None:
-        self.target = target
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if node is self.target:
-            return ast.copy_location(ast.Pass(), node)
-        return super().visit(node)
-
-
-class _Negate(ast.NodeTransformer):
-    def __init__(self, target: ast.AST) -> None:
-        self.target = target
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if node is self.target and isinstance(node, ast.expr):
-            return ast.copy_location(ast.UnaryOp(ast.Not(), node), node)
-        return super().visit(node)

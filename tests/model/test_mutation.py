@@ -5,8 +5,9 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from mutation import SMALL, Table, caught
+from mutation import Table, caught
 from mutations import mutations
+from small_parts import SMALL
 
 SAMPLE, SEED = 20, 7
 EVERYTHING = mutations()

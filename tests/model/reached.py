@@ -1,0 +1,99 @@
+"""Which statements of the kernel model a step executes, part by part: ``python tests/model/reached.py`` records them in ``reached.json``.
+
+No promise notices behaviour that is gone: a kernel in which nothing happens keeps them all. So a statement that no step executes any more
+is a change that must be looked at. What the compiler leaves out, having no effect, counts as not executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from small_parts import SMALL
+
+from pasidlab.checking.api import check
+from pasidlab.checking.result import CheckResult
+from pasidlab.designs import BUILT_IN, Design
+from pasidlab.lang.lowering.lower import ARRIVALS
+from pasidlab.model.sources import MODEL_FILES
+
+TABLE = Path(__file__).with_name("reached.json")
+WHERE = (*(("early-read", part) for part in SMALL), ("eager-ipi", "pushed"))
+"""A design in a part. The last sends interrupts to other CPUs."""
+FILES = tuple(map(str, (ARRIVALS, *MODEL_FILES)))
+
+
+def observed(design: str) -> Design:
+    """The design, with a note of every line of the kernel model that a step executes."""
+    return replace(BUILT_IN[design], files=(*BUILT_IN[design].sources, *FILES))
+
+
+def executed(found: CheckResult) -> frozenset[str]:
+    """Statements that the steps of an ``observed`` design executed, by name."""
+    lines = frozenset[tuple[str, int]]().union(*(part.executed for part in found.parts))
+    return frozenset(name for name, places in statements().items() if not lines.isdisjoint(places))
+
+
+def within(path: Path, lines: range) -> frozenset[str]:
+    """The statements that have a line of their own among these."""
+    return frozenset(name for name, places in statements().items() if any((str(path), line) in places for line in lines))
+
+
+@cache
+def statements() -> dict[str, frozenset[tuple[str, int]]]:
+    """Every statement of the kernel model: its name, and its own lines (file, line)."""
+    return {name: places for path in (ARRIVALS, *MODEL_FILES) for name, places in _of_file(path)}
+
+
+def _of_file(path: Path) -> Iterator[tuple[str, frozenset[tuple[str, int]]]]:
+    seen = Counter[str]()
+    for function in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.stmt) and node is not function and not _is_docstring(node):
+                    what = f"{path.name}: {function.name}(): `{ast.unparse(node).splitlines()[0][:90]}`"
+                    seen[what] += 1
+                    lines = range(node.lineno, _end(node) + 1)
+                    yield what if seen[what] == 1 else f"{what} #{seen[what]}", frozenset((str(path), line) for line in lines)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _end(node: ast.stmt) -> int:
+    """The last line of a statement, without those of the statements in it."""
+    inner = [child.lineno for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+    return min(inner) - 1 if inner else node.end_lineno or node.lineno
+
+
+def reached_in(design: str, part: str) -> frozenset[str]:
+    """The statements that are executed around a design in a small part."""
+    return executed(check(observed(design), SMALL[part], jobs=1))
+
+
+def recorded() -> dict[str, list[str]]:
+    """Each statement that is executed somewhere, and where (``place``)."""
+    found: dict[str, list[str]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return found
+
+
+def place(design: str, part: str) -> str:
+    """How a design in a part is called in the table."""
+    return f"{part}, {design}"
+
+
+def main() -> None:
+    found = {place(*where): reached_in(*where) for where in WHERE}
+    table = {name: [place for place, names in found.items() if name in names] for name in statements()}
+    rows = (f" {json.dumps(name)}: {json.dumps(places)}" for name, places in table.items() if places)
+    TABLE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
