@@ -35,7 +35,7 @@ def design_model(
     ``bounds`` replace those of the scope. ``extra`` files override it in turn, ``functions`` (already compiled) override all.
     Symmetry is the compiler's (``native.compile_model``). Unless ``optimised``, nothing is simplified, merged or left out of the state.
     """
-    files = [*design.kernel_files, design.file, *extra]
+    files = [*design.layers, *extra]
     made = functions or design.functions
     bounds = bounds or bounds_of(design, scope)
     build = partial(build_model, functions=made) if made else kept_or_built

@@ -40,6 +40,8 @@ class Design:
     """Ready-made functions (out of C) that replace kernel functions, those of ``path`` too."""
     files: tuple[str, ...] = ()
     """Where they stand; empty: in ``path``."""
+    beside: tuple[Text, ...] = ()
+    """Files that are read after ``path``: their functions replace those of the same names."""
     origin: str = ""
     """What the user named, if not ``path``."""
     notes: tuple[str, ...] = ()
@@ -111,6 +113,11 @@ class Design:
         if self.own:
             return ()
         return (*MODEL_FILES, *PREEMPT_RT_FILES) if self.preempt_rt else MODEL_FILES
+
+    @property
+    def layers(self) -> tuple[File, ...]:
+        """The files of the kernel around and those of the design; each replaces functions of those before."""
+        return (*self.kernel_files, self.file, *self.beside)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -170,5 +170,5 @@ def _by_name(name: str, files: Files) -> Design:
 
 def _try_once(found: Gathered, around: Design) -> None:
     """Compile for the smallest scope: errors come before anything is explored, and a tree learns what stays built in."""
-    space = source.collect([ARRIVALS, *around.kernel_files, around.file])
+    space = source.collect([ARRIVALS, *around.layers])
     found.functions(Names(space, Scope(cpus=1, tasks=1, mms=1, pasids=1).compiler_bounds()))

@@ -87,7 +87,7 @@ def _predicate(walker: Walker, expression: str) -> Predicate:
     bounds = bounds_of(design, walker.scope)
     try:
         made = build_model(
-            design.name, [*design.kernel_files, design.file, Text(PLACE, header + code)], bounds, (*design.properties, WANTED),
+            design.name, [*design.layers, Text(PLACE, header + code)], bounds, (*design.properties, WANTED),
             merged=False, functions=design.functions, whole=design.file,
         )  # fmt: skip
     except PasidlabError as error:

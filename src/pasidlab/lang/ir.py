@@ -78,7 +78,7 @@ VALUES = frozenset({"copy", "add", "sub", "mul", "and", "or", "xor", "sext", "no
 BINARY = VALUES - {"copy", "not", "inv"} | DIVISIONS
 TERMINATORS = frozenset({"jump", "branch", "switch", "return", "crash", "end"})
 SILENT = frozenset({"label", "reach", "repeat", "pause", "atomic"})  # in a lowered model: the state and the way stay as they are
-_ELEMENT = {"load": 2, "store": 1, "lose": 1, "deref": 0}  # which argument is the element
+_ELEMENT = {"load": 2, "store": 1, "lose": 1, "deref": 0, "take": 1, "release": 0, "enter": 0}  # which argument is the element
 ASSIGNING = frozenset(op for op, shape in OPS.items() if shape.startswith("d"))
 
 
@@ -159,7 +159,7 @@ class Instr:
 
     @property
     def element(self) -> Operand:
-        """The element that a load, store, lose or deref accesses: its number from 1, or 0 for NULL."""
+        """The element that an operation accesses, or the task of a take, release or enter: its number from 1, or 0 for NULL."""
         return self.args[_ELEMENT[self.op]]
 
     def renamed(self, names: dict[str, Operand], labels: dict[str, str]) -> Instr:

@@ -12,7 +12,9 @@ from typing import Literal
 
 from pasidlab.designs import Design
 from pasidlab.lang.ir import Function
+from pasidlab.lang.lowering.lower import Functions
 from pasidlab.lang.names import Names
+from pasidlab.lang.python.statements import FunctionCompiler
 from pasidlab.lang.source import SourceFunction
 
 
@@ -42,8 +44,8 @@ class Mistake:
             known = names.namespace.functions.get(self.function)
             if known is None or self.function in made:
                 raise NotThere(self.function)
-            names.namespace.functions[self.function] = self.mistaken(known)
-            return made
+            compiler = FunctionCompiler(self.mistaken(known), names, Functions(names, made))
+            return {**made, self.function: compiler.compile()}
 
         return replace(design, functions=make, files=design.sources)
 

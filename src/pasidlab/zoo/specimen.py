@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 from pasidlab import designs
@@ -12,6 +12,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.ir import Function
 from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.source import Text
 from pasidlab.zoo.catalogue import CATALOGUE, Bug
 
 TWIN = "fixed_"
@@ -38,14 +39,16 @@ def fixed(bug: Bug) -> Design:
 
 def _design(bug: Bug, repaired: bool) -> Design:
     base = designs.BUILT_IN[FIXED_EAGER if repaired and not bug.file else bug.base]
-    name = f"{bug.name}{' (fixed)' if repaired else ''}"
+    named = replace(base, name=f"{bug.name}{' (fixed)' if repaired else ''}")
     if not bug.file:
-        return replace(base, name=name)
-    make = _from_c(bug, repaired) if bug.file.endswith(".c") else _from_python(bug, repaired)
-    return replace(base, name=name, functions=make, files=(str(bug.path),), origin=str(bug.path))
+        return named
+    found = replace(named, files=(str(bug.path),), origin=str(bug.path))
+    if bug.file.endswith(".c"):
+        return replace(found, functions=_from_c(bug, repaired))
+    return replace(found, beside=(Text(str(bug.path), _one_of_twins(source.read_text(bug.path), repaired)),))
 
 
-def _from_c(bug: Bug, repaired: bool):  # type: ignore[no-untyped-def]
+def _from_c(bug: Bug, repaired: bool) -> Callable[[Names], dict[str, Function]]:
     from pasidlab.lang.c.link import c_program, link
     from pasidlab.lang.c.tokens import Source
 
@@ -54,23 +57,16 @@ def _from_c(bug: Bug, repaired: bool):  # type: ignore[no-untyped-def]
     return lambda names: link(parsed, names)
 
 
-def _from_python(bug: Bug, repaired: bool):  # type: ignore[no-untyped-def]
-    def make(names: Names) -> dict[str, Function]:
-        space = names.namespace
-        source.collect([bug.path], space)
-        for twin in [name for name in space.functions if name.startswith(TWIN)]:
-            function = space.functions.pop(twin)
-            if repaired:
-                name = twin.removeprefix(TWIN)
-                node = copy.deepcopy(function.node)
-                node.name = name
-                node.decorator_list = node.decorator_list or _role(space, name)
-                space.functions[name] = source.SourceFunction(name, node, function.file)
-        return {}
-
-    return make
-
-
-def _role(space: source.Namespace, name: str) -> list[ast.expr]:
-    known = space.functions.get(name)
-    return known.node.decorator_list if known else []
+def _one_of_twins(text: str, repaired: bool) -> str:
+    """The text with one function of each pair: the buggy one, or the fixed one under its name. What stays keeps its lines."""
+    functions = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    lines = text.split("\n")
+    for name, node in functions.items():
+        if not name.startswith(TWIN):
+            continue
+        gone = functions.get(name.removeprefix(TWIN)) if repaired else node
+        if gone is not None:
+            first = min([gone.lineno, *(decorator.lineno for decorator in gone.decorator_list)])
+            lines[first - 1 : gone.end_lineno] = [""] * ((gone.end_lineno or first) - first + 1)
+        lines[node.lineno - 1] = lines[node.lineno - 1].replace(f"def {TWIN}", "def ", 1)
+    return "\n".join(lines)

@@ -16,8 +16,8 @@ from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
 from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks, mask_change
 from pasidlab.lang.lowering.flow import Code
 
-ELEMENT = {"load": 2, "store": 1, "take": 1, "release": 0, "deref": 0}
-"""Which argument of an operation is the element that it accesses."""
+FOLLOWING = frozenset({"load", "store", "take", "release", "deref"})
+"""Operations that fault where their element is None."""
 MOST_WAYS = 3000
 """Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
 MOST_ROUNDS = 30
@@ -190,9 +190,9 @@ class Cases:
             if instr.op in ("jump", "branch", "switch"):
                 self._jump(way, instr, work)
                 continue
-            if instr.op in ELEMENT and self._value(way, instr.args[ELEMENT[instr.op]]) == 0:
+            if instr.op in FOLLOWING and self._value(way, instr.element) == 0:
                 return True
-            if instr.op in ELEMENT and not self._access(way, instr, asked, work):
+            if instr.op in FOLLOWING and not self._access(way, instr, asked, work):
                 return way.checked or None
             if instr.op == "check":
                 way.checked |= may_be(self._value(way, instr.args[1]), 0)
@@ -225,7 +225,7 @@ class Cases:
     def _access(self, way: _Way, instr: Instr, asked: Question, work: list[_Way]) -> bool:
         """Note an access and its effect; False if the step cannot be taken."""
         path = instr.field or ON_CPU
-        element = self._value(way, instr.args[ELEMENT[instr.op]])
+        element = self._value(way, instr.element)
         if instr.op == "deref":
             return True
         way.found.append((path, element, instr.op != "load"))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pasidlab.lang.ir import CPU, SLEEPING, Entry, Function, Instr
+from pasidlab.lang.ir import CPU, SLEEPING, Entry, Function, Instr, Operand, Site
 from pasidlab.lang.lowering.contexts import AT_ENTRY
 from pasidlab.lang.lowering.copies import propagated
+from pasidlab.lang.lowering.executing_cpu import executing_cpu
 from pasidlab.lang.lowering.flow import Code, folded, simplify, without_unreachable
 from pasidlab.lang.lowering.inline import LANGUAGE, Inliner
 from pasidlab.lang.lowering.programs import ContextProgram
 from pasidlab.lang.lowering.rounds import FlatCode
 from pasidlab.lang.names import Names
-from pasidlab.lang.python.here import executing_cpu
 from pasidlab.lang.roles import PREDICATES
 
 ENTERED_AS = {"schedule": ("schedule",), "softirq": ("softirq",), "hardirq": ("hardirq", "ipi")}
@@ -157,8 +157,8 @@ class Flattener:
 class _SleepingInliner(Inliner):
     """Leaves the question "is this counter one where a task sleeps" open until the task program is lowered."""
 
-    def call(self, name: str, args, dst, site, active=()):  # type: ignore[no-untyped-def]
+    def call(self, name: str, args: tuple[Operand, ...], dst: str | None, site: Site | None, active: tuple[str, ...] = ()) -> None:
         if name == SLEEPING:
-            self.code.append(Instr("call", (dst, SLEEPING, *args), site or LANGUAGE))
+            self.code.append(Instr("call", (str(dst), SLEEPING, *args), site or LANGUAGE))
         else:
             super().call(name, args, dst, site, active)

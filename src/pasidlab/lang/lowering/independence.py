@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
 from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
-from pasidlab.lang.lowering.inline import LANGUAGE
+from pasidlab.lang.lowering.inline import added
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
 from pasidlab.lang.lowering.owners import Owner
 from pasidlab.lang.lowering.programs import Lowered
@@ -57,16 +57,13 @@ def private(counters: dict[str, frozenset[int]], limits: dict[str, int], cpu: Re
         element = CPU
         if context == "task":
             element = "%task"
-            code += [_at("load", element, CURRENT, CPU), _at("branch", element, "task.there", "no"), _at("label", "task.there")]
+            code += [added("load", element, CURRENT, CPU), added("branch", element, "task.there", "no"), added("label", "task.there")]
         path = TASK_PC if context == "task" else f"Cpu.{context}_pc"
         labels = ["yes" if number in counters[context] else "no" for number in range(1, limits[context] + 1)]
-        code += [_at("load", "%pc", path, element), _at("switch", "%pc", f"below.{context}", *labels), _at("label", f"below.{context}")]
-    code += [_at("label", "no"), _at("return", 0), _at("label", "yes"), _at("return", 1)]
+        below = f"below.{context}"
+        code += [added("load", "%pc", path, element), added("switch", "%pc", below, *labels), added("label", below)]
+    code += [added("label", "no"), added("return", 0), added("label", "yes"), added("return", 1)]
     return Action("private", ((CPU, cpu),), tuple(code), cpu_param=True)
-
-
-def _at(op: str, *args: int | str) -> Instr:
-    return Instr(op, args, LANGUAGE)
 
 
 def _without_circles(local: set[int], leads: dict[int, frozenset[int]]) -> set[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.ir import CPU, Function, Instr, Operand, Site
+from pasidlab.lang.ir import Function, Instr, Operand, Site
 from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, joined_domain
 
 
@@ -76,4 +76,7 @@ class Inliner:
 LANGUAGE = Site("context", Position("<language>", 0))
 """The site of instructions the lowering itself writes."""
 
-__all__ = ["CPU", "LANGUAGE", "Inliner"]
+
+def added(op: str, *args: Operand) -> Instr:
+    """An instruction that the lowering itself writes."""
+    return Instr(op, args, LANGUAGE)

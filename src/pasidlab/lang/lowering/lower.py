@@ -18,7 +18,7 @@ from pasidlab.lang.lowering.flatten import Flattener
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.forget import forgotten_fields, stand_in
 from pasidlab.lang.lowering.independence import Elements, Judge, local_counters, private
-from pasidlab.lang.lowering.inline import LANGUAGE
+from pasidlab.lang.lowering.inline import added
 from pasidlab.lang.lowering.merge import ARRIVAL, Behaving, ProgramAccesses, Traffic, Visibility, fields_of
 from pasidlab.lang.lowering.orders import order_dependent
 from pasidlab.lang.lowering.owners import not_exclusive, owners_at
@@ -186,10 +186,10 @@ class Lowering:
     def _lower(self, program: ContextProgram, visibility: Visibility) -> Lowered:
         guard = _guard(program.context)
         if program.context == "task":
-            guard += [_at("load", OWNER, "Cpu.current", CPU), _at("require", OWNER)]
+            guard += [added("load", OWNER, "Cpu.current", CPU), added("require", OWNER)]
         else:
-            guard.append(_at("copy", OWNER, CPU))
-        guard += [_at("load", "%pc", program.pc_field, OWNER), _at("require", "%pc")]
+            guard.append(added("copy", OWNER, CPU))
+        guard += [added("load", "%pc", program.pc_field, OWNER), added("require", "%pc")]
         low = lower_program(program, visibility, guard, self.names.counts[program.struct])
         for field in low.fields:
             self.fields[field.path] = field
@@ -204,8 +204,8 @@ class Lowering:
         params = entry.params
         uses_cpu = entry.role == "user" or any(CPU in i.args for i in code)
         if entry.role == "user":
-            guard = [*_guard("user"), _at("load", OWNER, "Cpu.current", CPU), _at("require", OWNER), _at("load", "%pc", "Task.pc", OWNER)]
-            guard += [_at("not", IN_USER_MODE, "%pc"), _at("require", IN_USER_MODE)]
+            guard = [*_guard("user"), added("load", OWNER, "Cpu.current", CPU), added("require", OWNER)]
+            guard += [added("load", "%pc", "Task.pc", OWNER), added("not", IN_USER_MODE, "%pc"), added("require", IN_USER_MODE)]
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
@@ -257,15 +257,12 @@ def _taken_twice(model: Model) -> list[str]:
     return []
 
 
-def _at(op: str, *args: int | str) -> Instr:
-    return Instr(op, args, LANGUAGE)
-
-
 def _guard(context: str) -> Code:
     """Nothing above this context is active on the CPU."""
     code: Code = []
     for above in ABOVE[context]:
-        code += [_at("load", f"%{above}", f"Cpu.{above}_pc", CPU), _at("not", f"%no_{above}", f"%{above}"), _at("require", f"%no_{above}")]
+        counter, idle = f"%{above}", f"%no_{above}"
+        code += [added("load", counter, f"Cpu.{above}_pc", CPU), added("not", idle, counter), added("require", idle)]
     return code
 
 

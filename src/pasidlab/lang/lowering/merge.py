@@ -119,8 +119,7 @@ def accesses_of(instr: Instr, owners: Owners) -> list[StateAccess]:
         return [StateAccess(ON_CPU, Owner.OTHER, True)]
     if instr.field is None:
         return []
-    element = instr.element
-    return [StateAccess(instr.field, owner_of(element, owners), instr.op == "store")]
+    return [StateAccess(instr.field, owner_of(instr.element, owners), instr.op == "store")]
 
 
 class Visibility:

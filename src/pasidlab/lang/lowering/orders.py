@@ -13,7 +13,7 @@ renumbered twin break the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
 from pasidlab.lang.lowering.rounds import ElementLoop, FlatCode, Round, loops_of
@@ -99,7 +99,9 @@ def _made(instr: Instr, text: FlatCode, fields: dict[str, Field]) -> Kinds:
     return frozenset({NUMBER} if instr.args[1:] != (0,) else ())
 
 
-def _told_apart(instr: Instr, of, fields: dict[str, Field], wanted: Kinds) -> list[tuple[str, str]]:  # type: ignore[no-untyped-def]
+def _told_apart(
+    instr: Instr, of: Callable[[Operand], Kinds], fields: dict[str, Field], wanted: Kinds
+) -> list[tuple[str, str]]:
     """The structs whose elements an instruction tells apart, and how."""
     op, args = instr.op, instr.args
     held: Kinds = frozenset().union(*(of(o) for o in instr.operands())) if instr.operands() else frozenset()
@@ -114,8 +116,7 @@ def _told_apart(instr: Instr, of, fields: dict[str, Field], wanted: Kinds) -> li
         found = [(struct, f"a {struct} is chosen by its number")] if struct in wanted and of(instr.element) - {struct} else []
         return found + (_stored(of(args[2]), fields[path], wanted) if op == "store" else [])
     if op in ("take", "release", "enter"):
-        element = args[1 if op == "take" else 0]
-        return [("Task", "a Task is chosen by its number")] if "Task" in wanted and of(element) - {"Task"} else []
+        return [("Task", "a Task is chosen by its number")] if "Task" in wanted and of(instr.element) - {"Task"} else []
     return []
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pasidlab.lang.ir import CPU, OWNER, SLEEP, SOUND, Action, Instr, Operand, Site
 from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, Masks, mask_change, mask_states
 from pasidlab.lang.lowering.dead import followed
+from pasidlab.lang.lowering.executing_cpu import asks_cpu, executing_cpu
 from pasidlab.lang.lowering.flow import Code, forward, simplify, successors
 from pasidlab.lang.lowering.frames import Slots, allocate
 from pasidlab.lang.lowering.inline import LANGUAGE
 from pasidlab.lang.lowering.loops import endless_loops
 from pasidlab.lang.lowering.merge import Visibility
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of, owners_at
-from pasidlab.lang.python.here import asks_cpu, executing_cpu
 from pasidlab.lang.types import Domain, Field, Ref
 
 FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pasidlab.lang.ir import CPU, OWNER, Action, Instr
 from pasidlab.lang.lowering.contexts import CURRENT
-from pasidlab.lang.lowering.inline import LANGUAGE
+from pasidlab.lang.lowering.inline import added
 
 
 def asleep(pending: Action, task: Action, sleeping: Sequence[int]) -> Action:
@@ -17,14 +17,14 @@ def asleep(pending: Action, task: Action, sleeping: Sequence[int]) -> Action:
     waiter = pending.params[0][0]
     code = list(pending.code)
     truth = code.pop().args[0]
-    code += [_at("branch", truth, "waits", "fine"), _at("label", "fine"), _at("return", 0), _at("label", "waits")]
-    code.append(_at("load", "%pc", "Task.pc", waiter))
+    code += [added("branch", truth, "waits", "fine"), added("label", "fine"), added("return", 0), added("label", "waits")]
+    code.append(added("load", "%pc", "Task.pc", waiter))
     for counter in sleeping:
         here, on = f"here.{counter}", f"on.{counter}"
-        code += [_at("eq", "%here", "%pc", counter), _at("branch", "%here", here, on), _at("label", here)]
+        code += [added("eq", "%here", "%pc", counter), added("branch", "%here", here, on), added("label", here)]
         code += _condition(task.code, counter, waiter)
-        code.append(_at("label", on))
-    return Action(f"{pending.name}_asleep", pending.params, (*code, _at("return", 0)))
+        code.append(added("label", on))
+    return Action(f"{pending.name}_asleep", pending.params, (*code, added("return", 0)))
 
 
 def _condition(code: Sequence[Instr], counter: int, waiter: str) -> list[Instr]:
@@ -33,17 +33,13 @@ def _condition(code: Sequence[Instr], counter: int, waiter: str) -> list[Instr]:
     end = next(n for n in range(start, len(code)) if code[n].op == "wait")
     mine = [_of(instr, waiter) for instr in code[start:end]]
     if any(CPU in instr.operands() or instr.op in ("store", "choose", "require") for instr in mine):
-        return [_at("return", 1)]
+        return [added("return", 1)]
     labels = {str(i.args[0]): f"{i.args[0]}.asleep" for i in mine if i.op == "label"}
     copied = [instr.renamed({OWNER: waiter}, labels) for instr in mine]
-    return [*copied, Instr("not", ("%asleep", code[end].args[0]), code[end].site), _at("return", "%asleep")]
+    return [*copied, Instr("not", ("%asleep", code[end].args[0]), code[end].site), added("return", "%asleep")]
 
 
 def _of(instr: Instr, waiter: str) -> Instr:
     """``current`` of the task's own code is the task."""
     own = instr.op == "load" and instr.args[1] == CURRENT and instr.args[2] == CPU
     return instr.with_args(instr.args[0], waiter, op="copy") if own else instr
-
-
-def _at(op: str, *args: int | str) -> Instr:
-    return Instr(op, args, LANGUAGE)
