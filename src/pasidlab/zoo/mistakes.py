@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pasidlab.designs import Design
+from pasidlab.lang.functions import Functions
 from pasidlab.lang.ir import Function
-from pasidlab.lang.lowering.lower import Functions
 from pasidlab.lang.names import Names
 from pasidlab.lang.python.statements import FunctionCompiler
 from pasidlab.lang.source import SourceFunction
