@@ -47,6 +47,9 @@ def ends() -> Iterator[Variant]:
     for how, code in codes.items():
         yield Variant("ends", how, exits(code)("ends", how, "4194304"))
         yield Variant("ends", f"{how}, delayed", exits(code, options=DELAY)("ends", how, "4194304"))
+    for size in ("64", "1048576"):
+        yield Variant("ends", f"leader, {size} bytes", exits(0, options=("--delay", "30000"))("leader", size))
+    yield Variant("ends", "children by vfork", exits(0, options=("--exact",))("vforks"))
 
 
 def attributes() -> Iterator[Variant]:
@@ -365,6 +368,7 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))
     yield Variant("calls", "a page of ours taken", exits(0)("takes"))
     yield Variant("calls", "handlers in common", exits(0)("handlers"))
+    yield Variant("calls", "bases of segments", exits(0)("bases"))
     for how in ("now", "wiped", "not forked"):
         yield Variant("calls", f"code of ours emptied: {how}", exits(0)("empties", how))
     yield Variant("calls", "an instruction that is data", exits(0)("fetch", "data"))

@@ -93,9 +93,8 @@ class ProcessMemory:
         self._record_iovs[0].length = len(record) - 1
         remote[0].base, remote[0].length = address + 1, len(record) - 1
         remote[1].base, remote[1].length = address, 1
-        done = int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0))
-        if done < 0 and self._elsewhere():
-            done = int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0))
+        while (done := int(process_vm_writev(self.pid, self._record_local, 2, self._pieces_at, 2, 0))) < 0 and self._elsewhere():
+            pass  # whoever is found may die at once
         return max(0, done)
 
     def _transfer(self, call: ctypes._NamedFuncPointer, here: int, there: int, length: int) -> int:
@@ -128,6 +127,8 @@ class ProcessMemory:
         assert self.patient is not None
         length = len(local)
         if self._device:
+            if without_memory(self.pid):
+                self._elsewhere()
             length = self.registered.reachable(self.pid, there, length, write=call is process_vm_writev)
         done = 0
         while done < length:
@@ -180,7 +181,9 @@ class ProcessMemory:
             return 0
         if self.doubt:
             self._settle(self.doubt)
-        return self._pagemaps.present(self, self.pid, address, length)
+        while (there := self._pagemaps.present(self, self.pid, address, length)) < length and self._elsewhere():
+            self._pagemaps.forget(self)  # of a leader that has ended
+        return there
 
     def gone(self) -> bool:
         """Whether the process has given its memory up: it exits, or is a zombie."""

@@ -54,3 +54,9 @@ class Pagemaps:
             file = self._files[owner] = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self._files.move_to_end(owner)
         return file
+
+    def forget(self, owner: object) -> None:
+        """The file was opened through a task that had given its memory up: another is to be asked."""
+        file = self._files.pop(owner, None)
+        if file is not None:
+            os.close(file)

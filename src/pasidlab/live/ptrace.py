@@ -9,12 +9,13 @@ import signal
 from typing import Any
 
 from pasidlab.live.libc import Iovec, checked, libc
-from pasidlab.live.registers import GS_BASE, RegisterArray, Registers
+from pasidlab.live.registers import FS_BASE, GS_BASE, RegisterArray, Registers
 
 # linux/ptrace.h
 _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET, _SETREGSET = 0x420A, 0x420B, 0x4200, 0x4204, 0x4205
+_PRSTATUS = 1  # of PTRACE_SETREGSET: the general registers, as many as are given (linux/elf.h)
 _LARGEST_SET = 1 << 16  # bytes: XSAVE with AMX takes 11 KiB
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
 
@@ -80,9 +81,18 @@ def get_registers_at(tid: int, place: int) -> None:
 
 
 def set_registers_at(tid: int, place: int) -> None:
-    """Sets the registers from the block at address ``place``."""
+    """Sets the registers from the block at address ``place``.
+
+    WRFSBASE and WRGSBASE take addresses that ptrace(2) refuses (EIO): the bases then stay as they are, and all that comes before them
+    is set.
+    """
     if _quick(_SETREGS, tid, None, place) == -1:
-        _do(_SETREGS, tid, None, place)
+        try:
+            _do(_SETREGS, tid, None, place)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            _do(_SETREGSET, tid, _PRSTATUS, ctypes.byref(Iovec(place, 8 * FS_BASE)))
 
 
 def resume_to_syscall(tid: int, signal: int = 0) -> None:
@@ -112,7 +122,7 @@ def get_registers(tid: int, registers: RegisterArray) -> None:
 
 def set_registers(tid: int, registers: RegisterArray) -> None:
     """The thread continues with these."""
-    _do(_SETREGS, tid, None, ctypes.byref(registers))
+    set_registers_at(tid, ctypes.addressof(registers))
 
 
 def register_set(tid: int, kind: int) -> bytes:

@@ -90,10 +90,13 @@ class Registered:
         return reached
 
     def _reached(self, pid: int, address: int, length: int, write: bool) -> int:
-        if self._found is None:
-            self._found = [area for area in _areas(pid) if area[2] & {*_MISSING, _PROTECTING}]
+        found = self._found
+        if found is None:
+            areas = list(_areas(pid))
+            found = [area for area in areas if area[2] & {*_MISSING, _PROTECTING}]
+            self._found = found if areas else None  # none at all: the process has just ended
         end = address + length
-        for start, stop, flags in self._found:
+        for start, stop, flags in found:
             if stop <= address or start >= end:
                 continue
             protects = write and _PROTECTING in flags
