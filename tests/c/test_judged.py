@@ -437,6 +437,22 @@ def test_a_change_that_no_step_executes(tmp_path: Path) -> None:
     assert run(str(patch), "--kernel", kernel, *OTHERS, "--allow-unjudged", "kernel_fpu_end").return_value == 0
 
 
+def test_a_file_of_which_no_step_executes_a_line(tmp_path: Path) -> None:
+    """A function of the file counts like one that a patch changes. One that only computes may leave nothing in the steps."""
+    file = tmp_path / "end.c"
+    file.write_text("void kernel_fpu_end(void)\n{\n\tpreempt_enable();\n}\n")
+    done = run(str(file), "-q")
+    assert done.return_value == 3
+    assert "judged 0 of 1 changed function." in done.output
+    assert "no step of the scope executes it." in " ".join(done.output.split())
+    assert run(str(file), "-q", "--allow-unjudged", "kernel_fpu_end").return_value == 0
+    file.write_text("bool irq_fpu_usable(void)\n{\n\treturn true;\n}\n")
+    assert "nothing of it is left in the steps of the scope." in " ".join(run(str(file), "-q").output.split())
+    file.write_text("int idxd_irq(void)\n{\n\treturn 0;\n}\nbool irq_fpu_usable(void)\n{\n\treturn !in_hardirq();\n}\n")
+    used = ["check", str(file), "-q", "--events", "softirq", "--cpus", "1", "--tasks", "1"]
+    assert "judged 1 of 1 changed function." in CliRunner().invoke(_group, used, standalone_mode=False).output
+
+
 def test_every_report_says_it(tmp_path: Path) -> None:
     kernel = tree(tmp_path)
     Path(kernel, CORE_FILE).write_text(CORE + "\n" + KVM)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 
 from pasidlab.designs.intake.edits import Version
 from pasidlab.designs.intake.judged import Added
 from pasidlab.designs.intake.spans import at_line, bare_lines, functions_in
+from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.taken import Callers
 from pasidlab.lang.c.tokens import Source
 
 
-def added_lines(versions: Iterable[Version]) -> Iterator[Added]:
+def given_lines(functions: Iterable[CFunction], callers: Mapping[str, Callers]) -> Iterator[Added]:
+    """All lines of functions that a C file gives."""
+    for one in functions:
+        first, last = one.position, one.unit.position(one.node.end_byte - 1)
+        lines = frozenset((first.file, line) for line in range(first.line, last.line + 1))
+        yield Added(one.name, first.file, "", lines, whole=lines, callers=callers.get(one.name), given=True)
+
+
+def added_lines(versions: Iterable[Version], callers: Mapping[str, Callers]) -> Iterator[Added]:
     """Each run of changed lines of each function, in the texts after the patches. Comments and white space are no change."""
     for one in versions:
         lines = one.after.text.split("\n")
@@ -24,10 +34,11 @@ def added_lines(versions: Iterable[Version]) -> Iterator[Added]:
             says = [n for n in range(first, end) if now[n]]
             rest = frozenset(places[n] for n in range(span.start, min(span.end, len(places)))) if span else frozenset()
             if span is not None and first == end:
-                yield Added(span.name, one.file, "", rest, gone=True)
+                yield Added(span.name, one.file, "", rest, gone=True, whole=rest, callers=callers.get(span.name))
             elif span is not None and says:
                 begun = frozenset(places[n] for n in range(_beginning(now, says[0], span.start), says[0]))
-                yield Added(span.name, one.file, now[says[0]], frozenset(places[n] for n in says), begun, rest)
+                mine = frozenset(places[n] for n in says)
+                yield Added(span.name, one.file, now[says[0]], mine, begun, rest, callers=callers.get(span.name))
 
 
 def _runs(was: list[str], now: list[str]) -> Iterator[tuple[int, int]]:

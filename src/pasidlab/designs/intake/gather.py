@@ -21,7 +21,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.cuts import cuts
 from pasidlab.lang.c.link import CProgram, Linker, c_program
 from pasidlab.lang.c.parse import CFunction
-from pasidlab.lang.c.taken import taken
+from pasidlab.lang.c.taken import callers, taken
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub, read_stubs
@@ -82,7 +82,7 @@ class Gathered:
         self.taken = Taken(
             {name: function for name, (function, _) in found.items()}, {name: CompiledLines(*one) for name, one in found.items()},
             self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {}, linker.preempt_rt,
-            frozenset(self.options.config), cuts(linker),
+            frozenset(self.options.config), callers(linker), cuts(linker),
         )  # fmt: skip
         return made
 

@@ -54,10 +54,14 @@ class Added:
     begun: frozenset[tuple[str, int]] = frozenset()
     whole: frozenset[tuple[str, int]] = frozenset()  # the lines of the function
     gone: bool = False
+    callers: tuple[frozenset[tuple[str, int]], ...] | None = None  # of a function that only computes: lines that lead to it
+    given: bool = False  # not by a patch: the function is given whole
 
     def is_idle(self, executed: frozenset[tuple[str, int]], present: frozenset[tuple[str, int]]) -> bool:
         """True if they stand in the code, or nothing does any more, and no step executed any of them."""
         code = self.lines & present or self.begun & present
+        if not code and self.callers is not None and not self.whole & present:
+            return not next((lines for lines in self.callers if lines & present), frozenset()) & executed
         return bool(code or self.gone or not self.whole & present) and not code & executed
 
 
@@ -172,7 +176,10 @@ class Judged:
         if not idle:
             return item
         if len(idle) == len(mine) and not item.left_out:
-            return replace(item, fate=Fate.IDLE, why="no step of the scope executes what the patch changes in it")
+            what = "it" if idle[0].given else "what the patch changes in it"
+            gone = idle[0].callers is not None and not idle[0].whole & present
+            why = "nothing of it is left in the steps of the scope" if gone else f"no step of the scope executes {what}"
+            return replace(item, fate=Fate.IDLE, why=why)
         silent = (LeftOut(one.text, min(one.lines)[1], "no step of the scope executes it", means=True) for one in idle if not one.gone)
         return replace(item, left_out=(*item.left_out, *silent))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from pasidlab.designs.intake.added import added_lines
+from pasidlab.designs.intake.added import added_lines, given_lines
 from pasidlab.designs.intake.edits import Edit, Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
 from pasidlab.designs.intake.same_code import Compile, SameCode
@@ -20,6 +20,7 @@ from pasidlab.designs.intake.tree import TreeProgram
 from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.cuts import Cut
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.c.taken import Callers
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
 from pasidlab.lang.source import read_text
@@ -41,6 +42,7 @@ class Taken:
     lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
     preempt_rt: bool = False  # compiled for a kernel with CONFIG_PREEMPT_RT
     config: frozenset[str] = frozenset()  # options that the user sets
+    callers: Mapping[str, Callers] = field(default_factory=dict)  # of functions that only compute
     cuts: Sequence[Cut] = ()  # where bits of numbers are cut off that are small in the model
 
     def means_nothing(self, name: str) -> bool:
@@ -60,8 +62,9 @@ def of_patches(edits: Edits, taken: Taken, compiled: Compile | None = None) -> J
     if compiled is not None:
         look = SameCode(edits.versions, compiled, _matters_outside)
         fates = {key: look.told(item) for key, item in fates.items()}
+    added = added_lines(edits.versions.values(), taken.callers)
     items = {key: item for key, item in fates.items() if key[1] or item.fate is not Fate.UNRELATED}
-    return Judged(tuple(items.values()), tuple(_hunk(one, fates) for one in edits.hunks), added=tuple(added_lines(edits.versions.values())))
+    return Judged(tuple(items.values()), tuple(_hunk(one, fates) for one in edits.hunks), added=tuple(added))
 
 
 def _hunk(one: EditedHunk, items: Mapping[tuple[str, str], Item]) -> HunkFate:
@@ -281,7 +284,8 @@ def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
 
 def of_file(functions: Mapping[str, CFunction], taken: Taken) -> Judged:
     """The account of a C file."""
-    return Judged(tuple(_given(name, function, taken) for name, function in functions.items()))
+    items = tuple(_given(name, function, taken) for name, function in functions.items())
+    return Judged(items, added=tuple(given_lines(functions.values(), taken.callers)))
 
 
 def _given(name: str, function: CFunction, taken: Taken) -> Item:

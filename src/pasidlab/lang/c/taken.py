@@ -1,9 +1,15 @@
-"""Which C functions a linked program has taken, and which of their lines gave code."""
+"""Which C functions a linked program has taken, which of their lines gave code, and who calls those that leave none in the model."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+
 from pasidlab.lang.c.link import Linker
 from pasidlab.lang.c.parse import CFunction
+from pasidlab.lang.ir import TERMINATORS, VALUES, Function
+
+Callers = tuple[frozenset[tuple[str, int]], ...]
 
 
 def taken(linker: Linker) -> dict[str, tuple[CFunction, frozenset[int]]]:
@@ -23,3 +29,37 @@ def _lines_of(linker: Linker, inlined: CFunction) -> set[int]:
     first, last = inlined.position, inlined.unit.position(inlined.node.end_byte - 1).line
     places = (instr.site.position for function in linker.compiled.values() for instr in function.code)
     return {place.line for place in places if place.file == first.file and first.line <= place.line <= last}
+
+
+def callers(linker: Linker) -> dict[str, Callers]:
+    """Of C functions that only compute, ``return true`` for example, the lines of those that lead to them, the nearest first.
+
+    Where the model is simplified such a function may vanish, so its own lines do not tell whether steps execute it.
+    """
+    known = {ir_name: name for ir_name, (name, _) in linker.in_c.items() if ir_name in linker.compiled}
+    return {name: _leading_to(linker, ir_name) for ir_name, name in known.items() if _only_computes(linker.compiled[ir_name])}
+
+
+def _leading_to(linker: Linker, name: str) -> Callers:
+    found: list[frozenset[tuple[str, int]]] = []
+    level, seen = {name}, {name}
+    while level := {caller for one in level for caller in _callers_of(linker, one)} - seen:
+        functions = [linker.compiled[one] if one in linker.compiled else linker.kernel(one) for one in level]
+        found.append(frozenset((i.site.position.file, i.site.position.line) for function in functions for i in function.code))
+        seen |= level
+    return tuple(found)
+
+
+def _callers_of(linker: Linker, name: str) -> Iterator[str]:
+    for caller, function in linker.compiled.items():
+        if any(instr.op == "call" and instr.args[1] == name for instr in function.code):
+            yield caller
+    for caller, source in linker.names.namespace.functions.items():
+        calls = (node.func for node in ast.walk(source.node) if isinstance(node, ast.Call))
+        if caller not in linker.compiled and any(isinstance(one, ast.Name) and one.id == name for one in calls):
+            yield caller
+
+
+def _only_computes(function: Function) -> bool:
+    """True if a function neither looks at the state nor changes it. What it calls is another function."""
+    return all(instr.op in {"label", "call"} | VALUES | TERMINATORS for instr in function.code)
