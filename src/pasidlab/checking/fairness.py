@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
-Numbers = npt.NDArray[np.int64]
+from pasidlab.search.components import components
+from pasidlab.search.store import Numbers
+
 MOST_ALONE = 100  # sets of one state that are reported
 
 
@@ -68,10 +68,7 @@ def _labels(steps: Steps, alive: npt.NDArray[np.bool_]) -> Numbers:
     """The strongly connected set of each state, by number, in the graph of the states that are alive."""
     edges = alive[steps.sources] & (steps.targets >= 0)
     edges[edges] = alive[steps.targets[edges]]
-    data = np.ones(int(edges.sum()), dtype=np.int8)
-    matrix = csr_array((data, (steps.sources[edges], steps.targets[edges])), shape=(steps.count, steps.count))
-    _, label = connected_components(matrix, directed=True, connection="strong")
-    return label.astype(np.int64)
+    return components(steps.sources[edges], steps.targets[edges], steps.count)
 
 
 def _neglected(steps: Steps, alive: npt.NDArray[np.bool_], label: Numbers, inside: npt.NDArray[np.bool_]) -> Numbers:

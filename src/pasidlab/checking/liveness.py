@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order
 
-from pasidlab.checking.fairness import Numbers, fair_sets
+from pasidlab.checking.fairness import fair_sets
 from pasidlab.checking.waiting import Waiting, waiting_states
 from pasidlab.lang.back.native import CompiledModel
 from pasidlab.lang.ir import ASLEEP, Model
 from pasidlab.lang.lowering.activations import endless
 from pasidlab.lang.types import Ref
+from pasidlab.search.components import ShortestWays
 from pasidlab.search.graph import depth_of, path_to
 from pasidlab.search.result import Packed, SearchResult
+from pasidlab.search.store import Numbers
 from pasidlab.trace.replay import Replayer
 from pasidlab.trace.steps import Counterexample
 
@@ -129,8 +129,7 @@ class _Circle:
         self.targets = np.where(targets >= 0, place[np.maximum(targets, 0)], -1)
         self.classes, self.repeats = graph.steps.classes[mine], graph.repeats[mine]
         inside = self.targets >= 0
-        data = np.ones(int(inside.sum()), dtype=np.int8)
-        self.matrix = csr_array((data, (self.sources[inside], self.targets[inside])), shape=(len(members),) * 2)
+        self.ways = ShortestWays(self.sources[inside], self.targets[inside], len(members))
 
     def packed(self, state: int) -> Packed:
         """A state's words."""
@@ -155,7 +154,7 @@ class _Circle:
             return []
         first = next((e for e in mine if self.repeats[e]), mine[0])
         way = [int(self.targets[first])]
-        way += self._way(way[-1], start)
+        way += self.ways.way(way[-1], start)
         taken = set() if first is None else {int(self.classes[first])}
         for _ in range(MOST_ROUNDS):
             states = [start, *way]
@@ -165,7 +164,7 @@ class _Circle:
                 return way
             edge = next(e for e in inside if int(self.classes[e]) in missing and int(self.sources[e]) in set(states))
             at = len(states) - 1 - states[::-1].index(int(self.sources[edge]))
-            detour = [int(self.targets[edge]), *self._way(int(self.targets[edge]), start)]
+            detour = [int(self.targets[edge]), *self.ways.way(int(self.targets[edge]), start)]
             way = [*way[:at], *detour]
             taken.add(int(self.classes[edge]))
             taken &= self._classes_on([start, *way]) | {int(self.classes[edge])}
@@ -180,13 +179,3 @@ class _Circle:
     def _enabled(self, states: list[int]) -> set[int]:
         """The classes somebody is obliged to take a step of, in some of the states."""
         return {int(c) for c in np.unique(self.classes[np.isin(self.sources, states)]) if c >= 0}
-
-    def _way(self, start: int, end: int) -> list[int]:
-        """The states after ``start`` on a shortest way to ``end``."""
-        if start == end:
-            return []
-        _, before = breadth_first_order(self.matrix, start, directed=True)
-        way = [end]
-        while before[way[-1]] != start:
-            way.append(int(before[way[-1]]))
-        return way[::-1]

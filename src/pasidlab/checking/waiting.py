@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pasidlab.checking.fairness import Numbers, Steps
+from pasidlab.checking.fairness import Steps
 from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_text import LABEL_BITS
 from pasidlab.lang.back.native import PENDING_ELEMENT, CompiledModel
@@ -18,7 +18,7 @@ from pasidlab.lang.types import Ref
 from pasidlab.search import kernels as k
 from pasidlab.search.graph import Expander, Expansion
 from pasidlab.search.result import SearchResult
-from pasidlab.search.store import States
+from pasidlab.search.store import Numbers, States
 
 
 class TooLarge(Exception):

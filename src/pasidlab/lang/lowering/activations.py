@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, Action, Instr, Operand
-from pasidlab.lang.lowering.graphs import components
+from pasidlab.search.components import components
 
 MOST_WAYS = 4000
 """Ways from one boundary that are followed; a program with more counts as one that may go on for ever."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasidlab.lang.lowering.flow import Code, successors
-from pasidlab.lang.lowering.graphs import components
 from pasidlab.lang.types import ANY
+from pasidlab.search.components import components
 
 
 def endless_loops(code: Code) -> set[int]:
