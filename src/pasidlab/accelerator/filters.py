@@ -283,7 +283,7 @@ def run_filter(job: IaaJob, o: DescriptorOutcome) -> Result:
     width, elements = _first(job, flags, pieces)
     given_way = partial(_giving_way, job, elements)
     index = state.parameters.first_index
-    f = Filter(job, flags, state.parameters, width, given_way, lambda wide: Output(job, flags, wide, index))
+    f = Filter(job, flags, state.parameters, width=width, elements=given_way, output=lambda wide: Output(job, flags, wide, index))
     if job.d.opcode in SETS and not 0 < f.set_width <= set_width(job.m.gencap, bool(job.flags & 1)):
         raise Analyzed(SET_TOO_WIDE, f"{f.set_width} bits of an element are too many, or none")
     result = _FILTERS[job.d.opcode](f).result()

@@ -111,14 +111,9 @@ def _job(d: Descriptor) -> _Job:
     makes = d.opcode in (Op.DIF_INSERT, Op.DIF_UPDATE, Op.DIX_GENERATE)
     data = d.opcode not in (Op.DIF_CHECK, Op.DIX_GENERATE)
     return _Job(
-        _tags(d.tail48, source_flags) if checks else None,
-        _tags(d.tail56, destination_flags) if makes else None,
-        block,
-        block + DIF_SIZE * checks,
-        block * data + DIF_SIZE * makes,
-        d.tail40 >> 16 & 0xFF,
-        data,
-    )
+        _tags(d.tail48, source_flags) if checks else None, _tags(d.tail56, destination_flags) if makes else None, block,
+        taken=block + DIF_SIZE * checks, given=block * data + DIF_SIZE * makes, dif_flags=d.tail40 >> 16 & 0xFF, carries_data=data,
+    )  # fmt: skip
 
 
 def check_blocks(tags: Tags, dif: NDArray[np.void], guards: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -156,7 +156,7 @@ class WorkQueue:
         self.accepted += 1
         self._last = now
         due, rank = now + self.perturbation.delay, self._rank(descriptor, client)
-        one = Completion(due, rank, self.accepted, descriptor, memory, client, label, self._perform)
+        one = Completion(due, rank, self.accepted, descriptor=descriptor, memory=memory, client=client, label=label, _run=self._perform)
         heapq.heappush(self._pending, one)
         return Submission.ACCEPTED
 

@@ -82,7 +82,10 @@ def check_each(
     parts = [_parts(design, mine) for design, mine in zip(designs, each, strict=True)]
     jobs = jobs or max(available_cpus() // peers.neighbours, 1)
     used = replace(reductions, symmetry=False, forgetting=False, local_first=False) if walks else reductions
-    run = Run(tuple(properties), jobs, budget, progress, functions, used, interrupted, walks=walks, checkpoint=checkpoint, peers=peers)
+    run = Run(
+        tuple(properties), jobs, budget, progress=progress, functions=functions, reductions=used, interrupted=interrupted, walks=walks,
+        checkpoint=checkpoint, peers=peers,
+    )  # fmt: skip
     for design in designs:
         wanted_properties(properties, design)
     if budget and budget.timeout is not None:

@@ -171,7 +171,10 @@ def bench(
             for kind, pan in verifiers.items():
                 spin[kind].append(explored(pan, f"-m{_DEEPEST}")[0])
     rate, limit, huge_limit = ({j: median(each) for j, each in figures.items()} for figures in (rates, inserts, huge))
-    return Benchmark(result, rate, limit, huge_limit, _middle(spin["bfs"]), _middle(spin["dfs"]), slots_bits)
+    return Benchmark(
+        result, rate, limit, hash_inserts_on_huge_pages=huge_limit, spin_bfs=_middle(spin["bfs"]), spin_dfs=_middle(spin["dfs"]),
+        slots_bits=slots_bits,
+    )  # fmt: skip
 
 
 def _states_per_second(model: NativeModel, jobs: int) -> float:

@@ -108,7 +108,10 @@ def _part(
 ) -> tuple[Evidence, ...]:
     """What breaks each of the properties in one part, as far as there is time."""
     reductions = Reductions(forgetting=False)
-    run = Run(look.design.property_names, 1, None, None, None, reductions, interrupted=interrupted, deadline=look.deadline)
+    run = Run(
+        look.design.property_names, 1, None, progress=None, functions=None, reductions=reductions, interrupted=interrupted,
+        deadline=look.deadline,
+    )  # fmt: skip
     found: list[Evidence] = []
     for wish in wanted:
         evidence = Evidence(wish, name)

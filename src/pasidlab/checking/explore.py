@@ -160,14 +160,15 @@ class Run:
         proved = found.reason == "complete" and error is None
         executed, present = covered_lines(native, found.counters)
         open_ = {promised} if waiting.reason != "settled" else set()
+        properties = tuple(
+            property_result(built.design, name, found.reached, asked_for, proved=proved and name not in open_) for name in self.wanted
+        )
         return PartResult(
-            built.name, built.scope, _reason(found.reason, waiting), found.states, found.transitions, found.depth, found.depth_completed,
-            found.seconds, found.bytes_per_state,
-            tuple(
-                property_result(built.design, name, found.reached, asked_for, proved=proved and name not in open_) for name in self.wanted
-            ),
-            in_order(asked_for, self.wanted), error, executed, present, (*model.notes, *_spilled(found), *_shared(found)),
-            local_first=model.private is not None,
+            built.name, built.scope, _reason(found.reason, waiting), states=found.states, transitions=found.transitions, depth=found.depth,
+            depth_completed=found.depth_completed, seconds=found.seconds, bytes_per_state=found.bytes_per_state,
+            properties=properties,
+            counterexamples=in_order(asked_for, self.wanted), error=error, executed=executed, present=present,
+            notes=(*model.notes, *_spilled(found), *_shared(found)), local_first=model.private is not None,
         )  # fmt: skip
 
     def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample], name: str) -> Waited:

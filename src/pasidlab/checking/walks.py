@@ -41,9 +41,11 @@ def walked(run: Run, built: Built) -> PartResult:
     cut = found.reason == "simulated" and asked.seconds < run.walks.seconds and not broken
     reason: StopReason = "timeout" if cut else found.reason
     return PartResult(
-        built.name, built.scope, reason, 0, found.steps, found.longest, -1, found.seconds, 0.0,
-        tuple(property_result(built.design, name, found.reached, asked_for, proved=False) for name in run.wanted),
-        in_order(asked_for, run.wanted), error, executed, present, built.model.notes, walks=WalkFigures(found.walks, asked.seed),
+        built.name, built.scope, reason, states=0, transitions=found.steps, depth=found.longest, depth_completed=-1, seconds=found.seconds,
+        bytes_per_state=0.0,
+        properties=tuple(property_result(built.design, name, found.reached, asked_for, proved=False) for name in run.wanted),
+        counterexamples=in_order(asked_for, run.wanted), error=error, executed=executed, present=present, notes=built.model.notes,
+        walks=WalkFigures(found.walks, asked.seed),
     )  # fmt: skip
 
 

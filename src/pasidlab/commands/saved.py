@@ -155,15 +155,11 @@ def _recipe(node: JsonNode) -> Recipe:
         raise loop.fails(f"is not a step of {len(moves)}")
     name = node.get("property").as_a(str)
     return Recipe(
-        name,
-        node.get("sentence").as_a(str),
-        moves,
-        node.get("broken_by_step").as_a(bool),
-        loop.as_a(int) if loop else None,
-        node.get("exact").as_a(bool),
-        None if name else tuple(node.get("initial").all(int)),
-        shortest.as_a(bool) if (shortest := node.maybe("shortest")) else True,
-    )
+        name, node.get("sentence").as_a(str), moves, broken_by_step=node.get("broken_by_step").as_a(bool),
+        loop=loop.as_a(int) if loop else None, exact=node.get("exact").as_a(bool),
+        initial=None if name else tuple(node.get("initial").all(int)),
+        shortest=shortest.as_a(bool) if (shortest := node.maybe("shortest")) else True,
+    )  # fmt: skip
 
 
 def _move(node: JsonNode) -> Move:

@@ -125,9 +125,9 @@ class Opening:
         """The opening that ``to_json`` wrote."""
         texts: Mapping[str, str] = document.get("texts") or {}
         return Opening(
-            document["name"], document.get("base"), tuple(document.get("config", ())), tuple(document.get("stubs", ())),
-            document.get("kernel"), tuple(sorted(texts.items())), tuple(document.get("allow_unjudged", ())),
-            document.get("reverse", False), document.get("side", ""),
+            document["name"], document.get("base"), tuple(document.get("config", ())), stubs=tuple(document.get("stubs", ())),
+            kernel=document.get("kernel"), texts=tuple(sorted(texts.items())), allow_unjudged=tuple(document.get("allow_unjudged", ())),
+            reverse=document.get("reverse", False), side=document.get("side", ""),
         )  # fmt: skip
 
 

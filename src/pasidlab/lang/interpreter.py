@@ -369,7 +369,7 @@ class _Execution:
         """A load, which the outcome's path remembers."""
         target, path, element = instr.args
         value = self.state[self.address(str(path), element, instr)]
-        self.outcome.path.append(Touch("load", instr.site, str(path), self.value(element) - 1, value, value))
+        self.outcome.path.append(Touch("load", instr.site, str(path), element=self.value(element) - 1, old=value, new=value))
         self.locals[str(target)] = value
 
     def store(self, instr: Instr) -> None:
@@ -380,7 +380,7 @@ class _Execution:
         if not f.domain.contains(value):
             self.fail("", f"{value} stored to {path}, whose domain is {f.domain}", instr.site, "domain")
             raise _Stop
-        self.outcome.path.append(Touch("store", instr.site, str(path), self.value(element) - 1, self.state[at], value))
+        self.outcome.path.append(Touch("store", instr.site, str(path), element=self.value(element) - 1, old=self.state[at], new=value))
         self.state[at] = value
 
     def choice(self, low: int, high: int, site: Site) -> int:

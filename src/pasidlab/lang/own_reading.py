@@ -73,8 +73,8 @@ class _Reading:
         mistakes = self._table(parts.get("mistakes"), str, "a text that says what is wrong")
         self._all_used(parts)
         return OwnModel(
-            sizes, events, mistakes, tuple(self._properties()), self._not_counted(events, mistakes), Words(self._values()), self.contexts,
-            copies=self._copies(parts.get("copies")),
+            sizes, events, mistakes, properties=tuple(self._properties()), not_counted=self._not_counted(events, mistakes),
+            words=Words(self._values()), contexts=self.contexts, copies=self._copies(parts.get("copies")),
         )  # fmt: skip
 
     def _copies(self, node: ast.expr | None) -> Copies | None:

@@ -146,4 +146,7 @@ def _store(code: bytes, at: int, prefixes: _Prefixes) -> Instruction | None:
     displacement = int.from_bytes(code[at : at + size], "little", signed=True)
     mask = _U32 if prefixes.short_address else _U64
     kind = _STORES[prefixes.mandatory]
-    return Instruction(kind, at + size, ENCODING[reg], base, index, scale, displacement, prefixes.segment, mask)
+    return Instruction(
+        kind, at + size, ENCODING[reg], base=base, index=index, scale=scale, displacement=displacement, segment=prefixes.segment,
+        address_mask=mask,
+    )  # fmt: skip

@@ -145,7 +145,7 @@ class Diagnosis:
             problem = self.problems.get((kind, what, ip))
         if problem is None:
             place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
-            problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place, thread.tid, advice)
+            problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place=place, thread=thread.tid, advice=advice)
         problem.count += 1
 
     @property

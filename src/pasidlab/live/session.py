@@ -85,17 +85,10 @@ def options_from(chosen: Mapping[str, Any], trace: str | None) -> RunOptions:
         seed=seed if reorder is None else reorder,
     )
     return RunOptions(
-        _devices(chosen["wqs"], chosen["file"], chosen["platform"]),
-        chosen["design"],
-        chosen["chaos"],
-        perturbation,
-        chosen["deny_mmap"],
-        chosen["isolation"],
-        trace,
-        chosen["fast"],
-        _core(chosen["core"], perturbation),
-        chosen["gdb"],
-    )
+        _devices(chosen["wqs"], chosen["file"], chosen["platform"]), chosen["design"], chosen["chaos"], perturbation=perturbation,
+        deny_mmap=chosen["deny_mmap"], isolation=chosen["isolation"], trace=trace, fast=chosen["fast"],
+        core=_core(chosen["core"], perturbation), gdb=chosen["gdb"],
+    )  # fmt: skip
 
 
 def _core(path: str | None, perturbation: Perturbation) -> str | None:
@@ -215,7 +208,10 @@ class Session:
         if self.redirector:
             self.redirector.mapper = mapper
         calls = self.redirector or mapper
-        parts = Parts(emulator, self.fixup, self.injector, self.keeper, self.borrower, calls, self.engine, self.debugger)
+        parts = Parts(
+            emulator, self.fixup, self.injector, keeper=self.keeper, borrower=self.borrower, calls=calls, device=self.engine,
+            debugger=self.debugger,
+        )  # fmt: skip
         return Tracer(self.threads, self.iommu, parts)
 
     def _clean_up(self) -> None:

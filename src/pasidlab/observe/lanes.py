@@ -72,7 +72,7 @@ def lanes(source: EventSource, start: float, length: float | None, most: int) ->
     """The events from ``start`` seconds after the first on, for ``length`` seconds (None: to the end), at most ``most`` of them."""
     names = {task.pid: task.comm for task in source.about.tasks}
     by_cpu: dict[int, Lane] = {}
-    found = Lanes(printable(source.about.kernel), 0, 0, 0, False, names, [])
+    found = Lanes(printable(source.about.kernel), 0, 0, events=0, left_out=False, names=names, lanes=[])
     first: int | None = None
     for piece in source.in_order():
         first = int(piece[0, TIME]) if first is None else first

@@ -129,7 +129,10 @@ def _begin(instance: Instance, wanted: Wanted, result: RecordingResult) -> About
     now = _now(instance, cpus[0])
     if not tasks:
         result.notes.append("/proc has the pids of a PID namespace: the tasks at the start are not listed, and verify says less")
-    return About(kernel, machine, cpus, clock, size, header, formats, result.missing, tasks, functions, untraced, now)
+    return About(
+        kernel, machine, cpus, clock=clock, page_bytes=size, header_page=header, formats=formats, missing=result.missing, tasks=tasks,
+        functions=functions, absent=untraced, listed_at=now,
+    )  # fmt: skip
 
 
 def _now(instance: Instance, cpu: int) -> int:

@@ -147,7 +147,10 @@ class EventText:
         called = self._functions | {name for name in CALLED if told.covers(f"{FUNCTION.system}/{name}")}
         functions = {f"{n:x}": name for n, name in enumerate(sorted(called))}  # a text has no addresses
         notes = tuple(self._notes(flags, functions.values()))
-        return About(self.kernel, "x86_64", cpus, "", 4096, "", formats, missing, (), functions, flags=flags, notes=notes)
+        return About(
+            self.kernel, "x86_64", cpus, clock="", page_bytes=4096, header_page="", formats=formats, missing=missing, tasks=(),
+            functions=functions, flags=flags, notes=notes,
+        )  # fmt: skip
 
     def _notes(self, flags: int, functions: Collection[str]) -> Iterator[str]:
         untold = [name for bit, name in ((IRQS_OFF, "interrupts"), (BH_OFF, "softirqs")) if not flags & bit]

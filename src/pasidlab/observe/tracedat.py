@@ -66,9 +66,9 @@ class TraceDat:
         missing = tuple(event.path for event in EVENTS if event.path not in found.formats)
         cpus = tuple(sorted(found.places))
         self.about = About(
-            kernel or found.kernel, "x86_64", cpus, found.clock, found.page_bytes, found.header_page, found.formats, missing, (),
-            functions=found.functions, unsure=tuple(path for path in found.formats if found.others and not covers(path)),
-            notes=_of_clock(found.clock),
+            kernel or found.kernel, "x86_64", cpus, clock=found.clock, page_bytes=found.page_bytes, header_page=found.header_page,
+            formats=found.formats, missing=missing, tasks=(), functions=found.functions,
+            unsure=tuple(path for path in found.formats if found.others and not covers(path)), notes=_of_clock(found.clock),
         )  # fmt: skip
         if "data" not in found.header_page:
             raise self._damaged()

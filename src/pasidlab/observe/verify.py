@@ -327,7 +327,9 @@ class Judging:
             places = tuple(sorted({at[node] for node, counts in known.sets[number] if not counts}, key=lambda text: (len(text), text)))
             expected = tuple(known.possible(number))
         told = history(self.pieces, self.verdict.events, event)
-        self.verdict.contradiction = Contradiction(self.verdict.events + 1, event, sentence, places, expected, tuple(told))
+        self.verdict.contradiction = Contradiction(
+            self.verdict.events + 1, event, sentence, places=places, expected=expected, history=tuple(told),
+        )  # fmt: skip
 
     def _account(self) -> None:
         """Sum up what the transitions that were used have cost."""

@@ -218,4 +218,4 @@ class _Obligations:
             number = max(kind.count(name) for kind in self.views.kinds) if keeps else 1
             subjects[name] = [z3.Const(f"any_{name}.{n}", sort(name)) for n in range(number)]
         site = next((i.site for i in action.code if i.site.position.line), ending.site) if ending.kind == "step" else ending.site
-        return Obligation(self.views, action.name, site, ending.path, goals, subjects, more, keeps)
+        return Obligation(self.views, action.name, site, path=ending.path, goals=goals, subjects=subjects, more=more, keeps=keeps)

@@ -82,7 +82,7 @@ def prove(
     views = Views(general)
     covered = {p.property for p in general.model.predicates if p.stuck} | general.model.pending.keys()
     start = Proof(views, tuple(name for name in wanted if name not in covered), tuple(name for name in wanted if name in covered))
-    induction = Induction(general, views, Mined(views), frozenset(start.wanted), deadline, told)
+    induction = Induction(general, views, Mined(views), wanted=frozenset(start.wanted), deadline=deadline, told=told)
     obligations = induction.obligations()  # refuses what it cannot use, before anything is explored
     start = _mined(start, induction.mined, design, _instances(scope, beside), jobs)
     if start.broken is not None:

@@ -324,7 +324,9 @@ class _Search:
             self.reported, self.reported_states, elapsed = now, at.states, now - self.start
             share = self.peers.seconds / elapsed if self.peers.size > 1 else None
             depth, levels = self.completed + 1, tuple(self.sizes)
-            self.progress(Progress(depth, at.states, at.unexpanded, rate, at.bytes, elapsed, levels, at.disk, share))
+            self.progress(Progress(
+                depth, at.states, at.unexpanded, rate=rate, bytes=at.bytes, elapsed=elapsed, levels=levels, disk=at.disk, exchange=share,
+            ))  # fmt: skip
         if self.budget.max_states is not None and at.states >= self.budget.max_states:
             return "max_states"
         return at.stop

@@ -66,7 +66,7 @@ class Expander:
             successors = self._successors.words[: total * words].view(np.uint64).reshape(-1, words)
             pending, again = notes[:, 1].view(np.uint64), notes[:, 2].view(np.uint64)
             labels = self._labels.words[:total] if self._labels else np.empty(0, dtype=np.int64)
-            yield Expansion(some, notes[:, 0], pending, again, successors, labels)
+            yield Expansion(some, notes[:, 0], pending, again=again, successors=successors, labels=labels)
 
 
 def path_to(result: SearchResult, state: Packed, depth: int | None = None) -> list[Packed]:

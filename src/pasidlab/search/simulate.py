@@ -117,16 +117,11 @@ def _result(walkers: Sequence[_Walker], common: _Common) -> WalkResult:
             ways[bit] = way
     observed = np.array([walker.observed.words[: walker.model.observed_words] for walker in walkers]).view(np.uint64)
     return WalkResult(
-        "interrupted" if common.stopped else "simulated",
-        sum(walker.walks for walker in walkers),
-        sum(walker.steps for walker in walkers),
-        max(walker.longest for walker in walkers),
-        int(np.bitwise_or.reduce(observed[:, REACHED])),
-        tuple(observed[:, COUNTERS:].sum(axis=0).tolist()),
-        dict(sorted(ways.items())),
-        best.get(w.ERROR),
-        time.perf_counter() - common.start,
-    )
+        "interrupted" if common.stopped else "simulated", sum(walker.walks for walker in walkers), sum(walker.steps for walker in walkers),
+        longest=max(walker.longest for walker in walkers), reached=int(np.bitwise_or.reduce(observed[:, REACHED])),
+        counters=tuple(observed[:, COUNTERS:].sum(axis=0).tolist()), ways=dict(sorted(ways.items())), error=best.get(w.ERROR),
+        seconds=time.perf_counter() - common.start,
+    )  # fmt: skip
 
 
 class _Common:
@@ -154,7 +149,7 @@ class _Common:
         self.reported, self.reported_steps = now, steps
         elapsed, broken = now - self.start, len({row % w.BY_STEP for walker in walkers for row in list(walker.ways) if row != w.ERROR})
         walks, left = sum(walker.walks for walker in walkers), max(self.walks.seconds - elapsed, 0.0)
-        self.progress(Walked(walks, steps, rate, broken, elapsed, left))
+        self.progress(Walked(walks, steps, rate, broken=broken, elapsed=elapsed, left=left))
 
 
 class _Walker:

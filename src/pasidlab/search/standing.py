@@ -28,4 +28,4 @@ def standing(peers: Exchange, counts: tuple[int, int, int, int], reasons: set[St
     unexpanded, states, taken, disk, *flags = peers.total([*counts, *(reason in reasons for reason in _TROUBLE + _STOP)])
     given = [reason for reason, flag in zip(_TROUBLE + _STOP, flags, strict=True) if flag]
     trouble, stop = ([reason for reason in given if reason in kind] for kind in (_TROUBLE, _STOP))
-    return Standing(unexpanded, states, taken, disk, next(iter(trouble), None), next(iter(stop), None))
+    return Standing(unexpanded, states, taken, disk=disk, trouble=next(iter(trouble), None), stop=next(iter(stop), None))

@@ -149,7 +149,8 @@ class Replayer:
             return None
         steps = tuple(self.beside_others(outcome, before[n]) for n, (outcome, _) in enumerate(made))
         found = Counterexample(
-            recipe.property, recipe.sentence, state, steps, recipe.broken_by_step, recipe.loop, exact=recipe.exact, shortest=recipe.shortest
+            recipe.property, recipe.sentence, state, steps=steps, broken_by_step=recipe.broken_by_step, loop=recipe.loop,
+            exact=recipe.exact, shortest=recipe.shortest,
         )  # fmt: skip
         return self.finished(found)
 
@@ -175,7 +176,10 @@ class Replayer:
     def _others(self, taken: Outcome | None, outcomes: Sequence[Outcome], state: State) -> tuple[Enabled, ...]:
         others = [o for o in outcomes if taken is None or _move(o) != _move(taken)]
         told = [(self.step(o, state), tuple(dict.fromkeys(f.property for f in o.failures))) for o in others]
-        return tuple(Enabled(step.move, step.cpu, step.task, step.words, step.place or step.main, breaks) for step, breaks in told)
+        return tuple(
+            Enabled(step.move, step.cpu, step.task, words=step.words, place=step.place or step.main, breaks=breaks)
+            for step, breaks in told
+        )
 
     def stacks(self, state: State) -> tuple[tuple[str, ...], ...]:
         """For each CPU the contexts that are active, the innermost last; none in a model without contexts."""
@@ -202,16 +206,9 @@ class Replayer:
         after = outcome.state or before
         task = self._task(before, cpu)
         step = Step(
-            _move(outcome),
-            cpu,
-            context,
-            task,
-            self.lines(outcome),
-            self.changes(before, after),
-            after,
-            self._over(context, cpu, task, after),
-            self.stacks(after),
-        )
+            _move(outcome), cpu, context, task=task, lines=self.lines(outcome), changes=self.changes(before, after), state=after,
+            over=self._over(context, cpu, task, after), stacks=self.stacks(after),
+        )  # fmt: skip
         words = words_for(step, self.words, self._arguments(action, outcome), action.name in self.arrivals)
         rule = self.words.signatures and not action.resumes and action.name not in self.arrivals
         return replace(step, words=words, place=step.lines[0].frames[0] if rule and step.lines else None)

@@ -135,7 +135,10 @@ class Counterexample:
     def recipe(self) -> Recipe:
         """What makes the counterexample again."""
         moves = tuple(step.move for step in self.steps)
-        return Recipe(self.property, self.sentence, moves, self.broken_by_step, self.loop, self.exact, shortest=self.shortest)
+        return Recipe(
+            self.property, self.sentence, moves, broken_by_step=self.broken_by_step, loop=self.loop, exact=self.exact,
+            shortest=self.shortest,
+        )  # fmt: skip
 
 
 def joined_line(first: Line, then: Line) -> Line:

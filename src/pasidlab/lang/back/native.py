@@ -73,15 +73,9 @@ def compile_model(
     packed = sorted({interpreter.canonical(state) for state in interpreter.initial_states()})
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
     return CompiledModel(
-        layout.words,
-        initial,
-        emitter.bound,
-        code,
-        emitter.next_word,
-        tuple(bits),
-        emitter.cover_lines,
-        tuple(emitter.steps) if labelled else (),
-    )
+        layout.words, initial, emitter.bound, code=code, observed_words=emitter.next_word, properties=tuple(bits),
+        cover_lines=emitter.cover_lines, steps=tuple(emitter.steps) if labelled else (),
+    )  # fmt: skip
 
 
 class _Emitter:

@@ -57,8 +57,8 @@ class CProgram:
         """Both; the other's functions win."""
         return CProgram(
             {**self.functions, **other.functions}, {**self.constants, **other.constants}, {**self.objects, **other.objects},
-            {**self.structs, **other.structs}, {**self.enums, **other.enums}, {**self.stubs, **other.stubs},
-            {**self.bodies, **other.bodies}, {**self.helpers, **other.helpers}, self.locks | other.locks,
+            structs={**self.structs, **other.structs}, enums={**self.enums, **other.enums}, stubs={**self.stubs, **other.stubs},
+            bodies={**self.bodies, **other.bodies}, helpers={**self.helpers, **other.helpers}, locks=self.locks | other.locks,
         )  # fmt: skip
 
 
@@ -225,7 +225,7 @@ class Linker:
     def _for_constants(self, unit: Expanded) -> CFunctionCompiler:
         """A compiler for an expression outside functions."""
         empty, _ = sized(unit.piece("int", 0, 0, ""), 0, 3)
-        function = CFunction("constants", (), VOID, empty, unit, empty)
+        function = CFunction("constants", (), VOID, body=empty, unit=unit, node=empty)
         builder = Builder("constants")
         return CFunctionCompiler(function, builder, self.names, Template(builder, self.names, self, {}), self.words, self)
 

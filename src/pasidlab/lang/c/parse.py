@@ -231,7 +231,7 @@ def _function(node: Node, unit: Expanded) -> CFunction | None:
                 fixed = found.constant and not isinstance(found.type, Array)
                 params.append(CParameter(found.name, parameter_type(found), fixed))
     one_step = any("one_step" in text_of(c) for c in node.named_children if c.type == "attribute_specifier")
-    return CFunction(one.name, tuple(params), one.type, body, unit, node, one_step)
+    return CFunction(one.name, tuple(params), one.type, body=body, unit=unit, node=node, one_step=one_step)
 
 
 def syntax_error(node: Node, unit: Expanded) -> PasidlabError:

@@ -117,8 +117,8 @@ def territory() -> Territory:
         for one in data["place"]
     )  # fmt: skip
     return Territory(
-        places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), tuple(data["tree"]["needed"]),
-        frozenset(data["unseen"]["reasons"]), tuple(data["unseen"]["order"]), frozenset(data["unseen"]["settled"]),
-        frozenset(data["unseen"]["options"]), tuple(data["fixup"]["names"]),
-        tuple(data["fixup"]["enables"]), tuple(data["fixup"]["handlers"]), data["fixup"]["before"],
+        places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), needed=tuple(data["tree"]["needed"]),
+        unseen=frozenset(data["unseen"]["reasons"]), order=tuple(data["unseen"]["order"]), settled=frozenset(data["unseen"]["settled"]),
+        options=frozenset(data["unseen"]["options"]), fixups=tuple(data["fixup"]["names"]), enables=tuple(data["fixup"]["enables"]),
+        handlers=tuple(data["fixup"]["handlers"]), early=data["fixup"]["before"],
     )  # fmt: skip

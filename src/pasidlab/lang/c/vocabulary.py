@@ -256,8 +256,8 @@ def _replacement(left: str, right: str | dict[str, Any]) -> Replacement:
     entry: dict[str, Any] = {"is": right} if isinstance(right, str) else right
     c, model = pattern(left), pattern(entry["is"])
     return Replacement(
-        c.name, tuple(a.name for a in c.args), model.name, tuple(a.name for a in model.args), entry.get("with", {}), entry.get("body", ""),
-        entry.get("also", {}),
+        c.name, tuple(a.name for a in c.args), model.name, model_args=tuple(a.name for a in model.args), given=entry.get("with", {}),
+        body=entry.get("body", ""), also=entry.get("also", {}),
     )  # fmt: skip
 
 
@@ -287,20 +287,20 @@ def vocabulary() -> Vocabulary:
         replacements.setdefault(entry.name, []).append(entry)
     return Vocabulary(
         data["config"], data["features"], macros_of(data["macros"]["text"], str(path), data["config"]),
-        frozenset(data["macros"]["own"]), types, {name: meaning(right, types) for name, right in data["values"].items()}, data["structs"],
-        {name: meaning(right, types) for name, right in data["members"].items()}, data["stores"], data["bits"],
-        data["layouts"]["text"],
-        {name: meaning(right, types) for name, right in data["percpu"].items()}, data["percpu_negated"],
-        {name: kind for kind, names in data["percpu_access"].items() for name in names}, calls,
-        {name: (take, give) for name, (take, give) in data["guards"].items()},
-        data["preempt_rt"]["calls"], data["preempt_rt"]["guards"], data["ignored"],
-        tuple(data["assembler"]["words"]), frozenset(data["cpus"]["names"]),
-        tuple(_number(entry) for entry in data["number"]),
-        frozenset(data["sizes"]["names"]), frozenset(data["sizes"]["parts"]), frozenset(data["sizes"]["part_structs"]), data["keys"],
-        {name: written_type(text, types) for name, text in data["results"].items()},
-        replacements, tuple((b["defines"], b["design"]) for b in data["base"]),
-        tuple(data["tree"]["files"]), tuple(data["tree"]["functions"]), data["tree"]["designs"], tuple(data["tree"]["handlers"]),
-        tuple(TreeLines(**entry) for entry in data["tree"]["lines"]), data["tree"]["disabled"], tuple(data["tree"]["note"]), data["behind"],
+        own=frozenset(data["macros"]["own"]), types=types, values={name: meaning(right, types) for name, right in data["values"].items()},
+        structs=data["structs"], members={name: meaning(right, types) for name, right in data["members"].items()}, stores=data["stores"],
+        bits=data["bits"], layouts=data["layouts"]["text"], percpu={name: meaning(right, types) for name, right in data["percpu"].items()},
+        percpu_negated=data["percpu_negated"], access={name: kind for kind, names in data["percpu_access"].items() for name in names},
+        calls=calls, guards={name: (take, give) for name, (take, give) in data["guards"].items()}, preempt_rt=data["preempt_rt"]["calls"],
+        preempt_rt_guards=data["preempt_rt"]["guards"], ignored=data["ignored"], assembler=tuple(data["assembler"]["words"]),
+        cpus=frozenset(data["cpus"]["names"]), numbers=tuple(_number(entry) for entry in data["number"]),
+        sizes=frozenset(data["sizes"]["names"]), part_sizes=frozenset(data["sizes"]["parts"]),
+        part_structs=frozenset(data["sizes"]["part_structs"]), keys=data["keys"],
+        returns={name: written_type(text, types) for name, text in data["results"].items()}, replacements=replacements,
+        bases=tuple((b["defines"], b["design"]) for b in data["base"]), tree_files=tuple(data["tree"]["files"]),
+        tree_functions=tuple(data["tree"]["functions"]), tree_designs=data["tree"]["designs"],
+        tree_handlers=tuple(data["tree"]["handlers"]), tree_lines=tuple(TreeLines(**entry) for entry in data["tree"]["lines"]),
+        tree_disabled=data["tree"]["disabled"], tree_notes=tuple(data["tree"]["note"]), behind=data["behind"],
     )  # fmt: skip
 
 

@@ -122,7 +122,10 @@ class _Way:
         self.fields = {place: better if held is value else held for place, held in self.fields.items()}
 
     def fork(self, at: int) -> _Way:
-        return _Way(at, dict(self.locals), dict(self.fields), self.gone, list(self.found), dict(self.visited), self.checked)
+        return _Way(
+            at, dict(self.locals), dict(self.fields), gone=self.gone, found=list(self.found), visited=dict(self.visited),
+            checked=self.checked,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

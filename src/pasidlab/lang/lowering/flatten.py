@@ -120,7 +120,7 @@ class Flattener:
             inliner.call(leave.function, (), None, None)
         inliner.emit("store", "Cpu.irqs_off", CPU, 0, site=LANGUAGE)
         inliner.emit("end", site=LANGUAGE)
-        return ContextProgram("task", inliner.code, inliner.locals, labels, masks, "Task", "local")
+        return ContextProgram("task", inliner.code, inliner.locals, entries=labels, masks=masks, struct="Task", prefix="local")
 
     def _context_program(self, context: str, handlers: dict[str, list[Entry]]) -> ContextProgram:
         """One entry for each kind of arrival; it begins with any of that kind's handlers."""
@@ -141,7 +141,7 @@ class Flattener:
         inliner.call(RETURN[context], (), None, None)
         inliner.emit("end", site=LANGUAGE)
         entries, masks = [f"entry.{kind}" for kind in handlers], [AT_ENTRY[kind] for kind in handlers]
-        return ContextProgram(context, inliner.code, inliner.locals, entries, masks, "Cpu", context + "_local")
+        return ContextProgram(context, inliner.code, inliner.locals, entries=entries, masks=masks, struct="Cpu", prefix=context + "_local")
 
     def _limit(self, event: str) -> Code:
         """Counts down how often a bounded event may still happen."""

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
 from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
-from pasidlab.lang.lowering.inline import added
+from pasidlab.lang.lowering.inline import own_op
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
 from pasidlab.lang.lowering.owners import Owner
 from pasidlab.lang.lowering.programs import Lowered
@@ -57,12 +57,12 @@ def private(counters: dict[str, frozenset[int]], limits: dict[str, int], cpu: Re
         element = CPU
         if context == "task":
             element = "%task"
-            code += [added("load", element, CURRENT, CPU), added("branch", element, "task.there", "no"), added("label", "task.there")]
+            code += [own_op("load", element, CURRENT, CPU), own_op("branch", element, "task.there", "no"), own_op("label", "task.there")]
         path = TASK_PC if context == "task" else f"Cpu.{context}_pc"
         labels = ["yes" if number in counters[context] else "no" for number in range(1, limits[context] + 1)]
         below = f"below.{context}"
-        code += [added("load", "%pc", path, element), added("switch", "%pc", below, *labels), added("label", below)]
-    code += [added("label", "no"), added("return", 0), added("label", "yes"), added("return", 1)]
+        code += [own_op("load", "%pc", path, element), own_op("switch", "%pc", below, *labels), own_op("label", below)]
+    code += [own_op("label", "no"), own_op("return", 0), own_op("label", "yes"), own_op("return", 1)]
     return Action("private", ((CPU, cpu),), tuple(code), cpu_param=True)
 
 

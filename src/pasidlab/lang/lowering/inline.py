@@ -77,6 +77,6 @@ LANGUAGE = Site("context", Position("<language>", 0))
 """The site of instructions the lowering itself writes."""
 
 
-def added(op: str, *args: Operand) -> Instr:
+def own_op(op: str, *args: Operand) -> Instr:
     """An instruction that the lowering itself writes."""
     return Instr(op, args, LANGUAGE)

@@ -18,7 +18,7 @@ from pasidlab.lang.lowering.flatten import Flattener
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.forget import forgotten_fields, stand_in
 from pasidlab.lang.lowering.independence import Elements, Judge, local_counters, private
-from pasidlab.lang.lowering.inline import added
+from pasidlab.lang.lowering.inline import own_op
 from pasidlab.lang.lowering.merge import ARRIVAL, Behaving, ProgramAccesses, Traffic, Visibility, fields_of
 from pasidlab.lang.lowering.orders import order_dependent
 from pasidlab.lang.lowering.owners import not_exclusive, owners_at
@@ -105,14 +105,12 @@ class Lowering:
         alike = tuple(name for name in symmetric if name not in ordered)
         return Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
-            plain["initial"][0][1], tuple(
-                Predicate(e.options["kind"], action, e.options["sentence"], e.role == "stuck")
-                for e, action in plain["never"] + plain["stuck"]
-            ),
-            self.properties, {e.options["kind"]: action for e, action in plain["pending"]},
-            plain["forget"][0][1] if plain["forget"] else None,
-            forgotten, sleepers, alike, tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
-            self._private(lowered, traffic, sleepers.values(), alike),
+            init=plain["initial"][0][1],
+            predicates=tuple(_predicate(e, action) for e, action in plain["never"] + plain["stuck"]),
+            properties=self.properties, pending={e.options["kind"]: action for e, action in plain["pending"]},
+            forget=plain["forget"][0][1] if plain["forget"] else None, forgotten=forgotten, asleep=sleepers, symmetric=alike,
+            notes=tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
+            private=self._private(lowered, traffic, sleepers.values(), alike),
         )  # fmt: skip
 
     def _pieces(self, entries: list[Entry]) -> list[Behaviour]:
@@ -173,7 +171,9 @@ class Lowering:
             traffic.programs.append(source)
             if program.context in ("softirq", "hardirq"):
                 cases = Cases(program.code, entries=program.entries)
-                traffic.handlers[program.context] = Behaving("handler", (), cases, fields_of(program.code), True, ARRIVAL[program.context])
+                traffic.handlers[program.context] = Behaving(
+                    "handler", (), cases, fields=fields_of(program.code), uses_cpu=True, arrival=ARRIVAL[program.context],
+                )  # fmt: skip
         for behaviour in behaviours:
             role, code = behaviour.entry.role, behaviour.code
             if role not in ("initial", "forget"):
@@ -186,10 +186,10 @@ class Lowering:
     def _lower(self, program: ContextProgram, visibility: Visibility) -> Lowered:
         guard = _guard(program.context)
         if program.context == "task":
-            guard += [added("load", OWNER, "Cpu.current", CPU), added("require", OWNER)]
+            guard += [own_op("load", OWNER, "Cpu.current", CPU), own_op("require", OWNER)]
         else:
-            guard.append(added("copy", OWNER, CPU))
-        guard += [added("load", "%pc", program.pc_field, OWNER), added("require", "%pc")]
+            guard.append(own_op("copy", OWNER, CPU))
+        guard += [own_op("load", "%pc", program.pc_field, OWNER), own_op("require", "%pc")]
         low = lower_program(program, visibility, guard, self.names.counts[program.struct])
         for field in low.fields:
             self.fields[field.path] = field
@@ -204,8 +204,8 @@ class Lowering:
         params = entry.params
         uses_cpu = entry.role == "user" or any(CPU in i.args for i in code)
         if entry.role == "user":
-            guard = [*_guard("user"), added("load", OWNER, "Cpu.current", CPU), added("require", OWNER)]
-            guard += [added("load", "%pc", "Task.pc", OWNER), added("not", IN_USER_MODE, "%pc"), added("require", IN_USER_MODE)]
+            guard = [*_guard("user"), own_op("load", OWNER, "Cpu.current", CPU), own_op("require", OWNER)]
+            guard += [own_op("load", "%pc", "Task.pc", OWNER), own_op("not", IN_USER_MODE, "%pc"), own_op("require", IN_USER_MODE)]
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
@@ -243,6 +243,10 @@ class Lowering:
         return stores
 
 
+def _predicate(entry: Entry, action: Action) -> Predicate:
+    return Predicate(entry.options["kind"], action, entry.options["sentence"], stuck=entry.role == "stuck")
+
+
 def _taken_twice(model: Model) -> list[str]:
     """Why the initial states break what merging relies on: a task is current on one CPU at most, and then ``on_cpu``."""
     fields = model.field_table()
@@ -262,7 +266,7 @@ def _guard(context: str) -> Code:
     code: Code = []
     for above in ABOVE[context]:
         counter, idle = f"%{above}", f"%no_{above}"
-        code += [added("load", counter, f"Cpu.{above}_pc", CPU), added("not", idle, counter), added("require", idle)]
+        code += [own_op("load", counter, f"Cpu.{above}_pc", CPU), own_op("not", idle, counter), own_op("require", idle)]
     return code
 
 
@@ -313,7 +317,7 @@ def build_model(
     for function in space.functions.values():
         if function.file == str(whole):
             compiled(function.name)
-    return Lowering(name, names, compiled, properties, merged, optimised, local_first).build()
+    return Lowering(name, names, compiled, properties=properties, merged=merged, optimised=optimised, local_first=local_first).build()
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:

@@ -97,7 +97,7 @@ class Traffic:
             else:
                 pairs = [(task, 0) for task in tasks] if context == "task" or mine.owner is Owner.CURRENT else [(0, 0)]
             for task, taken in pairs:
-                yield AtBoundary(context, masks, cpu, task, taken, facts)
+                yield AtBoundary(context, masks, cpu, task=task, taken=taken, facts=facts)
 
 
 def fields_of(code: Code) -> dict[str, bool]:

@@ -90,7 +90,7 @@ def lower_program(program: ContextProgram, visibility: Visibility, guard: Code, 
     counters = len(program.entries) + len(boundaries)
     fields = frame.fields(program.struct, program.prefix, count)
     ordered = _visited_in_order(code, frame, program.locals)
-    return Lowered(action, replace(program, code=code), fields, tuple(builder.sleeping), counters, ordered)
+    return Lowered(action, replace(program, code=code), fields, sleeping=tuple(builder.sleeping), counters=counters, ordered=ordered)
 
 
 def _visited_in_order(code: Code, frame: Slots, locals_: dict[str, Domain | None]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pasidlab.lang.ir import CPU, OWNER, Action, Instr
 from pasidlab.lang.lowering.contexts import CURRENT
-from pasidlab.lang.lowering.inline import added
+from pasidlab.lang.lowering.inline import own_op
 
 
 def asleep(pending: Action, task: Action, sleeping: Sequence[int]) -> Action:
@@ -17,14 +17,14 @@ def asleep(pending: Action, task: Action, sleeping: Sequence[int]) -> Action:
     waiter = pending.params[0][0]
     code = list(pending.code)
     truth = code.pop().args[0]
-    code += [added("branch", truth, "waits", "fine"), added("label", "fine"), added("return", 0), added("label", "waits")]
-    code.append(added("load", "%pc", "Task.pc", waiter))
+    code += [own_op("branch", truth, "waits", "fine"), own_op("label", "fine"), own_op("return", 0), own_op("label", "waits")]
+    code.append(own_op("load", "%pc", "Task.pc", waiter))
     for counter in sleeping:
         here, on = f"here.{counter}", f"on.{counter}"
-        code += [added("eq", "%here", "%pc", counter), added("branch", "%here", here, on), added("label", here)]
+        code += [own_op("eq", "%here", "%pc", counter), own_op("branch", "%here", here, on), own_op("label", here)]
         code += _condition(task.code, counter, waiter)
-        code.append(added("label", on))
-    return Action(f"{pending.name}_asleep", pending.params, (*code, added("return", 0)))
+        code.append(own_op("label", on))
+    return Action(f"{pending.name}_asleep", pending.params, (*code, own_op("return", 0)))
 
 
 def _condition(code: Sequence[Instr], counter: int, waiter: str) -> list[Instr]:
@@ -33,10 +33,10 @@ def _condition(code: Sequence[Instr], counter: int, waiter: str) -> list[Instr]:
     end = next(n for n in range(start, len(code)) if code[n].op == "wait")
     mine = [_of(instr, waiter) for instr in code[start:end]]
     if any(CPU in instr.operands() or instr.op in ("store", "choose", "require") for instr in mine):
-        return [added("return", 1)]
+        return [own_op("return", 1)]
     labels = {str(i.args[0]): f"{i.args[0]}.asleep" for i in mine if i.op == "label"}
     copied = [instr.renamed({OWNER: waiter}, labels) for instr in mine]
-    return [*copied, Instr("not", ("%asleep", code[end].args[0]), code[end].site), added("return", "%asleep")]
+    return [*copied, Instr("not", ("%asleep", code[end].args[0]), code[end].site), own_op("return", "%asleep")]
 
 
 def _of(instr: Instr, waiter: str) -> Instr:

@@ -42,7 +42,7 @@ def stretches(program: ContextProgram) -> list[Stretch]:
         known = masks[begin]
         if known is not None:
             owned = frozenset(name for name, owner in owners[begin].items() if owner in (Owner.CURRENT, Owner.TAKEN))
-            found.append(Stretch(number, known, frozenset(accesses), frozenset(leads), Cases(code, start=begin), owned))
+            found.append(Stretch(number, known, frozenset(accesses), leads=frozenset(leads), cases=Cases(code, start=begin), owned=owned))
     return found
 
 
