@@ -285,7 +285,7 @@ def model_error(replayer: Replayer, path: Sequence[tuple[int, ...]], sources: Se
     """The model error at the end of a path, at the line of the design that leads there."""
     way, failure = replayer.error(path)
     site = next((s for s in failure.site.chain() if s.position.file in sources), failure.site)
-    return ModelError(failure.sentence, site, way, failure.mistake)
+    return ModelError(failure.sentence, site, way, failure.kind)
 
 
 def property_result(design: Design, name: str, reached: int, broken: Sequence[Counterexample], *, proved: bool) -> PropertyResult:

@@ -45,7 +45,7 @@ class ModelError:
     sentence: str
     site: Site
     way: tuple[Step, ...] = field(repr=False)  # to the state where it shows
-    mistake: ErrorKind = ""
+    kind: ErrorKind = ""
 
     @property
     def steps(self) -> int:
@@ -54,7 +54,7 @@ class ModelError:
 
     def raised(self) -> PasidlabError:
         """The error to end with."""
-        return PasidlabError(str(self), position=self.site.position, hint=HINTS[self.mistake])
+        return PasidlabError(str(self), position=self.site.position, hint=HINTS[self.kind])
 
     def __str__(self) -> str:
         return f"{self.sentence}, in {self.site.function}() after {counted(self.steps, 'step')}"

@@ -22,6 +22,7 @@ from pasidlab.checking.waiting import Waiting, waiting_states
 from pasidlab.lang.back.native import CompiledModel
 from pasidlab.lang.ir import ASLEEP, Model
 from pasidlab.lang.lowering.activations import endless
+from pasidlab.lang.lowering.contexts import counter_field
 from pasidlab.lang.types import Ref
 from pasidlab.search.components import ShortestWays
 from pasidlab.search.graph import depth_of, path_to
@@ -54,12 +55,7 @@ def surely_served(found: SearchResult, native: CompiledModel, model: Model) -> b
     if found.reason != "complete" or found.again or asleep:
         return False
     programs = [action for action in model.actions if action.resumes]
-    return not any(endless(action, counter_of(action.name)) for action in programs)
-
-
-def counter_of(program: str) -> str:
-    """The field that holds a program's counter."""
-    return "Task.pc" if program == "task" else f"Cpu.{program}_pc"
+    return not any(endless(action, counter_field(action.name)) for action in programs)
 
 
 def waits_for_ever(

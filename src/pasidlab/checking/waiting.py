@@ -13,7 +13,7 @@ from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_text import LABEL_BITS
 from pasidlab.lang.back.native import PENDING_ELEMENT, CompiledModel
 from pasidlab.lang.ir import Action, Model
-from pasidlab.lang.lowering.contexts import ON_CPU
+from pasidlab.lang.lowering.contexts import ON_CPU, counter_field
 from pasidlab.lang.types import Ref
 from pasidlab.search import kernels as k
 from pasidlab.search.graph import Expander, Expansion
@@ -108,7 +108,7 @@ class _StepClasses:
         if action.name == "task" or self.request[label]:
             owner = self._field("Cpu.current", owner, states)
         if action.resumes:
-            counter = self._field("Task.pc" if action.name == "task" else f"Cpu.{action.name}_pc", owner, states)
+            counter = self._field(counter_field(action.name), owner, states)
         key = ((((choices << 16) | counter) << 4) | owner) << 8 | index
         return key if not self.request[label] else np.where((owner == self.element) & self.is_task, key, -1)
 

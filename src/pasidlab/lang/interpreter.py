@@ -29,7 +29,7 @@ class Failure:
     property: str
     sentence: str
     site: Site
-    mistake: ErrorKind = ""
+    kind: ErrorKind = ""
 
 
 @dataclass(frozen=True)
@@ -289,9 +289,9 @@ class _Execution:
             return self.outcome
         return self.outcome
 
-    def fail(self, name: str, sentence: str, site: Site, mistake: ErrorKind = "") -> None:
+    def fail(self, name: str, sentence: str, site: Site, kind: ErrorKind = "") -> None:
         """Record a failure."""
-        self.outcome.failures.append(Failure(name, sentence, site, mistake))
+        self.outcome.failures.append(Failure(name, sentence, site, kind))
         self.outcome.path.append(Touch("check", site))
 
     def step(self, instr: Instr) -> str | None:

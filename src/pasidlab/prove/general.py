@@ -27,7 +27,6 @@ from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.ir import Action, Instr, Model
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Field, Ref
-from pasidlab.model.sources import MODEL_FILES
 
 SORTS = ("Cpu", "Task")
 EVERY = "%every."
@@ -55,8 +54,7 @@ def generalised(design: Design, scope: AnyScope) -> General:
     """The model of a design for any number of CPUs and tasks. PasidlabError, with a place, where a condition is not met."""
     if design.functions is not None:
         raise PasidlabError("a proof for any number needs a model in Python", hint="leave out --prove: C is explored as ever")
-    around = () if design.own else MODEL_FILES
-    space = source.collect([ARRIVALS, *around, design.file])
+    space = source.collect([ARRIVALS, *design.layers])
     sizes = {name: _size_of(space, name) for name in SORTS if name in space.structs}
     if not sizes:
         raise PasidlabError(f"{design.name} has no struct Cpu or Task, of which there could be any number")

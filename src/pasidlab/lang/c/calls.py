@@ -12,7 +12,7 @@ from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.c.conditions import c_constant
 from pasidlab.lang.c.ctype import VOID, Integer, Pointer
 from pasidlab.lang.c.declarators import text_of, type_hint
-from pasidlab.lang.c.parse import CFunction, child, plain
+from pasidlab.lang.c.parse import CFunction, arguments_of, child, plain
 from pasidlab.lang.c.places import Places, bare
 from pasidlab.lang.c.templates import free_names
 from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, number_of
@@ -214,11 +214,11 @@ class Calls(Places):
             if place.node is None:
                 raise PasidlabError(f"'{plain(node)[:40]}' is no member that the model has", position=self.at(node))
             return place.node
-        value = self.tested(node) if argument.name == "c" else self.value(node)
+        value = self.tested(node) if argument.is_condition else self.value(node)
         if value.unknown:
             return None
-        at = self.at(node)
-        return self.argument(value, BOOL if argument.name == "c" else None if value.is_cpu else value.domain, at)
+        wanted = None if value.is_cpu else value.domain
+        return self.argument(value, BOOL if argument.is_condition else wanted, self.at(node))
 
     def _possible(self, argument: Argument, node: Node) -> bool:
         if argument.kind == "literal":
@@ -329,11 +329,6 @@ def takes(x: Calls, arguments: list[Node], count: int, node: Node, name: str) ->
     return arguments
 
 
-def arguments_of(call: Node) -> list[Node]:
-    """What a call passes on."""
-    return [n for n in child(call, "arguments").named_children if n.type != "comment"]
-
-
 def _variadic(pattern: Pattern, arguments: list[Node]) -> bool:
     """WARN_ONCE(condition, format, ...): what comes after the named arguments is a message."""
-    return bool(pattern.args) and pattern.args[-1].name == "text" and len(arguments) >= len(pattern.args)
+    return bool(pattern.args) and pattern.args[-1].is_message and len(arguments) >= len(pattern.args)

@@ -11,7 +11,7 @@ from pasidlab.lang.c.conditions import character, constant
 from pasidlab.lang.c.ctype import CHAR, INT, ULONG, VOID, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.operand_types import STRINGS, Types
-from pasidlab.lang.c.parse import child, plain
+from pasidlab.lang.c.parse import child, parts_of, plain
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, null_pointer, number_of, pointer_outside
 from pasidlab.lang.types import NULL, Int, Ref
@@ -67,7 +67,7 @@ class CExpressions(Types):
         self.refuse(node, f"'{' '.join(text_of(node).split())[:50]}' is outside the C that can be checked")
 
     def _parenthesized(self, node: Node) -> Value:
-        inner = [n for n in node.named_children if n.type != "comment"]
+        inner = parts_of(node)
         if len(inner) != 1:
             self.refuse(node, "not valid C: an expression is missing in the brackets")
         if inner[0].type == "compound_statement":

@@ -10,7 +10,7 @@ from pasidlab.lang.c.aggregates import Aggregates, part_place
 from pasidlab.lang.c.ctype import Array, CType, Struct
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.expressions import changes_something
-from pasidlab.lang.c.parse import child, plain
+from pasidlab.lang.c.parse import child, parts_of, plain
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.values import Place, Value, Variable, number_of
 
@@ -33,7 +33,7 @@ class Initializers(Aggregates):
         if not isinstance(type_, Array) or type_.count is not None or given is None or given.type != "initializer_list":
             return type_
         at = most = 0
-        for item in (n for n in given.named_children if n.type != "comment"):
+        for item in parts_of(given):
             if item.type == "initializer_pair":
                 designator = item.children_by_field_name("designator")[0]
                 at = self.size_of_array(designator.named_children[-1])
@@ -48,7 +48,7 @@ class Initializers(Aggregates):
         given = bare(given)
         if variable.aggregate is None:
             if given.type == "initializer_list":
-                inner = [n for n in given.named_children if n.type != "comment"]
+                inner = parts_of(given)
                 if len(inner) > 1:
                     self.refuse(given, f"'{variable.name}' is given {len(inner)} values")
                 self.first(variable, self.value(inner[0]) if inner else number_of(0), node)
@@ -70,7 +70,7 @@ class Initializers(Aggregates):
         """Values in brackets (C11 6.7.9): each goes to the part its designators name, or to the one behind the last."""
         items: list[tuple[Path, Node]] = []
         last: Path = ()
-        for item in (n for n in given.named_children if n.type != "comment"):
+        for item in parts_of(given):
             for path, value in self._targets(variable, item, last):
                 items = [(old, one) for old, one in items if not self._replaces(variable, path, old)]
                 items.append((path, value))

@@ -93,6 +93,16 @@ class Unit:
     first_error: PasidlabError | None = None
 
 
+def parts_of(node: Node) -> list[Node]:
+    """What stands in a node, in order; comments do not count."""
+    return [part for part in node.named_children if part.type != "comment"]
+
+
+def arguments_of(call: Node) -> list[Node]:
+    """The arguments of a call."""
+    return parts_of(child(call, "arguments"))
+
+
 def syntax(text: str) -> Node:
     """The tree of a C text as it stands, without the preprocessor."""
     return Parser(_LANGUAGE).parse(text.encode()).root_node

@@ -12,7 +12,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.contents import Contents
 from pasidlab.lang.c.ctype import INT, UINT, ULLONG, VOID, Array, CType, Integer, Pointer, Struct
 from pasidlab.lang.c.declarators import text_of
-from pasidlab.lang.c.parse import child, plain
+from pasidlab.lang.c.parse import arguments_of, child, plain
 from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.values import OPAQUE, UNKNOWN, Place, Value, pointer_outside
 from pasidlab.lang.c.vocabulary import Meaning
@@ -185,7 +185,7 @@ class Places(Contents):
         kind = self.vocabulary.access.get(text_of(child(node, "function")))
         if kind is None:
             return None
-        arguments = [n for n in child(node, "arguments").named_children if n.type != "comment"]
+        arguments = arguments_of(node)
         if not arguments:
             raise PasidlabError("a per-CPU variable is missing", position=self.at(node))
         name = plain(arguments[0]).removeprefix("&").removeprefix("pcpu_hot.").strip("()")

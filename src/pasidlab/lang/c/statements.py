@@ -8,11 +8,10 @@ from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.builtins import OPERATIONS
-from pasidlab.lang.c.calls import arguments_of
 from pasidlab.lang.c.ctype import VOID, CType, Integer, Pointer
 from pasidlab.lang.c.declarators import specifier, text_of
 from pasidlab.lang.c.definite import check_values
-from pasidlab.lang.c.parse import CFunction, child, syntax_error
+from pasidlab.lang.c.parse import CFunction, arguments_of, child, parts_of, syntax_error
 from pasidlab.lang.c.places import bare
 from pasidlab.lang.c.rewrite import SCOPED_GUARD
 from pasidlab.lang.c.scopes import Jumps, Loop, has_label, label_follows
@@ -126,7 +125,7 @@ class CFunctionCompiler(Switches):
 
     def statement_expression(self, node: Node) -> Value:
         """``({ ... })``: its value is that of the last statement."""
-        items = [n for n in node.named_children if n.type != "comment"]
+        items = parts_of(node)
         with self.scope():
             for item in items[:-1]:
                 self.statement(item)
@@ -233,7 +232,7 @@ class CFunctionCompiler(Switches):
         self.loops.pop()
 
     def _return_statement(self, node: Node) -> None:
-        given = [n for n in node.named_children if n.type != "comment"]
+        given = parts_of(node)
         type_ = self.function.result
         if not given and type_ != VOID:
             self.refuse(node, f"{self.function.name}() returns a {type_}, here nothing")

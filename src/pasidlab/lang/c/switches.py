@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.c.calls import arguments_of
 from pasidlab.lang.c.ctype import Integer
 from pasidlab.lang.c.declarators import text_of
-from pasidlab.lang.c.parse import child
+from pasidlab.lang.c.parse import arguments_of, child
 from pasidlab.lang.c.rewrite import CASE_RANGE
 from pasidlab.lang.c.scopes import Loop, Scopes
 from pasidlab.lang.c.values import Value, exact, number_of

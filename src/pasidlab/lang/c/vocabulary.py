@@ -88,6 +88,16 @@ class Argument:
     name: str
     pattern: Pattern | None = None
 
+    @property
+    def is_condition(self) -> bool:
+        """Only whether the argument is true matters."""
+        return self.name == "c"
+
+    @property
+    def is_message(self) -> bool:
+        """The argument, and all that follow it, are a message and what it shows."""
+        return self.name == "text"
+
 
 @dataclass(frozen=True)
 class Replacement:

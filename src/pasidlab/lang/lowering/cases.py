@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
-from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks, mask_change
+from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks, counter_field, mask_change
 from pasidlab.lang.lowering.flow import Code
 
 FOLLOWING = frozenset({"load", "store", "take", "release", "deref"})
@@ -78,7 +78,7 @@ class AtBoundary:
             mine[MASK_FIELDS["irqs"]] = int(self.masks.irqs_off)
         counts = {"preempt": self.masks.preempt, "bh": self.masks.bh}  # at least: what was left over when the kernel was entered adds up
         mine |= {MASK_FIELDS[name]: Some(count) for name, count in counts.items() if count}
-        mine |= {f"Cpu.{name}_pc": Some(1) if name == self.context else 0 for name in self._at_or_above()}
+        mine |= {counter_field(name): Some(1) if name == self.context else 0 for name in self._at_or_above()}
         if self.context == "task":
             mine[CURRENT] = self.task
         known |= {(path, self.cpu): value for path, value in [*mine.items(), *self.facts]}

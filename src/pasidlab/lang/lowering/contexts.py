@@ -26,7 +26,14 @@ class MaskChange:
 
 _CHANGES = {f"{mask}_{way}": MaskChange(mask, way == "off") for mask in MASK_FIELDS for way in ("off", "on")}
 CURRENT, ON_CPU = "Cpu.current", "Task.on_cpu"
-PROGRAM_COUNTERS = ("Task.pc", "Cpu.schedule_pc", "Cpu.softirq_pc", "Cpu.hardirq_pc")
+
+
+def counter_field(context: str) -> str:
+    """The field that holds the program counter of a context, one of CONTEXTS."""
+    return "Task.pc" if context == "task" else f"Cpu.{context}_pc"
+
+
+PROGRAM_COUNTERS = tuple(map(counter_field, CONTEXTS))
 
 
 @dataclass(frozen=True)

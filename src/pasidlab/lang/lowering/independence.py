@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
 from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
-from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks
+from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks, counter_field
 from pasidlab.lang.lowering.inline import own_op
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
 from pasidlab.lang.lowering.owners import Owner
@@ -58,7 +58,7 @@ def private(counters: dict[str, frozenset[int]], limits: dict[str, int], cpu: Re
         if context == "task":
             element = "%task"
             code += [own_op("load", element, CURRENT, CPU), own_op("branch", element, "task.there", "no"), own_op("label", "task.there")]
-        path = TASK_PC if context == "task" else f"Cpu.{context}_pc"
+        path = counter_field(context)
         labels = ["yes" if number in counters[context] else "no" for number in range(1, limits[context] + 1)]
         below = f"below.{context}"
         code += [own_op("load", "%pc", path, element), own_op("switch", "%pc", below, *labels), own_op("label", below)]

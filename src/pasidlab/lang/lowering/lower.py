@@ -12,7 +12,7 @@ from pasidlab.lang.functions import ARRIVALS, Functions
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import CPU, OWNER, SLEEPING, Action, Entry, Function, Instr, Model, Predicate, Property
 from pasidlab.lang.lowering.cases import Cases
-from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, mask_states
+from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, counter_field, mask_states
 from pasidlab.lang.lowering.dead import drop_dead_fields
 from pasidlab.lang.lowering.flatten import Flattener
 from pasidlab.lang.lowering.flow import Code
@@ -266,7 +266,7 @@ def _guard(context: str) -> Code:
     code: Code = []
     for above in ABOVE[context]:
         counter, idle = f"%{above}", f"%no_{above}"
-        code += [own_op("load", counter, f"Cpu.{above}_pc", CPU), own_op("not", idle, counter), own_op("require", idle)]
+        code += [own_op("load", counter, counter_field(above), CPU), own_op("not", idle, counter), own_op("require", idle)]
     return code
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pasidlab.lang.ir import CPU, OWNER, SLEEP, SOUND, Action, Instr, Operand, Site
-from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, Masks, mask_change, mask_states
+from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, PROGRAM_COUNTERS, Masks, counter_field, mask_change, mask_states
 from pasidlab.lang.lowering.dead import followed
 from pasidlab.lang.lowering.executing_cpu import asks_cpu, executing_cpu
 from pasidlab.lang.lowering.flow import Code, forward, simplify, successors
@@ -17,7 +17,7 @@ from pasidlab.lang.lowering.merge import Visibility
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of, owners_at
 from pasidlab.lang.types import Domain, Field, Ref
 
-FREE_LOADS = {*MASK_FIELDS.values(), "Cpu.hardirq_pc", "Cpu.softirq_pc", "Cpu.schedule_pc"}
+FREE_LOADS = frozenset({*MASK_FIELDS.values(), *PROGRAM_COUNTERS} - {counter_field("task")})
 STEPS = frozenset({"load", "store", "mask", "enter", "take", "release"})
 """Operations that look at state or change it."""
 
@@ -36,7 +36,8 @@ class ContextProgram:
 
     @property
     def pc_field(self) -> str:
-        return "Task.pc" if self.context == "task" else f"Cpu.{self.context}_pc"
+        """The field that holds the program's counter."""
+        return counter_field(self.context)
 
     @property
     def roots(self) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pasidlab.lang.ir import Instr
 from pasidlab.lang.lowering.cases import Cases
-from pasidlab.lang.lowering.contexts import Masks, mask_states
+from pasidlab.lang.lowering.contexts import Masks, counter_field, mask_states
 from pasidlab.lang.lowering.flow import successors
 from pasidlab.lang.lowering.merge import StateAccess, accesses_of
 from pasidlab.lang.lowering.owners import Owner, owners_at
@@ -48,7 +48,7 @@ def stretches(program: ContextProgram) -> list[Stretch]:
 
 def counter_write(context: str) -> StateAccess:
     """What every step of a program does without saying so: it changes the program's counter."""
-    return StateAccess("Task.pc", Owner.CURRENT, True) if context == "task" else StateAccess(f"Cpu.{context}_pc", Owner.CPU, True)
+    return StateAccess(counter_field(context), Owner.CURRENT if context == "task" else Owner.CPU, True)
 
 
 def _until_boundary(code: Sequence[Instr], after: list[list[int]], begin: int, counter: dict[int, int]) -> tuple[set[int], set[int]]:
