@@ -361,6 +361,7 @@ def calls() -> Iterator[Variant]:
     for size in ("64", "2097152"):
         yield Variant("calls", f"signals that wait, {size} bytes", exits(0)("pending", size))
         yield Variant("calls", f"siginfo as of a fault, {size} bytes", exits(0)("sent", size))
+        yield Variant("calls", f"siginfo as of a fault, {size} bytes, exact", exits(0, options=("--exact",))("sent", size))
     yield Variant("calls", "code that is moved", exits(0)("moves", "/tmp"))
     yield Variant("calls", "masks of threads that submit", exits(0)("masks"))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cache
-from signal import SIGBUS, SIGSEGV
+from signal import SIGBUS, SIGILL, SIGSEGV
 
 from pasidlab.accelerator import BULK
 from pasidlab.accelerator.checksums import crc32c_join
@@ -19,9 +19,10 @@ from pasidlab.live.libc import PAGE, SYS_MMAP
 from pasidlab.live.ptrace import GROUP_STOPS
 from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, TRAP_FLAG, RegisterArray, Registers
 from pasidlab.live.seccomp import WINDOW
+from pasidlab.live.sites import TRAP
 from pasidlab.live.state import Thread
 
-_LEAVE = "f4"  # hlt: #GP in user mode, so that a fault and the end look alike, and no system call is needed
+_LEAVE = TRAP.hex()  # so that a fault and the end look alike, and no system call is needed
 _MOVE = "f3a4" + _LEAVE  # rep movsb
 _FILL = "f3aa" + _LEAVE  # rep stosb
 _FILL_WORDS = "f348ab" + _LEAVE  # rep stosq
@@ -40,7 +41,9 @@ _CRC = (  # crc32q of three places at once, (%rsi), (%rsi,%rdx) and (%rsi,%rdi):
 _PLACE = 256  # bytes for each of them
 _ALL = (_MOVE, _FILL, _FILL_WORDS, _EQUAL, _PATTERN, _CRC)
 _CODE = b"".join(bytes.fromhex(text).ljust(_PLACE, b"\xcc") for text in _ALL)
-_HALTED = ptrace.fault_info(SIGSEGV, ptrace.SI_KERNEL, 0)
+_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
+_THEIR_BITS = sum(1 << number - 1 for number in _SIGNALS)
+_ILL_ILLOPN = 2  # si_code, asm-generic/siginfo.h
 _DIRECTION = 1 << 10
 _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
 _TOP = 1 << 47  # the end of user space
@@ -76,7 +79,7 @@ class Borrower:
             work[register] = value
         work[RIP] = at
         work[EFLAGS] &= ~(_DIRECTION | TRAP_FLAG)
-        ptrace.set_signal_mask(tid, _U64 & ~(1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
+        ptrace.set_signal_mask(tid, _U64 & ~_THEIR_BITS)
         ptrace.set_registers(tid, work)
         self._to_the_end(job)
         ptrace.get_registers(tid, work)
@@ -87,7 +90,7 @@ class Borrower:
     def _to_the_end(self, job: Job) -> None:
         """Until the code is through, meets a fault, or the job gives the thread back.
 
-        SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it. One that looks like a
+        SIGILL, SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it. One that looks like a
         fault is one if it comes again (rt_sigqueueinfo(2) to oneself may say anything).
         """
         thread = job.thread
@@ -108,19 +111,19 @@ class Borrower:
             while event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
                 ptrace.listen(tid)
                 stop, event = self.loop.wait(tid)
-            if event or stop in (SIGSEGV, SIGBUS):
+            if event or stop in _SIGNALS:
                 break
             number = stop  # SIGSTOP, which cannot be blocked
         if event:
             return event == ptrace.EVENT_STOP and job.detached and not _faulted(tid)
         info = ptrace.signal_info(tid)
-        if ptrace.signal_code(tid) <= 0:
+        if stop == SIGILL and _at_the_end(thread, info):
+            return True
+        if stop == SIGILL or not 0 < ptrace.signal_code(tid) < ptrace.SI_KERNEL:  # no instruction of ours raises that
             self.injector.keep(thread, stop, info)
             return job.detached
         if info in seen:
             seen.remove(info)
-            return True
-        if info == _HALTED and _at_the_end(thread):
             return True
         seen.append(info)
         return False
@@ -128,7 +131,7 @@ class Borrower:
     def page(self, thread: Thread) -> int:
         """Where our instructions are in the thread's memory; 0 if they cannot be there.
 
-        Without our markers as handlers the SIGSEGV at their end could change what the program has set (``signals``).
+        Without our markers as handlers the SIGILL at their end could change what the program has set (``signals``).
         """
         mm = thread.mm
         if not thread.process.signals.armed:
@@ -216,15 +219,16 @@ def _faulted(tid: int) -> bool:
             pending = next(line for line in file if line.startswith("SigPnd"))
     except (FileNotFoundError, ProcessLookupError):
         raise ptrace.Gone(tid) from None
-    return bool(int(pending.split()[1], 16) & (1 << SIGSEGV - 1 | 1 << SIGBUS - 1))
+    return bool(int(pending.split()[1], 16) & _THEIR_BITS)
 
 
-def _at_the_end(thread: Thread) -> bool:
-    """Whether the thread stands at the last instruction of our code."""
+def _at_the_end(thread: Thread, info: bytes) -> bool:
+    """Whether the thread has stopped at what ends our code, which raised this."""
     registers = Registers()
     ptrace.get_registers(thread.tid, registers)
     offset = registers[RIP] - thread.mm.code
-    return 0 <= offset < len(_CODE) and _CODE[offset] == bytes.fromhex(_LEAVE)[0]
+    ends = 0 <= offset < len(_CODE) and _CODE[offset] == TRAP[0]
+    return ends and info == ptrace.fault_info(SIGILL, _ILL_ILLOPN, registers[RIP])
 
 
 @cache

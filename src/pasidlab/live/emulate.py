@@ -312,15 +312,13 @@ class Emulator:
 
 def _is_certain(thread: Thread, raised: Raised) -> bool:
     """Whether an instruction of the program's that submits raised this: at its portal, or as an instruction that traps."""
-    if raised.signal == SIGSEGV and raised.code == ptrace.SI_KERNEL:
-        return True  # the byte that trapped may be a jump by now (``Patcher.patch``)
     return raised.signal == SIGILL or (raised.page_at or 0) & ~0xFFF in thread.mm.portals
 
 
 def _may_be_sent(thread: Thread, raised: Raised, ip: int) -> bool:
-    """Whether another than the instruction of ours at ``ip`` may have raised this. Where our code halts it raises SIGSEGV."""
+    """Whether another than the instruction of ours at ``ip`` may have raised this. Where our code ends it raises SIGILL."""
     area = thread.mm.shortcut.area_at(ip) if thread.mm.shortcut else None
-    return area is not None and not (raised.signal == SIGSEGV and raised.code == ptrace.SI_KERNEL and area.halts_at(ip))
+    return area is not None and not (raised.signal == SIGILL and raised.address == ip and area.traps_at(ip))
 
 
 def _canonical(address: int) -> bool:

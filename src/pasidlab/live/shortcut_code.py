@@ -2,8 +2,8 @@
 
 The thread's slot (``slots``) is where GS points, shifted so that a thread without one faults at the first access. Nothing else is
 needed of the thread: no stack, no register that is not saved first, no vector register. Whatever is not carried out exactly as
-``accelerator`` defines it ends at ``hlt``, which raises SIGSEGV; so does a fault. The tracer then puts the thread back to its own
-instruction. Up to ``commit`` that is always possible: nothing written until then hinders doing all of it again.
+``accelerator`` defines it ends at ``TRAP``, which raises SIGILL; a fault raises its own signal. The tracer then puts the thread back
+to its own instruction. Up to ``commit`` that is always possible: nothing written until then hinders doing all of it again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pasidlab.live.assembler import Assembled, assembler
 from pasidlab.live.decode import Instruction
 from pasidlab.live.registers import CF, ENCODING, OF, PF, RIP, SF, ZF
+from pasidlab.live.sites import TRAP
 from pasidlab.live.slot_layout import (
     BIAS,
     BY_ENQCMD,
@@ -42,6 +43,7 @@ from pasidlab.live.slot_layout import (
     as_ax,
 )
 
+_TRAP = f".byte {TRAP[0]}"
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 _SAVED_AT = dict(zip(_NAMES, range(SAVED, SAVED + 80, 8), strict=True))
 _STRING = 1024  # bytes from which the processor's string instructions are worth their start
@@ -70,7 +72,7 @@ def _tree(level: int = 0, leaf: int = 0) -> str:
             jne no_{leaf}
             movl ${as_ax(_status_flags(leaf))}, {_gs(FLAGS)}
             jmp save
-        no_{leaf}: hlt"""
+        no_{leaf}: {_TRAP}"""
     yes = leaf | 1 << (len(_CONDITIONS) - 1 - level)
     label = f"is_{level}_{leaf}"
     return f"j{_CONDITIONS[level][0]} {label}\n{_tree(level + 1, leaf)}\n{label}:\n{_tree(level + 1, yes)}"
@@ -323,7 +325,7 @@ _END = f"""
         sahf
         {chr(10).join(f"mov {_gs(at)}, %{name}" for name, at in _SAVED_AT.items())}
         jmp *{_gs(RETURN)}
-    reject: hlt
+    reject: {_TRAP}
 """
 _BODY_LABELS = ("start", "commit", "counted", "summed", "restore", "reject")
 

@@ -10,8 +10,8 @@ from pasidlab.live.assembler import Assembled
 from pasidlab.live.decode import Instruction
 from pasidlab.live.slots import Permit, Shared, same_row
 
-HALT = b"\xf4"
-"""hlt: #GP in user mode."""
+TRAP = b"\xd6"
+"""No instruction in 64-bit mode (UDB, SDM volume 2): #UD, so SIGILL with its own address, which few signals that are sent have."""
 JUMP = b"\xe9"
 """jmp, 32 bits of distance."""
 JUMP_SIZE = 5
@@ -42,7 +42,7 @@ class SubmissionSite:
     def replacements(self) -> tuple[bytes, bytes, bytes]:
         """What stands in its place, one after the other: a byte that traps, then the rest of the jump, then the jump."""
         distance = (self.entrance - self.ip - JUMP_SIZE).to_bytes(4, "little", signed=True)
-        return HALT + self.original[1:JUMP_SIZE], HALT + distance, JUMP + distance
+        return TRAP + self.original[1:JUMP_SIZE], TRAP + distance, JUMP + distance
 
 
 @dataclass(eq=False)
@@ -81,12 +81,12 @@ class Area:
             self.file.close()
             self.file = None
 
-    def halts_at(self, address: int) -> bool:
+    def traps_at(self, address: int) -> bool:
         """Whether this is the address of an instruction that always traps."""
         site, data, offset = self.site_at(address), self.body.data, address - self.start
         if site:
             data, offset = site.code.data, address - site.entrance
-        return data[offset : offset + 1] == HALT
+        return data[offset : offset + 1] == TRAP
 
     def site_at(self, address: int) -> SubmissionSite | None:
         """Whose entrance this is."""

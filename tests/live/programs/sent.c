@@ -30,7 +30,7 @@ static void *submits(void *bytes)
 
 int main(int count, char **words)
 {
-	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL }, codes[] = { 1, 2, 3, 4, 5 };
+	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL }, codes[] = { 1, 0x80, 2, 0x80, 3, 0x80 };
 	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
 	pthread_t threads[2];
 	sigset_t all;
@@ -43,16 +43,17 @@ int main(int count, char **words)
 	pthread_create(&threads[1], NULL, submits, NULL);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	for (int i = 0; i < 30; i++) {
-		siginfo_t info = { .si_signo = numbers[i % 3], .si_code = codes[i / 3 % 5] };
+	for (int i = 0; i < 54; i++) {
+		siginfo_t info = { .si_signo = numbers[i % 3], .si_code = codes[i / 3 % 6] };
+		uintptr_t told = info.si_code == 0x80 ? 0 : 0x1234560; /* as #GP says it (SI_KERNEL) */
 		int before = heard;
 		double end = now() + 10;
 
-		info.si_addr = (void *)0x1234560;
+		info.si_addr = (void *)told;
 		syscall(SYS_rt_sigqueueinfo, getpid(), info.si_signo, &info);
 		while (heard == before && now() < end)
 			sched_yield();
-		if (heard != before + 1 || number != info.si_signo || code != info.si_code || address != 0x1234560) {
+		if (heard != before + 1 || number != info.si_signo || code != info.si_code || address != told) {
 			printf("sent %d (%d), heard %d: %d (%d)\n", info.si_signo, info.si_code, heard - before, number, code);
 			return 1;
 		}
@@ -60,5 +61,5 @@ int main(int count, char **words)
 	over = 1;
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	return heard != 30;
+	return heard != 54;
 }
