@@ -72,6 +72,8 @@ CHECKED = {
     "decompress": (0x42, 1 << 20, ()),
     "compress": (0x43, 1 << 20, ()),
     "CRC64": (0x44, 4096, ("-1", "0x8000")),
+    "decrypt": (0x40, 4096, ("-a", "0x0101")),
+    "encrypt": (0x41, 65536, ("-a", "0x0301")),
     "zero decompress 32": (0x48, 4096, ()),
     "zero decompress 16": (0x49, 4096, ()),
     "zero decompress 8": (0x4A, 4096, ()),
@@ -95,7 +97,8 @@ def test_iaa_test_of_idxd_config_passes(tmp_path: Path) -> None:
         pytest.skip("iaa_test of intel/idxd-config is not installed")
     devices = tmp_path / "devices.toml"
     queue = '[[device.wq]]\nmode = "{}"\nsize = 16\n'
-    devices.write_text('[[device]]\nname = "iax1"\nversion = 0x200\n' + queue.format("shared") + queue.format("dedicated"))
+    device = '[[device]]\nname = "iax1"\nversion = 0x200\nop_cap = "007f771f,00000000,0000040d"\n'
+    devices.write_text(device + queue.format("shared") + queue.format("dedicated"))
     for name, (opcode, size, more) in CHECKED.items():
         for mode in ("0", "1"):
             command = (program, "-w", mode, "-l", str(size), "-o", hex(opcode), "-f", "1", "-t", "5000", *more)

@@ -36,6 +36,8 @@ class Op(IntEnum):
     DIX_GENERATE = 0x17
     CACHE_FLUSH = 0x20
     # From here on of IAX.
+    DECRYPT = 0x40
+    ENCRYPT = 0x41
     DECOMPRESS = 0x42
     COMPRESS = 0x43
     CRC64 = 0x44
@@ -110,6 +112,7 @@ NAMES: dict[int, str] = {
 OPERATIONS_1_0 = 0x1_003F_03FF  # the whole of DSA 1.0
 # A first-generation IAX: 0, 2, 3, 0x42 to 0x44, 0x48, 0x49, 0x4c, 0x4d, 0x50 to 0x56 (op_cap of an AWS m7i, intel/qpl issue 50).
 OPERATIONS_IAX_1 = 0x7F331C << 64 | 0xD
+OPERATIONS_IAX_2 = OPERATIONS_IAX_1 | 1 << Op.TRANSLATION_FETCH | 1 << Op.ZERO_DECOMPRESS_8 | 1 << Op.ZERO_COMPRESS_8
 OPERATIONS_2_0 = OPERATIONS_1_0 | 1 << Op.TRANSLATION_FETCH | 1 << Op.DIX_GENERATE  # 2.0, without a second process
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from pasidlab.accelerator import abi, comparing, crc64, decompress, deflate, filters, iax, integrity, moving, zeros
+from pasidlab.accelerator import abi, cipher, comparing, crc64, decompress, deflate, filters, iax, integrity, moving, zeros
 from pasidlab.accelerator.abi import DESCRIPTOR_SIZE, QUIET, RECORD_SIZE, Cap, Descriptor, Flag, Op, Status
 from pasidlab.accelerator.analytics import carried_out
 from pasidlab.accelerator.legality import RULES, Checker, Rejection, Rule, WqLimits
@@ -54,6 +54,7 @@ _IAX_OPERATIONS: dict[int, DsaOperation] = {
     Op.DRAIN: moving.drain,
     Op.MEMORY_MOVE: moving.memory_move,
     Op.TRANSLATION_FETCH: moving.translation_fetch,
+    **dict.fromkeys((Op.DECRYPT, Op.ENCRYPT), carried_out(cipher.run_cipher)),
     Op.DECOMPRESS: carried_out(decompress.decompress),
     Op.COMPRESS: carried_out(deflate.compress),
     Op.CRC64: crc64.crc64,

@@ -6,7 +6,7 @@ The specification is not public. What no public source says a device refuses is 
 
 from __future__ import annotations
 
-from pasidlab.accelerator import aecs, analytics, crc64, decompress, deflate, filters, zeros
+from pasidlab.accelerator import aecs, analytics, cipher, crc64, decompress, deflate, filters, zeros
 from pasidlab.accelerator.abi import Descriptor, Flag, Op, Status, operation_name
 from pasidlab.accelerator.legality import RULES, Rejection, Rule, WqLimits
 from pasidlab.accelerator.limits import LIMITS, Limit, overlaps
@@ -20,6 +20,7 @@ FILTERS = tuple(Op(code) for code in range(Op.SCAN, Op.EXPAND + 1))
 
 IAX_RULES: dict[int, Rule] = {
     **{code: RULES[code] for code in (Op.NOOP, Op.DRAIN, Op.MEMORY_MOVE, Op.TRANSLATION_FETCH)},
+    **dict.fromkeys((Op.DECRYPT, Op.ENCRYPT), Rule(_WRITES | _SOURCE_2 & ~analytics.CRC_32C, ((56, 63),))),
     Op.DECOMPRESS: Rule(_WRITES | _SOURCE_2, ()),
     Op.COMPRESS: Rule(_WRITES | _SOURCE_2, ((60, 63),)),
     Op.CRC64: Rule(
@@ -103,6 +104,18 @@ def _zeros(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     return _size("source 1 size", d.size, 1, wq) or _size("maximum destination size", _room(d), 0, wq) or _apart(d)
 
 
+def _cipher(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
+    flags = d.field(38, 2)
+    if flags & ~cipher.FLUSH:
+        return Rejection(Status.ANALYTICS_FLAGS, f"cipher flags 0x{flags:04x}: bit 1 is the one that is known")
+    read, write = d.flags >> 16 & 3, d.flags >> 18 & 3
+    if read != analytics.READ_AECS or write:
+        what = f"source 2 is read in way {read}, written in way {write}: the key comes from an AECS (way 1), which is not written here"
+        return Rejection(Status.BAD_FLAGS, what, d.flags & (analytics.READ_SOURCE_2 | analytics.WRITE_SOURCE_2))
+    sizes = _source(d, wq) or _size("AECS size", d.tail48 >> 32, cipher.AECS_SIZE, wq)
+    return sizes or _state(d, wq, analytics.WRITE_NEVER) or _apart(d)
+
+
 def _filter(d: Descriptor, wq: WqLimits, gencap: int) -> Rejection | None:
     flags, word = filters.Flags(d.tail56 & 0xFFFFFFFF), d.tail56 & 0xFFFFFFFF
     wrong = _filter_flags(d, flags) or (_inflating(d) if d.field(38, 2) else None)
@@ -160,6 +173,8 @@ IAX_LIMITS: dict[int, Limit] = {
     Op.TRANSLATION_FETCH: LIMITS[Op.TRANSLATION_FETCH],
     **dict.fromkeys(zeros.WORDS, _zeros),
     **dict.fromkeys(FILTERS, _filter),
+    Op.DECRYPT: _cipher,
+    Op.ENCRYPT: _cipher,
     Op.DECOMPRESS: _decompress,
     Op.COMPRESS: _compress,
     Op.CRC64: _crc64_limits,

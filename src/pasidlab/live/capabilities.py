@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pasidlab.accelerator import GENCAP_1_0, IAX, OPERATIONS_1_0, OPERATIONS_2_0, OPERATIONS_IAX_1
+from pasidlab.accelerator import GENCAP_1_0, IAX, OPERATIONS_1_0, OPERATIONS_2_0, OPERATIONS_IAX_1, OPERATIONS_IAX_2, Op
 
 VERSION_2 = 0x200  # DEVICE_VERSION_2
 _GENCAP_IAX = 0x71F10901F0105  # a first-generation IAX: 2^31 bytes, no batch
-_OPERATIONS_IAX = sum(1 << code for code in IAX.operations)  # which of them came with the first generation: OPERATIONS_IAX_1
+_OPERATIONS_IAX = sum(1 << code for code in IAX.operations)
+_IAACAP_CFB = 1 << 10  # union iaa_cap_reg: crypto_cfb
 _SIZE = 256  # bits of OPCAP
 _MASK = re.compile(r"[0-9a-fA-F]{1,8}(,[0-9a-fA-F]{1,8})*")
 
@@ -56,9 +57,11 @@ class Capabilities:
         version = _number(attributes, "version", 0x100)
         gencap = _number(attributes, "gen_cap", _GENCAP_IAX if kind == "iax" else GENCAP_1_0)
         first = OPERATIONS_1_0 if kind == "dsa" else OPERATIONS_IAX_1
-        default = first if version < VERSION_2 else operations_of(kind)
+        second = OPERATIONS_2_0 if kind == "dsa" else OPERATIONS_IAX_2
+        default = first if version < VERSION_2 else second
         operations = mask_bits(attributes["op_cap"]) if "op_cap" in attributes else default
-        iaa_cap, pasid = _number(attributes, "iaa_cap", 0), _number(attributes, "pasid_enabled", 1)
+        ciphers = _IAACAP_CFB if operations & (1 << Op.ENCRYPT | 1 << Op.DECRYPT) else 0
+        iaa_cap, pasid = _number(attributes, "iaa_cap", ciphers), _number(attributes, "pasid_enabled", 1)
         return cls(version, gencap, operations, iaa_cap, bool(pasid))
 
     @property
