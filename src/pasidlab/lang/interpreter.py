@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pasidlab.lang.back.layout import Layout, State
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, DIVISIONS, LOOKED_AT, SOUND, Action, Instr, Model, Operand, Predicate, Site
 from pasidlab.lang.lowering.symmetry import Symmetry
+from pasidlab.lang.types import Domain
 
 FUEL = 20_000
 """Rounds of loops one step may make before it counts as endless."""
@@ -32,8 +34,7 @@ class Failure:
     kind: ErrorKind = ""
 
 
-@dataclass(frozen=True)
-class Touch:
+class Touch(NamedTuple):
     """One thing a step did to state, or asked of it: a load (``old`` is ``new``), a store, or a ``check`` that failed (no field)."""
 
     op: str
@@ -85,6 +86,7 @@ class Interpreter:
         for f in model.fields:
             self.offsets[f.path] = offset
             offset += f.count
+        self.observers = [(self.offsets[f.path], f.count, f.default) for f in model.fields if f.observer]  # anew in each step
         self.default: State = tuple(f.default for f in model.fields for _ in range(f.count))
         self._labels = {id(a): _labels(a) for a in self._all_actions()}
         self._loops = {id(a): loop_labels(a) for a in self._all_actions()}
@@ -221,13 +223,18 @@ class Interpreter:
             digits[-1] += 1
 
 
-def param_values(action: Action) -> Iterator[tuple[int, ...]]:
+def param_values(action: Action) -> tuple[tuple[int, ...], ...]:
     """Every combination of an action's parameters, in order; references never take None."""
+    return _combinations(action.params)
+
+
+@cache
+def _combinations(params: tuple[tuple[str, Domain], ...]) -> tuple[tuple[int, ...], ...]:
     ranges = []
-    for _, domain in action.params:
+    for _, domain in params:
         values = [domain.value(code) for code in range(1 << domain.bits)]
         ranges.append([v for v in values if domain.contains(v) and not (hasattr(domain, "struct") and v == 0)])
-    return product(*ranges)
+    return tuple(product(*ranges))
 
 
 def _labels(action: Action) -> dict[str, int]:
@@ -253,10 +260,8 @@ class _Execution:
         self.outcome = Outcome(action.name, params, None)
         self.used = 0
         self.site = action.code[0].site  # of the last instruction executed
-        for f in owner.model.fields:
-            if f.observer:
-                start = owner.offsets[f.path]
-                self.state[start : start + f.count] = [f.default] * f.count
+        for start, count, default in owner.observers:
+            self.state[start : start + count] = [default] * count
 
     def value(self, operand: Operand) -> int:
         """A constant or a local; locals never assigned on this path are 0."""
