@@ -90,6 +90,34 @@ def test_an_injected_status_is_a_rejection_and_a_page_fault_is_none(tmp_path: Pa
     assert "  core: none, no descriptor was rejected\n" in done.err
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "libc.syscall(60, 0)",  # exit(2): the leader is gone
+        "libc.syscall(323, 1)",  # userfaultfd(2): the program may serve its memory itself
+    ],
+    ids=["leader gone", "served"],
+)
+def test_the_memory_is_there_whoever_has_it(before: str, tmp_path: Path) -> None:
+    file = tmp_path / "core"
+    done = run_python(
+        f"""
+        import threading
+        def submits():
+            while "(60" in {before!r} and open(f"/proc/{{os.getpid()}}/stat").read().rsplit(") ", 1)[1][0] != "Z":
+                pass
+            exec({REJECTED!r}, globals())
+            os._exit(0)
+        threading.Thread(target=submits).start()
+        {before}
+        """,
+        "--core", str(file),
+    )  # fmt: skip
+    assert done.out.split()[1:] == ["0x1", "0x11", "0x11", "0x3"], done.err
+    core = Core(file)
+    assert core.read(int(done.out.split()[0], 16), 10) == b"the source" and b"from dsa_client import" in core.note(3)[56:]
+
+
 def test_other_threads_are_there(tmp_path: Path) -> None:
     file = tmp_path / "core"
     waiting = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"

@@ -34,6 +34,7 @@ _LARGEST = 1 << 36  # bytes of a mapping: a larger one is reserved, not used
 _GAP = 1 << 20  # bytes without memory, from which a new segment begins
 _ENTRIES = 1 << 16  # of /proc/PID/pagemap at once
 _PIECE = 1 << 20
+_ARGUMENTS = -5  # their start in /proc/PID/stat, counted from the end; then their end (fs/proc/array.c)
 _IN_MEMORY, _OF_A_FILE = np.uint64(3 << 62), np.uint64(1 << 61)  # present or swapped; Documentation/admin-guide/mm/pagemap.rst
 
 
@@ -50,10 +51,11 @@ class CoreFile:
         """Write the dump, at the first call. ``thread`` submitted the descriptor, and is stopped."""
         if self.reason:
             return
-        self.reason = reason
+        self.reason, self.failed = reason, f"cannot write {self.path}: the program ended first"
         others = [one.tid for one in threads.values() if one.process is thread.process and one is not thread]
         try:
-            _written(self.path, lambda file: _dump(file, thread.process.pid, [thread.tid, *others]))
+            _written(self.path, lambda file: _dump(file, thread, [thread.tid, *others]))
+            self.failed = ""
         except OSError as error:
             self.failed = f"cannot write {self.path}: {error.strerror or error}"
 
@@ -90,10 +92,11 @@ class _DumpedPart:
     whole: bool = False  # the kernel's own page of code: its pages come into memory when they are read, and that is all
 
 
-def _dump(file: BinaryIO, pid: int, tids: list[int]) -> None:
-    mapped = list(mappings(pid))
-    runs = [run for mapping in mapped for run in _runs(pid, mapping)][: _MOST_SEGMENTS - 1]
-    notes = b"".join(_notes(pid, tids, mapped))
+def _dump(file: BinaryIO, thread: Thread, tids: list[int]) -> None:
+    """The memory is asked for by ``thread``, which has it: its leader may have ended."""
+    mapped = list(mappings(thread.tid))
+    runs = [run for mapping in mapped for run in _runs(thread.tid, mapping)][: _MOST_SEGMENTS - 1]
+    notes = b"".join(_notes(thread, tids, mapped))
     notes_at = _HEADER.size + _SEGMENT.size * (len(runs) + 1)
     at = -(-(notes_at + len(notes)) // PAGE) * PAGE
     identity = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
@@ -107,25 +110,20 @@ def _dump(file: BinaryIO, pid: int, tids: list[int]) -> None:
         places.append(at)
         at += size
     file.write(notes)
-    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for run, place in zip(runs, places, strict=True):
-            if run.contents:
-                _copy(file, place, pid, memory, run)
-    finally:
-        os.close(memory)
+    for run, place in zip(runs, places, strict=True):
+        if run.contents:
+            _copy(file, place, thread, run)
     file.truncate(at)
 
 
-def _copy(file: BinaryIO, place: int, pid: int, memory: int, run: _DumpedPart) -> None:
-    """The pages that are in memory; the others are holes, which read as zeros."""
-    there = (_entries(pid, run.start, run.end) & _IN_MEMORY) != 0
+def _copy(file: BinaryIO, place: int, thread: Thread, run: _DumpedPart) -> None:
+    """The pages that are in memory; the others are holes, which read as zeros. So are those that went away since: [vvar], say."""
+    there = (_entries(thread.tid, run.start, run.end) & _IN_MEMORY) != 0
     for first, last in _stretches(there | run.whole):
         for start in range(run.start + first * PAGE, run.start + last * PAGE, _PIECE):
             size = min(_PIECE, run.start + last * PAGE - start)
-            with suppress(OSError):  # the page went away, or may not be read: [vvar]
-                file.seek(place + start - run.start)
-                file.write(os.pread(memory, size, start))
+            file.seek(place + start - run.start)
+            file.write(thread.mm.memory.read(start, size))
 
 
 def _entries(pid: int, start: int, end: int) -> NDArray[np.uint64]:
@@ -192,13 +190,13 @@ def _note(kind: int, data: bytes, name: bytes = b"CORE") -> bytes:
     return struct.pack("<III8s", len(name) + 1, len(data), kind, name) + padded
 
 
-def _notes(pid: int, tids: list[int], mapped: list[Mapping]) -> Iterator[bytes]:
+def _notes(thread: Thread, tids: list[int], mapped: list[Mapping]) -> Iterator[bytes]:
     """In the kernel's order: the thread that the dump is about, its process, then the other threads."""
-    info = _signal_info(tids[0])
+    info, pid = _signal_info(tids[0]), thread.process.pid
     yield _note(_PRSTATUS, _status(pid, tids[0], int.from_bytes(info[:4], "little")))
-    yield _note(_PRPSINFO, _process(pid))
+    yield _note(_PRPSINFO, _process(thread))
     yield _note(_SIGINFO, info)
-    yield _note(_AUXV, _read(f"/proc/{pid}/auxv"))
+    yield _note(_AUXV, _read(f"/proc/{thread.tid}/auxv"))
     yield _note(_FILE, _files(mapped))
     yield from _vectors(tids[0])
     for tid in tids[1:]:
@@ -237,14 +235,22 @@ def _status(pid: int, tid: int, number: int) -> bytes:
     return _STATUS.pack(number, 0, 0, number, pending, held, tid, *parents, *[0] * 8, bytes(registers), stands)
 
 
-def _process(pid: int) -> bytes:
+def _process(thread: Thread) -> bytes:
     """struct elf_prpsinfo."""
+    pid = thread.process.pid
     fields = _fields(pid)
     ids = [int(fields.get(name, "0").split()[0]) for name in ("Uid", "Gid")]
     name = _read(f"/proc/{pid}/comm").strip()[:15]
-    arguments = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").strip()[:79]
+    arguments = _arguments(thread).replace(b"\0", b" ").strip()[:79]
     parents = pid, int(fields.get("PPid", "0")), _call(os.getpgid, pid), _call(os.getsid, pid)
     return _INFO.pack(0, b"R", 0, 0, 0, *ids, *parents, name, arguments)
+
+
+def _arguments(thread: Thread) -> bytes:
+    """The first of them, from the program's own memory: /proc/PID/cmdline could wait for who serves it."""
+    fields = _read(f"/proc/{thread.tid}/stat").rsplit(b" ", -_ARGUMENTS)[1:]
+    start, end = (int(fields[0]), int(fields[1])) if len(fields) >= 2 else (0, 0)
+    return thread.mm.memory.read(start, min(end - start, 80))
 
 
 def _files(mapped: list[Mapping]) -> bytes:
