@@ -1,9 +1,10 @@
 """The mutation score of the kernel model: ``python tests/model/mutation.py`` checks every mutant that ``mutation.json`` does not know.
 
 Hours of one core. What is known is kept, so it can be stopped at any time; the order is random, so that a part of the way is a fair
-sample. A mutant is caught by a property that the design keeps in the same part without it. Else it is caught where a statement, not the
-changed one, is executed no more: behaviour of the kernel is gone (``reached.py``). The parts where other mutants of the function were
-caught come first, then the smallest. Survivors get a reason by hand: why the change makes no difference, or why it is out of scope.
+sample. A mutant is caught by a property that the design keeps in the same part without it. Else it is caught where behaviour is gone: the
+part no longer begins as it did, or a statement, not the changed one, is executed no more (``reached.py``). The parts where other mutants
+of the function were caught come first, then the smallest. Survivors get a reason by hand: why the change makes no difference, or why it
+is out of scope.
 
     python tests/model/mutation.py              go on
     python tests/model/mutation.py WORD ...     once more those whose name has one of the words
@@ -24,7 +25,7 @@ from random import Random
 from unittest.mock import patch
 
 from mutations import Mutation, mutations
-from reached import executed, observed, within
+from reached import begins, executed, observed, within
 from small_parts import SMALL
 
 from pasidlab.checking.api import check
@@ -70,12 +71,11 @@ class Caught:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A design in a part without a change: its code, the functions in it, the properties it keeps, what it executes, its states."""
+    """A design in a part without a change: its code, the properties it keeps, what it reaches, its states."""
 
     code: object
-    functions: frozenset[str]
     kept: frozenset[str]
-    executed: frozenset[str]
+    reached: frozenset[str]
     states: int
 
 
@@ -102,10 +102,15 @@ class Survives:
 @cache
 def baseline(design: str, part: str) -> Baseline:
     model = _model(design, part)
-    functions = {s.function for action in _actions(model) for i in action.code for s in i.site.chain()}
     found = check(observed(design), PARTS[part], jobs=1)
     kept = NAMES if design == KEEPS_ALL else [p.name for p in found.properties if p.holds]
-    return Baseline(_code(model), frozenset(functions), frozenset(kept), executed(found), found.states)
+    return Baseline(_code(model), frozenset(kept), begins(model) | executed(found), found.states)
+
+
+@cache
+def functions(design: str, part: str) -> frozenset[str]:
+    """The functions that a design calls in a part."""
+    return frozenset(s.function for action in _actions(_model(design, part)) for i in action.code for s in i.site.chain())
 
 
 def _model(design: str, part: str) -> Model:
@@ -130,12 +135,13 @@ def caught(mutation: Mutation, design: str, part: str) -> Caught | Survives:
                 return Survives(same=True)
             first = Budget(after_violation=1) if len(known.kept) == len(NAMES) else None
             found = check(observed(design), PARTS[part], jobs=1, budget=first)
+            reached = begins(_model(design, part)) | executed(found)
         except PasidlabError as error:
             return Caught(MODEL_ERROR if " after " in str(error) else NOT_COMPILED, part, design)
     broken = [c.property for c in found.counterexamples if c.property in known.kept]
     if broken or found.error:
         return Caught(broken[0] if broken else MODEL_ERROR, part, design)
-    if known.executed - executed(found) - within(mutation.path, mutation.lines()):
+    if known.reached - reached - within(mutation.path, mutation.lines()):
         return Caught(REACHED, part, design)
     return Survives(more=found.states > known.states, fewer=found.states < known.states)
 
@@ -144,7 +150,7 @@ def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | Survi
     """The first trial that catches a mutant. Where its function has no part in the model, there is no trial."""
     survived: list[Survives] = []
     for design, part in trials:
-        if mutation.function in baseline(design, part).functions:
+        if mutation.function in functions(design, part):
             by = caught(mutation, design, part)
             if isinstance(by, Caught):
                 return by

@@ -1,4 +1,4 @@
-"""Which statements of the kernel model a step executes, part by part: ``python tests/model/reached.py`` records them in ``reached.json``.
+"""How each part begins, and which statements of the kernel model its steps execute: ``python tests/model/reached.py`` records both.
 
 No promise notices behaviour that is gone: a kernel in which nothing happens keeps them all. So a statement that no step executes any more
 is a change that must be looked at. What the compiler leaves out, having no effect, counts as not executed.
@@ -17,8 +17,12 @@ from pathlib import Path
 from small_parts import SMALL
 
 from pasidlab.checking.api import check
+from pasidlab.checking.model import design_model
+from pasidlab.checking.reductions import ALL
 from pasidlab.checking.result import CheckResult
 from pasidlab.designs import BUILT_IN, Design
+from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.ir import Model
 from pasidlab.lang.lowering.lower import ARRIVALS
 from pasidlab.model.sources import MODEL_FILES
 
@@ -37,6 +41,16 @@ def executed(found: CheckResult) -> frozenset[str]:
     """Statements that the steps of an ``observed`` design executed, by name."""
     lines = frozenset[tuple[str, int]]().union(*(part.executed for part in found.parts))
     return frozenset(name for name, places in statements().items() if not lines.isdisjoint(places))
+
+
+def begins(model: Model) -> frozenset[str]:
+    """The initial states: what is not as declared."""
+    interpreter = Interpreter(model)
+    places = [(f"{field.path}[{n}]", field.default) for field in model.fields for n in range(field.count)]
+    return frozenset(
+        "begins: " + " ".join(f"{name}={value}" for (name, default), value in zip(places, state, strict=True) if value != default)
+        for state in interpreter.initial_states()
+    )
 
 
 def within(path: Path, lines: range) -> frozenset[str]:
@@ -73,12 +87,13 @@ def _end(node: ast.stmt) -> int:
 
 
 def reached_in(design: str, part: str) -> frozenset[str]:
-    """The statements that are executed around a design in a small part."""
-    return executed(check(observed(design), SMALL[part], jobs=1))
+    """How a small part begins, and the statements that are executed around a design in it."""
+    model = design_model(BUILT_IN[design], SMALL[part], reductions=ALL)
+    return begins(model) | executed(check(observed(design), SMALL[part], jobs=1))
 
 
 def recorded() -> dict[str, list[str]]:
-    """Each statement that is executed somewhere, and where (``place``)."""
+    """Each beginning, each statement that is executed somewhere, and where (``place``)."""
     found: dict[str, list[str]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return found
 
@@ -90,8 +105,8 @@ def place(design: str, part: str) -> str:
 
 def main() -> None:
     found = {place(*where): reached_in(*where) for where in WHERE}
-    table = {name: [place for place, names in found.items() if name in names] for name in statements()}
-    rows = (f" {json.dumps(name)}: {json.dumps(places)}" for name, places in table.items() if places)
+    table = {name: [place for place, names in found.items() if name in names] for name in sorted(set().union(*found.values()))}
+    rows = (f" {json.dumps(name)}: {json.dumps(places)}" for name, places in table.items())
     TABLE.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 
 

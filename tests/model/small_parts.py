@@ -23,6 +23,8 @@ SMALL = {
     "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
     "pushed": scope("preempt ipi bind unbind"),
     "switched": scope("preempt ipi bind", tasks=2, mms=2),
+    "forks": scope("fork exec", tasks=2, mms=2),
+    "rivals": scope("bind exit", cpus=2, tasks=2, mms=2),
     "left": scope("ipi bind unbind exec exit device", mms=2),
 }
 """The quickest first."""

@@ -1,4 +1,4 @@
-"""Behaviour that is gone is noticed: what the steps of each small part execute is what was recorded (``reached.py``)."""
+"""Behaviour that is gone is noticed: how each small part begins and what its steps execute is what was recorded (``reached.py``)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_is_executed(design, part):
 
 def test_every_function_is_executed_somewhere():
     functions = {function_of(name) for name in statements() if name.split(": ")[0] not in NOT_A_STEP}
-    executed = {function_of(name) for name in RECORDED}
+    executed = {function_of(name) for name in RECORDED if "(): " in name}
     assert functions - executed == NOT_CALLED.keys()
 
 

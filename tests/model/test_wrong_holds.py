@@ -15,15 +15,15 @@ from pasidlab.search.result import Budget
 IMPORTS = """
 from pasidlab.lang.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
 from pasidlab.model.linux.fpu import (
-    fpregs_lock, fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, switch_fpu_finish, switch_fpu_prepare,
-    __fpu_invalidate_fpregs_state,
+    fpregs_lock, fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, restore_fpregs_from_fpstate,
+    save_fpregs_to_fpstate, switch_fpu_finish, switch_fpu_prepare, __fpu_invalidate_fpregs_state,
 )
 from pasidlab.model.linux.locks import warn_on_once
 from pasidlab.model.linux.sched import pick_next_task, set_current
 from pasidlab.model.linux.traps import gp_user_force_sig_segv
 from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.state import MSR_IA32_PASID_VALID
-from pasidlab.model.x86.cpu import XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
+from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
 """
 LATE = """
 @entry("exception")
@@ -121,6 +121,29 @@ def populate() -> bool:
     wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
     fpregs_unlock()
     current.has_valid_pasid = True
+    return True
+"""),
+    # loads the registers, but not as their owner: a switch between a softirq in user mode and the restore finds the old copy valid
+    "not the owner": ("preempt migrate softirq", {"preserved"}, """
+@entry("exception")
+def exc_general_protection() -> None:
+    if not fixup():
+        gp_user_force_sig_segv()
+
+
+def fixup() -> bool:
+    pasid = current.mm.pasid
+    local_irq_enable()
+    if (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
+        return False
+    fpregs_lock()
+    if not current.need_fpu_load:
+        save_fpregs_to_fpstate(current)
+    wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
+    current.need_fpu_load = False
+    restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
+    wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
+    fpregs_unlock()
     return True
 """),
     # the environment changes a field of the current task at any time

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pasidlab.lang.declare import each, instruction, pick, require
-from pasidlab.model.linux.locks import might_sleep
+from pasidlab.model.ambient import current
+from pasidlab.model.linux.locks import might_sleep, warn_on_once
 from pasidlab.model.state import Mm
 from pasidlab.model.x86.iommu import intel_pasid_tear_down_entry, iommu_free_global_pasid, pasid_entry
 
@@ -70,8 +71,9 @@ def intel_mm_release(mm: Mm) -> None:
 
 @instruction
 def mmdrop(mm: Mm) -> None:
-    """mmdrop(): the last reference runs __mmdrop(), and that mm_pasid_drop() (2667ed10d9f0)."""
+    """mmdrop(): the last reference runs __mmdrop(), and that mm_pasid_drop() (2667ed10d9f0). Nobody may run in it any more."""
     if mm.mm_count == 1:
+        warn_on_once(current is not None and mm is current.mm)
         mm_pasid_drop(mm)
     mm.mm_count -= 1
 
