@@ -94,7 +94,7 @@ def submit(portal, raw: bytes, instruction=enqcmd, tries=1000):
     raise RuntimeError("never accepted")
 
 
-def wait(record: Buffer, seconds=5.0) -> int:
+def wait(record: Buffer, seconds=30.0) -> int:
     """The status byte, once it is not 0."""
     end = time.monotonic() + seconds
     while not record.data.raw[0]:

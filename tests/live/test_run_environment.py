@@ -44,7 +44,7 @@ WALK = """
     except OSError as error:
         print(error.errno)
     os.close(fd)
-    for _ in range(100):
+    for _ in range(3000):
         try:
             os.close(os.open("/dev/dsa/wq0.1", os.O_RDWR))
             break

@@ -28,7 +28,7 @@ def rounds(count, child, code):
         began = time.monotonic()
         while not (found := os.waitpid(pid, os.WNOHANG))[0]:
             time.sleep(0.002)
-            if time.monotonic() > began + 15:
+            if time.monotonic() > began + 40:
                 os.kill(pid, signal.SIGKILL)
         longest = max(longest, time.monotonic() - began)
         if found[1] != code << 8:
@@ -55,7 +55,7 @@ def test_a_device_file_is_closed_on_exec_with_work_in_flight(options: tuple[str,
             soon(os.execv, "/bin/sh", ["sh", "-c", "exit 4"])
             moves(portal, 2 << 20)
         wrong, longest = rounds(6, child, 4)
-        print(wrong, longest < 10)
+        print(wrong, longest < 30)
         """
     done = run_python(ROUNDS + _flat(program), *options)
     assert done.out == "[] True\n", done
@@ -111,15 +111,15 @@ def test_what_is_outstanding_ends_with_the_address_space(way: str) -> None:
         source, target = Buffer(64), Buffer(64)
         submit(portal, descriptor(MOVE, 0, source.address, target.address, 64))
         if {way == "execve"}:
-            os.execv("/bin/sh", ["sh", "-c", "sleep 0.6; exit 4"])
+            os.execv("/bin/sh", ["sh", "-c", "sleep 1.2; exit 4"])
         at = libc.mmap(None, 4096, 3, 0x62, -1, 0)  # MAP_32BIT
-        texts = [b"/bin/sh", b"-c", b"sleep 0.6; exit 4"]
+        texts = [b"/bin/sh", b"-c", b"sleep 1.2; exit 4"]
         for number, text in enumerate(texts):
             ctypes.memmove(at + 64 * number, text, len(text) + 1)
         ctypes.memmove(at + 1024, struct.pack("<4I", at, at + 64, at + 128, 0), 16)
         execve = machine_code("53 b80b000000 89fb 89f1 31d2 cd80 5b c3")
         execve(at, at + 1024)
-        """, "--delay", "300000")
+        """, "--delay", "1000000")
     assert (done.code, done.report["submissions"], done.report["operations"]) == (4, 1, {}), done
 
 

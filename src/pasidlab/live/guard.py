@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ class Overseer:
         os.close(self._pidfd)
 
     def _on_signal(self, number: int) -> None:
-        if self._traced.status < 0:
+        if not self._is_gone():
             if number in _PASSED_ON or self._is_apart():
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, number)
@@ -115,6 +116,12 @@ class Overseer:
             self._traced.send(number)
             if number in _ENDING:
                 self._loop.after(_GRACE, self._traced.kill)
+
+    def _is_gone(self) -> bool:
+        """Whether the first process has ended, which its wait status tells a little later (pidfd_open(2))."""
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        return self._traced.status >= 0 or bool(ended.poll(0))
 
     def _is_apart(self) -> bool:
         try:

@@ -18,7 +18,7 @@ int main(int count, char **words)
 			return printf("way %d: error %d\n", i, error), 1;
 	}
 	struct descriptor descriptor = describe(MOVE, &record, place, target, 64);
-	if (write(queue, &descriptor, 64) != 64 || wait_for(&record, 5) != 1)
+	if (write(queue, &descriptor, 64) != 64 || wait_for(&record, 20) != 1)
 		return printf("status %#x\n", record.status), 2;
 	return 0;
 }

@@ -19,7 +19,7 @@ static int moves(void *portal, uint64_t fs, uint64_t gs)
 		     "rdfsbase %1; rdgsbase %2; wrfsbase %0"
 		     : "=&r"(before), "=&r"(fs_after), "=&r"(gs_after)
 		     : "r"(fs), "r"(gs), "a"(portal), "d"(&descriptor) : "memory", "cc");
-	return wait_for(&record, 5) == 1 && fs_after == fs && (gs == 0 || gs_after == gs);
+	return wait_for(&record, 20) == 1 && fs_after == fs && (gs == 0 || gs_after == gs);
 }
 
 int main(void)

@@ -44,5 +44,5 @@ int main(int count, char **words)
 	submit(portal, &descriptor);
 	if (dispatched() != ANSWER || dispatched() != ANSWER || seen != 2)
 		return 1;
-	return wait_for(&record, 5) != 1 || memcmp(source, target, size);
+	return wait_for(&record, 20) != 1 || memcmp(source, target, size);
 }

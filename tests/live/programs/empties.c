@@ -12,7 +12,7 @@ static int submits(void *portal, struct descriptor *descriptor)
 		asm volatile(".byte 0xf2,0x0f,0x38,0xf8,0x0a; setz %0"
 			     : "=r"(retry) : "c"(portal), "d"(descriptor), "a"(bystander + 1) : "memory", "cc");
 	while (retry);
-	return wait_for(&record, 5);
+	return wait_for(&record, 20);
 }
 
 static int moves(void *portal)

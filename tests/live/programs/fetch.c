@@ -34,7 +34,7 @@ static int call(void *code)
 
 static int moves(void *code)
 {
-	return !call(code) && wait_for(record, 5) == 1 && target[0] == 'x';
+	return !call(code) && wait_for(record, 20) == 1 && target[0] == 'x';
 }
 
 static void *code_at(void *place, const char *bytes, size_t size)

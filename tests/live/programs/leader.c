@@ -7,7 +7,7 @@ static struct record record;
 static void *waits(void *unused)
 {
 	pthread_join(leader, NULL);
-	int status = wait_for(&record, 5);
+	int status = wait_for(&record, 20);
 	printf("status %#x\n", status);
 	fflush(stdout);
 	_exit(status != 1);

@@ -47,7 +47,7 @@ static int sealed(void)
 	read_only = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
 	struct descriptor descriptor = describe(MOVE, &record, source, read_only, 64);
 	submit(portal, &descriptor);
-	if ((wait_for(&record, 5) & 0x7f) != 4 || read_only[0]) /* page request refused */
+	if ((wait_for(&record, 20) & 0x7f) != 4 || read_only[0]) /* page request refused */
 		return 2;
 	descriptor = describe(MOVE, (struct record *)read_only, source, target, 64);
 	submit(portal, &descriptor);

@@ -36,5 +36,5 @@ int main(int count, char **words)
 	pthread_create(&thread, NULL, permits, NULL);
 	submit(portal, &wrong);
 	open_portal();
-	return wait_for(&record, 5) == 0x10 ? 0 : 4;
+	return wait_for(&record, 20) == 0x10 ? 0 : 4;
 }

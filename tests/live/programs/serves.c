@@ -60,7 +60,7 @@ int main(int count, char **words)
 		return move(portal, other, other + 8192, 64) == 1 ? 0 : 1;
 	}
 	submit(portal, &descriptor);
-	int status = wait_for(&record, 5);
+	int status = wait_for(&record, 20);
 	if (!strcmp(how, "thread") && memcmp(place, answer, sizeof "answer"))
 		return 2;
 	printf("status %#x\n", status);

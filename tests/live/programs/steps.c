@@ -26,7 +26,7 @@ int main(int count, char **words)
 		record.status = 0;
 		asm volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; .byte 0xf2,0x0f,0x38,0xf8,0x02; nop; pushfq; andq $~0x100, (%%rsp); popfq"
 			     : : "a"(portal), "d"(&descriptor) : "memory", "cc");
-		if (wait_for(&record, 5) != 1 || traps < before + 4)
+		if (wait_for(&record, 20) != 1 || traps < before + 4)
 			return 1;
 	}
 	return memcmp(source, target, size) != 0;
