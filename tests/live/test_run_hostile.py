@@ -60,7 +60,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     """
     right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
     right |= {"empties now": 0, "empties wiped": 0, "empties forked": 0}
-    right |= {"bases": 0, "vforks": 0, "pending 64": 0, "pending 2097152": 0, "masks": 0, "sent 64": 0, "sent 2097152": 0}
+    right |= {"bases": 0, "vforks": 0, "protects": 0, "pending 64": 0, "pending 2097152": 0, "masks": 0, "sent 64": 0, "sent 2097152": 0}
     right |= {"handlers": 0, "fetch data": 0, "fetch other": 0, "fetch unreadable": 0, "fetch secret": 0}
     right |= {f"moves {tmp_path}": 0, f"permits {tmp_path}": 0, "tracks": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}

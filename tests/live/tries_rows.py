@@ -377,6 +377,7 @@ def calls() -> Iterator[Variant]:
     yield Variant("calls", "secret memory", exits(0)("fetch", "secret"))
     yield Variant("calls", "an instruction that is another", exits(0)("fetch", "other"))
     yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))
+    yield Variant("calls", "memory of ours protected", exits(0)("protects"))
 
     def shell(text: str, out: str) -> Once:
         return lambda place, number: judged(place.run("--", "/bin/sh", "-c", text), 0, out)

@@ -316,9 +316,16 @@ def _is_certain(thread: Thread, raised: Raised) -> bool:
 
 
 def _may_be_sent(thread: Thread, raised: Raised, ip: int) -> bool:
-    """Whether another than the instruction of ours at ``ip`` may have raised this. Where our code ends it raises SIGILL."""
-    area = thread.mm.shortcut.area_at(ip) if thread.mm.shortcut else None
-    return area is not None and not (raised.signal == SIGILL and raised.address == ip and area.traps_at(ip))
+    """Whether another than the instruction of ours at ``ip`` may have raised this. Where our code ends it raises SIGILL; where the program
+    has taken its memory away for a while, a page fault there.
+    """
+    space = thread.mm.shortcut
+    area = space.area_at(ip) if space else None
+    if space is None or area is None:
+        return False
+    if raised.signal == SIGILL:
+        return not (raised.address == ip and area.traps_at(ip))
+    return raised.page_at is None or not space.holds(raised.page_at)
 
 
 def _canonical(address: int) -> bool:

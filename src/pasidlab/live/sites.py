@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pasidlab.live.assembler import Assembled
 from pasidlab.live.decode import Instruction
-from pasidlab.live.slots import Permit, Shared, same_row
+from pasidlab.live.slots import SIZE, Permit, Shared, same_row
 
 TRAP = b"\xd6"
 """No instruction in 64-bit mode (UDB, SDM volume 2): #UD, so SIGILL with its own address, which few signals that are sent have."""
@@ -111,6 +111,10 @@ class Shortcut:
         """The child's: it has the instructions, but not the shared memory."""
         areas = [replace(area, sites=list(area.sites), file=None) for area in self.areas]
         return Shortcut(dict(self.sites), dict(self.ends), areas)
+
+    def holds(self, address: int) -> bool:
+        """Whether ``address`` is in code or memory of ours."""
+        return self.area_at(address) is not None or bool(self.shared and 0 <= address - self.shared.at < SIZE)
 
     def area_at(self, address: int) -> Area | None:
         """Where ``address`` is in code of ours."""
