@@ -205,6 +205,34 @@ def test_what_has_one_answer_in_the_model(old: str, new: str, says: str, tmp_pat
     assert says in str(item)
 
 
+def test_a_question_whether_the_fault_was_mended_before(tmp_path: Path) -> None:
+    """In the model no fault has another cause, so it makes no difference there."""
+    judged = account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, FIXUP.replace(" || current->pasid_activated", "")))
+    assert "in the model no fault has another cause" in judged.sentence()
+    asks = "\tif (current->pasid_activated)\n\t\treturn false;\n"
+    moved = FIXUP.replace(" || current->pasid_activated", "").replace("\twrms", f"{asks}\twrms")
+    assert "another cause" not in account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, moved)).sentence()
+
+
+def test_a_question_with_one_answer_that_is_asked_of_another(tmp_path: Path) -> None:
+    two = "\tstruct fpstate *a = current->thread.fpu.fpstate, *b = current->thread.fpu.fpstate;\n\n"
+    before = CORE.replace("\tif (!irqs_disabled())", f"{two}\tif (!a->is_confidential && !irqs_disabled())", 1)
+    assert before != CORE
+    kernel = tree(tmp_path, core=before)
+    judged = changed_file(tmp_path, kernel, CORE_FILE, before, before.replace("a->is_conf", "b->is_conf"))
+    assert "a->is_confidential is always the same in the model" in judged.sentence()
+
+
+def test_a_helper_of_lines_that_are_taken(tmp_path: Path) -> None:
+    """Steps that go through lines of a large function are seen."""
+    helper = "static void forget_pasid(struct task_struct *t)\n{\n\tt->pasid_activated = 0;\n}\n\n"
+    file = tmp_path / "fix.patch"
+    file.write_text(diff("kernel/fork.c", FORK, helper + FORK.replace("tsk->pasid_activated = 0;", "forget_pasid(tsk);")))
+    scope = ["--events", "preempt,clone", "--cpus", "1", "--tasks", "2", "--mms", "1"]
+    done = CliRunner().invoke(_group, ["check", str(file), "--kernel", tree(tmp_path), *OTHERS, *scope], standalone_mode=False)
+    assert "judged 2 of 2 changed functions." in done.output
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

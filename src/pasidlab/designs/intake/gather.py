@@ -126,7 +126,10 @@ class Gathered:
     @property
     def files(self) -> tuple[str, ...]:
         """The names of the files the functions stand in."""
-        every = [*self.program.functions.values(), *(self.tree.wanted.values() if self.tree else ())]
+        every = list(self.program.functions.values())
+        if self.tree is not None:
+            lines = (function for _, function in self.tree.lines.values() if function is not None)
+            every += [*self.tree.wanted.values(), *self.tree.helpers.values(), *lines]
         return tuple(sorted({f.position.file for f in every}))
 
     def provenance(self) -> list[Provenance]:

@@ -84,10 +84,13 @@ def _lost(edits: Edits) -> frozenset[str]:
     asked: Counter[str] = Counter()
     for one in edits.functions.values():
         for edit in one.edits:
-            for name in re.findall(r"\w+", edit.text):
+            for name in _PATH.findall(edit.text):
                 asked[name] += 1 if edit.mark == "+" else -1
     fewer = (name for name, more in asked.items() if more < 0)
     return frozenset(name for name in fewer if vocabulary().has_one_answer(name) or name in territory().settled)
+
+
+_PATH = re.compile(r"\w+(?:(?:->|\.)\w+)*")  # a name, or a member with what it is a member of
 
 
 def _item(one: Edited, taken: Taken, lost: frozenset[str]) -> Item:
@@ -257,9 +260,15 @@ def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
 def _fewer_questions(one: Edited, lost: frozenset[str]) -> Iterator[LeftOut]:
     """Lines that go with a question whose answer is always the same in the model."""
     for edit in one.edits:
-        gone = next((name for name in re.findall(r"\w+", edit.text) if name in lost), "") if edit.mark == "-" else ""
+        gone = next((name for name in _PATH.findall(edit.text) if name in lost), "") if edit.mark == "-" else ""
         if gone:
             yield LeftOut(edit.text, 0, f"{gone} is always the same in the model, and the patch takes it away")
+    asks = [re.findall(rf"\b(?:{'|'.join(territory().asks)})\b(?!\s*=[^=])", edit.text) for edit in one.edits]
+    more = sum(len(found) * (1 if edit.mark == "+" else -1) for found, edit in zip(asks, one.edits, strict=True))
+    if one.function in territory().fixups and more < 0:
+        text = next(edit.text for found, edit in zip(asks, one.edits, strict=True) if found and edit.mark == "-")
+        why = "in the model no fault has another cause, so nobody asks whether it was mended before, and the patch takes that away"
+        yield LeftOut(text, 0, why, means=True)
 
 
 def _cut_off(name: str, taken: Taken) -> tuple[LeftOut, ...]:

@@ -213,8 +213,12 @@ class Vocabulary:
         return name in self.ignored or any("*" in glob and fnmatch.fnmatchcase(name, glob) for glob in self.ignored)
 
     def has_one_answer(self, name: str) -> bool:
-        """Whether a feature, or a call, says the same whenever it is asked."""
+        """Whether a feature, a call or a member (``x->y``) says the same whenever it is asked."""
         texts = {meaning.text for _, meaning in self.calls.get(name, ())}
+        if "->" in name or "." in name:
+            member = re.split(r"->|\.", name)[-1]
+            texts = {meaning.text for key, meaning in self.members.items() if key.endswith(f".{member}")}
+            return bool(texts) and all(text in ("True", "False") or text.isdigit() for text in texts)
         return name in self.features or (bool(texts) and texts <= {"True", "False", "pass"})
 
     def can_store(self, member: str) -> bool:
