@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -32,6 +33,16 @@ def test_the_workflow_calls_check_with_options_it_has():
     words = shlex.split(command)
     assert {word for word in words if word.startswith("-")} <= known
     assert {words[n + 1].rsplit(".", 1)[1] for n, word in enumerate(words) if word == "-o"} <= {suffix.lstrip(".") for suffix in FORMATS}
+
+
+def test_nothing_stands_beside_the_sources_that_is_not_shipped():
+    """A file that a program left behind is neither a source nor in the distribution."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("no clone, or no git")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    top = {name for name in tracked if "/" not in name}
+    shipped = set((ROOT / "MANIFEST.in").read_text(encoding="utf-8").split())
+    assert top - shipped == {".gitignore", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"}
 
 
 @pytest.mark.skipif(not LONG, reason="PASIDLAB_LONG=1 runs it")

@@ -14,7 +14,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.observe import verify as v
 from pasidlab.observe.kinds import Kind
 from pasidlab.observe.lanes import lanes
-from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C
+from pasidlab.observe.pages import CPU, FLAGS, KIND, PID, TIME, A, B, C, D
 from pasidlab.observe.recording import END, MAGIC, Recording, TaskAtStart
 from pasidlab.observe.source import opened_recording
 from pasidlab.observe.telling import verdict_text
@@ -156,10 +156,11 @@ def test_a_needed_field_that_the_format_lacks_is_refused(tmp_path):
 
 
 def judging(rows, *, all_seen=False, **about):
-    """The verdict on events (CPU, kind, pid, a, b and, if it is not pid, c) with interrupts off, of tasks that nobody saw begin."""
+    """The verdict on events (CPU, kind, pid, a, b and, if it is not pid, c, and d) with interrupts off, of tasks nobody saw begin."""
     events = np.zeros((len(rows), 9), np.int64)
-    for n, (cpu, kind, pid, a, b, *c) in enumerate(rows):
-        events[n, [CPU, KIND, PID, FLAGS, A, B, C]] = cpu, kind, pid, 1, a, b, *(c or [pid])
+    for n, (cpu, kind, pid, a, b, *more) in enumerate(rows):
+        c, d = (*more, *(pid, 0)[len(more) :])
+        events[n, [CPU, KIND, PID, FLAGS, A, B, C, D]] = cpu, kind, pid, 1, a, b, c, d
     events[:, TIME] = range(len(rows))
     about = replace(Recording(SAMPLE).about, **{"tasks": (), **about})
     made = Judging(about, lambda: iter([events]), explanations_of(about))
@@ -259,6 +260,19 @@ def test_a_switch_that_is_missing_weakens_the_verdict():
     assert (found := judging(rows)).unseen == 1 and "conforms, but for 1 switches" in verdict_text(found)
     told = judging(rows, all_seen=True).contradiction
     assert told is not None and told.sentence == "pid 0 runs on CPU 0, and was not switched out, but the event is of pid 8"
+
+
+def test_a_cpu_is_switched_off_and_on_again():
+    """No event of a CPU that is not online is recorded: the last switch is missing, and nobody owns the registers then."""
+    stopper = int.from_bytes(b"migratio", "little")
+    rows = [*BEGUN, (0, Kind.sched_switch, 8, 9, 0, 8, stopper), (0, Kind.softirq_entry, 9, 1, 0), (0, Kind.sched_switch, 0, 8, 0)]
+    found = judging([*rows, (0, Kind.x86_fpu_regs_activated, 8, 1, 1), (*LAST[:2], 8, 1, 0)], all_seen=True)
+    assert (found.contradiction, found.offline) == (None, 1) and "switched off, and on again: 1 times" in verdict_text(found)
+    told = judging([*rows, (0, Kind.sched_process_fork, 8, 9, 0)], all_seen=True).contradiction
+    assert told is not None and told.number == 6
+    of_another = [*rows[:2], (0, Kind.sched_switch, 8, 9, 0), *rows[3:]]
+    told = judging(of_another, all_seen=True).contradiction
+    assert told is not None and told.sentence == "pid 9 runs on CPU 0, and was not switched out, but the event is of pid 0"
 
 
 def test_a_pid_that_nobody_has_is_not_a_blind_task():

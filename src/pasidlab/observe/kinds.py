@@ -99,7 +99,7 @@ EVENTS = (
     Recorded(Kind.x86_fpu_after_restore, "x86_fpu", _FPU),
     Recorded(Kind.x86_fpu_init_state, "x86_fpu", _FPU),
     Recorded(Kind.x86_fpu_xstate_check_failed, "x86_fpu", _FPU),
-    Recorded(Kind.sched_switch, "sched", ("next_pid", "prev_state", "prev_pid"), needed=True),
+    Recorded(Kind.sched_switch, "sched", ("next_pid", "prev_state", "prev_pid", "next_comm"), needed=True),
     Recorded(Kind.sched_migrate_task, "sched", ("pid", "orig_cpu", "dest_cpu")),
     Recorded(Kind.sched_process_fork, "sched", ("child_pid", "parent_pid")),
     Recorded(Kind.sched_process_exec, "sched", ("pid", "old_pid")),

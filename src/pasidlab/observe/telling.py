@@ -59,6 +59,8 @@ def _weaknesses(verdict: Verdict) -> list[str]:
         lines.append(f"blind: the host hides the switches of {len(verdict.blind)} tasks (pid {named})")
     if verdict.unseen:
         lines.append(f"switches from the idle task or from blind ones that are not in the recording: {verdict.unseen:,}")
+    if verdict.offline:
+        lines.append(f"CPUs that were switched off, and on again: {verdict.offline:,} times; no event tells how they went to idle")
     if verdict.unmade:
         lines.append(f"tasks that no event made, as a blind task may have: {verdict.unmade:,}")
     if verdict.exchanges:
@@ -87,9 +89,9 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "kernel": verdict.kernel, "verdict": ("conforms", "contradiction", "", "inconclusive")[verdict.status], "events": verdict.events,
         "judged": verdict.judged, "lost": verdict.lost, "unsure_from": verdict.unsure_from, "blind": list(verdict.blind),
-        "unseen_switches": verdict.unseen, "unmade_tasks": verdict.unmade, "exchanged_pids": verdict.exchanges,
-        "untold_exchanges": verdict.untold, "missing": list(verdict.missing), "notes": list(verdict.notes), "calls": list(verdict.calls),
-        "assumed": list(verdict.assumed),
+        "unseen_switches": verdict.unseen, "switched_off": verdict.offline, "unmade_tasks": verdict.unmade,
+        "exchanged_pids": verdict.exchanges, "untold_exchanges": verdict.untold, "missing": list(verdict.missing),
+        "notes": list(verdict.notes), "calls": list(verdict.calls), "assumed": list(verdict.assumed),
         "hidden": [{"function": h.function, "during": h.during, "times": times} for h, times in verdict.hidden.items()],
         "contradiction": found and {
             "number": found.number, "event": event_text(found.event), "cpu": found.event[CPU], "pid": found.event[PID],

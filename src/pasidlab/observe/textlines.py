@@ -64,7 +64,7 @@ def _signal(m: re.Match[str]) -> _Values:
 
 
 def _switch(m: re.Match[str]) -> _Values:
-    return int(m[3]), TRACED if m[2] == "t" else 0, int(m[1]), 0
+    return int(m[4]), TRACED if m[2] == "t" else 0, int(m[1]), _comm(m[3])[0]
 
 
 def _newtask(m: re.Match[str]) -> _Values:
@@ -85,12 +85,13 @@ def _msr(m: re.Match[str]) -> _Values:
 
 _HEX = r"(?:0x)?([0-9a-f]{1,16})"
 _FPU_TEXT = re.compile(rf"x86/fpu: {_HEX} load: (\d) xfeatures: {_HEX} xcomp_bv: {_HEX}")
+_PREV = r"prev_pid=(\d{1,7}) prev_prio=-?\d+ prev_state=(\S+)"
 _BY_PID = re.compile(r"comm=.* pid=(\d{1,7}) prio=-?\d+(?: group_dead=\w+)?$")
 _VEC = re.compile(r"vec=(\d{1,3})\b")
 _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Values]], ...]] = {
     Kind.sched_switch: (
-        (re.compile(r".*prev_pid=(\d{1,7}) prev_prio=-?\d+ prev_state=(\S+) ==> next_comm=.* next_pid=(\d{1,7}) next_prio=-?\d+"), _switch),
-        (re.compile(r".*:(\d{1,7}) \[-?\d+\] (\S+) ==> .*:(\d{1,7}) \[-?\d+\]"), _switch),  # trace-cmd's plugin
+        (re.compile(rf".*{_PREV} ==> next_comm=(.*) next_pid=(\d{{1,7}}) next_prio=-?\d+"), _switch),
+        (re.compile(r".*:(\d{1,7}) \[-?\d+\] (\S+) ==> (.*):(\d{1,7}) \[-?\d+\]"), _switch),  # trace-cmd's plugin
     ),
     Kind.sched_migrate_task: ((re.compile(r".* pid=(\d{1,7}) prio=-?\d+ orig_cpu=(\d+) dest_cpu=(\d+)$"), _numbers(1, 2, 3)),),
     Kind.sched_process_fork: ((re.compile(r".* pid=(\d{1,7}) child_comm=.* child_pid=(\d{1,7})$"), _numbers(2, 1)),),

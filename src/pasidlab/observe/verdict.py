@@ -44,6 +44,8 @@ class Verdict:
     """The first event after which events were lost; 0: none were, or nobody knows where."""
     unseen: int = 0
     """Switches to and from blind tasks that are not in the recording."""
+    offline: int = 0
+    """How often a CPU was switched off: no event tells of its last switch."""
     unmade: int = 0
     """Tasks that no event made, while some task is blind."""
     exchanges: int = 0

@@ -17,7 +17,7 @@ from pasidlab.observe.derived import derived
 from pasidlab.observe.explanations import ANY_RUNNING, EXECUTING, EXECUTING_AWAY, MISSING, Explanations
 from pasidlab.observe.history import history
 from pasidlab.observe.kinds import CALLED, CALLS, EVENTS, IS_FPU, Kind
-from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, EventTable, call_sites
+from pasidlab.observe.pages import CPU, KIND, PID, TIME, A, B, C, D, EventTable, call_sites
 from pasidlab.observe.recording import About
 from pasidlab.observe.schema import MOST_PIDS
 from pasidlab.observe.source import EventSource
@@ -79,6 +79,8 @@ class Judging:
         """Tasks may be there that nobody saw begin."""
         self.exchanged: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
         """By two pids, an exec that is still to be told of: the number of the event that showed the exchange, and the event."""
+        self.stoppers: set[int] = set()
+        """The threads ``migration/N``, which switch a CPU off."""
         self.present: Counter[int] = Counter()
         """By CPU, events that are there."""
         for task in about.tasks:
@@ -120,6 +122,7 @@ class Judging:
             acting[pids[there]] = True
             switched[pids[switches]] = True
             np.add.at(given, piece[switches, A], 1)
+            self.stoppers |= set(piece[switches & (piece[:, D] == _STOPPER), A].tolist())
             for cpu in np.flatnonzero(np.bincount(cpus[there])).tolist():
                 here = there & (cpus == cpu)
                 self.present[cpu] += int(here.sum())
@@ -247,6 +250,8 @@ class Judging:
             self.tasks[old, f.RUNS_ON] = 0
             here[:] = 0
             here[[f.LEAVING, f.NEXT, f.SEEN]] = 2, pid + 1, 1  # SEEN: once for each CPU
+        elif pid == 0 and old in self.stoppers and not self.tasks[old, f.FPU]:
+            self._was_off(event[CPU], old)
         elif not self.all_seen and (self.tasks[old, f.IS] & f.BLIND or old == 0):  # the idle task gave way to one that is blind
             self.verdict.unseen += 1
             self.tasks[old, [f.RUNS_ON, f.AWAY, f.OUT, f.LAST]] = 0
@@ -262,6 +267,16 @@ class Judging:
             when = "and is being switched out" if here[f.LEAVING] else "and was not switched out"
             self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, {when}, but the event is of pid {pid}")
         return 0
+
+    def _was_off(self, cpu: int, stopper: int) -> None:
+        """A CPU was switched off and on again. Nobody owns its registers then: native_kick_ap(), arch/x86/kernel/smpboot.c, v6.12.
+
+        Its last switch, from the thread that takes it down to idle, is no event: the CPU is not online any more (DECLARE_TRACE(),
+        include/linux/tracepoint.h, v6.12).
+        """
+        self.verdict.offline += 1
+        self.tasks[stopper, f.RUNS_ON] = 0
+        self.cpus[cpu, [f.CURRENT, f.SET, f.LEAVING, f.OWNER]] = 1, -1, 0, f.NOBODY
 
     def _anybody(self, pid: int) -> None:
         """The task that was exiting has come, or by an exec another one has its pid: nobody saw who. Forget what was known."""
@@ -349,6 +364,8 @@ class Judging:
 _HAVE_PID = np.isin(np.arange(len(Kind)), (Kind.sched_switch, Kind.sched_process_fork, Kind.task_newtask, Kind.sched_process_exec))
 _IS_FPU = np.isin(np.arange(len(Kind)), sorted(IS_FPU))
 _OVER = (Kind.signal_deliver, Kind.sched_process_exit)
+_STOPPER = int.from_bytes(b"migratio", "little")
+"""The first eight bytes of ``migration/N``, cpu_stop_threads of kernel/stop_machine.c, v6.12."""
 _ENOUGH = 50_000  # events within which an exec tells of itself
 
 
