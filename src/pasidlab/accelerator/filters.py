@@ -311,5 +311,3 @@ def _first(job: IaaJob, flags: Flags, pieces: Iterator[memoryview]) -> tuple[int
         return runs.width, runs.elements
     too_few = 32 if job.flags & 1 else 23
     return flags.width, lambda count: packed(pieces, flags.width, count, big=bool(flags.parser), too_few=too_few)
-
-

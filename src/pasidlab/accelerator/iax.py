@@ -23,9 +23,7 @@ IAX_RULES: dict[int, Rule] = {
     **dict.fromkeys((Op.DECRYPT, Op.ENCRYPT), Rule(_WRITES | _SOURCE_2 & ~analytics.CRC_32C, ((56, 63),))),
     Op.DECOMPRESS: Rule(_WRITES | _SOURCE_2, ()),
     Op.COMPRESS: Rule(_WRITES | _SOURCE_2, ((60, 63),)),
-    Op.CRC64: Rule(
-        Flag.BLOCK_ON_FAULT | Flag.ADDRESS_1_TC, ((24, 31), (40, 55)), Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
-    ),
+    Op.CRC64: Rule(Flag.BLOCK_ON_FAULT | Flag.ADDRESS_1_TC, ((24, 31), (40, 55)), Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD),
     **{code: Rule(_WRITES | analytics.CRC_32C, ((38, 47), (52, 63))) for code in zeros.WORDS},
     **{code: Rule(_WRITES | _SOURCE_2, ()) for code in FILTERS},
 }

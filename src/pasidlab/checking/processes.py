@@ -104,6 +104,7 @@ def _nobody_listens(_arguments: tuple[Any, ...]) -> None:
 
 # ---- in the processes
 
+
 @dataclass(frozen=True)
 class _Work:
     """What a process was forked with."""

@@ -63,4 +63,3 @@ def groups_of(model: Model, native: CompiledModel) -> list[list[int]]:
 def _counterexample(replayer: Replayer, names: Sequence[str], bit: int, found: WalkResult) -> Counterexample:
     way = found.ways[bit]
     return replace(replayer.counterexample(names[bit], way.states, way.by_step), shortest=False)
-

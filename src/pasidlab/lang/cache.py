@@ -95,7 +95,8 @@ def _place(key: bytes, suffix: str) -> Path | None:
 
 def _make_room(folder: Path) -> None:
     """Remove what was used least recently, if there is too much. Another process may do so at the same time."""
-    files = [entry.path for entry in os.scandir(folder)]
+    with os.scandir(folder) as entries:
+        files = [entry.path for entry in entries]
     if len(files) < MOST_FILES:
         return
     ages: list[tuple[float, str]] = []

@@ -93,15 +93,8 @@ class Interpreter:
 
     def _all_actions(self) -> list[Action]:
         model = self.model
-        return [
-            *model.actions,
-            model.init,
-            *(p.action for p in model.predicates),
-            *model.pending.values(),
-            *model.asleep.values(),
-            *([model.forget] if model.forget else []),
-            *([model.private] if model.private else []),
-        ]
+        others = [*(p.action for p in model.predicates), *model.pending.values(), *model.asleep.values()]
+        return [*model.actions, model.init, *others, *(one for one in (model.forget, model.private) if one)]
 
     def initial_states(self) -> list[State]:
         """All initial states, in canonical order, without duplicates."""

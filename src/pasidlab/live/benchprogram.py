@@ -37,9 +37,7 @@ class Client:
             ctypes.c_long,
         ]
         self._page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        self._page.write(
-            bytes.fromhex("f20f38f83e0f94c00fb6c0c3")
-        )  # enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
+        self._page.write(bytes.fromhex("f20f38f83e0f94c00fb6c0c3"))  # enqcmd (%rsi),%rdi; setz %al; movzbl %al,%eax; ret
         at = ctypes.addressof(ctypes.c_char.from_buffer(self._page))
         self.enqcmd = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(at)
         fd = os.open(queue, os.O_RDWR)

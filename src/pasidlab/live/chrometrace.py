@@ -61,9 +61,7 @@ class ChromeTrace:
     def on_queue(self, queue: str, name: str, begin: float, end: float, **details: object) -> None:
         """A descriptor on its queue, from acceptance to completion."""
         lane = self._lane(_DEVICES, queue, 0)
-        self._emit(
-            {"name": name, "ph": "X", "ts": begin, "dur": end - begin, "pid": _DEVICES, "tid": lane, "args": details}
-        )
+        self._emit({"name": name, "ph": "X", "ts": begin, "dur": end - begin, "pid": _DEVICES, "tid": lane, "args": details})
 
     def close(self) -> None:
         """Finish the file."""

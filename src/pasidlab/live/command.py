@@ -40,9 +40,8 @@ class NumberRange(click.FloatRange):
 MOST_DELAY = 1e9
 """Microseconds: a quarter of an hour."""
 
-@click.command(
-    "run", epilog=_EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
-)
+
+@click.command("run", epilog=_EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @click.option("--wq", "wqs", multiple=True, metavar="MODE[,KEY=VALUE...]", 
               help="Add a work queue: shared or dedicated; keys: device (dsa0), size, threshold, name, type, priority, "
               "max_transfer_size, any sysfs attribute. Default: one of each on dsa0.")  # fmt: skip
@@ -54,21 +53,14 @@ MOST_DELAY = 1e9
     default="early",
     show_default=True,
     metavar="NAME|FILE",
-    help="The #GP fix-up that gives threads their PASID: a built-in design (see: pasidlab designs), a Python or C file, a "
-    "patch or a mail.",
+    help="The #GP fix-up that gives threads their PASID: a built-in design (see: pasidlab designs), a Python or C file, a patch or a mail.",
 )
-@click.option(
-    "--chaos", type=int, metavar="SEED", help="Inject preemptions and migrations between the steps of the fix-up."
-)
+@click.option("--chaos", type=int, metavar="SEED", help="Inject preemptions and migrations between the steps of the fix-up.")
 @click.option("--faults", type=click.Choice(["strict", "kind"]),
               help="A page that is not in memory ends a descriptor that does not ask to block, as on hardware (strict, "
               "the default where /proc/PID/pagemap exists), or is faulted in and counted (kind).")  # fmt: skip
-@click.option(
-    "--retry", type=NumberRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1."
-)
-@click.option(
-    "--delay", type=NumberRange(0, MOST_DELAY), default=0.0, metavar="US", help="Complete this many microseconds later."
-)
+@click.option("--retry", type=NumberRange(0, 1), default=0.0, metavar="P", help="Refuse this share of ENQCMDs with ZF=1.")
+@click.option("--delay", type=NumberRange(0, MOST_DELAY), default=0.0, metavar="US", help="Complete this many microseconds later.")
 @click.option("--reorder", type=int, metavar="SEED", help="Complete asynchronously and out of order.")
 @click.option(
     "--error",
@@ -101,9 +93,7 @@ MOST_DELAY = 1e9
 @click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT",
               help="Wait for gdb on this port of the loopback interface, 0: any; it stops at descriptors that are rejected.")  # fmt: skip
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGS]...")
-def run(
-    command: tuple[str, ...], summary: str, json_file: str | None, trace: str | None, **chosen: object
-) -> int:
+def run(command: tuple[str, ...], summary: str, json_file: str | None, trace: str | None, **chosen: object) -> int:
     """Run a program that uses Intel DSA on a machine without it.
 
     ENQCMD and its relatives are emulated, /sys/bus/dsa and /dev/dsa exist for the program and its children, descriptors are carried

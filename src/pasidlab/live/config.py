@@ -112,9 +112,7 @@ def add_wq(devices: list[DeviceConfig], option: str) -> None:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise PasidlabError(
-                f"--wq {option}: '{pair}' is not key=value", hint="for example --wq shared,size=16,threshold=8,name=app"
-            )
+            raise PasidlabError(f"--wq {option}: '{pair}' is not key=value", hint="for example --wq shared,size=16,threshold=8,name=app")
         values[key.strip()] = value.strip()
     label = str(values.pop("device", "dsa0"))
     device = next((d for d in devices if d.label == label), None)

@@ -114,9 +114,7 @@ def decode(code: bytes) -> Instruction | None:
         if modrm >> 6 == 3 and modrm >> 3 & 7 == 6:
             register = ENCODING[modrm & 7 | (prefixes.rex & 1) << 3]
             mask = _U32 if prefixes.short_address else _U64
-            return Instruction(
-                _WAITS[prefixes.mandatory], at + 3, register, address_mask=mask, segment=prefixes.segment
-            )
+            return Instruction(_WAITS[prefixes.mandatory], at + 3, register, address_mask=mask, segment=prefixes.segment)
     return None
 
 

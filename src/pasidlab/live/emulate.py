@@ -226,9 +226,7 @@ class Emulator:
             self._ordinary(thread, destination, "ENQCMD", frame)
         else:
             pasid = msr & 0xFFFFF
-            accepted = self.queues.submit(
-                portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", frame.ip
-            )
+            accepted = self.queues.submit(portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", frame.ip)
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
         return portal if accepted else None
 

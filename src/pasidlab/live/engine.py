@@ -178,11 +178,7 @@ class Engine:
         label, wq = node.wq.label, node.wq
         if answer is Submission.DROPPED:
             self._software_error(node, swerror.lost(wq.index, 0 if wq.mode == "shared" else Status.QUEUE_OVERFLOW))
-            why = (
-                "MOVDIR64B to a shared queue: use ENQCMD"
-                if wq.mode == "shared"
-                else f"the queue was full ({wq.size} descriptors)"
-            )
+            why = "MOVDIR64B to a shared queue: use ENQCMD" if wq.mode == "shared" else f"the queue was full ({wq.size} descriptors)"
             self.diagnosis.dropped(thread, ip, f"{label}: {why}; the descriptor is lost")
         elif wq.mode == "dedicated":
             self._software_error(node, swerror.lost(wq.index, 0))
@@ -239,9 +235,7 @@ class Engine:
             self._software_error(origin.node, register)
         if self.trace:
             end = self.trace.now()
-            self.trace.on_queue(
-                origin.queue, outcome.operation, origin.begin, end, status=hex(outcome.status_byte), bytes=outcome.moved
-            )
+            self.trace.on_queue(origin.queue, outcome.operation, origin.begin, end, status=hex(outcome.status_byte), bytes=outcome.moved)
 
     def _software_error(self, node: WqNode, register: int) -> None:
         """idxd_misc_thread(), irq.c: the driver keeps the register and wakes who polls the queue."""

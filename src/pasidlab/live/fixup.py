@@ -99,9 +99,7 @@ class DesignFixup:
     def bound(self, thread: Thread) -> None:
         """The end of iommu_sva_bind_device(), and the way back from open(2)."""
         self._run(thread)
-        push = (
-            "load_pasid" if self.kernel.has("load_pasid") else "pasid_bound"
-        )  # v5.10's bind calls the former itself
+        push = "load_pasid" if self.kernel.has("load_pasid") else "pasid_bound"  # v5.10's bind calls the former itself
         self._in_kernel(push, self._mm(thread.mm))
 
     def msr(self, thread: Thread) -> int:

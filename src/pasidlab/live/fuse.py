@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from typing import Protocol
 
@@ -21,32 +22,34 @@ from pasidlab.errors import PasidlabError
 from pasidlab.live import workers
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, Node, WqNode
 
-_LOOKUP, _FORGET, _GETATTR, _SETATTR, _READLINK, _OPEN, _READ, _WRITE, _STATFS, _RELEASE = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    14,
-    15,
-    16,
-    17,
-    18,
-)
-_FSYNC, _FLUSH, _INIT, _OPENDIR, _READDIR, _RELEASEDIR, _INTERRUPT, _DESTROY, _POLL, _BATCH_FORGET = (
-    20,
-    25,
-    26,
-    27,
-    28,
-    29,
-    36,
-    38,
-    40,
-    42,
-)
-_ACTS = frozenset({_OPEN, _WRITE, _RELEASE, _FLUSH, _POLL})
-_NO_REPLY = frozenset({_FORGET, _INTERRUPT, _BATCH_FORGET})
+
+class Opcode(IntEnum):
+    """The requests of the kernel (enum fuse_opcode)."""
+
+    LOOKUP = 1
+    FORGET = 2
+    GETATTR = 3
+    SETATTR = 4
+    READLINK = 5
+    OPEN = 14
+    READ = 15
+    WRITE = 16
+    STATFS = 17
+    RELEASE = 18
+    FSYNC = 20
+    FLUSH = 25
+    INIT = 26
+    OPENDIR = 27
+    READDIR = 28
+    RELEASEDIR = 29
+    INTERRUPT = 36
+    DESTROY = 38
+    POLL = 40
+    BATCH_FORGET = 42
+
+
+_ACTS = frozenset({Opcode.OPEN, Opcode.WRITE, Opcode.RELEASE, Opcode.FLUSH, Opcode.POLL})
+_NO_REPLY = frozenset({Opcode.FORGET, Opcode.INTERRUPT, Opcode.BATCH_FORGET})
 _IN = struct.Struct("<IIQQIIIHH")
 _ATTR = struct.Struct("<6Q10I")
 _FOREVER = 3600  # seconds the kernel may keep names and attributes
@@ -56,7 +59,6 @@ _FOPEN_DIRECT_IO = 1
 _NOTIFY_POLL = 1
 _DT_REG = 8  # kinds of directory entries (dirent.h)
 _ENTRY_KINDS = {Directory: 4, Link: 10}
-
 
 Handler = Callable[[int, int, bytes], bytes]
 """Answers a request: (node, thread that asks, what follows the header) -> what follows the reply's."""
@@ -105,11 +107,11 @@ class FuseServer:
         self.nodes: dict[int, Node] = {1: root}
         self.numbers: dict[int, int] = {id(root): 1}
         self.handlers: dict[int, Handler] = {
-            _INIT: self._init, _LOOKUP: self._lookup, _GETATTR: self._getattr, _SETATTR: self._getattr,
-            _READLINK: self._readlink, _OPEN: self._open, _OPENDIR: lambda n, t, b: bytes(16), _READ: self._read,
-            _READDIR: self._readdir, _WRITE: self._write, _RELEASE: self._release, _RELEASEDIR: lambda n, t, b: b"",
-            _FLUSH: self._flush, _FSYNC: self._fsync, _POLL: self._poll, _DESTROY: lambda n, t, b: b"",
-            _STATFS: lambda n, t, b: struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, *([0] * 7)),
+            Opcode.INIT: self._init, Opcode.LOOKUP: self._lookup, Opcode.GETATTR: self._getattr, Opcode.SETATTR: self._getattr,
+            Opcode.READLINK: self._readlink, Opcode.OPEN: self._open, Opcode.OPENDIR: lambda n, t, b: bytes(16), Opcode.READ: self._read,
+            Opcode.READDIR: self._readdir, Opcode.WRITE: self._write, Opcode.RELEASE: self._release, Opcode.RELEASEDIR: lambda n, t, b: b"",
+            Opcode.FLUSH: self._flush, Opcode.FSYNC: self._fsync, Opcode.POLL: self._poll, Opcode.DESTROY: lambda n, t, b: b"",
+            Opcode.STATFS: lambda n, t, b: struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, *([0] * 7)),
         }  # fmt: skip
 
     def start(self) -> None:
@@ -140,19 +142,19 @@ class FuseServer:
             handler = self.handlers.get(opcode)
             work = partial(self._answer, handler, unique, number, tid, request[_IN.size : length])
             if (tid == self.tracer or tid in self._asked) and opcode in _ACTS:
-                self._reply(-errno.EACCES if opcode == _OPEN else 0, unique, b"")  # only to close what it looked at
+                self._reply(-errno.EACCES if opcode == Opcode.OPEN else 0, unique, b"")  # only to close what it looked at
             elif opcode in _ACTS and self._acts(opcode, number, tid, request):
                 self.post(work)
-            elif opcode == _FLUSH:
+            elif opcode == Opcode.FLUSH:
                 self._reply(0, unique, b"")
             else:
                 work()
 
     def _acts(self, opcode: int, number: int, tid: int, request: bytes) -> bool:
         """Whether the tracer's thread must answer. exec(2), whose locks that thread may need, only ever closes."""
-        if opcode == _WRITE or not isinstance(self.nodes.get(number), WqNode):
-            return opcode == _WRITE
-        return opcode != _FLUSH or self.files.waits_at_close(tid, struct.unpack_from("<Q", request, _IN.size)[0])
+        if opcode == Opcode.WRITE or not isinstance(self.nodes.get(number), WqNode):
+            return opcode == Opcode.WRITE
+        return opcode != Opcode.FLUSH or self.files.waits_at_close(tid, struct.unpack_from("<Q", request, _IN.size)[0])
 
     def _answer(self, handler: Handler | None, unique: int, number: int, tid: int, body: bytes) -> None:
         code, answer = 0, b""
@@ -205,11 +207,7 @@ class FuseServer:
 
     def _lookup(self, number: int, tid: int, body: bytes) -> bytes:
         directory = self.nodes[number]
-        node = (
-            directory.entries.get(body.rstrip(b"\0").decode(errors="replace"))
-            if isinstance(directory, Directory)
-            else None
-        )
+        node = directory.entries.get(body.rstrip(b"\0").decode(errors="replace")) if isinstance(directory, Directory) else None
         if node is None:
             raise OSError(errno.ENOENT, "")
         lasting = 0 if isinstance(node, WqNode) or (isinstance(node, Link) and not node.lasting) else _FOREVER

@@ -34,9 +34,7 @@ def find_program(name: str) -> str:
     if path is None or not os.path.exists(path):
         raise PasidlabError(f"no such program: {name}", hint="give a path, or a name that is in PATH")
     if os.path.isdir(path) or not os.access(path, os.X_OK):
-        raise PasidlabError(
-            f"{path} cannot be executed", hint="chmod +x, or name the interpreter: pasidlab run -- python3 FILE"
-        )
+        raise PasidlabError(f"{path} cannot be executed", hint="chmod +x, or name the interpreter: pasidlab run -- python3 FILE")
     _check_binary(path, os.path.realpath(path), 0)
     return path
 
@@ -54,9 +52,7 @@ def _check_binary(path: str, real: str, depth: int) -> None:
         with open(real, "rb") as file:
             head = file.read(256)
     except PermissionError:
-        raise PasidlabError(
-            f"{path} cannot be read, so its architecture cannot be checked", hint="make it readable"
-        ) from None
+        raise PasidlabError(f"{path} cannot be read, so its architecture cannot be checked", hint="make it readable") from None
     if head[:2] == b"#!" and depth < 4:
         words = head[2:].split(b"\n")[0].split()
         if words and os.path.exists(words[0]):
@@ -65,9 +61,7 @@ def _check_binary(path: str, real: str, depth: int) -> None:
         machine = int.from_bytes(head[18:20], "little")
         if head[4] != 2 or machine != _X86_64:
             kind = _MACHINES.get(machine, "x32" if machine == _X86_64 else f"machine {machine}")
-            raise PasidlabError(
-                f"{path} is a {kind} program; only 64-bit x86 programs can use ENQCMD", hint="build it for x86-64"
-            )
+            raise PasidlabError(f"{path} is a {kind} program; only 64-bit x86 programs can use ENQCMD", hint="build it for x86-64")
 
 
 @dataclass
@@ -156,8 +150,7 @@ def attach(child: Child) -> None:
         child.abandon()
         raise PasidlabError(
             "process_vm_readv(2) is forbidden here: the device could not reach the program's memory",
-            hint="in a container: --cap-add SYS_PTRACE, or a seccomp profile that permits process_vm_readv and "
-            "process_vm_writev",
+            hint="in a container: --cap-add SYS_PTRACE, or a seccomp profile that permits process_vm_readv and process_vm_writev",
         )
     child.channel.sendall(b"G")
 
@@ -184,9 +177,7 @@ def _ptrace_hint() -> str:
     with open("/proc/self/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         tracer = next(line.split()[1] for line in file if line.startswith("TracerPid"))
     if tracer != "0":
-        return (
-            f"process {tracer} (strace -f, gdb) traces pasidlab itself; a program has only one tracer: start it without"
-        )
+        return f"process {tracer} (strace -f, gdb) traces pasidlab itself; a program has only one tracer: start it without"
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             scope = file.read().strip()
@@ -194,6 +185,4 @@ def _ptrace_hint() -> str:
         scope = "0"
     if scope in ("2", "3"):
         return f"kernel.yama.ptrace_scope is {scope}: set it to 1 or 0 (sysctl), or run as root"
-    return (
-        "in a container allow it: --cap-add SYS_PTRACE and a seccomp profile that permits ptrace and process_vm_readv"
-    )
+    return "in a container allow it: --cap-add SYS_PTRACE and a seccomp profile that permits ptrace and process_vm_readv"

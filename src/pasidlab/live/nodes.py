@@ -57,7 +57,6 @@ class Directory:
             here = here.entries.get(part) if isinstance(here, Directory) else None
         return here
 
-
     def resolved(self, path: str) -> str:
         """The path without links, dots and doubled slashes; what leads out of the tree ends where that begins."""
         left, here, links = path.split("/")[::-1], [""], 0

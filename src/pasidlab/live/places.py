@@ -15,9 +15,7 @@ _SHARED = ("/dev/char", "/sys/bus/pci/devices")
 
 def tops(tree: Directory) -> dict[str, list[str]]:
     """For each directory of the host that gets new entries, their names."""
-    return {
-        parent: [name for name in tree.at(parent).entries if f"{parent}/{name}" not in _PARENTS] for parent in _PARENTS
-    }
+    return {parent: [name for name in tree.at(parent).entries if f"{parent}/{name}" not in _PARENTS] for parent in _PARENTS}
 
 
 class HostLinks:

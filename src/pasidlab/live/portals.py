@@ -36,7 +36,6 @@ class Finder(Protocol):
         """What a descriptor number of the thread stands for; None if it is not ours."""
 
 
-
 class PortalMapper:
     """Answers the traced memory system calls at their seccomp stops."""
 
@@ -176,9 +175,7 @@ class PortalMapper:
         mm = thread.mm
         with mm.ours:
             if not mm.scratch:
-                at = self.injector.call(
-                    thread, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0
-                )
+                at = self.injector.call(thread, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0)
                 mm.scratch = max(at, 0)
 
     def _free_page(self, mm: AddressSpace) -> int:

@@ -129,13 +129,9 @@ class Session:
         self.borrower = Borrower(self.injector)
         self.diagnosis = Diagnosis()
         self.trace = ChromeTrace(options.trace) if options.trace else None
-        self.engine = Engine(
-            options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.borrower
-        )
+        self.engine = Engine(options.devices, options.perturbation, self.iommu, self.diagnosis, self.trace, self.borrower)
         self.fixup = DesignFixup(options.design, options.chaos)
-        self.files = CharacterDevices(
-            self.threads, self.iommu, self.engine, self.fixup.bound, safe=not options.deny_mmap
-        )
+        self.files = CharacterDevices(self.threads, self.iommu, self.engine, self.fixup.bound, safe=not options.deny_mmap)
         self.engine.on_software_error = self.files.wake
         self.core = CoreFile(options.core) if options.core else None
         self.debugger, self.gdb = Undebugged(), None
@@ -271,5 +267,3 @@ class Session:
         head = f"pasidlab run: {ending.words}, design {self.options.design}, faults {self._faults}"
         core = f"\n  {self.core.line}" if self.core else ""
         return f"{head}; {self.diagnosis.as_text()}{broken}{core}"
-
-

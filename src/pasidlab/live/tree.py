@@ -61,9 +61,7 @@ def _device_files(device: Device, op_cap: str) -> dict[str, Node]:
     files = _files(visible | config.attributes | {name: values[name] for name in _CANONICAL if name in visible})
     files["op_cap"] = attribute(op_cap)
     files["state"] = Attribute(lambda: "enabled\n" if device.enabled else "disabled\n")
-    files["cmd_status"] = Attribute(
-        lambda: f"{device.command_status:#x}\n", lambda text: setattr(device, "command_status", 0)
-    )
+    files["cmd_status"] = Attribute(lambda: f"{device.command_status:#x}\n", lambda text: setattr(device, "command_status", 0))
     return files
 
 
@@ -84,9 +82,7 @@ class Tree:
     recorded an error.
     """
 
-    def __init__(
-        self, driver: Driver, counts: Callable[[WqConfig], tuple[int, int]], software_errors: Mapping[str, int]
-    ) -> None:
+    def __init__(self, driver: Driver, counts: Callable[[WqConfig], tuple[int, int]], software_errors: Mapping[str, int]) -> None:
         self.root, self.driver, self.counts, self._errors = Directory(), driver, counts, software_errors
         self._bus = self.root.at("/sys/bus/dsa/devices")
         self._minors: dict[str, int] = {}  # of character devices, by their queue
@@ -116,9 +112,7 @@ class Tree:
         home = self._home(config, function)
         home.entries.update(_device_files(device, driver.op_cap(config)))
         home.entries["errors"] = Attribute(lambda: f"{mask_text(self._errors.get(config.label, 0))}\n")
-        limit = Attribute(
-            lambda: f"{device.read_buffer_limit}\n", lambda text: driver.store_read_buffer_limit(device, text)
-        )
+        limit = Attribute(lambda: f"{device.read_buffer_limit}\n", lambda text: driver.store_read_buffer_limit(device, text))
         if _shown("read_buffer_limit", config):
             home.entries.update(read_buffer_limit=limit, token_limit=limit)
         if "clients" not in config.attributes:
@@ -165,15 +159,11 @@ class Tree:
         group, config = device.groups[number], device.config
 
         def value(name: str) -> Attribute:
-            return Attribute(
-                lambda: f"{group[name]}\n", lambda text: self.driver.store_group(device, group, name, text)
-            )
+            return Attribute(lambda: f"{group[name]}\n", lambda text: self.driver.store_group(device, group, name, text))
 
         files: dict[str, Node] = {name: value(name) for name in group}
         files |= {name.replace("read_buffer", "token"): files[name] for name in group if "read_buffer" in name}
-        files["engines"] = _listing(
-            lambda: [f"engine{config.index}.{at}" for at, where in enumerate(device.engines) if where == number]
-        )
+        files["engines"] = _listing(lambda: [f"engine{config.index}.{at}" for at, where in enumerate(device.engines) if where == number])
         files["work_queues"] = _listing(lambda: [wq.label for wq in config.wqs if wq.group_id == number])
         return {name: file for name, file in files.items() if _shown(name, config)}
 

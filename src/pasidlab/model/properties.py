@@ -39,9 +39,7 @@ def image_differs(cpu: Cpu, task: Task) -> bool:
 @never("coherent", "TIF_NEED_FPU_LOAD is set and the CPU's registers pass for a copy of the memory image, but differ from it")
 def registers_differ_from_memory(cpu: Cpu, task: Task) -> bool:
     """Looked at where the CPU is open: inside fpregs_lock() and with interrupts off, kernel code may be half way."""
-    return (
-        is_open(cpu) and task.need_fpu_load and holds_copy(cpu, task) and not busy_elsewhere(cpu, task) and image_differs(cpu, task)
-    )
+    return is_open(cpu) and task.need_fpu_load and holds_copy(cpu, task) and not busy_elsewhere(cpu, task) and image_differs(cpu, task)
 
 
 def busy_elsewhere(cpu: Cpu, task: Task) -> bool:

@@ -177,8 +177,7 @@ class Replayer:
         others = [o for o in outcomes if taken is None or _move(o) != _move(taken)]
         told = [(self.step(o, state), tuple(dict.fromkeys(f.property for f in o.failures))) for o in others]
         return tuple(
-            Enabled(step.move, step.cpu, step.task, words=step.words, place=step.place or step.main, breaks=breaks)
-            for step, breaks in told
+            Enabled(step.move, step.cpu, step.task, words=step.words, place=step.place or step.main, breaks=breaks) for step, breaks in told
         )
 
     def stacks(self, state: State) -> tuple[tuple[str, ...], ...]:

@@ -150,7 +150,10 @@ class Edits:
         one.edits.append(edit)
         one.patch = patch.name
         after = next((span for span in sides.after.spans if span.name == name), None)
-        one.line = after.start + 1 if after and sides.whole else edit.number if not sides.whole else 0
+        if sides.whole:
+            one.line = after.start + 1 if after else 0
+        else:
+            one.line = edit.number
         was, now = (sides.before.function(name), sides.after.function(name)) if name else (sides.before.outside(), sides.after.outside())
         one.removed = bool(name) and now is None
         one.same = was == now if sides.whole else False

@@ -128,9 +128,9 @@ class Aggregates(CExpressions):
         found = place.aggregate.member(name) if place.index is None else None
         if found is not None:
             return part_place(found)
-        each = [part.aggregate.member(name) if part.aggregate else None for part in place.aggregate.parts.values()] if place.index else []
-        known = [part for part in each if part is not None]
-        if not known or len(known) < len(each):
+        elements = list(place.aggregate.parts.values()) if place.index else []
+        known = [part for one in elements if one.aggregate and (part := one.aggregate.member(name)) is not None]
+        if not known or len(known) < len(elements):
             self.refuse(node, f"'{plain(node)[:50]}': {place.type} has no member '{name}' that is known here")
         return _among(known, place.index)
 

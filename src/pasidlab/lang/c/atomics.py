@@ -74,9 +74,8 @@ def _add_unless(step: int | None, unless: int | None, gives: str, x: Calls, argu
         old = x.arithmetic.settled(x.load(place, node), at)
         goes = x.arithmetic.settled(x.arithmetic.compare("!=", old, stop, at), at)
         new = x.arithmetic.settled(x.arithmetic.binary("+", old, by, at), at)
-        x.store(place, new if goes.operand == 1 else old if goes.operand == 0 else x.either(goes, new, old, at), node)
+        x.store(place, x.either(goes, new, old, at), node)
     return goes if gives == "whether" else old
-
 
 
 def _refcount(operator: str, gives: str, x: Calls, arguments: list[Node], node: Node) -> Value:
@@ -96,7 +95,7 @@ def _refcount(operator: str, gives: str, x: Calls, arguments: list[Node], node: 
             x.builder.emit("reach", SOUND, at=at)
             x.builder.emit("check", SOUND, fine.operand, at=at, text=f"refcount_t: {_WRONG[operator, gives]}")
             saturated = number_of(0 if place.variable is None else REFCOUNT_SATURATED)
-            new = new if fine.operand == 1 else saturated if fine.operand == 0 else x.either(fine, new, saturated, at)
+            new = x.either(fine, new, saturated, at)
         x.store(place, new, node)
     if gives == "not zero":
         return there

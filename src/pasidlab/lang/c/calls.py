@@ -17,7 +17,7 @@ from pasidlab.lang.c.places import Places, bare
 from pasidlab.lang.c.templates import free_names
 from pasidlab.lang.c.values import NO_VALUE, POISON, Place, Value, number_of
 from pasidlab.lang.c.vocabulary import Argument, Meaning, Pattern
-from pasidlab.lang.python.expressions import TypedOperand as Bound
+from pasidlab.lang.python.expressions import TypedOperand
 from pasidlab.lang.types import ANY, BOOL, Domain, Ref
 
 _ASSIGNS = re.compile(r"(?P<to>\w+)(?:\.(?P<member>\w+))? = (?P<value>[^;\n]+)(?:; (?P<rest>.+))?")
@@ -48,9 +48,7 @@ class Calls(Places):
         if inner.type == "identifier" and inner is not target and text_of(inner) not in self.variables:
             what = f"'{text_of(inner)}' is no type that is known here"
             raise PasidlabError(what, position=self.at(node), hint=type_hint(text_of(inner), self.units[-1].text))
-        raise PasidlabError(
-            f"'{plain(target)[:40]}': calls through pointers are outside the C that can be checked", position=self.at(node)
-        )
+        raise PasidlabError(f"'{plain(target)[:40]}': calls through pointers are outside the C that can be checked", position=self.at(node))
 
     def called(self, name: str, arguments: list[Node], node: Node) -> Value:
         """A call of that name, at that place."""
@@ -251,7 +249,7 @@ class Calls(Places):
         if any(v.place is not None or v.opaque for v in values):
             return self.inlined(function, values, node)
         self.template.position = at
-        given: list[Bound] = [(v.operand, v.domain) for v in values]
+        given: list[TypedOperand] = [(v.operand, v.domain) for v in values]
         operand, domain = self.template.emit_call(function.name, given)
         if isinstance(operand, str) and not isinstance(domain, Ref) and domain.bits > 12:
             self.builder.locals[operand] = ANY

@@ -111,7 +111,9 @@ class Choices(Calls):
         return bool(value.operand) if isinstance(value.operand, int) else None
 
     def either(self, condition: Value, a: Value, b: Value, at: Position) -> Value:
-        """``condition ? a : b`` of two values of one type."""
+        """``condition ? a : b`` of two values of one type. A condition that is known costs no step."""
+        if isinstance(condition.operand, int):
+            return a if condition.operand else b
         yes, no, done = (self.builder.label(hint) for hint in ("yes", "no", "join"))
         self.builder.branch(condition.operand, yes, no, at)
         self.builder.place(yes, at)

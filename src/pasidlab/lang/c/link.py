@@ -31,7 +31,7 @@ from pasidlab.lang.functions import Functions
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
 from pasidlab.lang.names import Names, nearest
-from pasidlab.lang.python.expressions import TypedOperand as Bound
+from pasidlab.lang.python.expressions import TypedOperand
 from pasidlab.lang.types import Domain, Ref
 
 NO_PASID = 0xFFFF_FFFF  # include/linux/ioasid.h v5.18: INVALID_IOASID ((ioasid_t)-1); include/linux/iommu.h v6.5: IOMMU_PASID_INVALID (-1U)
@@ -157,7 +157,7 @@ class Linker:
         """Whether a name is that of a spin lock of the sources."""
         return name in self.program.locks or name in self.locks
 
-    def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
+    def compiled_for(self, name: str, arguments: Sequence[TypedOperand]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""
         function = self.defined[name]
         cpus = tuple(
@@ -305,9 +305,7 @@ class Linker:
                     if name in self.words.calls:
                         what = f"{name}() cannot be judged: the model's own stands in for it, whatever C gives it"
                         raise PasidlabError(what, position=function.position, hint="leave it out or judge the patch over a tree (--kernel)")
-                    raise PasidlabError(
-                        f"{name} has {_parameters(function)}, the model's has {len(params)}", position=function.position
-                    )
+                    raise PasidlabError(f"{name} has {_parameters(function)}, the model's has {len(params)}", position=function.position)
                 entry = Replacement(name, params, name, params)
             if entry is not None and name in territory().fixups:
                 if any(has_call(other, name) for other in self.program.functions.values() if other.name in territory().fixups):

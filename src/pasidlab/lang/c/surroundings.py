@@ -13,7 +13,7 @@ from pasidlab.lang.c.ctype import Integer
 from pasidlab.lang.c.parse import CFunction, CObject
 from pasidlab.lang.c.unknown import Stub
 from pasidlab.lang.c.values import Value
-from pasidlab.lang.python.expressions import TypedOperand as Bound
+from pasidlab.lang.python.expressions import TypedOperand
 
 
 class Surroundings(Protocol):
@@ -56,7 +56,7 @@ class Surroundings(Protocol):
     def has_lock(self, name: str) -> bool:
         """Whether a name is that of a spin lock of the sources."""
 
-    def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
+    def compiled_for(self, name: str, arguments: Sequence[TypedOperand]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind: numbers, or CPUs where C has their numbers."""
 
     def silent(self) -> AbstractContextManager[None]:

@@ -51,9 +51,7 @@ class Survey:
                 given.setdefault(name, []).append(child(node, "right"))
                 if text_of(child(node, "operator")) != "=":
                     computed.add(name)
-            elif node.type == "update_expression" or (
-                node.type == "pointer_expression" and text_of(child(node, "operator")) == "&"
-            ):
+            elif node.type == "update_expression" or (node.type == "pointer_expression" and text_of(child(node, "operator")) == "&"):
                 name = text_of(bare(child(node, "argument")))
                 computed.add(name)
                 assigned[name] = assigned.get(name, 0) + 1

@@ -10,18 +10,17 @@ from typing import Protocol
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.emit import Builder
 from pasidlab.lang.names import Names
-from pasidlab.lang.python.expressions import Results
-from pasidlab.lang.python.expressions import TypedOperand as Bound
+from pasidlab.lang.python.expressions import Results, TypedOperand
 from pasidlab.lang.python.statements import Statements
 from pasidlab.lang.types import BOOL, joined_domain
 
-NOTHING: Bound = (0, BOOL)
+NOTHING: TypedOperand = (0, BOOL)
 
 
 class CResults(Results, Protocol):
     """What functions of the model and of C return."""
 
-    def compiled_for(self, name: str, arguments: Sequence[Bound]) -> str:
+    def compiled_for(self, name: str, arguments: Sequence[TypedOperand]) -> str:
         """The name in the IR of a C function compiled for arguments of this kind."""
 
     def most_passed(self, name: str) -> list[int]:
@@ -67,7 +66,7 @@ class Template(Statements):
         super().__init__(builder, names, "", results)
         self.c_results = results
         self.c_functions = c_functions  # name in a template -> name in C
-        self.bindings: dict[str, Bound] = {}
+        self.bindings: dict[str, TypedOperand] = {}
         self.position = Position("", 0)
         self._count = 0
 
@@ -75,7 +74,7 @@ class Template(Statements):
         """Everything a template does happens at the C place that used it."""
         return self.position
 
-    def bind(self, value: Bound) -> ast.expr:
+    def bind(self, value: TypedOperand) -> ast.expr:
         """A name for a C value inside a template."""
         self._count += 1
         name = f"%c{self._count}"
@@ -92,7 +91,7 @@ class Template(Statements):
         rename = _Rename(replacements, self.fresh)
         return [rename.visit(_copied(statement)) for statement in parsed(text)]
 
-    def run(self, text: str, replacements: Mapping[str, ast.expr], at: Position, atomic: bool = False) -> Bound:
+    def run(self, text: str, replacements: Mapping[str, ast.expr], at: Position, atomic: bool = False) -> TypedOperand:
         """Compile a template; its value is that of its last expression."""
         before, self.position = self.position, at
         if atomic:
@@ -116,7 +115,7 @@ class Template(Statements):
         self.result = joined_domain(self.result, domain) if node.value is not None else self.result
         self.builder.emit("return", operand, at=self.position)
 
-    def _last(self, node: ast.expr) -> Bound:
+    def _last(self, node: ast.expr) -> TypedOperand:
         """The value of the last expression; a call of a function without a result has none."""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             name = node.func.id
@@ -124,13 +123,13 @@ class Template(Statements):
             return self.call(node, want=not ours or self.results.get(name) is not None)
         return self.expression(node)
 
-    def expression(self, node: ast.expr) -> Bound:
+    def expression(self, node: ast.expr) -> TypedOperand:
         """An expression of Python whose names may stand for C values."""
         if isinstance(node, ast.Name) and node.id in self.bindings:
             return self.bindings[node.id]
         return super().expression(node)
 
-    def call(self, node: ast.Call, want: bool) -> Bound:
+    def call(self, node: ast.Call, want: bool) -> TypedOperand:
         """A call of Python; functions of the C file come first."""
         if isinstance(node.func, ast.Name) and node.func.id in self.c_functions:
             arguments = [self.expression(a) for a in node.args]
@@ -139,7 +138,7 @@ class Template(Statements):
             return self.emit_call(self.c_functions[node.func.id], arguments)
         return super().call(node, want)
 
-    def emit_call(self, name: str, arguments: list[Bound]) -> Bound:
+    def emit_call(self, name: str, arguments: list[TypedOperand]) -> TypedOperand:
         """Call a C function by its name in C."""
         target = self.c_results.compiled_for(name, arguments)
         result = self.results.get(target)

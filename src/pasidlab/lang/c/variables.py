@@ -377,4 +377,3 @@ class CVariables(Initializers):
 def domain_of(type_: CType) -> Domain:
     """What is known of a variable by its type; where that is much, what it holds is found after inlining."""
     return type_.domain if isinstance(type_, Integer) and type_.bits <= 8 else ANY
-

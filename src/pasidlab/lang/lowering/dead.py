@@ -69,9 +69,7 @@ def _without(code: Code, gone: dict[str, Field]) -> Code:
 def _needed(code: Code, roots: set[str]) -> Code:
     """Without each ``deref`` of an element that is certainly there: another access has gone through it on every path."""
     starts = [i for i, instr in enumerate(code) if i == 0 or (instr.op == "label" and instr.args[0] in roots)]
-    return [
-        instr for instr, known in zip(code, followed(code, starts), strict=True) if instr.op != "deref" or not _certain(instr, known)
-    ]
+    return [instr for instr, known in zip(code, followed(code, starts), strict=True) if instr.op != "deref" or not _certain(instr, known)]
 
 
 def followed(code: Code, starts: Sequence[int]) -> list[There]:

@@ -214,4 +214,3 @@ def _still_open(instr: Instr, masks: Masks) -> bool:
     """Whether something this change forbids is possible before it."""
     possible = {"irqs": masks.irqs_possible, "bh": masks.softirq_possible, "preempt": masks.preemption_possible}
     return possible[mask_change(instr).mask]
-

@@ -99,9 +99,7 @@ def _made(instr: Instr, text: FlatCode, fields: dict[str, Field]) -> Kinds:
     return frozenset({NUMBER} if instr.args[1:] != (0,) else ())
 
 
-def _told_apart(
-    instr: Instr, of: Callable[[Operand], Kinds], fields: dict[str, Field], wanted: Kinds
-) -> list[tuple[str, str]]:
+def _told_apart(instr: Instr, of: Callable[[Operand], Kinds], fields: dict[str, Field], wanted: Kinds) -> list[tuple[str, str]]:
     """The structs whose elements an instruction tells apart, and how."""
     op, args = instr.op, instr.args
     held: Kinds = frozenset().union(*(of(o) for o in instr.operands())) if instr.operands() else frozenset()

@@ -38,9 +38,7 @@ class Expressions:
     strict = True  # values are Python's: an element is no number
     mine: frozenset[str] = frozenset()  # names that are locals throughout the function, as in Python
 
-    def __init__(
-        self, builder: Builder, names: Names, file: str, results: Results, primitives: Mapping[str, Primitive]
-    ) -> None:
+    def __init__(self, builder: Builder, names: Names, file: str, results: Results, primitives: Mapping[str, Primitive]) -> None:
         self.builder, self.names, self.file, self.results, self.primitives = builder, names, file, results, primitives
 
     def is_local(self, name: str) -> bool:

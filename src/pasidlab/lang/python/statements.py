@@ -236,9 +236,7 @@ class FunctionCompiler(Statements):
         if domain == BOOL:
             domain = joined_domain(self.result, BOOL) or BOOL  # "-> bool" makes no 1 of another number
         params = tuple(argument.arg for argument in arguments.args)
-        return Function(
-            node.name, params, self.builder.locals, domain, tuple(code), self.source.position, "instruction" in decorators
-        )
+        return Function(node.name, params, self.builder.locals, domain, tuple(code), self.source.position, "instruction" in decorators)
 
 
 def _fits(wanted: Domain, given: Domain, value: Operand) -> bool:
