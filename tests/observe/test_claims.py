@@ -275,6 +275,17 @@ def test_a_cpu_is_switched_off_and_on_again():
     assert told is not None and told.sentence == "pid 9 runs on CPU 0, and was not switched out, but the event is of pid 0"
 
 
+def test_the_first_event_may_stand_in_a_switch_to_a_blind_task_and_back():
+    """The save is of a switch before the recording; the blind task has given the CPU back unseen. That can be so once for each CPU."""
+    saved, told = (0, Kind.x86_fpu_regs_deactivated, 8, 1, 1), (0, Kind.signal_deliver, 8, 9, 0)
+    to_blind = [(0, Kind.sched_switch, 8, 9, 0), (0, Kind.softirq_entry, 8, 1, 0), (0, Kind.sched_switch, 8, 9, 0), LAST]
+    found = judging([saved, told, *to_blind])
+    assert (found.contradiction, found.blind, found.unseen) == (None, (9,), 3)
+    again = judging([saved, told, saved, told, *to_blind]).contradiction
+    assert again is not None and again.number == 3
+    assert judging([saved, told, *to_blind], all_seen=True).contradiction is not None
+
+
 def test_a_pid_that_nobody_has_is_not_a_blind_task():
     rows = [*BEGUN, (0, Kind.sched_switch, 8, 99, 0), (0, Kind.softirq_entry, 99, 1, 0), LAST]
     told = judging(rows, tasks=(TaskAtStart(8, 8, "eight", False),)).contradiction

@@ -224,6 +224,8 @@ class Judging:
             self._exchange(event, event[C], int(self.tasks[event[C], f.RUNS_ON]) - 1)  # between the event's two readings of the pid
         elif why == f.WRONG_PREV:
             self._contradict(event, f"sched_switch tells of another task than the one that runs, pid {event[PID]}")
+        elif self.cpus[event[CPU], f.SEEN] <= 1 and self.verdict.blind and not self.all_seen:
+            self._came_back(event)
         else:
             self._contradict(event, "no behaviour of the model goes on like this", number, column)
         return 0
@@ -267,6 +269,13 @@ class Judging:
             when = "and is being switched out" if here[f.LEAVING] else "and was not switched out"
             self._contradict(event, f"pid {old} runs on CPU {event[CPU]}, {when}, but the event is of pid {pid}")
         return 0
+
+    def _came_back(self, event: tuple[int, ...]) -> None:
+        """The first event of a CPU stood in the middle of a switch to a blind task, which has given the CPU back to the same task."""
+        self.verdict.unseen += 1
+        self.tasks[event[PID], [f.RUNS_ON, f.AWAY, f.OUT, f.LAST]] = 0
+        self.cpus[event[CPU]] = 0
+        self.cpus[event[CPU], f.SEEN] = 2  # once for each CPU
 
     def _was_off(self, cpu: int, stopper: int) -> None:
         """A CPU was switched off and on again. Nobody owns its registers then: native_kick_ap(), arch/x86/kernel/smpboot.c, v6.12.
