@@ -212,7 +212,7 @@ def test_what_iax_devices_do_not_do_is_said() -> None:
     )
     assert done.out == "0x10\n0x1\n0x1\n", done.err
     (problem,) = done.report["problems"]
-    assert problem["what"].endswith("opcode 0x41 (encrypt): not an operation of this device")
+    assert problem["what"].endswith("opcode 0x41 (encrypt): not configured for this work queue")
 
 
 def test_the_trace_has_a_lane_per_thread_and_queue(tmp_path: Path) -> None:
