@@ -25,7 +25,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
 
     def areas(pid: int) -> Iterator[tuple[int, int, frozenset[str]]]:
         made.append(made[-1])
-        return iter([(start, start + mmap.PAGESIZE, frozenset(("um",))) for start in made[-1]])
+        ordinary = (0, mmap.PAGESIZE, frozenset(("rd",)))
+        return iter([ordinary, *((start, start + mmap.PAGESIZE, frozenset(("um",))) for start in made[-1])])
 
     monkeypatch.setattr(served, "_areas", areas)
     return made
@@ -35,6 +36,14 @@ def test_many_accesses_look_once(looks: list[set[int]]) -> None:
     registered = served.Registered()
     assert {registered.reachable(os.getpid(), _NEVER_TOUCHED, 64, write=True) for _ in range(100)} == {64}
     assert len(looks) == 2
+
+
+def test_a_process_without_memory_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has just ended: another task that has the memory is asked next."""
+    told = [[], [(_NEVER_TOUCHED, _NEVER_TOUCHED + mmap.PAGESIZE, frozenset(("um",)))]]
+    monkeypatch.setattr(served, "_areas", lambda pid: iter(told.pop(0)))
+    registered = served.Registered()
+    assert [registered.reachable(os.getpid(), _NEVER_TOUCHED, 64, write=True) for _ in range(2)] == [64, 0]
 
 
 def test_an_area_that_is_registered_is_seen_and_one_that_is_gone_is_not(looks: list[set[int]]) -> None:
