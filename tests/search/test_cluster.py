@@ -192,7 +192,7 @@ def test_a_rank_that_fails_alone_ends_all(error: str, message: str, code: int) -
 def test_every_state_has_one_owner_and_all_own_about_as_many() -> None:
     model, ranks_ = lazyreg(2, words=3), 5
     found = search(model, jobs=1)
-    states = np.concatenate(found.store.level(found.depth // 2))
+    states = np.concatenate(list(found.store.level(found.depth // 2)))
     ends, sorted_ = np.zeros(ranks_ + 1, dtype=np.int64), np.empty_like(states)
     k.share_out(3, states.ctypes.data, len(states), ranks_, ends, sorted_.ctypes.data)
     assert ends[0] == 0 and ends[-1] == len(states)

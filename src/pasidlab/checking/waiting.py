@@ -15,7 +15,7 @@ from pasidlab.lang.back.native import PENDING_ELEMENT, CompiledModel
 from pasidlab.lang.ir import Action, Model
 from pasidlab.lang.lowering.contexts import ON_CPU, counter_field
 from pasidlab.lang.types import Ref
-from pasidlab.search import kernels as k
+from pasidlab.search import partition
 from pasidlab.search.graph import Expander, Expansion
 from pasidlab.search.result import SearchResult
 from pasidlab.search.store import Numbers, States
@@ -44,8 +44,8 @@ def waiting_states(found: SearchResult, native: CompiledModel, model: Model, ele
     numbers: list[Numbers] = []
     parts: list[tuple[Numbers, Numbers, Numbers, npt.NDArray[np.bool_]]] = []
     states = steps = 0
-    for p in range(k.PARTITIONS):
-        for done in expander.expand(store.run(p, 0, int(store.parts[p, k.COUNT]))):
+    for p in range(partition.PARTITIONS):
+        for done in expander.expand(store.run(p, 0, int(store.parts[p, partition.COUNT]))):
             look()
             mine = (done.pending >> bit & np.uint64(1)).astype(bool)
             if not mine.any():

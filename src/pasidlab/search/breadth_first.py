@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,25 +23,27 @@ import numpy.typing as npt
 from pasidlab.errors import PasidlabError
 from pasidlab.interrupts import StopFlag, interrupts
 from pasidlab.search import kernels as k
+from pasidlab.search import partition
 from pasidlab.search.checkpoint import LEAST_SECONDS, SHARE, Checkpoint, Reached, SavedSearch
 from pasidlab.search.exchange import ALONE, Exchange, together
 from pasidlab.search.groups import Group, Worker
 from pasidlab.search.memory import WordArray
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopReason
+from pasidlab.search.room import Machine
 from pasidlab.search.spill import DiskFull, Spill
 from pasidlab.search.standing import Standing, standing
 from pasidlab.search.store import MOST_STATES, States, Store
 from pasidlab.search.verdicts import Verdicts
 
-_ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store
-_LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states ...
+_ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store ...
+_ROUND_OF_SLICES = 1 / 64  # ... whose states take a fraction of a successor's bytes
+_LEAST_QUOTA = 1 << 8  # successors in a round of one partition's states ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _FOR_ROUNDS = 8  # with a spill: a round's successors take up to this part of the memory limit, in one place of two or three
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
 _WORTH_OPTIMISING = 1 << 18  # states from which faster code pays
 _PROGRESS = 0.5  # seconds between reports
-_LEFT_TO_OTHERS = 1 << 28  # bytes of the machine's memory no search takes
 
 
 def search(
@@ -61,7 +62,7 @@ def search(
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
     jobs = jobs if jobs is not None else len(os.sched_getaffinity(0)) // peers.neighbours
     peers.seconds, peers.sent = 0.0, 0
-    running = _Search(model, min(max(jobs, 1), k.PARTITIONS), budget or Budget(), peers, progress, stop_on)
+    running = _Search(model, min(max(jobs, 1), partition.PARTITIONS), budget or Budget(), peers, progress, stop_on)
     with ThreadPoolExecutor(running.jobs, thread_name_prefix="search") as pool, interrupts(interrupted) as stop:
         try:
             if checkpoint:
@@ -81,22 +82,14 @@ def search(
     return running.result(reason)
 
 
-def available_memory() -> int:
-    """Bytes the machine can give without swapping (MemAvailable, proc(5)); where it does not say, as if there were no end."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 1 << 62
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 1 << 62)
-
-
 class _Search:
     """One run of the search."""
 
     def __init__(self, model: NativeModel, jobs: int, budget: Budget, peers: Exchange, progress: OnProgress | None, stop_on: int) -> None:
         self.model, self.jobs, self.budget, self.peers = model, jobs, budget, peers
         self.progress, self.stop_on = progress, stop_on
-        self.store = Store(model.words, together(peers, partial(Spill, budget.spill)) if budget.spill else None)
+        spill = together(peers, partial(Spill, budget.spill)) if budget.spill else None
+        self.store = Store(model.words, spill, getattr(model, "slices", ()))
         self.sizes: list[int] = []  # of the levels opened
         self.states = 0  # of all processes, before the round
         self.trouble: StopReason | None = None
@@ -107,13 +100,15 @@ class _Search:
         self.before = 0.0  # seconds that the search took before it was resumed
         self.saved: SavedSearch | None = None
         self.next_save = self.start + LEAST_SECONDS
+        self.machine = Machine(peers.neighbours)
+        self.taken = 0  # bytes of memory, at the end of the last round
         self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
         self.most_quota = _MOST_QUOTA
         if self.budget.spill and self.budget.max_memory:  # most of it is for the store
-            self.most_quota = min(max(self.budget.max_memory // (_FOR_ROUNDS * k.PARTITIONS * self.store.stride), 1), _MOST_QUOTA)
+            self.most_quota = min(max(self.budget.max_memory // (_FOR_ROUNDS * partition.PARTITIONS * 8 * model.words), 1), _MOST_QUOTA)
             self.quota = min(self.quota, self.most_quota)
-        edges = np.linspace(0, k.PARTITIONS, min(4 * jobs, k.PARTITIONS) + 1).astype(int).tolist()
+        edges = np.linspace(0, partition.PARTITIONS, min(4 * jobs, partition.PARTITIONS) + 1).astype(int).tolist()
         successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
         self.successors = successors  # room of a group or worker
         self.groups = [Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
@@ -121,7 +116,7 @@ class _Search:
         self.sources: WordArray = np.array([group.sorted.address for group in self.groups], dtype=np.int64)
         self.shares: WordArray = np.zeros((len(self.groups), peers.size + 1), dtype=np.int64)  # where those of each process end in a group
         self.received: list[States] = []  # from other processes, for each group
-        self.offsets: WordArray = np.zeros((len(self.groups), k.PARTITIONS + 1), dtype=np.int64)
+        self.offsets: WordArray = np.zeros((len(self.groups), partition.PARTITIONS + 1), dtype=np.int64)
 
     def explore(self, pool: ThreadPoolExecutor, interrupted: StopFlag) -> StopReason:
         """Run to the end or to a reason to stop."""
@@ -142,7 +137,7 @@ class _Search:
                 for _ in self._incoming(pool, alone):
                     with self._noting_trouble():
                         self._make_room()
-                        self._share(pool, self._insert, alone)
+                        self._take_in(partial(self._share, pool, self._insert, alone))
                 if not self.trouble:
                     self._account()
             self.completed += 1
@@ -193,7 +188,7 @@ class _Search:
         late = limits.timeout is not None and time.perf_counter() - self.start >= limits.timeout
         given: dict[StopReason, bool] = {"interrupted": interrupted.is_set(), "max_states": count >= MOST_STATES, "timeout": late}
         reasons = {reason for reason, holds in given.items() if holds} | ({self.trouble} if self.trouble else set())
-        now = standing(self.peers, (self.store.unexpanded, count, self._bytes(), self.store.disk), reasons)
+        now = standing(self.peers, (self.store.unexpanded, count, self.taken, self.store.disk), reasons)
         self.states = now.states
         return now
 
@@ -212,7 +207,8 @@ class _Search:
         return [noted for each in self.peers.gather([(g.tally, g.worst) for g in self.groups if g.noted]) for noted in each]
 
     def _set_quota(self) -> None:
-        self.quota = min(max(int(self.store.count * _ROUND) // k.PARTITIONS, _LEAST_QUOTA), self.most_quota)
+        share = _ROUND if self.model.words == 1 else _ROUND_OF_SLICES
+        self.quota = min(max(int(self.store.count * share) // partition.PARTITIONS, _LEAST_QUOTA), self.most_quota)
 
     def resume(self, saved: SavedSearch) -> None:
         """Go on from what was saved, if anything was; save there from now on."""
@@ -263,9 +259,21 @@ class _Search:
             worker.most = group.most = max(group.most, len(some))
             k.scatter(self.model.words, some.ctypes.data, len(some), worker.numbers.address, self.offsets[0], group.sorted.address)
             self._make_room()
-            for each in self.groups:
-                self._insert(worker, each)
+            self._take_in(partial(self._insert_all, worker))
         self._account()
+
+    def _take_in(self, insert: Callable[[], object]) -> None:
+        """Have all partitions take in what is sorted for them. Slices grow between two calls of ``insert``, while no thread works."""
+        for group in self.groups:
+            group.todo = group.first
+        insert()
+        while any(group.todo < group.last for group in self.groups):
+            self.store.grow_slices()
+            insert()
+
+    def _insert_all(self, worker: Worker) -> None:
+        for group in self.groups:
+            self._insert(worker, group)
 
     def _share(self, pool: ThreadPoolExecutor, task: Callable[[Worker, Group], None], alone: bool) -> None:
         """Do ``task`` for every group, each worker taking the next one when it is free."""
@@ -288,8 +296,8 @@ class _Search:
         """First phase: expand a group's share of the frontier and sort what comes out."""
         count = k.expand_frontier(
             self.model.expand_address, self.model.words,
-            self.store.parts, group.first, group.last, self.quota,
-            worker.successors.address, worker.observed.address, group.tally, group.worst.ctypes.data,
+            self.store.parts, *self.store.cut, group.first, group.last, self.quota,
+            worker.successors.address, worker.observed.address, group.tally, group.worst.ctypes.data, worker.scratch.address,
         )  # fmt: skip
         group.transitions += count
         group.hold(count)
@@ -301,12 +309,18 @@ class _Search:
             k.scatter(words, states, count, worker.numbers.address, self.offsets[group.number], to)
 
     def _insert(self, worker: Worker, group: Group) -> None:
-        """Second phase: a group's partitions take in what all groups have for them."""
-        p = group.first
-        while p >= 0:
-            p = k.insert(self.model.words, self.store.parts, p, group.last, self.sources, self.offsets, worker.hashes.address)
+        """Second phase: a group's partitions take in what all groups have for them, or as much as slices have room for."""
+        store = self.store
+        while group.todo < group.last:
+            p = k.insert(
+                self.model.words, store.parts, *store.cut, group.todo, group.last,
+                self.sources, self.offsets, worker.hashes.address, worker.scratch.address,
+            )  # fmt: skip
+            group.todo = p if p >= 0 else group.last
+            if p >= 0 and store.crowded(p):
+                return
             if p >= 0:
-                self.store.grow(p)
+                store.grow(p)
 
     def _open_tallies(self) -> None:
         for group in self.groups:
@@ -333,7 +347,7 @@ class _Search:
 
     def _bytes(self, incoming: WordArray | None = None) -> int:
         """Bytes of memory taken, or that may be once ``incoming`` states of each partition are inserted."""
-        stride = self.store.stride
+        stride = 8 * self.model.words
         groups = sum(group.sorted.touched(group.most * stride) + group.worst.nbytes for group in self.groups)
         workers = sum(w.successors.touched(w.most * stride) + w.numbers.touched(w.most) for w in self.workers)
         return self.store.bytes(incoming) + groups + workers + self.peers.bytes
@@ -343,7 +357,7 @@ class _Search:
         incoming = (self.offsets[:, 1:] - self.offsets[:, :-1]).sum(axis=0)
         needed = self._bytes(incoming)
         if self.budget.max_memory is None:
-            return (needed - self._bytes()) * self.peers.neighbours + _LEFT_TO_OTHERS <= available_memory()
+            return self.machine.has(needed - self._bytes())
         return needed <= self.budget.max_memory
 
     def _make_room(self) -> None:
@@ -354,7 +368,8 @@ class _Search:
 
     def _account(self) -> None:
         """Note the memory of the round that ends, including blocks that were there twice while they grew."""
-        self.peak = max(self.peak, self._bytes() + self.jobs * self.store.released)
+        self.taken = self._bytes()
+        self.peak = max(self.peak, self.taken + self.jobs * self.store.released)
         self.store.released = 0
 
     def result(self, reason: StopReason) -> SearchResult:

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pasidlab.errors import PasidlabError
-from pasidlab.search import kernels as k
+from pasidlab.search import partition
 from pasidlab.search.exchange import ALONE, Exchange, together
 from pasidlab.search.memory import WordArray
 from pasidlab.search.result import Violation
@@ -61,7 +61,7 @@ class SavedSearch:
         self.directory, self.identity, self.words = _own_folder(checkpoint.directory, peers), checkpoint.identity, words
         self.several = peers.size > 1
         self.segments: list[dict[str, Any]] = []
-        self.counts: WordArray = np.zeros(k.PARTITIONS, dtype=np.int64)  # states saved of each partition
+        self.counts: WordArray = np.zeros(partition.PARTITIONS, dtype=np.int64)  # states saved of each partition
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.directory / LOCK, "w")  # noqa: SIM115 (closed by close)
@@ -129,7 +129,7 @@ class SavedSearch:
         found = self.table["verdicts"]
         verdicts.restore(_violations(found["violations"]), _violations(found["waiting"]), _violation(found["error"]), found["again"])
         store.levels = [np.array(ends, dtype=np.int64) for ends in self.table["levels"]]
-        if not (store.parts[:, k.COUNT] == self.counts).all():
+        if not (store.parts[:, partition.COUNT] == self.counts).all():
             raise _damaged(self.directory / TABLE)
         told = self.table["reached"]
         return Reached(told["completed"], told["transitions"], told["reached"], tuple(told["counters"]), told["seconds"])
@@ -150,12 +150,14 @@ class SavedSearch:
 
     def save(self, store: Store, verdicts: Verdicts, reached: Reached) -> None:
         """Save a search whose last level is complete. PasidlabError if that fails: what was saved before is still there."""
-        now = store.parts[:, k.COUNT].copy()
-        new = [store.run(p, int(self.counts[p]), int(now[p])).data for p in range(k.PARTITIONS)]
-        file, digest = f"{len(self.segments) + 1:06}.states", hashlib.sha256()
-        for part in new:
-            digest.update(part)
-        segment = {"file": file, "counts": (now - self.counts).tolist(), "digest": digest.hexdigest()}
+        now = store.parts[:, partition.COUNT].copy()
+        new = (store.run(p, int(self.counts[p]), int(now[p])).data for p in range(partition.PARTITIONS))
+        file = f"{len(self.segments) + 1:06}.states"
+        try:
+            digest = self._write(file, new)
+        except OSError as error:
+            raise _cannot(self.directory, error) from None
+        segment = {"file": file, "counts": (now - self.counts).tolist(), "digest": digest}
         table = {
             "format": FORMAT, "identity": self.identity, "words": self.words, "segments": [*self.segments, segment],
             "levels": [ends.tolist() for ends in store.levels], "reached": asdict(reached),
@@ -165,7 +167,6 @@ class SavedSearch:
             },
         }  # fmt: skip
         try:
-            self._write(file, new)
             if self.several and self.table:
                 self._write(BEFORE, [_text({**self.table, "digest": _digest(_text(self.table))})])
             self._write(TABLE, [_text({**table, "digest": _digest(_text(table))})])
@@ -174,11 +175,14 @@ class SavedSearch:
         self.segments.append(segment)
         self.counts, self.table = now, table
 
-    def _write(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
+    def _write(self, name: str, parts: Iterable[bytes | memoryview]) -> str:
+        """Write a file, whole or not at all; return its digest."""
+        digest = hashlib.sha256()
         beside = self.directory / f"{name}.new"
         try:
             with open(beside, "wb") as file:
                 for part in parts:
+                    digest.update(part)
                     file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
@@ -187,6 +191,7 @@ class SavedSearch:
             with suppress(OSError):
                 beside.unlink()
             raise
+        return digest.hexdigest()
 
 
 def _own_folder(directory: Path, peers: Exchange) -> Path:

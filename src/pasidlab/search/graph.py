@@ -5,7 +5,7 @@ No edges are stored: states are expanded again where edges are needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,7 @@ def depth_of(result: SearchResult, state: Packed) -> int:
     return depth
 
 
-def _predecessor(expander: Expander, level: Sequence[States], state: Packed, peers: Exchange) -> Packed:
+def _predecessor(expander: Expander, level: Iterable[States], state: Packed, peers: Exchange) -> Packed:
     """The smallest state of a level with a step to ``state``."""
     target, best = np.array(state, dtype=np.uint64), None
     for states in level:

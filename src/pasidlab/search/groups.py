@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pasidlab.search import kernels as k
+from pasidlab.search import partition
+from pasidlab.search import slice_kernels as s
 from pasidlab.search.memory import Block, WordArray
 
 
@@ -14,7 +16,8 @@ class Worker:
     def __init__(self, successors: int, words: int, observed_words: int) -> None:
         self.successors = Block(successors * words * 8, huge=False)
         self.numbers = Block(successors, huge=False)  # partition of each, one byte
-        self.hashes = Block(2 * k.BATCH * 8)
+        self.hashes = Block(2 * partition.BATCH * 8)
+        self.scratch = Block(words * 8 + s.SCRATCH)
         self.observed = Block(observed_words * 8)
         self.most = 0  # successors it held at once
 
@@ -25,6 +28,7 @@ class Group:
     def __init__(self, number: int, first: int, last: int, successors: int, words: int) -> None:
         self.number, self.first, self.last, self.words = number, first, last, words
         self.sorted = Block(successors * words * 8, huge=False)
+        self.todo = first  # the partition that takes in next
         self.transitions = 0
         self.held = self.most = 0  # successors in it, and at most so far
         self.tally: WordArray = np.zeros(k.TALLY, dtype=np.int64)
@@ -35,9 +39,9 @@ class Group:
         self.held, self.most = count, max(self.most, count)
 
     @property
-    def states(self) -> k.States:
+    def states(self) -> partition.States:
         """The states it holds, a view."""
-        states: k.States = self.sorted.words[: self.held * self.words].view(np.uint64).reshape(-1, self.words)
+        states: partition.States = self.sorted.words[: self.held * self.words].view(np.uint64).reshape(-1, self.words)
         return states
 
     @property

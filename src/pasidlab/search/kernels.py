@@ -1,18 +1,15 @@
 """The compiled inner loops of the search: expand, scatter, insert, and the exact hash table they fill.
 
 A packed state is ``words`` 64-bit words. The top bits of its hash select one of ``PARTITIONS`` partitions. A partition is a log of its
-states in the order found, so in level order, and a table of keys. Keys have 64 bits, in lines of eight; 0 is none. The 32 hash bits below
-the partition's, scaled to the number of lines, are the line where a key belongs; from a full line it moves on to the next.
+states in the order found, so in level order, and a table of keys. The 32 hash bits below the partition's, scaled to the number of lines,
+are the line where a key belongs; from a full line it moves on to the next.
 
-The key of a state of one word is its whole hash, which is a bijection: the key is the state. For a longer state the key is the upper part
-of its hash. Below that stands its place in the log (from 1, ``PLACE_BITS``). The log confirms the state: storage is exact. The partition's
-bits are all set in a key, so no key is 0. One thread at a time works on a partition, so nothing is atomic.
+States of several words are in a log in slices (``slice_kernels``). For a state of one word the log has the state, and the key is its whole
+hash, which is a bijection: the key is the state. Keys have 64 bits, in lines of eight; 0 is none. The partition's bits are all set in a
+key, so no key is 0. One thread at a time works on a partition, so nothing is atomic.
 """
 
 from __future__ import annotations
-
-import numpy as np
-import numpy.typing as npt
 
 from pasidlab.search import observed as word_of
 from pasidlab.search.memory import (
@@ -21,6 +18,7 @@ from pasidlab.search.memory import (
     compiled,
     equal_lanes,
     load8,
+    load32,
     load64,
     prefetch,
     shift_right,
@@ -28,30 +26,32 @@ from pasidlab.search.memory import (
     store64,
     trailing_zeros,
 )
+from pasidlab.search.partition import (
+    BATCH,
+    COUNT,
+    DONE,
+    END,
+    LIMIT,
+    LINE,
+    LINES,
+    LOG,
+    NEXT,
+    PARTITIONS,
+    PLACE,
+    PLACE_BITS,
+    PLACE_MASK,
+    ROW,
+    SOURCE,
+    TABLE,
+    TOP,
+    Table,
+    copy_state,
+    hash_state,
+    line_of,
+)
+from pasidlab.search.slice_kernels import insert_slices, probe_slices, read_state
 
-Table = npt.NDArray[np.int64]
-States = npt.NDArray[np.uint64]  # [n, words]: packed states
-
-PARTITION_BITS = 6
-PARTITIONS = 1 << PARTITION_BITS
-PLACE_BITS = 32 - PARTITION_BITS  # so that the 32 bits between are the ones that select the line
-PLACE_MASK = (1 << PLACE_BITS) - 1
-LINE = 64  # bytes: eight keys
-BATCH = 32  # states whose cache lines are fetched together
-_TOP = 64 - PARTITION_BITS
-_KEY_TOP = -1 << _TOP  # set in every key
-
-# Columns of a partition's row.
-LOG = 0  # address of the log
-COUNT = 1  # states in the log
-TABLE = 2  # address of the keys
-LINES = 3  # number of lines
-LIMIT = 4  # states from which the table, or the log, has to grow first
-NEXT = 5  # log position of the next state to expand
-END = 6  # log position behind the last state to expand in this level
-SOURCE = 7  # insertion so far in this round: number of the group ...
-DONE = 8  # ... and how many of its states
-COLUMNS = 16  # a row has cache lines of its own
+_KEY_TOP = -1 << TOP  # set in every key
 
 # Bytes from the start of `observed`.
 STATE_BROKEN_AT = word_of.STATE_BROKEN * word_of.WORD
@@ -72,39 +72,6 @@ ERROR_ROW = 128  # rows of a group's worst states: 0..63 by state, 64..127 by st
 WORST_ROWS = 129
 
 
-@compiled("int64(int64, int64)")
-def hash_state(state: int, words: int) -> int:
-    """Mix all bits of a packed state into 64."""
-    h = load64(state) * -0x61C8864680B583EB
-    h ^= shift_right(h, 32)
-    for w in range(1, words):
-        h = (h ^ load64(state + 8 * w)) * -0x3D4D51C2D82B14B1
-        h ^= shift_right(h, 29)
-    return h * -0x2917014799A6026D
-
-
-@compiled("int64(int64, int64)")
-def line_of(key: int, lines: int) -> int:
-    """Number of the line where a key belongs. Larger keys of a partition never belong to smaller lines."""
-    return ((shift_right(key, PLACE_BITS) & 0xFFFF_FFFF) * lines) >> 32
-
-
-@compiled("boolean(int64, int64, int64)")
-def same_state(a: int, b: int, words: int) -> bool:
-    """Whether two packed states are equal."""
-    for w in range(words):  # noqa: SIM110
-        if load64(a + 8 * w) != load64(b + 8 * w):
-            return False
-    return True
-
-
-@compiled("void(int64, int64, int64)")
-def copy_state(to: int, state: int, words: int) -> None:
-    """Copy one packed state."""
-    for w in range(words):
-        store64(to + 8 * w, load64(state + 8 * w))
-
-
 @compiled("int64(int64, int64, int64, int64, int64, int64)")
 def keep_smallest(state: int, words: int, mask: int, seen: int, worst: int, row: int) -> int:
     """For each bit of ``mask`` keep the smallest state in ``worst[row + bit]``.
@@ -122,11 +89,13 @@ def keep_smallest(state: int, words: int, mask: int, seen: int, worst: int, row:
     return seen | mask
 
 
-@compiled("int64(int64, int64, int64[:, ::1], int64, int64, int64, int64, int64, int64[::1], int64)")
+@compiled("int64(int64, int64, int64[:, ::1], int64, int64, int64, int64, int64, int64, int64, int64[::1], int64, int64)")
 def expand_frontier(
     expand: int,
     words: int,
     parts: Table,
+    slices: int,
+    count: int,
     first: int,
     last: int,
     quota: int,
@@ -134,17 +103,21 @@ def expand_frontier(
     observed: int,
     tally: Table,
     worst: int,
+    scratch: int,
 ) -> int:
     """Expand the next frontier states of partitions first..last-1 into ``out``, each until it has ``quota`` successors.
 
-    Return the number of all successors.
+    Return the number of all successors. ``scratch``: a state, and behind it room for ``slice_kernels``.
     """
-    stride, start, again = words * 8, out, 0
+    stride, start, again, rows = words * 8, out, 0, parts.ctypes.data
     open_properties, open_error = tally[OPEN], tally[OPEN_ERROR]
     for p in range(first, last):
-        state, stop = parts[p, LOG] + parts[p, NEXT] * stride, parts[p, LOG] + parts[p, END] * stride
-        full = out + quota * stride
-        while state != stop and out < full:
+        place, full = parts[p, NEXT], out + quota * stride
+        while place != parts[p, END] and out < full:
+            state = parts[p, LOG] + place * stride
+            if words > 1:
+                state = scratch
+                read_state(rows + p * ROW, slices, count, words, place, state, scratch + stride)
             out += call3(expand, state, out, observed) * stride
             again |= load64(observed + AGAIN_AT)
             by_state, by_step = load64(observed + STATE_BROKEN_AT) & open_properties, load64(observed + STEP_BROKEN_AT) & open_properties
@@ -153,8 +126,8 @@ def expand_frontier(
                 tally[BY_STATE] = keep_smallest(state, words, by_state, tally[BY_STATE], worst, 0)
                 tally[BY_STEP] = keep_smallest(state, words, by_step, tally[BY_STEP], worst, 64)
                 tally[ERROR] = keep_smallest(state, words, error, tally[ERROR], worst, ERROR_ROW)
-            state += stride
-        parts[p, NEXT] = (state - parts[p, LOG]) // stride
+            place += 1
+        parts[p, NEXT] = place
     tally[AGAIN] |= again
     return (out - start) // stride
 
@@ -169,12 +142,12 @@ def scatter(words: int, states: int, count: int, numbers: int, offsets: Table, o
     offsets[:] = 0
     if words == 1:
         for i in range(count):
-            p = shift_right(hash_state(states + i * 8, 1), _TOP)
+            p = shift_right(hash_state(states + i * 8, 1), TOP)
             store8(numbers + i, p)
             offsets[p] += 1
     else:
         for i in range(count):
-            p = shift_right(hash_state(states + i * stride, words), _TOP)
+            p = shift_right(hash_state(states + i * stride, words), TOP)
             store8(numbers + i, p)
             offsets[p] += 1
     total = count
@@ -223,23 +196,16 @@ def share_out(words: int, states: int, count: int, ranks: int, offsets: Table, o
     offsets[0] = 0
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64)")
-def probe(words: int, log: int, table: int, lines: int, state: int, h: int) -> int:
-    """Address of the key of ``state`` whose hash is ``h``, or of the empty place where it belongs."""
-    mask = -1 if words == 1 else ~PLACE_MASK
-    key = (h | _KEY_TOP) & mask
-    number = line_of(key, lines)
+@compiled("int64(int64, int64, int64)")
+def probe(table: int, lines: int, h: int) -> int:
+    """Address of the key of the state of one word whose hash is ``h``, or of the empty place where it belongs."""
+    number = line_of(h, lines)
     while True:
         line = table + number * LINE
-        equal = equal_lanes(line, mask, key)
-        while equal != 0:
-            at = line + 8 * trailing_zeros(equal)
-            if words == 1 or same_state(log + ((load64(at) & PLACE_MASK) - 1) * words * 8, state, words):
-                return at
-            equal &= equal - 1
-        empty = equal_lanes(line, -1, 0)
-        if empty != 0:
-            return line + 8 * trailing_zeros(empty)
+        found = equal_lanes(line, -1, h | _KEY_TOP)
+        found = found if found != 0 else equal_lanes(line, -1, 0)
+        if found != 0:
+            return line + 8 * trailing_zeros(found)
         number += 1
         if number == lines:
             number = 0
@@ -274,7 +240,7 @@ def insert_narrow(log: int, count: int, table: int, lines: int, batch: int, size
         if (equal | empty) != 0:
             at, new = line + 8 * trailing_zeros(equal if equal != 0 else empty), equal == 0
         else:
-            at = probe(1, log, table, lines, batch + k * 8, h)
+            at = probe(table, lines, h)
             new = load64(at) == 0
         store64(at, key)
         store64(log + count * 8, load64(batch + k * 8))
@@ -282,61 +248,40 @@ def insert_narrow(log: int, count: int, table: int, lines: int, batch: int, size
     return count
 
 
-@compiled("int64(int64, int64, int64, int64, int64, int64, int64, int64)")
-def insert_wide(words: int, log: int, count: int, table: int, lines: int, batch: int, size: int, hashes: int) -> int:
-    """Insert a batch of longer states; return the count."""
-    stride = words * 8
-    for k in range(size):
-        h = load64(hashes + 8 * k)
-        line = table + line_of(h, lines) * LINE
-        equal = equal_lanes(line, ~PLACE_MASK, (h | _KEY_TOP) & ~PLACE_MASK)
-        if equal != 0:
-            prefetch(log + ((load64(line + 8 * trailing_zeros(equal)) & PLACE_MASK) - 1) * stride)
-    for k in range(size):
-        h = load64(hashes + 8 * k)
-        at = probe(words, log, table, lines, batch + k * stride, h)
-        if load64(at) == 0:
-            copy_state(log + count * stride, batch + k * stride, words)
-            count += 1
-            store64(at, ((h | _KEY_TOP) & ~PLACE_MASK) | count)
-    return count
-
-
-@compiled("int64(int64, int64[:, ::1], int64, int64, int64[::1], int64[:, ::1], int64)")
-def insert(words: int, parts: Table, first: int, last: int, sources: Table, offsets: Table, hashes: int) -> int:
+@compiled("int64(int64, int64[:, ::1], int64, int64, int64, int64, int64[::1], int64[:, ::1], int64, int64)")
+def insert(
+    words: int, parts: Table, slices: int, count: int, first: int, last: int, sources: Table, offsets: Table, hashes: int, scratch: int
+) -> int:
     """Insert what the groups scattered to partitions first..last-1, in the order of the groups.
 
     Return -1 when done, or a partition that has to grow first: then call again with ``first`` at that partition.
     ``hashes`` is room for 2 * BATCH words. While a batch is inserted, the lines of the next one are on their way.
     """
-    stride = words * 8
+    stride, rows = words * 8, parts.ctypes.data
     for p in range(first, last):
-        log, count, table, lines, limit = (
-            parts[p, LOG],
-            parts[p, COUNT],
-            parts[p, TABLE],
-            parts[p, LINES],
-            parts[p, LIMIT],
-        )
+        table, lines = parts[p, TABLE], parts[p, LINES]
         for source in range(parts[p, SOURCE], sources.size):
             base, end = sources[source] + offsets[source, p] * stride, offsets[source, p + 1] - offsets[source, p]
             i, now, then = parts[p, DONE], hashes, hashes + 8 * BATCH
             fetch(words, table, lines, base + i * stride, min(end - i, BATCH), now)
             while i < end:
                 size = min(end - i, BATCH)
-                if count + size > limit:
-                    parts[p, COUNT], parts[p, SOURCE], parts[p, DONE] = count, source, i
+                parts[p, SOURCE], parts[p, DONE] = source, i
+                if parts[p, COUNT] + size > parts[p, LIMIT]:
                     return p
                 batch = base + i * stride
                 i += size
                 fetch(words, table, lines, base + i * stride, min(end - i, BATCH), then)
                 if words == 1:
-                    count = insert_narrow(log, count, table, lines, batch, size, now)
+                    parts[p, COUNT] = insert_narrow(parts[p, LOG], parts[p, COUNT], table, lines, batch, size, now)
                 else:
-                    count = insert_wide(words, log, count, table, lines, batch, size, now)
+                    taken = insert_slices(rows + p * ROW, slices, count, words, batch, size, now, scratch)
+                    if taken < size:
+                        parts[p, DONE] += taken
+                        return p
                 now, then = then, now
             parts[p, DONE] = 0
-        parts[p, COUNT], parts[p, SOURCE] = count, 0
+        parts[p, SOURCE] = 0
     return -1
 
 
@@ -359,15 +304,23 @@ def rehash(old: int, old_lines: int, table: int, lines: int, used: int) -> None:
             store8(used + number, place + 1)
 
 
-@compiled("void(int64, int64[:, ::1], int64, int64, int64)")
-def find_state(words: int, parts: Table, states: int, count: int, out: int) -> None:
-    """For each of ``count`` states store to ``out`` its number, place of its key * PARTITIONS + partition, or -1."""
-    for i in range(count):
+@compiled("void(int64, int64[:, ::1], int64, int64, int64, int64, int64, int64)")
+def find_state(words: int, parts: Table, slices: int, count: int, states: int, many: int, out: int, scratch: int) -> None:
+    """For each of ``many`` states store to ``out`` its number, -1 if it has none.
+
+    A number is a place * PARTITIONS + the partition: that of the key in the table for states of one word, that in the log for others.
+    """
+    for i in range(many):
         state = states + i * words * 8
         h = hash_state(state, words)
-        p = shift_right(h, _TOP)
-        at = probe(words, parts[p, LOG], parts[p, TABLE], parts[p, LINES], state, h)
-        store64(out + 8 * i, ((at - parts[p, TABLE]) // 8) * PARTITIONS + p if load64(at) != 0 else -1)
+        p = shift_right(h, TOP)
+        if words == 1:
+            at = probe(parts[p, TABLE], parts[p, LINES], h)
+            place = (at - parts[p, TABLE]) // 8 if load64(at) != 0 else -1
+        else:
+            at = probe_slices(parts.ctypes.data + p * ROW, slices, count, words, state, h, scratch)
+            place = (load32(at) & ((1 << parts[p, PLACE]) - 1)) - 1
+        store64(out + 8 * i, place * PARTITIONS + p if place >= 0 else -1)
 
 
 @compiled("int64(int64, int64, int64, int64, int64, int64, int64)")

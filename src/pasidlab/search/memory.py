@@ -92,17 +92,31 @@ def _prefetch(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
     return _I64(0)
 
 
-def _lanes(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
-    line, mask, value = a
-    eight = ir.VectorType(_I64, 8)
+def _lanes(of: ir.IntType) -> _Emit:
+    count = 512 // of.width
+    vector = ir.VectorType(of, count)
 
-    def splat(x: ir.Value) -> ir.Value:
-        one = b.insert_element(ir.Constant(eight, ir.Undefined), x, _I32(0))
-        return b.shuffle_vector(one, ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(_I32, 8), [0] * 8))
+    def emit(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+        def splat(x: ir.Value) -> ir.Value:
+            lane = b.trunc(x, of) if of.width < 64 else x
+            one = b.insert_element(ir.Constant(vector, ir.Undefined), lane, _I32(0))
+            return b.shuffle_vector(one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_I32, count), [0] * count))
 
-    loaded = b.load(_pointer(b, line, eight), align=8)
-    equal = b.icmp_unsigned("==", b.and_(loaded, splat(mask)), splat(value))
-    return b.zext(b.bitcast(equal, _I8), _I64)
+        line, mask, value = a
+        loaded = b.load(_pointer(b, line, vector), align=8)
+        equal = b.icmp_unsigned("==", b.and_(loaded, splat(mask)), splat(value))
+        return b.zext(b.bitcast(equal, ir.IntType(count)), _I64)
+
+    return emit
+
+
+def _claim(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+    return b.zext(b.extract_value(b.cmpxchg(_pointer(b, a[0], _I64), _I64(0), _I64(1), "acq_rel", "acquire"), 1), _I64)
+
+
+def _publish(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
+    b.store_atomic(b.trunc(a[1], _I32), _pointer(b, a[0], _I32), "release", 4)
+    return _I64(0)
 
 
 def _call(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
@@ -110,13 +124,16 @@ def _call(b: ir.IRBuilder, a: list[ir.Value]) -> ir.Value:
     return b.call(_pointer(b, a[0], kind), a[1:])
 
 
-load8, load64 = (_operation(types.int64, 1, _load(of)) for of in (_I8, _I64))
-store8, store64 = (_operation(types.int64, 2, _store(of)) for of in (_I8, _I64))
+load8, load32, load64 = (_operation(types.int64, 1, _load(of)) for of in (_I8, _I32, _I64))
+store8, store32, store64 = (_operation(types.int64, 2, _store(of)) for of in (_I8, _I32, _I64))
 prefetch = _operation(types.int64, 1, _prefetch)
 shift_right = _operation(types.int64, 2, lambda b, a: b.lshr(a[0], a[1]))
 below = _operation(types.boolean, 2, lambda b, a: b.icmp_unsigned("<", a[0], a[1]))
 trailing_zeros = _operation(types.int64, 1, lambda b, a: b.cttz(a[0], ir.IntType(1)(1)))  # of a value that is not 0
-equal_lanes = _operation(types.int64, 3, _lanes)  # (line, mask, value): bit i set if word i of 8, and-ed with mask, is value
+equal_lanes = _operation(types.int64, 3, _lanes(_I64))  # (line, mask, value): bit i set if word i of 8, and-ed with mask, is value
+equal_halves = _operation(types.int64, 3, _lanes(_I32))  # the same of the 16 half words of a line
+claim = _operation(types.int64, 1, _claim)  # 1 if the word at the address was 0: it is 1 now, and this thread's, until published as 0
+publish = _operation(types.int64, 2, _publish)  # store32 behind all that this thread has written: who sees the value sees that too
 call3 = _operation(types.int64, 4, _call)  # call3(function, a, b, c): int64 function(a, b, c)
 
 

@@ -2,78 +2,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from pasidlab.search import kernels as k
+from pasidlab.search import partition
+from pasidlab.search import slice_kernels as s
 from pasidlab.search.memory import HUGE_PAGE, Block, WordArray
+from pasidlab.search.slices import Mask, Slices, slice_masks
 from pasidlab.search.spill import Spill
-from pasidlab.search.tables import Tables
+from pasidlab.search.tables import HALF_KEYS, WHOLE_KEYS, TableAt, Tables
 
-States = k.States
+States = partition.States
 Numbers = npt.NDArray[np.int64]  # of states in a store that no longer grows; -1: not stored
 
 _FIRST_LOG = 1 << 24  # bytes reserved, not touched
 _LEAST_ON_DISK = 1 << 16  # bytes of a log there
-MOST_STATES = k.PARTITIONS * (k.PLACE_MASK // 2)  # 26-bit places can number them, however uneven the partitions
+_BEHIND = 64  # bits behind a log that its last state is read with
+MOST_STATES = partition.PARTITIONS * (partition.PLACE_MASK // 2)  # 26-bit places can number them, however uneven the partitions
 
 
 class Store:
     """The exact set of packed states, each known by its number, in levels.
 
-    ``parts`` are the partitions' rows (columns: ``kernels``); ``levels[d][p]`` is the log position where level d ends
-    in partition p.
+    ``parts`` are the partitions' rows (columns: ``partition``); ``levels[d][p]`` is the log position where level d ends
+    in partition p. Logs are in slices if a state has several words.
     """
 
-    def __init__(self, words: int, spill: Spill | None = None) -> None:
-        """``spill``: where ``spill_more`` moves what memory does not hold."""
+    def __init__(self, words: int, spill: Spill | None = None, masks: Sequence[Mask] = ()) -> None:
+        """``spill``: where ``spill_more`` moves what memory does not hold. ``masks``: slices of a state; none: its pieces."""
         self.words = words
-        self.stride = 8 * words  # bytes of a state
-        self.parts: WordArray = np.zeros((k.PARTITIONS, k.COLUMNS), dtype=np.int64)
+        self.parts: WordArray = np.zeros((partition.PARTITIONS, partition.COLUMNS), dtype=np.int64)
+        self.parts[:, partition.BITS] = 64 if words == 1 else 0
+        self.slices = Slices(words, slice_masks(words, masks))
         self.levels: list[WordArray] = []
         self.released = 0  # bytes of the largest block replaced by a larger one since this was last set to 0
         self._spill = spill
-        self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(k.PARTITIONS)]
-        self._tables = Tables()
-        for p in range(k.PARTITIONS):
+        self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(partition.PARTITIONS)]
+        self._kept: WordArray = np.zeros((3, partition.PARTITIONS), dtype=np.int64)  # of each log: bytes, bytes of a page, 1 if in memory
+        self._tables = Tables(WHOLE_KEYS if words == 1 else HALF_KEYS, self._refill)
+        for p in range(partition.PARTITIONS):
             self._describe(p)
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """Where the rows of the slices are, and how many: what the compiled loops ask for."""
+        return self.slices.address, len(self.slices.masks)
+
+    def _row(self, p: int) -> int:
+        return int(self.parts.ctypes.data) + p * partition.ROW
 
     def _describe(self, p: int) -> None:
         """Bring partition p's row in line with its memory."""
-        row, (address, lines, full) = self.parts[p], self._tables.describe(p)
-        row[k.LOG], row[k.TABLE], row[k.LINES] = self._logs[p].address, address, lines
-        row[k.LIMIT] = min(full, self._logs[p].bytes // self.stride)
+        row, table = self.parts[p], self._tables.describe(p)
+        row[partition.LOG], row[partition.TABLE], row[partition.LINES] = self._logs[p].address, table.address, table.lines
+        row[partition.ROOM], row[partition.FULL], row[partition.PLACE] = self._room(p), table.full, _place_bits(table)
+        self._kept[:, p] = self._logs[p].bytes, self._logs[p].page, not self._logs[p].on_disk
+        row[partition.LIMIT] = min(table.full, int(row[partition.ROOM]) // max(int(row[partition.BITS]), 1))
+
+    def _room(self, p: int) -> int:
+        return self._logs[p].bytes * 8 - _BEHIND
+
+    @property
+    def _widths(self) -> int:
+        """Bits of a state in a log that is cut for all values there are."""
+        return self.slices.widths if self.words > 1 else 64
 
     def grow(self, p: int) -> None:
         """Make room for another batch in partition p. MemoryError if there is none; the partition is then as before."""
-        log, count = self._logs[p], int(self.parts[p, k.COUNT])
-        _, lines, full = self._tables.describe(p)
-        if count + k.BATCH > log.bytes // self.stride:
+        log, count = self._logs[p], int(self.parts[p, partition.COUNT])
+        table = self._tables.describe(p)
+        if (count + partition.BATCH) * self._widths > self._room(p):
             self._move(p, 2 * log.bytes, self._spill if log.on_disk else None)
-            self.released = max(self.released, log.touched(count * self.stride))
-        if count + k.BATCH > full:
+            self.released = max(self.released, log.touched(self._used(p)))
+        if count + partition.BATCH > table.full:
             self._tables.grow(p)
-            self.released = max(self.released, lines * k.LINE)
+            self.released = max(self.released, table.lines * partition.LINE)
         self._describe(p)
+
+    def crowded(self, p: int) -> bool:
+        """Whether partition p cannot go on before ``grow_slices``."""
+        return bool(self.parts[p, partition.CROWDED])
+
+    def grow_slices(self) -> None:
+        """Make room for more values of the slices that are full. No thread may work on any partition."""
+        self.slices.grow()
+        self.parts[:, partition.CROWDED] = 0
+
+    def _refill(self, p: int, old: TableAt, new: TableAt) -> None:
+        if self.words == 1:
+            used = np.zeros(new.lines, dtype=np.uint8)
+            k.rehash(old.address, old.lines, new.address, new.lines, used.ctypes.data)
+        else:
+            scratch = _scratch()
+            s.refill(self._row(p), *self.cut, self.words, new.address, new.lines, _place_bits(new), scratch.ctypes.data)
+
+    def _used(self, p: int) -> int:
+        """Bytes that the states of partition p's log take."""
+        return -(-int(self.parts[p, partition.COUNT]) * int(self.parts[p, partition.BITS]) // 8)
 
     def _move(self, p: int, size: int, spill: Spill | None) -> None:
         """Give partition p's log another place."""
-        log, used = Block(size, spill=spill), int(self.parts[p, k.COUNT]) * self.words
+        log, used = Block(size, spill=spill), -(-self._used(p) // 8)
         log.words[:used] = self._logs[p].words[:used]
         self._logs[p] = log
+        self.parts[p, partition.LOG] = log.address
 
     def spill_more(self) -> bool:
         """Move the logs to disk; the second time the tables. False if all is there, or may not go. Raises DiskFull.
 
-        States are found in the tables alone if they are of one word, so what is looked for least goes first.
+        A key in a table often says that a state is new, so what is looked for least goes first.
         """
         if self._spill is None or self._tables.disk:
             return False
         if all(log.on_disk for log in self._logs):
             self._tables.spill(self._spill)
-        for p in range(k.PARTITIONS):
+        for p in range(partition.PARTITIONS):
             if not self._logs[p].on_disk:
-                self._move(p, max(2 * int(self.parts[p, k.COUNT]) * self.stride, _LEAST_ON_DISK), self._spill)
+                self._move(p, max(2 * self._used(p), _LEAST_ON_DISK), self._spill)
             self._describe(p)
         return True
 
@@ -84,19 +132,21 @@ class Store:
 
     def bytes(self, incoming: WordArray | None = None) -> int:
         """Bytes of memory taken, or that could be once ``incoming[p]`` more states, all new, are in partition p."""
-        added = np.zeros(k.PARTITIONS, dtype=np.int64) if incoming is None else incoming
-        counts = self.parts[:, k.COUNT] + added
-        used, (rooms, pages, here) = counts * self.stride, np.array([(log.bytes, log.page, not log.on_disk) for log in self._logs]).T
-        moved = (added > 0) & (counts + k.BATCH > rooms // self.stride)
+        added = np.zeros(partition.PARTITIONS, dtype=np.int64) if incoming is None else incoming
+        counts, more = self.parts[:, partition.COUNT] + added, incoming is not None
+        bits = np.maximum(self.parts[:, partition.BITS], self._widths if more else 0)
+        used, (rooms, pages, here) = -(-counts * bits // 8), self._kept
+        moved = (added > 0) & ((counts + partition.BATCH) * bits > rooms * 8 - _BEHIND)
         logs = int(((np.minimum(-(-used // pages) * pages, rooms) + np.where(moved, used + HUGE_PAGE, 0)) * here).sum())
-        growing = (added > 0) & (counts + k.BATCH > self.parts[:, k.LIMIT])
-        return logs + self._tables.bytes(growing if incoming is not None else None)
+        growing = (added > 0) & (counts + partition.BATCH > self.parts[:, partition.FULL])
+        slices = (self.slices.most_bytes if more else self.slices.bytes) if self.words > 1 else 0
+        return logs + self._tables.bytes(growing if more else None) + slices
 
     def open_level(self) -> None:
         """End the level found so far and make it the frontier."""
-        ends = self.parts[:, k.COUNT].copy()
-        self.parts[:, k.NEXT] = self.levels[-1] if self.levels else np.zeros_like(ends)
-        self.parts[:, k.END] = ends
+        ends = self.parts[:, partition.COUNT].copy()
+        self.parts[:, partition.NEXT] = self.levels[-1] if self.levels else np.zeros_like(ends)
+        self.parts[:, partition.END] = ends
         self.levels.append(ends)
 
     @property
@@ -107,29 +157,32 @@ class Store:
     @property
     def count(self) -> int:
         """States stored."""
-        return int(self.parts[:, k.COUNT].sum())
+        return int(self.parts[:, partition.COUNT].sum())
 
     @property
     def unexpanded(self) -> int:
         """States of the frontier that have not been expanded yet."""
-        return int((self.parts[:, k.END] - self.parts[:, k.NEXT]).sum())
+        return int((self.parts[:, partition.END] - self.parts[:, partition.NEXT]).sum())
 
     def run(self, p: int, first: int, last: int) -> States:
-        """States first..last-1 of partition p's log: a view, in the order they were found."""
-        words: States = self._logs[p].words[first * self.words : last * self.words].view(np.uint64)
-        return words.reshape(-1, self.words)
+        """States first..last-1 of partition p's log, in the order they were found; a view if they are of one word."""
+        if self.words == 1:
+            return self._logs[p].words[first:last].view(np.uint64).reshape(-1, 1)
+        states, scratch = np.empty((max(last - first, 0), self.words), dtype=np.uint64), _scratch()
+        s.read_run(self._row(p), *self.cut, self.words, first, last, states.ctypes.data, scratch.ctypes.data)
+        return states
 
-    def level(self, depth: int) -> list[States]:
-        """The states of a level, one view for each partition."""
-        ends = self.levels[depth] if depth < len(self.levels) else self.parts[:, k.COUNT]
+    def level(self, depth: int) -> Iterator[States]:
+        """The states of a level, partition by partition."""
+        ends = self.levels[depth] if depth < len(self.levels) else self.parts[:, partition.COUNT]
         starts = self.levels[depth - 1] if depth else np.zeros_like(ends)
-        return [self.run(p, int(starts[p]), int(ends[p])) for p in range(k.PARTITIONS)]
+        return (self.run(p, int(starts[p]), int(ends[p])) for p in range(partition.PARTITIONS))
 
     def numbers(self, states: States) -> Numbers:
         """The number of each state, -1 where it is not stored."""
         states = np.ascontiguousarray(states, dtype=np.uint64)
-        found = np.empty(len(states), dtype=np.int64)
-        k.find_state(self.words, self.parts, states.ctypes.data, len(states), found.ctypes.data)
+        found, scratch = np.empty(len(states), dtype=np.int64), _scratch()
+        k.find_state(self.words, self.parts, *self.cut, states.ctypes.data, len(states), found.ctypes.data, scratch.ctypes.data)
         return found
 
     def depth(self, state: npt.NDArray[np.uint64]) -> int | None:
@@ -137,6 +190,16 @@ class Store:
         number = int(self.numbers(state[np.newaxis])[0])
         if number < 0:
             return None
-        p = number % k.PARTITIONS
-        place = int(np.flatnonzero((self.run(p, 0, int(self.parts[p, k.COUNT])) == state).all(axis=1))[0])
+        place, p = divmod(number, partition.PARTITIONS)
+        if self.words == 1:
+            place = int(np.flatnonzero(self.run(p, 0, int(self.parts[p, partition.COUNT]))[:, 0] == state[0])[0])
         return next((depth for depth, ends in enumerate(self.levels) if place < ends[p]), len(self.levels))
+
+
+def _place_bits(table: TableAt) -> int:
+    """Bits of a place in a partition with this table."""
+    return table.full.bit_length()
+
+
+def _scratch() -> WordArray:
+    return np.empty(s.SCRATCH // 8, dtype=np.int64)

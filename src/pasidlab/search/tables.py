@@ -3,50 +3,76 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pasidlab.search import kernels as k
+from pasidlab.search import partition
 from pasidlab.search.memory import HUGE_PAGE, Block, WordArray
 from pasidlab.search.spill import Spill
 
 PartitionMask = npt.NDArray[np.bool_]  # of partitions
 
 _FIRST_LINES = 128
-_FULL = 0.85  # of a table's places
-_GROWTH = 1.5
+
+
+@dataclass(frozen=True)
+class TableAt:
+    """Where a partition's table is."""
+
+    address: int
+    lines: int
+    full: int  # keys from which it has to grow
+
+
+Refill = Callable[[int, TableAt, TableAt], None]
+"""Fills a partition's new, empty table, which comes last, with the keys of the one before it."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How tables are filled and grow."""
+
+    keys: int  # of a line
+    full: float  # of a table's places, from which it grows
+    growth: float  # of a table
+
+
+WHOLE_KEYS = Shape(8, 0.85, 1.5)  # 12 to 13 bytes per state, all tables together
+HALF_KEYS = Shape(16, 0.92, 1.25)  # 5 to 5.5
 
 
 class _Generation:
     """A block with room for a table of every partition, each a little larger than the one before it.
 
-    The sizes rise up to those of the next generation. So the partitions move from one to the next in their order. At any time all their
-    tables together take 12 to 13 bytes per state. What the first ones leave is given back before the last move.
+    The sizes rise up to those of the next generation. So the partitions move from one to the next in their order, and all their tables
+    together are about as full at any time. What the first ones leave is given back before the last move.
     """
 
-    def __init__(self, age: int, spill: Spill | None = None) -> None:
-        spread = np.geomspace(1, _GROWTH, k.PARTITIONS, endpoint=False)
-        self.lines: WordArray = (_FIRST_LINES * _GROWTH**age * spread).astype(np.int64)
-        self.ends = np.cumsum(self.lines) * k.LINE
+    def __init__(self, age: int, growth: float, spill: Spill | None = None) -> None:
+        spread = np.geomspace(1, growth, partition.PARTITIONS, endpoint=False)
+        self.lines: WordArray = (_FIRST_LINES * growth**age * spread).astype(np.int64)
+        self.ends = np.cumsum(self.lines) * partition.LINE
         self.block = Block(int(self.ends[-1]), spill=spill)
         self.left = 0  # partitions below this one have left, and their memory has been given back
 
     def address(self, p: int) -> int:
         """Where partition p's table is."""
-        return int(self.block.address + self.ends[p] - self.lines[p] * k.LINE)
+        return int(self.block.address + self.ends[p] - self.lines[p] * partition.LINE)
 
     def table(self, p: int) -> WordArray:
         """The keys of partition p's table."""
         end = int(self.ends[p]) // 8
-        return self.block.words[end - int(self.lines[p]) * (k.LINE // 8) : end]
+        return self.block.words[end - int(self.lines[p]) * (partition.LINE // 8) : end]
 
     def touched(self, kept: PartitionMask) -> int:
         """Bytes of memory of the pages that the tables of the ``kept`` partitions lie on."""
         if self.block.on_disk:
             return 0
         first, last = (
-            (self.ends - self.lines * k.LINE)[kept] // self.block.page,
+            (self.ends - self.lines * partition.LINE)[kept] // self.block.page,
             (self.ends[kept] - 1) // self.block.page,
         )
         return int((last - first + 1).sum() - (first[1:] == last[:-1]).sum()) * self.block.page
@@ -61,17 +87,20 @@ class _Generation:
 class Tables:
     """The tables of all partitions. Threads may grow different ones at the same time."""
 
-    def __init__(self) -> None:
-        self._ages: WordArray = np.zeros(k.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
-        self._generations = {0: _Generation(0)}
+    def __init__(self, shape: Shape, refill: Refill) -> None:
+        self._shape, self._refill = shape, refill
+        self._ages: WordArray = np.zeros(partition.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
+        self._generations = {0: _Generation(0, shape.growth)}
         self._lock = threading.Lock()
         self._spill: Spill | None = None
 
-    def describe(self, p: int) -> tuple[int, int, int]:
-        """Of partition p's table: address, lines, keys from which it has to grow."""
-        generation = self._generations[int(self._ages[p])]
+    def describe(self, p: int) -> TableAt:
+        """Partition p's table."""
+        return self._described(self._generations[int(self._ages[p])], p)
+
+    def _described(self, generation: _Generation, p: int) -> TableAt:
         lines = int(generation.lines[p])
-        return generation.address(p), lines, int(lines * 8 * _FULL)
+        return TableAt(generation.address(p), lines, int(lines * self._shape.keys * self._shape.full))
 
     def grow(self, p: int) -> None:
         """Move partition p's keys to a larger table."""
@@ -79,10 +108,9 @@ class Tables:
         old = self._generations[age]
         with self._lock:
             if age + 1 not in self._generations:
-                self._generations[age + 1] = _Generation(age + 1, self._spill)
+                self._generations[age + 1] = _Generation(age + 1, self._shape.growth, self._spill)
             new = self._generations[age + 1]
-        used = np.zeros(new.lines[p], dtype=np.uint8)
-        k.rehash(old.address(p), old.lines[p], new.address(p), new.lines[p], used.ctypes.data)
+        self._refill(p, self._described(old, p), self._described(new, p))
         with self._lock:
             self._ages[p] = age + 1
             stayed = np.flatnonzero(self._ages <= age)
@@ -95,7 +123,7 @@ class Tables:
         """Move all tables to disk, and keep them there. DiskFull if there is no room: then they are where they were."""
         moved = {}
         for age, old in self._generations.items():
-            moved[age] = new = _Generation(age, spill)
+            moved[age] = new = _Generation(age, self._shape.growth, spill)
             new.left = old.left
             for p in np.flatnonzero(self._ages == age).tolist():
                 new.table(p)[:] = old.table(p)
@@ -111,7 +139,7 @@ class Tables:
         total = 0
         for age, generation in self._generations.items():
             here = self._ages == age
-            total += generation.touched(here | ((self._ages > age) & (np.arange(k.PARTITIONS) >= generation.left)))
+            total += generation.touched(here | ((self._ages > age) & (np.arange(partition.PARTITIONS) >= generation.left)))
             if growing is not None and self._spill is None and (growing & here).any():
-                total += int((generation.lines[growing & here] * _GROWTH + 1).sum()) * k.LINE + 2 * HUGE_PAGE
+                total += int((generation.lines[growing & here] * self._shape.growth + 1).sum()) * partition.LINE + 2 * HUGE_PAGE
         return total

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pasidlab.search.kernels import ERROR_AT, STATE_BROKEN_AT, STEP_BROKEN_AT, copy_state
+from pasidlab.search.kernels import ERROR_AT, STATE_BROKEN_AT, STEP_BROKEN_AT
 from pasidlab.search.memory import call3, compiled, load64, shift_right, store64
 from pasidlab.search.observed import LABELS, WORD
+from pasidlab.search.partition import copy_state
 
 Numbers = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]

@@ -15,6 +15,8 @@ from pasidlab.errors import PasidlabError
 from pasidlab.lang.types import Field, Ref
 
 WORD = 64  # bits
+_FEW = 8  # bits of an element that are no slice of their own
+_PIECE = 24  # bits of a slice that is of no element
 State = tuple[int, ...]
 """All elements of all fields, in the order of the model's fields."""
 
@@ -81,6 +83,29 @@ class Layout:
             yield Plane(word, self._used[word], width, low)
             self._used[word] += total
 
+    def slices(self) -> tuple[tuple[int, ...], ...]:
+        """Masks of a packed state for a search that keeps it in slices: of each element, and of what is left, field by field.
+
+        Elements of a few bits, and structs of one element, are what is left: no slice of it has more than ``_PIECE`` bits, but one of a
+        wider field.
+        """
+        counts = {place.field.struct: place.field.count for place in self.places.values()}
+        sizes = {s: sum(plane.width for place in self.places.values() if place.field.struct == s for plane in place.planes) for s in counts}
+        own = {struct for struct in counts if counts[struct] > 1 and sizes[struct] > _FEW}
+        elements: dict[tuple[str, int], list[int]] = {(s, i): [0] * self.words for s in sorted(own) for i in range(counts[s])}
+        pieces = [[0] * self.words]
+        for place in self.places.values():
+            masks = [[0] * self.words for _ in range(place.field.count)]
+            for plane in place.planes:
+                for i, mask in enumerate(masks):
+                    mask[plane.word] |= plane.mask << (plane.shift + i * plane.width)
+            for i, mask in enumerate(masks):
+                if place.field.struct not in own and _bits(pieces[-1]) + _bits(mask) > _PIECE:
+                    pieces.append([0] * self.words)
+                to = elements[place.field.struct, i] if place.field.struct in own else pieces[-1]
+                to[:] = [a | b for a, b in zip(to, mask, strict=True)]
+        return tuple(tuple(mask) for mask in [*elements.values(), *pieces] if any(mask))
+
     def pack(self, state: State) -> tuple[int, ...]:
         """The packed words of a state."""
         words = [0] * self.words
@@ -101,3 +126,7 @@ class Layout:
                     code |= (int(words[plane.word]) >> (plane.shift + i * plane.width) & plane.mask) << plane.low
                 state[place.offset + i] = place.field.domain.value(code)
         return tuple(state)
+
+
+def _bits(mask: Sequence[int]) -> int:
+    return sum(word.bit_count() for word in mask)

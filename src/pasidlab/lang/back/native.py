@@ -36,6 +36,7 @@ class CompiledModel:
     observed_words: int
     properties: tuple[str, ...]  # bit i of every mask is property i
     cover_lines: dict[int, frozenset[tuple[str, int]]]  # word of `observed` -> source lines it proves executed
+    slices: tuple[tuple[int, ...], ...] = ()  # masks of a packed state: what belongs to each element
     steps: tuple[tuple[int, tuple[int, ...]], ...] = ()  # number of a label -> action and its parameters; empty: no labels
 
     @property
@@ -74,7 +75,7 @@ def compile_model(
     initial = np.array(packed, dtype=np.uint64).reshape(len(packed), layout.words)
     return CompiledModel(
         layout.words, initial, emitter.bound, code=code, observed_words=emitter.next_word, properties=tuple(bits),
-        cover_lines=emitter.cover_lines, steps=tuple(emitter.steps) if labelled else (),
+        cover_lines=emitter.cover_lines, slices=layout.slices(), steps=tuple(emitter.steps) if labelled else (),
     )  # fmt: skip
 
 
