@@ -30,7 +30,7 @@ from pasidlab.search.groups import Group, Worker
 from pasidlab.search.memory import WordArray
 from pasidlab.search.observed import COUNTERS, REACHED
 from pasidlab.search.result import MOST_WORDS, Budget, NativeModel, OnProgress, Progress, SearchResult, StopReason
-from pasidlab.search.room import Machine
+from pasidlab.search.room import FreeMemory
 from pasidlab.search.spill import DiskFull, Spill
 from pasidlab.search.standing import Standing, standing
 from pasidlab.search.store import MOST_STATES, States, Store
@@ -38,7 +38,8 @@ from pasidlab.search.verdicts import Verdicts
 
 _ROUND = 1 / 3  # successors of a round per state stored: large enough to reuse cache lines, small against the store ...
 _ROUND_OF_SLICES = 1 / 64  # ... whose states take a fraction of a successor's bytes
-_LEAST_QUOTA = 1 << 8  # successors in a round of one partition's states ...
+_LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states, ...
+_LEAST_OF_SLICES = 1 << 8  # ... of several words ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _FOR_ROUNDS = 8  # with a spill: a round's successors take up to this part of the memory limit, in one place of two or three
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
@@ -100,7 +101,7 @@ class _Search:
         self.before = 0.0  # seconds that the search took before it was resumed
         self.saved: SavedSearch | None = None
         self.next_save = self.start + LEAST_SECONDS
-        self.machine = Machine(peers.neighbours)
+        self.machine = FreeMemory(peers.neighbours)
         self.taken = 0  # bytes of memory, at the end of the last round
         self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
@@ -132,12 +133,12 @@ class _Search:
                     return reason
                 if not self.grown and self.store.count >= _WORTH_OPTIMISING:
                     self.grown, self.model = True, self.model.optimised()
-                alone = self.store.unexpanded < _ALONE
-                self._share(pool, self._expand, alone)
-                for _ in self._incoming(pool, alone):
+                helped = pool if self.store.unexpanded >= _ALONE else None
+                self._share(helped, self._expand)
+                for _ in self._incoming(helped):
                     with self._noting_trouble():
                         self._make_room()
-                        self._take_in(partial(self._share, pool, self._insert, alone))
+                        self._take_in(partial(self._share, helped, self._insert))
                 if not self.trouble:
                     self._account()
             self.completed += 1
@@ -161,7 +162,7 @@ class _Search:
         k.share_out(self.model.words, states.ctypes.data, len(states), self.peers.size, ends, by_owner.ctypes.data)
         return by_owner[ends[self.peers.rank] : ends[self.peers.rank + 1]]
 
-    def _incoming(self, pool: ThreadPoolExecutor, alone: bool) -> Iterator[None]:
+    def _incoming(self, pool: ThreadPoolExecutor | None) -> Iterator[None]:
         """Have the groups hold what the partitions are to take in, sorted by partition: all at once, or part by part."""
         if self.peers.size == 1:
             yield
@@ -172,7 +173,7 @@ class _Search:
                 return
             part = received[first : first + len(self.groups) * self.successors]
             self.received = np.array_split(part, len(self.groups))
-            self._share(pool, self._sort, alone)
+            self._share(pool, self._sort)
             yield
 
     def _sort(self, worker: Worker, group: Group) -> None:
@@ -207,8 +208,8 @@ class _Search:
         return [noted for each in self.peers.gather([(g.tally, g.worst) for g in self.groups if g.noted]) for noted in each]
 
     def _set_quota(self) -> None:
-        share = _ROUND if self.model.words == 1 else _ROUND_OF_SLICES
-        self.quota = min(max(int(self.store.count * share) // partition.PARTITIONS, _LEAST_QUOTA), self.most_quota)
+        share, least = (_ROUND, _LEAST_QUOTA) if self.model.words == 1 else (_ROUND_OF_SLICES, _LEAST_OF_SLICES)
+        self.quota = min(max(int(self.store.count * share) // partition.PARTITIONS, least), self.most_quota)
 
     def resume(self, saved: SavedSearch) -> None:
         """Go on from what was saved, if anything was; save there from now on."""
@@ -259,7 +260,7 @@ class _Search:
             worker.most = group.most = max(group.most, len(some))
             k.scatter(self.model.words, some.ctypes.data, len(some), worker.numbers.address, self.offsets[0], group.sorted.address)
             self._make_room()
-            self._take_in(partial(self._insert_all, worker))
+            self._take_in(partial(self._share, None, self._insert))
         self._account()
 
     def _take_in(self, insert: Callable[[], object]) -> None:
@@ -271,12 +272,8 @@ class _Search:
             self.store.grow_slices()
             insert()
 
-    def _insert_all(self, worker: Worker) -> None:
-        for group in self.groups:
-            self._insert(worker, group)
-
-    def _share(self, pool: ThreadPoolExecutor, task: Callable[[Worker, Group], None], alone: bool) -> None:
-        """Do ``task`` for every group, each worker taking the next one when it is free."""
+    def _share(self, pool: ThreadPoolExecutor | None, task: Callable[[Worker, Group], None]) -> None:
+        """Do ``task`` for every group, each worker taking the next one when it is free; the first worker alone without a pool."""
         todo = deque(self.groups)
 
         def work(worker: Worker) -> None:
@@ -287,7 +284,7 @@ class _Search:
                     return
                 task(worker, group)
 
-        others = [] if alone else [pool.submit(work, worker) for worker in self.workers[1:]]
+        others = [pool.submit(work, worker) for worker in self.workers[1:]] if pool else []
         work(self.workers[0])
         for other in others:
             other.result()

@@ -19,7 +19,7 @@ StopReason = Literal["complete", "violation", "max_states", "max_memory", "disk_
 
 
 class NativeModel(Protocol):
-    """A model compiled to a successor function.
+    """A model compiled to a successor function. It may have ``slices``, masks of what varies on its own in a state (``slices``).
 
     ``expand_address`` is that of ``int64 expand(const uint64 *state, uint64 *successors, uint64 *observed)``. It writes
     all successors one after the other, duplicates included, and returns how many there are. ``observed`` belongs to the

@@ -19,7 +19,7 @@ def available_memory() -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 1 << 62)
 
 
-class Machine:
+class FreeMemory:
     """The memory that a process may still take, with ``neighbours`` that take as much at the same time."""
 
     def __init__(self, neighbours: int) -> None:

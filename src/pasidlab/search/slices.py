@@ -10,21 +10,21 @@ from pasidlab.search import slice_kernels as s
 from pasidlab.search.memory import Block, WordArray
 from pasidlab.search.partition import MOST_SLICES
 
-_FIRST = 1 << 10  # values of a slice there is room for at first
+_FIRST = 1 << 6  # values of a slice there is room for at first
 _SPARSE = 4  # places of an index for each value there is room for, at least
 _PIECE = 16  # bits of a slice where the model names none
 _ALL = (1 << 64) - 1
 
-Mask = tuple[int, ...]  # bits of a packed state, word by word
+StateMask = tuple[int, ...]  # bits of a packed state, word by word
 
 
-def slice_masks(words: int, named: Sequence[Mask]) -> list[Mask]:
+def slice_masks(words: int, named: Sequence[StateMask]) -> list[StateMask]:
     """Masks that have every bit of a state, none twice: those a model names, the last one with all that the others leave out.
 
     Pieces of 16 bits where it names none.
     """
     left = [_ALL] * words
-    masks: list[Mask] = []
+    masks: list[StateMask] = []
     pieces = [tuple((1 << _PIECE) - 1 << low if w == v else 0 for w in range(words)) for v in range(words) for low in range(0, 64, _PIECE)]
     for mask in list(named or pieces)[: MOST_SLICES - 1]:
         masks.append(tuple(bits & free for bits, free in zip(mask, left, strict=True)))
@@ -35,7 +35,7 @@ def slice_masks(words: int, named: Sequence[Mask]) -> list[Mask]:
 class Slices:
     """The values of every slice. ``rows`` is what the compiled loops know of them (columns: ``slice_kernels``)."""
 
-    def __init__(self, words: int, masks: Sequence[Mask]) -> None:
+    def __init__(self, words: int, masks: Sequence[StateMask]) -> None:
         self.words, self.masks = words, np.array(masks, dtype=np.uint64)
         self._locks: WordArray = np.zeros(len(masks), dtype=np.int64)
         self._values = [Block(_FIRST * words * 8, huge=False) for _ in masks]
@@ -77,5 +77,6 @@ class Slices:
 
     @property
     def most_bytes(self) -> int:
-        """Bytes of memory that may be taken once all slices have grown."""
-        return 3 * sum(block.bytes for block in [*self._values, *self._indexes])
+        """Bytes of memory that may be taken once slices have grown that are more than half full."""
+        fuller = np.flatnonzero(2 * self.rows[:, s.SIZE] > self.rows[:, s.MOST]).tolist()
+        return self.bytes + 3 * sum(self._values[c].bytes + self._indexes[c].bytes for c in fuller)

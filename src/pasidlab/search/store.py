@@ -11,11 +11,11 @@ from pasidlab.search import kernels as k
 from pasidlab.search import partition
 from pasidlab.search import slice_kernels as s
 from pasidlab.search.memory import HUGE_PAGE, Block, WordArray
-from pasidlab.search.slices import Mask, Slices, slice_masks
+from pasidlab.search.slices import Slices, StateMask, slice_masks
 from pasidlab.search.spill import Spill
 from pasidlab.search.tables import HALF_KEYS, WHOLE_KEYS, TableAt, Tables
 
-States = partition.States
+States = npt.NDArray[np.uint64]  # [n, words]: packed states
 Numbers = npt.NDArray[np.int64]  # of states in a store that no longer grows; -1: not stored
 
 _FIRST_LOG = 1 << 24  # bytes reserved, not touched
@@ -31,7 +31,7 @@ class Store:
     in partition p. Logs are in slices if a state has several words.
     """
 
-    def __init__(self, words: int, spill: Spill | None = None, masks: Sequence[Mask] = ()) -> None:
+    def __init__(self, words: int, spill: Spill | None = None, masks: Sequence[StateMask] = ()) -> None:
         """``spill``: where ``spill_more`` moves what memory does not hold. ``masks``: slices of a state; none: its pieces."""
         self.words = words
         self.parts: WordArray = np.zeros((partition.PARTITIONS, partition.COLUMNS), dtype=np.int64)
@@ -42,7 +42,7 @@ class Store:
         self._spill = spill
         self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(partition.PARTITIONS)]
         self._kept: WordArray = np.zeros((3, partition.PARTITIONS), dtype=np.int64)  # of each log: bytes, bytes of a page, 1 if in memory
-        self._tables = Tables(WHOLE_KEYS if words == 1 else HALF_KEYS, self._refill)
+        self._tables = Tables(WHOLE_KEYS if words == 1 else HALF_KEYS)
         for p in range(partition.PARTITIONS):
             self._describe(p)
 
@@ -78,7 +78,7 @@ class Store:
             self._move(p, 2 * log.bytes, self._spill if log.on_disk else None)
             self.released = max(self.released, log.touched(self._used(p)))
         if count + partition.BATCH > table.full:
-            self._tables.grow(p)
+            self._tables.grow(p, self._refill)
             self.released = max(self.released, table.lines * partition.LINE)
         self._describe(p)
 

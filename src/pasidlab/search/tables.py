@@ -87,8 +87,8 @@ class _Generation:
 class Tables:
     """The tables of all partitions. Threads may grow different ones at the same time."""
 
-    def __init__(self, shape: Shape, refill: Refill) -> None:
-        self._shape, self._refill = shape, refill
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
         self._ages: WordArray = np.zeros(partition.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
         self._generations = {0: _Generation(0, shape.growth)}
         self._lock = threading.Lock()
@@ -102,15 +102,15 @@ class Tables:
         lines = int(generation.lines[p])
         return TableAt(generation.address(p), lines, int(lines * self._shape.keys * self._shape.full))
 
-    def grow(self, p: int) -> None:
-        """Move partition p's keys to a larger table."""
+    def grow(self, p: int, refill: Refill) -> None:
+        """Move partition p's keys to a larger table, which ``refill`` fills."""
         age = int(self._ages[p])
         old = self._generations[age]
         with self._lock:
             if age + 1 not in self._generations:
                 self._generations[age + 1] = _Generation(age + 1, self._shape.growth, self._spill)
             new = self._generations[age + 1]
-        self._refill(p, self._described(old, p), self._described(new, p))
+        refill(p, self._described(old, p), self._described(new, p))
         with self._lock:
             self._ages[p] = age + 1
             stayed = np.flatnonzero(self._ages <= age)

@@ -1,0 +1,104 @@
+"""States of several words, kept in slices: exactly the states that were put in, in their order, in a fraction of the memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lazyreg_double import lazyreg
+
+from harness import some
+from pasidlab.checking.api import check
+from pasidlab.model.scope import Scope
+from pasidlab.search import kernels as k
+from pasidlab.search import partition
+from pasidlab.search import slice_kernels as s
+from pasidlab.search.breadth_first import search
+from pasidlab.search.memory import Block
+from pasidlab.search.slices import Slices, StateMask, slice_masks
+from pasidlab.search.store import States, Store
+
+ALL = (1 << 64) - 1
+WORD_EACH = [(ALL, 0), (0, ALL)]
+
+
+def put_in(store: Store, states: States) -> None:
+    """What a round of the search does with successors, by one thread."""
+    states = np.ascontiguousarray(states, dtype=np.uint64)
+    sorted_, numbers, offsets = np.empty_like(states), Block(len(states)), np.zeros((1, partition.PARTITIONS + 1), dtype=np.int64)
+    k.scatter(store.words, states.ctypes.data, len(states), numbers.address, offsets[0], sorted_.ctypes.data)
+    sources, hashes, scratch = np.array([sorted_.ctypes.data], dtype=np.int64), Block(16 * partition.BATCH), Block(s.SCRATCH)
+    p = 0
+    while p >= 0:
+        p = k.insert(
+            store.words, store.parts, *store.cut, p, partition.PARTITIONS, sources, offsets, hashes.address, scratch.address
+        )  # fmt: skip
+        if p >= 0 and store.crowded(p):
+            store.grow_slices()
+        elif p >= 0:
+            store.grow(p)
+
+
+def random_states(count: int, values: int, words: int = 2) -> States:
+    return np.random.default_rng(count).integers(0, values, size=(count, words), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+
+
+@pytest.mark.parametrize("masks", [[], WORD_EACH, [(0xFF, 0xFF00)], [(ALL, 1), (1, ALL)]])
+@pytest.mark.parametrize("values", [1, 300, 1 << 40])
+def test_a_store_has_what_was_put_in_and_nothing_else(masks: list[StateMask], values: int) -> None:
+    store, states = Store(2, masks=masks), random_states(20_000, values)
+    for first in range(0, len(states), 3_000):  # with all that came before
+        put_in(store, states[: first + 3_000])
+    found = [tuple(state) for p in range(partition.PARTITIONS) for state in store.run(p, 0, int(store.parts[p, partition.COUNT])).tolist()]
+    assert len(found) == store.count and sorted(found) == sorted({tuple(state) for state in states.tolist()})
+    assert (store.numbers(states) >= 0).all() and len(set(store.numbers(np.array(found, dtype=np.uint64)).tolist())) == len(found)
+    others = states + np.uint64(1)
+    known = np.array([tuple(state) in set(found) for state in others[:100].tolist()])
+    assert ((store.numbers(others[:100]) >= 0) == known).all()
+
+
+def test_a_log_keeps_the_order_while_it_is_cut_anew() -> None:
+    store, states = Store(2, masks=WORD_EACH), random_states(5_000, 70_000)
+    before: dict[int, States] = {}
+    bits = []
+    for first in range(0, len(states), 500):
+        put_in(store, states[first : first + 500])
+        bits.append(int(store.parts[0, partition.BITS]))
+        for p, run in before.items():
+            assert (store.run(p, 0, len(run)) == run).all()
+        before = {p: store.run(p, 0, int(store.parts[p, partition.COUNT])) for p in range(partition.PARTITIONS)}
+    assert bits == sorted(bits) and bits[0] < bits[-1] == 2 * 13  # 5,000 values of each word, or nearly
+
+
+def test_masks_have_every_bit_once() -> None:
+    for masks in ([], WORD_EACH, [(0xFF, 0xFF00)], [(ALL, 1), (1, ALL)], [(1 << n, 0) for n in range(64)]):
+        made = slice_masks(2, masks)
+        assert len(made) <= partition.MOST_SLICES
+        for word in range(2):
+            assert sum(mask[word] for mask in made) == ALL  # none twice, or the sum is larger
+
+
+def test_values_keep_their_numbers_when_slices_grow() -> None:
+    slices, states = Slices(2, WORD_EACH), random_states(1_000, 1 << 40)
+    for n in range(len(states)):
+        if s.interned(slices.address, states[n:].ctypes.data, 2) < 0:
+            slices.grow()
+            assert s.interned(slices.address, states[n:].ctypes.data, 2) == n
+    assert [s.value_number(slices.address, states[n:].ctypes.data, 2) for n in range(len(states))] == list(range(len(states)))
+    assert slices.rows[0, s.SIZE] == len(states) and slices.rows[1, s.SIZE] == 0
+
+
+@pytest.mark.parametrize("jobs", some([1, 2, 3], 2))
+def test_each_level_is_that_of_the_store_of_one_word(jobs: int) -> None:
+    """Words 0 and 2 have what the one word has, cut at bit 20; word 1 is 7."""
+    plain, sliced = search(lazyreg(2), jobs=1), search(lazyreg(2, words=3), jobs=jobs)
+    assert sliced.level_sizes == plain.level_sizes
+    for depth in range(plain.depth + 1):
+        wanted, found = (np.concatenate(list(result.store.level(depth))) for result in (plain, sliced))
+        assert (np.sort(wanted[:, 0]) == np.sort(found[:, 0] | found[:, 2] << np.uint64(20))).all()
+
+
+def test_twelve_bytes_a_state_of_the_kernel_model() -> None:
+    scope = Scope(cpus=2, tasks=2, mms=2, events=frozenset({"preempt", "migrate", "softirq"}))
+    (part,) = check("early-read", scope, jobs=1).parts
+    assert part.reason == "complete" and part.states > 500_000
+    assert part.bytes_per_state < 12
