@@ -9,6 +9,9 @@ from mails import diff
 
 from pasidlab.checking.api import check
 from pasidlab.designs import Opening
+from pasidlab.designs.intake import gather
+from pasidlab.designs.intake.callsite import Call, CallSite
+from pasidlab.designs.intake.patch import FileChange, Hunk, Patch
 from pasidlab.errors import PasidlabError
 from pasidlab.model.scope import Scope
 
@@ -81,3 +84,22 @@ def test_any_design_may_be_the_base(base: str, tmp_path: Path) -> None:
     design = Opening(str(file), base=base).design()
     assert design.account is not None
     assert [item.fate.value for item in design.account().items] == ["judged", "judged"]
+
+
+def test_calls_on_both_sides(tmp_path: Path) -> None:
+    """In one patch they contradict each other; in a series the last patch that shows them counts."""
+    both = handler(' \tRCU_LOCKDEP_WARN(!rcu_is_watching(), "no");\n' + CALL + ENABLE + CALL + " \tif (static_cpu_has(X86_FEATURE_UMIP))\n")
+    with pytest.raises(PasidlabError, match="cannot tell whether"):
+        Opening(written(tmp_path, both)).design()
+    first, last = (CallSite(place, 1) for place in (Call.BEFORE, Call.AFTER))
+    hunks = {"first": [first], "none": [], "last": [last]}
+
+    def left(*names: str) -> list[CallSite]:
+        series = [Patch(name, [FileChange("traps.c", hunks=[Hunk(1, name, 1)])]) for name in names]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(gather, "fixup_calls", lambda hunk, fixups: hunks[hunk.heading])
+            return gather._sites_left(series, ["fixup"])
+
+    assert left("first", "last") == left("first", "last", "none") == [last]
+    assert left("last", "first") == [first]
+    assert left("none") == []

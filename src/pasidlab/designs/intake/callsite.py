@@ -28,11 +28,9 @@ class CallSite:
     line: int
 
 
-def call_site(hunk: Hunk, fixups: Sequence[str]) -> CallSite | None:
-    """The call of one of the fix-ups that a hunk shows, as it reads after the patch; None if it shows none.
-
-    A call in another fix-up is no call of the handler.
-    """
+def fixup_calls(hunk: Hunk, fixups: Sequence[str]) -> list[CallSite]:
+    """The calls of one of the fix-ups that a hunk shows, as it reads after the patch. One in another fix-up is no call of the handler."""
+    found: list[CallSite] = []
     lines = [line.text for line in hunk.new]
     bare = bare_lines(lines)
     spans = functions_in(lines, hunk.heading)
@@ -46,8 +44,9 @@ def call_site(hunk: Hunk, fixups: Sequence[str]) -> CallSite | None:
         number = hunk.new[n].number
         first, last = (span.start, span.end) if span is not None else (0, len(bare))
         if any(enables.search(line) for line in bare[first:n]):
-            return CallSite(Call.AFTER, number)
-        if any(enables.search(line) for line in bare[n + 1 : last]):
-            return CallSite(Call.BEFORE, number)
-        return CallSite(Call.UNKNOWN, number)
-    return None
+            found.append(CallSite(Call.AFTER, number))
+        elif any(enables.search(line) for line in bare[n + 1 : last]):
+            found.append(CallSite(Call.BEFORE, number))
+        else:
+            found.append(CallSite(Call.UNKNOWN, number))
+    return found

@@ -10,6 +10,8 @@ from itertools import pairwise
 from pasidlab.lang.ir import CPU, Function, Instr, Operand
 from pasidlab.lang.lowering.flow import simplify
 
+_NOTHING = frozenset({"label", "jump", "return", "copy"})
+
 
 @dataclass(frozen=True)
 class LinkedCode:
@@ -29,12 +31,19 @@ class LinkedCode:
                     found.setdefault((name, param), set()).add(argument)
         return {key: one for key, (one, *more) in found.items() if isinstance(one, int) and not more}
 
+    @cached_property
+    def idle(self) -> frozenset[str]:
+        """Functions of C without a result that do nothing: whether they are called or not is one."""
+        void = [self.functions[name] for name in self.own if self.functions[name].result is None]
+        return frozenset(one.name for one in void if all(i.op in _NOTHING for i in simplify(list(one.code), set())))
+
     def simplified(self, name: str) -> list[Instr]:
         """The code of a function, with what is known of its parameters put in."""
         function = self.functions[name]
         known = {param: self.constants[name, param] for param in function.params if (name, param) in self.constants}
         head = [Instr("copy", (param, value), function.code[0].site) for param, value in known.items()]
-        return _straightened(simplify([*head, *function.code], set()))
+        code = [one for one in function.code if one.op != "call" or one.args[1] not in self.idle]
+        return _straightened(simplify([*head, *code], set()))
 
 
 def _straightened(code: list[Instr]) -> list[Instr]:
@@ -54,9 +63,9 @@ def _without_unread(code: list[Instr]) -> list[Instr]:
 
 def same_functions(one: LinkedCode | None, other: LinkedCode | None) -> bool:
     """True if both compile, to functions that do the same, instruction by instruction."""
-    if one is None or other is None or one.functions.keys() != other.functions.keys():
+    if one is None or other is None or one.functions.keys() - one.idle != other.functions.keys() - other.idle:
         return False
-    return all(_alike(name, one, other) for name in one.functions)
+    return all(_alike(name, one, other) for name in one.functions.keys() - one.idle)
 
 
 def _alike(name: str, one: LinkedCode, other: LinkedCode) -> bool:

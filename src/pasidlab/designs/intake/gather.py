@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pasidlab.designs.intake import judging, mail, patch, tree
-from pasidlab.designs.intake.callsite import Call, call_site
+from pasidlab.designs.intake.callsite import Call, CallSite, fixup_calls
 from pasidlab.designs.intake.code import LinkedCode
 from pasidlab.designs.intake.edits import Edits
 from pasidlab.designs.intake.files import Files
@@ -290,8 +290,8 @@ def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction],
     fixups = [name for name in functions if name in territory().fixups]
     if not fixups or options.base or "exc_general_protection" in functions:
         return base, []
-    sites = [site for one in found for change in one.files for hunk in change.hunks if (site := call_site(hunk, fixups)) is not None]
-    if any(site.place is Call.UNKNOWN for site in sites):
+    sites = _sites_left(found, fixups)
+    if any(site.place is Call.UNKNOWN for site in sites) or len({site.place for site in sites}) > 1:
         names = ", ".join(fixups)
         raise PasidlabError(
             f"cannot tell whether {names}() is called before interrupts are enabled or after",
@@ -303,6 +303,12 @@ def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction],
     if not sites and base != territory().early:
         return base, [f"no call of {fixups[0]}() is shown: it is taken to come after interrupts are enabled (--base chooses another)"]
     return base, []
+
+
+def _sites_left(found: Sequence[patch.Patch], fixups: Sequence[str]) -> list[CallSite]:
+    """The calls of a fix-up as a series leaves them: what the last patch shows of them counts."""
+    shown = ([site for change in one.files for hunk in change.hunks for site in fixup_calls(hunk, fixups)] for one in reversed(found))
+    return next((sites for sites in shown if sites), [])
 
 
 def _nothing_whole(edits: Edits, label: str) -> PasidlabError:

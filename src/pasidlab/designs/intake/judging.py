@@ -242,7 +242,7 @@ def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
     order = re.compile(rf"\b(?:{'|'.join(land.order)})\b|[()\s]")
     added = [order.sub("", edit.text) for edit in one.edits if edit.mark == "+"]
     for edit in one.edits:
-        if not edit.text or edit.text.startswith("#"):
+        if edit.text.startswith("#") or not re.search(r"\w", edit.text):
             continue
         names = re.findall(r"\b(\w+)\s*\(", edit.text)
         meaningless = [name for name in names if taken.means_nothing(name) and ignored_why(name) not in land.unseen]

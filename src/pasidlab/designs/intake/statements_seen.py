@@ -56,7 +56,8 @@ class CompiledLines:
         first, last = self._range(branch)
         if any(first <= made <= last for made in self.made):
             return ""
-        return "the condition it depends on is never true in the model" if _acts(branch) and not _for_other_machines(branch) else ""
+        acts = _acts(branch) and not _for_other_machines(branch)
+        return "the condition it depends on is never true in the model, or not in this scope" if acts else ""
 
     def _kept(self) -> frozenset[int]:
         unit = self.function.unit
