@@ -25,13 +25,12 @@ from random import Random
 from unittest.mock import patch
 
 from mutations import Mutation, mutations
-from reached import begins, executed, observed, within
+from reached import DESIGNS, begins, executed, observed, within
 from small_parts import SMALL
 
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
-from pasidlab.designs import BUILT_IN
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
 from pasidlab.lang.ir import Action, Model
@@ -50,6 +49,7 @@ TRIALS = [
     *(("early-read", part) for part in SMALL),
     ("late-locked", "interrupts"), ("late-locked", "moving"), ("task-work", "signals"), ("task-work", "pushed"), ("task-work", "left"),
     ("eager-ipi", "pushed"), ("eager-ipi", "left"), ("eager-ipi", "borrowed"), ("eager-ipi", "switched"),
+    ("unfixed", "threads"), ("unfixed", "tracer"), ("unfixed", "heirs"),
 ]  # fmt: skip
 LAST_TRIALS = [("early-read", part) for part in DEFAULT_PARTS]
 KEEPS_ALL = "early-read"
@@ -115,7 +115,7 @@ def functions(design: str, part: str) -> frozenset[str]:
 
 def _model(design: str, part: str) -> Model:
     """What ``check`` explores; it is lowered once, and kept."""
-    return design_model(BUILT_IN[design], PARTS[part], reductions=Reductions())
+    return design_model(DESIGNS[design], PARTS[part], reductions=Reductions())
 
 
 def _actions(model: Model) -> list[Action]:
