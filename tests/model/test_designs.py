@@ -195,7 +195,6 @@ FIXUP = "def try_fixup_enqcmd_gp() -> bool:\n"
         (FIXUP + "    while True:\n        pass\n    return True\n", "this step never ends"),
         (FIXUP + "    current.mm.pasid = 9\n    return True\n", "9 stored to Mm.pasid, whose domain is 0..1"),
         (FIXUP + "    return try_fixup_enqcmd_gp()\n", "recursion"),
-        (FIXUP + "    wrmsr_pasid(1 << 40)\n    return True\n", "bad.py:2:5: 1099511627776 stored to Cpu.msr_pasid"),
         ("def try_fixup_enqcmd_gp() -> None:\n    pass\n", "bad.py:1:1: try_fixup_enqcmd_gp returns nothing where "),
         ("def mmput() -> None:\n    pass\n", "bad.py:1:1: mmput takes 0 arguments, 1 given where "),
         ("try_fixup_enqcmd_gp = lambda: True\n", "bad.py:1:1: a lambda is not part of the language\n  hint: write def try_"),

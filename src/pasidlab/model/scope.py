@@ -15,6 +15,7 @@ EVENTS: dict[str, str] = {
     "migrate": "a task goes on on another CPU",
     "softirq": "a softirq that uses kernel_fpu_begin()",
     "hardirq": "a hard interrupt that uses kernel_fpu_begin() where irq_fpu_usable() allows",
+    "crypto": "a system call that uses kernel_fpu_begin()",
     "ipi": "inter-processor interrupts the design sends",
     "fork": "fork(2): a new process with a copy of the address space",
     "clone": "a new thread",
@@ -106,7 +107,7 @@ def _part(tasks: int, mms: int, events: str) -> Scope:
 
 DEFAULT_PARTS: dict[str, Scope] = {
     "race": _part(2, 2, "preempt migrate softirq"),
-    "traps": _part(1, 1, "preempt migrate softirq hardirq signal fault kvm idle"),
+    "traps": _part(1, 1, "preempt migrate softirq hardirq crypto signal fault kvm idle"),
     "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
     "bind": _part(2, 1, "preempt softirq ipi bind"),
     "family": _part(2, 2, "preempt fork clone exit"),

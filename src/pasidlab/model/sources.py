@@ -10,7 +10,7 @@ _NAMES = (
     "contents",
     "linux/exit", "linux/fpu", "linux/idle", "linux/initial", "linux/interrupts", "linux/kvm", "linux/locks", "linux/mm", "linux/process",
     "properties",
-    "linux/ptrace", "linux/random", "linux/sched", "linux/signal", "linux/sva", "linux/tracepoints", "linux/traps",
+    "linux/crypto", "linux/ptrace", "linux/random", "linux/sched", "linux/signal", "linux/sva", "linux/tracepoints", "linux/traps",
 )  # fmt: skip
 
 MODEL_FILES = tuple(Path(__file__).parent / f"{name}.py" for name in _NAMES)

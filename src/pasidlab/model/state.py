@@ -121,6 +121,7 @@ class Task(TaskContext):
     entitled: bool = False  # its process was bound when the ENQCMD it stands at faulted
     expected_user: UserComponent = 0
     guest_expected_user: UserComponent = 0
+    computing: bool = False  # inside kernel_fpu_begin() in a system call
     had_pasid: bool = False
 
 

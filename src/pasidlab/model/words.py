@@ -26,6 +26,7 @@ WORDS = Words(
         "stop_for_tracer": "<stopped by a tracer>",
         "ptrace_setregset": "ptrace(PTRACE_GETREGSET, PTRACE_SETREGSET, PTRACE_CONT)",
         "kvm_run": "ioctl(KVM_RUN)",
+        "read_alg_socket": "recvmsg() of an AF_ALG socket",
         "intel_idle": "<idle gives the FPU up>",
         "kthread_use_mm": "<kthread_use_mm()>",
         "kthread_unuse_mm": "<kthread_unuse_mm()>",
@@ -34,6 +35,6 @@ WORDS = Words(
         "prq_event_thread": "page request is answered",
         "device_complete": "device completes its work",
     },
-    aside=frozenset({"at_enqcmd", "entitled", "had_pasid", "expected_user", "guest_expected_user"}),
+    aside=frozenset({"at_enqcmd", "entitled", "had_pasid", "expected_user", "guest_expected_user", "computing"}),
     signatures=False,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pasidlab.lang.declare import (
     NULL,
+    check,
     instruction,
     local_bh_disable,
     local_bh_enable,
@@ -163,6 +164,8 @@ def kernel_fpu_begin() -> None:
 @instruction
 def use_kernel_fpu() -> None:
     """What the kernel computes with the registers; the PASID component is not among them."""
+    inside = current is not None and current.computing
+    check("preserved", not inside, "kernel code uses the registers in an interrupt, while a system call computes with them")
     this_cpu.user_regs = KERNEL_DATA
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import NULL, at, instruction, reached, unreachable
+from pasidlab.lang.declare import NULL, at, check, instruction, reached, unreachable
 from pasidlab.model.state import PASIDS, Mm, PasidEntry
 
 
@@ -26,6 +26,7 @@ def iommu_free_global_pasid(pasid: int) -> None:
     """ida_free(): the number is free for the next process."""
     reached("no_leak")
     reached("no_stale")
+    check("sound_kernel", pasid_entry(pasid).allocated, "ida_free() of a PASID that is not allocated (WARN)")
     pasid_entry(pasid).allocated = False
 
 
