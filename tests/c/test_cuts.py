@@ -60,6 +60,7 @@ WHOLE = [
     ("u64 old; rdmsrl(MSR_IA32_PASID, old);", "pasid | (old & BIT(31))"),
     ("bool has = pasid; WARN_ON(!has);", "pasid"), ('pr_debug("%u", (u16)pasid);', "pasid"), ("u16 x = 5; WARN_ON(x == 4);", "pasid"),
     ("u16 me = smp_processor_id(); WARN_ON(me == 9);", "pasid"), ("", "(pasid << 8 >> 8)"),
+    ("", "FIELD_PREP(GENMASK(19, 0), pasid)"), ("u64 m = pasid * 8;", "m / 8"),
 ]  # fmt: skip
 
 

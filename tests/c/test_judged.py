@@ -217,6 +217,20 @@ def test_a_question_whether_the_fault_was_mended_before(tmp_path: Path) -> None:
     assert "another cause" not in account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, moved)).sentence()
 
 
+@pytest.mark.parametrize("to", ["", "after"])
+def test_a_call_of_which_the_model_has_a_part(to: str, tmp_path: Path) -> None:
+    """Taken out, or moved: without fpstate_reset() the first fork of a kernel follows NULL."""
+    reset, mark = "\tfpstate_reset(dst_fpu);\n", "\tset_tsk_thread_flag(dst, TIF_NEED_FPU_LOAD);\n"
+    before = CORE.replace(mark, reset + mark, 1)
+    saved = "\tsave_fpregs_to_fpstate(dst_fpu);\n"
+    after = CORE.replace(saved, saved + reset, 1) if to else CORE
+    kernel = tree(tmp_path)
+    Path(kernel, CORE_FILE).write_text(before)
+    judged = changed_file(tmp_path, kernel, CORE_FILE, before, after)
+    (said,) = [item for item in judged.open if item.changed]
+    assert said.name == "fpu_clone" and "'fpstate_reset(dst_fpu);': of fpstate_reset() the model has but a part" in str(said)
+
+
 def test_a_question_with_one_answer_that_is_asked_of_another(tmp_path: Path) -> None:
     two = "\tstruct fpstate *a = current->thread.fpu.fpstate, *b = current->thread.fpu.fpstate;\n\n"
     before = CORE.replace("\tif (!irqs_disabled())", f"{two}\tif (!a->is_confidential && !irqs_disabled())", 1)

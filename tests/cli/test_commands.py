@@ -112,9 +112,9 @@ def interrupted(command: list[str], said: str) -> str:
         time.sleep(seconds)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
-        assert running.returncode == 3, err
-        if err == said:
+        if (running.returncode, err) == (3, said):
             return out
+        assert running.returncode in (3, -signal.SIGINT), err  # where Python itself had not begun yet
     raise AssertionError(err)
 
 

@@ -232,7 +232,16 @@ def _only_declares(line: str) -> bool:
 
 def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:
     """Changed lines of a judged function whose meaning is not judged. An option is named where it leaves nothing else out."""
-    return (*_fewer_questions(one, lost), *_cut_off(one.function, taken), *_left_out(one, taken)) or tuple(_options_asked(one, taken))
+    found = (*_fewer_questions(one, lost), *_in_part(one), *_cut_off(one.function, taken), *_left_out(one, taken))
+    return found or tuple(_options_asked(one, taken))
+
+
+def _in_part(one: Edited) -> Iterator[LeftOut]:
+    """Lines with a call of which the model has but a part."""
+    for edit in one.edits:
+        name = next((name for name in territory().partly if re.search(rf"\b{name}\s*\(", edit.text)), "")
+        if name:
+            yield LeftOut(edit.text, edit.number if edit.mark == "+" else 0, f"of {name}() {territory().partly[name]}", means=True)
 
 
 def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:

@@ -92,8 +92,17 @@ class _Flow:
         if instr.op in ("copy", "inv", "add", "sub", "or", "xor"):
             return a | b
         if instr.op == "mul":
-            return (1 << min(64, (a | b).bit_length() + 32)) - 1 if a or b else 0
+            return self._multiplied(function, instr, a, b)
         return self._kept(function, instr, a, b) if instr.op in CUTTING else 0
+
+    def _multiplied(self, function: str, instr: Instr, a: int, b: int) -> int:
+        """A product; by a power of two it is a shift (FIELD_PREP())."""
+        if not (a or b):
+            return 0
+        known = [one for operand in instr.args[1:] if (one := self._known(function, operand)) is not None]
+        if known and known[0].bit_count() == 1:
+            return (a | b) << known[0].bit_length() - 1 & _ALL
+        return (1 << min(64, (a | b).bit_length() + (known[0].bit_length() if known else 32))) - 1
 
     def _kept(self, function: str, instr: Instr, a: int, b: int) -> int:
         """What is left by an operation that may cut: of ``a`` and ``b``, the bits of its operands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,6 +49,7 @@ class Territory:
     order: tuple[str, ...]  # wrappers of an access that only order it
     settled: frozenset[str]  # constants that no task of the model has
     options: frozenset[str]  # CONFIG options of other kernels, or judged as one of their own
+    partly: Mapping[str, str]  # calls of which the model has but a part, and what it lacks
     fixups: tuple[str, ...]  # names of the fix-up of the fault
     asks: tuple[str, ...]  # what tells that the fault was mended before
     enables: tuple[str, ...]  # calls that enable interrupts in the handler
@@ -120,6 +121,7 @@ def territory() -> Territory:
     return Territory(
         places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), needed=tuple(data["tree"]["needed"]),
         unseen=frozenset(data["unseen"]["reasons"]), order=tuple(data["unseen"]["order"]), settled=frozenset(data["unseen"]["settled"]),
-        options=frozenset(data["unseen"]["options"]), fixups=tuple(data["fixup"]["names"]), asks=tuple(data["fixup"]["asks"]),
-        enables=tuple(data["fixup"]["enables"]), handlers=tuple(data["fixup"]["handlers"]), early=data["fixup"]["before"],
+        options=frozenset(data["unseen"]["options"]), partly=data["partly"], fixups=tuple(data["fixup"]["names"]),
+        asks=tuple(data["fixup"]["asks"]), enables=tuple(data["fixup"]["enables"]),
+        handlers=tuple(data["fixup"]["handlers"]), early=data["fixup"]["before"],
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pasidlab.lang.declare import check, instruction
 from pasidlab.model.ambient import this_cpu
-from pasidlab.model.state import INIT, MSR_IA32_PASID_VALID, PASIDS, Task
+from pasidlab.model.state import INIT, MSR_IA32_PASID_VALID, PASID_NUMBERS, PASIDS, Task
 
 MSR_IA32_PASID_MASK = (1 << 20) - 1  # the number
 XFEATURE_MASK_PASID = 1 << 10
@@ -16,13 +16,13 @@ XFEATURE_MASK_FPSTATE = XFEATURE_MASK_PASID | XFEATURE_MASK_USER
 def wrmsr_pasid(value: int) -> None:
     """WRMSR to IA32_PASID: bits 19:0 and 31 may be set, the others are reserved (SDM vol. 4, table 2-2; vol. 2, WRMSR).
 
-    Numbers that no process of this scope can have are alike: the first of them stands for all.
+    A number with more bits than those of this scope is that of nobody: the first such number stands for all.
     """
     number = value & MSR_IA32_PASID_MASK
     if value & ~(MSR_IA32_PASID_VALID | MSR_IA32_PASID_MASK) != 0:
         check("sound_kernel", False, "WRMSR sets reserved bits of IA32_PASID (#GP in the kernel)")
     else:
-        this_cpu.msr_pasid = (value & MSR_IA32_PASID_VALID) | (number if number <= PASIDS else PASIDS + 1)
+        this_cpu.msr_pasid = (value & MSR_IA32_PASID_VALID) | (number if number & ~PASID_NUMBERS == 0 else PASIDS + 1)
 
 
 @instruction
