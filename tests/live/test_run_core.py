@@ -102,11 +102,15 @@ def test_the_memory_is_there_whoever_has_it(before: str, tmp_path: Path) -> None
     file = tmp_path / "core"
     done = run_python(
         f"""
-        import threading
+        import sys, threading, time
         def submits():
             while "(60" in {before!r} and open(f"/proc/{{os.getpid()}}/stat").read().rsplit(") ", 1)[1][0] != "Z":
                 pass
             exec({REJECTED!r}, globals())
+            sys.stdout.flush()
+            end = time.monotonic() + 30
+            while not os.path.exists({str(file)!r}) and time.monotonic() < end:
+                time.sleep(0.01)  # who may serve its own memory goes on while it is dumped
             os._exit(0)
         threading.Thread(target=submits).start()
         {before}
@@ -114,6 +118,7 @@ def test_the_memory_is_there_whoever_has_it(before: str, tmp_path: Path) -> None
         "--core", str(file),
     )  # fmt: skip
     assert done.out.split()[1:] == ["0x1", "0x11", "0x11", "0x3"], done.err
+    assert file.exists(), done.err
     core = Core(file)
     assert core.read(int(done.out.split()[0], 16), 10) == b"the source" and b"from dsa_client import" in core.note(3)[56:]
 
