@@ -1,5 +1,6 @@
 """Random descriptors, each carried out twice on the same memory: once by an instruction that is never replaced, because it lies
-in memory that may be written, and once by one that is. Prints how many differed, and the first.
+in memory that may be written, and once by one that is. Some pages are not in memory, some are the zero page, some may not be
+accessed. Prints how many differed, and the first.
 
     pasidlab run -- python differ_program.py COUNT SEED
 """
@@ -7,11 +8,12 @@ in memory that may be written, and once by one that is. Prints how many differed
 from __future__ import annotations
 
 import mmap
+import os
 import random
 import signal
 import struct
 import sys
-from ctypes import CFUNCTYPE, addressof, c_char, c_long, c_void_p, create_string_buffer, memmove, string_at
+from ctypes import CFUNCTYPE, addressof, c_char, c_long, c_void_p, create_string_buffer, memmove, memset, string_at
 
 from dsa_client import libc, machine_code, open_portal
 
@@ -53,7 +55,7 @@ class Draw:
         """64 bytes, and where they are to lie."""
         r, size = self.random, self.size()
         opcode = r.choice(OURS) if r.random() < 0.97 else r.randrange(256)
-        flags = (12 if opcode == 0 else 14) | (r.choice([0, 0x80]) if opcode in (5, 6) else 0)
+        flags = (12 if opcode == 0 else r.choice([12, 14])) | (r.choice([0, 0x80]) if opcode in (5, 6) else 0)
         if r.random() < 0.2:
             flags = r.choice([14 | 0x80, 12, 6, 2, 0, 14 | 1 << r.randrange(24), r.getrandbits(24)])
         record = self.arena + 6 * 4096 - 4096 + 32 * r.randrange(100) + (r.random() < 0.02)
@@ -88,11 +90,55 @@ class Draw:
             memmove(place, bytes([string_at(place, 1)[0] ^ 1 << self.random.randrange(8)]), 1)
 
 
+class Pages:
+    """What the pages of the arena are before each try."""
+
+    ABSENT, ZERO, FORBIDDEN, READ_ONLY = range(4)
+
+    def __init__(self, draw: Draw) -> None:
+        self.arena, self.random = draw.arena, draw.random
+        self.chosen: dict[int, int] = {}
+        self.pagemap = os.open("/proc/self/pagemap", os.O_RDONLY)
+
+    def draw(self, descriptor: int) -> None:
+        """The page of the descriptor stays as it is: the instruction itself reads it."""
+        r, busy = self.random, range((descriptor - self.arena) // 4096, (descriptor + 63 - self.arena) // 4096 + 1)
+        few = [page for page in range(PAGES - 1) if page not in busy and r.random() < 0.3]
+        self.chosen = {page: r.choice([self.ABSENT, self.ABSENT, self.ZERO, self.FORBIDDEN, self.READ_ONLY]) for page in few}
+        if r.random() < 0.5:
+            self.chosen = {}
+
+    def blank(self) -> None:
+        """Pages that will be empty are empty."""
+        for page, state in self.chosen.items():
+            if state in (self.ABSENT, self.ZERO):
+                memset(self.arena + 4096 * page, 0, 4096)
+
+    def set(self) -> None:
+        """Make them so."""
+        for page, state in self.chosen.items():
+            at = self.arena + 4096 * page
+            if state in (self.ABSENT, self.ZERO):
+                libc.madvise(c_void_p(at), 4096, 4)  # MADV_DONTNEED
+            if state == self.ZERO:
+                string_at(at, 1)
+            if state in (self.FORBIDDEN, self.READ_ONLY):
+                libc.mprotect(c_void_p(at), 4096, state == self.READ_ONLY)
+
+    def present(self) -> bytes:
+        """Which pages are in memory now; then all may be accessed again."""
+        entries = os.pread(self.pagemap, 8 * PAGES, self.arena // 4096 * 8)
+        if self.chosen:
+            libc.mprotect(c_void_p(self.arena), SIZE - 4096, 3)
+        return bytes(entry >> 7 for entry in entries[7::8])
+
+
 def main(count: int, seed: int) -> None:
     """Print: descriptors that differed, and how many had each status."""
     arena = libc.mmap(None, AFTER, 0, 0x4022, -1, 0)
     libc.mprotect(c_void_p(arena), SIZE, 3)
     draw, writable = Draw(seed, arena), SIZE - 4096
+    pages = Pages(draw)
     ways = [(open_portal(path)[0], never_replaced(code), machine_code(code))
             for path, code in (("/dev/dsa/wq0.0", SHARED), ("/dev/dsa/wq0.1", DEDICATED))]  # fmt: skip
     signal.signal(signal.SIGSEGV, signal.SIG_DFL)
@@ -107,12 +153,15 @@ def main(count: int, seed: int) -> None:
         if exact is ways[0][1]:
             raw = bytes(4) + raw[4:]  # ENQCMD faults for anything else
         memmove(place, raw, 64)
+        pages.draw(place)
+        pages.blank()
         memmove(before, arena, writable)
-        results = []
+        results, blocks = [], raw[4] & 2
         for instruction in (exact, quick):
             memmove(arena, before, writable)
-            flags = instruction(portal, place)
-            results.append((flags & 0x8D5, string_at(arena, writable)))
+            pages.set()
+            flags, present = instruction(portal, place), pages.present()
+            results.append((flags & 0x8D5, string_at(arena, writable), b"" if blocks else present))
         status = results[0][1][int.from_bytes(raw[8:16], "little") - arena] if raw[4] & 4 else -1
         statuses[status] = statuses.get(status, 0) + 1
         if results[0] != results[1]:

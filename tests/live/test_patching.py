@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from pasidlab.live import presence
 from pasidlab.live.assembler import Assembled
 from pasidlab.live.maps import Mapping
 from pasidlab.live.patching import _AREA_SIZE, _FOR_STACK, _GAP, _gap_near, _taken
+from pasidlab.live.shortcuts import _WARM, Shortcuts
 from pasidlab.live.sites import Area
 
 MB, GB = 1 << 20, 1 << 30
@@ -38,3 +43,52 @@ def test_a_place_that_jumps_may_still_lead_to_is_not_used_again() -> None:
     area = Area(first, Assembled(b"", {}), 0)
     assert _gap_near(_taken(known, [area]), TEXT) == first - _GAP - _AREA_SIZE
     assert len(_taken([*layout((first, first + MB // 64, "")), *known], [area])) == 2  # the area itself, and the program
+
+
+class Crowded:
+    """A patcher in whose process another thread maps memory, the first time, where a place had been found."""
+
+    def __init__(self) -> None:
+        self.asked = self.patched = 0
+
+    def suits(self, *_: Any) -> bool:
+        return True
+
+    def is_patched(self, *_: Any) -> bool:
+        return self.patched > 0
+
+    def share(self, *_: Any) -> SimpleNamespace:
+        return SimpleNamespace()
+
+    def area(self, *_: Any) -> SimpleNamespace:
+        self.asked += 1
+        if self.asked == 1:
+            raise FileExistsError
+        return SimpleNamespace()
+
+    def add(self, *_: Any) -> None:
+        pass
+
+    def patch(self, *_: Any) -> bool:
+        self.patched += 1
+        return True
+
+
+def test_a_place_that_another_thread_takes_first_is_looked_for_again() -> None:
+    patcher: Any = Crowded()
+    nobody: Any = None
+    shortcuts = Shortcuts(patcher, nobody, nobody, on=True)
+    thread: Any = SimpleNamespace(mm=SimpleNamespace(served=False, in_exec={}, shortcut=None), process=SimpleNamespace(filtered=False))
+    site: Any = SimpleNamespace(ip=TEXT, end=TEXT + 5, instruction=None, original=b"12345")
+    for _ in range(3 * _WARM):
+        shortcuts.consider(thread, site)
+    assert (patcher.asked, patcher.patched) == (2, 1)
+
+
+def test_where_the_kernel_does_not_tell_which_pages_are_in_memory_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert presence.can_ask()
+    with monkeypatch.context() as no_numa:
+        no_numa.setattr(presence, "SYS_MOVE_PAGES", 1 << 20)
+        assert not presence.can_ask()
+    monkeypatch.setattr("os.path.exists", lambda path: path != "/proc/self/pagemap")
+    assert not presence.can_ask()

@@ -77,20 +77,29 @@ def often(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "often"
 
 
+_AS_IT_HAPPENS = ("threads", "children", "jumps", "signals", "exec", "taken", "killed", "at once")
+"""Ways in which the number of submissions without a stop is not always the same."""
+
+
 @pytest.mark.parametrize(
     ("way", "submissions", "least"),
     [
-        ("threads", 9600, 5000), ("gs", 100, 41), ("steps", 60, 30), ("stack", 100, 91), ("exec", 0, 91), ("untraced", 101, 91),
-        *some([("children", 1900, 900), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10), ("filter", 100, 91),
-               ("room", 52, 0)], 2),
+        ("threads", 9600, 5000), ("gs", 100, 41), ("steps", 60, 30), ("stack", 100, 91), ("untraced", 101, 91),
+        *some([("exec", 0, 91), ("children", 1900, 1200), ("unmapped", 100, 41), ("jumps", 0, 100), ("signals", 0, 10), ("filter", 100, 91),
+               ("room", 52, 0), ("threads clear", 9600, 5000), ("gs clear", 100, 41), ("steps clear", 60, 30), ("exec clear", 0, 91),
+               ("unmapped clear", 100, 41), ("jumps clear", 0, 100), ("untraced clear", 101, 91), ("children clear", 1900, 1200),
+               ("killed clear", 0, 91), ("stack clear", 100, 91)], 2),
+        ("signals clear", 0, 10), ("filter clear", 100, 41), ("taken clear", 3000, 1), ("at once clear", 0, 91),
     ],
-)
+)  # fmt: skip
 def test_nobody_notices(way: str, submissions: int, least: int, often: Path) -> None:
-    done = run(str(often), way)
+    """``clear``: the descriptors do not ask to block on faults."""
+    name, clear, _ = way.partition(" clear")
+    done = run(str(often), name, *clear.split())
     assert (done.code, done.out) == (0, "0 wrong, 0 outside\n"), done.err
     assert done.report["submissions"] == submissions or not submissions
     assert done.report["in_process"] >= least
-    if way not in ("threads", "children", "jumps", "signals", "exec"):
+    if name not in _AS_IT_HAPPENS:
         assert done.report["in_process"] == least
 
 
@@ -128,6 +137,45 @@ def test_pages_that_are_not_in_memory_are_seen_where_nobody_blocks_on_them() -> 
         print(found == [1] * 20 + [3] * 20)
     """)
     assert (done.out, done.report["in_process"]) == ("True\n", 11), done.err
+
+
+@pytest.mark.parametrize(("pages", "least"), [(31, 91), (32, 0)])
+def test_pages_that_are_in_memory_are_found_without_a_stop(pages: int, least: int) -> None:
+    """As many as are asked for at once; a region that begins within a page takes one more."""
+    done = run_python("""
+        import sys
+        size = 4096 * int(sys.argv[1])
+        portal, _ = open_portal()
+        record, place, source, target = Buffer(32), Buffer(64), Buffer(size, 4096), Buffer(size + 8, 4096)
+        ctypes.memset(source.address, 1, size), ctypes.memset(target.address, 1, size + 8)
+        place.data.raw = descriptor(MOVE, record.address, source.address, target.address + 8, size, CRAV | RCR)
+        good = 0
+        for number in range(100):
+            ctypes.memset(source.address, number, size)
+            record.data.raw = bytes(32)
+            enqcmd(portal, place.address)
+            good += wait(record) == 1 and target.data.raw[8:] == source.data.raw
+        print(good)
+    """, arguments=(str(pages),))  # fmt: skip
+    assert (done.out, done.report["in_process"]) == ("100\n", least), done.err
+
+
+def test_the_summary_counts_what_would_have_faulted() -> None:
+    script = """
+        portal, _ = open_portal()
+        record, place, target = Buffer(32), Buffer(64), Buffer(64)
+        fresh = libc.mmap(None, 4096 * 40, 3, 0x22, -1, 0)
+        for number in range(40):
+            if number % 3:
+                ctypes.memset(fresh + 4096 * number, 1, 1)
+            place.data.raw = descriptor(MOVE, record.address, fresh + 4096 * number, target.address, 64, CRAV | RCR)
+            enqcmd(portal, place.address)
+            wait(record)
+    """
+    quick, exact = (run_python(script, "--faults", "kind", *options) for options in ((), ("--exact",)))
+    assert [one.report["would_fault"]["count"] for one in (quick, exact)] == [14, 14]
+    assert quick.report["statuses"] == exact.report["statuses"] == {"0x01 success": 40}
+    assert quick.report["in_process"] == 20
 
 
 def test_code_that_the_program_makes_itself_is_left_alone() -> None:

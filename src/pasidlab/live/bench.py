@@ -93,6 +93,9 @@ def _submissions() -> Iterator[Figure]:
         quick = _measure("unstopped", threads, _FAST)
         yield Figure(f"64-byte move, all cores, {_threads(threads)}", quick, "ns", 100, beside="17 - 27")
         yield Figure("  as often in the time of one that stops", stops[threads] * 1e3 / quick, "x", 500, at_least=True, beside="2000")
+    for threads in _THREADS:
+        quick = _measure("asking", threads, _FAST)
+        yield Figure(f"  without block on fault, {_threads(threads)}", quick, "ns", 5000)
     yield Figure("256 KiB moves over libc memmove, speed", _measure("in_process", 1 << 18, _FAST), "x", 0.8, at_least=True)
     yield Figure("--exact, 5000 mappings more, one core", _measure("mappings", 5000, one_core=True), "us", 60)
 

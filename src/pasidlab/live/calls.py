@@ -31,15 +31,17 @@ from pasidlab.live.libc import (
     SYS_USERFAULTFD,
     UFFDIO_REGISTER,
 )
+from pasidlab.live.loop import Gate
 from pasidlab.live.portals import answer
 from pasidlab.live.presence import Pagemaps
 from pasidlab.live.registers import ORIG_RAX, RAX, RBX, RCX, RDI, RIP, RSI, RegisterArray, Registers
 from pasidlab.live.served import Patient
 from pasidlab.live.signals import SignalKeeper
-from pasidlab.live.state import AddressSpace, Thread
+from pasidlab.live.state import AddressSpace, Process, Thread
 
 _SERVING = (SYS_USERFAULTFD, SYS_IOCTL, SYS_MOUNT, SYS_FSMOUNT)  # as far as the filter has them stop
 _FROM_32_BITS = {theirs: ours for ours, theirs in seccomp.IN_32_BITS.items()}
+_MOMENT, _MOST_MOMENTS = 1e-3, 1000  # seconds
 _NONE = (1 << 64) - 1  # as the number of a system call: none
 
 
@@ -182,8 +184,23 @@ class SystemCalls:
             self.keeper.arm(thread)
             self.borrower.page(thread)
         self.injector.forbid(process)
+        self._let_none_ask(process)
         self.injector.announce(thread)
         ptrace.resume(thread.tid)
+
+    def _let_none_ask(self, process: Process) -> None:
+        """Return when no thread is about to make a system call in code of ours, but not later than after a second: what says so is the
+        program's memory.
+        """
+        if not process.mm.shortcut:
+            return
+        still = self.emulator.shortcuts.ask_no_more([self.threads[tid] for tid in process.threads])
+        moment = Gate(self.loop)
+        for _ in range(_MOST_MOMENTS):  # the first look comes late, when our own write has reached every processor
+            self.loop.after(_MOMENT, moment.open)
+            moment.wait()
+            if not still():
+                return
 
     def _wants_to_trace(self, thread: Thread, ip: int, request: int, target: int) -> None:
         """PTRACE_TRACEME, PTRACE_ATTACH or PTRACE_SEIZE: of what we trace already, the kernel refuses it (EPERM)."""

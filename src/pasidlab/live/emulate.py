@@ -169,7 +169,7 @@ class Emulator:
         if portal and replaced:
             self.shortcuts.grant(thread, registers, site, portal)
         ptrace.set_registers_at(thread.tid, frame.at)
-        if portal and not replaced:
+        if portal and not (replaced and thread.mm.shortcut and thread.mm.shortcut.shared):
             self.shortcuts.consider(thread, site)
         return True
 

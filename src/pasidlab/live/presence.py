@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections import OrderedDict
 
 import numpy as np
 
-from pasidlab.live.libc import PAGE
+from pasidlab.live.libc import PAGE, SYS_MOVE_PAGES, libc
 
 _ENTRIES = 65536  # at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
 _TOP = 1 << 47 - 12  # pages of user space: nothing beyond is present
@@ -60,3 +61,13 @@ class Pagemaps:
         file = self._files.pop(owner, None)
         if file is not None:
             os.close(file)
+
+
+def can_ask() -> bool:
+    """Whether a thread can tell which pages of its own are in memory: by move_pages(2), which containers may refuse and kernels without
+    CONFIG_NUMA have not. A kernel that has no /proc/PID/pagemap must not tell either, or the summary would depend on who asks.
+    """
+    there, answer = ctypes.create_string_buffer(b"here"), ctypes.c_int(-1)
+    page = ctypes.c_void_p(ctypes.addressof(there) & -PAGE)
+    asked = libc.syscall(SYS_MOVE_PAGES, 0, 1, ctypes.byref(page), None, ctypes.byref(answer), 0)
+    return bool(asked == 0 and answer.value >= 0) and os.path.exists("/proc/self/pagemap")

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pasidlab.accelerator.abi import Flag
 from pasidlab.live.assembler import Assembled, assembler
 from pasidlab.live.decode import Instruction
 from pasidlab.live.registers import CF, ENCODING, OF, PF, RIP, SF, ZF
+from pasidlab.live.shortcut_pages import question
 from pasidlab.live.sites import TRAP
 from pasidlab.live.slot_layout import (
-    BIAS,
     BY_ENQCMD,
     BYTES,
     COUNTS,
@@ -42,6 +43,7 @@ from pasidlab.live.slot_layout import (
     WAYS,
     as_ax,
 )
+from pasidlab.live.slot_layout import gs as _gs
 
 _TRAP = f".byte {TRAP[0]}"
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11")
@@ -51,10 +53,6 @@ _STRING = 1024  # bytes from which the processor's string instructions are worth
 _CONDITIONS = (("o", OF), ("s", SF), ("z", ZF), ("p", PF), ("c", CF))
 _LEAVES = 1 << len(_CONDITIONS)
 _CLEAR = 0x0200  # AH and AL for flags that are all clear; bit 1 of EFLAGS is always set
-
-
-def _gs(offset: int) -> str:
-    return f"%gs:{offset - BIAS}"
 
 
 def _status_flags(leaf: int) -> int:
@@ -134,7 +132,9 @@ _DESCRIPTOR = f"""
         jz reject
         cmp {MOST}(%r8), %ecx
         ja reject
-        cmp $4, %edi
+        test ${Flag.BLOCK_ON_FAULT}, %al
+        jz ask
+    asked: cmp $4, %edi
         jb move
         je fill
         cmp $0xff, %rdx
@@ -332,7 +332,7 @@ _BODY_LABELS = ("start", "commit", "counted", "summed", "restore", "reject")
 
 def body() -> Assembled:
     """What all sites share: from the addresses of portal (RDI) and descriptor (RSI) and the way (ECX) to the end."""
-    return assembler().assemble(_DESCRIPTOR + _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT + _END, _BODY_LABELS)
+    return assembler().assemble(_DESCRIPTOR + question() + _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT + _END, _BODY_LABELS)
 
 
 def lea_to_rsi(instruction: Instruction, end: int) -> str:

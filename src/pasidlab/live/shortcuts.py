@@ -7,6 +7,7 @@ Every doubt leads back to the trap: ``restore`` makes the thread look as if its 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pasidlab.accelerator import Op
@@ -18,7 +19,8 @@ from pasidlab.live import slot_layout as layout
 from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.patching import Patcher
-from pasidlab.live.registers import EFLAGS, GS, GS_BASE, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
+from pasidlab.live.presence import can_ask
+from pasidlab.live.registers import EFLAGS, GS, GS_BASE, ORIG_RAX, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
 from pasidlab.live.sites import Area, Shortcut, SubmissionSite
 from pasidlab.live.slots import QUEUES, Permit, Shared
 from pasidlab.live.state import AddressSpace, Portal, Thread
@@ -30,15 +32,13 @@ _MOST_BYTES = 1 << 24  # of one transfer: what is interrupted is done again
 _CLASSES = Flag.ADDRESS_1_TC | Flag.ADDRESS_2_TC | Flag.ADDRESS_3_TC | Flag.RECORD_TC
 _REFUSED = _CLASSES | Flag.REQUEST_INTERRUPT | Flag.CACHE_CONTROL_3 | PATTERN_16
 _RECORD = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
+_NO_CALL = (1 << 64) - 1
 _NEVER = 0xFFFFFFFF  # as required flags: there are only 24
 _NEEDED = {
     Op.NOOP: _RECORD,
-    **dict.fromkeys((Op.MEMORY_MOVE, Op.FILL, Op.COMPARE, Op.COMPARE_PATTERN), _RECORD | Flag.BLOCK_ON_FAULT),
+    **dict.fromkeys((Op.MEMORY_MOVE, Op.FILL, Op.COMPARE, Op.COMPARE_PATTERN), _RECORD),
 }
-"""Operations that are carried out without stopping, and flags they must have there.
-
-Without block on fault somebody has to ask whether the pages are in memory.
-"""
+"""Operations that are carried out without stopping, and flags they must have there."""
 
 
 class QueueFacts(Protocol):
@@ -63,6 +63,7 @@ class Shortcuts:
 
     def __init__(self, patcher: Patcher, queues: QueueFacts, counts: Counts, *, on: bool) -> None:
         self._patcher, self._queues, self._counts, self.on = patcher, queues, counts, on
+        self._asks = on and can_ask()  # whether a thread can tell which pages are in memory
         self._labels: list[tuple[str, str]] = []  # queues and how they are reached, by the number they have in the counters
         self._spaces: set[Shortcut] = set()  # those with shared memory
 
@@ -100,6 +101,7 @@ class Shortcuts:
         flags = shared.flags(slot, layout.RESULT if done else layout.FLAGS)
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
         registers[RIP] = site.end if done else site.ip
+        registers[ORIG_RAX] = _NO_CALL  # a system call of ours is not to be restarted
 
     def grant(self, thread: Thread, registers: RegisterArray, site: SubmissionSite, portal: Portal) -> None:
         """After a submission at a site that was accepted: the thread's next one need not stop."""
@@ -113,7 +115,8 @@ class Shortcuts:
             thread.slot = shared.take()
             registers[GS_BASE] = shared.base(thread.slot) if thread.slot >= 0 else 0
         if thread.slot >= 0 and registers[GS_BASE] == shared.base(thread.slot):
-            shared.grant(thread.slot, self._patcher.magic, layout.WAY_OF[site.instruction.kind])
+            asks = layout.MAY_ASK if self._asks and not thread.process.filtered else 0
+            shared.grant(thread.slot, self._patcher.magic, layout.WAY_OF[site.instruction.kind] | asks)
 
     def _open_row(self, space: Shortcut, shared: Shared, portal: Portal, page: int) -> bool:
         node = portal.file.node
@@ -126,11 +129,24 @@ class Shortcuts:
             if len(self._labels) >= QUEUES:
                 return False
             self._labels.append(name)
-        space.open_row(shared, page, node.wq.label, _row(checker, way, self._labels.index(name)))
+        space.open_row(shared, page, node.wq.label, self._row(checker, way, self._labels.index(name)))
         return True
 
+    def _row(self, checker: Checker, way: int, queue: int) -> Permit:
+        """What may be submitted. Where nobody can ask which pages are in memory, data has to block on faults."""
+        forbidden, required = [0] * layout.OPERATIONS, [_NEVER] * layout.OPERATIONS
+        for operation, needed in _NEEDED.items():
+            not_allowed, also = checker.admitted(operation)
+            also |= needed | (0 if self._asks or operation is Op.NOOP else Flag.BLOCK_ON_FAULT)
+            forbidden[operation] = not_allowed | _REFUSED
+            if not also & not_allowed:
+                required[operation] = also
+        return Permit(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), tuple(forbidden), tuple(required))
+
     def consider(self, thread: Thread, site: SubmissionSite) -> None:
-        """After a submission at an instruction that was accepted: replace it, if it is worth it and possible."""
+        """After a submission at an instruction that was accepted: replace it, if it is worth it and possible. A child has its parent's
+        replacements, but memory that is shared with us only from its own ``_WARM``-th submission on.
+        """
         mm, process = thread.mm, thread.process
         if not self.on or process.filtered or mm.served or mm.in_exec:
             return
@@ -140,12 +156,14 @@ class Shortcuts:
         if len(space.heat) >= _MOST_SITES:
             space.heat.clear()
         space.heat[site.ip] += 1
-        if space.heat[site.ip] < _WARM or self._patcher.is_patched(thread, site):
+        if space.heat[site.ip] < _WARM or (space.shared and self._patcher.is_patched(thread, site)):
             return
         space.busy = True
         try:
             if not self._replace(thread, space, site):
                 space.refused.add(site.ip)
+        except FileExistsError:
+            pass  # another thread has mapped what was free a moment ago: later, elsewhere
         except OSError:  # memory of ours is not there any more, or cannot be had
             space.failed = True
         finally:
@@ -209,6 +227,15 @@ class Shortcuts:
         space.shared.give_back(thread.slot)
         thread.slot = -1
 
+    def ask_no_more(self, threads: Iterable[Thread]) -> Callable[[], bool]:
+        """These threads are about to have a filter of the program's own, which our system call could meet. Whether one of them is making it
+        still is what the function says.
+        """
+        slots = [(one.mm.shortcut.shared, one.slot) for one in threads if one.slot >= 0 and one.mm.shortcut and one.mm.shortcut.shared]
+        for shared, slot in slots:
+            shared.forbid_asking(slot)
+        return lambda: any(shared.asks(slot) for shared, slot in slots)
+
     def gone(self, mm: AddressSpace) -> None:
         """The address space is gone."""
         if mm.shortcut and mm.shortcut.shared:
@@ -234,13 +261,3 @@ def _restore_entrance(site: SubmissionSite, shared: Shared | None, slot: int, re
     if flags is not None:
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
     registers[RIP] = site.ip
-
-
-def _row(checker: Checker, way: int, queue: int) -> Permit:
-    forbidden, required = [0] * layout.OPERATIONS, [_NEVER] * layout.OPERATIONS
-    for operation, needed in _NEEDED.items():
-        not_allowed, also = checker.admitted(operation)
-        forbidden[operation] = not_allowed | _REFUSED
-        if not needed & not_allowed:
-            required[operation] = needed | also
-    return Permit(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), tuple(forbidden), tuple(required))

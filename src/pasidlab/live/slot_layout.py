@@ -10,8 +10,10 @@ BIAS = 0x70000000
 
 # Byte offsets in a slot.
 MAGIC, WAYS, OPERATION, RETURN, PORTAL, TABLE, FLAGS, RESULT, SIZE, KEPT = 0, 8, 12, 16, 24, 32, 40, 44, 48, 56
-SAVED, BYTES, COUNTS = 64, 256, 512
+SAVED, HELD, ITSELF, ASKING, BYTES, ANSWERS, QUESTIONS, COUNTS = 64, 144, 208, 216, 224, 256, 512, 1024
 SLOT_SIZE = 4096
+MOST_PAGES = 64
+"""As many pages are asked for at once: there is an address of 8 bytes and an answer of 4 for each."""
 SAVED_REGISTERS = (RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11)
 
 # Byte offsets in a row of the table of portals.
@@ -23,7 +25,8 @@ OPERATIONS = 7
 QUEUE_COUNTS = 2 * OPERATIONS + 2
 """Counters of one queue: for each operation, success and false predicate."""
 
-BY_ENQCMD, BY_MOVDIR64B = 1, 2
+BY_ENQCMD, BY_MOVDIR64B, MAY_ASK = 1, 2, 4
+"""Bits of WAYS: the instructions by which the thread may submit, and whether it may make a system call."""
 WAY_OF = {InstructionKind.ENQCMD: BY_ENQCMD, InstructionKind.MOVDIR64B: BY_MOVDIR64B}
 
 
@@ -35,3 +38,8 @@ def as_ax(flags: int) -> int:
 def flags_from_ax(word: int) -> int:
     """The status flags that a word of a slot stands for."""
     return word >> 8 & (SF | ZF | AF | PF | CF) | (OF if word & 1 else 0)
+
+
+def gs(offset: int) -> str:
+    """The operand, in the assembler's words, that is this place in the slot."""
+    return f"%gs:{offset - BIAS}"

@@ -98,6 +98,7 @@ class Shared:
     def give_back(self, slot: int) -> None:
         """Takes back the slot of a thread that is gone."""
         self.revoke(slot)
+        self._put(_slot_at(slot) + layout.ASKING, 0)
         self._free.append(slot)
 
     def base(self, slot: int) -> int:
@@ -109,9 +110,10 @@ class Shared:
         return 0 <= base - layout.BIAS - self.at < SIZE
 
     def grant(self, slot: int, magic: int, way: int) -> None:
-        """From now on the slot's thread may submit this way."""
+        """From now on the slot's thread may submit this way (bits of WAYS)."""
         at = _slot_at(slot)
         self._put(at + layout.TABLE, self.at)
+        self._put(at + layout.ITSELF, self.at + at)
         ways = _U32.unpack_from(self._bytes, at + layout.WAYS)[0] if self._get(at) == magic else 0
         _U32.pack_into(self._bytes, at + layout.WAYS, ways | way)
         self._put(at + layout.MAGIC, magic)
@@ -119,6 +121,15 @@ class Shared:
     def revoke(self, slot: int) -> None:
         """The thread's next submission stops."""
         self._put(_slot_at(slot) + layout.MAGIC, 0)
+
+    def forbid_asking(self, slot: int) -> None:
+        """The thread makes no system call of ours any more, but for one that it has begun (``asks``)."""
+        at = _slot_at(slot) + layout.WAYS
+        _U32.pack_into(self._bytes, at, _U32.unpack_from(self._bytes, at)[0] & ~layout.MAY_ASK)
+
+    def asks(self, slot: int) -> bool:
+        """Whether the thread is about to make a system call of ours, or makes it."""
+        return self._get(_slot_at(slot) + layout.ASKING) != 0
 
     def field(self, slot: int, offset: int) -> int:
         """A field of 8 bytes."""
@@ -129,7 +140,8 @@ class Shared:
         return layout.flags_from_ax(_U32.unpack_from(self._bytes, _slot_at(slot) + offset)[0])
 
     def restore(self, slot: int, registers: RegisterArray) -> None:
-        """The registers that the thread had at its instruction."""
+        """The registers that the thread had at its instruction. What it asked is forgotten."""
+        self._put(_slot_at(slot) + layout.ASKING, 0)
         saved = _SAVED.unpack_from(self._bytes, _slot_at(slot) + layout.SAVED)
         for register, value in zip(layout.SAVED_REGISTERS, saved, strict=True):
             registers[register] = value

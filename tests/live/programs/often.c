@@ -16,14 +16,17 @@ extern char __executable_start, etext;
 static void *portal;
 static volatile long handled, outside, wrong;
 static sigjmp_buf back;
-static volatile int jumping;
+static volatile int jumping, over;
+static unsigned blocks = BLOCK_ON_FAULT;
 
+/* RAX looks like a system call that is to be restarted: it stays so. */
 static __attribute__((noinline)) int offer(void *to, const struct descriptor *d)
 {
 	unsigned char retry;
+	long restart = -512;
 
-	__asm__ volatile(".byte 0xf2, 0x0f, 0x38, 0xf8, 0x3e; setz %0" : "=r"(retry) : "D"(to), "S"(d) : "memory", "cc");
-	return retry;
+	__asm__ volatile(".byte 0xf2, 0x0f, 0x38, 0xf8, 0x3e; setz %0" : "=r"(retry), "+a"(restart) : "D"(to), "S"(d) : "memory", "cc");
+	return retry || restart != -512;
 }
 
 /* Moves of ``size`` bytes, each looked at. */
@@ -32,9 +35,10 @@ static void moves(long count, unsigned size)
 	char *memory = aligned_alloc(4096, 8192 + 2 * size);
 	struct record *record = (void *)memory;
 	char *source = memory + 4096, *target = source + size + 64;
-	struct descriptor d = { .operation_and_flags = MOVE << 24 | BLOCK_ON_FAULT | RECORD_VALID | REQUEST_RECORD,
+	struct descriptor d = { .operation_and_flags = MOVE << 24 | blocks | RECORD_VALID | REQUEST_RECORD,
 				.record = (uintptr_t)record, .source = (uintptr_t)source, .target = (uintptr_t)target, .size = size };
 
+	memset(memory, 1, 8192 + 2 * size);
 	for (long i = 0; i < count; i++) {
 		memset(source, (char)i, size);
 		record->status = 0;
@@ -161,20 +165,115 @@ static void step_by_step(void)
 	moves(20, 64);
 }
 
-static void with_a_filter(void)
+/* Kills who makes a system call that pasidlab makes. */
+static void filter(int all_threads)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, all_threads ? SYS_move_pages : SYS_mmap, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_move_pages, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { 4, filter };
+	struct sock_fprog program = { 5, filter };
 
-	moves(50, 64);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, all_threads ? SECCOMP_FILTER_FLAG_TSYNC : 0, &program))
 		wrong++;
+}
+
+static void with_a_filter(void)
+{
 	moves(50, 64);
+	filter(0);
+	moves(50, 64);
+}
+
+static void *moves_until_over(void *size)
+{
+	while (!over)
+		moves(50, (uintptr_t)size);
+	moves(20, (uintptr_t)size);
+	return NULL;
+}
+
+/* The filter is for all threads, and comes while they submit. */
+static void filtered_at_once(void)
+{
+	pthread_t thread[4];
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&thread[i], NULL, moves_until_over, (void *)(uintptr_t)(64 + 4096 * i));
+	usleep(200000);
+	filter(1);
+	over = 1;
+	for (int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+}
+
+static char *taken;
+enum { TAKEN = 6 * 4096 };
+
+static void *takes_away(void *nothing)
+{
+	for (long i = 0; !over; i++) {
+		char *page = taken + i % 6 * 4096;
+
+		if (i / 6 % 2)
+			madvise(page, 4096, MADV_DONTNEED);
+		else
+			mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		if (i % 7 == 0)
+			mprotect(page, 4096, PROT_READ);
+		usleep(200);
+	}
+	return nothing;
+}
+
+/* Another thread takes the pages away, and gives others: a descriptor succeeds, or meets a page fault, and nothing else happens. */
+static void pages_taken_away(void)
+{
+	struct record *record = aligned_alloc(64, 64);
+	long good = 0, faults = 0;
+	pthread_t thread;
+	char *source = memset(aligned_alloc(4096, TAKEN), 7, TAKEN);
+
+	taken = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_create(&thread, NULL, takes_away, NULL);
+	for (long i = 0; i < 3000; i++) {
+		struct descriptor d = describe(MOVE, record, i % 2 ? source : taken, i % 2 ? taken : source, TAKEN);
+
+		d.operation_and_flags &= ~BLOCK_ON_FAULT;
+		record->status = 0;
+		if (i % 4)
+			madvise(taken, TAKEN, 23); /* MADV_POPULATE_WRITE */
+		offer(portal, &d);
+		good += record->status == 1;
+		faults += (record->status & 0x7f) == 3;
+	}
+	over = 1;
+	pthread_join(thread, NULL);
+	wrong += good + faults != 3000 || !faults;
+}
+
+/* SIGKILL for children that submit. */
+static void killed(void)
+{
+	moves(20, 64);
+	for (int i = 0; i < 12; i++) {
+		int status, child = fork();
+
+		if (!child) {
+			portal = map_portal(open("/dev/dsa/wq0.0", O_RDWR));
+			for (;;)
+				moves(1000, 1 << 14);
+		}
+		usleep(60000 + 1000 * i);
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+		wrong += !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+	}
+	moves(80, 64);
 }
 
 /* A child in the same memory and without a tracer would have its parent's slot. */
@@ -203,10 +302,12 @@ static void without_stack(void)
 {
 	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct record *record = aligned_alloc(64, 64);
-	static char source[64], target[64];
+	static char source[64] = { 1 }, target[64] = { 1 };
 	struct descriptor d = describe(MOVE, record, source, target, 64);
 	sigset_t all;
 
+	d.operation_and_flags = (d.operation_and_flags & ~BLOCK_ON_FAULT) | blocks;
+	target[0] = source[0] = 2;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	mprotect(page, 4096, PROT_NONE);
@@ -257,19 +358,21 @@ static void execs(const char *self)
 	for (int i = 0; i < 4; i++)
 		pthread_create(&thread, NULL, moves_for_ever, NULL);
 	moves(100, 64);
-	execl(self, self, "child", NULL);
+	execl(self, self, "child", blocks ? NULL : "clear", NULL);
 }
 
 int main(int count, char **arguments)
 {
 	const char *what = arguments[1];
 
+	if (count > 2) /* "clear": without block on fault */
+		blocks = 0;
 	portal = map_portal(open("/dev/dsa/wq0.0", O_RDWR));
 	if (!strcmp(what, "signals")) {
 		moves(20, 64);
 		alarms(200);
 		while (handled < 300)
-			moves(5, 1 << 20);
+			moves(5, blocks ? 1 << 20 : 1 << 16);
 	} else if (!strcmp(what, "jumps")) {
 		alarms(300);
 		long_jumps();
@@ -285,6 +388,12 @@ int main(int count, char **arguments)
 		step_by_step();
 	} else if (!strcmp(what, "filter")) {
 		with_a_filter();
+	} else if (!strcmp(what, "at once")) {
+		filtered_at_once();
+	} else if (!strcmp(what, "taken")) {
+		pages_taken_away();
+	} else if (!strcmp(what, "killed")) {
+		killed();
 	} else if (!strcmp(what, "untraced")) {
 		untraced();
 	} else if (!strcmp(what, "stack")) {
