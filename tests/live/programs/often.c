@@ -17,6 +17,7 @@ static void *portal;
 static volatile long handled, outside, wrong;
 static sigjmp_buf back;
 static volatile int jumping, over;
+static int warm; /* threads that have submitted a thousand times */
 static unsigned blocks = BLOCK_ON_FAULT;
 
 /* RAX looks like a system call that is to be restarted: it stays so. */
@@ -191,8 +192,10 @@ static void with_a_filter(void)
 
 static void *moves_until_over(void *size)
 {
-	while (!over)
+	for (long i = 0; !over; i++) {
 		moves(50, (uintptr_t)size);
+		__atomic_fetch_add(&warm, i == 20, __ATOMIC_SEQ_CST);
+	}
 	moves(20, (uintptr_t)size);
 	return NULL;
 }
@@ -204,7 +207,8 @@ static void filtered_at_once(void)
 
 	for (int i = 0; i < 4; i++)
 		pthread_create(&thread[i], NULL, moves_until_over, (void *)(uintptr_t)(64 + 4096 * i));
-	usleep(200000);
+	while (__atomic_load_n(&warm, __ATOMIC_SEQ_CST) < 4)
+		usleep(1000);
 	filter(1);
 	over = 1;
 	for (int i = 0; i < 4; i++)
