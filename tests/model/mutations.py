@@ -1,13 +1,13 @@
 """Mutants of the kernel and hardware model, made from its source: every statement dropped, every condition negated, one at a time.
 
 What only watches is left alone: ``check``, ``reached``, the kernel's assertions and tracepoints. Dropping one of those changes no run
-of the kernel; ``mutants.py`` shows for each that it fires.
+of the kernel; ``mutants.py`` shows for each that it fires. A choice is not negated: both ways are tried either way.
 """
 
 from __future__ import annotations
 
 import ast
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ WATCHING = {
     "lockdep_assert_irqs_enabled", "fpregs_assert_state_consistent",
 }  # fmt: skip
 GUARDS = {"require", "wait_until"}
+CHOICE = "maybe()"
 
 
 @dataclass(frozen=True)
@@ -90,22 +91,36 @@ def _shown(node: ast.AST) -> str:
 def _places(function: ast.FunctionDef) -> Iterator[tuple[str, ast.stmt | ast.expr]]:
     """Statements to drop and conditions to negate, in the order of the source."""
     yes_or_no = function.returns is not None and ast.unparse(function.returns) == "bool"
-    for node in ast.walk(function):
-        if isinstance(node, ast.stmt) and node is not function and _does_something(node):
+    for node in _acting(function):
+        if isinstance(node, ast.stmt) and node is not function and not isinstance(node, ast.Pass):
             yield "drop", node
-        if isinstance(node, ast.If | ast.While | ast.IfExp) and not isinstance(node.test, ast.Constant):
+        if isinstance(node, ast.If | ast.While | ast.IfExp) and _is_decided(node.test):
             yield "negate", node.test
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in GUARDS and not isinstance(node.args[0], ast.Constant):
             yield "negate", node.args[0]
         if isinstance(node, ast.BoolOp):
-            for value in node.values:
+            for value in filter(_is_decided, node.values):
                 yield "negate", value
         if isinstance(node, ast.Return) and node.value is not None and yes_or_no:
             yield "negate", node.value
 
 
-def _does_something(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Expr):
-        called = getattr(node.value.func, "id", "") if isinstance(node.value, ast.Call) else ""
-        return isinstance(node.value, ast.Call) and called not in WATCHING and not called.startswith("trace_")
-    return not isinstance(node, ast.Pass)
+def _is_decided(test: ast.expr) -> bool:
+    return not isinstance(test, ast.Constant) and ast.unparse(test) != CHOICE
+
+
+def _acting(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    """What is in a function, breadth first as ``ast.walk`` has it, without the statements that only watch and what is in them."""
+    todo: deque[ast.AST] = deque([function])
+    while todo:
+        yield (node := todo.popleft())
+        todo.extend(child for child in ast.iter_child_nodes(node) if not (isinstance(child, ast.stmt) and _only_watches(child)))
+
+
+def _only_watches(node: ast.stmt) -> bool:
+    if isinstance(node, ast.If | ast.While):
+        return all(map(_only_watches, [*node.body, *node.orelse]))
+    if not isinstance(node, ast.Expr):
+        return False
+    called = getattr(node.value.func, "id", "") if isinstance(node.value, ast.Call) else ""
+    return not isinstance(node.value, ast.Call) or called in WATCHING or called.startswith("trace_")

@@ -20,6 +20,7 @@ SMALL = {
     "threads": scope("preempt clone exit", tasks=2),
     "kin": scope("fork unbind exit", tasks=2, mms=2),
     "heirs": scope("fork write exit device", tasks=2, mms=2),
+    "closers": scope("unbind write device", cpus=2, tasks=2),
     "borrowed": scope("ipi kthread bind unbind exit", cpus=2),
     "pushed": scope("preempt ipi bind unbind"),
     "switched": scope("preempt ipi bind", tasks=2, mms=2),
