@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import time
 
 import pytest
 from running import run
@@ -21,11 +22,28 @@ def elf(sections: int, table: bytes) -> bytes:
     return head + struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, at, len(table), 0, 0, 8, 24) * sections + table
 
 
-def test_many_headers_of_one_table(monkeypatch):
-    monkeypatch.setattr("pasidlab.live.symbols._MOST_SYMBOLS", 1000)
-    symbol = struct.pack("<IBBHQQ", 0, 2, 0, 1, 0x1000, 16)
-    assert len(ElfSymbols(elf(3, symbol * 100)).symbols) == 300
-    assert len(ElfSymbols(elf(60, symbol * 100)).symbols) == 1000
+SYMBOL = struct.pack("<IBBHQQ", 0, 2, 0, 1, 0x1000, 16)
+
+
+def test_many_headers_of_one_table():
+    assert len(ElfSymbols(elf(3, SYMBOL * 100), 1000).symbols) == 300
+    assert len(ElfSymbols(elf(60, SYMBOL * 100), 1000).symbols) == 1000
+
+
+def test_many_headers_of_one_large_table_cost_no_more_than_one():
+    began = time.monotonic()
+    found = ElfSymbols(elf(20_000, SYMBOL * 100 + bytes(1 << 24)), 1000)  # copies of it would be 320 GB
+    assert len(found.symbols) == 100 and found.left == 0 and time.monotonic() - began < 10
+
+
+def test_all_files_together_have_so_many_symbols(tmp_path, monkeypatch):
+    monkeypatch.setattr("pasidlab.live.symbols._MOST_SYMBOLS", 250)
+    files = Symbolizer()
+    for number, expected in enumerate((100, 100, 50, 0)):
+        path = tmp_path / str(number)
+        path.write_bytes(elf(1, SYMBOL * 100))
+        found = files._load(os.getpid(), str(path))
+        assert found is not None and len(found.symbols) == expected
 
 
 def test_headers_beyond_the_end_of_everything(tmp_path):

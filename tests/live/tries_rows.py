@@ -91,6 +91,7 @@ def names() -> Iterator[Variant]:
 
     for how in ("bound", "alone", "jailed", "unmounted"):
         yield Variant("names", f"another name: {how}", elsewhere(how))
+    yield Variant("names", "another table of descriptors", exits(0)("unshared"))
     yield Variant("names", "option", option)
     yield Variant("names", "device file", file)
     yield Variant("names", "a link to what is no device file", link)
@@ -246,10 +247,14 @@ def waits() -> Iterator[Variant]:
     def permits(place: Place, number: int) -> str:
         return judged(place.run("--", place.program("permits"), str(place.scratch), limit=30), 0)
 
+    def tables(place: Place, number: int) -> str:
+        return judged(place.run("--", place.program("tables"), str(place.scratch / "file"), limit=30), 0)
+
     for how in ("itself", "never"):
         yield Variant("waits", f"its own file system: {how}", mounts(how))
     yield Variant("waits", "Ctrl-C, a session of its own", apart)
     yield Variant("waits", "opens that it permits", permits)
+    yield Variant("waits", "a file of many tables", tables)
     yield Variant("waits", "userfaultfd: tracks writes", exits(0)("tracks"))
     yield Variant("waits", "writes while others map", exits(0)("writers"))
     yield Variant("waits", "a design that calls and calls", calls_on)
@@ -364,7 +369,6 @@ def calls() -> Iterator[Variant]:
         yield Variant("calls", f"siginfo as of a fault, {size} bytes, exact", exits(0, options=("--exact",))("sent", size))
     yield Variant("calls", "code that is moved", exits(0)("moves", "/tmp"))
     yield Variant("calls", "masks of threads that submit", exits(0)("masks"))
-
     for size, times in (("64", "40"), ("1048576", "2")):
         yield Variant("calls", f"single steps, {size} bytes", exits(0)("steps", size, times))
     yield Variant("calls", "a page of ours taken", exits(0)("takes"))
@@ -378,6 +382,7 @@ def calls() -> Iterator[Variant]:
     yield Variant("calls", "an instruction that is another", exits(0)("fetch", "other"))
     yield Variant("calls", "memory of ours made shorter", exits(0)("shrinks"))
     yield Variant("calls", "memory of ours protected", exits(0)("protects"))
+    yield Variant("calls", "memory beyond a file's end", exits(0)("beyond"))
 
     def shell(text: str, out: str) -> Once:
         return lambda place, number: judged(place.run("--", "/bin/sh", "-c", text), 0, out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from signal import SIGILL, SIGSEGV
+from signal import SIGBUS, SIGILL, SIGSEGV
 from typing import NamedTuple, NoReturn, Protocol
 
 from pasidlab.live import ptrace
@@ -32,7 +32,7 @@ _FIXUPS = 64
 
 @dataclass(frozen=True, slots=True)
 class Fault(Exception):
-    """The instruction faults: the program gets SIGSEGV with ``code`` and ``address`` (arch/x86/mm/fault.c).
+    """The instruction faults: the program gets ``signal`` with ``code`` and ``address`` (arch/x86/mm/fault.c).
 
     ``trap`` is the vector and ``error`` the error code that the signal frame shows (SDM volume 3, 6.15).
     """
@@ -51,12 +51,15 @@ def general_protection(reason: str) -> Fault:
 
 
 def page_fault(thread: Thread, address: int, reason: str, *, write: bool = False) -> Fault:
-    """#PF in user mode at ``address``."""
+    """#PF in user mode at ``address``. Where the protection allows the access, a file has nothing there: SIGBUS."""
     mapping = mapping_at(thread.tid, address)
     readable = mapping is not None and mapping.permissions[0] == "r"
     present = address > _USER_TOP or (readable and thread.mm.memory.present(address, 1) == 1)
+    error = _PF_USER | write << 1 | present
+    if mapping and mapping.path.startswith("/") and mapping.permissions[write] != "-":
+        return Fault(ptrace.BUS_ADRERR, address, reason, PAGE_FAULT, error, SIGBUS)
     code = ptrace.SEGV_ACCERR if mapping else ptrace.SEGV_MAPERR
-    return Fault(code, address, reason, PAGE_FAULT, _PF_USER | write << 1 | present)
+    return Fault(code, address, reason, PAGE_FAULT, error)
 
 
 class Events(Protocol):

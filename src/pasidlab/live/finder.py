@@ -41,20 +41,20 @@ class ServedFiles:
         return self.server.nodes.get(inode) if inode else self.tree.find(os.readlink(link))
 
     def _which(self, thread: Thread, number: int, node: WqNode) -> OpenFile | None:
-        server, pid = self.server, thread.process.pid
+        server, tid, pid = self.server, thread.tid, thread.process.pid
         known = [file for file in self.files.handles.values() if file.node is node]
         if len(known) < 2:
             return known[0] if known else None
-        handle = self.patient.call(lambda: _asked(server, pid, number))
+        handle = self.patient.call(lambda: _asked(server, tid, pid, number))
         if handle >= 0:
             return self.files.handles.get(handle)
         return next((file for file in reversed(known) if file.mm is thread.mm), None)
 
 
-def _asked(server: FuseServer, pid: int, number: int) -> int:
+def _asked(server: FuseServer, tid: int, pid: int, number: int) -> int:
     """The handle of an open file of ours, 0 for none; -1 where pidfd_getfd(2) is forbidden, by a container's profile, say."""
     try:
-        duplicate = descriptor_of(pid, number)
+        duplicate = descriptor_of(tid, pid, number)
     except OSError:
         return -1
     with server.asked() as found:

@@ -29,6 +29,7 @@ SYS_FANOTIFY_INIT, SYS_MEMFD_SECRET, SYS_MOVE_PAGES = 300, 447, 279
 USERFAULTFD_IOC_NEW, UFFDIO_REGISTER = 0xAA00, 0xC020AA00  # linux/userfaultfd.h
 
 _AT_FDCWD, _AT_STATX_DONT_SYNC = -100, 0x4000  # linux/fcntl.h
+_PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h
 _LAST_DESCRIPTOR, _CLOSE_RANGE_UNSHARE = 0xFFFFFFFF, 2  # linux/close_range.h
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
@@ -99,9 +100,14 @@ def device_of(tid: int, number: int) -> int:
     return os.makedev(*struct.unpack_from("<II", found, 136))  # stx_dev_major, stx_dev_minor
 
 
-def descriptor_of(pid: int, number: int) -> int:
-    """A duplicate, here, of another process's file descriptor (pidfd_getfd(2), Linux 5.6)."""
-    pidfd = checked(libc.syscall(SYS_PIDFD_OPEN, pid, 0), "pidfd_open")
+def descriptor_of(tid: int, pid: int, number: int) -> int:
+    """A duplicate, here, of a file descriptor of a thread of the process ``pid`` (pidfd_getfd(2), Linux 5.6).
+
+    A thread may have a table of its own (CLONE_FILES of unshare(2)). Before Linux 6.9 the process's first thread is asked.
+    """
+    pidfd = libc.syscall(SYS_PIDFD_OPEN, tid, _PIDFD_THREAD)
+    if pidfd < 0:
+        pidfd = checked(libc.syscall(SYS_PIDFD_OPEN, pid, 0), "pidfd_open")
     try:
         return checked(libc.syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd")
     finally:

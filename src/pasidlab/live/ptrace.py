@@ -32,7 +32,7 @@ GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 SIGINFO_SIZE = 128
 SI_KERNEL = 0x80
-SEGV_MAPERR, SEGV_ACCERR = 1, 2
+SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2  # asm-generic/siginfo.h
 
 _ptrace = libc.ptrace
 _quick = ctypes.CDLL(None).ptrace  # does not keep errno: for the fast path, repeated with errno when it fails

@@ -15,16 +15,16 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB, _DYNSYM, _PT_LOAD, _FUNCTION = 2, 11, 1, 2
 _LIMIT = 1 << 28  # bytes: a larger file is not searched
-_MOST_SYMBOLS, _LONGEST_NAME = 1 << 20, 512  # of a file that anybody may have made
+_MOST_SYMBOLS, _LONGEST_NAME = 1 << 20, 512  # of all files together, which anybody may have made
 
 
 class ElfSymbols:
-    """Function symbols of one ELF file, by virtual address."""
+    """Function symbols of one ELF file, by virtual address. Tables of symbols have ``left`` entries at most."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, left: int) -> None:
         self.segments: list[tuple[int, int, int]] = []  # file offset, virtual address, size in the file
         self.symbols: list[tuple[int, int, str]] = []  # address, size, name
-        self._read_so_far = 0  # entries of symbol tables
+        self.left = left  # entries of symbol tables that may still be read
         if data[:5] != b"\x7fELF\x02":
             return
         segments_at, sections_at = struct.unpack_from("<QQ", data, 32)
@@ -33,19 +33,20 @@ class ElfSymbols:
             kind, _, offset, address, _, size, _, _ = _SEGMENT.unpack_from(data, segments_at + i * segment_size)
             if kind == _PT_LOAD:
                 self.segments.append((offset, address, size))
+        view = memoryview(data)  # slices are no copies: many headers may name one large table
         table = [_SECTION.unpack_from(data, sections_at + i * section_size) for i in range(sections)]
         for _, kind, _, _, offset, size, link, _, _, _ in table:
             if kind in (_SYMTAB, _DYNSYM) and link < len(table):
-                names = data[table[link][4] : table[link][4] + table[link][5]]
-                self._read(data[offset : offset + size], names)
+                names = view[table[link][4] : table[link][4] + table[link][5]]
+                self._read(view[offset : offset + size], names)
         self.symbols.sort()
 
-    def _read(self, table: bytes, names: bytes) -> None:
-        count = min(len(table) // 24, _MOST_SYMBOLS - self._read_so_far)  # many headers may name one table
-        self._read_so_far += count
+    def _read(self, table: memoryview, names: memoryview) -> None:
+        count = min(len(table) // 24, self.left)
+        self.left -= count
         for name, info, _, section, value, size in _SYMBOL.iter_unpack(table[: count * 24]):
             if info & 15 == _FUNCTION and section and value:
-                text = names[name : name + _LONGEST_NAME].partition(b"\0")[0]
+                text = bytes(names[name : name + _LONGEST_NAME]).partition(b"\0")[0]
                 self.symbols.append((value, size, text.decode(errors="replace")))
 
     def name(self, file_offset: int) -> str:
@@ -65,6 +66,7 @@ class Symbolizer:
 
     def __init__(self) -> None:
         self._files: dict[str, ElfSymbols | None] = {}
+        self._left = _MOST_SYMBOLS
         self.trusted = True  # false: opening a file might wait for the program
 
     def describe(self, pid: int, address: int) -> str:
@@ -85,7 +87,8 @@ class Symbolizer:
                 status = os.stat(real)
                 if stat.S_ISREG(status.st_mode) and status.st_size <= _LIMIT:  # what is there now may be a FIFO
                     with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                        self._files[path] = ElfSymbols(file.read(_LIMIT))
+                        found = self._files[path] = ElfSymbols(file.read(_LIMIT), self._left)
+                        self._left = found.left
             except (OSError, struct.error, IndexError, OverflowError, ValueError):
                 pass  # a damaged file has no symbols
         return self._files.get(path)
