@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pasidlab.lang.c.link import Linker
 from pasidlab.lang.c.parse import CFunction
@@ -37,26 +37,34 @@ def callers(linker: Linker) -> dict[str, Callers]:
     Where the model is simplified such a function may vanish, so its own lines do not tell whether steps execute it.
     """
     known = {ir_name: name for ir_name, (name, _) in linker.in_c.items() if ir_name in linker.compiled}
-    return {name: _leading_to(linker, ir_name) for ir_name, name in known.items() if _only_computes(linker.compiled[ir_name])}
+    computing = {ir_name: name for ir_name, name in known.items() if _only_computes(linker.compiled[ir_name])}
+    called = {caller: _called(source.node) for caller, source in linker.names.namespace.functions.items()} if computing else {}
+    return {name: _leading_to(linker, called, ir_name) for ir_name, name in computing.items()}
 
 
-def _leading_to(linker: Linker, name: str) -> Callers:
+def _called(function: ast.AST) -> frozenset[str]:
+    """The names that a kernel function calls."""
+    calls = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return frozenset(one.id for one in calls if isinstance(one, ast.Name))
+
+
+def _leading_to(linker: Linker, called: Mapping[str, frozenset[str]], name: str) -> Callers:
     found: list[frozenset[tuple[str, int]]] = []
     level, seen = {name}, {name}
-    while level := {caller for one in level for caller in _callers_of(linker, one)} - seen:
+    while level := {caller for one in level for caller in _callers_of(linker, called, one)} - seen:
         functions = [linker.compiled[one] if one in linker.compiled else linker.kernel(one) for one in level]
         found.append(frozenset((i.site.position.file, i.site.position.line) for function in functions for i in function.code))
         seen |= level
     return tuple(found)
 
 
-def _callers_of(linker: Linker, name: str) -> Iterator[str]:
+def _callers_of(linker: Linker, called: Mapping[str, frozenset[str]], name: str) -> Iterator[str]:
+    """Those in C, and those of the kernel (``called``: what each calls) that no C replaces."""
     for caller, function in linker.compiled.items():
         if any(instr.op == "call" and instr.args[1] == name for instr in function.code):
             yield caller
-    for caller, source in linker.names.namespace.functions.items():
-        calls = (node.func for node in ast.walk(source.node) if isinstance(node, ast.Call))
-        if caller not in linker.compiled and any(isinstance(one, ast.Name) and one.id == name for one in calls):
+    for caller, names in called.items():
+        if caller not in linker.compiled and name in names:
             yield caller
 
 
