@@ -77,8 +77,9 @@ def names() -> Iterator[Variant]:
         return judged(done, 2) or ("written" if target.exists() else "")
 
     def link(place: Place, number: int) -> str:
-        devices = place.scratch / "devices.toml"
-        devices.symlink_to(("/dev/zero", place.scratch, "/proc/self/mem", "/nothing")[number % 4])
+        devices, dots = place.scratch / "devices.toml", place.scratch / "dots"
+        dots.write_text("a." * 500_000 + "b = 1")
+        devices.symlink_to(("/dev/zero", place.scratch, "/proc/self/mem", "/nothing", dots)[number % 5])
         return judged(place.run("--devices", str(devices), "--", "/bin/true"), 2)
 
     def elsewhere(how: str) -> Once:
@@ -107,8 +108,7 @@ def late() -> Iterator[Variant]:
 
         return once
 
-    for how in ("leader", "thread", "int80"):
-        yield Variant("late", how, of(how))
+    yield from (Variant("late", how, of(how)) for how in ("leader", "thread", "int80"))
 
 
 def execs() -> Iterator[Variant]:

@@ -17,6 +17,7 @@ KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
 _LONGEST = 1 << 20  # bytes of a device file
 _DEEPEST, _MOST_BITS = 50, 256
+_MOST_DOTS = 100  # of a line: for a key of n parts tomllib takes time that grows with the square of n
 _WQ_WORDS = {
     "mode": ("shared", "dedicated"),
     "type": ("user", "kernel", "none"),
@@ -230,6 +231,8 @@ def _parse(file: str) -> tuple[dict[str, Any], DevicesText]:
     content = ""
     try:
         content = reading.content(file, _LONGEST).decode()
+        if any(line.count(".") > _MOST_DOTS for line in content.split("\n") if not line.lstrip().startswith("#")):
+            raise RecursionError
         document = tomllib.loads(content)
         _must_be_small(document, file)
         return document, DevicesText(file, content.split("\n"))
