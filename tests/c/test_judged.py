@@ -208,15 +208,6 @@ def test_what_has_one_answer_in_the_model(old: str, new: str, says: str, tmp_pat
     assert says in str(item)
 
 
-def test_a_question_whether_the_fault_was_mended_before(tmp_path: Path) -> None:
-    """In the model no fault has another cause, so it makes no difference there."""
-    judged = account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, FIXUP.replace(" || current->pasid_activated", "")))
-    assert "in the model no fault has another cause" in judged.sentence()
-    asks = "\tif (current->pasid_activated)\n\t\treturn false;\n"
-    moved = FIXUP.replace(" || current->pasid_activated", "").replace("\twrms", f"{asks}\twrms")
-    assert "another cause" not in account(tmp_path, diff("arch/x86/kernel/traps.c", FIXUP, moved)).sentence()
-
-
 @pytest.mark.parametrize("to", ["", "after"])
 def test_a_call_of_which_the_model_has_a_part(to: str, tmp_path: Path) -> None:
     """Taken out, or moved: without fpstate_reset() the first fork of a kernel follows NULL."""

@@ -562,6 +562,19 @@ def try_fixup_enqcmd_gp() -> bool:
     wrmsr_pasid(current.mm.pasid)
     return True
 ''', "early-read"),
+    Mutant("early_never_asks_whether_it_was_fixed_up", "served", scope("preempt gp"), '''
+def try_fixup_enqcmd_gp() -> bool:
+    """A fault that no PASID mends is fixed up for ever."""
+    if not mm_valid_pasid(current.mm):
+        return False
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    return True
+'''),
+    Mutant("no_signal_for_a_fault", "served", scope("preempt gp"), '''
+def gp_user_force_sig_segv() -> None:
+    """What is not fixed up is executed again."""
+    check("served", not current.entitled, "ENQCMD ends in SIGSEGV although the process is bound")
+'''),
     Mutant("early_after_interrupts_are_enabled", "served", SWITCH, '''
 def lockdep_assert_irqs_disabled() -> None:
     """Silent here."""

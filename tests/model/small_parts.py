@@ -11,7 +11,7 @@ def scope(events: str, *, cpus: int = 1, tasks: int = 1, mms: int = 1) -> Scope:
 
 
 SMALL = {
-    "interrupts": scope("preempt softirq hardirq crypto idle"),
+    "interrupts": scope("preempt softirq hardirq crypto idle gp"),
     "kvm": scope("preempt migrate kvm", cpus=2),
     "signals": scope("preempt signal fault"),
     "bind": scope("preempt ipi bind unbind exec exit device", mms=2),

@@ -41,8 +41,8 @@ class Sentences:
 
 
 KERNEL = Sentences(
-    "the task executes its ENQCMD again and again, faults every time, and never gets through",
-    "the task's ENQCMD faulted, and the kernel never lets it try again",
+    "the task executes one instruction again and again, faults every time, and never gets any further",
+    "the task's instruction faulted, and the kernel never lets it try again",
 )
 OWN = Sentences("it asks again and again, and what it waits for never comes", "it waits for ever")
 MOST_STEPS = 60_000_000

@@ -8,7 +8,7 @@ PROPERTIES: tuple[Property, ...] = (
     Property("coherent", "if TIF_NEED_FPU_LOAD is set and the CPU's registers pass for the task's, they equal its memory image"),
     Property("owned", "a task in user mode has TIF_NEED_FPU_LOAD clear, its CPU's owner is the task, last_cpu is that CPU"),
     Property("isolated", "an ENQCMD that is accepted carries the task's own PASID, and the IOMMU maps that PASID to its process"),
-    Property("served", "an ENQCMD by a task whose process is bound is accepted in the end: no SIGSEGV, no faulting for ever"),
+    Property("served", "an ENQCMD by a task whose process is bound is accepted in the end, no SIGSEGV; no instruction faults for ever"),
     Property("refused", "an ENQCMD by a task whose process has no PASID is never accepted"),
     Property("preserved", "what a task had in each xstate component it still has at its next instruction in user mode"),
     Property("no_leak", "when nobody uses an address space any more, its PASID and table entry are gone"),

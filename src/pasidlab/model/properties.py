@@ -143,8 +143,11 @@ def pasid_number(entry: PasidEntry) -> int:
 
 @pending("served")
 def waits_for_enqcmd(task: Task) -> bool:
-    """The task stands at an ENQCMD that faulted although its process was bound. One stopped by a tracer waits for that."""
-    return task.at_enqcmd and task.entitled and task.state == TASK_RUNNING
+    """The task stands at an ENQCMD that faulted although its process was bound, or at an instruction that faulted twice for another reason.
+
+    A task stopped by a tracer waits for that.
+    """
+    return task.at_enqcmd and (task.entitled or task.at_privileged == 2) and task.state == TASK_RUNNING
 
 
 @never("sound_kernel", "a task is in user mode, or dead, but still holds iommu_sva_lock")

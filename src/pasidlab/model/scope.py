@@ -30,6 +30,7 @@ EVENTS: dict[str, str] = {
     "fault": "page faults on user memory in kernel code, and signal frames that cannot be restored",
     "idle": "idle CPUs give the FPU up",
     "kvm": "KVM swaps the fpstate for a guest's",
+    "gp": "an instruction that is not for user mode: #GP that no PASID mends",
     "device": "descriptors in flight, translations cached, page requests, drain",
 }
 """Every event and what it is."""
@@ -107,7 +108,7 @@ def _part(tasks: int, mms: int, events: str) -> Scope:
 
 DEFAULT_PARTS: dict[str, Scope] = {
     "race": _part(2, 2, "preempt migrate softirq"),
-    "traps": _part(1, 1, "preempt migrate softirq hardirq crypto signal fault kvm idle"),
+    "traps": _part(1, 1, "preempt migrate softirq hardirq crypto signal fault kvm idle gp"),
     "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
     "bind": _part(2, 1, "preempt softirq ipi bind"),
     "family": _part(2, 2, "preempt fork clone exit"),

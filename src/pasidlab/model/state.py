@@ -34,6 +34,7 @@ TASK_DEAD = 0
 TASK_RUNNING = 1
 TASK_TRACED = 2
 
+FaultCount = Annotated[int, Range(0, 2)]  # 2: twice or more
 UserCount = Annotated[int, Range(0, 7)]
 BottomHalves = Annotated[int, Range(0, 15)]  # in units of SOFTIRQ_OFFSET (v6.12, kernel/softirq.c)
 
@@ -114,6 +115,7 @@ class Task(TaskContext):
     migration_disabled: NestingCount = 0
     # user mode: the instruction pointer stands at an ENQCMD that faulted; signal handling
     at_enqcmd: bool = False
+    at_privileged: FaultCount = 0  # the instruction there is another, which no PASID mends: how often it faulted in a row
     in_handler: bool = False
     frame_user: UserComponent = 0
     frame_at_enqcmd: bool = False

@@ -15,6 +15,7 @@ WORDS = Words(
     },
     actions={
         "enqcmd": "ENQCMD",
+        "privileged_instruction": "HLT",
         "use_fpu": "uses its registers",
         "open_device": "open(/dev/dsa/wq0.0), mmap()",
         "close_device": "munmap(), close()",
@@ -35,6 +36,6 @@ WORDS = Words(
         "prq_event_thread": "page request is answered",
         "device_complete": "device completes its work",
     },
-    aside=frozenset({"at_enqcmd", "entitled", "had_pasid", "expected_user", "guest_expected_user", "computing"}),
+    aside=frozenset({"at_enqcmd", "at_privileged", "entitled", "had_pasid", "expected_user", "guest_expected_user", "computing"}),
     signatures=False,
 )

@@ -84,6 +84,7 @@ MISTAKES = (
     Mistake("isolated", "bind_from_the_start", "entry.present = True"),
     Mistake("isolated", "write_descriptor", "current.mm is not current.file.mm", "never"),
     Mistake("served", "exc_general_protection", "try_fixup_enqcmd_gp()", "never"),
+    Mistake("served", "gp_user_force_sig_segv", "force_sig_segv()"),
     Mistake("served", "xsaves", "this_cpu.msr_pasid != 0", "never"),
     Mistake("refused", "enqcmd", "this_cpu.msr_pasid & MSR_IA32_PASID_VALID == 0", "never"),
     Mistake("refused", "fpu_clone", "child.bv_pasid = False"),

@@ -272,12 +272,6 @@ def _fewer_questions(one: Edited, lost: frozenset[str]) -> Iterator[LeftOut]:
         gone = next((name for name in _PATH.findall(edit.text) if name in lost), "") if edit.mark == "-" else ""
         if gone:
             yield LeftOut(edit.text, 0, f"{gone} is always the same in the model, and the patch takes it away")
-    asks = [re.findall(rf"\b(?:{'|'.join(territory().asks)})\b(?!\s*=[^=])", edit.text) for edit in one.edits]
-    more = sum(len(found) * (1 if edit.mark == "+" else -1) for found, edit in zip(asks, one.edits, strict=True))
-    if one.function in territory().fixups and more < 0:
-        text = next(edit.text for found, edit in zip(asks, one.edits, strict=True) if found and edit.mark == "-")
-        why = "in the model no fault has another cause, so nobody asks whether it was mended before, and the patch takes that away"
-        yield LeftOut(text, 0, why, means=True)
 
 
 def _cut_off(name: str, taken: Taken) -> tuple[LeftOut, ...]:

@@ -51,7 +51,6 @@ class Territory:
     options: frozenset[str]  # CONFIG options of other kernels, or judged as one of their own
     partly: Mapping[str, str]  # calls of which the model has but a part, and what it lacks
     fixups: tuple[str, ...]  # names of the fix-up of the fault
-    asks: tuple[str, ...]  # what tells that the fault was mended before
     enables: tuple[str, ...]  # calls that enable interrupts in the handler
     handlers: tuple[str, ...]  # of the fault
     early: str  # the design whose handler calls the fix-up before that
@@ -122,6 +121,6 @@ def territory() -> Territory:
         places, tuple(data["anywhere"]["words"]), tuple(data["anywhere"]["except"]), needed=tuple(data["tree"]["needed"]),
         unseen=frozenset(data["unseen"]["reasons"]), order=tuple(data["unseen"]["order"]), settled=frozenset(data["unseen"]["settled"]),
         options=frozenset(data["unseen"]["options"]), partly=data["partly"], fixups=tuple(data["fixup"]["names"]),
-        asks=tuple(data["fixup"]["asks"]), enables=tuple(data["fixup"]["enables"]),
+        enables=tuple(data["fixup"]["enables"]),
         handlers=tuple(data["fixup"]["handlers"]), early=data["fixup"]["before"],
     )  # fmt: skip

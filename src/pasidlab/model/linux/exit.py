@@ -41,6 +41,7 @@ def sys_exit() -> None:
 def forget_program() -> None:
     """What the program was doing is over."""
     current.at_enqcmd = False
+    current.at_privileged = 0
     current.in_handler = False
     current.frame_at_enqcmd = False
     current.frame_user = 0

@@ -43,7 +43,8 @@ def arch_do_signal_or_restart() -> None:
 @instruction
 def push_frame() -> None:
     """The interrupted instruction pointer goes into the frame; the handler is next."""
-    current.frame_at_enqcmd = current.at_enqcmd
+    current.frame_at_enqcmd = current.at_enqcmd and current.at_privileged == 0
+    current.at_privileged = 0
     current.at_enqcmd = False
     current.in_handler = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, enter, happens, reached, repeated, user
+from pasidlab.lang.declare import check, enter, happens, reached, repeated, require, user
 from pasidlab.model.ambient import current, this_cpu
 from pasidlab.model.linux.traps import exc_general_protection
 from pasidlab.model.state import INIT, MSR_IA32_PASID_VALID, PASID_NUMBERS, PASIDS, USER_DATA
@@ -18,6 +18,7 @@ def pasid_in_table(pasid: int) -> int:
 @user()
 def enqcmd() -> None:
     """ENQCMD in user mode: #GP if IA32_PASID is not valid, else the command leaves with its PASID (SDM vol. 2, ENQCMD)."""
+    require(current.at_privileged == 0)
     if (this_cpu.msr_pasid & MSR_IA32_PASID_VALID) == 0:
         if current.at_enqcmd and current.entitled:
             repeated("served")
@@ -40,6 +41,19 @@ def enqcmd() -> None:
         check("isolated", pasid_entry_maps(pasid, current.mm), "ENQCMD was accepted with a PASID the IOMMU does not map to this process")
         if happens("device"):
             submit_work(pasid)
+
+
+@user(event="gp")
+def privileged_instruction() -> None:
+    """An instruction that is not for user mode, HLT say: #GP (SDM vol. 2, HLT). Without a SIGSEGV it is executed again."""
+    require(not current.at_enqcmd or current.at_privileged != 0)
+    if current.at_privileged == 2:
+        repeated("served")
+    else:
+        current.at_privileged += 1
+    current.at_enqcmd = True
+    current.entitled = False
+    enter(exc_general_protection)
 
 
 @user()
