@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from pasidlab.checking import children
-from pasidlab.live import benchiaa
+from pasidlab.live import benchiaa, benchtracer
 
 _PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
 _FAST = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--"]
@@ -87,6 +87,9 @@ def _submissions() -> Iterator[Figure]:
     for threads in _THREADS:
         stops[threads] = _measure("submissions", threads, one_core=True)
         yield Figure(f"--exact, 64-byte move, one core, {_threads(threads)}", stops[threads], "us", 60, beside="22.5 in C")
+    alone = min(benchtracer.microseconds(1000) for _ in range(12))
+    yield Figure("  a tracer of the same system calls alone", alone, "us", 30)
+    yield Figure("  --exact, 1 thread, over that tracer", stops[1] / alone, "x", 2.2)
     for threads in _THREADS:
         yield Figure(f"--exact, 64-byte move, all cores, {_threads(threads)}", _measure("submissions", threads), "us", 90)
     for threads in _THREADS:

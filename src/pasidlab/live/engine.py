@@ -228,7 +228,9 @@ class Engine:
         if outcome.status in FAULTS and origin.job.mm.dma.lost():
             return  # no fault of the program's: its memory went away
         self.diagnosis.completed(thread, origin.ip, origin.queue, outcome)
-        rejected = next((one for one in (outcome, *outcome.members) if one.rejected), None)
+        rejected = None
+        if outcome.reason or outcome.members:
+            rejected = next((one for one in (outcome, *outcome.members) if one.rejected), None)
         if rejected:
             self.on_rejected(thread, rejected.reason)
         for register in swerror.unreported(outcome, origin.node.wq.index, origin.pasid):
