@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from forked import forked
 
 HERE = Path(__file__).parent
 RUN = """
@@ -36,10 +37,7 @@ def run(*command: str, options: tuple[str, ...] = (), timeout: float = 60, env: 
     report.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="pasidlab-test-", ignore_cleanup_errors=True) as code:
         around = {**os.environ, "PYTHONPATH": str(HERE), "DSA_CLIENT_CODE": code, **(env or {})}
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, *options, "--json", str(report), "--", *command],
-            capture_output=True, text=True, timeout=timeout, env=around,
-        )  # fmt: skip
+        done = forked(["run", *options, "--json", str(report), "--", *command], around, timeout)
     data = json.loads(report.read_text()) if report.exists() else {}
     report.unlink(missing_ok=True)
     return Run(done.returncode, done.stdout, done.stderr, data)

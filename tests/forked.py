@@ -1,0 +1,60 @@
+"""The command in a process of its own that need not import it: forked from one that has.
+
+Most of what ``pasidlab run -- true`` takes is imports. Tests of how the command itself starts use subprocess instead.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import TextIO
+
+IMPORTED = ["pasidlab.cli", "pasidlab.live.command", "pasidlab.live.session"]
+"""What the process has imported from which all are forked."""
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(IMPORTED)
+
+
+def forked(words: list[str], env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """``pasidlab WORDS``: as subprocess.run with ``capture_output``. Raises TimeoutExpired after ``timeout`` seconds."""
+    out, err = _SERVER.Pipe(duplex=False), _SERVER.Pipe(duplex=False)
+    process = _SERVER.Process(target=_command, args=(words, dict(env), os.getcwd(), out[1], err[1]))
+    process.start()
+    with out[0], err[0], ThreadPoolExecutor() as readers:
+        for pipe in (out, err):
+            pipe[1].close()
+        said = [readers.submit(_everything, pipe[0]) for pipe in (out, err)]
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(words, timeout)
+        return subprocess.CompletedProcess(words, process.exitcode, *(text.result(timeout) for text in said))
+
+
+def _everything(pipe: Connection) -> str:
+    with open(os.dup(pipe.fileno()), encoding="utf-8") as file:
+        return file.read()
+
+
+def _command(words: list[str], env: dict[str, str], folder: str, out: Connection, err: Connection) -> None:
+    """In the new process: what an interpreter would find, and then the command."""
+    from pasidlab.cli import main
+
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, from_there in enumerate((nothing, out.fileno(), err.fileno())):
+        os.dup2(from_there, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    sys.stdin, sys.stdout, sys.stderr = map(_stream, range(3))
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    main(words)
+
+
+def _stream(number: int) -> TextIO:
+    return os.fdopen(number, "w" if number else "r", closefd=False)
