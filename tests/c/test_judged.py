@@ -208,6 +208,15 @@ def test_what_has_one_answer_in_the_model(old: str, new: str, says: str, tmp_pat
     assert says in str(item)
 
 
+def test_a_fix_up_that_no_longer_asks_whether_the_fault_was_mended_before(tmp_path: Path) -> None:
+    """A fault of another cause is then mended for ever."""
+    patch = diff("arch/x86/kernel/traps.c", FIXUP, FIXUP.replace(" || current->pasid_activated", ""))
+    assert not [item for item in account(tmp_path, patch).open if item.changed]
+    design = Opening(str(tmp_path / "fix.patch"), kernel=str(tmp_path / "linux"), allow_unjudged=("*",)).design()
+    scope = Scope(cpus=1, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "gp"}))
+    assert [one.property for one in check(design, scope, jobs=1).counterexamples] == ["served"]
+
+
 @pytest.mark.parametrize("to", ["", "after"])
 def test_a_call_of_which_the_model_has_a_part(to: str, tmp_path: Path) -> None:
     """Taken out, or moved: without fpstate_reset() the first fork of a kernel follows NULL."""

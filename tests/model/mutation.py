@@ -54,8 +54,8 @@ TRIALS = [
 LAST_TRIALS = [("eager-ipi", "switched"), *(("early-read", part) for part in DEFAULT_PARTS)]
 KEEPS_ALL = "early-read"
 REACHED = "reached"
-TIMES, MORE = 2, 100_000
-"""A mutant's search ends at so many times the states of the unchanged part, and so many more."""
+TIMES, MORE, SECONDS = 2, 100_000, 60
+"""A mutant's search ends at so many times the states of the unchanged part, and so many more, and after so long."""
 MODEL_ERROR, NOT_COMPILED = "model error", "does not compile"
 
 
@@ -136,7 +136,7 @@ def caught(mutation: Mutation, design: str, part: str) -> Caught | Survives:
             if _code(_model(design, part)) == known.code:
                 return Survives(same=True)
             most = TIMES * known.states + MORE
-            first = Budget(after_violation=1 if len(known.kept) == len(NAMES) else most, max_states=most)
+            first = Budget(after_violation=1 if len(known.kept) == len(NAMES) else most, max_states=most, timeout=SECONDS)
             found = check(observed(design), PARTS[part], jobs=1, budget=first)
             reached = begins(_model(design, part)) | executed(found)
         except PasidlabError as error:

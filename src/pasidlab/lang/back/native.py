@@ -21,6 +21,9 @@ from pasidlab.search.observed import COUNTERS, PENDING, STATE_BROKEN
 
 CPU_STRUCT = "Cpu"
 
+MAY_END = ("require", "wait")
+"""A step may end there: what stands behind is executed or not."""
+
 PENDING_ELEMENT = 16
 """Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
 
@@ -161,14 +164,14 @@ class _Emitter:
         """One observed word per basic block with lines of interest: instruction index -> word."""
         code = list(action.code)
         after = flow_successors(code)
-        leaders = {j for i, instr in enumerate(code) if instr.op in ("branch", "switch", "jump", "require") for j in after[i]} | {0}
+        leaders = {j for i, instr in enumerate(code) if instr.op in ("branch", "switch", "jump", *MAY_END) for j in after[i]} | {0}
         cover: dict[int, int] = {}
         for start in sorted(leaders):
             lines: set[tuple[str, int]] = set()
             i = start
             while True:
                 lines.update((s.position.file, s.position.line) for s in code[i].site.chain())
-                if code[i].op in TERMINATORS or code[i].op == "require" or i + 1 in leaders or i + 1 >= len(code):
+                if code[i].op in (*TERMINATORS, *MAY_END) or i + 1 in leaders or i + 1 >= len(code):
                     break
                 i += 1
             mine = frozenset(line for line in lines if line[0] in self.covered)

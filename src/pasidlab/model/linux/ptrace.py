@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pasidlab.lang.declare import check, choose, each, enter, entry, instruction, pick, release, require, take, user, wait_until
+from pasidlab.lang.declare import check, choose, each, enter, entry, instruction, pick, reached, release, require, take, user, wait_until
 from pasidlab.model.ambient import current
 from pasidlab.model.linux.fpu import __fpu_invalidate_fpregs_state
 from pasidlab.model.linux.signal import copy_uabi_to_xstate
@@ -20,6 +20,7 @@ def ptrace_stop() -> None:
     """ptrace_stop(): the task sleeps until its tracer lets it go on."""
     current.state = TASK_TRACED
     wait_until(current.state == TASK_RUNNING)
+    reached("preserved")
 
 
 @user(event="ptrace")
