@@ -9,7 +9,7 @@ from mails import diff
 
 from pasidlab.checking.api import check
 from pasidlab.designs import Opening
-from pasidlab.designs.intake import gather
+from pasidlab.designs.intake import callsite
 from pasidlab.designs.intake.callsite import Call, CallSite
 from pasidlab.designs.intake.patch import FileChange, Hunk, Patch
 from pasidlab.errors import PasidlabError
@@ -97,9 +97,17 @@ def test_calls_on_both_sides(tmp_path: Path) -> None:
     def left(*names: str) -> list[CallSite]:
         series = [Patch(name, [FileChange("traps.c", hunks=[Hunk(1, name, 1)])]) for name in names]
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(gather, "fixup_calls", lambda hunk, fixups: hunks[hunk.heading])
-            return gather._sites_left(series, ["fixup"])
+            patched.setattr(callsite, "fixup_calls", lambda hunk, fixups: hunks[hunk.heading])
+            return callsite.sites_left(series, ["fixup"])
 
     assert left("first", "last") == left("first", "last", "none") == [last]
     assert left("last", "first") == [first]
     assert left("none") == []
+
+
+def test_a_fix_up_under_a_name_of_its_own(tmp_path: Path) -> None:
+    """The handler's call tells what it is, and which name it should have."""
+    hunk = handler(' \tRCU_LOCKDEP_WARN(!rcu_is_watching(), "no");\n' + CALL + ENABLE)
+    with pytest.raises(PasidlabError, match=r"handle_enqcmd_gp\(\) is what the handler calls before interrupts") as raised:
+        Opening(written(tmp_path, hunk.replace("fixup_pasid_exception", "handle_enqcmd_gp"))).design()
+    assert "try_fixup_enqcmd_gp" in raised.value.hint

@@ -14,7 +14,9 @@ from test_trees import CORE, FILES, FIXUP, FORK, tree
 from pasidlab.checking.api import check
 from pasidlab.cli import _group
 from pasidlab.designs import Opening
+from pasidlab.designs.intake.changes import TextChange
 from pasidlab.designs.intake.judged import Fate, Judged
+from pasidlab.designs.intake.same_code import _that_compile
 from pasidlab.errors import PasidlabError
 from pasidlab.model.scope import Scope
 
@@ -597,3 +599,15 @@ def test_patches_of_the_real_tree(file: str, old: str, new: str, scope: Scope, b
         assert broken in [c.property for c in result.counterexamples]
     else:
         assert result.holds, str(result)
+
+
+def test_a_declaration_goes_with_its_use() -> None:
+    """Nothing compiles without the first alone: they are taken back together. What no other block mends stays by itself."""
+    declared, used, other = ((TextChange(n, n + 1, "", text),) for n, text in enumerate(("int n = 3;", "n = n + 1;", "f();")))
+
+    def compiles(changes: tuple[TextChange, ...]) -> bool:
+        return declared[0] not in changes or used[0] in changes
+
+    assert _that_compile([declared, used, other], compiles) == [used, other, (*declared, *used)]
+    assert _that_compile([declared, other], compiles) == [other, declared]
+    assert _that_compile([declared, used, other], lambda changes: len(changes) == 2 and other[0] not in changes)[-1] == other

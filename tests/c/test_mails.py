@@ -111,3 +111,17 @@ def test_a_patch_that_does_not_apply(tmp_path: Path) -> None:
     text = diff(late_either(), "arch/x86/kernel/cpu/intel.c")
     message = raised(tmp_path, text, "b.patch", kernel=str(tmp_path / "linux"))
     assert message == "the patch changes arch/x86/kernel/cpu/intel.c, which linux does not have"
+
+
+def test_a_function_twice_in_one_mail(tmp_path: Path) -> None:
+    """Which of them is meant is not to be told."""
+    one = "static bool fixup_pasid_exception(void)\n{\n\treturn false;\n}\n\n"
+    text = f"From: B <b@example.org>\nSubject: Re: x\n\nEither\n\n{one}or\n\n{one}"
+    assert "fixup_pasid_exception() is given twice, here and in line 6" in raised(tmp_path, text)
+
+
+def test_a_hunk_that_does_not_show_its_function(tmp_path: Path) -> None:
+    """diff without -p: the file is of the territory, so a tree is asked for."""
+    file = "arch/x86/kernel/traps.c"
+    text = f"--- a/{file}\n+++ b/{file}\n@@ -750,2 +750,3 @@\n \tint ret;\n \n+\tcond_local_irq_enable(regs);\n"
+    assert "does not show which function it changes" in raised(tmp_path, text, "fix.patch")

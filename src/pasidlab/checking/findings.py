@@ -21,7 +21,7 @@ HINTS: dict[ErrorKind, str] = {
     "": "",
     "null": "ask first: 'x is not None and ...'",
     "domain": "correct the value, or widen the domain it is stored to",
-    "endless": "let the loop end, or wait for what another step does with wait_until(condition)",
+    "endless": "let the loop end, or let it ask what another step changes: wait_until(condition) in Python, READ_ONCE() in C",
     "element": "correct the number, or test it first",
 }
 """Kind of a model error -> what to do."""

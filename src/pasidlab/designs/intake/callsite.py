@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from pasidlab.designs.intake.patch import Hunk
+from pasidlab.designs.intake.patch import Hunk, Patch
 from pasidlab.designs.intake.spans import at_line, bare_lines, functions_in
+from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.territory import territory
 
 
@@ -26,6 +27,16 @@ class CallSite:
 
     place: Call
     line: int
+
+
+def _own_fixup(hunk: Hunk, functions: Container[str]) -> Iterator[tuple[str, Call, int]]:
+    """Functions of a patch that the handler calls for a fault of user mode: name, place and line of each call."""
+    called = re.compile(r"\bif \(user_mode\(regs\) && (\w+)\(")
+    for line in hunk.new:
+        match = called.search(line.text)
+        if match and line.mark == "+" and match.group(1) in functions:
+            place = next((site.place for site in fixup_calls(hunk, [match.group(1)]) if site.line == line.number), Call.UNKNOWN)
+            yield match.group(1), place, line.number
 
 
 def fixup_calls(hunk: Hunk, fixups: Sequence[str]) -> list[CallSite]:
@@ -50,3 +61,27 @@ def fixup_calls(hunk: Hunk, fixups: Sequence[str]) -> list[CallSite]:
         else:
             found.append(CallSite(Call.UNKNOWN, number))
     return found
+
+
+def must_know_the_fixup(found: Sequence[Patch], functions: Container[str]) -> None:
+    """PasidlabError for a handler that calls a function of the patches as its fix-up, under a name that no fix-up has."""
+    known = territory().fixups
+    if any(name in functions for name in known):
+        return
+    site = next((site for one in found for change in one.files for hunk in change.hunks for site in _own_fixup(hunk, functions)), None)
+    if site is None:
+        return
+    name, place, line = site
+    early, late = (f"call it {one}" for one in known[:2])
+    called = {Call.BEFORE: early, Call.AFTER: late}.get(place, f"{early} where it comes before interrupts are enabled, else {late}")
+    where = f" {place.value}" if place is not Call.UNKNOWN else ""
+    raise PasidlabError(
+        f"{name}() is what the handler calls{where}; a fix-up is known by the names {', '.join(known)}",
+        position=Position(found[0].name, line), hint=f"{called}; or name the tree: --kernel TREE",
+    )  # fmt: skip
+
+
+def sites_left(found: Sequence[Patch], fixups: Sequence[str]) -> list[CallSite]:
+    """The calls of a fix-up as a series leaves them: what the last patch shows of them counts."""
+    shown = ([site for change in one.files for hunk in change.hunks for site in fixup_calls(hunk, fixups)] for one in reversed(found))
+    return next((sites for sites in shown if sites), [])

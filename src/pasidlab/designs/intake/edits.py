@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.designs.intake.patch import Applied, FileChange, Hunk, Patch, PatchPiece
-from pasidlab.designs.intake.spans import FunctionSpan, at_line, bare_lines, function_name, functions_in
+from pasidlab.designs.intake.spans import FunctionSpan, at_line, bare_lines, begins_inside, function_name, functions_in
+from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 
 
@@ -161,6 +162,15 @@ class Edits:
             told = {edit.text for edit in one.edits}
             was_in, now_in = (Counter((text or "").split("\n")) for text in (was, now))
             one.hidden = [line for line in [*(was_in - now_in), *(now_in - was_in)] if line and line not in told]
+
+
+def unnamed_of(change: FileChange, hunk: Hunk) -> bool:
+    """True for a hunk of the territory that changes lines inside a function whose name it does not show."""
+    if not _is_c(change.path) or not territory().has_file(change.path) or function_name(hunk.heading):
+        return False
+    seen = [line.text for line in hunk.lines]
+    inside = begins_inside(seen)
+    return any(line.mark != " " and line.text[:1] in ("\t", " ") and line.text.strip() for line in hunk.lines[:inside])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Changes of a function that mean nothing by the rules of C, so whatever the model has of it: both texts have one form.
 
 The form leaves out brackets, braces around one statement, hints (``likely()``) and names of locals. ``false`` is 0 and so is ``NULL`` where
-it is assigned, compared or returned; ``x == 0`` is ``!x``; ``x != 0`` is ``x`` where only its truth counts. ``guard()`` and
+it is assigned, compared or returned; ``x == 0`` is ``!x``; ``x != 0`` is ``x`` where only its truth counts. A variable that is
+declared for the condition that follows, and for nothing else, is what it is given. ``guard()`` and
 ``scoped_guard()`` are the calls at both ends of their scope (linux/cleanup.h). Whatever else differs is a change.
 """
 
@@ -38,8 +39,21 @@ def means_the_same(was: str, now: str) -> bool:
         return False
 
 
+_FOR_A_CONDITION = re.compile(r"\n[ \t]*(?:const )?(?:struct )?\w+ \*?(\w+) = (\w+(?:(?:->|\.)\w+)+);\n(\s*if \([^\n{]*)")
+
+
+def _without_variables(text: str) -> str:
+    """A function without variables that hold a member for the condition that follows, and for nothing else."""
+    for match in _FOR_A_CONDITION.finditer(text):
+        name = re.compile(rf"(?<![>.])\b{match.group(1)}\b")  # no member
+        if len(name.findall(text)) == 2 and name.search(match.group(3)):
+            return _without_variables(text.replace(match.group(), "\n" + name.sub(match.group(2), match.group(3)), 1))
+    return text
+
+
 def _form(text: str) -> Form:
     """The form of a function."""
+    text = _without_variables(text)
     text = re.sub(r"\bscoped_guard\s*\(([^()]*)\)", rf"while ({_SCOPED}(\1))", text)
     root = syntax(re.sub(r"(?m)^(\s*(?:asm|__asm__)\b.*);$", lambda one: f"__assembler({json.dumps(one.group(1))});", text))
     if root.has_error:

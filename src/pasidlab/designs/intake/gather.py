@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pasidlab.designs.intake import judging, mail, patch, tree
-from pasidlab.designs.intake.callsite import Call, CallSite, fixup_calls
+from pasidlab.designs.intake.callsite import Call, must_know_the_fixup, sites_left
 from pasidlab.designs.intake.code import LinkedCode
-from pasidlab.designs.intake.edits import Edits
+from pasidlab.designs.intake.edits import Edits, unnamed_of
 from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.judged import Fate, Judged
 from pasidlab.designs.intake.judging import Taken
@@ -81,7 +81,7 @@ class Gathered:
         found = taken(linker)
         self.taken = Taken(
             {name: function for name, (function, _) in found.items()}, {name: CompiledLines(*one) for name, one in found.items()},
-            self.tree.kept if self.tree else {}, self.tree.lines_taken() if self.tree else {}, linker.preempt_rt,
+            self.tree.kept if self.tree else {}, self.tree.of_large() if self.tree else {}, linker.preempt_rt,
             frozenset(self.options.config), callers(linker), cuts(linker),
         )  # fmt: skip
         return made
@@ -96,7 +96,7 @@ class Gathered:
         if self.tree is None:
             return found
         known = {item.function for item in found.items if item.fate is not Fate.UNRELATED}
-        rest = (item for item in judging.of_tree(self.tree, self.taken) if item.function not in known)
+        rest = (item for item in judging.of_tree(self.tree, self.taken) if item.function.partition(" ")[0] not in known)
         return replace(found, items=(*found.items, *rest))
 
     def _compiled(self, key: str, text: str) -> LinkedCode | None:
@@ -128,8 +128,8 @@ class Gathered:
         """The names of the files the functions stand in."""
         every = list(self.program.functions.values())
         if self.tree is not None:
-            lines = (function for _, function in self.tree.lines.values() if function is not None)
-            every += [*self.tree.wanted.values(), *self.tree.helpers.values(), *lines]
+            large = self.tree.lines.values()
+            every += [*self.tree.wanted.values(), *self.tree.helpers.values(), *(one.function for one in large if one.function is not None)]
         return tuple(sorted({f.position.file for f in every}))
 
     def provenance(self) -> list[Provenance]:
@@ -179,8 +179,9 @@ def before_and_after(name: str, options: InputOptions) -> tuple[Gathered | None,
             _change_tree(root, one, change, edits)
             if before is not None and change.path in root.changed:
                 _call_old(old, change.path, before)
-    _must_matter(edits, label)
+    _must_matter(edits, label, found)
     sides = [tree.read_tree(side, options.config, options.stubs) for side in (old, root)]
+    _compare_large(sides[1], edits, options)
     short, empty = Path(label).name, CProgram({}, stubs=options.stubs)
     notes = [note for one in found for note in one.notes]
     first = Gathered(f"{short} before", sides[0].base, empty, sides[0], options=options)
@@ -278,8 +279,9 @@ def from_patches(found: list[patch.Patch], label: str, options: InputOptions) ->
         raise short
     if short:
         notes.append(f"{short}; whole functions before that are taken")
+    must_know_the_fixup(found, own.functions)
     if not known:
-        raise _nothing_whole(edits, label)
+        raise _nothing_whole(edits, label, found)
     base, said = _base_of_patch(found, own.functions, options)
     return Gathered(Path(label).name, base, own, None, [*notes, *said], edits, options=options)
 
@@ -290,7 +292,7 @@ def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction],
     fixups = [name for name in functions if name in territory().fixups]
     if not fixups or options.base or "exc_general_protection" in functions:
         return base, []
-    sites = _sites_left(found, fixups)
+    sites = sites_left(found, fixups)
     if any(site.place is Call.UNKNOWN for site in sites) or len({site.place for site in sites}) > 1:
         names = ", ".join(fixups)
         raise PasidlabError(
@@ -305,15 +307,9 @@ def _base_of_patch(found: list[patch.Patch], functions: Mapping[str, CFunction],
     return base, []
 
 
-def _sites_left(found: Sequence[patch.Patch], fixups: Sequence[str]) -> list[CallSite]:
-    """The calls of a fix-up as a series leaves them: what the last patch shows of them counts."""
-    shown = ([site for change in one.files for hunk in change.hunks for site in fixup_calls(hunk, fixups)] for one in reversed(found))
-    return next((sites for sites in shown if sites), [])
-
-
-def _nothing_whole(edits: Edits, label: str) -> PasidlabError:
+def _nothing_whole(edits: Edits, label: str, found: Sequence[patch.Patch]) -> PasidlabError:
     """Why a patch without a tree cannot be judged at all."""
-    _must_matter(edits, label)
+    _must_matter(edits, label, found)
     names = ", ".join(sorted({name for _, name in edits.functions if name}))
     what = f"it changes lines of {names}" if names else "what it changes stands outside functions, or in one whose name it does not show"
     return PasidlabError(
@@ -322,13 +318,20 @@ def _nothing_whole(edits: Edits, label: str) -> PasidlabError:
     )
 
 
-def _must_matter(edits: Edits, label: str) -> None:
+def _must_matter(edits: Edits, label: str, found: Sequence[patch.Patch] = ()) -> None:
     """PasidlabError for patches that touch nothing modelled."""
     items = judging.of_patches(edits, Taken()).items
     if all(item.fate is Fate.UNRELATED for item in items):
+        short = next((error for one in found if (error := patch.cut_short(one)) is not None), None)
+        if short is not None:
+            raise short
         files = ", ".join(dict.fromkeys(hunk.file for hunk in edits.hunks))
         if not any(one.lines for one in edits.functions.values()):
             raise PasidlabError(f"{label} changes no code, only comments and white space ({files})", hint="there is nothing to check")
+        hunks = ((one.name, change, hunk) for one in found for change in one.files for hunk in change.hunks)
+        for name, change, hunk in (every for every in hunks if unnamed_of(*every[1:])):
+            what, at = f"this hunk of {change.path} does not show which function it changes", Position(name, hunk.number)
+            raise PasidlabError(what, position=at, hint="--kernel TREE applies the patch to a source tree, diff -p names functions")
         raise PasidlabError(
             f"{label} changes nothing that is modelled ({files})", hint="model/linux/territory.toml says which files and functions are",
         )  # fmt: skip
@@ -350,9 +353,17 @@ def _over_tree(found: list[patch.Patch], label: str, options: InputOptions, note
     for one in found:
         for change in one.files:
             _change_tree(root, one, change, edits)
-    _must_matter(edits, label)
+    _must_matter(edits, label, found)
     patched = tree.read_tree(root, options.config, options.stubs)
+    _compare_large(patched, edits, options)
     return Gathered(Path(label).name, patched.base, CProgram({}, stubs=options.stubs), patched, notes, edits, options=options)
+
+
+def _compare_large(patched: tree.TreeProgram, edits: Edits, options: InputOptions) -> None:
+    """Hold the large functions of a tree against those before the patches."""
+    assert options.kernel is not None
+    old = {version.file: Source(version.before, version.file) for version in edits.versions.values()}
+    patched.compare_large(tree.KernelTree(options.kernel, old, options.files), edits, options.config)
 
 
 def _change_tree(root: tree.KernelTree, one: patch.Patch, change: patch.FileChange, edits: Edits) -> None:
@@ -376,4 +387,6 @@ def _matters(one: patch.Patch, change: patch.FileChange, hunk: patch.Hunk) -> bo
     found.of_patch(patch.Patch(one.name, [patch.FileChange(change.path, change.new_file, [hunk])]))
     land = territory()
     every = found.functions.items()
+    if unnamed_of(change, hunk):
+        return True
     return any(land.place(change.path, name) or land.relevant(change.path, name, edited.lines) for (_, name), edited in every)

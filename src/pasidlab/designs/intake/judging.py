@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from pasidlab.designs.intake.added import added_lines, given_lines
 from pasidlab.designs.intake.edits import Edit, Edited, EditedHunk, Edits
 from pasidlab.designs.intake.judged import Fate, HunkFate, Item, Judged, LeftOut
+from pasidlab.designs.intake.large import LinesTaken, sets_local
 from pasidlab.designs.intake.same_code import Compile, SameCode
 from pasidlab.designs.intake.spans import bare_lines, functions_in
 from pasidlab.designs.intake.statements_seen import CompiledLines
@@ -22,7 +22,7 @@ from pasidlab.lang.c.cuts import Cut
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.taken import Callers
 from pasidlab.lang.c.territory import territory
-from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
+from pasidlab.lang.c.vocabulary import vocabulary
 from pasidlab.lang.source import read_text
 
 _DECLARES = re.compile(
@@ -39,7 +39,7 @@ class Taken:
     functions: Mapping[str, CFunction] = field(default_factory=dict)
     seen: Mapping[str, CompiledLines] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
-    lines: Mapping[str, TreeLines] = field(default_factory=dict)  # large functions of which lines are taken
+    lines: Mapping[str, LinesTaken] = field(default_factory=dict)  # large functions of which lines are taken
     preempt_rt: bool = False  # compiled for a kernel with CONFIG_PREEMPT_RT
     config: frozenset[str] = frozenset()  # options that the user sets
     callers: Mapping[str, Callers] = field(default_factory=dict)  # of functions that only compute
@@ -110,50 +110,47 @@ def _item(one: Edited, taken: Taken, lost: frozenset[str]) -> Item:
         return Item(one.function, one.file, one.line, Fate.JUDGED, "its call of the fix-up")
     if not relevant:
         return _unrelated(one, "outside the territory of the model")
-    entry = taken.lines.get(one.function)
-    if entry is not None and entry.file == one.file:
-        return _of_lines(one, entry, relevant, taken)
+    large = taken.lines.get(one.function)
+    if large is not None and large.entry.file == one.file:
+        return _of_lines(one, large, relevant, taken)
     if one.removed:
         return _removed(one, taken)
     return Item(one.function, one.file, one.line, Fate.BUILT_IN, _why(one, taken))
 
 
-def _of_lines(one: Edited, entry: TreeLines, relevant: list[str], taken: Taken) -> Item:
+def _of_lines(one: Edited, large: LinesTaken, relevant: list[str], taken: Taken) -> Item:
     """The fate of a large function of which lines are taken. Where such a line stands among the others is the model's own."""
-    if moved := _moved(one, entry):
+    if moved := _moved(one, large):
         why = f"'{moved[0]}' is moved or under another condition, and its place among lines that are not taken is not judged"
         return Item(one.function, one.file, one.line, Fate.BUILT_IN, why)
     added = {edit.text for edit in one.edits if edit.mark == "+"}
-    seen = taken.seen.get(f"{one.function}__lines")
-    brought = _governed(one, entry)
-    if all((entry.has(line) or line in brought) and (line not in added or (seen is not None and seen.says(line))) for line in relevant):
+    if all(large.has(line) and (line not in added or line in large.texts) for line in relevant):
         return Item(one.function, one.file, one.line, Fate.JUDGED, left_out=_cut_off(one.function, taken))
-    where = f" behind {entry.after}()" if entry.after else ""
-    return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{entry.label}'{where} are taken")
+    where = f" behind {large.entry.after}()" if large.entry.after else ""
+    return Item(one.function, one.file, one.line, Fate.BUILT_IN, f"only its lines with '{large.entry.label}'{where} are taken")
 
 
-def _moved(one: Edited, entry: TreeLines) -> list[str]:
-    """Taken lines that go, where others come that do not stand in their place."""
+def _moved(one: Edited, large: LinesTaken) -> list[str]:
+    """Taken lines that go, where others come that do not stand in their place. A variable may get its value earlier."""
     runs: list[list[Edit]] = []
     for edit in one.edits:
         if not runs or edit.number - runs[-1][-1].number != 1:
             runs.append([])
         runs[-1].append(edit)
-    gone = [edit.text for edit in one.edits if edit.mark == "-" and entry.has(edit.text)]
-    elsewhere = [run for run in runs if {edit.mark for edit in run if entry.has(edit.text)} == {"+"}]
-    return gone if elsewhere else [text for run in runs for text in _reordered(run, entry)]
+    gone = [edit.text for edit in one.edits if edit.mark == "-" and large.entry.has(edit.text)]
+    elsewhere = [run for run in runs if {edit.mark for edit in run if _has_a_place(edit.text, large)} == {"+"}]
+    return gone if elsewhere else [text for run in runs for text in _reordered(run, large)]
 
 
-def _reordered(run: Sequence[Edit], entry: TreeLines) -> list[str]:
+def _has_a_place(line: str, large: LinesTaken) -> bool:
+    """True for a taken line for which its place among others counts."""
+    return large.has(line) and not sets_local(line) and re.search(r"\w", line) is not None
+
+
+def _reordered(run: Sequence[Edit], large: LinesTaken) -> list[str]:
     """Taken lines that a run of changed lines has on both sides, where others stay between."""
     added = {edit.text for edit in run if edit.mark == "+"}
-    return [edit.text for edit in run if edit.mark == "-" and edit.text in added and entry.has(edit.text)]
-
-
-def _governed(one: Edited, entry: TreeLines) -> set[str]:
-    """Changed lines that an ``if`` brings with it, where that line is taken and changed as well."""
-    pairs = [(a.text, b.text) for a, b in pairwise(one.edits) if a.mark == b.mark]
-    return {governed for line, governed in pairs if entry.has(line) and GOVERNS.fullmatch(line)}
+    return [edit.text for edit in run if edit.mark == "-" and edit.text in added and large.has(edit.text)]
 
 
 def _calls_fixup(line: str, taken: Taken) -> bool:
@@ -181,8 +178,9 @@ def _removed(one: Edited, taken: Taken) -> Item:
 def _why(one: Edited, taken: Taken) -> str:
     """Why the model's own stands in for a function."""
     words = vocabulary()
-    if one.function in taken.kept:
-        return taken.kept[one.function]
+    kept = taken.kept.get(one.function) or taken.kept.get(f"{one.function}__lines")
+    if kept:
+        return kept
     if not one.function:
         return "what stands outside functions has the meaning of the model's vocabulary"
     if one.function in words.replacements or one.function in words.calls:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from pasidlab.designs.intake.patch import FileChange, Hunk, Patch, PatchLine, looks_like_fragment, looks_like_patch, read_patch
-from pasidlab.designs.intake.spans import functions_in
-from pasidlab.errors import PasidlabError
+from pasidlab.designs.intake.spans import FunctionSpan, functions_in
+from pasidlab.errors import PasidlabError, Position
 
 _QUOTE = re.compile(r"^(> ?)+")
 _HEADER = re.compile(r"diff --git |--- (a/|/dev/null)|\+\+\+ (b/|/dev/null)|@@ -\d")
@@ -77,6 +78,7 @@ def _bare_functions(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -
         shift = first - 1 + head if _is_plain(message) else 0
         text = _text(message).split("\n")
         taken = [span for span in functions_in(text) if span.whole]
+        _must_be_one(taken, text, name, shift)
         macros = [n for n, line in enumerate(text) if line.startswith("#define ") or (n and _goes_on(text, n - 1))]
         wanted = sorted({n for span in taken for n in range(span.start, span.end)} | set(macros if taken else []))
         lines += [PatchLine("+", text[n], n + 1 + shift) for n in wanted]
@@ -86,6 +88,17 @@ def _bare_functions(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -
         return None
     note = f"{name}:{lines[0].number}: no diff: the functions in the text are taken as they stand"
     return Patch(name, [FileChange("fragment.c", hunks=[Hunk(1, "", lines[0].number, lines)])], [note])
+
+
+def _must_be_one(functions: Sequence[FunctionSpan], text: Sequence[str], name: str, shift: int) -> None:
+    """PasidlabError for a message that has a function twice: which one is meant is not to be told."""
+    for n, one in enumerate(functions):
+        other = next((span for span in functions[:n] if span.name == one.name), None)
+        if other is not None and not any(line.startswith("#") for line in text[other.end : one.start]):
+            raise PasidlabError(
+                f"{one.name}() is given twice, here and in line {other.start + 1 + shift}", position=Position(name, one.start + 1 + shift),
+                hint="leave one of them in the file",
+            )  # fmt: skip
 
 
 def _goes_on(text: list[str], n: int) -> bool:

@@ -1,7 +1,7 @@
 """Finds changes that the model has nothing of: the functions are compiled to the same code with such a change and without it.
 
-Each change is taken back by itself: all of a function, then each block of lines, then each line or word. A change without which nothing
-compiles is one that counts.
+Each change is taken back by itself: all of a function, then each block of lines, then each line or word. Where nothing compiles without a
+block, it is taken back with another one, or with all of that kind: so a declaration and its use are judged together.
 """
 
 from __future__ import annotations
@@ -118,13 +118,33 @@ class SameCode:
         def silent(changes: Changes) -> bool:
             return same_functions(self._with(key, span, taken_back(now, changes)), base)
 
-        found = [changes for changes in _smallest(blocks(was, now), silent) if _says_something(changes)]
+        def compiles(changes: Changes) -> bool:
+            return self._with(key, span, taken_back(now, changes)) is not None
+
+        found = [changes for changes in _smallest(_that_compile(blocks(was, now), compiles), silent) if _says_something(changes)]
         return [_left_out(changes) for changes in found if not means_the_same(taken_back(now, changes), now)]
 
     def _with(self, key: str, span: FunctionSpan, text: str) -> LinkedCode | None:
         lines = self.versions[key].after.text.split("\n")
         lines[span.start : span.end] = text.rstrip("\n").split("\n")
         return self.compiled(key, "\n".join(lines))
+
+
+def _that_compile(groups: Sequence[Changes], compiles: Callable[[Changes], bool]) -> list[Changes]:
+    """The groups, those without which nothing compiles put together with the nearest that mends this, else all of them in one."""
+    if len(groups) < 2:
+        return list(groups)
+    found = [one for one in groups if compiles(one)]
+    torn = [one for one in groups if one not in found]
+    if len(torn) > 1 and len(torn) < len(groups) and compiles(together := tuple(change for one in torn for change in one)):
+        return [*found, together]
+    for one in torn:
+        near = sorted((other for other in groups if other is not one), key=lambda other: abs(other[0].start - one[0].start))
+        found.append(next((pair for other in near[:_NEAR] if compiles(pair := (*one, *other))), one))
+    return found
+
+
+_NEAR = 4  # blocks that are tried together with another one
 
 
 def _smallest(groups: Sequence[Changes], silent: Callable[[Changes], bool]) -> Iterator[Changes]:

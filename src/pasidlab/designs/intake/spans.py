@@ -39,7 +39,7 @@ def functions_in(lines: Sequence[str], heading: str = "") -> list[FunctionSpan]:
     """The functions of a text. ``heading``: what a hunk says it begins in, for a text that begins inside a function."""
     found: list[FunctionSpan] = []
     n = 0
-    inside = _begins_inside(lines)
+    inside = begins_inside(lines)
     if inside:
         name = function_name(heading)
         if name:
@@ -66,7 +66,7 @@ def functions_in(lines: Sequence[str], heading: str = "") -> list[FunctionSpan]:
     return found
 
 
-def _begins_inside(lines: Sequence[str]) -> int:
+def begins_inside(lines: Sequence[str]) -> int:
     """How many lines at the beginning belong to a function whose heading is not there."""
     for n, line in enumerate(lines):
         if line.startswith("}"):

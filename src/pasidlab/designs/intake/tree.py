@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pasidlab.designs.intake.edits import Edits
 from pasidlab.designs.intake.files import Files
-from pasidlab.designs.intake.plain import joined
-from pasidlab.designs.intake.spans import bare_lines
+from pasidlab.designs.intake.large import LinesTaken, function_in, lines_taken, no_proof
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.c.link import CProgram, Linker, configured, parse_source
 from pasidlab.lang.c.parse import CFunction, Unit
 from pasidlab.lang.c.preprocess import Preprocessor
 from pasidlab.lang.c.tokens import Source
 from pasidlab.lang.c.unknown import Stub
-from pasidlab.lang.c.vocabulary import GOVERNS, TreeLines, vocabulary
+from pasidlab.lang.c.vocabulary import TreeLines, vocabulary
 from pasidlab.lang.names import Names
 
 
@@ -88,7 +88,7 @@ class TreeProgram:
     tree: KernelTree
     wanted: dict[str, CFunction]
     helpers: dict[str, CFunction]
-    lines: dict[str, tuple[TreeLines, CFunction | None]]
+    lines: dict[str, LinesTaken]
     sources: CProgram  # the constants and structs of the files
     stubs: Mapping[str, Stub]
     rows: list[Provenance] = field(default_factory=list)
@@ -148,7 +148,8 @@ class TreeProgram:
         functions = {n: f for n, f in self.wanted.items() if n not in self.kept}
         helpers = {n: f for n, f in self.helpers.items() if n not in self.kept}
         bodies: dict[str, str] = {}
-        for name, (entry, lines) in self.lines.items():
+        for name, taken in self.lines.items():
+            entry, lines = taken.entry, taken.function
             if f"{name}__lines" in self.kept or entry.model not in names.namespace.functions:
                 continue
             text = body_text(names, entry.model)
@@ -157,6 +158,7 @@ class TreeProgram:
                 continue
             if lines is not None:
                 functions[lines.name] = lines
+                helpers = {**taken.helpers, **helpers}
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
                 bodies |= entry.beside
             elif entry.missing:
@@ -166,11 +168,20 @@ class TreeProgram:
             bodies["try_fixup_enqcmd_gp"] = "False"
         return self.sources.joined(CProgram(functions, stubs=self.stubs, bodies=bodies, helpers=helpers))
 
-    def lines_taken(self) -> dict[str, TreeLines]:
+    def of_large(self) -> dict[str, LinesTaken]:
         """The large functions of which lines take the place of the model's, or whose lack of them does."""
-        return {
-            name: entry for name, (entry, lines) in self.lines.items() if f"{name}__lines" not in self.kept and (lines or entry.missing)
-        }
+        taken = {name: one for name, one in self.lines.items() if f"{name}__lines" not in self.kept}
+        return {name: one for name, one in taken.items() if one.function or one.entry.missing}
+
+    def compare_large(self, before: KernelTree, edits: Edits, config: Mapping[str, str] | None) -> None:
+        """Tell what a patch changes of lines that are taken. Where others take their place that are not, the model's own stay."""
+        for (file, name), edited in edits.functions.items():
+            now = self.lines.get(name)
+            was = of_large_function(before, now.entry, config) if now is not None and now.entry.file == file else None
+            if now is not None and was is not None:
+                self.lines[name] = replace(now, was=was.texts)
+                if why := no_proof(edited, was, now):
+                    self.kept[f"{name}__lines"] = why
 
     def provenance(self) -> list[Provenance]:
         """A row for each function the model could take."""
@@ -190,12 +201,13 @@ class TreeProgram:
                 rows.append(Provenance(name, "", self.kept[name]))
             else:
                 rows.append(Provenance(name, f"{function.position.file}:{function.position.line}"))
-        for name, (entry, lines) in self.lines.items():
+        for name, large in self.lines.items():
+            entry, lines = large.entry, large.function
             label = f"{name} ({entry.label} lines)"
-            if lines is None:
+            if f"{name}__lines" in self.kept:
+                rows.append(Provenance(label, "", self.kept[f"{name}__lines"]))
+            elif lines is None:
                 rows.append(Provenance(label, "", (entry.missing and "no such line: the model does without it") or "no such line"))
-            elif lines.name in self.kept:
-                rows.append(Provenance(label, "", self.kept[lines.name]))
             else:
                 rows.append(Provenance(label, f"{lines.position.file}:{lines.position.line}"))
         return rows + self.rows
@@ -238,10 +250,10 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
         raise PasidlabError(
             f"{tree.root} (Linux {tree.version}) has none of the functions that are modelled", hint="v5.10 and later are understood"
         )
-    entries = [entry for entry in words.tree_lines if not (entry.unless and _function_in(tree, replace(entry, function=entry.unless)))]
-    there = [entry for entry in entries if _function_in(tree, entry) is not None]
+    entries = [one for one in words.tree_lines if not (one.unless and function_in(tree.source(one.file), one.unless))]
+    there = [entry for entry in entries if function_in(tree.source(entry.file), entry.function) is not None]
     there = [replace(entry, missing="") if entry.needs and entry.needs not in wanted else entry for entry in there]
-    lines = {entry.function: (entry, _lines(tree, entry, config)) for entry in there}
+    lines = {entry.function: one for entry in there if (one := of_large_function(tree, entry, config)) is not None}
     helpers = {n: f for n, f in everything.items() if n not in wanted}
     found = TreeProgram(tree, wanted, helpers, lines, sources, stubs or {}, disabled=disabled)
     lacking = [one for one in entries if one not in there and one.function not in {other.unless for other in there}]
@@ -274,46 +286,11 @@ def _disabled(tree: KernelTree, config: Mapping[str, str] | None) -> str:
     return str(source.position(macro.body[0].offset)).rpartition(":")[0]
 
 
-def _body_lines(source: Source, name: str) -> tuple[int, list[str]] | None:
-    """The lines of a function in kernel style: from its name at the left margin to the closing bracket there."""
-    lines = source.text.split("\n")
-    head = re.compile(rf"^(\w[\w\s*]*\b)?{name}\(")
-    for start, line in enumerate(lines):
-        if head.match(line) and not line.rstrip().endswith(";"):
-            end = next((n for n in range(start, len(lines)) if lines[n].startswith("}")), None)
-            if end is not None:
-                return start, lines[start:end]
-    return None
-
-
-def _function_in(tree: KernelTree, entry: TreeLines) -> tuple[Source, int, list[str]] | None:
-    """A large function of a tree: its file, the number of its first line, its lines."""
-    source = tree.source(entry.file)
-    found = _body_lines(source, entry.function) if source else None
-    return (source, *found) if source is not None and found is not None else None
-
-
-def _lines(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None) -> CFunction | None:
-    """The lines of a large function that have the word, as a function of their own; conditionals around them count."""
-    found = _function_in(tree, entry)
-    if found is None:
-        return None
-    source, start, body = found
-    bare = joined(bare_lines(body))  # a comment may name what comes later
-    behind = next((n for n, line in enumerate(bare) if f"{entry.after}(" in line), 0) if entry.after else 0
-    above = next((n for n, line in enumerate(bare) if f"{entry.before}(" in line), len(body)) if entry.before else len(body)
-    chosen = [n for n in range(behind, above) if entry.has(bare[n]) or re.match(r"#\s*(if|else|elif|endif)", bare[n])]
-    if not any(entry.has(bare[n]) for n in chosen):
-        return None
-    governed = {next((k for k in range(n + 1, above) if bare[k]), n) for n in chosen if GOVERNS.fullmatch(bare[n])}
-    chosen = sorted({*chosen, *governed})
-    ends = ["return 0; }" if entry.result == "int" else "}"]
-    kept = [f"static {entry.result} {entry.function}__lines({entry.parameter})", "{", *(bare[n] for n in chosen), *ends]
-    first = next(n for n in chosen if entry.has(bare[n]))
-    numbers = [first, first, *chosen, chosen[-1]]
-    places = tuple((source.position(0).file, start + n + 1) for n in numbers)
-    unit = parse_source(Source("\n".join(kept), entry.file, places=places), config)
-    return unit.functions.get(f"{entry.function}__lines")
+def of_large_function(tree: KernelTree, entry: TreeLines, config: Mapping[str, str] | None) -> LinesTaken | None:
+    """What is taken of a large function of a tree; None if the tree does not have it."""
+    large = function_in(tree.source(entry.file), entry.function)
+    others = (source for file, source in tree.changed.items() if file != entry.file and file.endswith((".c", ".h")))
+    return lines_taken(entry, large, others, config) if large is not None else None
 
 
 def _note(tree: KernelTree, note: Mapping[str, object]) -> Provenance | None:
@@ -321,12 +298,10 @@ def _note(tree: KernelTree, note: Mapping[str, object]) -> Provenance | None:
     files = note["files"]
     assert isinstance(files, list)
     for file in files:
-        source = tree.source(str(file))
-        found = _body_lines(source, str(note["function"])) if source else None
+        found = function_in(tree.source(str(file)), str(note["function"]))
         if found is None:
             continue
-        start, body = found
-        number = next((n for n, line in enumerate(body) if str(note["word"]) in line), None)
-        if number is not None and str(note["also"]) in "".join(body[max(0, number - 2) : number + 1]):
-            return Provenance(str(note["function"]), "", f"{note['text']} ({file}:{start + number + 1})")
+        number = next((n for n, line in enumerate(found.lines) if str(note["word"]) in line), None)
+        if number is not None and str(note["also"]) in "".join(found.lines[max(0, number - 2) : number + 1]):
+            return Provenance(str(note["function"]), "", f"{note['text']} ({file}:{found.start + number + 1})")
     return None

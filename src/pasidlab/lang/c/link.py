@@ -269,7 +269,9 @@ class Linker:
                         self._adapt(prototype.partition("(")[0], body, entry.name)
             for model, body in self.program.bodies.items():
                 self._adapt(model, body, "")
-        self.unknowns.raise_if_any([*self.words.names(), *self.names.namespace.functions, *self.program.functions])
+        self.unknowns.raise_if_any(
+            [*self.words.names(), *self.names.namespace.functions, *self.program.functions], self.names.namespace.functions
+        )
         everything = frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING])
         for function in self.compiled.values():
             verify_function(function, self.names.fields, everything)

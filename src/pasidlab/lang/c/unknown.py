@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from pasidlab.errors import PasidlabError, Position
@@ -48,12 +48,12 @@ class Unknowns:
         self.used_by.setdefault(function, (name, kind, at))
         self.found.setdefault(name, (kind, at))
 
-    def raise_if_any(self, known: Iterable[str]) -> None:
-        """Raises one PasidlabError for all unknown names, if there are any."""
+    def raise_if_any(self, known: Iterable[str], model: Container[str] = ()) -> None:
+        """Raises one PasidlabError for all unknown names, if there are any. ``model``: the functions of the kernel around."""
         if not self.found:
             return
         names = sorted(set(known))
-        lines = [f"{at}: {_what(name, kind)}{_closest(name, names)}" for name, (kind, at) in self.found.items()]
+        lines = [f"{at}: {_what(name, kind, model)}{_closest(name, names)}" for name, (kind, at) in self.found.items()]
         count = len(lines)
         first = next(iter(self.found.values()))[1]
         what = lines[0].split(": ", 1)[1] if count == 1 else f"{count} names mean nothing to the model:\n  " + "\n  ".join(lines)
@@ -65,16 +65,17 @@ class Unknowns:
         )  # fmt: skip
 
 
-def _what(name: str, kind: str) -> str:
+def _what(name: str, kind: str, model: Container[str]) -> str:
     """What is wrong with a use of a name: nobody knows it, or not with these arguments."""
-    known = _forms(name) if kind == "function" else []
+    known = _forms(name, model) if kind == "function" else []
     return f"{name}() is not known with these arguments: the model knows {', '.join(known)}" if known else f"unknown {kind} '{name}'"
 
 
-def _forms(name: str) -> list[str]:
+def _forms(name: str, model: Container[str]) -> list[str]:
+    """The calls of a name that mean something; of functions that a file may define only those of the kernel around."""
     words = vocabulary()
     calls = [f"{name}({', '.join(argument.name for argument in pattern.args)})" for pattern, _ in words.calls.get(name, ())]
-    return calls or [f"{name}({', '.join(entry.params)})" for entry in words.replacements.get(name, ())]
+    return calls or [f"{name}({', '.join(entry.params)})" for entry in words.replacements.get(name, ()) if entry.model in model]
 
 
 def _closest(name: str, names: list[str]) -> str:
