@@ -275,6 +275,7 @@ def filters() -> Iterator[Variant]:
         yield Variant("filters", name, exits(0)("filters", size, blocked, warm))
         if size == "64":
             yield Variant("filters", f"{name}, delayed", exits(0, options=DELAY)("filters", size, blocked, warm))
+    yield Variant("filters", "deaths", exits(0)("deaths"))
     yield Variant("filters", "RET_TRACE", exits(0, "-1 38\n")("untraced"))
     for size in ("64", "1048576"):
         for blocked in ("0", "1"):
@@ -374,8 +375,7 @@ def calls() -> Iterator[Variant]:
     yield Variant("calls", "a page of ours taken", exits(0)("takes"))
     yield Variant("calls", "handlers in common", exits(0)("handlers"))
     yield Variant("calls", "bases of segments", exits(0)("bases"))
-    for how in ("now", "wiped", "not forked"):
-        yield Variant("calls", f"code of ours emptied: {how}", exits(0)("empties", how))
+    yield from (Variant("calls", f"code of ours emptied: {how}", exits(0)("empties", how)) for how in ("now", "wiped", "not forked"))
     yield Variant("calls", "an instruction that is data", exits(0)("fetch", "data"))
     yield Variant("calls", "an instruction that cannot be read", exits(0)("fetch", "unreadable"))
     yield Variant("calls", "secret memory", exits(0)("fetch", "secret"))

@@ -20,8 +20,8 @@ from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP,
 from pasidlab.live.state import SignalState, Thread, TrapFrame
 
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
-_DFL, _IGN = 0, 1
-_SA_RESTORER = 0x04000000
+_DFL, _IGN, _ALL = 0, 1, (1 << 64) - 1
+_SA_RESTORER, _SA_RESETHAND = 0x04000000, 0x80000000
 # err, trapno and cr2 in struct ucontext (asm/ucontext.h, asm/sigcontext.h)
 _UC_ERROR, _UC_TRAP, _UC_CR2 = 192, 200, 216
 _IGNORED = -20  # in /proc/PID/stat, counted from the end (fs/proc/array.c)
@@ -59,7 +59,7 @@ class SignalKeeper:
 
     def _marker(self, thread: Thread, action: bytes) -> bytes:
         """The program's action with our handler in place of SIG_DFL or SIG_IGN; it never runs."""
-        flags = struct.unpack_from("<Q", action, 8)[0] | _SA_RESTORER
+        flags = struct.unpack_from("<Q", action, 8)[0] | _SA_RESTORER | _SA_RESETHAND
         return struct.pack("<QQQ", thread.mm.scratch + 2048, flags, thread.mm.scratch + 2048) + action[24:32]
 
     def _effective(self, thread: Thread, signal: int) -> bytes:
@@ -78,17 +78,37 @@ class SignalKeeper:
     def _reset(self, thread: Thread, signal: int) -> None:
         """SIG_DFL, so that the next ``signal`` is the thread's last."""
         mm = thread.mm
-        if not (self._set(thread, signal, bytes(_SIZE)) if mm.scratch else self._set_without_scratch(thread, signal, _DFL)):
+        done = self._set(thread, signal, bytes(_SIZE)) if mm.scratch else self._set_without_scratch(thread, signal, _DFL)
+        if not done and (signal == SIGSEGV or not self._reset_by_delivery(thread, signal)):
             self._reset_by_fault(thread, signal)
 
+    def _reset_by_delivery(self, thread: Thread, signal: int) -> bool:
+        """Where no call can be injected the kernel does it as it delivers the signal to our marker (SA_RESETHAND). That is undone, and
+        the signal sent once more. False if the marker is not there, or the stack has no room for the frame.
+        """
+        tid, registers, state = thread.tid, Registers(), thread.process.signals
+        if not state.armed or _handler(state.actions[signal]) not in (_DFL, _IGN):
+            return False
+        mask = ptrace.signal_mask(tid) & ~(1 << signal - 1)
+        ptrace.get_registers(tid, registers)
+        ptrace.set_signal_mask(tid, mask)
+        ptrace.step(tid, signal)
+        stop, event = self.loop.wait(tid)
+        ptrace.set_registers(tid, registers)
+        ptrace.set_signal_mask(tid, mask)
+        self.injector.send(thread, signal)
+        return stop == SIGTRAP and not event
+
     def _reset_by_fault(self, thread: Thread, signal: int) -> None:
-        """Where no call can be injected the kernel does it: a fault whose signal is blocked (force_sig_info_to_task)."""
+        """Where no call can be injected the kernel does it: a fault whose signal is blocked (force_sig_info_to_task). All others are
+        blocked too: no handler of the program's may begin there.
+        """
         tid, registers, mask = thread.tid, Registers(), ptrace.signal_mask(thread.tid)
         ptrace.get_registers(tid, registers)
         elsewhere = ptrace.copy_registers(registers)
         elsewhere[RIP] = thread.mm.scratch  # not executable, or not even mapped: SIGSEGV
         ptrace.set_registers(tid, elsewhere)
-        ptrace.set_signal_mask(tid, mask | 1 << SIGSEGV - 1)
+        ptrace.set_signal_mask(tid, _ALL)
         stop = event = 0
         while stop != SIGSEGV or event:
             ptrace.resume(tid, 0 if event else stop)
