@@ -169,7 +169,8 @@ def _status(arguments: list[str]) -> int:
     except OSError as error:
         complain(f"error: {io_failure(error)}")
     except MemoryError:
-        complain("error: memory ran out\n  hint: a smaller scope, --max-memory, or --jobs 1")
+        helps = "a higher limit: ulimit -v" if arguments[:1] == ["run"] else "a smaller scope, --max-memory, or --jobs 1"
+        complain(f"error: memory ran out\n  hint: {helps}")
     except Exception:
         complain(f"{traceback.format_exc()}error: a bug in pasidlab, no verdict")
     return BAD_INPUT

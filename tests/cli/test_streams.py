@@ -82,6 +82,9 @@ def test_a_system_without_room_is_told_in_one_line(monkeypatch, capsys) -> None:
         with pytest.raises(SystemExit) as end:
             cli.main(["designs"])
         assert (end.value.code, capsys.readouterr().err.splitlines()[0]) == (2, said)
+    with pytest.raises(SystemExit):
+        cli.main(["run"])
+    assert capsys.readouterr().err == "error: memory ran out\n  hint: a higher limit: ulimit -v\n"
 
 
 def test_names_and_lines_that_are_no_text(tmp_path: Path) -> None:
