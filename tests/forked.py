@@ -9,9 +9,9 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import TextIO
 
 IMPORTED = ["pasidlab.cli", "pasidlab.live.command", "pasidlab.live.session"]
@@ -25,20 +25,34 @@ def forked(words: list[str], env: Mapping[str, str], timeout: float) -> subproce
     out, err = _SERVER.Pipe(duplex=False), _SERVER.Pipe(duplex=False)
     process = _SERVER.Process(target=_command, args=(words, dict(env), os.getcwd(), out[1], err[1]))
     process.start()
-    with out[0], err[0], ThreadPoolExecutor() as readers:
-        for pipe in (out, err):
-            pipe[1].close()
-        said = [readers.submit(_everything, pipe[0]) for pipe in (out, err)]
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(words, timeout)
-        return subprocess.CompletedProcess(words, process.exitcode, *(text.result(timeout) for text in said))
+    for pipe in (out, err):
+        pipe[1].close()
+    try:
+        with out[0], err[0]:
+            said = _everything([out[0], err[0]], time.monotonic() + timeout)
+    except TimeoutError:
+        process.kill()
+        raise subprocess.TimeoutExpired(words, timeout) from None
+    process.join(timeout)
+    assert process.exitcode is not None, "the command has closed its output and goes on"
+    return subprocess.CompletedProcess(words, process.exitcode, *said)
 
 
-def _everything(pipe: Connection) -> str:
-    with open(os.dup(pipe.fileno()), encoding="utf-8") as file:
-        return file.read()
+def _everything(pipes: list[Connection], until: float) -> list[str]:
+    """What is written to each pipe while somebody has it open for writing. TimeoutError if that is after ``until``."""
+    said = dict.fromkeys(pipes, b"")
+    going_on = list(pipes)
+    while going_on:
+        now = wait(going_on, max(until - time.monotonic(), 0))
+        ready = [pipe for pipe in going_on if pipe in now]
+        if not ready:
+            raise TimeoutError
+        for pipe in ready:
+            piece = os.read(pipe.fileno(), 65536)
+            said[pipe] += piece
+            if not piece:
+                going_on.remove(pipe)
+    return [text.decode().replace("\r\n", "\n").replace("\r", "\n") for text in said.values()]
 
 
 def _command(words: list[str], env: dict[str, str], folder: str, out: Connection, err: Connection) -> None:
