@@ -173,12 +173,12 @@ class Run:
 
     def _waiting(self, built: Built, found: SearchResult, broken: list[Counterexample], name: str) -> Waited:
         """Whether a request waits for ever: proved without a look at the graph, or looked for in the graph of states themselves."""
-        from pasidlab.checking.liveness import KERNEL, OWN, surely_served, waits_for_ever
+        from pasidlab.checking.liveness import KERNEL, OWN, nobody_waits, surely_served, waits_for_ever
         from pasidlab.checking.waiting import TooLarge
         from pasidlab.lang.back.native import compile_model
 
         own = built.design.own is not None  # then nothing says that a task in user mode is served
-        if any(c.property == name for c in broken) or (not own and surely_served(found, built.native, built.model)):
+        if any(c.property == name for c in broken) or nobody_waits(found) or (not own and surely_served(found, built.native, built.model)):
             return Waited(None, "settled")
         if found.reason != "complete" and not found.again:
             return Waited(None, found.reason)

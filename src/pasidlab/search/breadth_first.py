@@ -379,22 +379,12 @@ class _Search:
         here = [self.store.count, self.store.fresh, sum(g.transitions for g in self.groups), self.peak, self.store.disk]
         states, fresh, transitions, peak, disk, waited, sent = self.peers.total([*here, int(self.peers.seconds * 1e6), self.peers.sent])
         return SearchResult(
-            reason=reason,
-            states=states,
-            transitions=transitions,
+            reason=reason, states=states, transitions=transitions,
             level_sizes=tuple(self.sizes) + ((fresh,) if fresh else ()),
             depth_completed=self.completed,
             reached=int(np.bitwise_or.reduce(observed[:, REACHED])),
             counters=tuple(observed[:, COUNTERS:].sum(axis=0).tolist()),
-            violations=self.verdicts.violations,
-            error=self.verdicts.error,
-            again=self.verdicts.again,
-            seconds=self.before + seconds,
-            peak_bytes=peak,
-            disk_bytes=disk,
-            model=self.model,
-            store=self.store,
-            peers=self.peers,
-            exchange=waited / 1e6 / self.peers.size / seconds,
-            sent=sent,
-        )
+            violations=self.verdicts.violations, error=self.verdicts.error, again=self.verdicts.again, pending=self.verdicts.pending,
+            seconds=self.before + seconds, peak_bytes=peak, disk_bytes=disk, model=self.model, store=self.store, peers=self.peers,
+            exchange=waited / 1e6 / self.peers.size / seconds, sent=sent,
+        )  # fmt: skip

@@ -29,7 +29,7 @@ from pasidlab.search.verdicts import Verdicts
 TABLE = "search.json"
 BEFORE = "search.json.before"  # the table before it, of one process of several
 LOCK = "lock"
-FORMAT = 1
+FORMAT = 2
 LEAST_SECONDS = 5.0  # between two saves
 SHARE = 10  # a save is followed by that many times its own duration without one
 
@@ -127,7 +127,8 @@ class SavedSearch:
         if self.table is None:
             return None
         found = self.table["verdicts"]
-        verdicts.restore(_violations(found["violations"]), _violations(found["waiting"]), _violation(found["error"]), found["again"])
+        verdicts.restore(_violations(found["violations"]), _violations(found["waiting"]), _violation(found["error"]))
+        verdicts.again, verdicts.pending = found["again"], found["pending"]
         store.levels = [np.array(ends, dtype=np.int64) for ends in self.table["levels"]]
         if not (store.parts[:, partition.COUNT] == self.counts).all():
             raise _damaged(self.directory / TABLE)
@@ -163,7 +164,7 @@ class SavedSearch:
             "levels": [ends.tolist() for ends in store.levels], "reached": asdict(reached),
             "verdicts": {
                 "violations": _listed(verdicts.violations), "waiting": _listed(verdicts.waiting),
-                "error": asdict(verdicts.error) if verdicts.error else None, "again": verdicts.again,
+                "error": asdict(verdicts.error) if verdicts.error else None, "again": verdicts.again, "pending": verdicts.pending,
             },
         }  # fmt: skip
         try:

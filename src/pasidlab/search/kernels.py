@@ -67,6 +67,7 @@ BY_STATE = 2  # property bits violated by a state
 BY_STEP = 3  # property bits violated by a step
 ERROR = 4  # 1 after a model error
 AGAIN = 5  # liveness bits of repeated faults seen
+PENDING = 6  # liveness bits of states seen
 TALLY = 8
 ERROR_ROW = 128  # rows of a group's worst states: 0..63 by state, 64..127 by step, one for model errors
 WORST_ROWS = 129
@@ -109,7 +110,7 @@ def expand_frontier(
 
     Return the number of all successors. ``scratch``: a state, and behind it room for ``slice_kernels``.
     """
-    stride, start, again, rows = words * 8, out, 0, parts.ctypes.data
+    stride, start, again, pending, rows = words * 8, out, 0, 0, parts.ctypes.data
     open_properties, open_error = tally[OPEN], tally[OPEN_ERROR]
     for p in range(first, last):
         place, full = parts[p, NEXT], out + quota * stride
@@ -119,7 +120,7 @@ def expand_frontier(
                 state = scratch
                 read_state(rows + p * ROW, slices, count, words, place, state, scratch + stride)
             out += call3(expand, state, out, observed) * stride
-            again |= load64(observed + AGAIN_AT)
+            again, pending = again | load64(observed + AGAIN_AT), pending | load64(observed + PENDING_AT)
             by_state, by_step = load64(observed + STATE_BROKEN_AT) & open_properties, load64(observed + STEP_BROKEN_AT) & open_properties
             error = open_error if load64(observed + ERROR_AT) != 0 else 0
             if (by_state | by_step | error) != 0:
@@ -128,7 +129,7 @@ def expand_frontier(
                 tally[ERROR] = keep_smallest(state, words, error, tally[ERROR], worst, ERROR_ROW)
             place += 1
         parts[p, NEXT] = place
-    tally[AGAIN] |= again
+    tally[AGAIN], tally[PENDING] = tally[AGAIN] | again, tally[PENDING] | pending
     return (out - start) // stride
 
 

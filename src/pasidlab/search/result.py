@@ -133,6 +133,7 @@ class SearchResult:
     violations: dict[int, Violation]  # by property bit
     error: Violation | None
     again: int  # mask of the liveness classes with a repeated fault
+    pending: int  # mask of the liveness classes in which some state that was expanded is pending
     seconds: float
     peak_bytes: int
     disk_bytes: int  # of the store on disk at the end

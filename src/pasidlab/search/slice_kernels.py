@@ -68,6 +68,7 @@ _STATE = 16 * MOST_SLICES  # where the state is
 _NUMBERS = 8 * MOST_SLICES  # of a state's values
 _WORD = 8  # bytes
 _MOST_BITS = 56  # that one word holds wherever they begin
+_FEW = 4  # words of a state that registers hold
 
 
 @compiled("int64(int64, int64)")
@@ -168,6 +169,31 @@ def _write_numbers(log: int, at: int, widths: int, count: int, numbers: int) -> 
 
 
 @compiled("void(int64, int64, int64, int64, int64, int64)")
+def _read_few_words(row: int, slices: int, count: int, words: int, place: int, out: int) -> None:
+    """``read_state`` for states of 2 to 4 words, which are put together in registers."""
+    log, at, widths, have, rest = _of(row, LOG), place * _of(row, BITS), row + _WORD * WIDTHS, 0, 0
+    first = second = third = fourth = 0
+    for c in range(count):
+        width = load64(widths + 8 * c)
+        if have < width:
+            rest, have = shift_right(load64(log + (at >> 3)), at & 7), 64 - (at & 7)
+        value = _of(slices + c * SLICE_ROW, VALUES) + (rest & ((1 << width) - 1)) * words * 8
+        rest, have, at = shift_right(rest, width), have - width, at + width
+        first |= load64(value)
+        second |= load64(value + 8)
+        if words > 2:
+            third |= load64(value + 16)
+        if words > 3:
+            fourth |= load64(value + 24)
+    store64(out, first)
+    store64(out + 8, second)
+    if words > 2:
+        store64(out + 16, third)
+    if words > 3:
+        store64(out + 24, fourth)
+
+
+@compiled("void(int64, int64, int64, int64, int64, int64)")
 def _find_values(row: int, slices: int, count: int, words: int, place: int, found: int) -> None:
     """Write the addresses of the values of a partition's state at ``place`` (from 0)."""
     _read_numbers(_of(row, LOG), place * _of(row, BITS), row + _WORD * WIDTHS, count, found)
@@ -187,6 +213,9 @@ def _word(values: int, count: int, w: int) -> int:
 @compiled("void(int64, int64, int64, int64, int64, int64, int64)")
 def read_state(row: int, slices: int, count: int, words: int, place: int, out: int, scratch: int) -> None:
     """Write a partition's state at ``place`` (from 0) as packed words."""
+    if words <= _FEW:
+        _read_few_words(row, slices, count, words, place, out)
+        return
     _find_values(row, slices, count, words, place, scratch)
     for w in range(words):
         store64(out + 8 * w, _word(scratch, count, w))
@@ -195,9 +224,9 @@ def read_state(row: int, slices: int, count: int, words: int, place: int, out: i
 @compiled("boolean(int64, int64, int64, int64, int64, int64, int64)")
 def _same_as(row: int, slices: int, count: int, words: int, place: int, state: int, scratch: int) -> bool:
     """Whether a partition's state at ``place`` (from 0) is ``state``."""
-    _find_values(row, slices, count, words, place, scratch)
+    read_state(row, slices, count, words, place, scratch + _STATE, scratch)
     for w in range(words):  # noqa: SIM110
-        if _word(scratch, count, w) != load64(state + 8 * w):
+        if load64(scratch + _STATE + 8 * w) != load64(state + 8 * w):
             return False
     return True
 

@@ -25,11 +25,12 @@ class Verdicts:
         self.violations: dict[int, Violation] = {}
         self.error: Violation | None = None
         self.again = 0  # liveness classes with a repeated fault
+        self.pending = 0  # liveness classes in which some state that was expanded is pending
         self.waiting: dict[int, Violation] = {}  # by a step out of the last level
 
-    def restore(self, violations: dict[int, Violation], waiting: dict[int, Violation], error: Violation | None, again: int) -> None:
+    def restore(self, violations: dict[int, Violation], waiting: dict[int, Violation], error: Violation | None) -> None:
         """Go on from what was found up to some level."""
-        self.violations, self.waiting, self.error, self.again = violations, waiting, error, again
+        self.violations, self.waiting, self.error = violations, waiting, error
 
     @property
     def settled(self) -> int:
@@ -45,6 +46,7 @@ class Verdicts:
         """Take in what the groups observed while they expanded the states at ``depth``."""
         for tally, _ in groups:
             self.again |= int(tally[k.AGAIN]) & _ALL
+            self.pending |= int(tally[k.PENDING]) & _ALL
         by_state = {bit: Violation(depth, s, by_step=False) for bit, s in _smallest(groups, k.BY_STATE, 0).items()}
         self._settle({**self.waiting, **by_state})
         by_step = {bit: Violation(depth + 1, s, by_step=True) for bit, s in _smallest(groups, k.BY_STEP, 64).items()}

@@ -100,7 +100,7 @@ class Judge:
         self.traffic, self.elements = traffic, elements
         self.stretches = {low.program.context: stretches(low.program) for low in programs}
         self._counters = [counter_write(source.context) for source in traffic.programs]
-        self.predicates = [rule for rule in traffic.rules if rule.role == "never"]
+        self.predicates = [rule for rule in traffic.rules if rule.role in ("never", "pending")]
         self.predicates += [_sleeper(action) for action in asleep]
         self.rules = [rule for rule in traffic.rules if rule.role not in PREDICATES]
         self._found: dict[tuple[int, AtBoundary, bool], frozenset[FoundAccess] | None] = {}
