@@ -102,12 +102,12 @@ def test_python_api() -> None:
     assert done.stdout == "True\n", done.stderr
 
 
-def interrupted(command: list[str], said: str) -> str:
+def interrupted(command: list[str], said: str, first: int = 3) -> str:
     """What a check prints that is interrupted in the middle of its search, its errors being ``said``.
 
-    How long it takes to get there depends on the machine: more time is given until it does.
+    How long it takes to get there depends on the machine: ``first`` seconds are given, and more until it does.
     """
-    for seconds in (3, 6, 12, 24, 48):
+    for seconds in (first, 2 * first, 4 * first, 8 * first, 16 * first):
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(seconds)
         running.send_signal(signal.SIGINT)
@@ -149,7 +149,7 @@ def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
 def test_ctrl_c_side_by_side_keeps_what_each_found() -> None:
     large = [sys.executable, "-m", "pasidlab.cli", "check", "early-read", "task-work", "early", "--jobs", "2", "--tasks", "3"]
     large += ["--mms", "3", "--events", "preempt,migrate,fork,clone,exit"]
-    out = interrupted([*large, "-q"], "not explored: early\n")
+    out = interrupted([*large, "-q"], "not explored: early\n", 5)
     assert re.findall(r"^(\S+) +inconclusive", out, re.MULTILINE) == ["early-read", "task-work"]
 
 
@@ -199,7 +199,7 @@ def test_files_that_cannot_be_written_are_told_before_the_work(tmp_path: Path, c
 
 
 def test_no_colours_and_no_progress_but_on_a_terminal() -> None:
-    done = pasidlab("check", "early-read", "--timeout", "5", "-q")
+    done = pasidlab("check", "early-read", "--timeout", "3", "-q")
     assert "\x1b" not in done.stdout + done.stderr and done.stderr == ""
 
 

@@ -131,7 +131,7 @@ def test_early_fails_only_because_exec_keeps_the_flag(tmp_path: Path) -> None:
 
 
 def test_eager_loses_an_update_to_a_softirq() -> None:
-    found = check("eager-ipi", DEFAULT_PARTS["bind"]).counterexample("served")
+    found = check("eager-ipi", DEFAULT_PARTS["bind"], properties=["served"]).counterexample("served")
     actions = [step.move.action for step in found.steps]
     assert len(found.steps) == 37
     assert actions.index("arrive_softirq") < actions.index("arrive_ipi")
