@@ -67,27 +67,26 @@ class Borrower:
             page = self.page(job.thread)
             if not page or job.detached:
                 return count, saved
-            return self._work(job, page + _PLACE * _ALL.index(code), saved, {**registers, RCX: count})
+            return self._work(job, page, saved, {**registers, RCX: count, RIP: page + _PLACE * _ALL.index(code)})
         finally:
             job.borrowed = False
 
-    def _work(self, job: Job, at: int, saved: RegisterArray, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+    def _work(self, job: Job, page: int, saved: RegisterArray, registers: dict[int, int]) -> tuple[int, RegisterArray]:
         tid = job.thread.tid
         ptrace.get_registers(tid, saved)
         work = ptrace.copy_registers(saved)
         for register, value in registers.items():
             work[register] = value
-        work[RIP] = at
         work[EFLAGS] &= ~(_DIRECTION | TRAP_FLAG)
         ptrace.set_signal_mask(tid, _U64 & ~_THEIR_BITS)
         ptrace.set_registers(tid, work)
-        self._to_the_end(job)
+        self._to_the_end(job, page)
         ptrace.get_registers(tid, work)
         ptrace.set_signal_mask(tid, job.mask)
         ptrace.set_registers(tid, saved)
         return work[RCX], work
 
-    def _to_the_end(self, job: Job) -> None:
+    def _to_the_end(self, job: Job, page: int) -> None:
         """Until the code is through, meets a fault, or the job gives the thread back.
 
         SIGILL, SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it. One that looks like a
@@ -96,14 +95,14 @@ class Borrower:
         thread = job.thread
         seen: list[bytes] = []
         try:
-            while not self._is_over(job, seen):
+            while not self._is_over(job, page, seen):
                 pass
         finally:
             for info in seen:
                 self.injector.keep(thread, info[0], info)
 
-    def _is_over(self, job: Job, seen: list[bytes]) -> bool:
-        """Let the thread run to its next stop. ``seen`` are those that look like faults."""
+    def _is_over(self, job: Job, page: int, seen: list[bytes]) -> bool:
+        """Let the thread run to its next stop. ``seen`` are those that look like faults. The page may be unmapped meanwhile."""
         thread, tid, number = job.thread, job.thread.tid, 0
         while True:
             ptrace.resume(tid, number)
@@ -117,7 +116,7 @@ class Borrower:
         if event:
             return event == ptrace.EVENT_STOP and job.detached and not _faulted(tid)
         info = ptrace.signal_info(tid)
-        if stop == SIGILL and _at_the_end(thread, info):
+        if stop == SIGILL and _at_the_end(tid, info, page):
             return True
         if stop == SIGILL or not 0 < ptrace.signal_code(tid) < ptrace.SI_KERNEL:  # no instruction of ours raises that
             self.injector.keep(thread, stop, info)
@@ -222,11 +221,11 @@ def _faulted(tid: int) -> bool:
     return bool(int(pending.split()[1], 16) & _THEIR_BITS)
 
 
-def _at_the_end(thread: Thread, info: bytes) -> bool:
-    """Whether the thread has stopped at what ends our code, which raised this."""
+def _at_the_end(tid: int, info: bytes, page: int) -> bool:
+    """Whether a thread has stopped at what ends our code in a page, which raised this."""
     registers = Registers()
-    ptrace.get_registers(thread.tid, registers)
-    offset = registers[RIP] - thread.mm.code
+    ptrace.get_registers(tid, registers)
+    offset = registers[RIP] - page
     ends = 0 <= offset < len(_CODE) and _CODE[offset] == TRAP[0]
     return ends and info == ptrace.fault_info(SIGILL, _ILL_ILLOPN, registers[RIP])
 
