@@ -39,14 +39,15 @@ static int moves(void *code)
 
 static void *code_at(void *place, const char *bytes, size_t size)
 {
-	char page[4096];
-	int file = open("code", O_CREAT | O_TRUNC | O_RDWR, 0700), map_fixed = place ? MAP_FIXED : 0;
+	char page[4096], name[] = "/tmp/fetch-XXXXXX";
+	int file = mkstemp(name), map_fixed = place ? MAP_FIXED : 0;
 
 	memset(page, 0xcc, sizeof page);
 	memcpy(page, bytes, size);
 	write(file, page, sizeof page);
 	close(file);
-	file = open("code", O_RDONLY);
+	file = open(name, O_RDONLY);
+	unlink(name);
 	place = mmap(place, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | map_fixed, file, 0);
 	close(file);
 	return place;
