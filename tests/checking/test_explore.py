@@ -28,6 +28,18 @@ def test_what_follows_a_broken_part(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons(BROKEN) == ["complete"]
 
 
+def test_where_nobody_waits_no_graph_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def graph(*_: object) -> None:
+        raise LookupError("the graph of those who wait")
+
+    monkeypatch.setattr("pasidlab.checking.liveness.surely_served", lambda *_: False)
+    monkeypatch.setattr("pasidlab.checking.liveness.waits_for_ever", graph)
+    scope = Scope(tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "migrate", "ipi", "bind"}))
+    assert check("task-work", scope).verdict == "holds"
+    with pytest.raises(LookupError):
+        check("early-read", scope)  # whose tasks wait for the fix-up
+
+
 def test_a_part_ends_once_all_that_is_asked_for_is_broken() -> None:
     asked = (("coherent",), ("coherent", "served"), ("coherent", "owned"))
     one, both, more = (check("late-either", RACE, properties=names) for names in asked)

@@ -19,12 +19,13 @@ from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.back.native import compile_model
+from pasidlab.lang.back.native import PENDING_ELEMENT, compile_model
 from pasidlab.model.scope import Scope
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget
 
 MOST_STATES = 3_000_000
+_CLASSES = (1 << PENDING_ELEMENT) - 1
 
 
 def scope(events: str, *, tasks: int = 1, mms: int = 1, bounds: dict[str, int] | None = None) -> Scope:
@@ -51,6 +52,7 @@ class Found:
     error: bool
     reached: int
     again: int
+    pending: int  # by class; which element it is depends on the state that stands for its like
     executed: frozenset[tuple[str, int]]
 
 
@@ -76,7 +78,7 @@ def compared(design: Design, where: Scope, *, merged: bool = True) -> Compared |
             return None
         broken = frozenset(native.properties[bit] for bit in result.violations)
         executed = covered_lines(native, result.counters)[0]
-        found.append(Found(broken, result.error is not None, result.reached, result.again, executed))
+        found.append(Found(broken, result.error is not None, result.reached, result.again, result.pending & _CLASSES, executed))
         states.append(result.states)
     return Compared(found[0], found[1], (states[0], states[1]))
 

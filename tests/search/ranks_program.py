@@ -20,7 +20,7 @@ def told(found: SearchResult) -> str:
     ways = [path_to(found, violation.state, violation.depth) for violation in found.violations.values()]
     return repr((
         found.reason, found.states, found.transitions, found.level_sizes, found.depth_completed, found.reached, found.counters,
-        found.violations, found.error, found.again, ways,
+        found.violations, found.error, found.again, found.pending, ways,
     ))  # fmt: skip
 
 

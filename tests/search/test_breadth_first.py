@@ -26,6 +26,7 @@ def answers(result: SearchResult) -> tuple:
         result.counters,
         result.violations,
         result.again,
+        result.pending,
     )
 
 

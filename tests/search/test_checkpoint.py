@@ -25,7 +25,7 @@ def answers(found: SearchResult) -> tuple:
     """Everything but times and memory."""
     return (
         found.reason, found.states, found.transitions, found.level_sizes, found.depth_completed, found.reached, found.counters,
-        found.violations, found.error, found.again,
+        found.violations, found.error, found.again, found.pending,
     )  # fmt: skip
 
 

@@ -5,9 +5,9 @@ goes each way; so a task that may run is run some time. Interrupts and events of
 happen some time: an IPI that was sent arrives. A task stopped by a tracer does not wait for what was promised.
 
 ``surely_served`` is a proof without the graph. Every activation of kernel code comes to its end (``activations``). Nobody who waits
-sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served. So is
-``nobody_waits``: in no state does anybody. ``waits_for_ever`` looks for a fair circle in the graph of
-states; it is not found only if there is none.
+sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served. ``nobody_waits``
+is another such proof: a search that saw every state saw nobody wait. ``waits_for_ever`` looks for a fair circle in the graph of states; it
+is not found only if there is none.
 """
 
 from __future__ import annotations
