@@ -21,6 +21,7 @@ SAME = [
     ("preempt_disable(); f(); preempt_enable(); g();", "scoped_guard(preempt) { f(); } g();"),
     ("preempt_disable(); f(); preempt_enable(); g();", "scoped_guard (preempt) f(); g();"),
     (f"preempt_disable(); {RETURNS}", "guard(preempt)(); if (!n) return n; g(); return 0;"),
+    ("if (p->q != r) f();", "struct t *k = p->q;\n\n\tif (k != r)\n\t\tf();"),
     ("preempt_disable(); if (a) { preempt_enable(); return -EINVAL; } preempt_enable();", "guard(preempt)(); if (a) return -EINVAL;"),
 ]  # fmt: skip
 OTHER = [
@@ -36,6 +37,9 @@ OTHER = [
     ("preempt_disable(); f(); preempt_enable();", "guard(irq)(); f();"),
     ("local_irq_save(flags); f(); local_irq_restore(flags);", "guard(irqsave)(); f();"),
     ("preempt_disable(); if (a) goto out; f(); preempt_enable(); out: g();", "{ guard(preempt)(); if (a) goto out; f(); } out: g();"),
+    ("if (p->q != r) f();", "u8 k = p->q;\n\n\tif (k != r)\n\t\tf();"),
+    ("if (p->q != r) f();", "bool k = p->q;\n\n\tif (k != r)\n\t\tf();"),
+    ("if (p->q != r) f();", "struct t *k = p->q;\n\n\tif (k != r)\n\t\tf(k);"),
     ("spin_lock(&x->l); x = p; spin_unlock(&x->l);", "guard(spinlock)(&x->l); x = p;"),
 ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Changes of a function that mean nothing by the rules of C, so whatever the model has of it: both texts have one form.
 
 The form leaves out brackets, braces around one statement, hints (``likely()``) and names of locals. ``false`` is 0 and so is ``NULL`` where
-it is assigned, compared or returned; ``x == 0`` is ``!x``; ``x != 0`` is ``x`` where only its truth counts. A variable that is
+it is assigned, compared or returned; ``x == 0`` is ``!x``; ``x != 0`` is ``x`` where only its truth counts. A pointer that is
 declared for the condition that follows, and for nothing else, is what it is given. ``guard()`` and
 ``scoped_guard()`` are the calls at both ends of their scope (linux/cleanup.h). Whatever else differs is a change.
 """
@@ -39,11 +39,14 @@ def means_the_same(was: str, now: str) -> bool:
         return False
 
 
-_FOR_A_CONDITION = re.compile(r"\n[ \t]*(?:const )?(?:struct )?\w+ \*?(\w+) = (\w+(?:(?:->|\.)\w+)+);\n(\s*if \([^\n{]*)")
+_FOR_A_CONDITION = re.compile(r"\n[ \t]*(?:const )?struct \w+ \*(\w+) = (\w+(?:(?:->|\.)\w+)+);\n(\s*if \([^\n{]*)")
 
 
 def _without_variables(text: str) -> str:
-    """A function without variables that hold a member for the condition that follows, and for nothing else."""
+    """A function without variables that hold a member for the condition that follows, and for nothing else.
+
+    Pointers to structures alone: a number may lose bits in a variable of another type.
+    """
     for match in _FOR_A_CONDITION.finditer(text):
         name = re.compile(rf"(?<![>.])\b{match.group(1)}\b")  # no member
         if len(name.findall(text)) == 2 and name.search(match.group(3)):
