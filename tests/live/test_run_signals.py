@@ -88,15 +88,17 @@ def test_signals_at_any_moment_lose_no_submission() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
         portal, _ = open_portal()
         source, target = Buffer(256), Buffer(256)
-        for number in range(1500):
+        number = 0
+        while number < 1500 or len(ticks) <= 20:
+            number += 1
             source.data.raw = number.to_bytes(4, "little") * 64
             assert move(portal, source, target, 256) == 1
             assert bytes(target) == bytes(source)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(len(ticks) > 20)
+        print(number)
     """)
-    assert done.out == "True\n", done.err
-    assert done.report["submissions"] == 1500
+    assert int(done.out) >= 1500, done.err
+    assert done.report["submissions"] == int(done.out)
 
 
 def test_a_blocked_or_ignored_sigsegv_kills_as_the_kernel_does() -> None:
