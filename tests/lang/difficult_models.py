@@ -66,6 +66,20 @@ def once() -> None:
 def at_the_end() -> bool:
     return top.done
 """,
+    "stuck beside events": """
+@rule()
+def once() -> None:
+    require(not top.done)
+    top.done = True
+
+@rule(event="coin")
+def toss() -> None:
+    at(Box, 1).n = choose(0, 2)
+
+@stuck("p", "the end")
+def at_the_end() -> bool:
+    return top.done
+""",
     "out of its domain": """
 @rule()
 def grow(b: Box) -> None:
@@ -73,4 +87,4 @@ def grow(b: Box) -> None:
 """,
 }
 BROKEN = {"the sign of 32 bits": {"p"}, "null": {"sound_kernel"}, "a failed check, then impossible": {"q"}, "stuck": {"p"},
-          "out of its domain": {"a model error"}}  # fmt: skip
+          "stuck beside events": {"p"}, "out of its domain": {"a model error"}}  # fmt: skip

@@ -76,7 +76,7 @@ def test_models_of_rules(tmp_path_factory):
 
 @pytest.mark.parametrize("name", some(CASES, 2))
 def test_what_is_difficult_in_promela(name, tmp_path):
-    both = by_both(build(tmp_path, HEAD + CASES[name]), tmp_path)
+    both = by_both(build(tmp_path, HEAD + CASES[name], events="coin"), tmp_path)
     assert both is not None
     assert both[0] == both[1]
     assert both[0][2] == BROKEN.get(name, set())

@@ -144,7 +144,7 @@ def test_tlc_finds_both_broken_promises(tmp_path):
 @needs_tlc
 @pytest.mark.parametrize("name", some(CASES, 2))
 def test_what_is_difficult_in_tla(name, tmp_path):
-    both = by_both(build(tmp_path, HEAD + CASES[name]), tmp_path)
+    both = by_both(build(tmp_path, HEAD + CASES[name], events="coin"), tmp_path)
     assert both is not None
     assert both[0] == both[1]
     assert both[0][1] == BROKEN.get(name, set())

@@ -68,3 +68,13 @@ def test_waits_one_after_the_other(tmp_path):
 def test_a_failed_check_before_a_wait_that_never_ends(tmp_path):
     text = FLAGS + '@entry("syscall")\ndef sys_call() -> None:\n    check("q", False)\n    wait_until(False)\n    check("p", False)\n'
     assert broken(tmp_path, text.replace('@never("p"', '@never("sound_kernel"'), "none") == {"q"}
+
+
+def test_who_spins_for_ever_is_stuck_though_another_is_in_user_mode(tmp_path):
+    """The other task may make system calls for ever; it need not."""
+    text = FLAGS + (
+        '@entry("syscall")\ndef sys_call() -> None:\n    if current is at(Task, 0):\n        wait_until(shared.a, "spin")\n'
+        '@stuck("q", "a task cannot go on")\ndef waits(task: Task) -> bool:\n    return task.pc != 0 and task.on_cpu\n'
+    )
+    assert "q" in broken(tmp_path, text, "none")
+    assert "q" not in broken(tmp_path, text.replace("shared.a, ", "not shared.a, "), "none")

@@ -58,7 +58,7 @@ def _look(world: World, state: State, found: Found, following: dict[State, None]
         for step in world.steps(state):
             found.violate(step.failures, found.depth + 1)
             found.reached |= step.reached
-            stuck = stuck and step.state is None and not step.failures  # a crash is a step
+            stuck = stuck and not (step.obliged and (step.state is not None or step.failures))  # a crash is a step
             if step.state is None:
                 continue
             found.steps += 1

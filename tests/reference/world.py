@@ -40,6 +40,8 @@ class Step:
     repeated: frozenset[str]
     who: str
     cpu: Element | None
+    obliged: bool
+    """Somebody must take it some time: it is no event, and no instruction of a program."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class World:
         for run, after in ways(Run(self, state, context, cpu), frame):
             if after is not None:
                 run.store(owner, name, self._number(context, after))
-            yield self._step(run, context, after is not None)
+            yield self._step(run, context, after is not None, obliged=True)
 
     def _number(self, context: str, frame: Frame) -> int:
         """The program counter of a frame that stands between two steps; 0 once it is finished."""
@@ -236,12 +238,12 @@ class World:
                 start.memory[left] -= 1
             for run, after in ways(start, self._frame(rule.function.name, arguments)):
                 if after is not None or run.failures:
-                    yield self._step(run, rule.function.name, after is not None)
+                    yield self._step(run, rule.function.name, after is not None, obliged=not rule.user and not rule.event)
 
-    def _step(self, run: Run, who: str, taken: bool) -> Step:
+    def _step(self, run: Run, who: str, taken: bool, obliged: bool) -> Step:
         state = tuple(run.memory) if taken else None
         reached = frozenset(run.reached) if taken else frozenset()
-        return Step(state, frozenset(run.failures), reached, frozenset(run.repeated), who, run.cpu)
+        return Step(state, frozenset(run.failures), reached, frozenset(run.repeated), who, run.cpu, obliged)
 
     # Properties
 

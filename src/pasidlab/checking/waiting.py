@@ -95,7 +95,7 @@ class _StepClasses:
         classes, repeats = np.full(len(labels), -1, dtype=np.int64), np.zeros(len(labels), dtype=bool)
         for label, (action, index, params) in enumerate(self.steps):
             here = number == label
-            if here.any() and (action.fair or action.resumes or self.request[label]):
+            if here.any() and (action.obliged or self.request[label]):
                 classes[here] = self._class(action, index, params, label, states[here], choices[here])
                 repeats[here] = self.request[label] & (classes[here] >= 0)
         return classes, repeats

@@ -142,7 +142,10 @@ def never(name: str, sentence: str) -> Callable[[F], F]:
 
 
 def stuck(name: str, sentence: str) -> Callable[[F], F]:
-    """A predicate that must be false where no step can be taken: what is still to be done can never be. A crash is a step."""
+    """A predicate that must be false where nobody is obliged to take a step: what is still to be done may never be.
+
+    Kernel code that can go on is obliged to, and a rule that is no event. Events and instructions of programs are not. A crash is a step.
+    """
     return lambda function: function
 
 

@@ -113,6 +113,11 @@ class Interpreter:
                 outcomes += self.run(action, params, state)
         return outcomes
 
+    def is_stuck(self, state: State) -> bool:
+        """Whether no obliged step can be taken: only events may change something, and they need not happen. A crash is a step."""
+        obliged = [action for action in self.model.actions if action.obliged]
+        return not any(self.run(action, params, state) for action in obliged for params in param_values(action))
+
     def local_successors(self, state: State) -> list[State]:
         """The states that local steps first give after this one (``independence``): those with but one way to go on are left out."""
         found = []
@@ -167,7 +172,7 @@ class Interpreter:
     def broken(self, state: State) -> Iterator[tuple[Predicate, Outcome]]:
         """The predicates that hold but must not, and how that was found out."""
         for predicate in self.model.predicates:
-            if predicate.stuck and self.successors(state):
+            if predicate.stuck and not self.is_stuck(state):
                 continue
             for params in param_values(predicate.action):
                 if outcome := next((o for o in self.run(predicate.action, params, state) if o.result), None):
@@ -176,7 +181,7 @@ class Interpreter:
     def unanswered(self, state: State) -> list[Failure]:
         """Model errors of predicates that cannot say yes or no in this state, because they follow NULL, say."""
         found = [(p.action, p.stuck) for p in self.model.predicates] + [(action, False) for action in self.model.pending.values()]
-        stuck = not self.successors(state)
+        stuck = self.is_stuck(state)
         return [
             replace(failure, property="")
             for action, only_stuck in found

@@ -211,6 +211,11 @@ class Action:
     resumes: tuple[Site, ...] = ()  # for programs: the site each program counter stands at, index = pc
     fair: bool = False  # of a rule: taken some time if it can be again and again. Programs always are
 
+    @property
+    def obliged(self) -> bool:
+        """Whether a step that can be taken again and again is taken some time: it is no event, and no instruction of a program."""
+        return self.fair or bool(self.resumes)
+
 
 @dataclass(frozen=True)
 class Property:
@@ -222,7 +227,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Predicate:
-    """A state predicate that must never be true, for any value of its parameters; ``stuck``: in a state without successors."""
+    """A state predicate that must never be true, for any value of its parameters; ``stuck``: where no step is obliged."""
 
     property: str
     action: Action

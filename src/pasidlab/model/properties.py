@@ -170,7 +170,10 @@ def rcu_left_held(cpu: Cpu) -> bool:
     return in_user_mode(cpu) and cpu.current is not None and cpu.current.rcu_read_lock_nesting != 0
 
 
-@stuck("sound_kernel", "nothing can happen any more, but a task is still waiting (deadlock)")
+@stuck("sound_kernel", "nothing must happen any more, but a task still waits in the kernel (deadlock)")
 def deadlock(task: Task) -> bool:
-    """Every CPU is idle and no event is left, and a task waits asleep; one stopped for a tracer may wait for ever."""
-    return task.state == TASK_RUNNING
+    """A task has a CPU and is in the kernel, but cannot go on; nor must anything else. One stopped for a tracer may wait for ever."""
+    for other in each(Task):
+        if waits_for_enqcmd(other):
+            return False  # an instruction that faulted is repeated
+    return task.state == TASK_RUNNING and task.on_cpu and task.pc != 0

@@ -20,10 +20,10 @@ class OwnFunctions:
 
 
 def expand_text(
-    words: int, actions: Iterable[tuple[str, int]], predicates: Iterable[tuple[str, int, int]], cpus: int,
+    words: int, actions: Sequence[tuple[str, int, bool]], predicates: Iterable[tuple[str, int, int]], cpus: int,
     private: Sequence[OwnFunctions] = (),
 ) -> str:
-    """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU).
+    """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU, whether it is obliged).
 
     An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them. If a CPU
     is ``private`` and its program can go on, only its own actions are done (``independence``). A successor that a private CPU can
@@ -37,16 +37,37 @@ def expand_text(
     lines += [f"  %asked = load i64, ptr %z{ERROR}", f"  store i64 0, ptr %z{ERROR}"]
     for n, own in enumerate(private):
         lines += _own_lines(n, own, words)
-    total = _call_lines(lines, "f", "0", [(name, _state_of(cpu)) for name, cpu in actions], words)
-    lines += [  # a step that ends in an error, or follows NULL, is a step nevertheless
-        f"  %failed = load i64, ptr %z{ERROR}", "  %errors = or i64 %asked, %failed", f"  store i64 %errors, ptr %z{ERROR}",
-        f"  %step = load i64, ptr %z{STEP_BROKEN}", f"  %left = or i64 {total}, %failed", "  %any = or i64 %left, %step",
-        "  %none = icmp eq i64 %any, 0", "  br i1 %none, label %stuck, label %done", "stuck:",
-    ]  # fmt: skip
-    lines += _predicate_lines([(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK], "e")
-    lines += ["  br label %done", "done:", f"  ret i64 {total}", "}"]
+    total = _call_lines(lines, "f", "0", [(name, _state_of(cpu)) for name, cpu, _ in actions], words)
+    lines += [f"  %failed = load i64, ptr %z{ERROR}", "  %errors = or i64 %asked, %failed", f"  store i64 %errors, ptr %z{ERROR}"]
+    ends = [(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK]
+    lines += [*_end_lines(actions, words), *_predicate_lines(ends, "e"), "  br label %done"] if ends else ["  br label %done"]
+    lines += ["done:", f"  ret i64 {total}", "}"]
     more = [_solo_text(words, cpus, private), _chain_text(words)] if private else []
     return "\n\n".join([look, "\n".join(lines), *more])
+
+
+def _end_lines(actions: Sequence[tuple[str, int, bool]], words: int) -> list[str]:
+    """Go on behind ``stuck`` if no obliged step can be taken, else at ``done``.
+
+    A step that ends in an error, or follows NULL, is a step nevertheless: where something did, the obliged steps are tried once more.
+    """
+    obliged = [(n, name, _state_of(cpu)) for n, (name, cpu, is_obliged) in enumerate(actions) if is_obliged]
+    lines, taken = [], "0"
+    for n, _, _ in obliged:
+        lines.append(f"  %taken{n} = or i64 {taken}, %f{n}.more")
+        taken = f"%taken{n}"
+    lines += [
+        f"  %none = icmp eq i64 {taken}, 0", "  br i1 %none, label %ends, label %done", "ends:",
+        f"  %step = load i64, ptr %z{STEP_BROKEN}", "  %any = or i64 %step, %failed",
+        "  %whole = icmp eq i64 %any, 0", "  br i1 %whole, label %stuck, label %again", "again:",
+        f"  store i64 0, ptr %z{ERROR}", f"  store i64 0, ptr %z{STEP_BROKEN}",
+    ]  # fmt: skip
+    _call_lines(lines, "r", "0", [(name, state) for _, name, state in obliged], words)
+    return [
+        *lines, f"  %r.failed = load i64, ptr %z{ERROR}", f"  %r.step = load i64, ptr %z{STEP_BROKEN}",
+        f"  store i64 %errors, ptr %z{ERROR}", f"  store i64 %step, ptr %z{STEP_BROKEN}",
+        "  %r.any = or i64 %r.failed, %r.step", "  %r.none = icmp eq i64 %r.any, 0", "  br i1 %r.none, label %stuck, label %done", "stuck:",
+    ]  # fmt: skip
 
 
 _PARAMETERS = "ptr noalias %state, ptr noalias %out, ptr noalias %seen"

@@ -108,7 +108,7 @@ class _Emitter:
         one_cpu = CPU_STRUCT in self.symmetry.structs  # then the code for the first serves for the others
         cpus = self.symmetry.counts[CPU_STRUCT] if one_cpu else 1
         parts += [first_text(self.layout, CPU_STRUCT, cpu) for cpu in range(2, cpus + 1)]
-        actions: list[tuple[str, int]] = []
+        actions: list[tuple[str, int, bool]] = []
         predicates: list[tuple[str, int, int]] = []
         for number, action in enumerate(self.model.actions):
             cover = self._cover(action) if self.covered else {}
@@ -119,7 +119,7 @@ class _Emitter:
                 if own == params:
                     label = len(self.steps) if self.labelled else None
                     parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after), label).text())
-                actions.append((name, cpu))
+                actions.append((name, cpu, action.obliged))
                 self.steps.append((number, params))
                 self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
         for number, (action, word, bit) in enumerate(self._watched()):

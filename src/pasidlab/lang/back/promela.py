@@ -79,6 +79,8 @@ class _PromelaWriter:
         self.watchers = 0
         self.temporaries = 0
         self.numbered = 0
+        self.obliged: set[int] = set()
+        """The cases that somebody is obliged to take."""
 
     def _by_field(self, state: State) -> list[State]:
         values, at = [], 0
@@ -90,8 +92,12 @@ class _PromelaWriter:
     def text(self) -> str:
         """All of it."""
         cpu = Expression32("cpu", 1, self.cpus)
-        own = self._numbered(case for a in self.model.actions if _has_cpu(a) for case in cases(a, self.places, cpu))
-        others = self._numbered(case for a in self.model.actions if not _has_cpu(a) for case in cases(a, self.places))
+        own: Numbered = []
+        others: Numbered = []
+        for action in self.model.actions:
+            mine = self._numbered(cases(action, self.places, cpu if _has_cpu(action) else None))
+            (own if _has_cpu(action) else others).extend(mine)
+            self.obliged |= {number for number, _ in mine if action.obliged}
         first = self._numbered(cases(self.model.init, self.places) if self.late else ())
         self.begins = len(first)
         begun = "begun && " if self.late else ""
@@ -135,7 +141,8 @@ class _PromelaWriter:
 
     def _watch(self, begun: str, own: Numbered, others: Numbered) -> str:
         """The process that looks at every state and changes none: as many predicates in each step as SPIN lets a ``d_step`` have."""
-        moves = [f"can_{n}({cpu})" for cpu in range(1, self.cpus + 1) for n, _ in own] + [f"can_{n}" for n, _ in others]
+        moves = [f"can_{n}({cpu})" for cpu in range(1, self.cpus + 1) for n, _ in own if n in self.obliged]
+        moves += [f"can_{n}" for n, _ in others if n in self.obliged]
         groups: list[list[str]] = []
         for predicate in self.model.predicates:
             for number, case in self._numbered(cases(predicate.action, self.places)):
@@ -148,7 +155,7 @@ class _PromelaWriter:
         return "\n".join(["#ifndef LIVENESS", "active proctype watch() {", "    do", *steps, "    :: false", "    od", "}", "#endif"])
 
     def _asked(self, number: int, case: Case, predicate: Predicate, moves: str) -> list[str]:
-        """A promise is broken where its predicate is true; one about the end only where no step can be taken."""
+        """A promise is broken where its predicate is true; one about the end only where nobody is obliged to take a step."""
         return [
             f"result = 0;  /* {case.title}: {predicate.sentence} */",
             *([f"if :: {moves} -> goto done{number} :: else -> skip fi;"] if predicate.stuck else []),

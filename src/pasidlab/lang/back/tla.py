@@ -90,7 +90,7 @@ class _TlaWriter:
             *(f"\\* {name}\n" + "\n".join(text.definitions()) + "\n" + self._taken(name, text) for _, name, text in self.actions),
             "\n".join(["Next ==", *(f"  \\/ {self._bound('E', text, action)}{name}{_given(text)}" for action, name, text in self.actions)]),
             "Spec == Init /\\ [][Next]_vars",
-            "\n".join(["\\* steps that cannot be taken", *self._stuck()]),
+            "\n".join(["\\* no step that somebody is obliged to take", *self._stuck()]),
             *(f"\\* {p.property}: {p.sentence}\n" + "\n".join(text.definitions()) for p, text in self.predicates),
         ]
         blocks += ["\n".join(self._promise(promise, name)) for promise, name in self.invariants.items()]
@@ -133,7 +133,7 @@ class _TlaWriter:
 
     def _stuck(self) -> Iterator[str]:
         yield f"{self.stuck} =="
-        for action, _, text in self.actions:
+        for action, _, text in (some for some in self.actions if some[0].obliged):
             yield f"  /\\ {self._bound('A', text, action)}\\A o \\in {text.name}{_given(text)} : ~o.go"
 
     def _promise(self, promise: str, name: str) -> Iterator[str]:
