@@ -102,7 +102,7 @@ class _Search:
         self.saved: SavedSearch | None = None
         self.next_save = self.start + LEAST_SECONDS
         self.machine = FreeMemory(peers.neighbours)
-        self.taken = 0  # bytes of memory, at the end of the last round
+        self.taken = 0  # bytes of memory, when they were counted last: at the end of a level, or of a round in which something grew
         self.grown = False  # so large that the code has been optimised
         self.quota = _LEAST_QUOTA  # successors of each partition's states in this round, but for those of the last state
         self.most_quota = _MOST_QUOTA
@@ -139,8 +139,9 @@ class _Search:
                     with self._noting_trouble():
                         self._make_room()
                         self._take_in(partial(self._share, helped, self._insert))
-                if not self.trouble:
+                if not self.trouble and (self.store.released or self.budget.max_memory is not None):
                     self._account()
+            self._account()
             self.completed += 1
             self._set_quota()
             self.verdicts.close_level(self.completed, self._noted())
@@ -354,7 +355,7 @@ class _Search:
         incoming = (self.offsets[:, 1:] - self.offsets[:, :-1]).sum(axis=0)
         needed = self._bytes(incoming)
         if self.budget.max_memory is None:
-            return self.machine.has(needed - self._bytes())
+            return self.machine.has(needed - self.taken)
         return needed <= self.budget.max_memory
 
     def _make_room(self) -> None:
