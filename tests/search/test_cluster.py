@@ -120,6 +120,30 @@ def _parent(path: Path) -> int:
 
 
 @with_mpi
+@pytest.mark.parametrize("rank", some([1, 0], 1))
+def test_a_rank_lost_from_a_matrix_ends_unsettled_and_the_matrix_goes_on(rank: int, tmp_path: Path) -> None:
+    kept, text = tmp_path / "kept", MATRIX.format(more="").replace("tasks = 1", "tasks = 2").replace("preempt", "preempt,migrate")
+    (tmp_path / "matrix.toml").write_text(text)
+    command = [sys.executable, "-m", "pasidlab.cli", "check", "--matrix", str(tmp_path / "matrix.toml"), "--json"]
+    whole = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    command += ["--checkpoint", str(kept)]
+    several = [str(MPIRUN), "-n", "3", *command]
+    with subprocess.Popen(several, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        until = time.monotonic() + 60
+        while not list(kept.glob("*/lock")) and time.monotonic() < until:
+            time.sleep(0.02)
+        lost = _of_rank(rank, tmp_path)
+        assert lost, process.communicate()
+        os.kill(lost, signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, (out, err)
+    assert f"error: rank {rank} was lost: not settled" in err and "holds" not in out
+    again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert again.returncode == whole.returncode == 1, again.stderr
+    assert _judged(again.stdout)["results"] == _judged(whole.stdout)["results"]
+
+
+@with_mpi
 @pytest.mark.parametrize("rank", some([1, 0], 2))
 def test_a_lost_rank_ends_unsettled_and_the_search_goes_on_from_the_last_level(rank: int, tmp_path: Path) -> None:
     scope = ("early-read", "--cpus", "2", "--tasks", "2", "--mms", "2", "--events", "preempt,migrate,softirq", "--no-local-first")
