@@ -41,6 +41,17 @@ OTHER = [
     ("if (p->q != r) f();", "bool k = p->q;\n\n\tif (k != r)\n\t\tf();"),
     ("if (p->q != r) f();", "struct t *k = p->q;\n\n\tif (k != r)\n\t\tf(k);"),
     ("spin_lock(&x->l); x = p; spin_unlock(&x->l);", "guard(spinlock)(&x->l); x = p;"),
+    ("n = n ?: 5;", "n = n != 0 ?: 5;"), ("fpregs_lock();", "(fpregs_lock)();"),
+    ("CLASS(fd, v)(n); g(v); h();", "{ CLASS(fd, v)(n); g(v); } h();"),
+    ("static int c; spin_lock(&l); c++; spin_unlock(&l); return c;", "static int c; guard(spinlock)(&l); c++; return c;"),
+    ("{ int a; a = 1; g(a); } a = 2;", "{ int b; b = 1; g(b); } b = 2;"), ("a = 5; int a = 1; g(a);", "b = 5; int b = 1; g(b);"),
+    ("int a = 0; if (n) { int a = 5; g(a); } return a;", "int a = 0; if (n) { a = 5; g(a); } return a;"),
+    ("preempt_disable(); n = ({ return 1; 2; }); preempt_enable();", "guard(preempt)(); n = ({ return 1; 2; });"),
+]
+FIRST = ["p->q != r", "p->q == r && f()", "!p->q", "p->q", "p->q->r || f()", "(r == p->q->s)"]
+NOT_FIRST = [
+    "p && p->q->r", "!p || p->q->r", "f() && p->q == r", "f() == p->q", "(p->q = f())", "f(&p->q)", "xchg(&p->q, NULL)", "p->q++",
+    "READ_ONCE(p->q) == r", "sizeof(*p->q) == 4", "({ f(); p->q; })", "p->q == r && p->q == s",
 ]  # fmt: skip
 
 
@@ -56,6 +67,13 @@ def test_two_texts_that_mean_the_same(was: str, now: str) -> None:
 @pytest.mark.parametrize(("was", "now"), OTHER)
 def test_two_texts_that_differ(was: str, now: str) -> None:
     assert not means_the_same(function(was), function(now))
+
+
+@pytest.mark.parametrize(("condition", "same"), [*((one, True) for one in FIRST), *((one, False) for one in NOT_FIRST)])
+def test_a_variable_for_a_condition_is_read_first_and_only_read(condition: str, same: bool) -> None:
+    was = function(f"if ({condition})\n\t\tg();")
+    now = function(f"struct t *k = p->q;\n\n\tif ({condition.replace('p->q', 'k')})\n\t\tg();")
+    assert means_the_same(was, now) is means_the_same(now, was) is same
 
 
 def test_parameters_have_names_as_locals_have() -> None:

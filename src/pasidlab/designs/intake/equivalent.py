@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from tree_sitter import Node
 
+from pasidlab.designs.intake.for_condition import for_conditions
 from pasidlab.lang.c.conditions import constant
 from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import syntax
@@ -39,24 +40,8 @@ def means_the_same(was: str, now: str) -> bool:
         return False
 
 
-_FOR_A_CONDITION = re.compile(r"\n[ \t]*(?:const )?struct \w+ \*(\w+) = (\w+(?:(?:->|\.)\w+)+);\n(\s*if \([^\n{]*)")
-
-
-def _without_variables(text: str) -> str:
-    """A function without variables that hold a member for the condition that follows, and for nothing else.
-
-    Pointers to structures alone: a number may lose bits in a variable of another type.
-    """
-    for match in _FOR_A_CONDITION.finditer(text):
-        name = re.compile(rf"(?<![>.])\b{match.group(1)}\b")  # no member
-        if len(name.findall(text)) == 2 and name.search(match.group(3)):
-            return _without_variables(text.replace(match.group(), "\n" + name.sub(match.group(2), match.group(3)), 1))
-    return text
-
-
 def _form(text: str) -> Form:
     """The form of a function."""
-    text = _without_variables(text)
     text = re.sub(r"\bscoped_guard\s*\(([^()]*)\)", rf"while ({_SCOPED}(\1))", text)
     root = syntax(re.sub(r"(?m)^(\s*(?:asm|__asm__)\b.*);$", lambda one: f"__assembler({json.dumps(one.group(1))});", text))
     if root.has_error:
@@ -65,25 +50,52 @@ def _form(text: str) -> Form:
 
 
 class _Forms:
-    """Forms of the nodes of one function. Locals are numbered as they are declared."""
+    """Forms of the nodes of one function. Locals are numbered as they are declared, each in its block."""
 
     def __init__(self, root: Node) -> None:
-        self.locals: dict[str, str] = {}
-        self.truthful = False  # the function returns a bool
-        for node in _inside(root):
-            if node.type in ("parameter_declaration", "declaration"):
-                for name in filter(None, map(_declared, node.children_by_field_name("declarator"))):
-                    self.locals.setdefault(name, f"%{len(self.locals)}")
-            elif node.type == "function_definition":
-                self.truthful = text_of(node.child_by_field_name("type")) == "bool"
+        self.scopes: list[dict[str, str]] = [{}]
+        self.declared = 0
+        self.given = for_conditions(root)
+        types = (text_of(node.child_by_field_name("type")) for node in _inside(root) if node.type == "function_definition")
+        self.truthful = "bool" in types  # the function returns a bool
 
     def of(self, node: Node) -> Form:
-        """The form of a node."""
+        """The form of a node. What a block, a loop or a function declares is known up to its end."""
+        if node.type not in ("compound_statement", "for_statement", "function_definition"):
+            return self._form(node)
+        self.scopes.append({})
+        found = self._form(node)
+        self.scopes.pop()
+        return found
+
+    def _name(self, node: Node) -> Form:
+        """An identifier: what it stands for, the number of a local, or a name of all the file."""
+        name = text_of(node)
+        if name in self.given.values:
+            return self.of(self.given.values[name])
+        return (next((scope[name] for scope in reversed(self.scopes) if name in scope), name),)
+
+    def _declaration(self, node: Node) -> Form:
+        """A declaration. A variable that is static is told apart: its value outlives the function."""
+        sort = "static %" if any(one.type == "storage_class_specifier" and text_of(one) == "static" for one in node.children) else "%"
+        found: list[Form] = []
+        for n, one in enumerate(node.children):
+            name = _declared(one) if node.field_name_for_child(n) == "declarator" else ""
+            if name:
+                self.scopes[-1][name] = f"{sort}{self.declared}"
+                self.declared += 1
+            if one.type != "comment":
+                found.append(self.of(one))
+        return (node.type, *found)
+
+    def _form(self, node: Node) -> Form:
         match node.type:
-            case "parenthesized_expression" if len(found := _named(node)) == 1 and found[0].type != "compound_statement":
-                return self.of(found[0])
+            case "parenthesized_expression" if _is_mere_bracket(node):
+                return self.of(_named(node)[0])
             case "identifier":
-                return (self.locals.get(text_of(node), text_of(node)),)
+                return self._name(node)
+            case "declaration" | "parameter_declaration":
+                return self._declaration(node)
             case "number_literal" | "true" | "false":
                 return _number(text_of(node))
             case "unary_expression" if text_of(node.child_by_field_name("operator")) == "!":
@@ -133,7 +145,7 @@ class _Forms:
                 continue
             name = node.field_name_for_child(n)
             if name == "condition":
-                found.append(_truth(self.of(one)))
+                found.append(_truth(self.of(one)) if not _is_its_value(node) else self.of(one))
             elif one.type.endswith("statement") and node.type != "conditional_expression":
                 found.append(("block", *self.statements([one])))
             else:
@@ -151,8 +163,10 @@ class _Forms:
         """Statements in turn: blocks without declarations stand for what is in them, guards for calls at both ends."""
         found: list[Form] = []
         for n, node in enumerate(nodes):
-            if node.type == "compound_statement" and not any(one.type == "declaration" for one in _named(node)):
+            if node.type == "compound_statement" and not any(map(_declares, _named(node))):
                 found += self.statements(_named(node))
+            elif node.id in self.given.declarations:
+                continue
             elif (guard := _guarded(node)) is not None:
                 inner = nodes[n + 1 :] if node.type == "expression_statement" else [node.children[-1]]
                 found += self._scope(guard, inner)
@@ -180,9 +194,12 @@ class _Forms:
             if len(form) > 1 and not self._is_settled(form[1]):
                 raise _Differs
             yield give
+        elif _returns(form):
+            raise _Differs
         yield form
 
-    def _is_settled(self, form: object) -> bool:
+    @staticmethod
+    def _is_settled(form: object) -> bool:
         """True for a local, a number, the name of an error."""
         match form:
             case ("0",) | ("number", _, _):
@@ -190,8 +207,12 @@ class _Forms:
             case ("unary_expression", ("-",), (str(name),)):
                 return name.isupper()
             case (str(name),):
-                return name in self.locals.values()
+                return name.startswith("%")  # a local whose value goes with the function
         return False
+
+
+def _returns(form: object) -> bool:
+    return isinstance(form, tuple) and (form[:1] == ("return",) or any(map(_returns, form)))
 
 
 _NESTING = (
@@ -250,6 +271,25 @@ def _is_null(node: Node) -> bool:
     while node.type == "parenthesized_expression" and len(_named(node)) == 1:
         node = _named(node)[0]
     return text_of(node) == "NULL"
+
+
+def _is_mere_bracket(node: Node) -> bool:
+    """True for brackets that change nothing: neither those of ``({ })`` nor those that keep a macro from being one."""
+    found = _named(node)
+    called = node.parent is not None and node.parent.child_by_field_name("function") == node
+    return len(found) == 1 and found[0].type != "compound_statement" and not called
+
+
+def _is_its_value(node: Node) -> bool:
+    """True for ``x ?: y``: the condition is the value."""
+    return node.type == "conditional_expression" and node.child_by_field_name("consequence") is None
+
+
+def _declares(node: Node) -> bool:
+    """True for a declaration, and for a macro that is one, with a destructor maybe: ``CLASS(fd, f)(n);``. A guard is known by itself."""
+    call = node.named_children[0] if node.type == "expression_statement" and node.named_children else None
+    function = call.child_by_field_name("function") if call is not None and call.type == "call_expression" else None
+    return node.type == "declaration" or (function is not None and function.type == "call_expression" and _guarded(node) is None)
 
 
 def _named(node: Node) -> list[Node]:
