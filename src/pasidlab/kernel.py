@@ -77,7 +77,8 @@ linux/tracepoints.py
     trace_x86_fpu_regs_activated, trace_x86_fpu_regs_deactivated
 linux/traps.py
     arch_exit_to_user_mode_prepare, exc_general_protection, exit_to_user_mode_loop, exit_to_user_mode_prepare,
-    exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, task_work_run, try_fixup_enqcmd_gp
+    exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, return_from_syscall, task_work_run,
+    try_fixup_enqcmd_gp
 """
 
 # ruff: noqa: I001, RUF022
@@ -160,7 +161,8 @@ from pasidlab.model.linux.tracepoints import (
 )
 from pasidlab.model.linux.traps import (
     arch_exit_to_user_mode_prepare, exc_general_protection, exit_to_user_mode_loop, exit_to_user_mode_prepare,
-    exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, task_work_run, try_fixup_enqcmd_gp,
+    exit_to_user_mode_work, gp_user_force_sig_segv, mm_valid_pasid, need_resched, return_from_syscall, task_work_run,
+    try_fixup_enqcmd_gp,
 )
 from pasidlab.model.state import (
     BondCount, BottomHalves, CPUS, Cpu, FaultCount, File, INIT, KERNEL_DATA, Locks, MMS, MSR_IA32_PASID_VALID, Mm, PASIDS,
@@ -215,11 +217,11 @@ __all__ = [
     "pasid_in_table", "pasid_unbound", "pick_next_task", "pop_frame", "populate_at_boot", "privileged_instruction",
     "prq_event_thread", "ptrace_setregset", "ptrace_stop", "push_frame", "rcu_read_lock", "rcu_read_unlock", "rcu_sleep_check",
     "rdmsr_pasid", "read_alg_socket", "release_task", "reset_header", "restore_fpregs_from_fpstate", "restore_fpregs_from_user",
-    "restore_sigcontext", "restore_slow_path", "ret_from_fork", "rt_sigreturn", "run_in_user_mode", "runs_no_task",
-    "save_fpregs_to_fpstate", "schedule", "set_current", "set_user_components", "skcipher_recvmsg", "softirq_uses_fpu",
-    "somebody_is_dead", "somebody_is_traced", "stop_for_tracer", "submit_work", "switch_fpu_finish", "switch_fpu_prepare",
-    "switch_fpu_return", "sys_clone", "sys_close", "sys_execve", "sys_exit", "sys_fork", "sys_mmap", "sys_ptrace",
-    "sys_rt_sigreturn", "sys_wait4", "task_is_free", "task_work_run", "test_need_fpu_load", "this_cpu",
+    "restore_sigcontext", "restore_slow_path", "ret_from_fork", "return_from_syscall", "rt_sigreturn", "run_in_user_mode",
+    "runs_no_task", "save_fpregs_to_fpstate", "schedule", "set_current", "set_user_components", "skcipher_recvmsg",
+    "softirq_uses_fpu", "somebody_is_dead", "somebody_is_traced", "stop_for_tracer", "submit_work", "switch_fpu_finish",
+    "switch_fpu_prepare", "switch_fpu_return", "sys_clone", "sys_close", "sys_execve", "sys_exit", "sys_fork", "sys_mmap",
+    "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_is_free", "task_work_run", "test_need_fpu_load", "this_cpu",
     "trace_call_copy_fpstate_to_sigframe", "trace_call_fpregs_lock_and_load", "trace_call_fpregs_mark_activate",
     "trace_call_fpu__clear_user_states", "trace_call_fpu__drop", "trace_call_fpu__restore_sig", "trace_call_fpu_clone",
     "trace_call_fpu_flush_thread", "trace_call_fpu_swap_kvm_fpstate", "trace_call_fpu_sync_fpstate",

@@ -492,6 +492,11 @@ def fpu__drop() -> None:
     fpregs_deactivate(current)
     preempt_enable()
 '''),
+    Mutant("system_call_leaves_interrupts_off", "sound_kernel", scope("clone", tasks=2), '''
+def add_device_randomness() -> None:
+    """spin_unlock_irqrestore() is missing."""
+    local_irq_disable()
+'''),
     Mutant("page_fault_in_the_exit_loop_with_interrupts_off", "sound_kernel", scope("signal fault"), '''
 def exit_to_user_mode_prepare() -> None:
     """exit_to_user_mode_loop() without local_irq_enable_exit_to_user()."""

@@ -3,12 +3,16 @@
 Hours of one core. What is known is kept, so it can be stopped at any time; the order is random, so that a part of the way is a fair
 sample. A mutant is caught by a property that the design keeps in the same part without it. Else it is caught where behaviour is gone: the
 part no longer begins as it did, or a statement, not the changed one, is executed no more (``reached.py``). The parts where other mutants
-of the function were caught come first, then the smallest. Survivors get a reason by hand: why the change makes no difference, or why it
-is out of scope.
+of the function were caught come first, then the smallest. Some are caught because a design that is known to be bad is found bad no more
+(``known_bad.py``). Survivors get a reason by hand: why the change makes no difference, or why it is out of scope.
 
-    python tests/model/mutation.py              go on
-    python tests/model/mutation.py WORD ...     once more those whose name has one of the words
-    python tests/model/mutation.py --score      the numbers
+    python tests/model/mutation.py                              go on
+    python tests/model/mutation.py WORD ...                     once more those whose name has one of the words
+    python tests/model/mutation.py --in DESIGN PART WORD ...    those, there alone; what is caught elsewhere stays so
+    python tests/model/mutation.py --caught                     what is caught, once more: first where it was
+    python tests/model/mutation.py --score                      the numbers
+
+DESIGN may be one of ``known_bad.py``. It has a PART of its own: ``own``.
 """
 
 from __future__ import annotations
@@ -19,49 +23,65 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
+from callers import CALLERS, MORE_PARTS
+from known_bad import KNOWN_BAD
 from mutations import Mutation, mutations
-from reached import DESIGNS, begins, executed, observed, within
+from reached import DESIGNS as AROUND
+from reached import begins, executed, observed, within
 from small_parts import SMALL
 
 from pasidlab.checking.api import check
 from pasidlab.checking.model import design_model
-from pasidlab.checking.reductions import Reductions
+from pasidlab.checking.reductions import ALL, Reductions
 from pasidlab.errors import PasidlabError
 from pasidlab.lang import source
+from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.ir import Action, Model
 from pasidlab.model.promises import NAMES
 from pasidlab.model.scope import DEFAULT_PARTS
 from pasidlab.search.result import Budget
 
 TABLE = Path(__file__).with_name("mutation.json")
-OPEN = "not tried in the large parts yet"
 UNEXPLAINED = "unexplained"
 SAME = "equivalent: the compiler makes the same code of it"
 NOT_CALLED = "out of scope: no design of the trials calls it"
 SEED = 2021
-PARTS = {**SMALL, **DEFAULT_PARTS}
+DESIGNS = {**AROUND, **CALLERS}
+PARTS = {**SMALL, **MORE_PARTS, **DEFAULT_PARTS}
 TRIALS = [
     *(("early-read", part) for part in SMALL),
     ("task-work", "signals"), ("task-work", "pushed"), ("task-work", "left"), ("eager-ipi", "borrowed"),
     ("unfixed", "threads"), ("unfixed", "tracer"), ("unfixed", "heirs"),
 ]  # fmt: skip
-LAST_TRIALS = [("eager-ipi", "switched"), *(("early-read", part) for part in DEFAULT_PARTS)]
+LAST_TRIALS = [
+    ("task-work", "clones"), ("late-either", "clones"), ("late-either-refs", "clones"),
+    ("frames", "signals"), ("loads", "interrupts"), ("loads", "signals"), ("loads", "resting"), ("images", "signals"),
+    ("locks", "meeting"), ("locks", "pushed"), ("early-read", "resting"), ("early-read", "faults"),
+    ("unfixed", "interrupts"), ("unfixed", "kvm"),
+]  # fmt: skip
+"""For what only some designs call or use."""
+OWN = "own"
+"""The part of a design of ``known_bad.py``."""
 KEEPS_ALL = "early-read"
-REACHED = "reached"
+REACHED, MISSED = "reached", "missed"
 TIMES, MORE, SECONDS = 2, 100_000, 60
 """A mutant's search ends at so many times the states of the unchanged part, and so many more, and after so long."""
 MODEL_ERROR, NOT_COMPILED = "model error", "does not compile"
+UNMERGED = Reductions(merging=False, local_first=False)
+"""What both rely on are arrivals as they are in ``arrivals.py``. Where others are declared the compiler uses neither."""
 
 
 @dataclass(frozen=True)
 class Caught:
-    """What caught a mutant: a property, REACHED, MODEL_ERROR or NOT_COMPILED, and where."""
+    """What caught a mutant: a property, REACHED, MISSED, MODEL_ERROR or NOT_COMPILED, and where."""
 
     property: str
     part: str
@@ -102,9 +122,9 @@ class Survives:
 
 
 @cache
-def baseline(design: str, part: str) -> Baseline:
-    model = _model(design, part)
-    found = check(observed(design), PARTS[part], jobs=1)
+def baseline(design: str, part: str, reductions: Reductions) -> Baseline:
+    model = _model(design, part, reductions)
+    found = check(observed(DESIGNS[design]), PARTS[part], jobs=1, reductions=reductions)
     kept = NAMES if design == KEEPS_ALL else [p.name for p in found.properties if p.holds]
     return Baseline(_code(model), frozenset(kept), begins(model) | executed(found), found.states)
 
@@ -112,12 +132,13 @@ def baseline(design: str, part: str) -> Baseline:
 @cache
 def functions(design: str, part: str) -> frozenset[str]:
     """The functions that a design calls in a part."""
-    return frozenset(s.function for action in _actions(_model(design, part)) for i in action.code for s in i.site.chain())
+    return frozenset(s.function for action in _actions(_model(design, part, ALL)) for i in action.code for s in i.site.chain())
 
 
-def _model(design: str, part: str) -> Model:
+def _model(design: str, part: str, reductions: Reductions) -> Model:
     """What ``check`` explores; it is lowered once, and kept."""
-    return design_model(DESIGNS[design], PARTS[part], reductions=Reductions())
+    bad = KNOWN_BAD.get(design)
+    return design_model(bad.design if bad else DESIGNS[design], bad.scope if bad else PARTS[part], reductions=reductions)
 
 
 def _actions(model: Model) -> list[Action]:
@@ -130,23 +151,42 @@ def _code(model: Model) -> object:
 
 def caught(mutation: Mutation, design: str, part: str) -> Caught | Survives:
     """What catches a mutant of the kernel around a design in a part, or what the part says of it."""
-    known, read, text = baseline(design, part), source.read_text, mutation.text()
-    with patch.object(source, "read_text", lambda path: text if path == mutation.path else read(path)):
-        try:
-            if _code(_model(design, part)) == known.code:
+    reductions = UNMERGED if mutation.path == ARRIVALS else ALL
+    if part == OWN:
+        return missed(mutation, design, reductions)
+    known = baseline(design, part, reductions)
+    try:
+        with in_place(mutation):
+            if _code(_model(design, part, reductions)) == known.code:
                 return Survives(same=True)
             most = TIMES * known.states + MORE
             first = Budget(after_violation=1 if len(known.kept) == len(NAMES) else most, max_states=most, timeout=SECONDS)
-            found = check(observed(design), PARTS[part], jobs=1, budget=first)
-            reached = begins(_model(design, part)) | executed(found)
-        except PasidlabError as error:
-            return Caught(MODEL_ERROR if " after " in str(error) else NOT_COMPILED, part, design)
+            found = check(observed(DESIGNS[design]), PARTS[part], jobs=1, budget=first, reductions=reductions)
+            reached = begins(_model(design, part, reductions)) | executed(found)
+    except PasidlabError as error:
+        return Caught(MODEL_ERROR if " after " in str(error) else NOT_COMPILED, part, design)
     broken = [c.property for c in found.counterexamples if c.property in known.kept]
     if broken or found.error:
         return Caught(broken[0] if broken else MODEL_ERROR, part, design)
     if found.whole and known.reached - reached - within(mutation.path, mutation.lines()):
         return Caught(REACHED, part, design)
     return Survives(more=found.states > known.states, fewer=found.states < known.states)
+
+
+def missed(mutation: Mutation, design: str, reductions: Reductions) -> Caught | Survives:
+    """Whether a design that is known to be bad breaks its promise no more."""
+    bad = KNOWN_BAD[design]
+    with in_place(mutation):
+        found = check(bad.design, bad.scope, properties=[bad.broken], jobs=1, reductions=reductions)
+    return Survives() if found.counterexamples or not found.whole else Caught(MISSED, OWN, design)
+
+
+@contextmanager
+def in_place(mutation: Mutation) -> Iterator[None]:
+    """Whoever reads the file of the mutation meanwhile reads the mutant."""
+    read, text = source.read_text, mutation.text()
+    with patch.object(source, "read_text", lambda path: text if path == mutation.path else read(path)):
+        yield
 
 
 def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | Survives:
@@ -179,23 +219,25 @@ class Table:
         return mutation.name in self.caught or mutation.name in self.survivors
 
     def likely_first(self, mutation: Mutation) -> list[tuple[str, str]]:
-        """The trials, those first that caught most other mutants of the function; then most of the file."""
+        """The trials: where it was caught, where most other mutants of the function were, and then most of the file."""
         file, function = mutation.name.split(": ")[:2]
         by_function, by_file = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
         for name, what in self.caught.items():
             trial = tuple(what.split(", ")[:0:-1])
             by_file[trial] += name.startswith(f"{file}: ")
             by_function[trial] += name.startswith(f"{file}: {function}: ")
-        return sorted(TRIALS, key=lambda trial: (-by_function[trial], -by_file[trial]))
+        before = self.caught.get(mutation.name, "").split(", ")[:0:-1]
+        likely = sorted(TRIALS, key=lambda trial: (-by_function[trial], -by_file[trial]))
+        return list(dict.fromkeys([*([(before[0], before[1])] if before else []), *likely, *LAST_TRIALS]))
 
-    def note(self, mutation: Mutation, by: Caught | Survives, otherwise: str) -> None:
-        """Write down what a trial gave; a survivor keeps the reason it has."""
+    def note(self, mutation: Mutation, by: Caught | Survives) -> None:
+        """Write down what the trials gave; a survivor keeps the reason it has."""
         self.caught.pop(mutation.name, None)
-        reason = self.survivors.pop(mutation.name, OPEN)
+        reason = self.survivors.pop(mutation.name, UNEXPLAINED)
         if isinstance(by, Caught):
             self.caught[mutation.name] = str(by)
         else:
-            self.survivors[mutation.name] = by.reason or otherwise if reason in (OPEN, UNEXPLAINED) else reason
+            self.survivors[mutation.name] = by.reason or UNEXPLAINED if reason in (UNEXPLAINED, SAME, NOT_CALLED) else reason
         stored = {"caught": self._present(self.caught), "survivors": self._present(self.survivors)}
         partial = TABLE.with_suffix(f".{os.getpid()}")
         partial.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
@@ -205,7 +247,7 @@ class Table:
         """How many were caught, by what, and how many survivors have no reason yet."""
         by = Counter(what.split(", ")[0] for what in self.caught.values())
         tried, left = len(self.caught) + len(self.survivors), len(self.survivors)
-        open_ones = sum(why in (OPEN, UNEXPLAINED) for why in self.survivors.values())
+        open_ones = sum(why == UNEXPLAINED for why in self.survivors.values())
         first = f"{tried} of {len(self.names)} mutants tried: {len(self.caught)} caught, {left} not, {open_ones} of these without a reason"
         return "\n".join([first, *(f"{count:5} {what}" for what, count in by.most_common())])
 
@@ -214,19 +256,25 @@ def main(words: list[str]) -> None:
     gc.disable()  # a fifth of the time: lowering makes many small objects
     everything = mutations()
     table = Table(everything)
-    order = [] if words == ["--score"] else Random(SEED).sample(everything, len(everything))
-    for mutation in order:
-        if any(word in mutation.name for word in words) if words else not table.knows(mutation):
-            _try(mutation, table.likely_first(mutation), OPEN, table)
-    for mutation in order:
-        if table.survivors.get(mutation.name) == OPEN:
-            _try(mutation, LAST_TRIALS, UNEXPLAINED, table)
+    there, words = ([(words[1], words[2])], words[3:]) if words[:1] == ["--in"] else ([], words)
+    for mutation in Random(SEED).sample(everything, len(everything)):
+        if _asked(mutation, words, table) and not (there and mutation.name in table.caught):
+            _try(mutation, there or table.likely_first(mutation), table)
     print(table.score())
 
 
-def _try(mutation: Mutation, trials: list[tuple[str, str]], otherwise: str, table: Table) -> None:
+def _asked(mutation: Mutation, words: list[str], table: Table) -> bool:
+    """Whether the command's words are about a mutant."""
+    if words == ["--score"]:
+        return False
+    if words == ["--caught"]:
+        return mutation.name in table.caught
+    return any(word in mutation.name for word in words) if words else not table.knows(mutation)
+
+
+def _try(mutation: Mutation, trials: list[tuple[str, str]], table: Table) -> None:
     start, by = time.perf_counter(), verdict(mutation, trials)
-    table.note(mutation, by, otherwise)
+    table.note(mutation, by)
     gc.collect()
     print(f"{time.perf_counter() - start:.0f} s {mutation}: {by}", flush=True)
 

@@ -1,168 +1,17 @@
-"""Designs that once were, or easily could be, said to hold: each breaks what its row says, reduced as well as unreduced."""
+"""What was once said to hold (``wrong_holds.py``): each breaks what its row says, reduced as well as unreduced."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from wrong_holds import DESIGNS, IMPORTS, LATE
 
 from harness import LONG
 from pasidlab.checking.api import check
 from pasidlab.checking.reductions import Reductions
 from pasidlab.model.scope import Scope
 from pasidlab.search.result import Budget
-
-IMPORTS = """
-from pasidlab.lang.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
-from pasidlab.model.linux.fpu import (
-    fpregs_lock, fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, restore_fpregs_from_fpstate,
-    save_fpregs_to_fpstate, switch_fpu_finish, switch_fpu_prepare, __fpu_invalidate_fpregs_state,
-)
-from pasidlab.model.linux.locks import warn_on_once
-from pasidlab.model.linux.sched import pick_next_task, set_current
-from pasidlab.model.linux.traps import gp_user_force_sig_segv
-from pasidlab.model.ambient import current, this_cpu
-from pasidlab.model.state import MSR_IA32_PASID_VALID
-from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
-"""
-LATE = """
-@entry("exception")
-def exc_general_protection() -> None:
-    local_irq_enable()
-    if populate():
-        return
-    gp_user_force_sig_segv()
-"""
-READ = """
-def try_fixup_enqcmd_gp() -> bool:
-    if current.mm.pasid == 0 or (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
-        return False
-    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
-    return True
-"""
-DESIGNS = {
-    # a per-CPU flag is set while the task may still move: on the CPU it moves to, the flag is clear
-    "flag of the CPU before": ("preempt migrate softirq", {"owned", "preserved", "sound_kernel"}, LATE + """
-def populate() -> bool:
-    this_cpu.in_kernel_fpu = True
-    preempt_disable()
-    if current.need_fpu_load:
-        fpregs_restore_userregs()
-    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
-    preempt_enable()
-    return True
-"""),
-    # the outgoing task is free for other CPUs before its registers are saved
-    "task given up too early": ("preempt migrate", {"coherent", "preserved", "owned", "sound_kernel"}, READ + """
-@context("schedule")
-def schedule() -> None:
-    before = current
-    task = pick_next_task()
-    if task is not None:
-        this_cpu.loaded_mm = task.mm
-        task.cpu = this_cpu
-    set_current(task)
-    if before is not None:
-        release(before)
-        if not before.need_fpu_load:
-            switch_fpu_prepare(before)
-    if task is not None:
-        switch_fpu_finish(task)
-"""),
-    # the CPU is looked up before the lock that keeps the task on it
-    "CPU of a moment ago": ("preempt migrate softirq", {"owned", "preserved", "sound_kernel", "coherent"}, LATE + """
-def populate() -> bool:
-    if current.mm.pasid == 0 or current.has_valid_pasid:
-        return False
-    here = this_cpu
-    fpregs_lock()
-    if current.need_fpu_load:
-        if not fpregs_state_valid(current, here):
-            fpregs_restore_userregs()
-        current.need_fpu_load = False
-    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
-    fpregs_unlock()
-    current.has_valid_pasid = True
-    return True
-"""),
-    # a decision on XSTATE_BV of contents nobody may rely on
-    "a bit that stands for nothing": ("preempt migrate softirq", {"served"}, LATE + """
-@instruction
-def store_pasid_component() -> None:
-    user = current.bv_user
-    xsaves(current, XFEATURE_MASK_PASID)
-    current.bv_user = user
-
-
-def populate() -> bool:
-    fpregs_lock()
-    if not current.need_fpu_load or fpregs_state_valid(current, this_cpu):
-        current.need_fpu_load = False
-        wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
-    else:
-        store_pasid_component()
-        if get_xsave_addr(current) is None:
-            fpregs_unlock()
-            return False
-        current.image_pasid = current.mm.pasid | MSR_IA32_PASID_VALID
-        __fpu_invalidate_fpregs_state(current)
-    fpregs_unlock()
-    return True
-"""),
-    # waits in the kernel for a flag that only the way out of it clears
-    "waits for itself": ("preempt migrate softirq", {"served"}, LATE + """
-def populate() -> bool:
-    if current.mm.pasid == 0 or current.has_valid_pasid:
-        return False
-    while current.need_fpu_load:
-        fpregs_lock()
-        fpregs_unlock()
-    fpregs_lock()
-    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
-    fpregs_unlock()
-    current.has_valid_pasid = True
-    return True
-"""),
-    # loads the registers, but not as their owner: a switch between a softirq in user mode and the restore finds the old copy valid
-    "not the owner": ("preempt migrate softirq", {"preserved"}, """
-@entry("exception")
-def exc_general_protection() -> None:
-    if not fixup():
-        gp_user_force_sig_segv()
-
-
-def fixup() -> bool:
-    pasid = current.mm.pasid
-    local_irq_enable()
-    if (rdmsr_pasid() & MSR_IA32_PASID_VALID) != 0:
-        return False
-    fpregs_lock()
-    if not current.need_fpu_load:
-        save_fpregs_to_fpstate(current)
-    wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
-    current.need_fpu_load = False
-    restore_fpregs_from_fpstate(current, XFEATURE_MASK_FPSTATE)
-    wrmsr_pasid(pasid | MSR_IA32_PASID_VALID)
-    fpregs_unlock()
-    return True
-"""),
-    # the environment changes a field of the current task at any time
-    "event of the current task": ("preempt signal", {"sound_kernel"}, """
-@rule(event="signal")
-def something_happens() -> None:
-    require(current is not None)
-    current.holds_pasid_ref = True
-
-
-@entry("exception")
-def exc_general_protection() -> None:
-    local_irq_enable()
-    current.holds_pasid_ref = False
-    warn_on_once(current.holds_pasid_ref)
-    gp_user_force_sig_segv()
-"""),
-}  # fmt: skip
-
 
 EACH = [(name, reductions) for name in DESIGNS for reductions in ({}, {"merging": False}, {"forgetting": False}, {"symmetry": False})]
 LARGE = "task given up too early"  # half a minute each

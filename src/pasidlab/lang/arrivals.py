@@ -101,6 +101,10 @@ def return_from_softirq() -> None:
     this_cpu.irqs_off = current is not None and current.pc == EXIT_TO_USER
 
 
+def return_from_syscall() -> None:
+    """What a kernel asks of a system call that is about to take the way back to user mode: nothing here."""
+
+
 def may_schedule() -> bool:
     """Nothing on this CPU forbids a switch of tasks."""
     return (

@@ -18,7 +18,10 @@ from pasidlab.lang.roles import PREDICATES
 
 ENTERED_AS = {"schedule": ("schedule",), "softirq": ("softirq",), "hardirq": ("hardirq", "ipi")}
 """The kinds of arrival that begin the program of a context; the order is that of the entry numbers in ``arrivals``."""
-RETURN = {"hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule"}
+RETURN = {
+    "hardirq": "return_from_hardirq", "softirq": "return_from_softirq", "schedule": "return_from_schedule",
+    "syscall": "return_from_syscall", "fork": "return_from_syscall",
+}  # fmt: skip
 
 
 @dataclass
@@ -114,6 +117,8 @@ class Flattener:
             masks.append(AT_ENTRY[entry.options["kind"]])
             inliner.emit("label", label, site=LANGUAGE)
             inliner.call(entry.function, (), None, None)
+            if (kind := str(entry.options["kind"])) in RETURN:
+                inliner.call(RETURN[kind], (), None, None)
             inliner.emit("jump", "entry.exit", site=LANGUAGE)
         inliner.emit("label", "entry.exit", site=LANGUAGE)
         if leave:

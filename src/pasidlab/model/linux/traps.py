@@ -34,6 +34,11 @@ def gp_user_force_sig_segv() -> None:
     force_sig_segv()
 
 
+def return_from_syscall() -> None:
+    """syscall_exit_to_user_mode_prepare() with CONFIG_PROVE_LOCKING: "syscall left IRQs disabled"."""
+    check("sound_kernel", not this_cpu.irqs_off, "a system call left interrupts disabled (WARN)")
+
+
 @exit_to_user
 def exit_to_user_mode_prepare() -> None:
     """exit_to_user_mode_prepare(): pending work with interrupts on, then, interrupts off, the last restore."""
