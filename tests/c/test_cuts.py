@@ -45,6 +45,9 @@ CUT = [
     ("unsigned long m = 1ul << raw_smp_processor_id(); WARN_ON(!m);", "pasid", CPU),
     ("int n = smp_processor_id() + 1; WARN_ON((u8)n == 9);", "pasid", CPU),
     ("int a[4] = {}; WARN_ON(a[smp_processor_id()]);", "pasid", CPU),
+    ("if (pasid > 1000) return false;", "pasid", PASID), ("if (7 == pasid) return false;", "pasid", PASID),
+    ("switch (pasid) { case 1: return false; }", "pasid", PASID), ("int me = smp_processor_id(); WARN_ON(me >= 64);", "pasid", CPU),
+    ("int me = smp_processor_id(); bool first = !me; WARN_ON(!first && first);", "pasid", CPU),
 ]  # fmt: skip
 
 
@@ -59,8 +62,9 @@ WHOLE = [
     ("u32 x = pasid; u64 y = x; int z = y;", "z"), ("", "(pasid & 0xfffff)"),
     ("u64 old; rdmsrl(MSR_IA32_PASID, old);", "pasid | (old & BIT(31))"),
     ("bool has = pasid; WARN_ON(!has);", "pasid"), ('pr_debug("%u", (u16)pasid);', "pasid"), ("u16 x = 5; WARN_ON(x == 4);", "pasid"),
-    ("u16 me = smp_processor_id(); WARN_ON(me == 9);", "pasid"), ("", "(pasid << 8 >> 8)"),
-    ("", "FIELD_PREP(GENMASK(19, 0), pasid)"), ("u64 m = pasid * 8;", "m / 8"),
+    ("u16 me = smp_processor_id(); WARN_ON(me != raw_smp_processor_id());", "pasid"), ("", "(pasid << 8 >> 8)"),
+    ("", "FIELD_PREP(GENMASK(19, 0), pasid)"), ("if (!pasid || pasid == IOMMU_PASID_INVALID) return false;", "pasid"),
+    ("WARN_ON(current->thread.fpu.last_cpu == -1);", "pasid"), ("u64 m = pasid * 8;", "m / 8"),
 ]  # fmt: skip
 
 

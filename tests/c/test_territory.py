@@ -18,6 +18,11 @@ LINES = [
     ("arch/x86/kernel/fpu/xstate.c", "fpu__init_system_xstate", "fpu_kernel_cfg.max_features &= ~XFEATURE_MASK_PASID;", True),
     ("arch/x86/kernel/fpu/xstate.c", "print_xstate_feature", "pr_info();", False),
     ("drivers/dma/idxd/device.c", "idxd_cmd_exec", "wait_for_completion(&done);", True),
+    ("include/linux/bottom_half.h", "local_bh_disable", "return;", True),
+    ("include/linux/sched/mm.h", "mmget_not_zero", "return true;", True),
+    ("include/linux/sched.h", "set_tsk_thread_flag", "return;", True),
+    ("include/linux/sched.h", "need_resched", "return true;", False),
+    ("include/linux/preempt.h", "", "preempt_count_inc(); \\", True),
     ("drivers/iommu/intel/cache.c", "cache_tag_flush_iotlb", "return;", True),
 ]
 

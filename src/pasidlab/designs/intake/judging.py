@@ -337,13 +337,16 @@ def _built_in(program: TreeProgram, known: frozenset[str]) -> Iterator[Item]:
     """The functions of the territory that a tree has and the model does not take."""
     land = territory()
     root = program.tree.root
-    files = {file for place in land.places if not place.unrelated for glob in place.files for file in _files(root, glob)}
+    mine = (place for place in land.places if not (place.unrelated or place.words_of_c))
+    files = {file for place in mine for glob in place.files for file in _files(root, glob)}
     for file in sorted(files):
         source = program.tree.changed.get(file)
         lines = (source.text if source is not None else read_text(root / file)).split("\n")
         for span in functions_in(lines):
             place = land.place(file, span.name)
-            if place is not None and span.name not in known and land.relevant(file, span.name, bare_lines(lines[span.start : span.end])):
+            if place is None or place.words_of_c or span.name in known:
+                continue
+            if land.relevant(file, span.name, bare_lines(lines[span.start : span.end])):
                 why = f"calls of it mean nothing in the model: {why}" if (why := ignored_why(span.name)) else place.why
                 yield Item(span.name, file, span.start + 1, Fate.BUILT_IN, why, changed=False)
 

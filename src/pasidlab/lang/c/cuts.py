@@ -1,5 +1,7 @@
 """Where a program cuts off bits of a number that is whole in a scope and would not be on a machine: of a PASID, of the number of a CPU.
 
+So does a comparison with a constant: ``cpu < 64`` is true for every CPU of a scope.
+
 Numbers are followed through all functions, whatever variables are called: through assignments, calls and arithmetic. Of each local it is
 known which bits of it may come from such a number. The order of instructions does not matter.
 """
@@ -13,7 +15,7 @@ from pasidlab.errors import Position
 from pasidlab.lang.c.link import Linker
 from pasidlab.lang.c.vocabulary import Number
 from pasidlab.lang.emit import Fit
-from pasidlab.lang.ir import CPU, DIVISIONS, SHIFTS, Function, Instr, Operand
+from pasidlab.lang.ir import CPU, DIVISIONS, SHIFTS, TRUTHS, Function, Instr, Operand
 from pasidlab.lang.types import Ref
 
 CUTTING = frozenset({"and", "sext"}) | SHIFTS | DIVISIONS
@@ -144,11 +146,26 @@ class _Flow:
                     yield Cut(position, self.number.why)
             code = self.functions[name].code
             used = {operand for instr in code for operand in instr.operands()}
+            checks = {one.args[0] for one in code if one.op == "branch" and str(one.args[2]).startswith("crash")}  # not the program's own
             for instr in code:
-                if instr.op in CUTTING and instr.dst in used:
+                if instr.op in TRUTHS and instr.dst not in checks and self._compares(name, instr):
+                    yield Cut(instr.site.position, self.number.why)
+                elif instr.op in CUTTING and instr.dst in used:
                     a, b = (self._bits(name, operand) for operand in instr.args[1:])
                     if _cuts(a | b, self._kept(name, instr, a, b)):
                         yield Cut(instr.site.position, self.number.why)
+
+    def _compares(self, function: str, instr: Instr) -> bool:
+        """True where the number is compared with a constant, but for those that stand for none."""
+        for number, other in (instr.args[1:], instr.args[:0:-1]):
+            domain = self.functions[function].locals.get(str(number))
+            known = self._known(function, other)
+            if known is not None and self._bits(function, number) and not isinstance(domain, Ref):
+                return known not in _NONE and (known != 0 or self.number.struct != "")
+        return False
+
+
+_NONE = frozenset({_ALL, (1 << 32) - 1})  # -1, IOMMU_PASID_INVALID
 
 
 def _cuts(bits: int, kept: int) -> bool:

@@ -20,13 +20,14 @@ _FLOW = re.compile(
 
 @dataclass(frozen=True)
 class TerritoryPart:
-    """Functions of some files. ``words`` empty: every line of them matters."""
+    """Functions of some files. ``words`` empty: every line of them matters. ``words_of_c``: what other kernel code is written in."""
 
     files: tuple[str, ...]
     functions: tuple[str, ...]
     words: tuple[str, ...]
     unrelated: bool
     why: str
+    words_of_c: bool = False
 
     def has(self, file: str, function: str) -> bool:
         """True if the function is meant; an empty name, for lines outside functions, where all functions of the file are."""
@@ -119,6 +120,7 @@ def territory() -> Territory:
     places = tuple(
         TerritoryPart(
             tuple(one["files"]), tuple(one.get("functions", ["*"])), tuple(one.get("words", [])), one.get("unrelated", False), one["why"],
+            one.get("words_of_c", False),
         )
         for one in data["place"]
     )  # fmt: skip
