@@ -1,11 +1,13 @@
 """Fair circles: which sets of states a fair run may stay in for ever, held against a look at every subset of a small graph."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from random import Random
 
 import numpy as np
 
 from pasidlab.checking.fairness import Steps, fair_sets
+from pasidlab.checking.liveness import _Circle
+from pasidlab.checking.waiting import Waiting
 
 OUT = -1
 
@@ -73,3 +75,34 @@ def test_random_graphs_against_every_subset():
         assert all(is_fair(set(members), edges) for members in sets)
         fair += bool(sets)
     assert 50 < fair < 350
+
+
+def way_around(count, edges, members):
+    """The states on the way around a fair set from its first state, and the edges there are between them."""
+    graph = steps(count, edges)
+    nothing = np.zeros(len(edges), dtype=bool)
+    states = np.arange(count, dtype=np.uint64).reshape(-1, 1)
+    circle = _Circle(Waiting(states, graph, nothing, np.ones(count, dtype=bool)), np.array(sorted(members)))
+    return [sorted(members)[n] for n in [0, *circle.around(0)]]
+
+
+def test_a_class_that_is_taken_elsewhere_in_the_set_is_on_the_way_around():
+    edges = [(0, 1, 0), (1, 0, 0), (0, OUT, 1), (1, 2, -1), (2, 3, 1), (3, 1, 0)]
+    assert found(4, edges) == {(0, 1, 2, 3)}
+    assert way_around(4, edges, {0, 1, 2, 3}) == [0, 1, 0, 1, 2, 3, 1, 0]
+
+
+def test_the_way_around_a_fair_set_takes_each_class_it_can_take():
+    random, some = Random(8), 0
+    for _ in range(300):
+        count = random.randint(2, 6)
+        edges = [(random.randrange(count), random.choice([OUT, *range(count)]), random.choice([-1, 0, 1, 2])) for _ in range(14)]
+        for members in found(count, edges):
+            way = way_around(count, edges, set(members))
+            on = list(pairwise(way))
+            assert all(any((s, t) == pair for s, t, _ in edges) for pair in on)
+            if on:
+                assert way[0] == way[-1]
+                assert {c for s, _, c in edges if s in way and c >= 0} <= {c for s, t, c in edges if (s, t) in on}
+                some += len(way) > 3
+    assert some > 20

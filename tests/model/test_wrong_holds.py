@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wrong_holds import DESIGNS, IMPORTS, LATE
+from wrong_holds import DESIGNS, IMPORTS, LATE, NEVER_ENDS
 
 from harness import LONG
 from pasidlab.checking.api import check
@@ -60,3 +60,12 @@ def populate() -> bool:
     (note,) = result.parts[0].notes
     assert note.startswith("steps are not merged: releases a task that may still be somebody's (") and "mine.py:" in note
     assert "".join(note.split()) in "".join(result.text().split())  # wherever the lines are broken
+
+
+@pytest.mark.parametrize("name", NEVER_ENDS)
+def test_who_waits_for_ever_is_found(tmp_path: Path, name: str) -> None:
+    event, text = NEVER_ENDS[name]
+    path = tmp_path / "mine.py"
+    path.write_text(IMPORTS + "from pasidlab.lang.declare import maybe\n" + text)
+    result = check(str(path), Scope(cpus=1, tasks=1, mms=1, pasids=1).with_events([event]), properties=["served"])
+    assert (result.verdict, result.parts[0].reason) == ("violated", "complete")

@@ -152,3 +152,32 @@ def exc_general_protection() -> None:
     gp_user_force_sig_segv()
 """),
 }  # fmt: skip
+WAITING = LATE + """
+def populate() -> bool:
+    WAITS
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    return True
+"""
+NEVER_ENDS = {  # an event of the scope, and a design whose task waits for ever
+    # a choice would end the loop, but is never made
+    "a choice not made": ("kvm", WAITING.replace("WAITS", "while not (current.guest_fpstate and maybe()):\n        pass")),
+    # a choice would end the loop, but what comes after it can never be done
+    "a choice in vain": ("kvm", WAITING.replace("WAITS", """while True:
+        if maybe():
+            require(current.guest_fpstate)
+            break""")),
+    # the step can never be taken
+    "a step that is none": ("kvm", WAITING.replace("WAITS", "require(current.guest_fpstate)")),
+    # work on the way to user mode queues itself; the kernel's own choice, a signal, comes only where no work is queued
+    "work without end": ("signal", WAITING.replace("WAITS", "current.pasid_work = True") + """
+def task_work_run() -> None:
+    current.pasid_work = True
+"""),
+    # the scope ends the faults, not the kernel
+    "a fault too few": ("gp:2", """
+def try_fixup_enqcmd_gp() -> bool:
+    if current.at_privileged == 0:
+        wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    return True
+"""),
+}

@@ -5,9 +5,9 @@ goes each way; so a task that may run is run some time. Interrupts and events of
 happen some time: an IPI that was sent arrives. A task stopped by a tracer does not wait for what was promised.
 
 ``surely_served`` is a proof without the graph. Every activation of kernel code comes to its end (``activations``). Nobody who waits
-sleeps, and no request is made twice in vain. Then a task that waits is run, comes back to user mode, and is served. ``nobody_waits``
-is another such proof: a search that saw every state saw nobody wait. ``waits_for_ever`` looks for a fair circle in the graph of states; it
-is not found only if there is none.
+sleeps, no request is made twice in vain, and no limit of the scope ends the requests. Then a task that waits is run, comes back to user
+mode, and is served. ``nobody_waits`` is another such proof: a search that saw every state saw nobody wait. ``waits_for_ever`` looks for a
+fair circle in the graph of states; it is not found only if there is none.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ import numpy as np
 from pasidlab.checking.fairness import fair_sets
 from pasidlab.checking.waiting import Waiting, waiting_states
 from pasidlab.lang.back.native import PENDING_ELEMENT, CompiledModel
-from pasidlab.lang.ir import ASLEEP, Model
+from pasidlab.lang.functions import ARRIVALS
+from pasidlab.lang.ir import ASLEEP, Action, Model, Operand
 from pasidlab.lang.lowering.activations import endless
 from pasidlab.lang.lowering.contexts import counter_field
+from pasidlab.lang.names import LIMITS
 from pasidlab.lang.types import Ref
+from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
 from pasidlab.search.components import ShortestWays
 from pasidlab.search.graph import depth_of, path_to
 from pasidlab.search.result import Packed, SearchResult
@@ -46,6 +49,7 @@ KERNEL = Sentences(
     "the task's instruction faulted, and the kernel never lets it try again",
 )
 OWN = Sentences("it asks again and again, and what it waits for never comes", "it waits for ever")
+KERNEL_FILES = frozenset(map(str, (*MODEL_FILES, *PREEMPT_RT_FILES, ARRIVALS)))
 MOST_STEPS = 60_000_000
 MOST_ROUNDS = 200  # in which a circle is made fair
 
@@ -63,8 +67,21 @@ def surely_served(found: SearchResult, native: CompiledModel, model: Model) -> b
     asleep = ASLEEP in native.properties and native.properties.index(ASLEEP) in found.violations
     if found.reason != "complete" or found.again or asleep:
         return False
+    if any(_is_limited(action) for action in model.actions if any(i.op == "repeat" for i in action.code)):
+        return False
     programs = [action for action in model.actions if action.resumes]
-    return not any(endless(action, counter_field(action.name)) for action in programs)
+    return not any(endless(action, counter_field(action.name), KERNEL_FILES) for action in programs)
+
+
+def _is_limited(action: Action) -> bool:
+    """Whether a step can be taken only as long as an event of the scope has not happened too often."""
+    counts: set[Operand] = set()
+    for instr in action.code:
+        if instr.op == "require" and instr.args[0] in counts:
+            return True
+        if instr.dst and (str(instr.args[1]).startswith(f"{LIMITS}.") or not counts.isdisjoint(instr.operands())):
+            counts.add(instr.dst)
+    return False
 
 
 def waits_for_ever(
@@ -169,10 +186,14 @@ class _Circle:
             missing = self._enabled(states) - taken
             if not missing:
                 return way
-            edge = next(e for e in inside if int(self.classes[e]) in missing and int(self.sources[e]) in set(states))
-            at = len(states) - 1 - states[::-1].index(int(self.sources[edge]))
-            detour = [int(self.targets[edge]), *self.ways.way(int(self.targets[edge]), start)]
-            way = [*way[:at], *detour]
+            edges = [e for e in inside if int(self.classes[e]) in missing]
+            edge = next((e for e in edges if int(self.sources[e]) in set(states)), edges[0])
+            source, target = int(self.sources[edge]), int(self.targets[edge])
+            if source in states:
+                way = way[: len(states) - 1 - states[::-1].index(source)]
+            else:  # somebody could take such a step on the way, and does elsewhere
+                way += self.ways.way(start, source)
+            way = [*way, target, *self.ways.way(target, start)]
             taken.add(int(self.classes[edge]))
             taken &= self._classes_on([start, *way]) | {int(self.classes[edge])}
         return way

@@ -30,6 +30,9 @@ _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
 
 MOST_NAMES = 40
 """Names that one hint lists."""
+LIMITS = "Events"
+"""The struct that holds how often each limited event may still happen."""
+
 KERNEL = "pasidlab.kernel"
 """The module from which a design imports what the model around it declares."""
 AMBIENT = ("current", "this_cpu")
@@ -104,7 +107,7 @@ class Names:
                 if isinstance(inherited, ast.Name) and inherited.id in namespace.bases:
                     self._add_fields(namespace.bases[inherited.id], struct.name)
             self._add_fields(struct, struct.name)
-        self.limits = {event: Field("Events", event, Int(0, most), 1, most) for event, most in bounds.limits.items()}
+        self.limits = {event: Field(LIMITS, event, Int(0, most), 1, most) for event, most in bounds.limits.items()}
         """How often each limited event may still happen: part of the state."""
         self.fields |= {left.path: left for left in self.limits.values()}
 
