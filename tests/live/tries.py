@@ -18,7 +18,10 @@ from importlib import import_module
 from pathlib import Path
 
 from tries_place import Place, Variant, build
-from tries_rows import VARIANTS
+from tries_rows import VARIANTS as FIRST
+from tries_stalls import VARIANTS as MORE
+
+VARIANTS = [*FIRST, *MORE]
 
 
 @dataclass

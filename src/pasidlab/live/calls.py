@@ -93,10 +93,7 @@ class SystemCalls:
         """Answer the call, or let it happen."""
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
-        whose = ptrace.event_message(thread.tid)
-        number = registers[ORIG_RAX] if whose == seccomp.OURS else None
-        if whose == seccomp.OURS_32:
-            number = _FROM_32_BITS.get(registers[ORIG_RAX])  # a filter of the program's own may say that, of any call
+        number, in_32_bits = _number(thread.tid, registers)
         if number is None or number == SYS_MEMFD_SECRET:
             # The program's own SECCOMP_RET_TRACE, which has no tracer; or memory that no device of ours could reach.
             answer(thread, registers, -errno.ENOSYS)
@@ -106,22 +103,22 @@ class SystemCalls:
             answer(thread, registers, -errno.EPERM)
         elif number in (SYS_EXECVE, SYS_EXECVEAT):
             self._begins_exec(thread)
-        elif number == SYS_PRCTL and registers[RBX if whose == seccomp.OURS_32 else RDI] == seccomp.PR_SET_DUMPABLE:
+        elif number == SYS_PRCTL and registers[RBX if in_32_bits else RDI] == seccomp.PR_SET_DUMPABLE:
             self._hides(thread, registers)
         elif number in (SYS_SECCOMP, SYS_PRCTL):
             self._wants_filter(thread, registers)
-        elif number == SYS_IOCTL and registers[RCX if whose == seccomp.OURS_32 else RSI] & 0xFFFFFFFF == UFFDIO_REGISTER:
+        elif number == SYS_IOCTL and registers[RCX if in_32_bits else RSI] & 0xFFFFFFFF == UFFDIO_REGISTER:
             self._registers_pages(thread)
         elif number in _SERVING:
             self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
         elif number == SYS_CLONE:
-            registers[RBX if whose == seccomp.OURS_32 else RDI] &= ~CLONE_UNTRACED
+            registers[RBX if in_32_bits else RDI] &= ~CLONE_UNTRACED
             ptrace.set_registers(thread.tid, registers)
             ptrace.resume(thread.tid)
         elif number == SYS_CLONE3:
-            self._clones(thread, registers, registers[RBX if whose == seccomp.OURS_32 else RDI])
+            self._clones(thread, registers, registers[RBX if in_32_bits else RDI])
         elif number == SYS_PTRACE:
-            request, target = (RBX, RCX) if whose == seccomp.OURS_32 else (RDI, RSI)
+            request, target = (RBX, RCX) if in_32_bits else (RDI, RSI)
             self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])
         else:
             self.calls.on_call(thread, registers)
@@ -207,3 +204,15 @@ class SystemCalls:
         if request == ptrace.TRACEME or target in self.threads:
             self.emulator.events.second_tracer(thread, ip)
         ptrace.resume(thread.tid)
+
+
+def _number(tid: int, registers: RegisterArray) -> tuple[int | None, bool]:
+    """The number of the call at a seccomp stop as it is in 64 bits, None for one that is not ours to answer; whether it is a 32-bit call.
+
+    The program's own filter may say OURS or OURS_32 of any call, hence the kernel is asked.
+    """
+    whose, architecture = ptrace.filtered_call(tid)
+    in_32_bits = architecture == seccomp.ARCH_I386 or (architecture is None and whose == seccomp.OURS_32)
+    if whose not in (seccomp.OURS, seccomp.OURS_32):
+        return None, in_32_bits
+    return _FROM_32_BITS.get(registers[ORIG_RAX]) if in_32_bits else registers[ORIG_RAX], in_32_bits

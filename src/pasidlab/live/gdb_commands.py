@@ -53,7 +53,7 @@ class Conversation:
         """Do what a packet asks for. What is wrong with it is an error reply; what is not known, an empty one."""
         try:
             reply = self._reply(request)
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             reply = _BAD
         except ptrace.Gone:
             reply = _BUSY

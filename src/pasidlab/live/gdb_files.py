@@ -45,7 +45,7 @@ class HostFiles:
             return operations[name]()
         except OSError as error:
             return b"F-1,%x" % (error.errno if error.errno in _ERRNO else _UNKNOWN)
-        except (ValueError, IndexError, TypeError):
+        except (ValueError, IndexError, TypeError, OverflowError):
             return b"F-1,%x" % _EINVAL
 
     def _open_file(self, path: str, flags: int) -> bytes:

@@ -31,6 +31,10 @@ class Injector:
         ptrace.get_registers(tid, registers)
         return _signed(registers[RAX])
 
+    def enter(self, thread: Thread) -> None:
+        """Let a thread run into the system call at which it stands. A group stop that comes before is joined later: ``call`` sees to it."""
+        self._to_syscall_stop(thread.tid, thread)
+
     def call(self, thread: Thread, at: int, number: int, *arguments: int) -> int:
         """The result of system call ``number``, executed by the syscall instruction at address ``at``.
 

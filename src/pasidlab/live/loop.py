@@ -81,7 +81,7 @@ class EventLoop:
         while alive() and (self._statuses or not self._childless):
             for _ in range(len(self._ready)):
                 self._go_on(*self._ready.popleft())
-            while self._inbox:
+            for _ in range(len(self._inbox)):  # what is posted meanwhile has its turn after all others
                 self._start(self._inbox.popleft())
             if self._timers:
                 self._run_timers()

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+import struct
 from typing import Any
 
 from pasidlab.live.libc import Iovec, checked, libc
@@ -15,6 +16,7 @@ from pasidlab.live.registers import FS_BASE, GS_BASE, RegisterArray, Registers
 _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET, _SETREGSET = 0x420A, 0x420B, 0x4200, 0x4204, 0x4205
+_GET_SYSCALL_INFO = 0x420E
 _PRSTATUS = 1  # of PTRACE_SETREGSET: the general registers, as many as are given (linux/elf.h)
 _LARGEST_SET = 1 << 16  # bytes: XSAVE with AMX takes 11 KiB
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
@@ -33,6 +35,8 @@ GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 SIGINFO_SIZE = 128
 SI_KERNEL = 0x80
 SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2  # asm-generic/siginfo.h
+
+_SYSCALL_INFO = struct.Struct("<4xI72xI4x")  # struct ptrace_syscall_info, linux/ptrace.h: its arch and ret_data
 
 _ptrace = libc.ptrace
 _quick = ctypes.CDLL(None).ptrace  # does not keep errno: for the fast path, repeated with errno when it fails
@@ -149,6 +153,18 @@ def event_message(tid: int) -> int:
     """What the event of this stop carries: the new thread's id, or the former id on exec."""
     _do(_GETEVENTMSG, tid, None, _word_ref)
     return _word.value
+
+
+def filtered_call(tid: int) -> tuple[int, int | None]:
+    """At a stop that a seccomp filter made: its SECCOMP_RET_DATA, and the architecture of the call (linux/audit.h); None where the kernel
+    does not tell (before v5.3).
+    """
+    try:
+        _do(_GET_SYSCALL_INFO, tid, _SYSCALL_INFO.size, _info_ref)
+    except OSError:
+        return event_message(tid), None
+    architecture, data = _SYSCALL_INFO.unpack_from(_info)
+    return data, architecture
 
 
 def signal_code(tid: int) -> int:

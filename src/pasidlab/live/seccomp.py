@@ -51,7 +51,7 @@ OURS = 0x5A51  # SECCOMP_RET_DATA: tells our filter's stops from those of a filt
 OURS_32 = 0x5A52
 """The same for 32-bit system calls (int $0x80), which have other numbers."""
 _ALLOW, _TRACE, _ENOSYS = 0x7FFF0000, 0x7FF00000, 0x00050000 | errno.ENOSYS  # SECCOMP_RET_*
-_ARCH_X86_64, _ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
+_ARCH_X86_64, ARCH_I386, _X32 = 0xC000003E, 0x40000003, 0x40000000  # linux/audit.h; __X32_SYSCALL_BIT
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 _MAP_FIXED, _MAP_ANONYMOUS, _PR_SET_SECCOMP = 0x10, 0x20, 22
 _MREMAP_FIXED, _MREMAP_DONTUNMAP = 2, 4  # linux/mman.h
@@ -124,7 +124,7 @@ def filter_program(found: list[FilterRule]) -> bytes:
     compatible = _rules([(IN_32_BITS[number], condition) for number, condition in found if number in IN_32_BITS], OURS_32)
     head = _instruction(_LOAD, 0, 0, _ARCH) + _instruction(equal, 1, 0, _ARCH_X86_64)
     head += _instruction(_JUMP, 0, 0, len(native) // 8)
-    return head + native + _instruction(equal, 1, 0, _ARCH_I386) + _instruction(_RETURN, 0, 0, _ALLOW) + compatible
+    return head + native + _instruction(equal, 1, 0, ARCH_I386) + _instruction(_RETURN, 0, 0, _ALLOW) + compatible
 
 
 def _rules(found: list[FilterRule], data: int) -> bytes:
