@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_judged import account, changed_file, diff
+from test_judged import account, changed_file, core, diff, fates
 from test_trees import FIXUP, SCHED, tree
 
 from pasidlab.designs import Opening
@@ -101,3 +101,12 @@ def test_a_patch_over_a_tree(tmp_path: Path) -> None:
     assert f"'n = mm_get_enqcmd_pasid(current->mm);': {PASID}" in judged.sentence()
     judged = account(tmp_path, diff("arch/x86/include/asm/fpu/sched.h", SCHED, SCHED.replace("last_cpu = cpu;", "last_cpu = (u8)cpu;")))
     assert CPU in judged.sentence()
+
+
+MASKS = [("(u8)~XFEATURE_MASK_PASID", "same code"), ("~(XFEATURE_MASK_PASID | BIT_ULL(11))", "same code"), ("~XFEATURE_MASK_FP", "judged")]
+
+
+@pytest.mark.parametrize(("mask", "fate"), MASKS)
+def test_components_that_the_model_lacks(mask: str, fate: str, tmp_path: Path) -> None:
+    """A mask that takes more of them away is the same to the model: nothing is said of it."""
+    assert fates(account(tmp_path, core("&= ~XFEATURE_MASK_PASID", f"&= {mask}"))) == {"fpu_clone": fate}

@@ -41,7 +41,7 @@ OTHER = [
     ("if (p->q != r) f();", "bool k = p->q;\n\n\tif (k != r)\n\t\tf();"),
     ("if (p->q != r) f();", "struct t *k = p->q;\n\n\tif (k != r)\n\t\tf(k);"),
     ("spin_lock(&x->l); x = p; spin_unlock(&x->l);", "guard(spinlock)(&x->l); x = p;"),
-    ("n = n ?: 5;", "n = n != 0 ?: 5;"), ("fpregs_lock();", "(fpregs_lock)();"),
+    ("if (!a) f(); else g();", "if (a) f(); else g();"), ("n = n ?: 5;", "n = n != 0 ?: 5;"), ("fpregs_lock();", "(fpregs_lock)();"),
     ("CLASS(fd, v)(n); g(v); h();", "{ CLASS(fd, v)(n); g(v); } h();"),
     ("static int c; spin_lock(&l); c++; spin_unlock(&l); return c;", "static int c; guard(spinlock)(&l); c++; return c;"),
     ("{ int a; a = 1; g(a); } a = 2;", "{ int b; b = 1; g(b); } b = 2;"), ("a = 5; int a = 1; g(a);", "b = 5; int b = 1; g(b);"),

@@ -288,6 +288,15 @@ def test_conditions_that_always_hold(old: str, new: str, silent: str, tmp_path: 
     assert [one.text for one in item.left_out] == [silent]
 
 
+def test_an_option_outside_functions(tmp_path: Path) -> None:
+    """``#ifdef`` around a function is taken as n, as it is inside of one."""
+    start = "void kernel_fpu_end(void)\n{"
+    end = CORE[CORE.index(start) :].split("\n}\n")[0] + "\n}\n"
+    judged = account(tmp_path, core(end, f"#ifdef CONFIG_FOO\n{end}#else\n{start}\n}}\n#endif\n"))
+    (item,) = [item for item in judged.open if item.changed and not item.function]
+    assert [one.text for one in item.left_out] == ["#ifdef CONFIG_FOO"]
+
+
 def test_features_of_every_machine_with_enqcmd_may_be_asked_for(tmp_path: Path) -> None:
     judged = account(tmp_path, core(ALLOW, "\tif (use_xsave())\n\t\tthis_cpu_write(kernel_fpu_allowed, false);\n"))
     assert fates(judged) == {"kernel_fpu_end": "judged"}

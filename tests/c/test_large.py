@@ -98,3 +98,10 @@ def test_a_helper_of_fork(tmp_path: Path) -> None:
     after = helper + before.replace(reset, "\tbegin_task(tsk);\n")
     judged = changed_file(tmp_path, tree(tmp_path, fork=before), "kernel/fork.c", before, after)
     assert {item.name: item.fate for item in judged.items if item.changed} == {"begin_task": Fate.JUDGED, "dup_task_struct": Fate.JUDGED}
+
+
+def test_a_helper_with_names_that_mean_nothing(tmp_path: Path) -> None:
+    """The function that calls it stays built in; the patch is no bad input."""
+    helper = MINE.replace("{\n", "{\n\tif (c->flags & STRANGE)\n\t\treturn false;\n", 1)
+    (item,) = [item for item in mapped(tmp_path, helper, BY_HELPER) if item.function == "idxd_cdev_mmap"]
+    assert item.fate is Fate.BUILT_IN and "it calls is_mine(): it uses" in item.why

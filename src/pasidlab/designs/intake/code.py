@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 from pasidlab.lang.ir import CPU, Function, Instr, Operand
 from pasidlab.lang.lowering.flow import simplify
+from pasidlab.lang.types import Int
 
 _NOTHING = frozenset({"label", "jump", "return", "copy"})
 
@@ -43,7 +44,57 @@ class LinkedCode:
         known = {param: self.constants[name, param] for param in function.params if (name, param) in self.constants}
         head = [Instr("copy", (param, value), function.code[0].site) for param, value in known.items()]
         code = [one for one in function.code if one.op != "call" or one.args[1] not in self.idle]
-        return _straightened(simplify([*head, *code], set()))
+        return _straightened(simplify(_without_lost_bits(function, [*head, *code]), set()))
+
+
+def _without_lost_bits(function: Function, code: list[Instr]) -> list[Instr]:
+    """Masks without the bits that what they are laid on cannot have: components of xstate that the model lacks."""
+    bits = _possible_bits(function, code)
+    found = []
+    for one in code:
+        if one.op == "and":
+            constant = next((operand for operand in one.args[1:] if isinstance(operand, int)), None)
+            other = next((operand for operand in one.args[1:] if isinstance(operand, str)), None)
+            if constant is not None and other is not None:
+                one = one.with_args(one.args[0], other, constant & bits.get(other, _ALL))
+        found.append(one)
+    return found
+
+
+def _possible_bits(function: Function, code: Sequence[Instr]) -> dict[str, int]:
+    """The bits that each local may have, whatever the order of instructions."""
+    found: dict[str, int] = {}
+
+    def bits(operand: Operand) -> int:
+        return operand & _ALL if isinstance(operand, int) else found.get(str(operand), _of_domain(function.locals.get(str(operand))))
+
+    while True:
+        before = sum(found.values())
+        for one in code:
+            if one.dst is not None:
+                found[one.dst] = found.get(one.dst, 0) | _given_bits(one, bits, _of_domain(function.locals.get(one.dst)))
+        if sum(found.values()) == before:
+            return found
+
+
+def _given_bits(one: Instr, bits: Callable[[Operand], int], most: int) -> int:
+    match one.op:
+        case "copy":
+            return bits(one.args[1])
+        case "or" | "xor":
+            return bits(one.args[1]) | bits(one.args[2])
+        case "and":
+            return bits(one.args[1]) & bits(one.args[2])
+        case "mul" if isinstance(one.args[2], int) and one.args[2].bit_count() == 1:
+            return bits(one.args[1]) * one.args[2] & _ALL
+    return most
+
+
+def _of_domain(domain: object) -> int:
+    return (1 << domain.high.bit_length()) - 1 if isinstance(domain, Int) and domain.low >= 0 else _ALL
+
+
+_ALL = (1 << 64) - 1
 
 
 def _straightened(code: list[Instr]) -> list[Instr]:
@@ -86,5 +137,6 @@ def _shape(function: Function, code: Sequence[Instr]) -> tuple[object, ...]:
 
     params = tuple(numbered("a", name) for name in function.params)
     shape = tuple((one.op, one.text, tuple(numbered(*argument) for argument in one.shaped())) for one in code)
-    domains = tuple(function.locals.get(name) for is_label, name in names if not is_label)
+    masked = {one.dst for one in code if one.op == "and"}  # their domains follow from the masks
+    domains = tuple(function.locals.get(name) for is_label, name in names if not is_label and name not in masked)
     return params, shape, domains, function.result, function.instruction

@@ -1,6 +1,7 @@
 """Changes of a function that mean nothing by the rules of C, so whatever the model has of it: both texts have one form.
 
-The form leaves out brackets, braces around one statement, hints (``likely()``) and names of locals. ``false`` is 0 and so is ``NULL`` where
+The form leaves out brackets, braces around one statement, hints (``likely()``) and names of locals. Of an
+``if`` with an ``else`` both may change places with the condition negated. ``false`` is 0 and so is ``NULL`` where
 it is assigned, compared or returned; ``x == 0`` is ``!x``; ``x != 0`` is ``x`` where only its truth counts. A pointer that is
 declared for the condition that follows, and for nothing else, is what it is given. ``guard()`` and
 ``scoped_guard()`` are the calls at both ends of their scope (linux/cleanup.h). Whatever else differs is a change.
@@ -150,7 +151,7 @@ class _Forms:
                 found.append(("block", *self.statements([one])))
             else:
                 found.append(self.of(one))
-        return (node.type, *found)
+        return _turned((node.type, *found))
 
     def _returned(self, node: Node) -> Form:
         (value,) = _named(node) or (None,)
@@ -239,6 +240,14 @@ def _guarded(node: Node) -> tuple[str, str] | None:
     if take.startswith("=") or take in vocabulary().guards:
         raise _Differs
     return f"{take}({match.group(2) or ''})", f"{give}({match.group(2) or ''})"
+
+
+def _turned(form: Form) -> Form:
+    """``if (!x) f(); else g();`` is ``if (x) g(); else f();``."""
+    match form:
+        case ("if_statement", word, ("!", condition), ("block", *one), ("else_clause", other, ("block", *two))):
+            return ("if_statement", word, condition, ("block", *two), ("else_clause", other, ("block", *one)))
+    return form
 
 
 def _negated(form: Form) -> Form:

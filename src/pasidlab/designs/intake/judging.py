@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pasidlab.designs.intake.added import added_lines, given_lines
@@ -61,7 +61,7 @@ def of_patches(edits: Edits, taken: Taken, compiled: Compile | None = None) -> J
     fates = {key: _item(one, taken, lost) for key, one in edits.functions.items()}
     if compiled is not None:
         look = SameCode(edits.versions, compiled, _matters_outside)
-        fates = {key: look.told(item) for key, item in fates.items()}
+        fates = {key: _with_options(look.told(item), edits.functions[key], taken) for key, item in fates.items()}
     added = added_lines(edits.versions.values(), taken.callers)
     items = {key: item for key, item in fates.items() if key[1] or item.fate is not Fate.UNRELATED}
     return Judged(tuple(items.values()), tuple(_hunk(one, fates) for one in edits.hunks), added=tuple(added))
@@ -290,6 +290,13 @@ def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
         option = next((name for name in re.findall(r"\bCONFIG_\w+", edit.text) if name not in known), "") if edit.mark == "+" else ""
         if option:
             yield LeftOut(edit.text, edit.number, f"{option} is taken as n (--config {option}=y for the other)")
+
+
+def _with_options(item: Item, one: Edited, taken: Taken) -> Item:
+    """Lines outside functions that are judged, with the options they ask for."""
+    if item.function or item.fate is not Fate.JUDGED:
+        return item
+    return replace(item, left_out=(*item.left_out, *_options_asked(one, taken)))
 
 
 def of_file(functions: Mapping[str, CFunction], taken: Taken) -> Judged:

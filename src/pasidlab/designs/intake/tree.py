@@ -158,7 +158,7 @@ class TreeProgram:
                 continue
             if lines is not None:
                 functions[lines.name] = lines
-                helpers = {**taken.helpers, **helpers}
+                helpers = {**{n: f for n, f in taken.helpers.items() if n not in self.kept}, **helpers}
                 bodies[entry.model] = text.replace(entry.replace, _indented(text, entry.replace, entry.by))
                 bodies |= entry.beside
             elif entry.missing:
