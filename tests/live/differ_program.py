@@ -20,7 +20,8 @@ from dsa_client import libc, machine_code, open_portal
 PAGES = 7  # of the arena: the last one may only be read
 SIZE = PAGES * 4096
 AFTER = 5 << 30  # bytes beyond it that nobody may access, for moves that begin at their end
-OURS = (0, 3, 4, 5, 6)
+OURS = (0, 3, 4, 5, 6, 0x10, 0x11)
+BATCH, CRCS = 1, (0x10, 0x11)
 
 
 def never_replaced(text: str):
@@ -40,25 +41,67 @@ class Draw:
 
     def __init__(self, seed: int, arena: int) -> None:
         self.random, self.arena = random.Random(seed), arena
+        self.strange = 1.0  # how often there is something wrong, against a descriptor by itself
+
+    def unusual(self, chance: float) -> bool:
+        """Whether something is to be wrong."""
+        return self.random.random() < chance * self.strange
 
     def address(self, size: int) -> int:
         r = self.random
-        if r.random() < 0.03:
+        if self.unusual(0.03):
             return r.choice([0, 1 << 63, (1 << 64) - 8, self.arena + SIZE - r.randrange(80), r.getrandbits(64)])
         return self.arena + r.randrange(max(1, 5 * 4096 - size)) // r.choice([1, 1, 8, 64]) * r.choice([1, 1, 8])
 
     def size(self) -> int:
         r = self.random
-        return r.choice([r.randrange(1, 80), r.randrange(1, 80), r.randrange(900, 1100), r.randrange(1, 9000), 0, 1 << 31])
+        if self.unusual(0.3):
+            return r.choice([0, 1 << 31])
+        return r.choice([r.randrange(1, 80), r.randrange(1, 80), r.randrange(900, 1100), r.randrange(1, 9000)])
 
-    def one(self) -> tuple[bytes, int]:
+    def some(self) -> tuple[bytes, int, bytes, int]:
+        """64 bytes, and where they are to lie; the list of a batch, mostly empty, and where that is."""
+        r = self.random
+        raw, place = self.one()
+        if r.random() < 0.7:
+            return raw, place, b"", 0
+        self.strange = r.choice([0, 0, 0.1, 0.2, 1])
+        at = self.arena + 64 * r.randrange(320) + (r.random() < 0.01)
+        members = b""
+        for _ in range(r.choice([1, 2, 3, 4, 9])):
+            raw = self.one(r.choice([0, 0, 0, 1]))[0]
+            if raw[4] & 12 == 4 and r.random() < 0.5:  # a record for a failure, in place of the descriptor
+                raw = raw[:8] + struct.pack("<Q", at + len(members)) + raw[16:]
+            members += raw
+        self.strange = 1
+        record, flags = self.record(), r.choice([12, 12, 12, 12, 4, 0, 14])
+        count = len(members) // 64 + (r.random() < 0.02)
+        raw = struct.pack("<IIQQQI28x", 0, BATCH << 24 | flags, record if flags & 4 else 0, at, 0, count)
+        if r.random() < 0.03:
+            raw = self.broken(raw)
+        return raw, place, members, at
+
+    def broken(self, raw: bytes) -> bytes:
+        """One bit of it is another."""
+        bit = self.random.randrange(32, 512)
+        return (int.from_bytes(raw, "little") ^ 1 << bit).to_bytes(64, "little")
+
+    def record(self) -> int:
+        """Where a completion record goes."""
+        return self.arena + 6 * 4096 - 4096 + 32 * self.random.randrange(100) + self.unusual(0.02)
+
+    def one(self, fence: int = 0) -> tuple[bytes, int]:
         """64 bytes, and where they are to lie."""
         r, size = self.random, self.size()
-        opcode = r.choice(OURS) if r.random() < 0.97 else r.randrange(256)
-        flags = (12 if opcode == 0 else r.choice([12, 14])) | (r.choice([0, 0x80]) if opcode in (5, 6) else 0)
-        if r.random() < 0.2:
+        opcode = r.randrange(256) if self.unusual(0.03) else r.choice(OURS)
+        flags = (12 if opcode == 0 else r.choice([12, 14])) | (r.choice([0, 0x80]) if opcode in (5, 6) else 0) | fence
+        if opcode in CRCS:
+            flags |= r.choice([1 << 16, 1 << 19] if self.unusual(0.1) else [0, 1 << 17, 1 << 18, 3 << 17])
+        if opcode in (0, 3, 4) and r.random() < 0.2:
+            flags &= ~8
+        if self.unusual(0.2):
             flags = r.choice([14 | 0x80, 12, 6, 2, 0, 14 | 1 << r.randrange(24), r.getrandbits(24)])
-        record = self.arena + 6 * 4096 - 4096 + 32 * r.randrange(100) + (r.random() < 0.02)
+        record = self.record() if flags & 4 or self.unusual(0.1) else 0
         first, second = self.address(size), self.address(size)
         tail = bytearray(24)
         if opcode in (4, 6):
@@ -66,15 +109,18 @@ class Draw:
             first, second = (pattern, second) if opcode == 4 else (first, pattern)
         if opcode == 0:
             first = second = size = 0
+        if opcode in CRCS:
+            tail[:4] = r.choice([bytes(4), bytes(4), r.randbytes(4)])
+            second = second if opcode == 0x11 else 0
         if opcode in (5, 6):
-            tail[0] = r.choice([0, 1, 0, 1, r.randrange(256)])
+            tail[0] = r.randrange(256) if self.unusual(0.2) else r.randrange(2)
             if r.random() < 0.5:
                 self.alike(opcode, first, second, size)
-        if r.random() < 0.03:
+        if self.unusual(0.03):
             tail[r.randrange(24)] ^= 1 << r.randrange(8)
-        pasid = r.choice([0] * 40 + [1 << r.randrange(32)])
+        pasid = 1 << r.randrange(32) if self.unusual(0.025) else 0
         raw = bytearray(struct.pack("<IIQQQIHH", pasid, opcode << 24 | flags, record, first, second, size, 0, 0) + tail)
-        if r.random() < 0.02:
+        if self.unusual(0.02):
             raw[36 + r.randrange(4)] ^= 1 << r.randrange(8)
         return bytes(raw), self.arena + r.choice([5 * 4096 + 3500, 64 * r.randrange(320)])
 
@@ -146,23 +192,26 @@ def main(count: int, seed: int) -> None:
     memmove(arena, draw.random.randbytes(SIZE), SIZE)
     libc.mprotect(c_void_p(arena + writable), 4096, 1)
     for number in range(count):
-        raw, place = draw.one()
+        raw, place, members, listed = draw.some()
         portal, exact, quick = draw.random.choice(ways)
         if place + 64 > arena + writable:
             place = arena
         if exact is ways[0][1]:
             raw = bytes(4) + raw[4:]  # ENQCMD faults for anything else
+        if members:
+            memmove(listed, members, min(len(members), arena + writable - listed))
         memmove(place, raw, 64)
         pages.draw(place)
         pages.blank()
         memmove(before, arena, writable)
-        results, blocks = [], raw[4] & 2
+        results, blocks = [], raw[4] & 2 or raw[7] == BATCH
         for instruction in (exact, quick):
             memmove(arena, before, writable)
             pages.set()
             flags, present = instruction(portal, place), pages.present()
             results.append((flags & 0x8D5, string_at(arena, writable), b"" if blocks else present))
-        status = results[0][1][int.from_bytes(raw[8:16], "little") - arena] if raw[4] & 4 else -1
+        record = int.from_bytes(raw[8:16], "little") - arena
+        status = results[0][1][record] if raw[4] & 4 and 0 <= record < writable else -1
         statuses[status] = statuses.get(status, 0) + 1
         if results[0] != results[1]:
             differed.append((number, raw.hex(), hex(place - arena), results[0][0], results[1][0]))

@@ -112,6 +112,42 @@ def test_the_summary_is_that_of_the_trap(queue: str, script: str) -> None:
     assert quick.report == exact.report
 
 
+SWAPS = """
+    import signal, time
+    size, count = 1 << 17, 400
+    portal, _ = open_portal()
+    regions = [Buffer(size, 4096) for _ in range(3)]
+    listed, records, place = Buffer(64 * 3), Buffer(32 * 4), Buffer(64)
+    for number, (source, target) in enumerate([(0, 2), (1, 0), (2, 1)]):
+        raw = descriptor(MOVE, records.address + 32 * number, regions[source].address, regions[target].address, size, CRAV | RCR | BOF)
+        listed.data[64 * number : 64 * number + 64] = raw
+    place.data.raw = descriptor(1, records.address + 96, listed.address, 0, 3, CRAV | RCR)
+    came = []
+    signal.signal(signal.SIGALRM, lambda *_: came.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    good = 0
+    for number in range(count):
+        for region, byte in zip(regions, (number, number + 1, 9)):
+            ctypes.memset(region.address, byte & 255, size)
+        records.data.raw = bytes(128)
+        enqcmd(portal, place.address)
+        whole = all(bytes(region) == bytes([byte & 255]) * size for region, byte in zip(regions, (number + 1, number, number)))
+        good += whole and bytes(records) == (b"\\1".ljust(32, b"\\0") * 3 + b"\\1\\0\\0\\0\\3".ljust(32, b"\\0"))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print(good, len(came) > 20)
+"""
+
+
+def test_a_batch_that_a_signal_interrupts_is_carried_out_once() -> None:
+    """It swaps two regions: begun again, it would not."""
+    done = run_python(SWAPS)
+    assert done.out == "400 True\n", done.err
+    assert done.report["operations"] == {"batch": 400, "memory move": 1200}
+    assert done.report["statuses"] == {"0x01 success": 1600}
+    assert (done.report["submissions"], done.report["bytes"]) == (400, 1200 << 17)
+    assert 100 < done.report["in_process"] < 400
+
+
 @pytest.mark.parametrize(
     "options",
     some(["--exact", "--delay 1", "--reorder 1", "--retry 0.1", "--error 0x20@200", "--chaos 3", "--trace /dev/null",

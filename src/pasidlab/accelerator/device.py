@@ -77,12 +77,13 @@ class Accelerator:
         self._checkers: dict[WqLimits, Checker] = {}
 
     def execute(
-        self, descriptor: bytes, memory: Memory, wq: WqLimits, *, strict_faults: bool = False, rng: Random | None = None
+        self, descriptor: bytes, memory: Memory, wq: WqLimits, *, strict_faults: bool = False, rng: Random | None = None, begun: int = 0
     ) -> DescriptorOutcome:
         """Check and run one 64-byte descriptor, then write its completion record.
 
         With ``strict_faults`` a descriptor without block on fault stops at the first page that is not present. With
-        ``rng`` the members of a batch run in any order that its fences allow.
+        ``rng`` the members of a batch run in any order that its fences allow. ``begun`` members of a batch have succeeded
+        already, and are not among those of the outcome.
         """
         d = Descriptor(descriptor)
         o = DescriptorOutcome(_SUCCESS, d.opcode)
@@ -90,7 +91,7 @@ class Accelerator:
         if wrong:
             _reject(o, wrong)
         elif d.opcode == _BATCH:
-            self._batch(d, memory, wq, strict_faults, rng, o)
+            self._batch(d, memory, wq, strict_faults, rng, o, min(begun, d.size))
         else:
             self._operate(d, memory, strict_faults, o)
         return _complete(d, memory, o, self.kind.record_size)
@@ -140,10 +141,13 @@ class Accelerator:
                 return limit(d, wq, self.gencap)
         return wrong
 
-    def _batch(self, d: Descriptor, memory: Memory, wq: WqLimits, strict: bool, rng: Random | None, o: DescriptorOutcome) -> None:
+    def _batch(
+        self, d: Descriptor, memory: Memory, wq: WqLimits, strict: bool, rng: Random | None, o: DescriptorOutcome, begun: int
+    ) -> None:
         """Read the whole list, then run it: a member may overwrite its own descriptor (DSA spec 3.8, 3.9, 8.3.2)."""
-        listed = bytearray(d.size * DESCRIPTOR_SIZE)
-        got = memory.read_into(d.first, memoryview(listed))
+        start, left = d.first + begun * DESCRIPTOR_SIZE, d.size - begun
+        listed = bytearray(left * DESCRIPTOR_SIZE)
+        got = memory.read_into(start, memoryview(listed))
         count = got // DESCRIPTOR_SIZE
         failed = bool(d.flags & abi.BATCH_ERROR)
         segment: list[Descriptor] = []
@@ -158,13 +162,13 @@ class Accelerator:
                     break
             segment.append(member)
         failed |= self._run_members(segment, memory, wq, strict, rng, o)
-        o.bytes_completed, o.abandoned = len(o.members), d.size - len(o.members)
+        o.bytes_completed, o.abandoned = begun + len(o.members), left - len(o.members)
         o.moved = sum(member.moved for member in o.members)
         if failed and self.gencap & Cap.BATCH_CONTINUATION:
             o.result = 1
-        if count < d.size and not stopped:
-            o.status, o.fault_address = Status.BATCH_PAGE_FAULT, d.first + got
-            o.reason = f"page fault reading the descriptor list at 0x{d.first + got:x}"
+        if count < left and not stopped:
+            o.status, o.fault_address = Status.BATCH_PAGE_FAULT, start + got
+            o.reason = f"page fault reading the descriptor list at 0x{start + got:x}"
         elif failed:
             o.status = Status.BATCH_FAILED
             bad = sum(member.status != Status.SUCCESS for member in o.members)

@@ -74,7 +74,7 @@ class Perturbation:
 class Completion:
     """An accepted descriptor, to be performed from ``due`` (seconds) on, in the order of ``rank``.
 
-    A rank is a position among the submissions. ``label`` is whatever the submitter attached.
+    A rank is a position among the submissions. ``label`` is whatever the submitter attached. ``begun`` members of a batch are carried out.
     """
 
     due: float
@@ -84,6 +84,7 @@ class Completion:
     memory: Memory
     client: object
     label: object
+    begun: int
     _run: Callable[[Completion], DescriptorOutcome]
 
     def perform(self) -> DescriptorOutcome:
@@ -136,11 +137,13 @@ class WorkQueue:
         label: object = None,
         limited: bool = True,
         submitter: str = "",
+        begun: int = 0,
     ) -> Submission:
         """Offer 64 bytes by ENQCMD (``enqueue``) or MOVDIR64B, through a limited or an unlimited portal (DSA spec 5.3).
 
         ``client`` stands for the PASID: a drain on a shared queue waits for the descriptors of its own client.
-        ``submitter`` names whose submissions are counted for the chance of a retry, among those of the client.
+        ``submitter`` names whose submissions are counted for the chance of a retry, among those of the client. A batch of which
+        ``begun`` members are carried out had been accepted before: there is room for it.
         """
         wq = self.config
         if enqueue != wq.shared:
@@ -148,15 +151,17 @@ class WorkQueue:
         if wq.shared:
             room = wq.threshold or wq.size if limited else wq.size
             chance = self.perturbation.retry
-            if self.occupancy >= room or (chance and self._unlucky(client, submitter, chance)):
+            if not begun and (self.occupancy >= room or (chance and self._unlucky(client, submitter, chance))):
                 return self._refuse(Submission.RETRY)
-        elif self.occupancy >= wq.size:
+        elif not begun and self.occupancy >= wq.size:
             self.overflowed = True
             return self._refuse(Submission.DROPPED)
         self.accepted += 1
         self._last = now
         due, rank = now + self.perturbation.delay, self._rank(descriptor, client)
-        one = Completion(due, rank, self.accepted, descriptor=descriptor, memory=memory, client=client, label=label, _run=self._perform)
+        one = Completion(
+            due, rank, self.accepted, descriptor=descriptor, memory=memory, client=client, label=label, begun=begun, _run=self._perform
+        )  # fmt: skip
         heapq.heappush(self._pending, one)
         return Submission.ACCEPTED
 
@@ -233,4 +238,4 @@ class WorkQueue:
         if status is not None and status != Status.SUCCESS:
             return self.device.fail(one.descriptor, one.memory, status)
         strict = self.perturbation.strict_faults
-        return self.device.execute(one.descriptor, one.memory, self.config, strict_faults=strict, rng=self._shuffle)
+        return self.device.execute(one.descriptor, one.memory, self.config, strict_faults=strict, rng=self._shuffle, begun=one.begun)

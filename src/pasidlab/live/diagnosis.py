@@ -102,6 +102,10 @@ class Diagnosis:
         self.outcomes[outcome] += number
         self.unstopped += number
 
+    def of_batches(self, outcome: tuple[int, int], number: int) -> None:
+        """So many members of batches with this outcome were carried out there."""
+        self.outcomes[outcome] += number
+
     def moved(self, size: int) -> None:
         """Bytes they moved or compared."""
         self.bytes += size
@@ -113,7 +117,7 @@ class Diagnosis:
     def completed(self, thread: Thread, ip: int, queue: str, outcome: DescriptorOutcome) -> None:
         """A descriptor, or a batch with its members, was carried out."""
         self.outcomes[outcome.opcode, outcome.status_byte] += 1
-        self.bytes += outcome.moved
+        self.bytes += 0 if outcome.members else outcome.moved
         for member in outcome.members:
             self.completed(thread, ip, queue, member)
         if outcome.absent and outcome.status not in FAULTS:

@@ -164,6 +164,7 @@ class Emulator:
         try:
             portal = self._kinds[site.instruction.kind](thread, site.instruction, source, frame)
         except Fault as fault:
+            thread.batched = 0
             self.events.fault(thread, site.ip, site.instruction, fault)
             if replaced:
                 ptrace.set_registers_at(thread.tid, frame.at)

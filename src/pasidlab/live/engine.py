@@ -20,7 +20,7 @@ from pasidlab.accelerator import (
     WorkQueue,
     swerror,
 )
-from pasidlab.accelerator.abi import FAULTS
+from pasidlab.accelerator.abi import FAULTS, Op
 from pasidlab.accelerator.legality import Checker
 from pasidlab.live import ptrace
 from pasidlab.live.bulk import Borrower, BulkMemory
@@ -28,7 +28,7 @@ from pasidlab.live.chrometrace import ChromeTrace
 from pasidlab.live.clock import Clock, ProgramClock, WallClock
 from pasidlab.live.config import DeviceConfig, WqConfig
 from pasidlab.live.diagnosis import Diagnosis
-from pasidlab.live.jobs import Aborted, Job, SlicedMemory, takes_long
+from pasidlab.live.jobs import Aborted, Job, ShortBatch, SlicedMemory, short_batch, takes_long
 from pasidlab.live.loop import Gate, Timer
 from pasidlab.live.memory import without_memory
 from pasidlab.live.nodes import WqNode
@@ -99,6 +99,7 @@ class Engine:
         """
         label, mm = node.wq.label, self.iommu.table.get(pasid)
         begin = self.trace.now() if self.trace else 0.0
+        begun, thread.batched = thread.batched, 0
         wrong = self._unreachable(label, pasid, thread)
         if wrong or mm is None:
             self.diagnosis.dropped(thread, ip, f"{label}: {wrong}")
@@ -110,8 +111,10 @@ class Engine:
             now = self.clock.now()
         job = Job(thread, mm)
         enqueue = via == "enqcmd" or (via == "write" and node.wq.mode == "shared")
-        memory, origin = self._memory(descriptor, job, via), _Origin(job, ip, node, pasid, begin)
-        answer = queue.submit(descriptor, memory, now, enqueue=enqueue, client=mm, label=origin, submitter=thread.lineage)
+        memory, origin = self._memory(descriptor, job, via, begun), _Origin(job, ip, node, pasid, begin)
+        answer = queue.submit(
+            descriptor, memory, now, enqueue=enqueue, client=mm, label=origin, submitter=thread.lineage, begun=begun
+        )  # fmt: skip
         if answer is Submission.ACCEPTED:
             self.diagnosis.submitted(thread, label, via)
             if self.deferred:
@@ -143,9 +146,13 @@ class Engine:
             return f"the CPU sent PASID {pasid}, which is another process's: isolation is broken"
         return "" if label in self.queues else "the queue is disabled"
 
-    def _memory(self, descriptor: bytes, job: Job, via: str) -> Memory:
+    def _memory(self, descriptor: bytes, job: Job, via: str, begun: int) -> Memory:
         if not takes_long(descriptor) and not job.mm.served:
             return job.mm.dma
+        if descriptor[7] == Op.BATCH and not (job.mm.served or self.deferred):
+            short = short_batch(descriptor, job.mm.dma, begun)
+            if short:
+                return short
         if self.borrow and via != "write" and not job.mm.served:
             return BulkMemory(job, self.borrower)
         return SlicedMemory(job, self.loop)
@@ -189,7 +196,7 @@ class Engine:
     def _carry_out(self, queue: WorkQueue, one: Completion) -> None:
         origin = one.label
         assert isinstance(origin, _Origin)
-        if one.memory is not origin.job.mm.dma:
+        if one.memory is not origin.job.mm.dma and not isinstance(one.memory, ShortBatch):
             self.loop.spawn(self._work_on, queue, one, origin)
         elif not origin.job.mm.within_reach():
             self.loop.spawn(self._finish_within_reach, one, origin)

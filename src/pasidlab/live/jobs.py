@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from greenlet import greenlet
 
 from pasidlab.accelerator import BULK
-from pasidlab.accelerator.abi import Op
+from pasidlab.accelerator.abi import DESCRIPTOR_SIZE, Op
 from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop
+from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.state import AddressSpace, Thread
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
+_FEW = 64  # members of a batch
 _ANALYTICS = struct.Struct("<II4xI")  # of IAX: maximum destination size, source 2 size, number of elements
 _ENDLESS = frozenset((Op.BATCH, Op.DRAIN))  # how long they take does not show in their size
 
@@ -57,6 +59,36 @@ def takes_long(descriptor: bytes) -> bool:
     """Whether a descriptor, or a member of its batch, may be large, or may have to wait for others."""
     large = descriptor[34] >= BULK >> 16 or descriptor[35] > 0 or descriptor[7] in _ENDLESS
     return large or (descriptor[7] >= Op.DECOMPRESS and max(_ANALYTICS.unpack_from(descriptor, 48)) >= BULK)
+
+
+class ShortBatch:
+    """The memory of a batch that does not take long. Its list is not read again, or it could be another by then."""
+
+    def __init__(self, dma: ProcessMemory, start: int, listed: bytes) -> None:
+        self._dma, self._start, self._listed = dma, start, listed
+        self.write, self.write_record, self.present = dma.write, dma.write_record, dma.present
+
+    def read_into(self, address: int, target: memoryview) -> int:
+        """See ``Memory.read_into`` of the accelerator, which reads the list first."""
+        listed, self._listed = self._listed, b""
+        if address == self._start and len(target) == len(listed):
+            target[:] = listed
+            return len(listed)
+        return self._dma.read_into(address, target)
+
+
+def short_batch(descriptor: bytes, dma: ProcessMemory, begun: int) -> ShortBatch | None:
+    """The memory for a batch whose members are few and small, apart from those that are carried out; None for others."""
+    start, count = int.from_bytes(descriptor[16:24], "little") + begun * DESCRIPTOR_SIZE, int.from_bytes(descriptor[32:36], "little")
+    if not begun < count <= _FEW:
+        return None
+    listed = dma.read(start, (count - begun) * DESCRIPTOR_SIZE)
+    if len(listed) < (count - begun) * DESCRIPTOR_SIZE:
+        return None
+    members = [listed[at : at + DESCRIPTOR_SIZE] for at in range(0, len(listed), DESCRIPTOR_SIZE)]
+    if any(map(takes_long, members)) or sum(int.from_bytes(one[32:36], "little") for one in members) > _SLICE:
+        return None
+    return ShortBatch(dma, start, listed)
 
 
 class SlicedMemory:

@@ -10,21 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasidlab.accelerator.abi import Flag
+from pasidlab.accelerator.abi import Flag, Op
 from pasidlab.live.assembler import Assembled, assembler
 from pasidlab.live.decode import Instruction
 from pasidlab.live.registers import CF, ENCODING, OF, PF, RIP, SF, ZF
+from pasidlab.live.shortcut_batch import BATCH, NEXT
+from pasidlab.live.shortcut_crc import CRC
+from pasidlab.live.shortcut_operations import OPERATIONS_TEXT
 from pasidlab.live.shortcut_pages import question
 from pasidlab.live.sites import TRAP
 from pasidlab.live.slot_layout import (
     BY_ENQCMD,
     BYTES,
+    CODES,
+    COUNTED_AS,
     COUNTS,
     FLAGS,
     FORBIDDEN,
+    ITSELF,
     KEPT,
     MAGIC,
     MOST,
+    NOWHERE,
     OPERATION,
     OPERATIONS,
     PAGE,
@@ -36,6 +43,7 @@ from pasidlab.live.slot_layout import (
     ROW_SIZE,
     ROWS,
     SAVED,
+    SEED,
     SIZE,
     TABLE,
     WAY,
@@ -48,7 +56,8 @@ from pasidlab.live.slot_layout import gs as _gs
 _TRAP = f".byte {TRAP[0]}"
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 _SAVED_AT = dict(zip(_NAMES, range(SAVED, SAVED + 80, 8), strict=True))
-_STRING = 1024  # bytes from which the processor's string instructions are worth their start
+_RECORD = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
+_SEVEN = CODES.index(Op.CRC)  # operations below have the place of their code
 
 _CONDITIONS = (("o", OF), ("s", SF), ("z", ZF), ("p", PF), ("c", CF))
 _LEAVES = 1 << len(_CONDITIONS)
@@ -92,7 +101,7 @@ _DESCRIPTOR = f"""
         jne reject
         test %ecx, {_gs(WAYS)}
         jz reject
-        mov (%rsi), %rax
+    load: mov (%rsi), %rax
         mov 8(%rsi), %r9
         mov 16(%rsi), %r10
         mov 24(%rsi), %r11
@@ -106,10 +115,16 @@ _DESCRIPTOR = f"""
         shr $32, %rax
         mov %eax, %edi
         shr $24, %edi
-        cmp ${OPERATIONS - 1}, %edi
-        ja reject
         and $0xffffff, %eax
-        test %eax, {FORBIDDEN}(%r8,%rdi,4)
+        mov %eax, %ebx
+        and ${_RECORD}, %ebx
+        cmp ${_RECORD}, %ebx
+        jne unrecorded
+    recorded: cmp ${_SEVEN}, %edi
+        jae beyond
+    known: cmpl $0, {_gs(COUNTED_AS)}
+        jne member
+    legal: test %eax, {FORBIDDEN}(%r8,%rdi,4)
         jnz reject
         mov {REQUIRED}(%r8,%rdi,4), %ebx
         and %eax, %ebx
@@ -130,16 +145,20 @@ _DESCRIPTOR = f"""
         jz noop
         test %ecx, %ecx
         jz reject
+        cmp $1, %edi
+        je batch
         cmp {MOST}(%r8), %ecx
         ja reject
         test ${Flag.BLOCK_ON_FAULT}, %al
         jz ask
     asked: cmp $4, %edi
-        jb move
+        jb plain_move
         je fill
+        mov %eax, {_gs(KEPT)}
+        cmp ${_SEVEN}, %edi
+        jae checksum
         cmp $0xff, %rdx
         ja reject
-        mov %eax, {_gs(KEPT)}
         cmp $5, %edi
         je compare
         jmp pattern
@@ -149,169 +168,49 @@ _DESCRIPTOR = f"""
         or %rdx, %rbx
         jnz reject
         jmp succeed
-"""
-
-_NOT_ITSELF = """
-        lea 63(%rsi), %rbx         # a destination that overlaps the descriptor
-        sub %r11, %rbx
-        lea 63(%rcx), %rax
-        cmp %rax, %rbx
+    beyond: sub ${Op.CRC - _SEVEN}, %edi
+        cmp ${_SEVEN}, %edi
         jb reject
-"""
-_UPWARDS = """
-        mov %r8, %rsi              # DF, which a program may have set
-        lodsb
-        cmp %r8, %rsi
-        jb reject
-"""
-_MOVE = f"""
-    move: test %rdx, %rdx
+        cmp ${OPERATIONS - 1}, %edi
+        ja reject
+        jmp known
+    unrecorded: cmp ${Flag.REQUEST_RECORD}, %ebx
+        je reject
+        test $31, %r9b
         jnz reject
-        mov %r11, %rbx
-        sub %r10, %rbx
-        cmp %rcx, %rbx
-        jb reject
-        neg %rbx
-        cmp %rcx, %rbx
-        jb reject
-        {_NOT_ITSELF}
-        mov %r11, %rdi
-        cmp ${_STRING}, %ecx
-        ja move_string
-        mov %r10, %rsi
-        mov %ecx, %edx
-        shr $5, %edx
-        jz 2f
-    1:  mov (%rsi), %rax
-        mov 8(%rsi), %rbx
-        mov %rax, (%rdi)
-        mov %rbx, 8(%rdi)
-        mov 16(%rsi), %rax
-        mov 24(%rsi), %rbx
-        mov %rax, 16(%rdi)
-        mov %rbx, 24(%rdi)
-        add $32, %rsi
-        add $32, %rdi
-        dec %edx
-        jnz 1b
-    2:  and $31, %ecx
-    3:  cmp $8, %ecx
-        jb 4f
-        mov (%rsi), %rax
-        mov %rax, (%rdi)
-        add $8, %rsi
-        add $8, %rdi
-        sub $8, %ecx
-        jmp 3b
-    4:  test %ecx, %ecx
-        jz succeed
-        mov (%rsi), %al
-        mov %al, (%rdi)
-        inc %rsi
-        inc %rdi
-        dec %ecx
-        jmp 4b
-    move_string: {_UPWARDS}
-        mov %r10, %rsi
-        rep movsb
-        jmp succeed
-"""
-_FILL = f"""
-    fill: test %rdx, %rdx
+        test %ebx, %ebx
+        jnz 1f
+        test %r9, %r9
         jnz reject
-        {_NOT_ITSELF}
-        mov %r11, %rdi
-        mov %ecx, %edx
-        shr $3, %edx
-        cmp ${_STRING}, %ecx
-        ja fill_string
-        mov %r10, %rax
-        test %edx, %edx
-        jz 2f
-    1:  mov %rax, (%rdi)
-        add $8, %rdi
-        dec %edx
-        jnz 1b
-    2:  and $7, %ecx
-        jz succeed
-    3:  mov %al, (%rdi)
-        shr $8, %rax
-        inc %rdi
-        dec %ecx
-        jnz 3b
-        jmp succeed
-    fill_string: {_UPWARDS}
-        mov %r10, %rax
-        mov %edx, %ecx
-        rep stosq
-        mov {_gs(SIZE)}, %ecx
-        jmp 2b
+    1:  mov {_gs(ITSELF)}, %r9     # success is written where nobody reads it
+        add ${NOWHERE}, %r9
+        jmp recorded
+    checksum: mov %edx, {_gs(SEED)}
+        shr $32, %rdx
+        jnz reject
+        cmp ${_SEVEN}, %edi
+        ja move
+        test %r11, %r11
+        jnz reject
+        jmp crc
 """
 
-
-def _comparison(name: str, word: str, byte: str, next_word: str, next_byte: str) -> str:
-    """Both kinds of compare: eight bytes at a time, then one. ``word`` and ``byte`` are the second operand."""
-    return f"""
-    {name}: mov %r10, %rsi
-        mov %r11, %rdi
-        mov %ecx, %ebx
-        shr $3, %ebx
-        jz 2f
-    1:  mov (%rsi), %rax
-        xor {word}, %rax
-        jnz differs
-        add $8, %rsi
-        {next_word}
-        dec %ebx
-        jnz 1b
-    2:  and $7, %ecx
-        jz same
-    3:  mov (%rsi), %al
-        xor {byte}, %al
-        jnz differs_here
-        inc %rsi
-        {next_byte}
-        dec %ecx
-        jnz 3b
-        jmp same
-"""
-
-
-_VERDICT = f"""
-    same: mov {_gs(SIZE)}, %rcx
-        xor %edi, %edi
-        xor %esi, %esi
-        jmp verdict
-    differs: bsf %rax, %rax
-        shr $3, %eax
-        add %rax, %rsi
-    differs_here: sub %r10, %rsi
-        mov %rsi, %rcx
-        mov $1, %edi
-    verdict: mov %edx, %eax        # the result expected, where it is to be checked
-        mov %rsi, %rdx
-        mov $1, %esi
-        testb $0x80, {_gs(KEPT)}
-        jz done
-        xor %edi, %eax
-        and $1, %eax
-        add %eax, %esi
-        jmp done
-"""
-_COMPARE = _comparison("compare", "(%rdi)", "(%rdi)", "add $8, %rdi", "inc %rdi")
-_PATTERN = _comparison("pattern", "%rdi", "%dil", "", "shr $8, %rdi")
 _END = f"""
-    succeed: mov {_gs(SIZE)}, %rcx
+    succeed: xor %ebx, %ebx
+    good: mov {_gs(SIZE)}, %rcx
         xor %edi, %edi
         xor %edx, %edx
         mov $1, %esi
-    done: xor %ebx, %ebx           # ESI: status, EDI: result, RDX: bytes completed, RCX: bytes moved
+        jmp tell
+    done: xor %ebx, %ebx
+    tell: mov %rbx, 16(%r9)        # ESI: status, EDI: result, RDX: bytes completed, RCX: bytes moved, RBX: CRC
+        xor %ebx, %ebx
         mov %rbx, 8(%r9)
-        mov %rbx, 16(%r9)
         mov %rbx, 24(%r9)
         mov {_gs(OPERATION)}, %eax
         lea -1(%rsi,%rax,2), %ebx
         shl $3, %ebx
+        add {_gs(COUNTED_AS)}, %ebx
         add {QUEUE}(%r8), %ebx
         shl $32, %rdx
         shl $8, %edi
@@ -320,6 +219,7 @@ _END = f"""
     commit: mov %rdx, (%r9)
     counted: incq {_gs(COUNTS)}(%rbx)
     summed: add %rcx, {_gs(BYTES)}
+        {NEXT}
     restore: mov {_gs(RESULT)}, %eax
         add $0x7f, %al
         sahf
@@ -327,12 +227,12 @@ _END = f"""
         jmp *{_gs(RETURN)}
     reject: {_TRAP}
 """
-_BODY_LABELS = ("start", "commit", "counted", "summed", "restore", "reject")
+_BODY_LABELS = ("commit", "counted", "summed", "advance", "batch_commit", "batch_counted", "reject")
 
 
 def body() -> Assembled:
     """What all sites share: from the addresses of portal (RDI) and descriptor (RSI) and the way (ECX) to the end."""
-    return assembler().assemble(_DESCRIPTOR + question() + _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT + _END, _BODY_LABELS)
+    return assembler().assemble(_DESCRIPTOR + question() + OPERATIONS_TEXT + CRC + BATCH + _END, _BODY_LABELS)
 
 
 def lea_to_rsi(instruction: Instruction, end: int) -> str:

@@ -8,10 +8,12 @@ the zero page is one of them, which is present. So the answer is never kinder th
 
 from __future__ import annotations
 
+from pasidlab.accelerator import Op
 from pasidlab.live.libc import SYS_MOVE_PAGES
-from pasidlab.live.slot_layout import ANSWERS, ASKING, HELD, ITSELF, MAY_ASK, MOST_PAGES, OPERATION, QUESTIONS, SIZE, WAYS, gs
+from pasidlab.live.slot_layout import ANSWERS, ASKING, CODES, HELD, ITSELF, MAY_ASK, MOST_PAGES, OPERATION, QUESTIONS, SIZE, WAYS, gs
 
-_FILL, _COMPARE_PATTERN = 4, 6  # operations: one has no source, the other no second region
+_FILL = CODES.index(Op.FILL)  # has no source
+_ONE_REGION = [CODES.index(code) for code in (Op.COMPARE_PATTERN, Op.CRC)]
 _HELD = {name: HELD + 8 * at for at, name in enumerate(("rax", "rdx", "rsi", "r8", "r9", "r10", "r11"))}
 
 
@@ -45,8 +47,8 @@ def question() -> str:
         cmp ${_FILL}, %edi
         je 8f
         {_pages_from("r10")}
-    8:  cmp ${_COMPARE_PATTERN}, %edi
-        je 8f
+    8:
+        {chr(10).join(f"cmp ${code}, %edi{chr(10)}je 8f" for code in _ONE_REGION)}
         {_pages_from("r11")}
     8:  mov {gs(ITSELF)}, %rdx
         lea {ANSWERS}(%rdx), %r8   # status

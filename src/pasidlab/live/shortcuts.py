@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from pasidlab.accelerator import Op
-from pasidlab.accelerator.abi import PATTERN_16, Flag
+from pasidlab.accelerator import Op, abi
+from pasidlab.accelerator.abi import Cap, Flag
 from pasidlab.accelerator.legality import Checker
 from pasidlab.live import ptrace
 from pasidlab.live import shortcut_code as code
@@ -21,6 +21,7 @@ from pasidlab.live.nodes import WqNode
 from pasidlab.live.patching import Patcher
 from pasidlab.live.presence import can_ask
 from pasidlab.live.registers import EFLAGS, GS, GS_BASE, ORIG_RAX, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
+from pasidlab.live.shortcut_crc import has_crc32
 from pasidlab.live.sites import Area, Shortcut, SubmissionSite
 from pasidlab.live.slots import QUEUES, Permit, Shared
 from pasidlab.live.state import AddressSpace, Portal, Thread
@@ -30,15 +31,16 @@ _WARM = 8
 _MOST_SITES = 4096  # instructions whose submissions are counted
 _MOST_BYTES = 1 << 24  # of one transfer: what is interrupted is done again
 _CLASSES = Flag.ADDRESS_1_TC | Flag.ADDRESS_2_TC | Flag.ADDRESS_3_TC | Flag.RECORD_TC
-_REFUSED = _CLASSES | Flag.REQUEST_INTERRUPT | Flag.CACHE_CONTROL_3 | PATTERN_16
-_RECORD = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
+_REFUSED = _CLASSES | Flag.REQUEST_INTERRUPT | Flag.CACHE_CONTROL_3
 _NO_CALL = (1 << 64) - 1
 _NEVER = 0xFFFFFFFF  # as required flags: there are only 24
-_NEEDED = {
-    Op.NOOP: _RECORD,
-    **dict.fromkeys((Op.MEMORY_MOVE, Op.FILL, Op.COMPARE, Op.COMPARE_PATTERN), _RECORD),
+_TAKEN: dict[Op, int] = {
+    **dict.fromkeys((Op.NOOP, Op.MEMORY_MOVE, Op.COMPARE, Op.COMPARE_PATTERN), _REFUSED),
+    Op.FILL: _REFUSED | abi.PATTERN_16,
+    Op.BATCH: _REFUSED | abi.BATCH_ERROR,
+    **(dict.fromkeys((Op.CRC, Op.COPY_CRC), _REFUSED | abi.CRC_64 | abi.READ_SEED) if has_crc32() else {}),
 }
-"""Operations that are carried out without stopping, and flags they must have there."""
+"""Operations that are carried out without stopping, and flags that they must not have there."""
 
 
 class QueueFacts(Protocol):
@@ -53,6 +55,9 @@ class Counts(Protocol):
 
     def in_process(self, thread: Thread, queue: str, via: str, outcome: tuple[int, int], number: int) -> None:
         """So many descriptors of this (operation, status) were accepted and carried out in the program's own thread."""
+
+    def of_batches(self, outcome: tuple[int, int], number: int) -> None:
+        """So many members of batches with this outcome were carried out there."""
 
     def moved(self, size: int) -> None:
         """Bytes they moved or compared."""
@@ -72,7 +77,7 @@ class Shortcuts:
     def restore(self, thread: Thread, registers: RegisterArray) -> SubmissionSite | None:
         """Where a thread stopped in code of ours: its site, and ``registers`` as they were there.
 
-        RIP is behind the site's instruction if the descriptor had been carried out already.
+        RIP is behind the site's instruction if the descriptor had been carried out already. ``thread.batched`` is set.
         """
         space, ip = thread.mm.shortcut, registers[RIP]
         area = space.area_at(ip) if space else None
@@ -82,7 +87,7 @@ class Shortcuts:
         if ip < area.entrances:
             site = space.ends.get(shared.field(thread.slot, layout.RETURN)) if shared else None
             if shared and site:
-                self._restore_body(area, shared, thread.slot, site, registers)
+                self._restore_body(area, shared, thread, site, registers)
             return site
         site = area.site_at(ip)
         if site is not None:
@@ -90,13 +95,18 @@ class Shortcuts:
         return site
 
     @staticmethod
-    def _restore_body(area: Area, shared: Shared, slot: int, site: SubmissionSite, registers: RegisterArray) -> None:
+    def _restore_body(area: Area, shared: Shared, thread: Thread, site: SubmissionSite, registers: RegisterArray) -> None:
+        slot = thread.slot
         offset, labels = registers[RIP] - area.start, area.body.labels
-        done = offset not in (labels["commit"], labels["reject"]) and offset > labels["commit"]
-        if done and offset <= labels["counted"]:
+        in_batch = shared.field(slot, layout.COUNTED_AS) & 0xFFFFFFFF != 0
+        committed = labels["commit"] < offset <= labels["advance"]
+        if (committed and offset <= labels["counted"]) or labels["batch_commit"] < offset <= labels["batch_counted"]:
             shared.count(slot, registers[RBX])
-        if done and offset <= labels["summed"]:
+        if committed and offset <= labels["summed"]:
             shared.add(slot, layout.BYTES, registers[RCX])
+        begun = shared.field(slot, layout.DONE) + committed if in_batch else 0
+        done = (committed and not in_batch) or labels["batch_commit"] < offset != labels["reject"]
+        thread.batched = 0 if done else begun
         shared.restore(slot, registers)
         flags = shared.flags(slot, layout.RESULT if done else layout.FLAGS)
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
@@ -135,13 +145,17 @@ class Shortcuts:
     def _row(self, checker: Checker, way: int, queue: int) -> Permit:
         """What may be submitted. Where nobody can ask which pages are in memory, data has to block on faults."""
         forbidden, required = [0] * layout.OPERATIONS, [_NEVER] * layout.OPERATIONS
-        for operation, needed in _NEEDED.items():
+        for place, operation in enumerate(layout.CODES):
+            refused = _TAKEN.get(operation)
+            if refused is None:
+                continue
             not_allowed, also = checker.admitted(operation)
-            also |= needed | (0 if self._asks or operation is Op.NOOP else Flag.BLOCK_ON_FAULT)
-            forbidden[operation] = not_allowed | _REFUSED
-            if not also & not_allowed:
-                required[operation] = also
-        return Permit(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), tuple(forbidden), tuple(required))
+            also |= 0 if self._asks or operation in (Op.NOOP, Op.BATCH) else Flag.BLOCK_ON_FAULT
+            forbidden[place] = not_allowed | refused
+            if not also & not_allowed and not_allowed != 0xFFFFFF:
+                required[place] = also
+        members = 1 if checker.gencap & Cap.BATCH_1 else 2, checker.wq.max_batch_size
+        return Permit(way, queue, min(checker.wq.max_transfer_size, _MOST_BYTES), members, tuple(forbidden), tuple(required))
 
     def consider(self, thread: Thread, site: SubmissionSite) -> None:
         """After a submission at an instruction that was accepted: replace it, if it is worth it and possible. A child has its parent's
@@ -220,9 +234,11 @@ class Shortcuts:
         space = thread.mm.shortcut
         if thread.slot < 0 or space is None or space.shared is None:
             return
-        for queue, operation, status, number in space.shared.counts(thread.slot):
-            if queue < len(self._labels):
-                self._counts.in_process(thread, *self._labels[queue], (operation, status), number)
+        for one in space.shared.counts(thread.slot):
+            if one.of_members:
+                self._counts.of_batches(one.outcome, one.number)
+            elif one.queue < len(self._labels):
+                self._counts.in_process(thread, *self._labels[one.queue], one.outcome, one.number)
         self._counts.moved(space.shared.bytes_moved(thread.slot))
         space.shared.give_back(thread.slot)
         thread.slot = -1

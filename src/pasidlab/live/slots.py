@@ -13,11 +13,12 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pasidlab.live import slot_layout as layout
 from pasidlab.live.registers import RegisterArray
 
-SIZE = 1 << 21  # bytes
+SIZE = 1 << 22  # bytes
 _TABLE = layout.ROWS * layout.ROW_SIZE
 _SLOTS = (SIZE - _TABLE) // layout.SLOT_SIZE
 _F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h, Linux 5.1
@@ -46,6 +47,15 @@ def memory_of(descriptor: int, size: int, *, ours_to_write: bool = False) -> mma
     return memory
 
 
+class Count(NamedTuple):
+    """So many descriptors, by themselves or of batches, with this outcome: operation and status."""
+
+    queue: int
+    outcome: tuple[int, int]
+    number: int
+    of_members: bool
+
+
 @dataclass(frozen=True)
 class Permit:
     """What may be submitted through a portal without stopping. ``forbidden`` and ``required`` flags are by operation."""
@@ -53,6 +63,7 @@ class Permit:
     way: int
     queue: int
     most: int  # bytes of a transfer
+    members: tuple[int, int]  # of a batch: fewest, most
     forbidden: tuple[int, ...]
     required: tuple[int, ...]
 
@@ -78,7 +89,8 @@ class Shared:
         """Submissions through this portal need not stop."""
         at = _row_at(page)
         self._put(at + layout.PAGE, 0)
-        self._bytes[at + layout.WAY : at + layout.WAY + 12] = struct.pack("<III", row.way, row.queue * layout.QUEUE_COUNTS * 8, row.most)
+        numbers = row.way, row.queue * layout.QUEUE_COUNTS * 8, row.most, *row.members
+        struct.pack_into("<5I", self._bytes, at + layout.WAY, *numbers)
         for offset, masks in ((layout.FORBIDDEN, row.forbidden), (layout.REQUIRED, row.required)):
             struct.pack_into(f"<{layout.OPERATIONS}I", self._bytes, at + offset, *masks)
         self._put(at + layout.PAGE, page)
@@ -99,6 +111,7 @@ class Shared:
         """Takes back the slot of a thread that is gone."""
         self.revoke(slot)
         self._put(_slot_at(slot) + layout.ASKING, 0)
+        self._put(_slot_at(slot) + layout.COUNTED_AS, 0)
         self._free.append(slot)
 
     def base(self, slot: int) -> int:
@@ -140,8 +153,9 @@ class Shared:
         return layout.flags_from_ax(_U32.unpack_from(self._bytes, _slot_at(slot) + offset)[0])
 
     def restore(self, slot: int, registers: RegisterArray) -> None:
-        """The registers that the thread had at its instruction. What it asked is forgotten."""
+        """The registers that the thread had at its instruction. What it asked is forgotten, and that it was in a batch."""
         self._put(_slot_at(slot) + layout.ASKING, 0)
+        self._put(_slot_at(slot) + layout.COUNTED_AS, 0)
         saved = _SAVED.unpack_from(self._bytes, _slot_at(slot) + layout.SAVED)
         for register, value in zip(layout.SAVED_REGISTERS, saved, strict=True):
             registers[register] = value
@@ -156,15 +170,15 @@ class Shared:
         at = _slot_at(slot) + offset
         self._put(at, self._get(at) + number & (1 << 64) - 1)
 
-    def counts(self, slot: int) -> Iterator[tuple[int, int, int, int]]:
-        """(queue, operation, status, submissions) of those that were made, which are forgotten here."""
+    def counts(self, slot: int) -> Iterator[Count]:
+        """What was carried out, which is forgotten here."""
         at = _slot_at(slot) + layout.COUNTS
-        for place in range(QUEUES * layout.QUEUE_COUNTS):
-            number = self._get(at + 8 * place)
+        for place, number in enumerate(self._words[at >> 3 : (at >> 3) + QUEUES * layout.QUEUE_COUNTS].tolist()):
             if number:
                 self._put(at + 8 * place, 0)
                 queue, rest = divmod(place, layout.QUEUE_COUNTS)
-                yield queue, rest // 2, rest % 2 + 1, number
+                member, rest = divmod(rest, 2 * layout.OPERATIONS)
+                yield Count(queue, (layout.CODES[rest // 2], rest % 2 + 1), number, of_members=bool(member))
 
     def bytes_moved(self, slot: int) -> int:
         """Bytes of those, forgotten here too."""

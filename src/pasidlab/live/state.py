@@ -223,6 +223,7 @@ class Thread:
     restores: int = 0  # of its handlers, at that time
     missed_stop: bool = False  # it worked for us while its group was stopped
     slot: int = -1  # for submissions that do not stop; negative: none
+    batched: int = 0  # members of the batch it is submitting that it has carried out by itself
     unborn: bool = True  # it has not run yet
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
     lineage: str = "0"  # the place among the tasks of its program image: the same in every run

@@ -10,7 +10,7 @@ from collections import deque
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
-from pasidlab.live.forced import Found
+from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.state import Iommu, Process, Thread, TrapFrame
@@ -136,7 +136,10 @@ class Tracer:
             return
         raised = may_be_ours and code > 0  # by an instruction
         begins = bool(thread.mm.shortcut) and not raised and stop != ptrace.SYSCALL_STOP and self.shortcuts.interrupted(thread)
-        if begins and stop == signal.SIGTRAP and code == _TRAP_TRACE:  # a program that steps: EFLAGS.TF
+        if thread.batched:
+            self.injector.keep(thread, stop, ptrace.signal_info(thread.tid))
+            self._rest_of_batch(thread, stop)
+        elif begins and stop == signal.SIGTRAP and code == _TRAP_TRACE:  # a program that steps: EFLAGS.TF
             self._trap(thread, stop, code)
         elif thread.redeliver and thread.redeliver[0] == stop:
             (_, info, trap), thread.redeliver = thread.redeliver, None
@@ -180,7 +183,10 @@ class Tracer:
             return
         except Unsure:  # it was sent
             self.shortcuts.interrupted(thread)
-            self._go_on(thread)
+            if thread.batched:
+                self._rest_of_batch(thread, stop)
+            else:
+                self._go_on(thread)
             return
         if found.reset or found.blocked:
             self.keeper.restore(thread, stop, found)
@@ -188,6 +194,16 @@ class Tracer:
         if not self._queued_again(thread):
             self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
+
+    def _rest_of_batch(self, thread: Thread, stop: int) -> None:
+        """A signal, which is kept, came to a thread that has carried out some members of a batch: the instruction is carried out first."""
+        try:
+            self.emulator.step(thread)
+        except Fault as fault:
+            self._faults(thread, stop, NOTHING, fault)
+            return
+        if not self._queued_again(thread):
+            self._go_on(thread)
 
     def _steps(self, thread: Thread, raised: Raised | None) -> bool:
         """See ``Emulator.step``. Raises Unsure where the signal was sent, which is then kept, and the thread has gone a step."""
