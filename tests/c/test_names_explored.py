@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -55,3 +56,12 @@ def test_one_name_decides(checked: Callable[..., CheckResult], name: str, body: 
     result = checked(DESIGN % (name, body), SOFTIRQ)
     assert {c.property for c in result.counterexamples} == {**LATE, **EARLY}[body]
     assert result.holds == (not result.counterexamples)
+
+
+@pytest.mark.parametrize("name", ["may_schedule", "boot"])
+def test_a_helper_that_bears_a_name_of_the_model_is_the_file_s_own(checked: Callable[..., CheckResult], name: str) -> None:
+    """Neither what decides whether a CPU may schedule nor how the story begins is a function of Linux."""
+    helper = f"static bool {name}(void) {{ return false; }}"
+    preempt = replace(SOFTIRQ, events=frozenset({"preempt"}))
+    result = checked(helper + DESIGN % ("__fixup_pasid_exception", f"if ({name}()) return false; {LOADED}"), preempt)
+    assert {c.property for c in result.counterexamples} == {"coherent"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pasidlab.lang import source
 from pasidlab.lang.c.territory import territory
+from pasidlab.model.sources import MODEL_FILES
 
 LINES = [
     ("kernel/fork.c", "dup_task_struct", "*tsk = *orig;", True),
@@ -32,3 +34,9 @@ def test_a_line_matters(file: str, function: str, line: str, matters: bool) -> N
     found = territory()
     part = found.place(file, function)
     assert (part is not None and not part.unrelated and bool(found.relevant(file, function, [line]))) is matters
+
+
+def test_what_linux_does_not_have_is_in_the_model():
+    known = source.collect(MODEL_FILES).functions
+    assert not [name for name in territory().model if name not in known]
+    assert not {"boot", "work_is_waiting", "submit_work"} - territory().model

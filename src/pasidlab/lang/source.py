@@ -109,13 +109,18 @@ def collect_text(text: str, file: str, namespace: Namespace) -> None:
             namespace.values[node.targets[0].id] = (node.value, file)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             namespace.values[node.target.id] = (node.value, file)
-        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.If):
+        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) and not _is_for_others(node):
             shown = ast.unparse(node).splitlines()[0][:60]
             raise PasidlabError(
                 f"'{shown}' at module level is not part of the language",
                 position=Position(file, node.lineno, node.col_offset + 1),
                 hint="a model file holds imports, constants, structs and functions",
             )
+
+
+def _is_for_others(node: ast.stmt) -> bool:
+    """True for what only type checkers read, or Python where the file is its program: the compiler leaves it aside."""
+    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
 
 
 def _collect_class(node: ast.ClassDef, file: str, namespace: Namespace) -> None:

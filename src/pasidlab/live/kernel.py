@@ -244,7 +244,7 @@ def _shape(function: Function) -> list[tuple[object, ...]]:
 def _namespace(design: Design) -> source.Namespace:
     """The kernel with the design in it. PasidlabError where a file holds what ``check`` would refuse."""
     namespace = source.collect([ARRIVALS, *design.kernel_files])
-    before = frozenset(namespace.functions)
+    before = namespace.copy()
     source.collect([design.file, *design.beside], namespace)
     if design.functions is None:
         no_strangers(design.path, before, namespace)

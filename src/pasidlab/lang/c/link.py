@@ -30,7 +30,7 @@ from pasidlab.lang.emit import Builder, Fit
 from pasidlab.lang.functions import Functions
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
-from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.names import Names, is_machinery, nearest
 from pasidlab.lang.python.expressions import TypedOperand
 from pasidlab.lang.types import Domain, Ref
 
@@ -301,7 +301,8 @@ class Linker:
                 forms = ", ".join(f"{name}({', '.join(r.params)})" for r in self.words.replacements[name])
                 self.failed = name
                 raise PasidlabError(f"{name} has {_parameters(function)}, but is known as {forms}", position=function.position)
-            if entry is None and name in self.names.namespace.functions:
+            theirs = self.names.namespace.functions.get(name)
+            if entry is None and theirs is not None and not is_machinery(theirs) and name not in territory().model:
                 params = tuple(a.arg for a in self.names.namespace.functions[name].node.args.args)
                 if len(params) != len(function.params):
                     if name in self.words.calls:

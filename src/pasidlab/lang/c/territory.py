@@ -54,6 +54,7 @@ class Territory:
     fixups: tuple[str, ...]  # names of the fix-up of the fault
     enables: tuple[str, ...]  # calls that enable interrupts in the handler
     handlers: tuple[str, ...]  # of the fault
+    model: frozenset[str]  # functions of the model that Linux does not have
     early: str  # the design whose handler calls the fix-up before that
 
     def place(self, file: str, function: str) -> TerritoryPart | None:
@@ -129,5 +130,5 @@ def territory() -> Territory:
         unseen=frozenset(data["unseen"]["reasons"]), order=tuple(data["unseen"]["order"]), settled=frozenset(data["unseen"]["settled"]),
         options=frozenset(data["unseen"]["options"]), partly=data["partly"], fixups=tuple(data["fixup"]["names"]),
         enables=tuple(data["fixup"]["enables"]),
-        handlers=tuple(data["fixup"]["handlers"]), early=data["fixup"]["before"],
+        handlers=tuple(data["fixup"]["handlers"]), model=frozenset(data["model"]["functions"]), early=data["fixup"]["before"],
     )  # fmt: skip

@@ -303,7 +303,7 @@ def build_model(
     space = source.collect([ARRIVALS])
     arrivals = list(space.functions)
     for path in paths:
-        before = frozenset(space.functions)
+        before = space.copy()
         source.collect([path], space)
         if path == whole:
             no_strangers(path, before, space)
