@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import LONG, some
-from pasidlab import check, designs
+from pasidlab import CheckResult, check, designs
+from pasidlab.errors import PasidlabError
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "examples" / "models"
@@ -89,3 +90,50 @@ def test_every_mistake_of_every_model_is_in_the_table():
         caught = {name for one in TABLE if one.model == path.stem and one.broken for name in (one.events or "").strip("+").split(",")}
         assert own.mistakes.keys() <= caught
         assert any(one.model == path.stem and not one.broken for one in TABLE)
+
+
+MANY = """
+from pasidlab.declare import *
+model(sizes={"ns": %d}, events={"turn": "it turns"})
+@struct(count=size("ns"))
+class Node:
+    waits: bool = False
+    turned: bool = False
+@initial
+def begin() -> None:
+    at(Node, %d).waits = True
+@rule(event="turn")
+def turn(n: Node) -> None:
+    require(index(n) < 2)
+    n.turned = not n.turned
+    %s
+@pending("answered")
+def waits(n: Node) -> bool:
+    return n.waits
+"""
+PROMISE = """
+@never("p%d", "it turned")
+def broken_%d(n: Node) -> bool:
+    return n.turned
+"""
+
+
+def of_many(tmp_path: Path, nodes: int, waits: int, properties: int) -> CheckResult:
+    """What a model of so many nodes, of which one waits, comes to; it breaks so many properties."""
+    witnesses = "; ".join(f"reached('{name}')" for name in ("answered", *(f"p{n}" for n in range(properties))))
+    path = tmp_path / "many.py"
+    path.write_text(MANY % (nodes, waits, witnesses) + "".join(PROMISE % (n, n) for n in range(properties)))
+    return check(str(path), jobs=1)
+
+
+@pytest.mark.parametrize(("nodes", "waits", "properties"), [(63, 62, 1), (63, 0, 1), (3, 2, 62)])
+def test_each_of_many_is_seen(tmp_path: Path, nodes: int, waits: int, properties: int) -> None:
+    result = of_many(tmp_path, nodes, waits, properties)
+    assert {c.property for c in result.counterexamples} == {"answered", *(f"p{n}" for n in range(properties))}
+
+
+def test_more_than_can_be_told_apart_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PasidlabError, match="many: 65 properties are too many\n  hint: 64 are the most"):
+        of_many(tmp_path, 3, 2, 63)
+    with pytest.raises(PasidlabError, match="many: answered may wait for 64 elements\n  hint: 63 are the most"):
+        of_many(tmp_path, 64, 63, 1)

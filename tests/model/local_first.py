@@ -19,13 +19,13 @@ from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.back.native import PENDING_ELEMENT, compile_model
+from pasidlab.lang.back.native import SOMEBODY_WAITS, compile_model
 from pasidlab.model.scope import Scope
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget
 
 MOST_STATES = 3_000_000
-_CLASSES = (1 << PENDING_ELEMENT) - 1
+_CLASSES = 1 << SOMEBODY_WAITS
 
 
 def scope(events: str, *, tasks: int = 1, mms: int = 1, bounds: dict[str, int] | None = None) -> Scope:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.layout import Layout
 from pasidlab.lang.back.llvm_canon import canon_text, first_text
 from pasidlab.lang.back.llvm_expand import OwnFunctions, expand_text
@@ -24,8 +25,12 @@ CPU_STRUCT = "Cpu"
 MAY_END = ("require", "wait")
 """A step may end there: what stands behind is executed or not."""
 
-PENDING_ELEMENT = 16
+PENDING_ELEMENT = -1
 """Bit of the pending mask for the element numbered 1, less one: says for which element the liveness property waits."""
+SOMEBODY_WAITS = 63
+"""Bit of the pending mask: the property waits, whoever it is."""
+MOST_BITS = 64
+"""Properties of a model, those of the language's own counted."""
 
 
 @dataclass
@@ -70,6 +75,7 @@ def compile_model(
     bits = {p.name: n for n, p in enumerate(model.properties)}
     if model.asleep:
         bits[ASLEEP] = len(bits)
+    _all_have_bits(model, len(bits))
     interpreter = Interpreter(model, symmetric=symmetric)
     emitted = model if local_first else replace(model, private=None)
     emitter = _Emitter(emitted, layout, bits, frozenset(covered), interpreter.symmetry, labelled)
@@ -80,6 +86,17 @@ def compile_model(
         layout.words, initial, emitter.bound, code=code, observed_words=emitter.next_word, properties=tuple(bits),
         cover_lines=emitter.cover_lines, slices=layout.slices(), steps=tuple(emitter.steps) if labelled else (),
     )  # fmt: skip
+
+
+def _all_have_bits(model: Model, properties: int) -> None:
+    """Raise PasidlabError if a search could not tell all properties apart, or all elements that may wait."""
+    if properties > MOST_BITS:
+        hint = f"{MOST_BITS} are the most, sound_kernel and those of the search among them"
+        raise PasidlabError(f"{model.name}: {properties} properties are too many", hint=hint)
+    for name, action in model.pending.items():
+        if (count := max(params[0] for params in param_values(action))) > SOMEBODY_WAITS:
+            what = f"{model.name}: {name} may wait for {count} elements"
+            raise PasidlabError(what, hint=f"{SOMEBODY_WAITS} are the most: a smaller --size")
 
 
 class _Emitter:
@@ -137,7 +154,7 @@ class _Emitter:
         """What is asked of every state, or of one without a step: which word of the answer, and which bit of it."""
         watched = [(p.action, STATE_BROKEN, self.bits[p.property]) for p in self.model.predicates if not p.stuck]
         ends = [(p.action, WHEN_STUCK, self.bits[p.property]) for p in self.model.predicates if p.stuck]
-        watched += [(action, PENDING, self.bits[name]) for name, action in self.model.pending.items()]
+        watched += [(action, PENDING, SOMEBODY_WAITS) for action in self.model.pending.values()]
         watched += [(action, STATE_BROKEN, self.bits[ASLEEP]) for action in self.model.asleep.values()]
         return watched + ends
 
