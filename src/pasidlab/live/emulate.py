@@ -140,7 +140,7 @@ class Emulator:
 
     def _step(self, thread: Thread, frame: StoppedThread, raised: Raised | None) -> bool:
         registers = frame.registers
-        if raised and _may_be_sent(thread, raised, registers[RIP]):
+        if raised and self._may_be_sent(thread, raised, registers):
             raise Unsure
         site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
         replaced = site is not None
@@ -176,6 +176,19 @@ class Emulator:
         if portal and not (replaced and thread.mm.shortcut and thread.mm.shortcut.shared):
             self.shortcuts.consider(thread, site)
         return True
+
+    def _may_be_sent(self, thread: Thread, raised: Raised, registers: RegisterArray) -> bool:
+        """Whether another than the instruction of ours where the thread stands may have raised this. Where our code ends it raises SIGILL;
+        where the program has taken memory away for a while, a page fault there.
+        """
+        space, ip = thread.mm.shortcut, registers[RIP]
+        area = space.area_at(ip) if space else None
+        if space is None or area is None:
+            return False
+        if raised.signal == SIGILL:
+            return not (raised.address == ip and area.traps_at(ip))
+        at = raised.page_at
+        return at is None or not (space.holds(at) or self.shortcuts.reaches(thread, registers, at))
 
     def _site(self, thread: Thread, registers: RegisterArray) -> tuple[SubmissionSite | None, bytes | None]:
         """The instruction at RIP, None if it is not one of ours, and what its source holds."""
@@ -315,19 +328,6 @@ class Emulator:
 def _is_certain(thread: Thread, raised: Raised) -> bool:
     """Whether an instruction of the program's that submits raised this: at its portal, or as an instruction that traps."""
     return raised.signal == SIGILL or (raised.page_at or 0) & ~0xFFF in thread.mm.portals
-
-
-def _may_be_sent(thread: Thread, raised: Raised, ip: int) -> bool:
-    """Whether another than the instruction of ours at ``ip`` may have raised this. Where our code ends it raises SIGILL; where the program
-    has taken its memory away for a while, a page fault there.
-    """
-    space = thread.mm.shortcut
-    area = space.area_at(ip) if space else None
-    if space is None or area is None:
-        return False
-    if raised.signal == SIGILL:
-        return not (raised.address == ip and area.traps_at(ip))
-    return raised.page_at is None or not space.holds(raised.page_at)
 
 
 def _canonical(address: int) -> bool:

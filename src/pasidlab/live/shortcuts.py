@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pasidlab.accelerator import Op, abi
-from pasidlab.accelerator.abi import Cap, Flag
+from pasidlab.accelerator.abi import DESCRIPTOR_SIZE, RECORD_SIZE, Cap, Flag
 from pasidlab.accelerator.legality import Checker
 from pasidlab.live import ptrace
 from pasidlab.live import shortcut_code as code
@@ -20,7 +20,7 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.patching import Patcher
 from pasidlab.live.presence import can_ask
-from pasidlab.live.registers import EFLAGS, GS, GS_BASE, ORIG_RAX, RBX, RCX, RIP, STATUS_FLAGS, RegisterArray, Registers
+from pasidlab.live.registers import EFLAGS, GS, GS_BASE, ORIG_RAX, R9, R10, R11, RBX, RCX, RIP, RSI, STATUS_FLAGS, RegisterArray, Registers
 from pasidlab.live.shortcut_crc import has_crc32
 from pasidlab.live.sites import Area, Shortcut, SubmissionSite
 from pasidlab.live.slots import QUEUES, Permit, Shared
@@ -112,6 +112,16 @@ class Shortcuts:
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
         registers[RIP] = site.end if done else site.ip
         registers[ORIG_RAX] = _NO_CALL  # a system call of ours is not to be restarted
+
+    @staticmethod
+    def reaches(thread: Thread, registers: RegisterArray, address: int) -> bool:
+        """Whether our code, where the thread stands in it, works at this address: at the descriptor, its record or its regions."""
+        shared = thread.mm.shortcut.shared if thread.mm.shortcut else None
+        if shared is None or thread.slot < 0:
+            return False
+        size = shared.field(thread.slot, layout.SIZE) & 0xFFFFFFFF
+        places = (RSI, DESCRIPTOR_SIZE), (R9, RECORD_SIZE), (R10, size), (R11, size)
+        return any(0 <= address - registers[start] < length for start, length in places)
 
     def grant(self, thread: Thread, registers: RegisterArray, site: SubmissionSite, portal: Portal) -> None:
         """After a submission at a site that was accepted: the thread's next one need not stop."""
