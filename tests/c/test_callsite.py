@@ -69,8 +69,13 @@ def test_a_call_after_interrupts_are_enabled(tmp_path: Path) -> None:
     assert "served" in [c.property for c in check(Opening(file).design(), RACE).counterexamples]
 
 
-def test_a_place_that_cannot_be_told(tmp_path: Path) -> None:
-    file = written(tmp_path, handler(" \tstruct task_struct *tsk;\n" + CALL + " \tint ret;\n"))
+@pytest.mark.parametrize("lines", [
+    f" \tstruct task_struct *tsk;\n{CALL} \tint ret;\n",
+    f"{ENABLE} \tcond_local_irq_disable(regs);\n{CALL} \tint ret;\n",
+    f" \tif (v8086_mode(regs)) {{\n \t\tlocal_irq_enable();\n \t\tlocal_irq_disable();\n \t\treturn;\n \t}}\n{CALL}{ENABLE}",
+])  # fmt: skip
+def test_a_place_that_cannot_be_told(lines: str, tmp_path: Path) -> None:
+    file = written(tmp_path, handler(lines))
     with pytest.raises(PasidlabError, match=r"cannot tell whether .*\(\) is called before .* or after\n  hint: --base early"):
         Opening(file).design()
     for base in ("early", "late-bare", "late-locked", "early-read"):

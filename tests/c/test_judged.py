@@ -233,6 +233,16 @@ def test_a_call_of_which_the_model_has_a_part(to: str, tmp_path: Path) -> None:
     assert said.name == "fpu_clone" and "'fpstate_reset(dst_fpu);': of fpstate_reset() the model has but a part" in str(said)
 
 
+def test_a_line_that_moves_past_such_a_call(tmp_path: Path) -> None:
+    """A diff may show either of the two as what moves."""
+    mark = "\tset_tsk_thread_flag(dst, TIF_NEED_FPU_LOAD);\n"
+    stay = "\tfpstate_reset(dst_fpu);\n\tdst_fpu->last_cpu = -1;\n"
+    before, after = CORE.replace(mark, stay + mark, 1), CORE.replace(mark, mark + stay, 1)
+    judged = changed_file(tmp_path, tree(tmp_path, core=before), CORE_FILE, before, after)
+    (said,) = [item for item in judged.open if item.changed]
+    assert f"'{mark.strip()}': it moves, and of fpstate_reset() the model has but a part" in str(said)
+
+
 def test_a_question_with_one_answer_that_is_asked_of_another(tmp_path: Path) -> None:
     two = "\tstruct fpstate *a = current->thread.fpu.fpstate, *b = current->thread.fpu.fpstate;\n\n"
     before = CORE.replace("\tif (!irqs_disabled())", f"{two}\tif (!a->is_confidential && !irqs_disabled())", 1)
@@ -295,6 +305,8 @@ def test_an_option_outside_functions(tmp_path: Path) -> None:
     judged = account(tmp_path, core(end, f"#ifdef CONFIG_FOO\n{end}#else\n{start}\n}}\n#endif\n"))
     (item,) = [item for item in judged.open if item.changed and not item.function]
     assert [one.text for one in item.left_out] == ["#ifdef CONFIG_FOO"]
+    judged = account(tmp_path, core(end, f"#ifdef CONFIG_PREEMPT_RT\n{start}\n}}\n#else\n{end}#endif\n"))
+    assert "CONFIG_PREEMPT_RT is taken as n" in judged.sentence()
 
 
 def test_features_of_every_machine_with_enqcmd_may_be_asked_for(tmp_path: Path) -> None:

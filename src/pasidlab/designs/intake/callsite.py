@@ -29,6 +29,9 @@ class CallSite:
     line: int
 
 
+_DISABLES = re.compile(r"\b(?:\w+_)?irq_(?:disable|save)\w*\s*\(")
+
+
 def _own_fixup(hunk: Hunk, functions: Container[str]) -> Iterator[tuple[str, Call, int]]:
     """Functions of a patch that the handler calls for a fault of user mode: name, place and line of each call."""
     called = re.compile(r"\bif \(user_mode\(regs\) && (\w+)\(")
@@ -54,7 +57,10 @@ def fixup_calls(hunk: Hunk, fixups: Sequence[str]) -> list[CallSite]:
             continue
         number = hunk.new[n].number
         first, last = (span.start, span.end) if span is not None else (0, len(bare))
-        if any(enables.search(line) for line in bare[first:n]):
+        above = [k for k in range(first, n) if enables.search(bare[k])]
+        if above and any(_DISABLES.search(line) for line in bare[above[0] : n]):
+            found.append(CallSite(Call.UNKNOWN, number))  # enabled for a while, or in a branch that ends
+        elif above:
             found.append(CallSite(Call.AFTER, number))
         elif any(enables.search(line) for line in bare[n + 1 : last]):
             found.append(CallSite(Call.BEFORE, number))

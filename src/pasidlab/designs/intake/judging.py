@@ -230,13 +230,17 @@ def _only_declares(line: str) -> bool:
 
 def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:
     """Changed lines of a judged function whose meaning is not judged. An option is named where it leaves nothing else out."""
-    found = (*_fewer_questions(one, lost), *_in_part(one), *_cut_off(one.function, taken), *_left_out(one, taken))
+    found = (*_fewer_questions(one, lost), *_in_part(one, taken.seen[one.function]), *_cut_off(one.function, taken), *_left_out(one, taken))
     return found or tuple(_options_asked(one, taken))
 
 
-def _in_part(one: Edited) -> Iterator[LeftOut]:
-    """Lines with a call of which the model has but a part."""
+def _in_part(one: Edited, seen: CompiledLines) -> Iterator[LeftOut]:
+    """Lines with a call of which the model has but a part, and lines that move in a function that has such a call."""
+    moved = {edit.text for edit in one.edits if edit.mark == "-"} & {edit.text for edit in one.edits if edit.mark == "+"}
+    there = next((name for name in territory().partly if seen.calls(name)), "")
     for edit in one.edits:
+        if there and edit.mark == "+" and edit.text in moved and re.search(r"\w", edit.text):
+            yield LeftOut(edit.text, edit.number, f"it moves, and of {there}() {territory().partly[there]}", means=True)
         name = next((name for name in territory().partly if re.search(rf"\b{name}\s*\(", edit.text)), "")
         if name:
             yield LeftOut(edit.text, edit.number if edit.mark == "+" else 0, f"of {name}() {territory().partly[name]}", means=True)
@@ -283,9 +287,9 @@ def _cut_off(name: str, taken: Taken) -> tuple[LeftOut, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
-    """Lines that ask for an option which nobody has set."""
-    known = {*vocabulary().config, *taken.config, *territory().options}
+def _options_asked(one: Edited, taken: Taken, others: frozenset[str] | None = None) -> Iterator[LeftOut]:
+    """Lines that ask for an option which nobody has set. ``others``: options of other kernels, which need not be set."""
+    known = {*vocabulary().config, *taken.config, *(territory().options if others is None else others)}
     for edit in one.edits:
         option = next((name for name in re.findall(r"\bCONFIG_\w+", edit.text) if name not in known), "") if edit.mark == "+" else ""
         if option:
@@ -293,10 +297,10 @@ def _options_asked(one: Edited, taken: Taken) -> Iterator[LeftOut]:
 
 
 def _with_options(item: Item, one: Edited, taken: Taken) -> Item:
-    """Lines outside functions that are judged, with the options they ask for."""
+    """Lines outside functions that are judged, with the options they ask for: another kernel may have another function there."""
     if item.function or item.fate is not Fate.JUDGED:
         return item
-    return replace(item, left_out=(*item.left_out, *_options_asked(one, taken)))
+    return replace(item, left_out=(*item.left_out, *_options_asked(one, taken, territory().options - {"CONFIG_PREEMPT_RT"})))
 
 
 def of_file(functions: Mapping[str, CFunction], taken: Taken) -> Judged:

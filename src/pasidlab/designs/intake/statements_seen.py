@@ -33,6 +33,11 @@ class CompiledLines:
         bare = bare_lines(lines)
         return [n for n in range(first, last + 1) if n - 1 < len(bare) and bare[n - 1] == text]
 
+    def calls(self, name: str) -> bool:
+        """True if the function has a call of that name."""
+        text = text_of(self.function.node)
+        return re.search(rf"\b{name}\s*\(", text) is not None
+
     def says(self, text: str) -> bool:
         """True if one of the lines that was taken says this."""
         return text in bare_lines(self.function.unit.source.text.split("\n"))
