@@ -6,7 +6,7 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,6 +16,14 @@ from pasidlab.live.libc import leave_descriptors
 from pasidlab.live.loop import EventLoop
 
 _NEVER_TOUCHED = 1 << 40  # an address where nothing is in memory
+
+
+class _AtOnce(served.Patient):
+    def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
+        return work()
+
+
+AT_ONCE = _AtOnce(EventLoop())
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[set[int]]:
 
 def test_many_accesses_look_once(looks: list[set[int]]) -> None:
     registered = served.Registered()
-    assert {registered.reachable(os.getpid(), _NEVER_TOUCHED, 64, write=True) for _ in range(100)} == {64}
+    assert {registered.reachable(AT_ONCE, os.getpid(), range(_NEVER_TOUCHED, _NEVER_TOUCHED + 64), write=True) for _ in range(100)} == {64}
     assert len(looks) == 2
 
 
@@ -43,17 +51,17 @@ def test_a_process_without_memory_is_looked_at_again(monkeypatch: pytest.MonkeyP
     told = [[], [(_NEVER_TOUCHED, _NEVER_TOUCHED + mmap.PAGESIZE, frozenset(("um",)))]]
     monkeypatch.setattr(served, "_areas", lambda pid: iter(told.pop(0)))
     registered = served.Registered()
-    assert [registered.reachable(os.getpid(), _NEVER_TOUCHED, 64, write=True) for _ in range(2)] == [64, 0]
+    assert [registered.reachable(AT_ONCE, os.getpid(), range(_NEVER_TOUCHED, _NEVER_TOUCHED + 64), write=True) for _ in range(2)] == [64, 0]
 
 
 def test_an_area_that_is_registered_is_seen_and_one_that_is_gone_is_not(looks: list[set[int]]) -> None:
     registered = served.Registered()
-    assert registered.reachable(os.getpid(), _NEVER_TOUCHED - 64, 128, write=True) == 128
+    assert registered.reachable(AT_ONCE, os.getpid(), range(_NEVER_TOUCHED - 64, _NEVER_TOUCHED + 64), write=True) == 128
     looks.append({_NEVER_TOUCHED})
     registered.forget()
-    assert registered.reachable(os.getpid(), _NEVER_TOUCHED - 64, 128, write=True) == 64
+    assert registered.reachable(AT_ONCE, os.getpid(), range(_NEVER_TOUCHED - 64, _NEVER_TOUCHED + 64), write=True) == 64
     looks.append(set())
-    assert registered.reachable(os.getpid(), _NEVER_TOUCHED - 64, 128, write=True) == 128
+    assert registered.reachable(AT_ONCE, os.getpid(), range(_NEVER_TOUCHED - 64, _NEVER_TOUCHED + 64), write=True) == 128
 
 
 def test_a_call_fails_where_there_can_be_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:

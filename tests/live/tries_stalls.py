@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 from tries_place import Place, Variant
-from tries_rows import exits, judged
+from tries_rows import Once, exits, judged
 
 
 def stalls() -> Iterator[Variant]:
@@ -28,7 +29,38 @@ def stalls() -> Iterator[Variant]:
         done = place.run("--", place.program("floods"), also=end, said="\n", limit=30)
         return judged(done, 143, "in time\n") or ("watchdog" if done.err else "")
 
+    def unserved(how: str, sent: signal.Signals) -> Once:
+        """What a signal's default action ends, that ends, wherever it waits."""
+
+        def once(place: Place, number: int) -> str:
+            told = [0.0]
+
+            def end(pid: int) -> None:
+                time.sleep(0.1)
+                told[0] = time.monotonic()
+                os.killpg(pid, sent)
+
+            done = place.run("--", place.program("unserved"), how, also=end, said="waits", limit=20)
+            slow = time.monotonic() - told[0] > 3
+            return judged(done, 128 + sent, "waits\n") or ("more than 3 s" if slow else "")
+
+        return once
+
+    def locked(how: str, options: tuple[str, ...]) -> Once:
+        def once(place: Place, number: int) -> str:
+            directory = place.scratch / "mounted"
+            directory.mkdir()
+            return judged(place.run(*options, "--", place.program("locked"), how, str(directory), limit=20), 137, "other\n")
+
+        return once
+
     yield Variant("stalls", "a flood of requests for files", flood)
+    for how in ("source", "path", "action"):
+        yield Variant("stalls", f"a page that nobody serves: {how}", unserved(how, signal.SIGTERM))
+    yield Variant("stalls", "a page that nobody serves, Ctrl-C", unserved("source", signal.SIGINT))
+    yield Variant("stalls", "a page of ours that it serves", exits(0, limit=20)("unserved", "own"))
+    yield Variant("stalls", "instructions that cannot be read", locked("fetch", ()))
+    yield Variant("stalls", "mappings that are locked, delayed", locked("maps", ("--delay", "300000")))
 
 
 VARIANTS = list(stalls())

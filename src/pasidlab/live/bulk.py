@@ -108,8 +108,10 @@ class Borrower:
             ptrace.resume(tid, number)
             stop, event = self.loop.wait(tid)
             while event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
+                thread.listens = True
                 ptrace.listen(tid)
                 stop, event = self.loop.wait(tid)
+                thread.listens = False
             if event or stop in _SIGNALS:
                 break
             number = stop  # SIGSTOP, which cannot be blocked

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -94,8 +95,8 @@ class _DumpedPart:
 
 def _dump(file: BinaryIO, thread: Thread, tids: list[int]) -> None:
     """The memory is asked for by ``thread``, which has it: its leader may have ended."""
-    mapped = list(mappings(thread.tid))
-    runs = [run for mapping in mapped for run in _runs(thread.tid, mapping)][: _MOST_SEGMENTS - 1]
+    mapped: list[Mapping] = thread.mm.patiently(lambda: list(mappings(thread.tid)), list[Mapping]())
+    runs = [run for mapping in mapped for run in _runs(thread, mapping)][: _MOST_SEGMENTS - 1]
     notes = b"".join(_notes(thread, tids, mapped))
     notes_at = _HEADER.size + _SEGMENT.size * (len(runs) + 1)
     at = -(-(notes_at + len(notes)) // PAGE) * PAGE
@@ -118,12 +119,17 @@ def _dump(file: BinaryIO, thread: Thread, tids: list[int]) -> None:
 
 def _copy(file: BinaryIO, place: int, thread: Thread, run: _DumpedPart) -> None:
     """The pages that are in memory; the others are holes, which read as zeros. So are those that went away since: [vvar], say."""
-    there = (_entries(thread.tid, run.start, run.end) & _IN_MEMORY) != 0
+    there = (_asked(thread, run.start, run.end) & _IN_MEMORY) != 0
     for first, last in _stretches(there | run.whole):
         for start in range(run.start + first * PAGE, run.start + last * PAGE, _PIECE):
             size = min(_PIECE, run.start + last * PAGE - start)
             file.seek(place + start - run.start)
             file.write(thread.mm.memory.read(start, size))
+
+
+def _asked(thread: Thread, start: int, end: int) -> NDArray[np.uint64]:
+    """See ``_entries``; zeros where nobody can tell."""
+    return thread.mm.patiently(partial(_entries, thread.tid, start, end), np.zeros((end - start) // PAGE, np.uint64))
 
 
 def _entries(pid: int, start: int, end: int) -> NDArray[np.uint64]:
@@ -142,12 +148,12 @@ def _stretches(wanted: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
-def _runs(pid: int, mapping: Mapping) -> Iterator[_DumpedPart]:
+def _runs(thread: Thread, mapping: Mapping) -> Iterator[_DumpedPart]:
     """What of a mapping is dumped, as by coredump_filter's default: private memory, and what has no file to be read from."""
     if mapping.path == "[vdso]":
         yield _DumpedPart(mapping.start, mapping.end, mapping.permissions, True, True)
         return
-    wanted = _wanted(pid, mapping)
+    wanted = _wanted(thread, mapping)
     at, gap = mapping.start, _GAP if not mapping.path.startswith("/") else 0
     stretches = [(mapping.start + first * PAGE, mapping.start + last * PAGE) for first, last in _stretches(wanted)]
     for start, end in _joined(stretches, gap):
@@ -169,7 +175,7 @@ def _joined(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, i
     return joined
 
 
-def _wanted(pid: int, mapping: Mapping) -> NDArray[np.bool_]:
+def _wanted(thread: Thread, mapping: Mapping) -> NDArray[np.bool_]:
     file = mapping.path.startswith("/") and not mapping.path.endswith(" (deleted)")
     shared = "s" in mapping.permissions
     none = np.zeros(0, np.bool_)
@@ -177,7 +183,7 @@ def _wanted(pid: int, mapping: Mapping) -> NDArray[np.bool_]:
         return none
     if mapping.end - mapping.start > _LARGEST:
         return none
-    entries = _entries(pid, mapping.start, mapping.end)
+    entries = _asked(thread, mapping.start, mapping.end)
     wanted: NDArray[np.bool_] = (entries & _IN_MEMORY) != 0
     if file:
         wanted &= (entries & _OF_A_FILE) == 0  # pages that were written; the others are in the file

@@ -153,6 +153,10 @@ class Debugger(Undebugged):
             finally:
                 self._submitting.discard(thread.tid)
 
+    def holds(self) -> bool:
+        """See ``Undebugged.holds``."""
+        return self._halted
+
     def signalled(self) -> None:
         """See ``Undebugged.signalled``: the program has it, if no debugger holds the program."""
         if self._halted and not self.connected:

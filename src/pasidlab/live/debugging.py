@@ -35,5 +35,9 @@ class Undebugged:
     def ended(self, pid: int, status: int) -> None:
         """A process is gone, with this wait status."""
 
+    def holds(self) -> bool:
+        """Whether everything stands still for a debugger."""
+        return False
+
     def signalled(self) -> None:
         """A signal is on its way to the first process."""

@@ -12,7 +12,6 @@ from pasidlab.accelerator.transfer import DescriptorOutcome
 from pasidlab.errors import printable
 from pasidlab.live.decode import Instruction
 from pasidlab.live.emulate import Fault
-from pasidlab.live.maps import mapping_at
 from pasidlab.live.state import Thread
 from pasidlab.live.symbols import Symbolizer
 
@@ -133,12 +132,15 @@ class Diagnosis:
     def _advice(thread: Thread, outcome: DescriptorOutcome) -> str:
         """What to do about a page that was not in memory, where there is a page at all."""
         absent = outcome.absent and outcome.absent == outcome.fault_address
-        return _ABSENT if absent and mapping_at(thread.tid, outcome.absent) else ""
+        return _ABSENT if absent and thread.mm.mapping_at(thread.tid, outcome.absent) else ""
+
+    def _place(self, thread: Thread, ip: int) -> str:
+        return self.symbolizer.describe(thread.tid, ip, thread.mm.mapping_at(thread.tid, ip))
 
     def _faulted_in(self, thread: Thread, ip: int, queue: str, outcome: DescriptorOutcome) -> None:
         self.kind_faults += 1
         if not self.first_kind_fault:
-            place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
+            place = self._place(thread, ip) if ip else "write(2)"
             what = f"{queue}: {operation_name(outcome.opcode)}, page at {outcome.absent:#x} not in memory"
             self.first_kind_fault = f"{what}, submitted at {ip:#x} {place}".rstrip()
 
@@ -148,7 +150,7 @@ class Diagnosis:
             what, ip, advice = "further ones, each different", 0, ""
             problem = self.problems.get((kind, what, ip))
         if problem is None:
-            place = self.symbolizer.describe(thread.tid, ip) if ip else "write(2)"
+            place = self._place(thread, ip) if ip else "write(2)"
             problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place=place, thread=thread.tid, advice=advice)
         problem.count += 1
 

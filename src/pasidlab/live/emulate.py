@@ -16,7 +16,6 @@ from pasidlab.live.cdev import SubmissionQueues
 from pasidlab.live.decode import MAX_LENGTH, Instruction, InstructionKind, decode
 from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
-from pasidlab.live.maps import mapping_at
 from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, RegisterArray, Registers
 from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.sites import SubmissionSite
@@ -52,7 +51,7 @@ def general_protection(reason: str) -> Fault:
 
 def page_fault(thread: Thread, address: int, reason: str, *, write: bool = False) -> Fault:
     """#PF in user mode at ``address``. Where the protection allows the access, a file has nothing there: SIGBUS."""
-    mapping = mapping_at(thread.tid, address)
+    mapping = thread.mm.mapping_at(thread.tid, address)
     readable = mapping is not None and mapping.permissions[0] == "r"
     present = address > _USER_TOP or (readable and thread.mm.memory.present(address, 1) == 1)
     error = _PF_USER | write << 1 | present
@@ -198,7 +197,7 @@ class Emulator:
         if site is None or source is None:
             read = thread.mm.memory.read
             readable = read(ip, MAX_LENGTH)
-            code = readable or ptrace.instructions_at(thread.tid, ip, MAX_LENGTH)
+            code = readable or thread.mm.instructions_at(thread.tid, ip, MAX_LENGTH)
             instruction = decode(code)
             if instruction is None:
                 site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut else None
@@ -282,7 +281,7 @@ class Emulator:
         if portal is None or (portal.watched and portal.writable):
             return portal
         if not portal.watched:  # nobody tells when it is unmapped: look. Slow, and rare
-            mapping = mapping_at(thread.tid, page)
+            mapping = thread.mm.mapping_at(thread.tid, page)
             if mapping is None or mapping.path != portal.path:
                 thread.mm.drop_portal(page)
                 return None
@@ -299,7 +298,7 @@ class Emulator:
 
     def _ordinary(self, thread: Thread, destination: int, name: str, frame: StoppedThread) -> None:
         """The destination is no portal: fine in ordinary writable memory, a page fault elsewhere."""
-        mapping = mapping_at(thread.tid, destination)
+        mapping = thread.mm.mapping_at(thread.tid, destination)
         if mapping is None:
             raise page_fault(thread, destination, f"{name} to an address where nothing is mapped", write=True)
         if mapping.permissions[1] != "w":

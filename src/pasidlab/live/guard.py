@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from pasidlab.live import workers
@@ -83,6 +84,9 @@ class Traced(Protocol):
     def signalled(self) -> None:
         """A signal is on its way to the first process, or is there already."""
 
+    def insist(self, number: int) -> None:
+        """The signal was sent a while ago: what must have died of it dies now."""
+
 
 def pass_on_early(child: int) -> None:
     """Keyboard signals that came before the child was there to hear them reach it now. One that it has heard stays one."""
@@ -112,6 +116,7 @@ class Overseer:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, number)
             self._traced.signalled()
+            self._loop.after(_GRACE, partial(self._traced.insist, number))
         else:
             self._traced.send(number)
             if number in _ENDING:

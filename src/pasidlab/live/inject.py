@@ -42,9 +42,11 @@ class Injector:
         """
         if thread.process.filtered:
             return -errno.EPERM
-        if (thread.mm.memory.read(at, len(SYSCALL)) or ptrace.instructions_at(thread.tid, at, len(SYSCALL))) != SYSCALL:
+        if (thread.mm.memory.read(at, len(SYSCALL)) or thread.mm.instructions_at(thread.tid, at, len(SYSCALL))) != SYSCALL:
             return -errno.EFAULT
         process = thread.process
+        if process.filtered:  # by now: reading may have lasted
+            return -errno.EPERM
         process.injected += 1
         try:
             return self._call(thread, at, number, *arguments)

@@ -6,8 +6,9 @@ nothing is held meanwhile that another thread could wait for.
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pasidlab.live import ptrace
 from pasidlab.live.inject import SYSCALL, Injector
@@ -30,13 +31,22 @@ class Lender:
 
     def call(self, thread: Thread, registers: RegisterArray, size: int, prepare: Prepare) -> int:
         """From the seccomp stop of a call, with ``registers``, to its exit: its result. ``prepare`` gets ``size`` bytes."""
+        with self.below(thread, registers, size) as place:
+            if place:
+                ptrace.set_registers(thread.tid, prepare(place))
+                return self.injector.run_to_exit(thread.tid)
+        return self._on_a_page(thread, registers, size, prepare)
+
+    @contextlib.contextmanager
+    def below(self, thread: Thread, registers: RegisterArray, size: int) -> Iterator[int]:
+        """Where ``size`` bytes below the stack may be used within it; 0 if there is no room."""
         memory, place = thread.mm.memory, (registers[RSP] - _RED_ZONE - size) & -8
         kept = memory.read(place, size)
-        if memory.write(place, kept) < size:  # no room there
-            return self._on_a_page(thread, registers, size, prepare)
+        if memory.write(place, kept) < size:
+            yield 0
+            return
         try:
-            ptrace.set_registers(thread.tid, prepare(place))
-            return self.injector.run_to_exit(thread.tid)
+            yield place
         finally:
             memory.write(place, kept)
 

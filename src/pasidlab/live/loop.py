@@ -26,6 +26,7 @@ from pasidlab.live.libc import WALL
 
 _WAKE = signal.SIGURG  # ignored by default, so that one too many does no harm
 _BATCH = 64  # wait statuses dealt with before everything else gets its turn
+_POSTS = 8  # of what is posted: each may have to wait for another thread of ours to give up the interpreter (5 ms)
 _LOOK = 0.05  # seconds after which signals are asked for however busy the program is
 _LEAKY = 0.01  # seconds between two looks where another thread may swallow SIGCHLD
 
@@ -81,7 +82,7 @@ class EventLoop:
         while alive() and (self._statuses or not self._childless):
             for _ in range(len(self._ready)):
                 self._go_on(*self._ready.popleft())
-            for _ in range(len(self._inbox)):  # what is posted meanwhile has its turn after all others
+            for _ in range(min(_POSTS, len(self._inbox))):
                 self._start(self._inbox.popleft())
             if self._timers:
                 self._run_timers()

@@ -12,7 +12,7 @@ import numpy as np
 
 from pasidlab.live.libc import Iovec, libc, process_vm_readv, process_vm_writev
 from pasidlab.live.presence import Pagemaps
-from pasidlab.live.served import NOT_BEGUN, Patient, Registered, transfer
+from pasidlab.live.served import NOT_BEGUN, Patient, Registered, present_in, transfer
 
 _NOBODY = frozenset[int]()
 _LONGEST_RECORD = 64  # bytes of a completion record
@@ -129,7 +129,7 @@ class ProcessMemory:
         if self._device:
             if without_memory(self.pid):
                 self._elsewhere()
-            length = self.registered.reachable(self.pid, there, length, write=call is process_vm_writev)
+            length = self.registered.reachable(self.patient, self.pid, range(there, there + length), write=call is process_vm_writev)
         done = 0
         while done < length:
             if self.doubt:
@@ -181,6 +181,8 @@ class ProcessMemory:
             return 0
         if self.doubt:
             self._settle(self.doubt)
+        if self.patient:
+            return self.patient.value(partial(present_in, self.pid, range(address, address + length)), 0)
         while (there := self._pagemaps.present(self, self.pid, address, length)) < length and self._elsewhere():
             self._pagemaps.forget(self)  # of a leader that has ended
         return there

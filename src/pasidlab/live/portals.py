@@ -14,7 +14,6 @@ from pasidlab.live import ptrace
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.inject import SYSCALL, Injector
 from pasidlab.live.libc import PAGE, SYS_MADVISE, SYS_MMAP, SYS_MREMAP, SYS_MUNMAP, SYS_SHMAT
-from pasidlab.live.maps import mapping_at
 from pasidlab.live.nodes import Attribute, Binary
 from pasidlab.live.patching import Patcher
 from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RegisterArray
@@ -93,7 +92,7 @@ class PortalMapper:
     def _attached(self, thread: Thread) -> None:
         """shmat: what it covers (SHM_REMAP) is seen afterwards."""
         mm, address = thread.mm, self.injector.run_to_exit(thread.tid)
-        if not -PAGE < address < 0 and (mapping := mapping_at(thread.tid, address)):
+        if not -PAGE < address < 0 and (mapping := thread.mm.mapping_at(thread.tid, address)):
             length = mapping.end - address
             for page in mm.portals_in(address, length):
                 mm.drop_portal(page)
@@ -116,7 +115,7 @@ class PortalMapper:
     def _place(thread: Thread, address: int, file: OpenFile, writable: bool) -> None:
         portal = Portal(file, writable, address >> 32 == WINDOW >> 32)
         thread.mm.add_portal(address, portal)
-        if not portal.watched and (mapping := mapping_at(thread.tid, address)):
+        if not portal.watched and (mapping := thread.mm.mapping_at(thread.tid, address)):
             portal.path = mapping.path
 
     def _changed(self, thread: Thread, touched: dict[int, int | None], ours: list[int]) -> None:

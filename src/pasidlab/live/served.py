@@ -8,11 +8,14 @@ to answer (handle_userfault() without FAULT_FLAG_ALLOW_RETRY, as iommu_sva_handl
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 from greenlet import getcurrent
 
@@ -28,6 +31,14 @@ _PIECE = 1 << 16  # pages
 _PAGEMAP_SCAN, _SCAN = 0xC0606610, struct.Struct("<12Q")  # ioctl and struct pm_scan_arg, linux/fs.h: size, flags, start, end, ...
 _CHECK_ASYNCHRONOUS = 2  # PM_SCAN_CHECK_WPASYNC: EPERM where a fault would have to be answered
 
+
+Answer = TypeVar("Answer")
+"""Of any type."""
+
+ServedArea = tuple[int, int, frozenset[str]]
+"""Start, end and flags of a mapping."""
+
+_Look = tuple[int, list[ServedArea] | None]
 
 NOT_BEGUN = -2
 """What ``Patient.call`` returns where the call was not allowed to begin."""
@@ -58,6 +69,19 @@ class Patient:
             return -1
         return int(self._loop.park())
 
+    def value(self, work: Callable[[], Answer], otherwise: Answer) -> Answer:
+        """What ``work`` returns, which is as in ``call``; ``otherwise`` where it raises OSError, or there can be no more threads."""
+        found: list[Answer] = []
+
+        def run() -> int:
+            with contextlib.suppress(OSError):
+                found.append(work())
+            return 0
+
+        self.call(run)
+        return found[0] if found else otherwise
+
+
 
 def transfer(call: Callable[..., int], pid: int, local: bytearray, there: int) -> int:
     """process_vm_readv(2) or process_vm_writev(2) of ``local`` from or to ``there``, with vectors of its own."""
@@ -71,43 +95,60 @@ class Registered:
     """The areas of a process that its userfaultfds serve. Looking for them takes long where there are many mappings.
 
     So what was found holds until another is registered (``forget``). One that is gone may be among them: it counts only if a
-    second look finds it too.
+    second look finds it too. A look may last, as any access does: the kernel asks for the lock of the process's mappings.
     """
 
     def __init__(self) -> None:
-        self._found: list[tuple[int, int, frozenset[str]]] | None = None
+        self._found: list[ServedArea] | None = None
+        self._times = 0  # that ``forget`` was called
 
     def forget(self) -> None:
         """There may be more."""
         self._found = None
+        self._times += 1
 
-    def reachable(self, pid: int, address: int, length: int, *, write: bool) -> int:
-        """Bytes from ``address`` before the first page that a userfaultfd would have to serve."""
-        known, reached = self._found is not None, self._reached(pid, address, length, write)
-        if reached < length and known:
-            self._found = None
-            reached = self._reached(pid, address, length, write)
+    def reachable(self, patient: Patient, pid: int, place: range, *, write: bool) -> int:
+        """Bytes of ``place`` before the first page that a userfaultfd would have to serve."""
+        known, times = self._found, self._times
+        if known == []:
+            return len(place)
+        nowhere: _Look = 0, None
+        reached, found = patient.value(partial(_reached, known, pid, place, write), nowhere)
+        if reached < len(place) and known is not None:
+            reached, found = patient.value(partial(_reached, None, pid, place, write), nowhere)
+        if times == self._times:
+            self._found = found
         return reached
 
-    def _reached(self, pid: int, address: int, length: int, write: bool) -> int:
-        found = self._found
-        if found is None:
-            areas = list(_areas(pid))
-            found = [area for area in areas if area[2] & {*_MISSING, _PROTECTING}]
-            self._found = found if areas else None  # none at all: the process has just ended
-        end = address + length
-        for start, stop, flags in found:
-            if stop <= address or start >= end:
-                continue
-            protects = write and _PROTECTING in flags
-            for page, entry in _pages(pid, max(address, start), min(end, stop)):
-                if flags & _MISSING and not entry & _THERE:
-                    return max(0, page - address)
-                if protects and entry & _WRITE_PROTECTED:
-                    protects = not _only_tracks(pid, page, min(end, stop))
-                    if protects:
-                        return max(0, page - address)
-        return length
+
+def _reached(known: list[ServedArea] | None, pid: int, place: range, write: bool) -> _Look:
+    """See ``Registered.reachable``; and the areas, ``known`` or found, None where the process has just ended."""
+    found = known
+    if found is None:
+        areas = list(_areas(pid))
+        found = [area for area in areas if area[2] & {*_MISSING, _PROTECTING}] if areas else None
+    address, end = place.start, place.stop
+    for start, stop, flags in found or ():
+        if stop <= address or start >= end:
+            continue
+        protects = write and _PROTECTING in flags
+        for page, entry in _pages(pid, max(address, start), min(end, stop)):
+            if flags & _MISSING and not entry & _THERE:
+                return max(0, page - address), found
+            if protects and entry & _WRITE_PROTECTED:
+                protects = not _only_tracks(pid, page, min(end, stop))
+                if protects:
+                    return max(0, page - address), found
+    return len(place), found
+
+
+def present_in(pid: int, place: range) -> int:
+    """Bytes of ``place`` until the first page that is not in memory: as ``Pagemaps.present``, for whoever may have to wait."""
+    for page, entry in _pages(pid, place.start, place.stop):
+        if not entry >> 63:
+            return max(0, page - place.start)
+        last = page + PAGE
+    return len(place) if place.start < place.stop and last >= place.stop else 0
 
 
 def _only_tracks(pid: int, page: int, end: int) -> bool:

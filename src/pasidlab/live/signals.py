@@ -14,6 +14,7 @@ from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 from pasidlab.live import ptrace
 from pasidlab.live.forced import Forced, Found
 from pasidlab.live.inject import Injector
+from pasidlab.live.lending import Lender
 from pasidlab.live.libc import SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
@@ -39,7 +40,7 @@ class SignalKeeper:
 
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.loop, self.signals = injector, injector.loop, signals
-        self.placement = Placement()
+        self.placement, self.lender = Placement(), Lender(injector)
         self.forced = Forced(self.placement, signals)
 
     def arm(self, thread: Thread) -> None:
@@ -71,9 +72,21 @@ class SignalKeeper:
         mm = thread.mm
         if not mm.scratch:
             return False
+        if mm.served and (done := self._set_by_stack(thread, signal, action)) is not None:
+            return done
         with mm.ours:
             mm.memory.write(mm.scratch, action)
             return self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8) == 0
+
+    def _set_by_stack(self, thread: Thread, signal: int, action: bytes) -> bool | None:
+        """See ``_set``, with memory below the stack; None where there is none. The program may serve our page: nobody holds it then."""
+        registers = Registers()
+        ptrace.get_registers(thread.tid, registers)
+        with self.lender.below(thread, registers, _SIZE) as place:
+            if not place:
+                return None
+            thread.mm.memory.write(place, action)
+            return self.injector.call(thread, thread.mm.syscall_at, SYS_RT_SIGACTION, signal, place, 0, 8) == 0
 
     def _reset(self, thread: Thread, signal: int) -> None:
         """SIG_DFL, so that the next ``signal`` is the thread's last."""
@@ -169,17 +182,31 @@ class SignalKeeper:
     def _change(self, thread: Thread, registers: RegisterArray, signal: int, action: bytes) -> tuple[int, bytes]:
         """Let the call happen with what we make of ``action``: its result, and the action before."""
         state, mm = thread.process.signals, thread.mm
-        with mm.ours:
-            mm.memory.write(mm.scratch, self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action)
+        ours = self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action
+
+        def prepare(place: int) -> RegisterArray:
+            mm.memory.write(place, ours)
             changed = ptrace.copy_registers(registers)
-            changed[RSI], changed[RDX] = mm.scratch, 0
-            ptrace.set_registers(thread.tid, changed)
+            changed[RSI], changed[RDX] = place, 0
             state.resets.add((thread.tid, signal))  # from now on the call may have set a handler that was reset
-            failed, before = self.injector.run_to_exit(thread.tid), state.actions[signal]
-            self.forced.restored(thread, signal)
-            if not failed:
-                state.actions[signal] = action
-        return failed, before
+            return changed
+
+        if mm.served:  # our page too, maybe: nobody must hold it while that is waited for
+            failed = self.lender.call(thread, registers, _SIZE, prepare)
+            return failed, self._is_set(thread, signal, action, failed)
+        with mm.ours:
+            ptrace.set_registers(thread.tid, prepare(mm.scratch))
+            failed = self.injector.run_to_exit(thread.tid)
+            return failed, self._is_set(thread, signal, action, failed)
+
+    def _is_set(self, thread: Thread, signal: int, action: bytes, failed: int) -> bytes:
+        """rt_sigaction has returned: the action before."""
+        state = thread.process.signals
+        before = state.actions[signal]
+        self.forced.restored(thread, signal)
+        if not failed:
+            state.actions[signal] = action
+        return before
 
     def ended(self, thread: Thread) -> None:
         """The thread is gone."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from pasidlab.live import ptrace
 from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop, Gate, Mutex
+from pasidlab.live.maps import Mapping, mapping_at
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.presence import Pagemaps
-from pasidlab.live.served import Patient
+from pasidlab.live.served import Answer, Patient
 from pasidlab.live.sites import Shortcut
 
 _PATIENCE = 0.05  # seconds that work waits for a thread through which the memory can be reached
@@ -57,6 +60,21 @@ class AddressSpace:
         self.memory.patient = self.dma.patient = patient
         if self.shortcut:
             self.shortcut.close_queue("")
+
+    def patiently(self, work: Callable[[], Answer], otherwise: Answer) -> Answer:
+        """What ``work`` finds out from the kernel about the memory. See ``Patient.value``.
+
+        That may last where the program serves memory itself: whoever waits for a page may hold the lock of all mappings (mmap_lock).
+        """
+        return self.memory.patient.value(work, otherwise) if self.memory.patient else work()
+
+    def mapping_at(self, tid: int, address: int) -> Mapping | None:
+        """The mapping that holds ``address``, as thread ``tid`` has it."""
+        return self.patiently(partial(mapping_at, tid, address), None)
+
+    def instructions_at(self, tid: int, address: int, length: int) -> bytes:
+        """See ``ptrace.instructions_at``."""
+        return self.patiently(partial(ptrace.instructions_at, tid, address, length), b"")
 
     def add_portal(self, page: int, portal: Portal) -> None:
         """The program has mapped one."""
@@ -224,6 +242,7 @@ class Thread:
     missed_stop: bool = False  # it worked for us while its group was stopped
     slot: int = -1  # for submissions that do not stop; negative: none
     batched: int = 0  # members of the batch it is submitting that it has carried out by itself
+    listens: bool = False  # in its group's stop
     unborn: bool = True  # it has not run yet
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
     lineage: str = "0"  # the place among the tasks of its program image: the same in every run

@@ -8,7 +8,7 @@ import stat
 import struct
 
 from pasidlab.errors import printable
-from pasidlab.live.maps import mapping_at
+from pasidlab.live.maps import Mapping
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
@@ -69,9 +69,8 @@ class Symbolizer:
         self._left = _MOST_SYMBOLS
         self.trusted = True  # false: opening a file might wait for the program
 
-    def describe(self, pid: int, address: int) -> str:
-        """For example ``submit+0x1f (/usr/bin/app)``; only the file or nothing where no symbol is known."""
-        mapping = mapping_at(pid, address)
+    def describe(self, pid: int, address: int, mapping: Mapping | None) -> str:
+        """For example ``submit+0x1f (/usr/bin/app)``; only the file or nothing where no symbol is known. ``mapping`` holds the address."""
         if mapping is None or not mapping.path.startswith("/"):
             return mapping.path if mapping else ""
         symbols = self._load(pid, mapping.path)

@@ -32,6 +32,7 @@ class Tracer:
         self.processes: dict[int, Process] = {}
         self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
+        self._ended_by = 0  # a signal of which the first process had to die
 
     def add_program(self, pid: int) -> None:
         """The program's first thread, just seized."""
@@ -60,6 +61,19 @@ class Tracer:
         """A signal is on its way to the first process: a debugger that has not come is not waited for."""
         self.debugger.signalled()
 
+    def insist(self, number: int) -> None:
+        """A signal was sent to the first process a while ago. If it means the end wherever a thread waits, the process ends now.
+
+        The kernel sees to that at once, but never for a traced process (complete_signal(), kernel/signal.c, v6.12).
+        """
+        process = self.processes.get(self.leader)
+        if process is None or self.debugger.holds() or any(self.threads[tid].listens for tid in process.threads):
+            return
+        if any(_must_die_of(number, tid) for tid in process.threads):
+            self._ended_by = number
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
     def _handle(self, tid: int, status: int) -> None:
         if status & 0xFF == 0x7F:
             self._stopped(tid, status >> 8 & 0xFF, status >> 16)
@@ -67,7 +81,8 @@ class Tracer:
         self._ended(tid)
         self.debugger.ended(tid, status)
         if tid == self.leader:
-            self.status = status
+            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+            self.status = self._ended_by if killed and self._ended_by else status
             if os.WIFSIGNALED(status):
                 self.loop.spawn(self.kill)  # once all deaths are told: whose death is not may have lost its number
 
@@ -78,6 +93,8 @@ class Tracer:
         thread = self.threads.get(tid)
         if thread is not None and thread.mm.in_exec and event != ptrace.EVENT_EXEC:
             self._hold_leader(tid)
+        if thread is not None:
+            thread.listens = False
         if thread is not None and thread.unborn:
             thread.unborn = False
             self.shortcuts.born(thread)
@@ -96,7 +113,7 @@ class Tracer:
         elif event == ptrace.EVENT_EXEC:
             self._executed(tid, ptrace.event_message(tid))
         elif event == ptrace.EVENT_STOP and stop in ptrace.GROUP_STOPS:
-            thread.missed_stop = False
+            thread.missed_stop, thread.listens = False, True
             ptrace.listen(tid)
         else:
             thread.missed_stop = False
@@ -336,3 +353,14 @@ class Tracer:
         if known is None and father in self.processes:
             return  # the father lives: its event will come
         self._add(tid, known or Process(group, self.calls.new_mm(tid)), None, same_mm=known is not None)
+
+
+def _must_die_of(number: int, tid: int) -> bool:
+    """Whether a signal waits for the thread's process, which neither handles nor ignores it, and the thread does not block it."""
+    try:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            fields = dict(line.split(":", 1) for line in file if line.startswith(("ShdPnd", "SigBlk", "SigIgn", "SigCgt")))
+    except OSError:
+        return False
+    waits, *kept = (int(fields[name], 16) >> (number - 1) & 1 for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
+    return bool(waits) and not any(kept)
