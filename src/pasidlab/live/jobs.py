@@ -46,6 +46,8 @@ class Job:
     def wanted(self) -> bool:
         """Whether a signal waits for the thread: on hardware it would take it now, the device working on."""
         fields = {}
+        if self.thread.kept:
+            return True
         try:
             with open(f"/proc/{self.thread.tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 fields = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd")))
