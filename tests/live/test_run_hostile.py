@@ -89,6 +89,21 @@ def test_a_directory_without_room_for_the_tree_is_named_and_left_empty(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_is_removed_however_deep_it_has_become(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deeper than a path, or a stack of calls, may be."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = owned.OwnDirectory()
+    inside = os.dup(own.fd)
+    for _ in range(3000):
+        os.close(owned.make_file(inside, "file"))
+        deeper = owned.make_directory(inside, "directory")
+        os.close(inside)
+        inside = deeper
+    os.close(inside)
+    own.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_that_another_run_sweeps_before_it_is_locked_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, made = tempfile.mkdtemp, list[str]()
 

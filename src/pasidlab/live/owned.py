@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
-import shutil
 import tempfile
 
 _PREFIX = "pasidlab-run-"
@@ -78,8 +78,28 @@ def _locked() -> tuple[str, int]:
 
 
 def _empty(directory: int) -> None:
-    for name in os.listdir(directory):
+    """Remove what is in a directory, however deep. What cannot be removed is left, and so is what is mounted in there."""
+    names, prefix = os.listdir(directory), os.urandom(8).hex()
+    for number in itertools.count():
+        if not names:
+            return
+        name = names.pop()
         try:
             os.unlink(name, dir_fd=directory)
         except OSError:  # EISDIR
-            shutil.rmtree(name, ignore_errors=True, dir_fd=directory)
+            with contextlib.suppress(OSError):
+                names += _brought_up(directory, name, f"{prefix}-{number}")
+                os.rmdir(name, dir_fd=directory)
+
+
+def _brought_up(directory: int, name: str, prefix: str) -> list[str]:
+    """The new names, in ``directory`` itself, of what was in its directory ``name``. What is mounted there cannot be moved (EXDEV)."""
+    inside, moved = os.open(name, _DIRECTORY, dir_fd=directory), []
+    try:
+        for number, entry in enumerate(os.listdir(inside)):
+            with contextlib.suppress(OSError):
+                os.rename(entry, f"{prefix}-{number}", src_dir_fd=inside, dst_dir_fd=directory)
+                moved.append(f"{prefix}-{number}")
+    finally:
+        os.close(inside)
+    return moved
