@@ -41,7 +41,7 @@ def design_model(
     build = partial(build_model, functions=made) if made else kept_or_built
     model = build(
         design.name, files, bounds, design.properties, merged=reductions.merging, optimised=optimised,
-        local_first=reductions.local_first, whole=design.file,
+        local_first=reductions.local_first, whole=design.file, fixed=design.fixed,
     )  # fmt: skip
     model = replace(model, words=design.own.words if design.own else WORDS)
     return watched(model) if reductions.forgetting else forgetting_nothing(model)

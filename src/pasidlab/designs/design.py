@@ -15,7 +15,7 @@ from pasidlab.lang.own import OwnModel, OwnScope
 from pasidlab.lang.source import File, Text, read_text
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.model.scope import DEFAULT_PARTS, THOROUGH_PARTS, Scope, scope_of
-from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES
+from pasidlab.model.sources import MODEL_FILES, PREEMPT_RT_FILES, fixed_functions
 
 _HERE = Path(__file__).parent
 _ORDER = (
@@ -113,6 +113,11 @@ class Design:
         if self.own:
             return ()
         return (*MODEL_FILES, *PREEMPT_RT_FILES) if self.preempt_rt else MODEL_FILES
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Functions around the design that are no kernel code: it may not replace them."""
+        return frozenset() if self.own else fixed_functions()
 
     @property
     def layers(self) -> tuple[File, ...]:

@@ -88,7 +88,7 @@ def _predicate(walker: Walker, expression: str) -> Predicate:
     try:
         made = build_model(
             design.name, [*design.layers, Text(PLACE, header + code)], bounds, (*design.properties, WANTED),
-            merged=False, functions=design.functions, whole=design.file,
+            merged=False, functions=design.functions, whole=design.file, fixed=design.fixed,
         )  # fmt: skip
     except PasidlabError as error:
         raise _as_typed(error, names) from None

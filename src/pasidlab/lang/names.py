@@ -6,13 +6,11 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang import declare
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.source import File, Namespace, SourceFunction, SourceStruct
+from pasidlab.lang.source import Namespace, SourceStruct
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
 
 T = TypeVar("T")
@@ -29,11 +27,6 @@ _BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
 }  # fmt: skip
 
 
-PACKAGE = Path(__file__).parents[1]
-MACHINERY = frozenset({"lang/arrivals.py", "model/properties.py", "model/contents.py", "model/state.py", "x86/cpu.py", "x86/enqcmd.py"})
-"""Files whose functions are the language's, the CPU's, or say what must hold."""
-IMPORTABLE = ("__future__", "typing", "enum", "collections.abc")
-"""Modules beside pasidlab's from which a file may import."""
 MOST_NAMES = 40
 """Names that one hint lists."""
 LIMITS = "Events"
@@ -55,71 +48,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _at(node: ast.AST, file: str) -> Position:
     return Position(file, getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1)
-
-
-def is_machinery(function: SourceFunction) -> bool:
-    """True for a function of the language, of the CPU or of the properties: it is not the kernel's, and no design has another."""
-    path = Path(function.file)
-    return PACKAGE in path.parents and "/".join(path.parts[-2:]) in MACHINERY
-
-
-def no_strangers(path: File, before: Namespace, namespace: Namespace) -> None:
-    """Raise PasidlabError at a function that replaces none of those there were ``before``, has no role, and is never called.
-
-    And at one that replaces what is not the kernel's, at another meaning of a constant or struct, and for a file that declares nothing.
-    """
-    mine = [f for f in namespace.functions.values() if f.file == str(path)]
-    if not mine and not any(file == str(path) for _, file in namespace.values.values()):
-        raise PasidlabError(f"{path} replaces nothing", hint="define a kernel function in it, try_fixup_enqcmd_gp() for example")
-    named = {f.name: {node.id for node in ast.walk(f.node) if isinstance(node, ast.Name)} for f in namespace.functions.values()}
-    there = before.functions
-    for function in mine:
-        called = any(function.name in names for caller, names in named.items() if caller != function.name)
-        if not called and not function.node.decorator_list and function.name not in there:
-            raise PasidlabError(f"nothing calls {function.name}()", position=function.position, hint=nearest(function.name, there))
-        if function.name in there and is_machinery(there[function.name]):
-            what = f"{function.name}() is no function of the kernel: a design has no other"
-            raise PasidlabError(what, position=function.position, hint="give yours a name of its own")
-    _same_meanings(path, before, namespace)
-
-
-def _same_meanings(path: File, before: Namespace, namespace: Namespace) -> None:
-    """Raise PasidlabError where a file gives a constant or a struct of the kernel around another meaning: it would get that everywhere."""
-    for name, (value, file) in namespace.values.items():
-        if file == str(path) and name in before.values and ast.dump(value) != ast.dump(before.values[name][0]):
-            what = f"{name} has a meaning in the kernel around, and would get another there"
-            raise PasidlabError(what, position=_at(value, file), hint=f"from {KERNEL} import {name}, or a name of its own")
-    for struct in namespace.structs.values():
-        if struct.file == str(path) and struct.name in before.structs:
-            what = f"struct {struct.name} is in the kernel around already"
-            raise PasidlabError(what, position=_at(struct.node, struct.file), hint="a name of its own")
-
-
-def imports_exist(path: File, namespace: Namespace) -> None:
-    """Raise PasidlabError where a file imports what the model, or a file of the model, does not declare, or what is not read at all."""
-    known = {*namespace.functions, *namespace.structs, *namespace.bases, *namespace.values, *AMBIENT}
-    for node in ast.walk(ast.parse("\n".join(namespace.files[str(path)]))):
-        if isinstance(node, ast.ImportFrom | ast.Import):
-            _readable(node, str(path))
-        if isinstance(node, ast.ImportFrom) and node.module:
-            tail = f"/{node.module.replace('.', '/')}.py"
-            of_the_model = node.module == KERNEL or any(file.endswith(tail) for file in namespace.files)
-            for alias in node.names if of_the_model else ():
-                if alias.name != "*" and alias.name not in known:
-                    what = f"{node.module} has no '{alias.name}'"
-                    language = f"from pasidlab.declare import {alias.name}" if hasattr(declare, alias.name) else ""
-                    raise PasidlabError(what, position=_at(alias, str(path)), hint=language or nearest(alias.name, known))
-
-
-def _readable(node: ast.Import | ast.ImportFrom, file: str) -> None:
-    """Raise PasidlabError at an import of what the compiler does not read, and at one under another name."""
-    for module in [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or "."]:
-        if module not in IMPORTABLE and module.partition(".")[0] != "pasidlab":
-            raise PasidlabError(f"a design is one file: nothing is imported from {module}", position=_at(node, file), hint="write it here")
-    for alias in node.names:
-        if alias.asname not in (None, alias.name):
-            what = f"'{alias.name}' has no other name: 'as {alias.asname}' would be left aside"
-            raise PasidlabError(what, position=_at(alias, file), hint=f"import {alias.name}")
 
 
 class Names:

@@ -109,7 +109,7 @@ def collect_text(text: str, file: str, namespace: Namespace) -> None:
             namespace.values[node.targets[0].id] = (node.value, file)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             namespace.values[node.target.id] = (node.value, file)
-        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) and not _is_for_others(node):
+        elif not isinstance(node, ast.Import | ast.ImportFrom) and not _means_nothing(node):
             shown = ast.unparse(node).splitlines()[0][:60]
             raise PasidlabError(
                 f"'{shown}' at module level is not part of the language",
@@ -118,9 +118,13 @@ def collect_text(text: str, file: str, namespace: Namespace) -> None:
             )
 
 
-def _is_for_others(node: ast.stmt) -> bool:
-    """True for what only type checkers read, or Python where the file is its program: the compiler leaves it aside."""
-    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
+def _means_nothing(node: ast.stmt) -> bool:
+    """A docstring, ``...``, ``model(...)``, and what is for type checkers or for running the file."""
+    if isinstance(node, ast.If) and not node.orelse:
+        return ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
+    call = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
+    is_model = isinstance(call, ast.Name) and call.id == "model"
+    return is_model or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def _collect_class(node: ast.ClassDef, file: str, namespace: Namespace) -> None:

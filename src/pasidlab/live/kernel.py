@@ -15,7 +15,8 @@ from pasidlab.lang import source
 from pasidlab.lang.functions import ARRIVALS, Functions
 from pasidlab.lang.interpreter import FUEL
 from pasidlab.lang.ir import Function
-from pasidlab.lang.names import Names, imports_exist, no_strangers
+from pasidlab.lang.names import Names
+from pasidlab.lang.replacing import imports_exist, no_strangers, only_the_kernel
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import BOOL, Domain, Ref
 from pasidlab.live.objects import Executor
@@ -247,6 +248,7 @@ def _namespace(design: Design) -> source.Namespace:
     before = namespace.copy()
     source.collect([design.file, *design.beside], namespace)
     if design.functions is None:
-        no_strangers(design.path, before, namespace)
+        no_strangers(design.path, before.functions, namespace)
+        only_the_kernel(design.path, before, namespace, design.fixed)
         imports_exist(design.path, namespace)
     return namespace

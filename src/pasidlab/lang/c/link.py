@@ -30,8 +30,9 @@ from pasidlab.lang.emit import Builder, Fit
 from pasidlab.lang.functions import Functions
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
-from pasidlab.lang.names import Names, is_machinery, nearest
+from pasidlab.lang.names import Names, nearest
 from pasidlab.lang.python.expressions import TypedOperand
+from pasidlab.lang.replacing import is_fixed
 from pasidlab.lang.types import Domain, Ref
 
 NO_PASID = 0xFFFF_FFFF  # include/linux/ioasid.h v5.18: INVALID_IOASID ((ioasid_t)-1); include/linux/iommu.h v6.5: IOMMU_PASID_INVALID (-1U)
@@ -301,9 +302,9 @@ class Linker:
                 forms = ", ".join(f"{name}({', '.join(r.params)})" for r in self.words.replacements[name])
                 self.failed = name
                 raise PasidlabError(f"{name} has {_parameters(function)}, but is known as {forms}", position=function.position)
-            theirs = self.names.namespace.functions.get(name)
-            if entry is None and theirs is not None and not is_machinery(theirs) and name not in territory().model:
-                params = tuple(a.arg for a in self.names.namespace.functions[name].node.args.args)
+            known = self.names.namespace.functions.get(name)
+            if entry is None and known and not is_fixed(known, frozenset()) and name not in territory().model:
+                params = tuple(a.arg for a in known.node.args.args)
                 if len(params) != len(function.params):
                     if name in self.words.calls:
                         what = f"{name}() cannot be judged: the model's own stands in for it, whatever C gives it"

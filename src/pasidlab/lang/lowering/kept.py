@@ -23,13 +23,13 @@ QUICKLY = 1  # zlib's level: a fifth of the size in a hundredth of a second
 
 def kept_or_built(
     name: str, files: Iterable[source.File], bounds: Bounds, properties: tuple[Property, ...], *, whole: source.File,
-    merged: bool = True, optimised: bool = True, local_first: bool = False,
+    fixed: frozenset[str] = frozenset(), merged: bool = True, optimised: bool = True, local_first: bool = False,
 ) -> Model:  # fmt: skip
     """What ``build_model`` makes of the same arguments; ``whole`` is one of the files. Raises what ``build_model`` raises."""
     texts = [_text(file) for file in files]
     asked = (
         name, sorted(bounds.sizes.items()), sorted(bounds.events), sorted(bounds.limits.items()), sorted(bounds.known or ()),
-        bounds.known is None, properties, str(whole), merged, optimised, local_first,
+        bounds.known is None, properties, str(whole), sorted(fixed), merged, optimised, local_first,
     )  # fmt: skip
     compiler = cache.fingerprint("errors.py", "lang")
     key = hashlib.sha256(compiler + repr((asked, _text(ARRIVALS), texts)).encode()).digest()
@@ -39,7 +39,7 @@ def kept_or_built(
         return found
     model = build_model(
         name, texts, bounds, properties, merged=merged, optimised=optimised, local_first=local_first,
-        whole=next(text for text in texts if text.name == str(whole)),
+        whole=next(text for text in texts if text.name == str(whole)), fixed=fixed,
     )  # fmt: skip
     cache.keep(key, SUFFIX, zlib.compress(pickle.dumps(model), QUICKLY))
     return model

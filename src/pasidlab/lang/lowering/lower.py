@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pasidlab.errors import PasidlabError
@@ -25,7 +25,8 @@ from pasidlab.lang.lowering.owners import not_exclusive, owners_at
 from pasidlab.lang.lowering.programs import ContextProgram, Lowered, lower_program, owned_task
 from pasidlab.lang.lowering.sleepers import asleep
 from pasidlab.lang.lowering.symmetry import MOST_ALIKE
-from pasidlab.lang.names import Names, imports_exist, nearest, no_strangers
+from pasidlab.lang.names import Names, nearest
+from pasidlab.lang.replacing import compiled_are_kernel, imports_exist, no_strangers, only_the_kernel
 from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_choice, one_of_each
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Int, Ref
@@ -294,30 +295,38 @@ def build_model(
     local_first: bool = False,
     functions: dict[str, Function] | Callable[[Names], dict[str, Function]] | None = None,
     whole: source.File | None = None,
+    fixed: frozenset[str] = frozenset(),
 ) -> Model:
     """Compile source files (later ones override earlier ones) into a lowered model; ``functions`` override by name.
 
     Unless ``optimised``, the lowered code is what the functions say, line by line: nothing is simplified, merged or left out.
-    Every function of the file ``whole`` must compile and have a part in the model, perhaps under events outside the bounds.
+    Every function of the file ``whole`` must compile and have a part in the model, perhaps under events outside the bounds. It replaces
+    kernel functions only; the functions named in ``fixed`` are none.
     """
-    space = source.collect([ARRIVALS])
-    arrivals = list(space.functions)
-    for path in paths:
-        before = space.copy()
-        source.collect([path], space)
-        if path == whole:
-            no_strangers(path, before, space)
-            imports_exist(path, space)
-    if not _has_contexts(space):
-        for name_ in arrivals:
-            del space.functions[name_]
+    space = _collected(list(paths), whole, fixed)
     names = Names(space, bounds)
     made = functions(names) if callable(functions) else functions
+    compiled_are_kernel({name: function.position for name, function in (made or {}).items()}, space, fixed)
     compiled = Functions(names, made)
     for function in space.functions.values():
         if function.file == str(whole):
             compiled(function.name)
     return Lowering(name, names, compiled, properties=properties, merged=merged, optimised=optimised, local_first=local_first).build()
+
+
+def _collected(paths: Sequence[source.File], whole: source.File | None, fixed: frozenset[str]) -> source.Namespace:
+    """All that the files declare, and for a model with contexts what arrives there."""
+    space = source.collect(paths)
+    begin = [ARRIVALS] if _has_contexts(space) else []
+    at = next((n for n, path in enumerate(paths) if path == whole), len(paths))
+    space = source.collect([*begin, *paths[:at]])
+    for path in paths[at : at + 1]:
+        before = space.copy()
+        source.collect([path], space)
+        no_strangers(path, before.functions, space)
+        only_the_kernel(path, before, space, fixed)
+        imports_exist(path, space)
+    return source.collect(paths[at + 1 :], space)
 
 
 def _has_contexts(namespace: source.Namespace) -> bool:
