@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from pasidlab.live import benchiaa
 
-_MOVE, _FILL, _COMPARE, _CRC = 3, 4, 5, 16
+_BATCH, _MOVE, _FILL, _COMPARE, _CRC = 1, 3, 4, 5, 16
 _SIZE = 1 << 28  # bytes of a bulk operation
 
 
@@ -139,6 +139,25 @@ def in_process(size: int) -> float:
     return min(native) / min(device)
 
 
+def batches(members: int) -> float:
+    """Nanoseconds for a 64-byte move of a batch with so many, which does not stop: best of some rounds."""
+    client = Client()
+    loop = _stepper(client)
+    place = client.memory(1 << 16)
+    listed, records, data, target = (place + (number << 12) for number in (1, 3, 5, 9))
+    for at in range(members):
+        move = descriptor(_MOVE, data + 64 * at, target + 64 * at, 64, records + 32 * at)
+        ctypes.memmove(listed + 64 * at, move, 64)
+    ctypes.memmove(place, descriptor(_BATCH, listed, 0, members, place + 256, blocks=False), 64)
+    loop(client.portal, place, 16)
+    best = float("inf")
+    for _ in range(10):
+        begin = time.perf_counter()
+        loop(client.portal, place, 10_000)
+        best = min(best, (time.perf_counter() - begin) / (10_000 * members) * 1e9)
+    return best
+
+
 def analytics(opcode: int) -> float:
     """Share of zlib's speed that an operation of IAX reaches on 1 MiB."""
     client = Client(benchiaa.QUEUE)
@@ -236,6 +255,7 @@ if __name__ == "__main__":
         "mappings": submission_among_mappings,
         "bulk": bulk,
         "in_process": in_process,
+        "batches": batches,
         "analytics": analytics,
         "work": work,
         "arithmetic": arithmetic,
