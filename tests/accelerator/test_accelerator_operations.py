@@ -300,3 +300,10 @@ def test_large_transfers_go_through_bounded_buffers(opcode):
     memory, size = Endless(), 1 << 26
     assert Accelerator().execute(describe(opcode, first=1 << 40, second=1 << 41, size=size), memory, WqLimits()).ok
     assert memory.most <= CHUNK and memory.bytes == 32 + size + (size // 512 * 8 if opcode == Op.DIF_INSERT else 0)
+
+
+def test_a_batch_that_goes_on_counts_the_members_that_are_done(memory):
+    Batch(memory, *(member(i, Op.FILL, first=i, second=B + 8 * i, size=8) for i in range(5)))
+    outcome = Accelerator().execute(describe(Op.BATCH, first=C, size=5), memory, WqLimits(), begun=3)
+    assert outcome.ok and outcome.moved == 16 and len(outcome.members) == 2 and record(memory).completed == 5
+    assert [record(memory, 0x2000 + 32 * i).status for i in range(5)] == [0, 0, 0, 1, 1]

@@ -141,3 +141,10 @@ def test_perturbed_queues_shuffle_batches(memory):
         assert q.due(1.0)[0].perform().ok
         last.add(memory.get(0x3000, 1))
     assert len(last) > 3
+
+
+def test_a_full_queue_has_room_for_as_many_batches_that_go_on(memory):
+    for shared, refused in ((True, RETRY), (False, DROPPED)):
+        q = queue(WqLimits(shared=shared, size=2), delay=1.0)
+        answers = [q.submit(NOOP, memory, 0.0, enqueue=shared, begun=begun) for begun in (0, 0, 0, 1, 1, 1)]
+        assert answers == [ACCEPTED, ACCEPTED, refused, ACCEPTED, ACCEPTED, refused]

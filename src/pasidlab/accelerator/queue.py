@@ -143,17 +143,18 @@ class WorkQueue:
 
         ``client`` stands for the PASID: a drain on a shared queue waits for the descriptors of its own client.
         ``submitter`` names whose submissions are counted for the chance of a retry, among those of the client. A batch of which
-        ``begun`` members are carried out had been accepted before: there is room for it.
+        ``begun`` members are carried out had been accepted before: there is room for as many of these again.
         """
         wq = self.config
         if enqueue != wq.shared:
             return self._refuse(Submission.RETRY if enqueue else Submission.DROPPED)
+        more = wq.size if begun else 0
         if wq.shared:
             room = wq.threshold or wq.size if limited else wq.size
             chance = self.perturbation.retry
-            if not begun and (self.occupancy >= room or (chance and self._unlucky(client, submitter, chance))):
+            if self.occupancy >= room + more or (chance and not begun and self._unlucky(client, submitter, chance)):
                 return self._refuse(Submission.RETRY)
-        elif not begun and self.occupancy >= wq.size:
+        elif self.occupancy >= wq.size + more:
             self.overflowed = True
             return self._refuse(Submission.DROPPED)
         self.accepted += 1
