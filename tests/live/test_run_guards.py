@@ -200,7 +200,7 @@ def test_a_fault_kills_a_program_with_a_filter_as_any_other() -> None:
     assert done.code == 128 + signal.SIGSEGV, done.err
 
 
-@pytest.mark.parametrize("data", [7, OURS_32], ids=["its own data", "our data, of a call we do not know"])
+@pytest.mark.parametrize("data", [7, OURS_32], ids=["its own data", "our data of 32-bit calls"])
 def test_the_program_s_own_trace_action_finds_no_tracer(data: int) -> None:
     done = run_python(f"""
         rules = [(0x20, 0, 0, 0), (0x15, 0, 1, 110), (6, 0, 0, 0x7FF00000 | {data}), (6, 0, 0, 0x7FFF0000)]

@@ -213,6 +213,6 @@ def _number(tid: int, registers: RegisterArray) -> tuple[int | None, bool]:
     """
     whose, architecture = ptrace.filtered_call(tid)
     in_32_bits = architecture == seccomp.ARCH_I386 or (architecture is None and whose == seccomp.OURS_32)
-    if whose not in (seccomp.OURS, seccomp.OURS_32):
+    if whose != (seccomp.OURS_32 if in_32_bits else seccomp.OURS):
         return None, in_32_bits
     return _FROM_32_BITS.get(registers[ORIG_RAX]) if in_32_bits else registers[ORIG_RAX], in_32_bits

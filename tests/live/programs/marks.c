@@ -60,5 +60,5 @@ int main(int count, char **words)
 	strcpy(path + 64, "landed");
 	pointers[0] = pointers[1] = (uintptr_t)path + 64;
 	asm volatile("int $0x80" : "=a"(result) : "a"(11), "b"(path), "c"(pointers), "d"(pointers + 2) : "memory", "r8", "r9", "r10", "r11");
-	return 93;
+	return result == -ENOSYS ? 4 : 93; /* SECCOMP_RET_TRACE without a tracer */
 }
