@@ -309,6 +309,17 @@ def test_an_option_outside_functions(tmp_path: Path) -> None:
     assert "CONFIG_PREEMPT_RT is taken as n" in judged.sentence()
 
 
+@pytest.mark.parametrize(("argument", "acts"), [
+    ("test_and_set_thread_flag(TIF_NEED_FPU_LOAD)", True), ("kfpu_mask++", True),
+    ("test_thread_flag(TIF_NEED_FPU_LOAD)", False), ("kfpu_mask", False),
+])  # fmt: skip
+def test_a_message_may_leave_its_arguments_alone(argument: str, acts: bool, tmp_path: Path) -> None:
+    """Without dynamic debugging, pr_debug() evaluates nothing."""
+    line = "\t__cpu_invalidate_fpregs_state();\n"
+    judged = account(tmp_path, core(line, f"\tfpregs_lock();\n\tpr_debug(\"= %d\", {argument});\n"))
+    assert ("whether pr_debug() evaluates" in judged.sentence()) is acts
+
+
 def test_features_of_every_machine_with_enqcmd_may_be_asked_for(tmp_path: Path) -> None:
     judged = account(tmp_path, core(ALLOW, "\tif (use_xsave())\n\t\tthis_cpu_write(kernel_fpu_allowed, false);\n"))
     assert fates(judged) == {"kernel_fpu_end": "judged"}

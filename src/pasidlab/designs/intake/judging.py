@@ -230,7 +230,8 @@ def _only_declares(line: str) -> bool:
 
 def _silent(one: Edited, taken: Taken, lost: frozenset[str]) -> tuple[LeftOut, ...]:
     """Changed lines of a judged function whose meaning is not judged. An option is named where it leaves nothing else out."""
-    found = (*_fewer_questions(one, lost), *_in_part(one, taken.seen[one.function]), *_cut_off(one.function, taken), *_left_out(one, taken))
+    part = (*_fewer_questions(one, lost), *_acting_messages(one), *_in_part(one, taken.seen[one.function]))
+    found = (*part, *_cut_off(one.function, taken), *_left_out(one, taken))
     return found or tuple(_options_asked(one, taken))
 
 
@@ -244,6 +245,29 @@ def _in_part(one: Edited, seen: CompiledLines) -> Iterator[LeftOut]:
         name = next((name for name in territory().partly if re.search(rf"\b{name}\s*\(", edit.text)), "")
         if name:
             yield LeftOut(edit.text, edit.number if edit.mark == "+" else 0, f"of {name}() {territory().partly[name]}", means=True)
+
+
+def _acting_messages(one: Edited) -> Iterator[LeftOut]:
+    """Added messages with an argument that does something: pr_debug() need not evaluate it."""
+    words = vocabulary()
+    for edit in one.edits:
+        called = re.match(r"(\w+)\s*\(", edit.text) if edit.mark == "+" else None
+        if called and words.is_ignored(called.group(1)) and ignored_why(called.group(1)) in territory().unseen:
+            inner = re.sub(r'"(?:\\.|[^"\\])*"', "", edit.text[called.end() :])
+            if re.search(r"(?<![=!<>])=(?!=)|\+\+|--", inner) or any(map(_acts, re.findall(r"\b(\w+)\s*\(", inner))):
+                yield LeftOut(edit.text, edit.number, f"whether {called.group(1)}() evaluates what it is given is not judged", means=True)
+
+
+_ASKS = re.compile(
+    r"(?:\w+_)?(?:test|in|irqs|is|has|get|read|can|use|rdmsr\w*|native_read|smp|cpu|user|mm_valid)_\w+|\w+_(?:count|has|valid)|preemptible"
+)
+
+
+def _acts(name: str) -> bool:
+    """True for a function that the model knows, and that does more than answer a question."""
+    words = vocabulary()
+    known = name in words.replacements or name in words.calls
+    return known and (name.startswith("test_and_") or _ASKS.fullmatch(name) is None)
 
 
 def _left_out(one: Edited, taken: Taken) -> Iterator[LeftOut]:
