@@ -43,8 +43,8 @@ def copy_fpstate_to_sigframe() -> None:
         fault_in_user_page()
 """
 LOADS = """
-from pasidlab.declare import entry, local_irq_enable, require, rule
-from pasidlab.kernel import fpregs_lock_and_load, fpregs_unlock, fpu_idle_fpregs, gp_user_force_sig_segv, runs_no_task, this_cpu
+from pasidlab.declare import entry, local_irq_enable
+from pasidlab.kernel import Task, fpregs_lock_and_load, fpregs_unlock, fpu_idle_fpregs, gp_user_force_sig_segv, save_fpregs_to_fpstate
 
 
 @entry("exception")
@@ -59,9 +59,8 @@ def exc_general_protection() -> None:
     current.pasid_activated = True
 
 
-@rule(event="idle")
-def intel_idle() -> None:
-    require(runs_no_task() and this_cpu.fpregs_owner is not None)
+def switch_fpu_prepare(prev: Task) -> None:
+    save_fpregs_to_fpstate(prev)
     fpu_idle_fpregs()
 """
 IMAGES = """
@@ -98,7 +97,10 @@ MORE_PARTS = {
     "meeting": scope("bind", cpus=2, tasks=2, mms=2),
     "clones": scope("clone exit", tasks=2),
     "resting": scope("preempt idle"),
+    "switching": scope("preempt"),
     "faults": scope("preempt signal gp"),
+    "successors": scope("preempt bind clone fork exit", tasks=2, mms=2),
     "born": scope("ipi bind exec clone", cpus=2, tasks=2, mms=2),
 }
-"""Two CPUs meet at a lock; a thread begins; nothing but an idle CPU takes registers away; faults in handlers; threads of a new program."""
+"""Two CPUs meet at a lock; a thread begins; nothing but an idle CPU takes registers away; faults in handlers; a process in the place
+of a thread; threads of a new program on two CPUs."""

@@ -492,6 +492,28 @@ def fpu__drop() -> None:
     fpregs_deactivate(current)
     preempt_enable()
 '''),
+    Mutant("close_leaves_the_bond", "no_leak", scope("bind unbind"), '''
+def detach_device_pasid(pasid: int) -> bool:
+    """The attach handle keeps its user: the next open finds one too many."""
+    return False
+'''),
+    Mutant("softirq_sleeps", "sound_kernel", scope("softirq"), '''
+def softirq_uses_fpu() -> None:
+    """BH is disabled."""
+    might_sleep()
+'''),
+    Mutant("hard_interrupt_sleeps", "sound_kernel", scope("hardirq"), '''
+def hardirq_uses_fpu() -> None:
+    """Interrupts are disabled."""
+    might_sleep()
+'''),
+    Mutant("fpregs_lock_in_an_ipi", "sound_kernel", scope("ipi bind", cpus=2, tasks=2), '''
+def queue_pasid_work_ipi() -> None:
+    """local_bh_enable() is not for hard interrupts."""
+    fpregs_lock()
+    fpregs_unlock()
+    this_cpu.ipi_pending = False
+''', "task-work"),
     Mutant("system_call_leaves_interrupts_off", "sound_kernel", scope("clone", tasks=2), '''
 def add_device_randomness() -> None:
     """spin_unlock_irqrestore() is missing."""

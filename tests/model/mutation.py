@@ -55,7 +55,7 @@ SAME = "equivalent: the compiler makes the same code of it"
 NOT_CALLED = "out of scope: no design of the trials calls it"
 SEED = 2021
 DESIGNS = {**AROUND, **CALLERS}
-PARTS = {**SMALL, **MORE_PARTS, **DEFAULT_PARTS}
+PARTS = {**SMALL, **MORE_PARTS, **{f"default {name}": part for name, part in DEFAULT_PARTS.items()}}
 TRIALS = [
     *(("early-read", part) for part in SMALL),
     ("task-work", "signals"), ("task-work", "pushed"), ("task-work", "left"), ("eager-ipi", "borrowed"),
@@ -63,7 +63,7 @@ TRIALS = [
 ]  # fmt: skip
 LAST_TRIALS = [
     ("task-work", "clones"), ("late-either", "clones"), ("late-either-refs", "clones"),
-    ("frames", "signals"), ("loads", "interrupts"), ("loads", "signals"), ("loads", "resting"), ("images", "signals"),
+    ("frames", "signals"), ("loads", "interrupts"), ("loads", "signals"), ("loads", "switching"), ("images", "signals"),
     ("locks", "meeting"), ("locks", "pushed"), ("early-read", "resting"), ("early-read", "faults"),
     ("unfixed", "interrupts"), ("unfixed", "kvm"),
 ]  # fmt: skip
@@ -190,14 +190,13 @@ def in_place(mutation: Mutation) -> Iterator[None]:
 
 
 def verdict(mutation: Mutation, trials: list[tuple[str, str]]) -> Caught | Survives:
-    """The first trial that catches a mutant. Where its function has no part in the model, there is no trial."""
+    """The first trial that catches a mutant."""
     survived: list[Survives] = []
     for design, part in trials:
-        if mutation.function in functions(design, part):
-            by = caught(mutation, design, part)
-            if isinstance(by, Caught):
-                return by
-            survived.append(by)
+        by = caught(mutation, design, part)
+        if isinstance(by, Caught):
+            return by
+        survived.append(by)
     more, fewer = any(by.more for by in survived), any(by.fewer for by in survived)
     return Survives(more, fewer, all(by.same for by in survived), bool(survived))
 
@@ -230,14 +229,15 @@ class Table:
         likely = sorted(TRIALS, key=lambda trial: (-by_function[trial], -by_file[trial]))
         return list(dict.fromkeys([*([(before[0], before[1])] if before else []), *likely, *LAST_TRIALS]))
 
-    def note(self, mutation: Mutation, by: Caught | Survives) -> None:
+    def note(self, mutation: Mutation, by: Caught | Survives, given: str = "") -> None:
         """Write down what the trials gave; a survivor keeps the reason it has."""
         self.caught.pop(mutation.name, None)
         reason = self.survivors.pop(mutation.name, UNEXPLAINED)
         if isinstance(by, Caught):
             self.caught[mutation.name] = str(by)
         else:
-            self.survivors[mutation.name] = by.reason or UNEXPLAINED if reason in (UNEXPLAINED, SAME, NOT_CALLED) else reason
+            shown = given or by.reason or UNEXPLAINED
+            self.survivors[mutation.name] = shown if reason == UNEXPLAINED or (reason in (SAME, NOT_CALLED) and not given) else reason
         stored = {"caught": self._present(self.caught), "survivors": self._present(self.survivors)}
         partial = TABLE.with_suffix(f".{os.getpid()}")
         partial.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
@@ -258,8 +258,12 @@ def main(words: list[str]) -> None:
     table = Table(everything)
     there, words = ([(words[1], words[2])], words[3:]) if words[:1] == ["--in"] else ([], words)
     for mutation in Random(SEED).sample(everything, len(everything)):
-        if _asked(mutation, words, table) and not (there and mutation.name in table.caught):
-            _try(mutation, there or table.likely_first(mutation), table)
+        if not _asked(mutation, words, table):
+            continue
+        if not there:
+            _try(mutation, [trial for trial in table.likely_first(mutation) if mutation.function in functions(*trial)], table)
+        elif mutation.name not in table.caught:
+            _try(mutation, there, table, given=UNEXPLAINED)
     print(table.score())
 
 
@@ -272,9 +276,10 @@ def _asked(mutation: Mutation, words: list[str], table: Table) -> bool:
     return any(word in mutation.name for word in words) if words else not table.knows(mutation)
 
 
-def _try(mutation: Mutation, trials: list[tuple[str, str]], table: Table) -> None:
+def _try(mutation: Mutation, trials: list[tuple[str, str]], table: Table, given: str = "") -> None:
+    """Try a mutant and write down the outcome. ``given``: the reason of a survivor without one; empty: what shows in the trials."""
     start, by = time.perf_counter(), verdict(mutation, trials)
-    table.note(mutation, by)
+    table.note(mutation, by, given)
     gc.collect()
     print(f"{time.perf_counter() - start:.0f} s {mutation}: {by}", flush=True)
 

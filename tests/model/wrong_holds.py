@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 IMPORTS = """
-from pasidlab.lang.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
-from pasidlab.model.linux.fpu import (
-    fpregs_lock, fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, restore_fpregs_from_fpstate,
-    save_fpregs_to_fpstate, switch_fpu_finish, switch_fpu_prepare, __fpu_invalidate_fpregs_state,
+from pasidlab.declare import context, entry, instruction, local_irq_enable, preempt_disable, preempt_enable, release, require, rule
+from pasidlab.kernel import (
+    MSR_IA32_PASID_VALID, XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, __fpu_invalidate_fpregs_state, current, fpregs_lock,
+    fpregs_restore_userregs, fpregs_state_valid, fpregs_unlock, get_xsave_addr, gp_user_force_sig_segv, pick_next_task, rdmsr_pasid,
+    restore_fpregs_from_fpstate, save_fpregs_to_fpstate, set_current, switch_fpu_finish, switch_fpu_prepare, this_cpu, warn_on_once,
+    wrmsr_pasid, xsaves,
 )
-from pasidlab.model.linux.locks import warn_on_once
-from pasidlab.model.linux.sched import pick_next_task, set_current
-from pasidlab.model.linux.traps import gp_user_force_sig_segv
-from pasidlab.model.ambient import current, this_cpu
-from pasidlab.model.state import MSR_IA32_PASID_VALID
-from pasidlab.model.x86.cpu import XFEATURE_MASK_FPSTATE, XFEATURE_MASK_PASID, rdmsr_pasid, wrmsr_pasid, xsaves
 """
 LATE = """
 @entry("exception")
