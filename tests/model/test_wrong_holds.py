@@ -67,5 +67,5 @@ def test_who_waits_for_ever_is_found(tmp_path: Path, name: str) -> None:
     event, text = NEVER_ENDS[name]
     path = tmp_path / "mine.py"
     path.write_text(IMPORTS + "from pasidlab.lang.declare import maybe\n" + text)
-    result = check(str(path), Scope(cpus=1, tasks=1, mms=1, pasids=1).with_events([event]), properties=["served"])
+    result = check(str(path), Scope(cpus=1, tasks=1, mms=1, pasids=1).with_events(event.split(",")), properties=["served"])
     assert (result.verdict, result.parts[0].reason) == ("violated", "complete")

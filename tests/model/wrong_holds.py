@@ -176,4 +176,12 @@ def try_fixup_enqcmd_gp() -> bool:
         wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
     return True
 """),
+    # a process without a PASID asks again and again; nothing says that it may
+    "no PASID, no signal": ("gp,bind,unbind", """
+def try_fixup_enqcmd_gp() -> bool:
+    if current.mm.pasid == 0:
+        return True
+    wrmsr_pasid(current.mm.pasid | MSR_IA32_PASID_VALID)
+    return not current.at_privileged
+"""),
 }

@@ -105,6 +105,7 @@ def test_max_memory_is_never_exceeded(most):
 
 def test_the_end_of_the_machines_memory_is_an_end(monkeypatch):
     left = iter([1 << 40] * 20)
+    monkeypatch.setattr("pasidlab.search.room._LOOK", 0.0)  # seconds: it is asked at every round
     monkeypatch.setattr("pasidlab.search.room.available_memory", lambda: next(left, 0))
     result = search(lazyreg(3))
     assert result.reason == "max_memory" and 0 < result.depth_completed < 35

@@ -11,7 +11,7 @@ from pasidlab.lang.functions import ARRIVALS
 from pasidlab.lang.names import AMBIENT, KERNEL, nearest
 from pasidlab.lang.source import File, Namespace, SourceFunction
 
-_LANGUAGE = ("pasidlab.declare", "pasidlab.lang.declare", "__future__", "typing", "enum", "collections.abc")
+_LANGUAGE = ("pasidlab.declare", "pasidlab.lang.declare", "pasidlab.model.ambient", "__future__", "typing", "enum", "collections.abc")
 _EVENTS = ("rule", "user", "never", "stuck", "pending", "initial", "forget")
 _RENAME = "give it a name of its own: what is declared around a design is the same for all designs"
 

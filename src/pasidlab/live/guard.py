@@ -21,7 +21,8 @@ _KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 SIGNALS = (*_PASSED_ON, *_KEYBOARD)
 _ENDING = (signal.SIGTERM, signal.SIGHUP, *_KEYBOARD)
 _GRACE = 1.0  # seconds that what is left has for ending by itself
-_LOOK = 0.4  # seconds between two looks of the watchdog; a signal that two of them find is not being answered
+_LOOK = 0.4  # seconds between two looks of the watchdog; a signal that two of them find is not being answered, if the loop stands still
+_MOST_LOOKS = 5  # or so many, if it does not: two seconds
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,9 @@ class Overseer:
 
 
 @contextlib.contextmanager
-def watchdog() -> Iterator[None]:
+def watchdog(loop: EventLoop) -> Iterator[None]:
     """Under it signals that nobody takes end the run: a system call of ours hangs, on a network file system, say."""
-    dog = _Watchdog()
+    dog = _Watchdog(loop)
     try:
         yield
     finally:
@@ -148,19 +149,22 @@ def watchdog() -> Iterator[None]:
 class _Watchdog:
     """A thread that looks for pending signals. When it ends pasidlab, the program dies too."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self.over = threading.Event()
+        self._loop = loop
         workers.start_thread(self._watch, "watchdog")
 
     def _watch(self) -> None:
-        ignored: set[int] = set()
+        looks: dict[int, int] = {}  # how many found it pending, by signal
+        steps = self._loop.steps
         while not self.over.wait(_LOOK):
-            pending = signal.sigpending() & set(_ENDING)
-            stuck = pending & ignored
+            looks = {number: looks.get(number, 0) + 1 for number in map(int, signal.sigpending() & set(_ENDING))}
+            stands = steps == self._loop.steps
+            steps = self._loop.steps
+            stuck = [number for number, count in looks.items() if count > (1 if stands else _MOST_LOOKS - 1)]
             if stuck and not self.over.is_set():
                 number = min(stuck)
                 name = signal.Signals(number).name
                 with contextlib.suppress(OSError):
                     os.write(2, f"pasidlab run: {name}: ended while a system call of its own lasted\n".encode())
                 os._exit(128 + number)
-            ignored = {int(one) for one in pending}

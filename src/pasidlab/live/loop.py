@@ -69,6 +69,7 @@ class EventLoop:
         self._longest: float | None = None
         self._childless = False
         self._looked = 0.0  # when signals were last asked for
+        self.steps = 0  # what has been dealt with so far: a loop that is busy is not one that hangs
 
     # For the thread that runs it
 
@@ -114,6 +115,7 @@ class EventLoop:
         if status & 0xFF != 0x7F or status >> 16 in (ptrace.EVENT_EXEC, ptrace.EVENT_EXIT):
             self._gone(tid)  # exec: the leader died untold, the thread that called it has its number now
         elif tid in self._waiting:
+            self.steps += 1
             self._waiting.pop(tid).switch((status >> 8 & 0xFF, status >> 16))
             return
         self._start(self._act, handle, tid, status)
@@ -160,6 +162,7 @@ class EventLoop:
                 handler.throw(ptrace.Gone(tid))
 
     def _go_on(self, handler: greenlet, value: Any) -> None:
+        self.steps += 1
         if handler in self._orphaned:
             handler.throw(ptrace.Gone("while its handler waited"))
         else:
@@ -187,6 +190,7 @@ class EventLoop:
                 self._start(timer.function)
 
     def _start(self, function: Callable[..., None], *arguments: Any) -> None:
+        self.steps += 1
         worker = self._idle.pop() if self._idle else greenlet(self._work, self._hub)
         worker.switch((function, arguments))
 

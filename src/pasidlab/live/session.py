@@ -165,7 +165,7 @@ class Session:
     def run(self, command: list[str], before: guard.Before) -> Ending:
         """Run the program to its end, under ``blocked_signals``. PasidlabError if it cannot be run."""
         try:
-            with guard.watchdog():
+            with guard.watchdog(self.loop):
                 return self._run(command, before)
         except OSError as problem:
             if problem.errno not in NO_DESCRIPTOR:

@@ -109,7 +109,7 @@ def _part(tasks: int, mms: int, events: str) -> Scope:
 DEFAULT_PARTS: dict[str, Scope] = {
     "race": _part(2, 2, "preempt migrate softirq"),
     "traps": _part(1, 1, "preempt migrate softirq hardirq crypto signal fault kvm idle gp"),
-    "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device"),
+    "life": _part(1, 2, "preempt migrate softirq ipi bind unbind exec exit device gp"),
     "bind": _part(2, 1, "preempt softirq ipi bind"),
     "family": _part(2, 2, "preempt fork clone exit"),
     "bonds": _part(2, 2, "ipi fork bind unbind write exit"),

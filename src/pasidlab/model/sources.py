@@ -25,6 +25,7 @@ _NO_KERNEL = ("x86/cpu", "x86/enqcmd", "contents", "properties")
 _NO_KERNEL_FUNCTIONS = (
     "submit_work", "pasid_entry", "pasid_entry_maps",  # x86/: what the device and the IOMMU do
     "may_run_here", "pick_next_task", "set_current", "work_is_waiting",  # linux/sched.py: which task runs where
+    "return_from_syscall",  # linux/traps.py: what must be true there
     "bind_from_the_start", "join", "new_process", "run_in_user_mode",  # linux/initial.py: how the story begins
 )  # fmt: skip
 

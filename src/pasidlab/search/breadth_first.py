@@ -42,6 +42,7 @@ _LEAST_QUOTA = 1 << 10  # successors in a round of one partition's states, ...
 _LEAST_OF_SLICES = 1 << 8  # ... of several words ...
 _MOST_QUOTA = 1 << 16  # ... so that a round takes no longer than some tenths of a second
 _FOR_ROUNDS = 8  # with a spill: a round's successors take up to this part of the memory limit, in one place of two or three
+_MOST_GROWTH, _MOST_BLOCKS = 3, 1 << 26  # what a round takes at most: so many times what is taken, and bytes of blocks that begin
 _ALONE = 2048  # frontiers smaller than this are not worth waking other threads for
 _WORTH_OPTIMISING = 1 << 18  # states from which faster code pays
 _PROGRESS = 0.5  # seconds between reports
@@ -351,7 +352,15 @@ class _Search:
         return self.store.bytes(incoming) + groups + workers + self.peers.bytes
 
     def _room(self) -> bool:
-        """Whether the round's successors fit into the memory budget, or into what the machine has left, even if all are new."""
+        """Whether the round's successors fit into the memory budget, or into what the machine has left, even if all are new.
+
+        Without a budget the exact sum is asked for only where the most that a round can take does not fit: logs double, tables and
+        slices grow to less than four times what they were.
+        """
+        if self.budget.max_memory is None:
+            states = int(self.offsets[:, -1].sum())
+            if self.machine.has_plenty(_MOST_GROWTH * self.taken + 2 * states * 8 * self.model.words + _MOST_BLOCKS):
+                return True
         incoming = (self.offsets[:, 1:] - self.offsets[:, :-1]).sum(axis=0)
         needed = self._bytes(incoming)
         if self.budget.max_memory is None:

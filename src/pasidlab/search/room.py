@@ -25,6 +25,7 @@ class FreeMemory:
     def __init__(self, neighbours: int) -> None:
         self._neighbours = neighbours
         self._looked, self._since = 0.0, 0  # time of the last look, bytes asked for since
+        self._glanced, self._free = 0.0, 0  # the same of ``has_plenty``, and what was free then
 
     def has(self, more: int) -> bool:
         """Whether there is room for ``more`` bytes. The machine is asked if they are many, or the last time was long ago."""
@@ -34,3 +35,10 @@ class FreeMemory:
             return True
         self._looked, self._since = now, 0
         return more * self._neighbours + _LEFT_TO_OTHERS <= available_memory()
+
+    def has_plenty(self, most: int) -> bool:
+        """Whether there is room even for ``most`` bytes more than are taken, by what the last look at the machine showed."""
+        now = time.perf_counter()
+        if now - self._glanced > _LOOK:
+            self._glanced, self._free = now, available_memory()
+        return most * self._neighbours + _LEFT_TO_OTHERS <= self._free

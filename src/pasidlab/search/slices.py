@@ -41,6 +41,7 @@ class Slices:
         self._values = [Block(_FIRST * words * 8, huge=False) for _ in masks]
         self._indexes = [Block(_FIRST * _SPARSE * 4, huge=False) for _ in masks]
         self.rows: WordArray = np.zeros((len(masks), s.SLICE_COLUMNS), dtype=np.int64)
+        self.address = int(self.rows.ctypes.data)
         for c in range(len(masks)):
             self.rows[c, s.MASK] = self.masks[c].ctypes.data
             self.rows[c, s.LOCK] = self._locks[c:].ctypes.data
@@ -59,14 +60,15 @@ class Slices:
             s.reindex(self.address + c * s.SLICE_ROW, self.words)
 
     @property
-    def address(self) -> int:
-        """Of the rows, of which there are ``len(masks)``."""
-        return int(self.rows.ctypes.data)
-
-    @property
     def widths(self) -> int:
         """Bits that number one value of each slice."""
         return sum((max(size, 1) - 1).bit_length() for size in self.rows[:, s.SIZE].tolist())
+
+    def most_widths(self, incoming: int) -> int:
+        """The same once ``incoming`` more states are stored: slices that are more than half full may grow once meanwhile."""
+        sizes, most = self.rows[:, s.SIZE], self.rows[:, s.MOST]
+        ends = np.minimum(sizes + incoming, np.where(2 * sizes > most, 2 * most, most))
+        return sum((max(end, 1) - 1).bit_length() for end in ends.tolist())
 
     @property
     def bytes(self) -> int:

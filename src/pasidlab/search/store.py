@@ -37,6 +37,7 @@ class Store:
         self.parts: WordArray = np.zeros((partition.PARTITIONS, partition.COLUMNS), dtype=np.int64)
         self.parts[:, partition.BITS] = 64 if words == 1 else 0
         self.slices = Slices(words, slice_masks(words, masks))
+        self.cut = self.slices.address, len(self.slices.masks)  # where the rows of the slices are, and how many: for the compiled loops
         self.levels: list[WordArray] = []
         self.released = 0  # bytes of the largest block replaced by a larger one since this was last set to 0
         self._spill = spill
@@ -45,11 +46,6 @@ class Store:
         self._tables = Tables(WHOLE_KEYS if words == 1 else HALF_KEYS)
         for p in range(partition.PARTITIONS):
             self._describe(p)
-
-    @property
-    def cut(self) -> tuple[int, int]:
-        """Where the rows of the slices are, and how many: what the compiled loops ask for."""
-        return self.slices.address, len(self.slices.masks)
 
     def _row(self, p: int) -> int:
         return int(self.parts.ctypes.data) + p * partition.ROW
@@ -134,7 +130,8 @@ class Store:
         """Bytes of memory taken, or that could be once ``incoming[p]`` more states, all new, are in partition p."""
         added = np.zeros(partition.PARTITIONS, dtype=np.int64) if incoming is None else incoming
         counts, more = self.parts[:, partition.COUNT] + added, incoming is not None
-        bits = np.maximum(self.parts[:, partition.BITS], self._widths if more else 0)
+        widths = self.slices.most_widths(int(added.sum())) if more and self.words > 1 else 0
+        bits = np.maximum(self.parts[:, partition.BITS], widths)
         used, (rooms, pages, here) = -(-counts * bits // 8), self._kept
         moved = (added > 0) & ((counts + partition.BATCH) * bits > rooms * 8 - _BEHIND)
         logs = int(((np.minimum(-(-used // pages) * pages, rooms) + np.where(moved, used + HUGE_PAGE, 0)) * here).sum())

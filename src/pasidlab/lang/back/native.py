@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ class CompiledModel:
         """Bits of a label that number an action and its parameters."""
         return LABEL_BITS
 
-    @property
+    @cached_property
     def expand_address(self) -> int:
         """Where the successor function is."""
         return self.code.address("expand")
