@@ -304,6 +304,16 @@ def test_an_exchange_of_pids_between_a_switch_and_its_save():
     assert found.contradiction is not None and "is being switched out, but the event is of pid 8" in found.contradiction.sentence
 
 
+def test_a_pid_is_given_anew_while_nothing_happens_where_its_task_ended():
+    """The first one has left its CPU by then, though that shows only when something is recorded there again."""
+    rows = [(0, Kind.x86_fpu_regs_activated, 7, 1, 1), (0, Kind.sched_process_exit, 7, 0, 0), (0, Kind.sched_switch, 7, 9, 0)]
+    rows += [(0, Kind.x86_fpu_regs_deactivated, 7, 1, 1)]
+    made = [(1, Kind.task_newtask, 8, 7, 0), (1, Kind.sched_process_fork, 8, 7, 0)]
+    runs = [(0, Kind.softirq_entry, 9, 1, 0), (1, Kind.sched_switch, 8, 7, 0), (1, Kind.x86_fpu_regs_activated, 7, 3, 1)]
+    assert judging([*rows, *made, *runs]).contradiction is None
+    assert judging([*rows, *runs]).contradiction is not None
+
+
 def test_a_worker_of_io_uring_makes_another():
     """No sched_process_fork tells of it, and it has no xstate of its own."""
     listed = (TaskAtStart(7, 7, "iou-wrk", kernel=True),)

@@ -59,6 +59,9 @@ class Compared:
                 continue
             if (mine.error is None) != (theirs.error is None):
                 yield f"{how}: model error {theirs.error}, reference {mine.error}"
+            elif "line by line" not in how and mine.error is not None:  # what comes before the error is not the same where steps are merged
+                if not (theirs.names(theirs.error) <= mine.broken.keys() and mine.names(mine.error) <= theirs.broken.keys()):
+                    yield f"{how}: breaks {theirs.broken}, reference {mine.broken}"
             elif mine.names(mine.error) != theirs.names(theirs.error):
                 yield f"{how}: breaks {theirs.broken}, reference {mine.broken}"
             elif mine.error is None and mine.reached != theirs.reached:

@@ -194,6 +194,16 @@ def _judge(known: KnownRows, rules: Rules, event: Table, asked: Table) -> int:
     return END
 
 
+@compiled(f"int64({_TABLES}, {_RULES}, int64, int64[::1])")
+def _free_pid(known: KnownRows, rules: Rules, pid: int, asked: Table) -> int:
+    """A new task gets the pid: the one that had it has left its CPU, though nothing was recorded there since."""
+    cpus, tasks, _ = known
+    cpu = tasks[pid, RUNS_ON] - 1
+    if cpu >= 0 and cpus[cpu, LEAVING] == 1 and cpus[cpu, CURRENT] == pid + 1:
+        return _leave(known, rules, cpu, asked)
+    return END
+
+
 @compiled("int64(int64[::1], int64[::1], int64[::1], int64)")
 def _note_made(child: Table, row: Table, here: Table, flags: int) -> int:
     """What task_newtask says of the task that is made, and of the one that makes it."""
@@ -255,6 +265,18 @@ def _is_save_of_leaving(known: KnownRows, event: Table) -> bool:
     return bool(leaving and event[KIND] == DEACTIVATED and known[1][here[CURRENT] - 1, FPU] == event[A])
 
 
+@compiled(f"int64({_TABLES}, {_RULES}, int64[::1], boolean, int64[::1])")
+def _before(known: KnownRows, rules: Rules, event: Table, saved: bool, asked: Table) -> int:
+    """What has happened before an event, and shows only by it."""
+    if event[KIND] in (NEWTASK, FORK):
+        stopped = _free_pid(known, rules, event[A], asked)
+        if stopped != END:
+            return stopped
+    if known[0][event[CPU], LEAVING] == 0 or saved:
+        return END
+    return WRONG_SAVE if _is_save_of_leaving(known, event) else _settle(known, rules, event[CPU], asked)
+
+
 @compiled(f"int64({_TABLES}, {_RULES}, int64[::1], int64[::1])")
 def _event(known: KnownRows, rules: Rules, event: Table, asked: Table) -> int:
     """One event. Where it stops, the event is to be given again once Python has decided: what was done before is not done twice."""
@@ -264,10 +286,9 @@ def _event(known: KnownRows, rules: Rules, event: Table, asked: Table) -> int:
     if kind == LOST:
         return LOST_EVENTS
     saved = kind == DEACTIVATED and here[LEAVING] == 1 and here[CURRENT] == pid + 1
-    if here[LEAVING] != 0 and not saved:
-        stopped = WRONG_SAVE if _is_save_of_leaving(known, event) else _settle(known, rules, cpu, asked)
-        if stopped != END:
-            return stopped
+    stopped = _before(known, rules, event, saved, asked)
+    if stopped != END:
+        return stopped
     row = tasks[pid]
     if here[CURRENT] == 0:
         if pid > 0 and not row[IS] & KERNEL and not row[IS] & KNOWN:

@@ -19,7 +19,7 @@ from pasidlab.lang.lowering.flow import liveness
 from pasidlab.search.components import components
 
 MOST_WAYS = 4000
-"""WaysOn from one boundary that are followed; a program with more counts as one that may go on for ever."""
+"""Ways from one boundary that are followed; a program with more counts as one that may go on for ever."""
 
 ChoiceOutcome = tuple[int, int]
 """A choice, by its place in the code, and what it came to."""
