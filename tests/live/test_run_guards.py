@@ -349,7 +349,7 @@ def test_sigterm_ends_what_a_program_that_is_gone_has_left() -> None:
     ) as started:  # fmt: skip
         assert started.stdout is not None
         leader = int(started.stdout.readline())
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             while Path(f"/proc/{leader}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
                 time.sleep(0.01)
         assert started.poll() is None
