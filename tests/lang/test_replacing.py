@@ -20,7 +20,7 @@ def try_fixup_enqcmd_gp() -> bool:
     return True
 """
 BEGIN = "from pasidlab.declare import *\nfrom pasidlab.kernel import *\n"
-FIXED = "is a name of the machine or the events around the design, no kernel function"
+FIXED = "is a name of the machine, the events or the promises around this file"
 MACHINE = {
     "def may_schedule() -> bool:\n    return False\n": f"3:1: may_schedule() {FIXED}",
     "def in_user_mode(cpu: Cpu) -> bool:\n    return False\n": f"3:1: in_user_mode() {FIXED}",

@@ -119,6 +119,20 @@ def _parent(path: Path) -> int:
     return int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
+def _killed(command: list[str], rank: int, folder: Path, begun: str) -> None:
+    """A check whose rank is killed once the file ``begun`` is in its checkpoint: not settled, and said so."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        until = time.monotonic() + 60
+        while not list((folder / "kept").glob(begun)) and time.monotonic() < until:
+            time.sleep(0.02)
+        lost = _of_rank(rank, folder)
+        assert lost, process.communicate()
+        os.kill(lost, signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 3, (out, err)
+    assert f"error: rank {rank} was lost: not settled" in err and "the same command goes on" in err and "holds" not in out
+
+
 @with_mpi
 @pytest.mark.parametrize("rank", some([1, 0], 1))
 def test_a_rank_lost_from_a_matrix_ends_unsettled_and_the_matrix_goes_on(rank: int, tmp_path: Path) -> None:
@@ -128,16 +142,7 @@ def test_a_rank_lost_from_a_matrix_ends_unsettled_and_the_matrix_goes_on(rank: i
     whole = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     command += ["--checkpoint", str(kept)]
     several = [str(MPIRUN), "-n", "3", *command]
-    with subprocess.Popen(several, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        until = time.monotonic() + 60
-        while not list(kept.glob("*/lock")) and time.monotonic() < until:
-            time.sleep(0.02)
-        lost = _of_rank(rank, tmp_path)
-        assert lost, process.communicate()
-        os.kill(lost, signal.SIGKILL)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 3, (out, err)
-    assert f"error: rank {rank} was lost: not settled" in err and "holds" not in out
+    _killed(several, rank, tmp_path, "*/lock")
     again = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert again.returncode == whole.returncode == 1, again.stderr
     assert _judged(again.stdout)["results"] == _judged(whole.stdout)["results"]
@@ -149,16 +154,7 @@ def test_a_lost_rank_ends_unsettled_and_the_search_goes_on_from_the_last_level(r
     scope = ("early-read", "--cpus", "2", "--tasks", "2", "--mms", "2", "--events", "preempt,migrate,softirq", "--no-local-first")
     command = [str(word) for word in (MPIRUN, "-n", 2, sys.executable, "-m", "pasidlab.cli", "check", *scope, "--jobs", 1)]
     command += ["--checkpoint", str(tmp_path / "kept")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        until = time.monotonic() + 60
-        while not list((tmp_path / "kept").glob("*/rank-1-of-2/lock")) and time.monotonic() < until:
-            time.sleep(0.02)
-        lost = _of_rank(rank, tmp_path)
-        assert lost, process.communicate()
-        os.kill(lost, signal.SIGKILL)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 3, (out, err)
-    assert f"error: rank {rank} was lost: not settled" in err and "the same command goes on" in err and "holds" not in out
+    _killed(command, rank, tmp_path, "*/rank-1-of-2/lock")
     until = time.monotonic() + 20
     while (left := [_of_rank(0, tmp_path), _of_rank(1, tmp_path)]) != [None, None] and time.monotonic() < until:
         time.sleep(0.1)

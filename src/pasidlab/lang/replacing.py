@@ -13,7 +13,7 @@ from pasidlab.lang.source import File, Namespace, SourceFunction
 
 _LANGUAGE = ("pasidlab.declare", "pasidlab.lang.declare", "pasidlab.model.ambient", "__future__", "typing", "enum", "collections.abc")
 _EVENTS = ("rule", "user", "never", "stuck", "pending", "initial", "forget")
-_RENAME = "give it a name of its own: what is declared around a design is the same for all designs"
+_RENAME = "give it a name of its own; a design replaces kernel functions, and nothing else"
 
 
 def no_strangers(path: File, before: Iterable[str], namespace: Namespace) -> None:
@@ -66,8 +66,7 @@ def is_fixed(function: SourceFunction | None, fixed: frozenset[str]) -> bool:
 
 
 def _not_its_own(what: str, position: Position) -> PasidlabError:
-    why = "is a name of the machine or the events around the design, no kernel function"
-    return PasidlabError(f"{what} {why}", position=position, hint=_RENAME)
+    return PasidlabError(f"{what} is a name of the machine, the events or the promises around this file", position=position, hint=_RENAME)
 
 
 def imports_exist(path: File, namespace: Namespace) -> None:

@@ -50,6 +50,7 @@ def _end_lines(actions: Sequence[tuple[str, int, bool]], words: int) -> list[str
     """Go on behind ``stuck`` if no obliged step can be taken, else at ``done``.
 
     A step that ends in an error, or follows NULL, is a step nevertheless: where something did, the obliged steps are tried once more.
+    No state follows any of them, so nothing is written over the successors.
     """
     obliged = [(n, name, _state_of(cpu)) for n, (name, cpu, is_obliged) in enumerate(actions) if is_obliged]
     lines, taken = [], "0"
