@@ -107,6 +107,23 @@ def test_unknown_design() -> None:
         DesignFixup("latte-either")
 
 
+def test_a_loop_that_is_long_takes_no_longer_than_one_that_never_ends(tmp_path: Path) -> None:
+    body = "".join("        x = x + 1 - 1\n" for _ in range(500))
+    design = tmp_path / "long.py"
+    design.write_text(
+        "from pasidlab.kernel import current, mm_valid_pasid\n"
+        "def try_fixup_enqcmd_gp() -> bool:\n"
+        f"    x = 1\n    while x:\n{body}    return mm_valid_pasid(current.mm)\n"
+    )
+    fixup = DesignFixup(str(design))
+    thread = Thread(1, Process(1, AddressSpace(1, EventLoop(), Pagemaps())))
+    thread.mm.pasid = 1
+    fixup.bound(thread)
+    with pytest.raises(PasidlabError, match=r"takes too long: [0-9]+ instructions") as caught:
+        fixup.fixup(thread)
+    assert caught.value.position is not None and caught.value.position.line > 4
+
+
 PROGRAM = """
     portal, _ = open_portal()
     source, target = Buffer(64), Buffer(64)

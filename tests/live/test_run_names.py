@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,24 @@ def test_numbers_of_thousands_of_digits_are_out_of_range(tmp_path: Path) -> None
         """)
     assert done.out.split() == ["34"] * 3 + ["34"] * 3 + ["22", "34", "22"] + ["34"] * 3 + ["0", "0", "0"] + ["22"] * 3, done
     assert "Traceback" not in done.err
+
+
+def test_a_device_file_is_read_in_time_whatever_its_lines_are(tmp_path: Path) -> None:
+    file = tmp_path / "devices.toml"
+    head = '[[device]]\nname = "dsa0"\n'
+    for line in (" " * 4000, "#" + " " * 100_000, "#" + "\" =" * 50_000):
+        file.write_text(line + "\n" + head)
+        began = time.process_time()
+        (device,) = devices_from((), str(file))
+        assert device.label == "dsa0" and time.process_time() - began < 5
+    for text in (head + "wq = [" + "{}," * 65 + "]", head + "".join(f"a{n} = 1\n" for n in range(20_000))):
+        file.write_text(text)
+        with pytest.raises(PasidlabError, match="has more than"):
+            devices_from((), str(file))
+    queues = "wq = [" + "{}," * 64 + "]\n"
+    file.write_text("".join(f'[[device]]\nname = "dsa{n}"\n{queues}' for n in range(17)))
+    with pytest.raises(PasidlabError, match="1088 queues in all"):
+        devices_from((), str(file))
 
 
 def test_a_fault_at_address_0_is_a_page_fault_in_the_summary() -> None:

@@ -16,7 +16,7 @@ from pasidlab.live.capabilities import Capabilities, mask_bits, mask_text, opera
 KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
 _LONGEST = 1 << 20  # bytes of a device file
-_DEEPEST, _MOST_BITS = 50, 256
+_DEEPEST, _MOST_BITS, _MOST_VALUES = 50, 256, 1 << 14
 _MOST_DOTS = 100  # of a line: for a key of n parts tomllib takes time that grows with the square of n
 _WQ_WORDS = {
     "mode": ("shared", "dedicated"),
@@ -36,9 +36,9 @@ _DEVICE_NUMBERS = {
 _REPORTED = ("errors", "cmd_status")
 """Attributes of a device that tell what happened: no file can say."""
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
-_GIVEN = re.compile(r"\s*[\"']?([^\"'=]*?)[\"']?\s*=(.*)")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MOST_DEVICES = 256
+_MOST_QUEUES, _MOST_IN_ALL = 64, 1024  # of a device; each has some thirty files, which redirection writes
 
 
 @dataclass
@@ -101,6 +101,8 @@ def devices_from(options: tuple[str, ...], file: str | None) -> list[DeviceConfi
     devices = _from_toml(file) if file else []
     for option in options:
         add_wq(devices, option)
+    if (queues := sum(len(device.wqs) for device in devices)) > _MOST_IN_ALL:
+        raise PasidlabError(f"{queues} queues in all", hint=f"{_MOST_IN_ALL} are the most")
     return devices or default_devices()
 
 
@@ -146,6 +148,8 @@ def _device(label: str, where: str, position: Position | None = None) -> DeviceC
 
 
 def _append_wq(device: DeviceConfig, values: Mapping[str, Any], where: str, text: DevicesText | None) -> None:
+    if len(device.wqs) >= _MOST_QUEUES:
+        raise PasidlabError(f"{where}: {device.label} has more than {_MOST_QUEUES} queues", position=text.position("wq") if text else None)
     wq = WqConfig(device=device.index, index=len(device.wqs), name=f"{device.label}-wq{len(device.wqs)}")
     for key, value in values.items():
         position = text.position(key, value) if text else None
@@ -207,18 +211,25 @@ class DevicesText:
         """Lines by key and value; by the key alone the first that has it."""
         found: dict[tuple[str, str], int] = {}
         for number, line in enumerate(self.lines, 1):
-            if named := _GIVEN.match(line):
-                value = named[2].strip()
+            key, equals, rest = line.partition("=")
+            if equals:
+                value = rest.strip()
                 for text in (value, value.partition("#")[0].strip().strip("\"'"), ""):
-                    found.setdefault((named[1], text), number)
+                    found.setdefault((key.strip().strip("\"'"), text), number)
         return found
 
 
 def _must_be_small(document: dict[str, Any], file: str) -> None:
-    """Raises PasidlabError for numbers and depths that no device has, and that could not even be named in a message."""
+    """Raises PasidlabError for numbers and depths that no device has, and that could not even be named in a message; and where there
+    are so many values that a tree of them would take minutes.
+    """
     work: list[tuple[Any, int]] = [(document, 0)]
+    values = 0
     while work:
         value, depth = work.pop()
+        values += 1
+        if values > _MOST_VALUES:
+            raise PasidlabError(f"{file} has more than {_MOST_VALUES} values", hint=_EXAMPLE)
         if depth > _DEEPEST:
             raise PasidlabError(f"{file} is nested too deeply", hint=_EXAMPLE)
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:

@@ -15,6 +15,7 @@ from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import CPU, SLEEPING, Function, Instr, Operand
 from pasidlab.lang.types import Domain, Ref
 
+_LENGTH = 16  # instructions that a round of a loop may have where as many rounds are made as may be
 LocalValues = dict[str, Any]
 """The values of a function's locals."""
 
@@ -58,12 +59,15 @@ class Executor:
 
     def __init__(self, machine: Machine, instead: dict[str, Callable[[], None]]) -> None:
         self.machine, self._instead = machine, instead
-        self._fuel = 0
+        self._fuel = self._left = 0
         self._labels: dict[int, tuple[Function, dict[str, int]]] = {}
 
     def enter(self, name: str, *arguments: Any) -> Any:
-        """Call a function from outside, with fuel for a limited number of rounds of its loops and calls from it."""
+        """Call a function from outside, with fuel for a limited number of rounds of its loops and calls from it. A round may be long:
+        ``_LENGTH`` instructions are the most on average.
+        """
         self._fuel = self.machine.fuel()
+        self._left = _LENGTH * self._fuel
         return self.call(name, *arguments)
 
     def call(self, name: str, *arguments: Any) -> Any:
@@ -93,6 +97,9 @@ class Executor:
         at = 0
         while at < len(code):
             instr = code[at]
+            self._left -= 1
+            if self._left < 0:
+                self._is_long(instr)
             if instr.op == "return":
                 return self._as(function.result, self._value(place, instr.args[0]))
             target = self._step(place, instr)
@@ -107,6 +114,10 @@ class Executor:
         if self._fuel <= 0:
             what = f"{instr.site.function}() never ends: {self.machine.fuel()} rounds of loops and calls in one step"
             raise PasidlabError(what, position=instr.site.position)
+
+    def _is_long(self, instr: Instr) -> None:
+        what = f"{instr.site.function}() takes too long: {_LENGTH * self.machine.fuel()} instructions in one step"
+        raise PasidlabError(what, position=instr.site.position)
 
     def _value(self, place: LocalValues, operand: Operand) -> Any:
         if isinstance(operand, int):
