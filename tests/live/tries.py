@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from tries_others import VARIANTS as OTHERS
 from tries_place import Place, Variant, build
 from tries_rows import VARIANTS as FIRST
 from tries_stalls import VARIANTS as MORE
 
-VARIANTS = [*FIRST, *MORE]
+VARIANTS = [*FIRST, *MORE, *OTHERS]
 
 
 @dataclass

@@ -217,6 +217,10 @@ class EventLoop:
         """Whether this thread stands still, for a handler that has not let it go."""
         return tid in self._acting and tid not in self._waiting
 
+    def acts_for(self, tid: int) -> bool:
+        """Whether a handler of a stop of this thread is not done yet."""
+        return tid in self._acting
+
     def put_back(self, tid: int, stop: int, event: int) -> None:
         """This stop is to be handled as if nobody had waited for it."""
         self._statuses.appendleft((tid, event << 16 | stop << 8 | 0x7F))

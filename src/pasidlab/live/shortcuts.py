@@ -200,6 +200,7 @@ class Shortcuts:
             return False
         if space.shared is None:
             space.shared = self._patcher.share(thread)
+            space.slots_at = space.shared.at
             self._spaces.add(space)
         known = space.sites.get(site.ip)
         if known is None or known.original != site.original:
@@ -232,11 +233,12 @@ class Shortcuts:
 
     def born(self, thread: Thread) -> None:
         """Before its first instruction: where GS came from a thread that has a slot, it is not this one's."""
-        if not self._spaces:
+        space = thread.mm.shortcut
+        if not space or not space.slots_at:
             return
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
-        if any(space.shared and space.shared.holds(registers[GS_BASE]) for space in self._spaces):
+        if space.has_slot_at(registers[GS_BASE]):
             ptrace.set_gs_base(thread.tid, 0)
 
     def left(self, thread: Thread) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pasidlab.live.assembler import Assembled
 from pasidlab.live.decode import Instruction
+from pasidlab.live.slot_layout import BIAS
 from pasidlab.live.slots import SIZE, Permit, Shared, same_row
 
 TRAP = b"\xd6"
@@ -103,6 +104,7 @@ class Shortcut:
     heat: Counter[int] = field(default_factory=Counter)
     refused: set[int] = field(default_factory=set)
     shared: Shared | None = None
+    slots_at: int = 0  # where the shared memory is; in a child, where its parent had it
     rows: dict[int, str] = field(default_factory=dict)  # pages of portals and their queues
     busy: bool = False
     failed: bool = False
@@ -110,11 +112,15 @@ class Shortcut:
     def forked(self) -> Shortcut:
         """The child's: it has the instructions, but not the shared memory."""
         areas = [replace(area, sites=list(area.sites), file=None) for area in self.areas]
-        return Shortcut(dict(self.sites), dict(self.ends), areas)
+        return Shortcut(dict(self.sites), dict(self.ends), areas, slots_at=self.slots_at)
 
     def holds(self, address: int) -> bool:
         """Whether ``address`` is in code or memory of ours."""
         return self.area_at(address) is not None or bool(self.shared and 0 <= address - self.shared.at < SIZE)
+
+    def has_slot_at(self, base: int) -> bool:
+        """Whether this is the base of GS of a thread with a slot."""
+        return bool(self.slots_at) and 0 <= base - BIAS - self.slots_at < SIZE
 
     def area_at(self, address: int) -> Area | None:
         """Where ``address`` is in code of ours."""

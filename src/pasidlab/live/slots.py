@@ -118,10 +118,6 @@ class Shared:
         """What GS has to be."""
         return self.at + _slot_at(slot) + layout.BIAS
 
-    def holds(self, base: int) -> bool:
-        """Whether this is the base of one of the slots."""
-        return 0 <= base - layout.BIAS - self.at < SIZE
-
     def grant(self, slot: int, magic: int, way: int) -> None:
         """From now on the slot's thread may submit this way (bits of WAYS)."""
         at = _slot_at(slot)

@@ -244,6 +244,7 @@ class Thread:
     batched: int = 0  # members of the batch it is submitting that it has carried out by itself
     listens: bool = False  # in its group's stop
     unborn: bool = True  # it has not run yet
+    awaits_child: bool = False  # in vfork(2)
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
     lineage: str = "0"  # the place among the tasks of its program image: the same in every run
     threads: int = 0  # started so far

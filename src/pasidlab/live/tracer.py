@@ -13,7 +13,8 @@ from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
 from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
-from pasidlab.live.state import Iommu, Process, Thread, TrapFrame
+from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Thread, TrapFrame
+from pasidlab.live.unborn import Ancestors, Unborn
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _ILL_ILLOPN, _TRAP_TRACE = 2, 2  # si_code, asm-generic/siginfo.h
@@ -28,9 +29,9 @@ class Tracer:
         self.calls, self.device, self.debugger = SystemCalls(threads, parts), parts.device, parts.debugger
         self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
-        self.loop.on_stop = self._hold_leader
+        self.loop.on_stop = self._on_stop
         self.processes: dict[int, Process] = {}
-        self.unborn: dict[int, tuple[int, int]] = {}  # stopped, but the event that says whose child it is has not come yet
+        self.unborn, self._ancestors = Unborn(self.loop, threads, self._adopt), Ancestors()
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
         self._ended_by = 0  # a signal of which the first process had to die
 
@@ -44,14 +45,14 @@ class Tracer:
 
         When the leader is killed by a signal, what is left of the program is killed too.
         """
-        self.loop.run(self._handle, lambda: bool(self.threads))
+        self.loop.run(self._handle, lambda: bool(self.threads or self.unborn))
         return max(self.status, 0)
 
     def send(self, number: int) -> None:
         """A signal for what is left of the program when its leader is gone."""
-        for process in {thread.process for thread in self.threads.values()}:
+        for pid in {thread.process.pid for thread in self.threads.values()} | {*self.unborn}:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, number)
+                os.kill(pid, number)
 
     def kill(self) -> None:
         """SIGKILL for everything that is left."""
@@ -94,13 +95,15 @@ class Tracer:
         if thread is not None and thread.mm.in_exec and event != ptrace.EVENT_EXEC:
             self._hold_leader(tid)
         if thread is not None:
-            thread.listens = False
+            thread.listens = thread.awaits_child = False
+            if event not in _BIRTHS:
+                self.unborn.heard(tid)
         if thread is not None and thread.unborn:
             thread.unborn = False
             self.shortcuts.born(thread)
             self.debugger.born(thread)
         if thread is None:
-            self.unborn[tid] = stop, event
+            self.unborn.stopped(tid, stop, event)
         elif self.debugger.keeps(thread, stop, event):
             pass
         elif not event:
@@ -109,6 +112,8 @@ class Tracer:
             self.calls.stopped(thread)
         elif event in _BIRTHS:
             self._born(thread, ptrace.event_message(tid), event)
+            self.unborn.heard(tid)
+            thread.awaits_child = event == ptrace.EVENT_VFORK
             ptrace.resume(tid)
         elif event == ptrace.EVENT_EXEC:
             self._executed(tid, ptrace.event_message(tid))
@@ -118,6 +123,11 @@ class Tracer:
         else:
             thread.missed_stop = False
             self._go_on(thread)
+
+    def _on_stop(self, tid: int) -> None:
+        """A stop that a handler has waited for."""
+        self.unborn.heard(tid)
+        self._hold_leader(tid)
 
     def _hold_leader(self, tid: int) -> None:
         """A thread has stopped. If another's execve(2) may give its number to a new program, it does so only once this one
@@ -279,19 +289,22 @@ class Tracer:
         process.threads.add(tid)
         process.mm.threads.add(tid)
         self.fixup.thread_started(thread, parent, same_mm=same_mm)
-        if tid in self.unborn:
-            self.loop.put_back(tid, *self.unborn.pop(tid))
+        stands = self.unborn.known(tid)
+        if stands:
+            self.loop.put_back(tid, *stands)
 
     def _born(self, parent: Thread, child: int, event: int) -> None:
         kin = kinship(parent, child, event)
         process = parent.process
         if not kin.same_process:
-            mm = parent.mm if kin.same_mm else self.calls.new_mm(child, parent.mm)
             signals = process.signals if kin.same_handlers else process.signals.copy()
-            process = Process(child, mm, signals, filtered=process.filtered)
+            process = self._child(child, process, process.mm if kin.same_mm else None, signals)
         self._add(child, process, parent, same_mm=kin.same_mm)
         if not os.path.exists(f"/proc/{child}"):  # its death was told before
             self._ended(child)
+
+    def _child(self, pid: int, parent: Process, mm: AddressSpace | None, signals: SignalState) -> Process:
+        return Process(pid, mm or self.calls.new_mm(pid, parent.mm), signals, filtered=parent.filtered)
 
     def _executed(self, pid: int, former: int) -> None:
         """exec: a new address space; the thread that called it becomes the leader, the others are gone."""
@@ -317,6 +330,7 @@ class Tracer:
 
     def _leave(self, thread: Thread) -> None:
         process, mm = thread.process, thread.mm
+        self._ancestors.remember(thread)
         self.shortcuts.left(thread)
         process.threads.discard(thread.tid)
         mm.left_by(thread.tid)
@@ -328,7 +342,8 @@ class Tracer:
             self.shortcuts.gone(mm)
 
     def _ended(self, tid: int) -> None:
-        self.unborn.pop(tid, None)
+        self.unborn.known(tid)
+        self.unborn.heard(tid)
         thread = self.threads.pop(tid, None)
         if thread is not None:
             self._exec_over(thread)
@@ -338,21 +353,21 @@ class Tracer:
             if tid == thread.process.pid:  # told last; one that called exec(2) and was killed before that was told has this number
                 for other in tuple(thread.process.threads):
                     self._ended(other)
-        for orphan in tuple(self.unborn):
-            self._adopt(orphan)
 
-    def _adopt(self, tid: int) -> None:
-        """A new task whose parent may have died before it could tell: the task's own status says whose it is."""
+    def _adopt(self, tid: int, father: int) -> None:
+        """A new task whose maker has died before it could tell: it has what its parent had."""
         try:
             with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+                group = next(int(line.split()[1]) for line in file if line.startswith("Tgid"))
         except OSError:
-            return
-        group, father = int(fields["Tgid"]), int(fields["PPid"])
+            return  # its own death will be told
         known = self.processes.get(group)
-        if known is None and father in self.processes:
-            return  # the father lives: its event will come
-        self._add(tid, known or Process(group, self.calls.new_mm(tid)), None, same_mm=known is not None)
+        found = None if known else self._ancestors.parent(tid, father)
+        if known or not found:
+            self._add(tid, known or Process(group, self.calls.new_mm(tid)), None, same_mm=known is not None)
+        else:
+            parent, thread = found
+            self._add(tid, self._child(group, parent, None, parent.signals.copy()), thread, same_mm=False)
 
 
 def _must_die_of(number: int, tid: int) -> bool:

@@ -1,0 +1,130 @@
+"""New tasks of which their makers have not told yet. They stand before their first instruction.
+
+The event that tells comes a moment later, or never: a maker that is killed, as by execve(2) of another of its threads, takes it along
+(ptrace_stop(), kernel/signal.c, v6.12). Such a task must not stand for ever. It is adopted when no thread can be its maker any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pasidlab.live import ptrace
+from pasidlab.live.libc import SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_VFORK
+from pasidlab.live.loop import EventLoop
+from pasidlab.live.maps import mappings
+from pasidlab.live.state import AddressSpace, Process, Thread
+
+_PATIENCE = 0.05  # seconds that the event has before its maker is looked for
+_MAKES = frozenset(map(str, (SYS_CLONE, SYS_FORK, SYS_VFORK, SYS_CLONE3, 2, 120, 190)))  # the last three: of 32 bits
+_MOST_REMEMBERED = 64  # processes that have ended
+
+
+@dataclass(eq=False)
+class _Birth:
+    stop: int
+    event: int
+    father: int  # its parent's number when it was first seen, 0 if unknown
+    makers: set[int] | None = None  # threads that may be about to tell of it; None: not looked for yet
+
+
+class Unborn:
+    """All such tasks. ``adopt`` gets one whose maker will never tell, and its parent's number (0: unknown)."""
+
+    def __init__(self, loop: EventLoop, threads: Mapping[int, Thread], adopt: Callable[[int, int], None]) -> None:
+        self._loop, self._threads, self._adopt = loop, threads, adopt
+        self._births: dict[int, _Birth] = {}
+
+    def __iter__(self) -> Iterator[int]:
+        """Their numbers."""
+        return iter(tuple(self._births))
+
+    def __bool__(self) -> bool:
+        return bool(self._births)
+
+    def stopped(self, tid: int, stop: int, event: int) -> None:
+        """An unknown task has stopped."""
+        birth = self._births[tid] = _Birth(stop, event, parent_of(tid))
+        self._loop.after(_PATIENCE, partial(self._look, tid, birth))
+
+    def known(self, tid: int) -> tuple[int, int] | None:
+        """The task belongs to someone by now, or is gone: the stop that it is in, None if it is in none."""
+        birth = self._births.pop(tid, None)
+        return (birth.stop, birth.event) if birth else None
+
+    def heard(self, tid: int) -> None:
+        """A thread has stopped, or has ended: all that it has made is told."""
+        for birth in self._births.values():
+            if birth.makers:
+                birth.makers.discard(tid)
+
+    def _look(self, tid: int, birth: _Birth) -> None:
+        if self._births.get(tid) is not birth:
+            return
+        if birth.makers is None:
+            birth.makers = self._makers(tid)
+            for maker in tuple(birth.makers):  # its next stop tells, whatever it is
+                try:
+                    ptrace.interrupt(maker)
+                except (ptrace.Gone, OSError):
+                    birth.makers.discard(maker)
+        if birth.makers:
+            self._loop.after(_PATIENCE, partial(self._look, tid, birth))
+        else:
+            self._adopt(tid, birth.father)
+
+    def _makers(self, tid: int) -> set[int]:
+        """Threads of the task's parent, or that have the same parent (CLONE_PARENT), which may be about to tell."""
+        father, makers = parent_of(tid), set[int]()
+        for process in {thread.process for thread in self._threads.values()}:
+            if father in (process.pid, parent_of(process.pid)):
+                makers |= {one for one in process.threads if self._may_make(self._threads[one])}
+        return makers
+
+    def _may_make(self, thread: Thread) -> bool:
+        """Whether the thread runs, or is in a system call that makes a task. One that we have stopped has told."""
+        if self._loop.acts_for(thread.tid) or thread.listens or thread.awaits_child:
+            return False
+        try:
+            with open(f"/proc/{thread.tid}/syscall", encoding="ascii") as file:
+                call = file.read().split()[0]
+        except (OSError, IndexError):
+            return True
+        return call == "running" or call in _MAKES
+
+
+class Ancestors:
+    """Processes that have ended, from which an adopted task may have what it has: pages of ours, handlers, a filter."""
+
+    def __init__(self) -> None:
+        self._ended: OrderedDict[Process, Thread] = OrderedDict()
+
+    def remember(self, thread: Thread) -> None:
+        """A thread has left its process."""
+        self._ended[thread.process] = thread
+        self._ended.move_to_end(thread.process)
+        if len(self._ended) > _MOST_REMEMBERED:
+            self._ended.popitem(last=False)
+
+    def parent(self, tid: int, father: int) -> tuple[Process, Thread] | None:
+        """The process that made the task ``tid``, and a thread of it: the one with most pages of ours, all of which the task has."""
+        mapped = [(one.start, one.end) for one in mappings(tid)]
+        fitting = [one for one in self._ended if all(any(start <= page < end for start, end in mapped) for page in _pages(one.mm))]
+        best = max(reversed(fitting), key=lambda one: (len(_pages(one.mm)), one.pid == father), default=None)
+        return (best, self._ended[best]) if best else None
+
+
+def _pages(mm: AddressSpace) -> list[int]:
+    """Addresses of ours that a forked child has too."""
+    areas = [area.start for area in mm.shortcut.areas] if mm.shortcut else []
+    return [page for page in (mm.scratch, mm.code, *areas) if page]
+
+
+def parent_of(pid: int) -> int:
+    """The number of a process's parent; 0 if it is gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("PPid"))
+    return 0
