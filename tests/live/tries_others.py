@@ -12,6 +12,7 @@ def others() -> Iterator[Variant]:
     """Nobody is forgotten, and nobody's memory, handlers or results are changed."""
     for how in ("killed", "exec"):
         yield Variant("others", f"children of who is gone: {how}", exits(0)("orphans", how, "8"))
+    yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
 
 
 VARIANTS = list(others())

@@ -27,6 +27,7 @@ class Found:
     reset: bool = False  # the handler
     blocked: bool = False  # by the thread, until its instruction raised it
     waits: bool = False  # it is blocked now: no instruction raised it
+    guessed: bool = False  # that it was blocked: other threads reset and restore the same handler
 
 
 NOTHING, WAITS = Found(), Found(waits=True)
@@ -48,17 +49,17 @@ class Forced:
         mask, bit = int(fields[_BLOCKED]), 1 << signal - 1
         if mask & bit:
             return WAITS
-        reset = not int(fields[_CAUGHT]) & bit
-        if reset:
-            blocked = thread.masks.get(signal) == (True, mask) or self._alone(thread, signal) or self._guess(thread, signal, mask)
-        else:
-            blocked = (bool(state.resets) or thread.restores != state.restores) and self._guess(thread, signal, mask)
+        reset, guessed = not int(fields[_CAUGHT]) & bit, False
+        blocked = reset and (thread.masks.get(signal) == (True, mask) or self._alone(thread, signal))
+        if not blocked and (reset or state.resets or thread.restores != state.restores):
+            blocked = guessed = self._guess(thread, signal, mask)
         thread.masks[signal], thread.restores = (blocked, mask), state.restores
+        (state.blockers.add if blocked else state.blockers.discard)((thread.tid, signal))
         if not (reset or blocked):
             return NOTHING
         if reset:
             state.resets.add((thread.tid, signal))
-        return Found(reset, blocked)
+        return Found(reset, blocked, guessed=guessed)
 
     @staticmethod
     def _alone(thread: Thread, signal: int) -> bool:
@@ -82,8 +83,9 @@ class Forced:
 
     def ended(self, thread: Thread) -> None:
         """The thread is gone."""
-        resets = thread.process.signals.resets
-        resets.difference_update([one for one in resets if one[0] == thread.tid])
+        state = thread.process.signals
+        for those in (state.resets, state.blockers):
+            those.difference_update([one for one in those if one[0] == thread.tid])
         self._stats.forget(thread)
 
 

@@ -9,12 +9,13 @@ import signal
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_RT_TGSIGQUEUEINFO, SYS_TGKILL, libc
 from pasidlab.live.loop import EventLoop, Gate
-from pasidlab.live.registers import ARGUMENTS, EFLAGS, ORIG_RAX, RAX, RIP, TRAP_FLAG, Registers
+from pasidlab.live.registers import ARGUMENTS, EFLAGS, ORIG_RAX, RAX, RIP, TRAP_FLAG, RegisterArray, Registers
 from pasidlab.live.state import Process, Thread
 
 _ALL = (1 << 64) - 1
 SYSCALL = b"\x0f\x05"
 """The instruction."""
+_RESTARTS = (-512, -513, -514, -516)  # linux/errno.h: ERESTARTSYS and the like, never seen in user mode
 _FORCED = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGSYS, signal.SIGFPE)
 
 
@@ -73,10 +74,9 @@ class Injector:
         ptrace.set_registers(tid, registers)
         done = self._to_syscall_stop(tid, thread) and self._to_syscall_stop(tid, thread)  # its entry, its exit
         ptrace.get_registers(tid, registers)
-        saved[ORIG_RAX] = _ALL  # nothing of ours is to be restarted
         ptrace.set_registers(tid, saved)
         ptrace.set_signal_mask(tid, mask)
-        if thread.missed_stop:
+        if thread.missed_stop or _is_interrupted(saved):  # the latter: the kernel looks only on its way from a stop
             ptrace.interrupt(tid)
         return _signed(registers[RAX]) if done else -errno.EFAULT
 
@@ -153,6 +153,11 @@ class Injector:
         """Sends the signal with this siginfo; false where only the kernel and kill(2) may make such a one (rt_tgsigqueueinfo(2))."""
         held = ctypes.create_string_buffer(info, len(info))
         return bool(libc.syscall(SYS_RT_TGSIGQUEUEINFO, thread.process.pid, thread.tid, number, held) == 0)
+
+
+def _is_interrupted(registers: RegisterArray) -> bool:
+    """Whether a system call of the program is to be restarted, or fails with EINTR (arch_do_signal_or_restart(), v6.12)."""
+    return registers[ORIG_RAX] != _ALL and _signed(registers[RAX]) in _RESTARTS
 
 
 def _signed(value: int) -> int:

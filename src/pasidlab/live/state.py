@@ -202,6 +202,7 @@ class SignalState:
     actions: dict[int, bytes] = field(default_factory=dict)
     resets: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): found or being set anew
     restores: int = 0  # handlers that were set anew so far
+    blockers: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): it blocked it when its instruction last raised it
 
     def copy(self) -> SignalState:
         """For a forked child."""

@@ -1,0 +1,58 @@
+/*
+ * interrupts SECONDS: threads that wait in system calls are sent SIGILL, for which there is a handler, while others block it and submit.
+ * 0 if the program lives, and the calls fail with EINTR and nothing else.
+ */
+#include "device.h"
+#include <poll.h>
+
+enum { WAITING = 3, SUBMITTING = 2 };
+static volatile int ends, odd;
+static void *portal;
+
+static void note(int number)
+{
+}
+
+static void *submits(void *unused)
+{
+	static __thread char source[64], target[64];
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	while (!ends)
+		move(portal, source, target, 64);
+	return NULL;
+}
+
+static void *waits(void *polls)
+{
+	struct timespec some = { 0, 50000000 };
+	struct pollfd none = { .fd = -1 };
+
+	while (!ends) {
+		int failed = polls ? poll(&none, 1, 50) < 0 : nanosleep(&some, NULL);
+
+		odd |= failed && errno != EINTR;
+	}
+	return NULL;
+}
+
+int main(int count, char **words)
+{
+	struct sigaction action = { .sa_handler = note };
+	pthread_t threads[WAITING + SUBMITTING];
+	double end = now() + atof(words[1]);
+
+	portal = open_portal();
+	sigaction(SIGILL, &action, NULL);
+	for (long i = 0; i < WAITING + SUBMITTING; i++)
+		pthread_create(&threads[i], NULL, i < WAITING ? waits : submits, (void *)(i & 1));
+	for (; now() < end; sleep_for(0.0005))
+		for (int i = 0; i < WAITING; i++)
+			pthread_kill(threads[i], SIGILL);
+	ends = 1;
+	for (int i = 0; i < WAITING + SUBMITTING; i++)
+		pthread_join(threads[i], NULL);
+	return odd;
+}
