@@ -11,6 +11,8 @@ from pasidlab.errors import PasidlabError
 
 ODD = "backslashreplace"
 """How bytes of file names that are no text are written."""
+HELD: set[int] = set()
+"""Standard streams that were closed when the command began: /dev/null holds their places."""
 
 
 def must_be_writable(path: str) -> None:

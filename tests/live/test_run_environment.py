@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,7 @@ def test_programs_that_cannot_be_run(tmp_path: Path) -> None:
         program(tmp_path / "i386", elf(3, 1)): "32-bit x86",
         program(tmp_path / "setuid", elf(), 0o4755): "setuid",
         program(tmp_path / "noise", b"\x00\x01\x02"): "Exec format error",
+        program(tmp_path / "short", elf()[:5]): "Exec format error",
         program(tmp_path / "script", b"#!" + str(tmp_path / "arm").encode() + b"\n"): "AArch64",
     }
     for path, words in cases.items():
@@ -303,3 +306,28 @@ def test_a_program_may_run_without_standard_output() -> None:
     command = f"{sys.executable} -c 'from pasidlab.cli import main; main()' run -- sh -c 'echo lost; exit 3' >&-"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.returncode == 3 and "exit status 3, design early" in done.stderr.splitlines()[-1]
+
+
+def test_what_was_ignored_or_closed_before_still_is() -> None:
+    """As under nohup(1). A child that is left lives on although SIGHUP comes."""
+    script = """if True:
+        import os, signal, time
+        print(*(signal.getsignal(one).name for one in (signal.SIGHUP, signal.SIGCHLD)), os.path.exists("/proc/self/fd/0"), flush=True)
+        if os.fork():
+            os._exit(4)
+        time.sleep(1.5)
+        print("lives")
+        """
+
+    def before() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        os.close(0)
+
+    line = [sys.executable, "-c", RUN, "--summary", "none", "--", sys.executable, "-c", script]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, preexec_fn=before) as done:
+        assert done.stdout and done.stdout.readline() == "SIG_IGN SIG_IGN False\n"
+        time.sleep(0.1)  # the first process has ended
+        done.send_signal(signal.SIGHUP)
+        assert done.stdout.read() == "lives\n"
+    assert done.returncode == 4

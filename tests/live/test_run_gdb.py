@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
@@ -194,6 +195,24 @@ def test_a_program_that_no_debugger_holds_can_be_ended(debugged: str) -> None:
     with waiting_run(debugged, "waits") as (done, _, _):
         done.terminate()
         assert done.wait(20) == 143
+
+
+@run_only
+@pytest.mark.parametrize("moment", ["held", "told", "silent"])
+def test_a_program_that_a_debugger_holds_and_never_lets_go_ends(debugged: str, moment: str) -> None:
+    with waiting_run(debugged, "waits") as (done, _, connect):
+        client = connect()
+        if moment == "told":
+            client.send("vCont;c")
+            assert client.byte() == b"+"
+            done.terminate()
+            assert client.packet().startswith(b"T0f")
+        elif moment == "silent":  # and does not even read what it has asked for
+            for _ in range(2000):
+                client.send("qXfer:features:read:target.xml:0,fffff")
+        began = time.monotonic()
+        done.terminate()
+        assert done.wait(20) == 143 and time.monotonic() - began < 10
 
 
 @run_only

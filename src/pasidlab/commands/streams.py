@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pasidlab.errors import PasidlabError, printable
-from pasidlab.output import ODD
+from pasidlab.output import HELD, ODD
 from pasidlab.trace.look import SGR
 
 if TYPE_CHECKING:
@@ -23,20 +23,18 @@ _LAYOUT = "\n\t"
 _COLOURS = re.compile(rf"(\x1b\[(?:{'|'.join([*SGR.values(), '0'])})m)")
 
 
-def hold_places() -> list[int]:
-    """Opens /dev/null in the place of closed standard streams, so that no file gets their numbers; says which were closed."""
-    closed = []
+def hold_places() -> None:
+    """Opens /dev/null in the place of closed standard streams, so that no file gets their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            closed.append(number)
+            HELD.add(number)
             null = os.open(os.devnull, os.O_RDWR)
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
             os.set_inheritable(number, True)
-    return closed
 
 
 def must_have_output() -> None:

@@ -100,9 +100,9 @@ def run(command: tuple[str, ...], summary: str, json_file: str | None, trace: st
     out on the program's own memory. The program's files are not changed and everything else runs at native speed.
     """
     from pasidlab.live.guard import blocked_signals
-    from pasidlab.live.outputs import fill_standard_streams, is_pipe, must_be_our_own, must_differ, tell, write_output
+    from pasidlab.live.outputs import hold_for_nobody_else, is_pipe, must_be_our_own, must_differ, tell, write_output
 
-    fill_standard_streams()
+    hold_for_nobody_else()
     with blocked_signals() as before:  # and then what starts threads: numpy does
         from pasidlab.live.session import Session, options_from
 

@@ -19,7 +19,7 @@ from pasidlab.live.loop import EventLoop
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 SIGNALS = (*_PASSED_ON, *_KEYBOARD)
-_ENDING = (signal.SIGTERM, signal.SIGHUP, *_KEYBOARD)
+ENDING = (signal.SIGTERM, signal.SIGHUP, *_KEYBOARD)
 _GRACE = 1.0  # seconds that what is left has for ending by itself
 _LOOK = 0.4  # seconds between two looks of the watchdog; a signal that two of them find is not being answered, if the loop stands still
 _MOST_LOOKS = 5  # or so many, if it does not: two seconds
@@ -27,15 +27,20 @@ _MOST_LOOKS = 5  # or so many, if it does not: two seconds
 
 @dataclass(frozen=True)
 class Before:
-    """What the program is to find as if pasidlab had not been there: blocked signals, and the limit on descriptors."""
+    """What the program is to find as if pasidlab had not been there: blocked signals, the limit on descriptors, and whether
+    SIGCHLD is ignored.
+    """
 
     mask: frozenset[int]
     descriptors: tuple[int, int]
+    ignores_children: bool = False
 
     def restore(self) -> None:
         """In the child, before exec."""
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that is pending is the program's, not Python's
+        if self.ignores_children:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_NOFILE, self.descriptors)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
@@ -61,7 +66,7 @@ def blocked_signals() -> Iterator[Before]:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it was ignored, no stop would be told
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors[1], descriptors[1]))
     try:
-        yield Before(frozenset(mask), descriptors)
+        yield Before(frozenset(mask), descriptors, handler == signal.SIG_IGN)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
         if threading.current_thread() is threading.main_thread() and handler is not None:
@@ -95,6 +100,11 @@ def pass_on_early(child: int) -> None:
         os.kill(child, number)
 
 
+def _ends(number: int) -> bool:
+    """Whether this signal ends what it reaches. Those that were ignored before, under nohup(1), say, are the program's alone."""
+    return number in ENDING and signal.getsignal(number) != signal.SIG_IGN
+
+
 class Overseer:
     """Passes signals on: to the program while it lives, then to what is left of it.
 
@@ -120,7 +130,7 @@ class Overseer:
             self._loop.after(_GRACE, partial(self._traced.insist, number))
         else:
             self._traced.send(number)
-            if number in _ENDING:
+            if _ends(number):
                 self._loop.after(_GRACE, self._traced.kill)
 
     def _is_gone(self) -> bool:
@@ -158,7 +168,7 @@ class _Watchdog:
         looks: dict[int, int] = {}  # how many found it pending, by signal
         steps = self._loop.steps
         while not self.over.wait(_LOOK):
-            looks = {number: looks.get(number, 0) + 1 for number in map(int, signal.sigpending() & set(_ENDING))}
+            looks = {number: looks.get(number, 0) + 1 for number in map(int, signal.sigpending()) if _ends(number)}
             stands = steps == self._loop.steps
             steps = self._loop.steps
             stuck = [number for number, count in looks.items() if count > (1 if stands else _MOST_LOOKS - 1)]

@@ -20,6 +20,7 @@ from pasidlab.live.guard import Before
 from pasidlab.live.libc import Iovec, process_vm_readv
 
 _X86_64 = 62  # e_machine, elf.h
+_NAMED = 20  # bytes up to the end of e_machine
 _MACHINES = {3: "32-bit x86", 40: "32-bit ARM", 183: "AArch64", 243: "RISC-V", 21: "PowerPC", 22: "s390"}
 
 
@@ -57,7 +58,7 @@ def _check_binary(path: str, real: str, depth: int) -> None:
         words = head[2:].split(b"\n")[0].split()
         if words and os.path.exists(words[0]):
             _check_binary(path, os.path.realpath(os.fsdecode(words[0])), depth + 1)
-    elif head[:4] == b"\x7fELF":
+    elif head[:4] == b"\x7fELF" and len(head) >= _NAMED:
         machine = int.from_bytes(head[18:20], "little")
         if head[4] != 2 or machine != _X86_64:
             kind = _MACHINES.get(machine, "x32" if machine == _X86_64 else f"machine {machine}")

@@ -11,7 +11,7 @@ import time
 from typing import IO
 
 from pasidlab.errors import PasidlabError, printable
-from pasidlab.output import must_be_writable
+from pasidlab.output import HELD, must_be_writable
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 _TOLD_EVERY = 2.0  # seconds
@@ -38,16 +38,10 @@ def must_be_our_own(option: str, path: str) -> None:
         must_be_writable(path)
 
 
-def fill_standard_streams() -> None:
-    """Descriptors 0 to 2 that are closed lead to /dev/null: no file of ours may come to be standard output or error.
-
-    The program does not inherit that: it finds them closed.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)  # the lowest number that is free
+def hold_for_nobody_else() -> None:
+    """The program finds those standard streams closed that were closed."""
+    for number in HELD:
+        os.set_inheritable(number, False)
 
 
 def tell(text: str) -> None:

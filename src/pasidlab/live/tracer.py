@@ -11,6 +11,7 @@ from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
 from pasidlab.live.forced import NOTHING, Found
+from pasidlab.live.guard import ENDING
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Thread, TrapFrame
@@ -65,12 +66,13 @@ class Tracer:
     def insist(self, number: int) -> None:
         """A signal was sent to the first process a while ago. If it means the end wherever a thread waits, the process ends now.
 
-        The kernel sees to that at once, but never for a traced process (complete_signal(), kernel/signal.c, v6.12).
+        The kernel sees to that at once, but never for a traced process (complete_signal(), kernel/signal.c, v6.12). A debugger that holds
+        the program may have heard of the signal, and may never answer: then it need not wait any more.
         """
-        process = self.processes.get(self.leader)
-        if process is None or self.debugger.holds() or any(self.threads[tid].listens for tid in process.threads):
+        process, held = self.processes.get(self.leader), self.debugger.holds()
+        if process is None or (held and number not in ENDING) or any(self.threads[tid].listens for tid in process.threads):
             return
-        if any(_must_die_of(number, tid) for tid in process.threads):
+        if any(_must_die_of(number, tid, told=held) for tid in process.threads):
             self._ended_by = number
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -370,12 +372,14 @@ class Tracer:
             self._add(tid, self._child(group, parent, None, parent.signals.copy()), thread, same_mm=False)
 
 
-def _must_die_of(number: int, tid: int) -> bool:
-    """Whether a signal waits for the thread's process, which neither handles nor ignores it, and the thread does not block it."""
+def _must_die_of(number: int, tid: int, *, told: bool) -> bool:
+    """Whether a signal waits for the thread's process, or was ``told`` to a debugger, and the process neither handles nor ignores it, and
+    the thread does not block it.
+    """
     try:
         with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             fields = dict(line.split(":", 1) for line in file if line.startswith(("ShdPnd", "SigBlk", "SigIgn", "SigCgt")))
     except OSError:
         return False
     waits, *kept = (int(fields[name], 16) >> (number - 1) & 1 for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
-    return bool(waits) and not any(kept)
+    return bool(waits or told) and not any(kept)
