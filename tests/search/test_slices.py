@@ -8,7 +8,7 @@ from lazyreg_double import lazyreg
 
 from harness import some
 from pasidlab.checking.api import check
-from pasidlab.model.scope import Scope
+from pasidlab.model.scope import DEFAULT_PARTS
 from pasidlab.search import kernels as k
 from pasidlab.search import partition
 from pasidlab.search import slice_kernels as s
@@ -97,8 +97,53 @@ def test_each_level_is_that_of_the_store_of_one_word(jobs: int) -> None:
         assert (np.sort(wanted[:, 0]) == np.sort(found[:, 0] | found[:, 2] << np.uint64(20))).all()
 
 
-def test_twelve_bytes_a_state_of_the_kernel_model() -> None:
-    scope = Scope(cpus=2, tasks=2, mms=2, events=frozenset({"preempt", "migrate", "softirq"}))
-    (part,) = check("early-read", scope, jobs=1).parts
-    assert part.reason == "complete" and part.states > 500_000
-    assert part.bytes_per_state < 12
+def pairs_of(count: int, values: int) -> States:
+    """States whose two words come together but for the lowest bit: half of what the words have by themselves."""
+    numbers = np.random.default_rng(count).integers(0, values, size=count, dtype=np.uint64)
+    return np.stack([numbers, numbers * np.uint64(0x9E3779B97F4A7C15) ^ np.arange(count, dtype=np.uint64) % np.uint64(2)], axis=1)
+
+
+def test_slices_whose_values_come_together_become_one_and_no_state_moves() -> None:
+    first, then = pairs_of(500_000, 30_000), pairs_of(100_000, 50_000)
+    merging, apart = (Store(2, masks=WORD_EACH) for _ in range(2))
+    for store in (merging, apart):
+        put_in(store, first)
+    assert merging.count > 1 << 15
+    before = [merging.run(p, 0, int(merging.parts[p, partition.COUNT])) for p in range(partition.PARTITIONS)]
+    merging.open_level()
+    assert len(apart.slices.masks) == 2 and merging.slices.masks.tolist() == [[ALL, ALL]]
+    assert all((merging.run(p, 0, len(run)) == run).all() for p, run in enumerate(before))
+    for store in (merging, apart):
+        put_in(store, then)
+    assert merging.count == apart.count > len(np.concatenate(before))
+    for states in (first[:1000], then, then + np.uint64(1 << 40)):
+        assert (merging.numbers(states) == apart.numbers(states)).all()
+    assert merging.slices.widths < apart.slices.widths
+
+
+def test_slices_whose_values_come_in_all_pairs_stay_apart() -> None:
+    store = Store(2, masks=WORD_EACH)
+    put_in(store, np.array([(a, b) for a in range(200) for b in range(200)], dtype=np.uint64))
+    store.open_level()
+    assert len(store.slices.masks) == 2 and store.slices.widths == 16
+
+
+@pytest.mark.parametrize("jobs", some([1, 3], 2))
+def test_a_search_whose_slices_are_merged_early_finds_the_same(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    worth_it = "pasidlab.search.store._WORTH_MERGING"
+    monkeypatch.setattr(worth_it, 1 << 30)
+    apart = search(lazyreg(2, words=3), jobs=1)
+    monkeypatch.setattr(worth_it, 1 << 8)
+    merged = search(lazyreg(2, words=3), jobs=jobs)
+    assert len(merged.store.slices.masks) < len(apart.store.slices.masks)
+    assert merged.level_sizes == apart.level_sizes and merged.violations == apart.violations
+    for depth in range(apart.depth + 1):
+        wanted, found = (np.concatenate(list(result.store.level(depth))) for result in (apart, merged))
+        assert (wanted == found).all()
+
+
+@pytest.mark.parametrize("part", some(DEFAULT_PARTS, 5))
+def test_twelve_bytes_a_state_of_the_kernel_model(part: str) -> None:
+    (found,) = check("early-read", DEFAULT_PARTS[part], jobs=1).parts
+    assert found.reason == "complete" and found.states > 200_000
+    assert found.bytes_per_state < 12

@@ -342,6 +342,25 @@ def refill(row: int, slices: int, count: int, words: int, table: int, lines: int
             store32(table + number * LINE + 4 * trailing_zeros(empty), (shift_right(h, PLACE_BITS) << place_bits) | (first + k + 1))
 
 
+@compiled("int64(int64, int64, int64, int64, int64)")
+def intern_run(slices: int, count: int, words: int, states: int, size: int) -> int:
+    """Add the values of ``size`` states to the slices; return how many states were taken in: fewer if a slice has to grow first."""
+    for k in range(size):
+        for c in range(count):
+            if interned(slices + c * SLICE_ROW, states + k * words * 8, words) < 0:
+                return k
+    return size
+
+
+@compiled("void(int64, int64, int64, int64, int64, int64)")
+def write_run(row: int, slices: int, count: int, words: int, states: int, scratch: int) -> None:
+    """Write a partition's states anew, all there are in its log. The slices have their values, and the row their widths."""
+    for place in range(_of(row, COUNT)):
+        for c in range(count):
+            store64(scratch + 8 * c, value_number(slices + c * SLICE_ROW, states + place * words * 8, words))
+        _write_numbers(_of(row, LOG), place * _of(row, BITS), row + _WORD * WIDTHS, count, scratch)
+
+
 @compiled("void(int64, int64, int64, int64, int64, int64, int64, int64)")
 def read_run(row: int, slices: int, count: int, words: int, first: int, last: int, out: int, scratch: int) -> None:
     """Write a partition's states first..last-1 as packed words."""

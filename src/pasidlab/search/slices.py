@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from pasidlab.search import slice_kernels as s
 from pasidlab.search.memory import Block, WordArray
 from pasidlab.search.partition import MOST_SLICES
 
 _FIRST = 1 << 6  # values of a slice there is room for at first
-_SPARSE = 4  # places of an index for each value there is room for, at least
+_SPARSE = 2  # places of an index for each value there is room for, at least
 _PIECE = 16  # bits of a slice where the model names none
 _ALL = (1 << 64) - 1
 
@@ -59,10 +60,24 @@ class Slices:
             self.rows[c, s.VALUES], self.rows[c, s.INDEX] = values.address, index.address
             s.reindex(self.address + c * s.SLICE_ROW, self.words)
 
+    def take_in(self, states: npt.NDArray[np.uint64]) -> None:
+        """Add the values that states [n, words] have. No other thread may be in the compiled loops."""
+        taken = 0
+        while True:
+            taken += s.intern_run(self.address, len(self.masks), self.words, states[taken:].ctypes.data, len(states) - taken)
+            if taken == len(states):
+                return
+            self.grow()
+
+    @property
+    def each_width(self) -> list[int]:
+        """Bits that number the values of each slice."""
+        return [(max(size, 1) - 1).bit_length() for size in self.rows[:, s.SIZE].tolist()]
+
     @property
     def widths(self) -> int:
         """Bits that number one value of each slice."""
-        return sum((max(size, 1) - 1).bit_length() for size in self.rows[:, s.SIZE].tolist())
+        return sum(self.each_width)
 
     def most_widths(self, incoming: int) -> int:
         """The same once ``incoming`` more states are stored: slices that are more than half full may grow once meanwhile."""

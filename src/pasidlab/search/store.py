@@ -11,6 +11,7 @@ from pasidlab.search import kernels as k
 from pasidlab.search import partition
 from pasidlab.search import slice_kernels as s
 from pasidlab.search.memory import HUGE_PAGE, Block, WordArray
+from pasidlab.search.merging import merged_masks
 from pasidlab.search.slices import Slices, StateMask, slice_masks
 from pasidlab.search.spill import Spill
 from pasidlab.search.tables import HALF_KEYS, WHOLE_KEYS, TableAt, Tables
@@ -20,6 +21,8 @@ Numbers = npt.NDArray[np.int64]  # of states in a store that no longer grows; -1
 
 _FIRST_LOG = 1 << 24  # bytes reserved, not touched
 _LEAST_ON_DISK = 1 << 16  # bytes of a log there
+_WORTH_MERGING = 1 << 15  # states from which slices whose values come together are kept as one
+_LOOKED_AT = 1 << 17  # of them, to find those
 _BEHIND = 64  # bits behind a log that its last state is read with
 MOST_STATES = partition.PARTITIONS * (partition.PLACE_MASK // 2)  # 26-bit places can number them, however uneven the partitions
 
@@ -40,7 +43,7 @@ class Store:
         self.cut = self.slices.address, len(self.slices.masks)  # where the rows of the slices are, and how many: for the compiled loops
         self.levels: list[WordArray] = []
         self.released = 0  # bytes of the largest block replaced by a larger one since this was last set to 0
-        self._spill = spill
+        self._spill, self._merged = spill, words == 1
         self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(partition.PARTITIONS)]
         self._kept: WordArray = np.zeros((3, partition.PARTITIONS), dtype=np.int64)  # of each log: bytes, bytes of a page, 1 if in memory
         self._tables = Tables(WHOLE_KEYS if words == 1 else HALF_KEYS)
@@ -95,6 +98,24 @@ class Store:
             scratch = _scratch()
             s.refill(self._row(p), *self.cut, self.words, new.address, new.lines, _place_bits(new), scratch.ctypes.data)
 
+    def _merge_slices(self) -> None:
+        """Keep slices as one whose values come together. Each state keeps its place in its log."""
+        self._merged, counts = True, self.parts[:, partition.COUNT].tolist()
+        few = [self.run(p, 0, min(count, _LOOKED_AT // partition.PARTITIONS)) for p, count in enumerate(counts)]
+        slices = Slices(self.words, merged_masks(np.concatenate(few), [tuple(mask) for mask in self.slices.masks.tolist()]))
+        for p, count in enumerate(counts):
+            slices.take_in(self.run(p, 0, count))
+        bits, widths, scratch = slices.widths, slices.each_width, _scratch()
+        for p, count in enumerate(counts):
+            states, log = self.run(p, 0, count), self._logs[p]
+            if (count + partition.BATCH) * bits > self._room(p):
+                self._move(p, max(2 * log.bytes, count * bits), self._spill if log.on_disk else None)
+            self.parts[p, partition.BITS] = bits
+            self.parts[p, partition.WIDTHS : partition.WIDTHS + len(widths)] = widths
+            s.write_run(self._row(p), slices.address, len(widths), self.words, states.ctypes.data, scratch.ctypes.data)
+            self._describe(p)
+        self.slices, self.cut = slices, (slices.address, len(widths))
+
     def _used(self, p: int) -> int:
         """Bytes that the states of partition p's log take."""
         return -(-int(self.parts[p, partition.COUNT]) * int(self.parts[p, partition.BITS]) // 8)
@@ -140,7 +161,9 @@ class Store:
         return logs + self._tables.bytes(growing if more else None) + slices
 
     def open_level(self) -> None:
-        """End the level found so far and make it the frontier."""
+        """End the level found so far and make it the frontier. No thread may work on any partition."""
+        if not self._merged and self.count >= _WORTH_MERGING:
+            self._merge_slices()
         ends = self.parts[:, partition.COUNT].copy()
         self.parts[:, partition.NEXT] = self.levels[-1] if self.levels else np.zeros_like(ends)
         self.parts[:, partition.END] = ends
