@@ -62,3 +62,25 @@ def test_a_process_that_is_stopped_does_not_stop_the_device(host: Host) -> None:
     assert watched.now() == 0.75
     host.time += 0.25
     assert watched.now() == 0.75
+
+
+def test_who_yields_on_a_busy_host_does_not_stop_the_device(host: Host) -> None:
+    watched = clock.ProgramClock()
+    watched.watch(7)
+    host.sleeps = False
+
+    def pass_by(turns: int, work: float) -> float:
+        began = watched.now()
+        for _ in range(turns):
+            host.time += 0.004
+            host.used += work
+            end = watched.now()
+        return end - began
+
+    assert pass_by(20, 1e-6) == pytest.approx(20e-6)
+    pass_by(30, 1e-6)
+    assert pass_by(10, 1e-6) == pytest.approx(0.04)
+    assert pass_by(10, 1e-3) == pytest.approx(0.01)  # it works again: what the host does meanwhile does not count
+    host.time += 10  # nobody asks
+    host.used += 1e-3
+    assert pass_by(10, 5e-5) == pytest.approx(0.0005)

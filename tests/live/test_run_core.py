@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -191,3 +192,29 @@ def test_gdb_reads_it(tmp_path: Path) -> None:
     assert "#0  0x" in told and "in submit_wrong (portal=" in told and "in main () at program.c" in told, told
     assert "in sleeper (" in told and '"words of the source"' in told, told
     assert "0xf2\t0x0f\t0x38\t0xf8\t0x3e" in told, told
+
+
+def test_a_dump_of_an_address_space_of_terabytes_keeps_nothing_else_waiting(tmp_path: Path) -> None:
+    """It would take half a minute. A second thread's calls are answered meanwhile, and SIGTERM ends it."""
+    target = tmp_path / "core"
+    done = run_python(
+        """
+        import threading
+        for number in range(90):
+            libc.mmap(None, 60 << 30, 1 | number % 2 << 1, 0x4022, -1, 0)
+        portal, _ = open_portal()
+        threading.Thread(target=move, args=(portal, Buffer(64), Buffer(64), 64), daemon=True).start()
+        def others():
+            time.sleep(0.3)
+            began = time.monotonic()
+            for _ in range(10):
+                os.close(os.open("/dev/dsa/wq0.0", os.O_RDWR))
+            print(time.monotonic() - began < 5, flush=True)
+            os.kill(os.getppid(), signal.SIGTERM)
+        threading.Thread(target=others).start()
+        submit(portal, descriptor(MOVE, Buffer(64).address, 64, 64, 64, CRAV | RCR | 0x80))
+        """,
+        "--core", str(target), "--isolation", "redirect", timeout=30,
+    )  # fmt: skip
+    assert (done.out, done.code) == ("True\n", 128 + signal.SIGTERM), done
+    assert "watchdog" not in done.err and "system call of its own" not in done.err and os.listdir(tmp_path) == []

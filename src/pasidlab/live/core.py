@@ -35,6 +35,7 @@ _LARGEST = 1 << 36  # bytes of a mapping: a larger one is reserved, not used
 _GAP = 1 << 20  # bytes without memory, from which a new segment begins
 _ENTRIES = 1 << 16  # of /proc/PID/pagemap at once
 _PIECE = 1 << 20
+_TURN = 1 << 32  # bytes of a mapping whose pages are asked for before everything else has its turn
 _ARGUMENTS = -5  # their start in /proc/PID/stat, counted from the end; then their end (fs/proc/array.c)
 _IN_MEMORY, _OF_A_FILE = np.uint64(3 << 62), np.uint64(1 << 61)  # present or swapped; Documentation/admin-guide/mm/pagemap.rst
 
@@ -125,11 +126,17 @@ def _copy(file: BinaryIO, place: int, thread: Thread, run: _DumpedPart) -> None:
             size = min(_PIECE, run.start + last * PAGE - start)
             file.seek(place + start - run.start)
             file.write(thread.mm.memory.read(start, size))
+            thread.mm.breathe()
 
 
 def _asked(thread: Thread, start: int, end: int) -> NDArray[np.uint64]:
-    """See ``_entries``; zeros where nobody can tell."""
-    return thread.mm.patiently(partial(_entries, thread.tid, start, end), np.zeros((end - start) // PAGE, np.uint64))
+    """See ``_entries``; zeros where nobody can tell. A mapping may be large, and there may be many of them."""
+    parts = [np.zeros(0, np.uint64)]
+    for first in range(start, end, _TURN):
+        last = min(first + _TURN, end)
+        parts.append(thread.mm.patiently(partial(_entries, thread.tid, first, last), np.zeros((last - first) // PAGE, np.uint64)))
+        thread.mm.breathe()
+    return np.concatenate(parts)
 
 
 def _entries(pid: int, start: int, end: int) -> NDArray[np.uint64]:

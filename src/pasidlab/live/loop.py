@@ -91,6 +91,8 @@ class EventLoop:
                 self._sleep(self._longest)
             elif time.monotonic() > self._looked + _LOOK:
                 self._sleep(0)
+        for handler in tuple(self._orphaned):  # its turn will never come
+            handler.throw(ptrace.Gone("while its handler waited"))
 
     def _collect(self, handle: OnStatus) -> bool:
         """Deal with the wait statuses that are there, ``_BATCH`` at most; whether there were any.

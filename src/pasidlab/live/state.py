@@ -68,6 +68,10 @@ class AddressSpace:
         """
         return self.memory.patient.value(work, otherwise) if self.memory.patient else work()
 
+    def breathe(self) -> None:
+        """Everything else has its turn. Raises Gone if the handler's thread ends meanwhile."""
+        self._loop.breathe()
+
     def mapping_at(self, tid: int, address: int) -> Mapping | None:
         """The mapping that holds ``address``, as thread ``tid`` has it."""
         return self.patiently(partial(mapping_at, tid, address), None)
