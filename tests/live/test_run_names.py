@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,19 @@ def test_opened_files_leave_nothing_under_redirection() -> None:
         "--isolation", "redirect",
     )  # fmt: skip
     assert done.out == "1 3\n", done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_tree_is_written_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    devices, place = tmp_path / "devices.toml", tmp_path / "place"
+    devices.write_text("".join(f'[[device]]\nname = "dsa{n}"\nwq = [{"{}," * 64}]\n' for n in range(16)))
+    place.mkdir()
+    line = [sys.executable, "-c", RUN, "--isolation", "redirect", "--devices", str(devices), "--", "sleep", "9"]
+    default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    around, start = {**os.environ, "TMPDIR": str(place)}, partial(signal.signal, number, default)
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL, env=around, preexec_fn=start) as done:
+        while not any(place.glob("pasidlab-run-*/sys")):
+            time.sleep(0.01)
+        done.send_signal(number)
+        assert done.wait(20) in (-number, 128 + number, 3)
+    assert os.listdir(place) == []

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pasidlab.live import workers
 from pasidlab.live.loop import EventLoop
@@ -52,6 +52,20 @@ class Before:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, ours)
+
+
+    def take_ending(self) -> int:
+        """A signal that has come and is to end pasidlab, which ``end`` brings about; 0 if there is none."""
+        waiting = {number for number in signal.sigpending() if _ends(number)} - self.mask
+        found = signal.sigtimedwait(waiting, 0) if waiting else None
+        return found.si_signo if found else 0
+
+    def end(self, number: int) -> NoReturn:
+        """The signal does what it would have done without ``blocked_signals``."""
+        signal.raise_signal(number)
+        with self.answered():
+            pass
+        os._exit(128 + number)
 
 
 @contextlib.contextmanager

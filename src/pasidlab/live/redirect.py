@@ -12,11 +12,13 @@ import errno
 import os
 import struct
 import threading
+from collections.abc import Callable
 from functools import partial
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import owned, ptrace, workers
 from pasidlab.live.cdev import CharacterDevices
+from pasidlab.live.guard import Before
 from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
 from pasidlab.live.libc import checked, libc
@@ -44,10 +46,19 @@ _PATIENCE = 1.0  # seconds at the end for what others have left
 _LONGEST = 4096  # bytes of a path (PATH_MAX)
 
 
+class _Told(Exception):
+    """A signal came."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Redirector:
     """Keeps the tree in a directory of its own and sends the program there."""
 
-    def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector) -> None:
+    def __init__(self, tree: Directory, files: CharacterDevices, injector: Injector, before: Before) -> None:
+        """Writes the tree. A signal that ends pasidlab meanwhile does so when what there is of it has been removed."""
         self.tree, self.files, self.injector, self.lender = tree, files, injector, Lender(injector)
         self._sweeper: threading.Thread | None = None
         self.place = owned.OwnDirectory()
@@ -56,7 +67,10 @@ class Redirector:
         self._made, self._progress = 0, TerminalTeller()
         try:
             self._opens = owned.make_directory(self.place.fd, "open")
-            self._lay_out(tree, self.place.fd, "")
+            self._lay_out(tree, self.place.fd, "", before.take_ending)
+        except _Told as told:
+            self.place.close()
+            before.end(told.number)
         except OSError as error:
             self.place.close()
             what = f"the device tree cannot be written to {os.path.dirname(self.root)}: {error.strerror}"
@@ -84,13 +98,15 @@ class Redirector:
         if self._sweeper:
             self._sweeper.join(_PATIENCE)
 
-    def _lay_out(self, directory: Directory, there: int, path: str) -> None:
+    def _lay_out(self, directory: Directory, there: int, path: str, ends: Callable[[], int]) -> None:
+        if number := ends():
+            raise _Told(number)
         self._made += len(directory.entries)
         self._progress.told(f"makes the device tree, {self._made} files so far")
         for name, entry in directory.entries.items():
             if isinstance(entry, Directory):
                 inside = owned.make_directory(there, name)
-                self._lay_out(entry, inside, f"{path}/{name}")
+                self._lay_out(entry, inside, f"{path}/{name}", ends)
                 os.close(inside)
             elif isinstance(entry, Link):
                 os.symlink(entry.target, name, dir_fd=there)

@@ -241,7 +241,7 @@ class Session:
                 raise PasidlabError(f"no private namespaces here: {failed}", hint=_NAMESPACE_HINT)
         self.isolation = f"redirect ({failed})" if failed else "redirect"
         HostLinks(self.tree, absolute=True)
-        self.redirector = Redirector(self.tree, self.files, self.injector)
+        self.redirector = Redirector(self.tree, self.files, self.injector, before)
         program = launch.ChildProgram(path, command, seccomp.filter_program(rules + self.redirector.rules()), before)
         child = launch.spawn(program, None)
         launch.prepare(child, lambda fd: None)
