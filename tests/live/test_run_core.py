@@ -81,6 +81,15 @@ def test_the_dump_shows_the_program_at_its_instruction(tmp_path: Path) -> None:
     assert os.stat(file).st_mode & 0o777 == 0o600
 
 
+def test_a_link_in_the_place_of_its_folder_is_not_followed(tmp_path: Path) -> None:
+    place, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.mkdir()
+    change = f"os.rename({str(place)!r}, {str(tmp_path / 'moved')!r})\nos.symlink({str(elsewhere)!r}, {str(place)!r})\n"
+    done = run_python(change + REJECTED, "--core", str(place / "core"))
+    assert (done.code, os.listdir(elsewhere), os.listdir(tmp_path / "moved")) == (0, [], ["core"]), done
+
+
 def test_an_injected_status_is_a_rejection_and_a_page_fault_is_none(tmp_path: Path) -> None:
     file = tmp_path / "core"
     done = run_python(REJECTED.replace("0x80", "0"), "--core", str(file), "--error", "0x20@2")

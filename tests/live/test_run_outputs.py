@@ -52,6 +52,23 @@ def test_a_descriptor_that_is_not_open_and_one_file_for_two_are_told() -> None:
     assert not os.path.exists("/tmp/pasidlab-never-written")
 
 
+def test_a_link_that_the_program_puts_in_the_place_of_an_output_is_not_followed(tmp_path: Path) -> None:
+    """Nor one in the place of its folder: the program may have other rights by then."""
+    place, elsewhere = tmp_path / "place", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.mkdir()
+    (place / "json").touch()
+    (place / "user").symlink_to("json")
+    program = f"rm {place}/json && ln -s {elsewhere}/json {place}/json"
+    done = in_shell(f"RUN --summary none --json {place}/user -- sh -c '{program}; exit 5'")
+    assert (done.returncode, os.listdir(elsewhere)) == (5, []) and f"cannot write {place}/user" in done.stderr, done
+    (place / "json").unlink()
+    program = f"mv {place} {tmp_path}/moved && ln -s {elsewhere} {place}"
+    done = in_shell(f"RUN --summary none --json {place}/user -- sh -c '{program}; exit 5'")
+    assert (done.returncode, done.stderr, os.listdir(elsewhere)) == (5, "", [])
+    assert json.loads((tmp_path / "moved" / "json").read_text())["exit"] == 5
+
+
 ASKS = {
     "traceme": "print(libc.ptrace(0, 0, None, None), ctypes.get_errno())",
     "seize": "print(libc.ptrace(0x4206, os.getpid(), None, None), ctypes.get_errno())",

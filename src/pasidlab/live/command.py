@@ -100,7 +100,7 @@ def run(command: tuple[str, ...], summary: str, json_file: str | None, trace: st
     out on the program's own memory. The program's files are not changed and everything else runs at native speed.
     """
     from pasidlab.live.guard import blocked_signals
-    from pasidlab.live.outputs import hold_for_nobody_else, is_pipe, must_be_our_own, must_differ, tell, write_output
+    from pasidlab.live.outputs import LaterFile, hold_for_nobody_else, must_be_our_own, must_differ, tell
 
     hold_for_nobody_else()
     with blocked_signals() as before:  # and then what starts threads: numpy does
@@ -113,16 +113,16 @@ def run(command: tuple[str, ...], summary: str, json_file: str | None, trace: st
                 if path:
                     must_be_our_own(option, path)
             must_differ(files)
-            waits = is_pipe(json_file) if json_file else False
+            report = LaterFile(json_file) if json_file else None
             session = Session(options_from(chosen, trace))
         ending = session.run(list(command), before)
     if session.trace and session.trace.failed:
         tell(f"pasidlab run: {session.trace.failed}")
     if session.core and session.core.failed:
         tell(f"pasidlab run: {session.core.failed}")
-    if json_file:
+    if report:
         try:
-            write_output(json_file, json.dumps(session.report(ending), indent=2) + "\n", wait=waits)
+            report.write(json.dumps(session.report(ending), indent=2) + "\n")
         except PasidlabError as error:  # the program has run: its status is what counts
             tell(f"pasidlab run: {error.what}")
     if summary == "text":

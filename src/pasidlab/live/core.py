@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import struct
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from pasidlab.live import ptrace
 from pasidlab.live.libc import PAGE
 from pasidlab.live.maps import Mapping, mappings
+from pasidlab.live.outputs import LaterFile
 from pasidlab.live.registers import COUNT, RIP, RSP, Registers
 from pasidlab.live.state import Thread
 
@@ -44,43 +44,28 @@ _IN_MEMORY, _OF_A_FILE = np.uint64(3 << 62), np.uint64(1 << 61)  # present or sw
 class CoreFile:
     """Where the dump goes, and whether there is one. ``failed`` says why not."""
 
-    path: str
+    file: LaterFile
     reason: str = ""  # the rejection; empty while there was none
     failed: str = ""
-    _threads: dict[int, Thread] = field(default_factory=dict)
 
     def rejected(self, thread: Thread, reason: str, threads: dict[int, Thread]) -> None:
         """Write the dump, at the first call. ``thread`` submitted the descriptor, and is stopped."""
         if self.reason:
             return
-        self.reason, self.failed = reason, f"cannot write {self.path}: the program ended first"
+        self.reason, self.failed = reason, f"cannot write {self.file.path}: the program ended first"
         others = [one.tid for one in threads.values() if one.process is thread.process and one is not thread]
         try:
-            _written(self.path, lambda file: _dump(file, thread, [thread.tid, *others]))
+            self.file.replace(lambda file: _dump(file, thread, [thread.tid, *others]))
             self.failed = ""
         except OSError as error:
-            self.failed = f"cannot write {self.path}: {error.strerror or error}"
+            self.failed = f"cannot write {self.file.path}: {error.strerror or error}"
 
     @property
     def line(self) -> str:
         """For the summary."""
         if not self.reason:
             return "core: none, no descriptor was rejected"
-        return f"core: {self.failed or self.path}"
-
-
-def _written(path: str, fill: Callable[[BinaryIO], None]) -> None:
-    """Write a file whole or not at all; for its owner alone, as it has the program's memory."""
-    target = os.path.realpath(path)
-    handle, beside = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".core.")
-    try:
-        with open(handle, "wb") as file:
-            fill(file)
-        os.replace(beside, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
+        return f"core: {self.failed or self.file.path}"
 
 
 @dataclass(frozen=True)

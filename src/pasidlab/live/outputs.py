@@ -8,12 +8,14 @@ import re
 import stat
 import sys
 import time
-from typing import IO
+from collections.abc import Callable
+from typing import IO, BinaryIO
 
 from pasidlab.errors import PasidlabError, printable
 from pasidlab.output import HELD, must_be_writable
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _TOLD_EVERY = 2.0  # seconds
 _STREAMS = {1: "standard output", 2: "standard error"}
 
@@ -75,33 +77,54 @@ def must_differ(files: dict[str, str | None]) -> None:
             raise PasidlabError(f"{other} and {option} both write {path}", hint="give each a file of its own")
 
 
-def is_pipe(path: str) -> bool:
-    """Whether the user has named a FIFO: then its reader may be waited for."""
+class LaterFile:
+    """A file that is written when the program has run, or while it runs. Its folder is held from the start, and no link is followed that
+    the program puts in its place. OSError if the folder cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        real = os.path.realpath(path)
+        self.path, self.name, self._waits = path, os.path.basename(real), _is_pipe(path)
+        self.folder = os.open(os.path.dirname(real), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def write(self, text: str) -> None:
+        """The text is all of it. The reader of a FIFO is waited for if the user has named one. Raises PasidlabError if it fails."""
+        flags = _NEW | os.O_NOFOLLOW | (0 if self._waits else os.O_NONBLOCK)
+        try:
+            with _opened(self.path, lambda: os.open(self.name, flags, 0o666, dir_fd=self.folder)) as file:
+                file.write(text)
+        except OSError as error:
+            raise PasidlabError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def replace(self, fill: Callable[[BinaryIO], None]) -> None:
+        """Written whole or not at all, beside its place first; for its owner alone. OSError if that fails."""
+        beside = f".{self.name[:100]}.{os.urandom(8).hex()}"
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.folder)
+        try:
+            with open(handle, "wb") as file:
+                fill(file)
+            os.replace(beside, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside, dir_fd=self.folder)
+            raise
+
+
+def opened_output(path: str) -> IO[str]:
+    """The file, or the descriptor itself (opening /dev/fd/3 anew may be forbidden), for writing. OSError if it fails."""
+    return _opened(path, lambda: os.open(path, _NEW, 0o666))
+
+
+def _opened(path: str, opener: Callable[[], int]) -> IO[str]:
+    descriptor = _DESCRIPTOR.fullmatch(path)
+    return open(os.dup(int(descriptor[1])) if descriptor else opener(), "w", encoding="utf-8")
+
+
+def _is_pipe(path: str) -> bool:
     try:
         return stat.S_ISFIFO(os.stat(path).st_mode)
     except OSError:
         return False
-
-
-def opened_output(path: str, *, wait: bool = True) -> IO[str]:
-    """The file, or the descriptor itself (opening /dev/fd/3 anew may be forbidden), for writing. OSError if it fails.
-
-    ``wait``: for the reader of a FIFO. The program may have put one there.
-    """
-    descriptor = _DESCRIPTOR.fullmatch(path)
-    if descriptor:
-        return open(os.dup(int(descriptor[1])), "w", encoding="utf-8")
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | (0 if wait else os.O_NONBLOCK), 0o666)
-    return open(file, "w", encoding="utf-8")
-
-
-def write_output(path: str, text: str, *, wait: bool = True) -> None:
-    """Write ``text``; ``wait`` as for ``opened_output``. Raises PasidlabError if that fails."""
-    try:
-        with opened_output(path, wait=wait) as file:
-            file.write(text)
-    except OSError as error:
-        raise PasidlabError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _is_same(path: str, number: int) -> bool:

@@ -31,6 +31,7 @@ from pasidlab.live.gdb_server import GdbServer
 from pasidlab.live.inject import Injector
 from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.loop import EventLoop
+from pasidlab.live.outputs import LaterFile
 from pasidlab.live.patching import Patcher
 from pasidlab.live.places import HostLinks
 from pasidlab.live.platforms import PLATFORMS, devices_of
@@ -133,7 +134,7 @@ class Session:
         self.fixup = DesignFixup(options.design, options.chaos)
         self.files = CharacterDevices(self.threads, self.iommu, self.engine, self.fixup.bound, safe=not options.deny_mmap)
         self.engine.on_software_error = self.files.wake
-        self.core = CoreFile(options.core) if options.core else None
+        self.core = CoreFile(LaterFile(options.core)) if options.core else None
         self.debugger, self.gdb = Undebugged(), None
         self.tracer: Tracer | None = None
         if options.gdb is not None:
