@@ -58,7 +58,7 @@ class Crowded:
         return self.patched > 0
 
     def share(self, *_: Any) -> SimpleNamespace:
-        return SimpleNamespace()
+        return SimpleNamespace(at=TEXT)
 
     def area(self, *_: Any) -> SimpleNamespace:
         self.asked += 1

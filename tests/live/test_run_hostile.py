@@ -23,7 +23,7 @@ from pasidlab.live.session import RunOptions, Session
 pytestmark = pytest.mark.needs_run
 
 WAYS = {
-    "mappings": ("moved-over", "attached-over", "resized", "taken", "emptied", "made-read-only"),
+    "mappings": ("moved-over", "attached-over", "resized", "taken", "emptied", "made-read-only", "occupied", "beside"),
     "odd": (
         "path-only", "sealed", "through-proc", "closed-meanwhile", "other-stack", "no-stack", "handed-over", "not-dumpable",
         "without-privileges", "apart", "leader-gone", "traced-child", "endless-write", "polled", "long-names", "small-stack",
@@ -59,14 +59,17 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     memory beyond a file's end, a thread's own table of descriptors, deaths behind a filter, and (with 3) a file system of its own. So
     do submissions by children of vfork(2), stops where a stack has no room, (with 4) an execve of 32 bits that a filter marks, a page of
     ours that it serves, and where bases of segments are what no tracer sets. So
-    do children whose maker ends before it can tell of them, and calls that are interrupted by a signal that others block while they submit.
+    do children whose maker ends before it can tell of them, calls that are interrupted by a signal that others block while they submit,
+    submissions by who shares the memory alone, code in the place of ours, memory in the place of code that is being replaced, and
+    (with 4) the exec of what nobody may read.
     """
     right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
     right |= {"empties now": 0, "empties wiped": 0, "empties forked": 0, "deaths": 0}
     right |= {"bases": 0, "vforks": 0, "protects": 0, "pending 64": 0, "pending 2097152": 0, "masks": 0, "sent 64": 0, "sent 2097152": 0}
     right |= {"beyond": 0, "unshared": 0, "handlers": 0, "fetch data": 0, "fetch other": 0, "fetch unreadable": 0, "fetch secret": 0}
     right |= {f"moves {tmp_path}": 0, f"permits {tmp_path}": 0, "tracks": 0, "halts 2": 0, "marks": 4, "unserved own": 0}
-    right |= {"orphans killed 4": 0, "orphans exec 4": 0, "interrupts 0.3": 0}
+    right |= {"orphans killed 4": 0, "orphans exec 4": 0, "interrupts 0.3": 0, "siblings": 0, "replaced": 0}
+    right |= {f"patched {tmp_path} 60": 0, f"unread {tmp_path}": 4}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}
     right |= {f"mounts {how} {tmp_path}": 3 for how in ("itself", "never")}
     loop = "".join(f"{programs}/{words}; echo $?; " for words in right)

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tries_place import Variant
-from tries_rows import exits
+from tries_rows import Once, exits, judged
 
 
 def others() -> Iterator[Variant]:
     """Nobody is forgotten, and nobody's memory, handlers or results are changed."""
+
+    def in_scratch(code: int, program: str, *words: str) -> Once:
+        return lambda place, number: judged(place.run("--", place.program(program), str(place.scratch), *words), code)
+
     for how in ("killed", "exec"):
         yield Variant("others", f"children of who is gone: {how}", exits(0)("orphans", how, "8"))
+    for how in ("occupied", "beside"):
+        yield Variant("others", f"pages beside ours: {how}", exits(0)("mappings", how))
+    yield Variant("others", "memory in common, handlers apart", exits(0)("siblings"))
+    yield Variant("others", "code of ours replaced", exits(0)("replaced"))
+    yield Variant("others", "code of theirs replaced meanwhile", in_scratch(0, "patched", "100"))
+    yield Variant("others", "code that nobody may read", in_scratch(4, "unread"))
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
 
 

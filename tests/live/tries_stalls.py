@@ -29,20 +29,21 @@ def stalls() -> Iterator[Variant]:
         done = place.run("--", place.program("floods"), also=end, said="\n", limit=30)
         return judged(done, 143, "in time\n") or ("watchdog" if done.err else "")
 
-    def unserved(how: str, sent: signal.Signals) -> Once:
+    def unserved(how: str, sent: signal.Signals, program: str = "unserved", said: str = "waits") -> Once:
         """What a signal's default action ends, that ends, wherever it waits."""
 
         def once(place: Place, number: int) -> str:
-            told = [0.0]
+            told, directory = [0.0], place.scratch / "mounted"
+            directory.mkdir()
 
             def end(pid: int) -> None:
                 time.sleep(0.1)
                 told[0] = time.monotonic()
                 os.killpg(pid, sent)
 
-            done = place.run("--", place.program("unserved"), how, also=end, said="waits", limit=20)
+            done = place.run("--", place.program(program), how, str(directory), also=end, said=said, limit=20)
             slow = time.monotonic() - told[0] > 3
-            return judged(done, 128 + sent, "waits\n") or ("more than 3 s" if slow else "")
+            return judged(done, 128 + sent, f"{said}\n") or ("more than 3 s" if slow else "")
 
         return once
 
@@ -58,6 +59,7 @@ def stalls() -> Iterator[Variant]:
     for how in ("source", "path", "action"):
         yield Variant("stalls", f"a page that nobody serves: {how}", unserved(how, signal.SIGTERM))
     yield Variant("stalls", "a page that nobody serves, Ctrl-C", unserved("source", signal.SIGINT))
+    yield Variant("stalls", "a core dump of such a page", unserved("dumps", signal.SIGTERM, "mounts", "dumps"))
     yield Variant("stalls", "a page of ours that it serves", exits(0, limit=20)("unserved", "own"))
     yield Variant("stalls", "instructions that cannot be read", locked("fetch", ()))
     yield Variant("stalls", "mappings that are locked, delayed", locked("maps", ("--delay", "300000")))

@@ -15,12 +15,13 @@ from pasidlab.accelerator.checksums import crc32c_join
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
 from pasidlab.live.jobs import Job, SlicedMemory
-from pasidlab.live.libc import PAGE, SYS_MMAP
+from pasidlab.live.libc import PAGE
 from pasidlab.live.ptrace import GROUP_STOPS
 from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, TRAP_FLAG, RegisterArray, Registers
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.sites import TRAP
 from pasidlab.live.state import Thread
+from pasidlab.live.window import own_page
 
 _LEAVE = TRAP.hex()  # so that a fault and the end look alike, and no system call is needed
 _MOVE = "f3a4" + _LEAVE  # rep movsb
@@ -45,7 +46,7 @@ _SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
 _THEIR_BITS = sum(1 << number - 1 for number in _SIGNALS)
 _ILL_ILLOPN = 2  # si_code, asm-generic/siginfo.h
 _DIRECTION = 1 << 10
-_PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64 = 5, 0x22, (1 << 64) - 1
+_PROT_READ_EXEC, _U64 = 5, (1 << 64) - 1
 _TOP = 1 << 47  # the end of user space
 _PLACE_OF_CODE = WINDOW + PAGE  # if it is free
 _CRC_PIECE = 8 << 20  # bytes of each of the three strands: what is lost when one of them meets a fault
@@ -146,10 +147,8 @@ class Borrower:
         return mm.code
 
     def _make_page(self, thread: Thread) -> None:
-        at = self.injector.call(
-            thread, thread.mm.syscall_at, SYS_MMAP, _PLACE_OF_CODE, PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, _U64, 0
-        )
-        if at > 0:
+        at = own_page(self.injector, thread, _PLACE_OF_CODE, _PROT_READ_EXEC)
+        if at:
             with suppress(OSError):  # the program has taken the place meanwhile
                 ptrace.poke(thread.tid, at, _CODE)
                 thread.mm.code = at

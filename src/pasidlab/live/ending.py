@@ -1,7 +1,8 @@
-"""How a program ended. The wait status alone tells a signal from an exit status of 129 and more."""
+"""How a program ended, and whether it must end. The wait status alone tells a signal from an exit status of 129 and more."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -37,3 +38,23 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"  # 32 and 33 are the C library's own
+
+
+def dumps_core(pid: int) -> bool:
+    """Whether a process is writing its core dump (/proc/PID/status, v4.15)."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        return "CoreDumping:\t1\n" in file
+    return False
+
+
+def must_die_of(number: int, tid: int, *, told: bool) -> bool:
+    """Whether a signal waits for the thread's process, or was ``told`` to a debugger, and the process neither handles nor ignores it, and
+    the thread does not block it.
+    """
+    try:
+        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            fields = dict(line.split(":", 1) for line in file if line.startswith(("ShdPnd", "SigBlk", "SigIgn", "SigCgt")))
+    except OSError:
+        return False
+    waits, *kept = (int(fields[name], 16) >> (number - 1) & 1 for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
+    return bool(waits or told) and not any(kept)

@@ -62,12 +62,12 @@ class Lender:
             return -errno.ENOMEM  # as getname() says it, fs/namei.c
         again = prepare(page)
         again[RIP], again[RAX], again[ORIG_RAX] = at, registers[ORIG_RAX], _U64
-        self._enter(thread, again)
+        self.enter(thread, again)
         result = self.injector.run_to_exit(tid)
         self.injector.call(thread, at, SYS_MUNMAP, page, length)
         return result
 
-    def _enter(self, thread: Thread, registers: RegisterArray) -> None:
+    def enter(self, thread: Thread, registers: RegisterArray) -> None:
         """To the entry of a call; a signal that comes before it waits until the call is in progress."""
         tid = thread.tid
         mask = ptrace.signal_mask(tid)

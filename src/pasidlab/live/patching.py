@@ -121,14 +121,17 @@ class Patcher:
     def patch(self, thread: Thread, site: SubmissionSite) -> bool:
         """Put the jump in place of the instruction, while other threads may come there. First comes a byte that traps, then the rest of
         the jump, then its first byte. In between every processor is made to see the change (as text_poke_bp(), v6.12). False: the kernel
-        cannot do that.
+        cannot do that, or the program has put something else there meanwhile.
         """
         try:
             self._synchronize(thread)
         except OSError:
             return False
+        there = site.original[:JUMP_SIZE]
         for wanted in site.replacements:
-            self._put(thread, site, wanted)
+            if not self._put(thread, site, there, wanted):
+                return False
+            there = wanted
             self._synchronize(thread)
         return True
 
@@ -144,18 +147,21 @@ class Patcher:
         for site in tuple(space.sites.values()) if space else ():
             if space and start <= site.ip < start + length:
                 space.refused.add(site.ip)
-                if thread.mm.memory.read(site.ip, JUMP_SIZE) in site.replacements:
-                    Patcher._put(thread, site, site.original[:JUMP_SIZE])
+                for there in site.replacements:
+                    Patcher._put(thread, site, there, site.original[:JUMP_SIZE])
 
     @staticmethod
-    def _put(thread: Thread, site: SubmissionSite, wanted: bytes) -> None:
-        """Five bytes, within 8 that are written at once and lie in one page if the instruction does."""
+    def _put(thread: Thread, site: SubmissionSite, there: bytes, wanted: bytes) -> bool:
+        """Five bytes, within 8 that are written at once and lie in one page if the instruction does. Nothing is written where others than
+        ``there`` are by now: then False.
+        """
         start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + JUMP_SIZE - 1) // PAGE else site.ip - 3
-        around = bytearray(thread.mm.memory.read(start, 8))
-        if len(around) < 8:
-            raise OSError(errno.EFAULT, "the instruction is gone")
-        around[site.ip - start : site.ip - start + JUMP_SIZE] = wanted
+        around, offset = bytearray(thread.mm.memory.read(start, 8)), site.ip - start
+        if len(around) < 8 or around[offset : offset + JUMP_SIZE] != there:
+            return False
+        around[offset : offset + JUMP_SIZE] = wanted
         ptrace.poke(thread.tid, start, bytes(around))
+        return True
 
     def _synchronize(self, thread: Thread) -> None:
         """Every processor that runs a thread of the process forgets instructions it has fetched (membarrier(2))."""

@@ -7,6 +7,7 @@ remembered: without PROT_WRITE a submission faults.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import Protocol
 
@@ -20,8 +21,9 @@ from pasidlab.live.registers import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, 
 from pasidlab.live.seccomp import PORTALS, WINDOW
 from pasidlab.live.signals import SignalKeeper
 from pasidlab.live.state import AddressSpace, OpenFile, Portal, Thread
+from pasidlab.live.window import own_page
 
-_PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_PRIVATE_ANONYMOUS = 2, 3, 1, 0x10, 0x20, 0x22
+_PROT_WRITE, _PROT_RW, _MAP_SHARED, _MAP_FIXED, _MAP_ANONYMOUS = 2, 3, 1, 0x10, 0x20
 _MAP_POPULATE, _MAP_LOCKED, _MADV_DONTFORK = 0x8000, 0x2000, 10
 _MREMAP_FIXED, _MREMAP_DONTUNMAP = 2, 4
 _PAGES = (1 << 32) - (PORTALS - WINDOW) >> 12
@@ -71,7 +73,7 @@ class PortalMapper:
         elif registers[ORIG_RAX] in (SYS_MMAP, SYS_MUNMAP) or not touched:
             self._changed(thread, dict.fromkeys(touched), ours)
         else:
-            answer(thread, registers, self._protect(mm, touched, bool(registers[RDX] & _PROT_WRITE)))
+            self._protect_all(thread, registers, touched)
 
     def _move(self, thread: Thread, registers: RegisterArray) -> None:
         """mremap: of a portal, or to where one is."""
@@ -87,7 +89,7 @@ class PortalMapper:
         if not touched and not over and not ours:
             ptrace.resume(thread.tid)
         else:
-            self._changed(thread, over | {page: page - touched[0] for page in touched}, ours)
+            self._changed(thread, over | {page: page - start for page in touched}, ours)
 
     def _attached(self, thread: Thread) -> None:
         """shmat: what it covers (SHM_REMAP) is seen afterwards."""
@@ -98,6 +100,28 @@ class PortalMapper:
                 mm.drop_portal(page)
             self._renew(thread, mm.pages_of_ours_in(address, length))
         ptrace.resume(thread.tid)
+
+    def _protect_all(self, thread: Thread, registers: RegisterArray, touched: list[int]) -> None:
+        """mprotect of an area that holds the portals ``touched``: of what lies before, between and behind them the kernel sees to it."""
+        start, end, result, again = registers[RDI], registers[RDI] + registers[RSI], 0, False
+        for page in (*touched, end):
+            if page > start and not result:
+                result, again = self._protect_rest(thread, registers, start, page - start, again=again), True
+            if page < end and not result:
+                result = self._protect(thread.mm, [page], bool(registers[RDX] & _PROT_WRITE))
+            start = page + PAGE
+        answer(thread, registers, result)
+
+    def _protect_rest(self, thread: Thread, registers: RegisterArray, start: int, length: int, *, again: bool) -> int:
+        """The result of the call for a part of its area, which is made ``again`` where that has been done for another."""
+        part = ptrace.copy_registers(registers)
+        part[RDI], part[RSI] = start, length
+        if again:
+            part[RIP], part[RAX], part[ORIG_RAX] = registers[RIP] - len(SYSCALL), registers[ORIG_RAX], _U64
+            self.keeper.lender.enter(thread, part)
+        else:
+            ptrace.set_registers(thread.tid, part)
+        return self.injector.run_to_exit(thread.tid)
 
     @staticmethod
     def _protect(mm: AddressSpace, pages: list[int], writable: bool) -> int:
@@ -166,16 +190,20 @@ class PortalMapper:
         ptrace.resume(thread.tid)
 
     def _prepare(self, thread: Thread) -> None:
-        """The first portal of an address space: a scratch page, then the signal markers."""
+        """The first portal of an address space: a scratch page, then the signal markers. Other processes that share it come to a stop
+        before they can submit, and get theirs (``Tracer``).
+        """
         self._make_scratch(thread)
         self.keeper.arm(thread)
+        for tid in thread.mm.threads - thread.process.threads:
+            with contextlib.suppress(ptrace.Gone, OSError):
+                ptrace.interrupt(tid)
 
     def _make_scratch(self, thread: Thread) -> None:
         mm = thread.mm
         with mm.ours:
             if not mm.scratch:
-                at = self.injector.call(thread, mm.syscall_at, SYS_MMAP, WINDOW, PAGE, _PROT_RW, _MAP_PRIVATE_ANONYMOUS, _U64, 0)
-                mm.scratch = max(at, 0)
+                mm.scratch = own_page(self.injector, thread, WINDOW, _PROT_RW)
 
     def _free_page(self, mm: AddressSpace) -> int:
         for _ in range(_PAGES):

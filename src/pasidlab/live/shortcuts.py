@@ -29,6 +29,7 @@ from pasidlab.live.state import AddressSpace, Portal, Thread
 _WARM = 8
 """Submissions at an instruction before it is replaced: a program that submits little is left alone."""
 _MOST_SITES = 4096  # instructions whose submissions are counted
+_LOOK = 8  # bytes of our code, to see that it is ours
 _MOST_BYTES = 1 << 24  # of one transfer: what is interrupted is done again
 _CLASSES = Flag.ADDRESS_1_TC | Flag.ADDRESS_2_TC | Flag.ADDRESS_3_TC | Flag.RECORD_TC
 _REFUSED = _CLASSES | Flag.REQUEST_INTERRUPT | Flag.CACHE_CONTROL_3
@@ -81,7 +82,7 @@ class Shortcuts:
         """
         space, ip = thread.mm.shortcut, registers[RIP]
         area = space.area_at(ip) if space else None
-        if space is None or area is None:
+        if space is None or area is None or not area.is_there(ip, thread.mm.memory.read(ip, _LOOK)):
             return None
         shared = space.shared if thread.slot >= 0 else None
         if ip < area.entrances:

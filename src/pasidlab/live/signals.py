@@ -18,7 +18,7 @@ from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
 from pasidlab.live.forced import Forced, Found
-from pasidlab.live.inject import Injector
+from pasidlab.live.inject import SYSCALL, Injector
 from pasidlab.live.lending import Lender
 from pasidlab.live.libc import SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
@@ -237,10 +237,10 @@ class SignalKeeper:
         """
         registers, memory = Registers(), thread.mm.memory
         ptrace.get_registers(thread.tid, registers)
-        at, place = registers[RIP], registers[RSP] - 512
-        kept = memory.read(at, 8)
+        at, place = registers[RIP] & -8, registers[RSP] - 512
+        kept = memory.read(at, 8) or thread.mm.instructions_at(thread.tid, at, 8)  # the program itself may not read it
         try:
-            ptrace.poke(thread.tid, at, b"\x0f\x05" + kept[2:])
+            ptrace.poke(thread.tid, at, SYSCALL + kept[len(SYSCALL) :])
         except OSError:  # nothing is there that could be changed
             return False
         memory.write(place, handler.to_bytes(_SIZE, "little"))

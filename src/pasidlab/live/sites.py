@@ -89,6 +89,13 @@ class Area:
             data, offset = site.code.data, address - site.entrance
         return data[offset : offset + 1] == TRAP
 
+    def is_there(self, address: int, found: bytes) -> bool:
+        """Whether ``found`` is what our code has at this address. The program may have put something else there."""
+        site, data, offset = self.site_at(address), self.body.data, address - self.start
+        if site:
+            data, offset = site.code.data, address - site.entrance
+        return data[offset : offset + len(found)].startswith(found[: len(data) - offset])
+
     def site_at(self, address: int) -> SubmissionSite | None:
         """Whose entrance this is."""
         return next((site for site in self.sites if site.entrance <= address < site.entrance + len(site.code.data)), None)

@@ -10,6 +10,7 @@ from collections import deque
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
+from pasidlab.live.ending import dumps_core, must_die_of
 from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.guard import ENDING
 from pasidlab.live.inject import Injector
@@ -18,6 +19,7 @@ from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Threa
 from pasidlab.live.unborn import Ancestors, Unborn
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
+_MOMENT = 0.5  # seconds
 _ILL_ILLOPN, _TRAP_TRACE = 2, 2  # si_code, asm-generic/siginfo.h
 
 
@@ -67,15 +69,23 @@ class Tracer:
         """A signal was sent to the first process a while ago. If it means the end wherever a thread waits, the process ends now.
 
         The kernel sees to that at once, but never for a traced process (complete_signal(), kernel/signal.c, v6.12). A debugger that holds
-        the program may have heard of the signal, and may never answer: then it need not wait any more.
+        the program may have heard of the signal, and may never answer: then it need not wait any more. A process that dumps
+        core does not hear any other (prepare_signal()), and may wait for a page of it.
         """
         process, held = self.processes.get(self.leader), self.debugger.holds()
         if process is None or (held and number not in ENDING) or any(self.threads[tid].listens for tid in process.threads):
             return
-        if any(_must_die_of(number, tid, told=held) for tid in process.threads):
+        dumps = number in ENDING and dumps_core(process.pid)
+        if dumps or any(must_die_of(number, tid, told=held) for tid in process.threads):
             self._ended_by = number
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+            self.loop.after(_MOMENT, self._help_to_end)
+
+    def _help_to_end(self) -> None:
+        """The first process was killed a moment ago. It may wait for another's file system (request_wait_answer(), fuse/dev.c, v6.12)."""
+        if self.status < 0:
+            self.kill()
 
     def _handle(self, tid: int, status: int) -> None:
         if status & 0xFF == 0x7F:
@@ -149,6 +159,8 @@ class Tracer:
 
     def _go_on(self, thread: Thread) -> None:
         """Resume at a stop that is not a signal's."""
+        if thread.mm.portals and not thread.process.signals.armed:  # another process's, which shares the memory
+            self.keeper.arm(thread)
         self.injector.announce(thread)
         ptrace.resume(thread.tid)
 
@@ -370,16 +382,3 @@ class Tracer:
         else:
             parent, thread = found
             self._add(tid, self._child(group, parent, None, parent.signals.copy()), thread, same_mm=False)
-
-
-def _must_die_of(number: int, tid: int, *, told: bool) -> bool:
-    """Whether a signal waits for the thread's process, or was ``told`` to a debugger, and the process neither handles nor ignores it, and
-    the thread does not block it.
-    """
-    try:
-        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            fields = dict(line.split(":", 1) for line in file if line.startswith(("ShdPnd", "SigBlk", "SigIgn", "SigCgt")))
-    except OSError:
-        return False
-    waits, *kept = (int(fields[name], 16) >> (number - 1) & 1 for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
-    return bool(waits or told) and not any(kept)

@@ -105,11 +105,68 @@ static int made_read_only(void)
 	return moves(64) && moves(sizeof source) && signal(SIGSEGV, SIG_DFL) == SIG_IGN ? 0 : 1;
 }
 
+/* The place of pasidlab's pages is the program's before it has a portal: they lie elsewhere, and what is put there is the program's. */
+static int occupied(void)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (!pid) {
+		char *place = mmap(window, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), *ours = NULL;
+		char line[256];
+		unsigned long start;
+
+		portal = open_portal();
+		for (FILE *maps = fopen("/proc/self/maps", "r"); fgets(line, sizeof line, maps);)
+			if (sscanf(line, "%lx", &start) == 1 && start == (unsigned long)place + 8192)
+				ours = (char *)start;
+		if (!ours)
+			_exit(1);
+		ours = mmap(ours, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		memset(ours, 0x55, 4096);
+		signal(SIGILL, SIG_IGN);
+		signal(SIGSEGV, SIG_IGN);
+		for (int i = 0; i < 4096; i++)
+			if (ours[i] != 0x55)
+				_exit(2);
+		_exit(moves(64) && moves(sizeof source) ? 0 : 3);
+	}
+	waitpid(pid, &status, 0);
+	return status >> 8;
+}
+
+/* The program's own pages on both sides of a portal are protected, and move, with it. */
+static int beside(void)
+{
+	char *below = mmap(portal - 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	char *above = mmap(portal + 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	int zero = open("/dev/zero", O_RDONLY);
+
+	if (mprotect(below, 3 * 4096, PROT_READ | PROT_WRITE) || read(zero, below, 1) != 1 || read(zero, above, 1) != 1)
+		return 1;
+	if (mprotect(portal, 2 * 4096, PROT_READ) || read(zero, above, 1) != -1 || read(zero, below, 1) != 1)
+		return 2;
+	if (mprotect(portal, 4096, PROT_WRITE) || !moves(64))
+		return 3;
+	munmap(above, 4096);
+	if (!mprotect(below, 3 * 4096, PROT_READ | PROT_WRITE) || errno != ENOMEM || !moves(64))
+		return 4;
+	char *room = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mremap(below, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, room) == MAP_FAILED)
+		return 0; /* several mappings at once since Linux 6.17 */
+	portal = room;
+	if (!is_ordinary())
+		return 5;
+	portal = room + 4096;
+	return moves(64) ? 0 : 6;
+}
+
 int main(int count, char **words)
 {
 	struct { const char *name; int (*act)(void); } ways[] = {
 		{ "moved-over", moved_over }, { "attached-over", attached_over }, { "resized", resized },
 		{ "taken", taken }, { "emptied", emptied }, { "made-read-only", made_read_only },
+		{ "occupied", occupied }, { "beside", beside },
 	};
 
 	portal = open_portal();

@@ -1,10 +1,12 @@
 /*
  * mounts HOW DIRECTORY: a descriptor's source is a file of a file system of the program's own. HOW: itself (the thread that
- * submits serves it afterwards), never (a child serves everything but its data; the program ends meanwhile, with status 3).
+ * submits serves it afterwards), never (a child serves everything but its data; the program ends meanwhile, with status 3), dumps (with
+ * such a child the program dumps core, of this file too).
  */
 #include "device.h"
 #include <linux/fuse.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 enum { SIZE = 1 << 16 };
@@ -97,9 +99,22 @@ static void mount_ours(const char *directory)
 		_exit(77);
 }
 
+static void dump(void)
+{
+	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	int filter = open("/proc/self/coredump_filter", O_WRONLY);
+
+	if (mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0) == MAP_FAILED || write(filter, "0xff", 4) != 4)
+		_exit(88);
+	setrlimit(RLIMIT_CORE, &all);
+	printf("dumps\n");
+	fflush(stdout);
+	abort();
+}
+
 int main(int count, char **words)
 {
-	int never = !strcmp(words[1], "never");
+	int dumps = !strcmp(words[1], "dumps"), never = dumps || !strcmp(words[1], "never");
 	static struct record record;
 	static char target[SIZE];
 	pthread_t thread;
@@ -121,6 +136,8 @@ int main(int count, char **words)
 		sleep_for(0.001);
 	}
 	pthread_join(thread, NULL);
+	if (dumps)
+		dump();
 	char *source = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, file, 0);
 	struct descriptor descriptor = describe(MOVE, &record, source, target, 4096);
 	submit(portal, &descriptor);
