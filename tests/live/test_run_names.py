@@ -66,6 +66,11 @@ def test_numbers_of_thousands_of_digits_are_out_of_range(tmp_path: Path) -> None
         file.write_text(text)
         with pytest.raises(PasidlabError):
             devices_from((), str(file))
+    for number in ("1_0", "0b11", "0o7", " 4 ", "\u0664"):
+        file.write_text(f'[[device]]\nmax_groups = "{number}"\n')
+        with pytest.raises(PasidlabError, match="is no number for sysfs") as caught:
+            devices_from((), str(file))
+        assert caught.value.position is not None and caught.value.position.line == 2
     with pytest.raises(PasidlabError):
         devices_from((f"shared,size={'1' * 5000}",), None)
     done = run_python("""

@@ -12,6 +12,7 @@ from typing import Any
 from pasidlab import reading
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.live.capabilities import Capabilities, mask_bits, mask_text, operations_of
+from pasidlab.live.stored import number_stored
 
 KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
@@ -184,6 +185,11 @@ def _number(value: object, where: str, allowed: tuple[int, int], position: Posit
     if not allowed[0] <= number <= allowed[1]:
         hint = f"{allowed[0]} to {allowed[1]}"
         raise PasidlabError(f"{where} = {value} is out of range", hint=hint, position=position)
+    try:
+        number_stored(str(value), any_base=True)
+    except OSError:
+        hint = "decimal digits, or hexadecimal ones after 0x, as in sysfs"
+        raise PasidlabError(f"{where} = '{value}' is no number for sysfs", hint=hint, position=position) from None
     return number
 
 
