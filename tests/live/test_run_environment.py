@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -286,6 +287,21 @@ def test_an_ordinary_user_without_fuse_gets_redirection() -> None:
     assert done.returncode == 0, done.stderr
     with open(reader) as file:
         assert json.load(file)["isolation"].split()[0] in ("redirect", "namespace")
+
+
+def test_a_program_that_nobody_may_read_is_told_why_it_dies() -> None:
+    if os.getuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv to become an ordinary user")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        hidden = program(Path(folder) / "hidden", elf(code=bytes.fromhex("f20f38f819")), 0o111)
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        command = [*user, sys.executable, "-c", RUN, "--", "sh", "-c", f"{hidden}; exit 0"]
+        environment = {**os.environ, "PYTHONPATH": str(HERE), "HOME": "/tmp"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False, cwd="/")
+    if "Permission denied" in done.stderr:
+        pytest.skip("an ordinary user cannot read this Python")
+    assert "memory: hidden stopped at an instruction that nobody may read" in done.stderr, done.stderr
 
 
 def test_accel_config_lists_the_devices() -> None:

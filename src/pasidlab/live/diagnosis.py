@@ -25,6 +25,11 @@ _ONE_TRACER = (
     "the instruction of every fault, --trace FILE shows every submission, --gdb PORT waits for gdb"
 )
 
+_OUT_OF_REACH = (
+    "stopped at an instruction that nobody may read. The kernel keeps the memory of a program whose file may not be read from all but "
+    "CAP_SYS_PTRACE (would_dump()): no device of pasidlab reaches it. chmod +r the program"
+)
+
 
 @dataclass
 class Problem:
@@ -80,6 +85,10 @@ class Diagnosis:
     def second_tracer(self, thread: Thread, ip: int) -> None:
         """A debugger inside the run asked for ptrace(2), and was refused."""
         self._note("tracer", f"{_name(thread)} {_ONE_TRACER}", thread, ip)
+
+    def out_of_reach(self, thread: Thread, ip: int) -> None:
+        """An instruction trapped where nothing can be read."""
+        self._note("memory", f"{_name(thread)} {_OUT_OF_REACH}", thread, ip)
 
     def distrust_files(self) -> None:
         """Files may be the program's own to serve: their symbols are not read any more."""

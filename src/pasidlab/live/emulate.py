@@ -76,6 +76,9 @@ class Events(Protocol):
     def second_tracer(self, thread: Thread, ip: int) -> None:
         """A debugger inside the run asked for ptrace(2), and was refused."""
 
+    def out_of_reach(self, thread: Thread, ip: int) -> None:
+        """Nobody may read the memory of the program in which an instruction trapped."""
+
     def distrust_files(self) -> None:
         """Files may be the program's own to serve: reading one could wait for it."""
 
@@ -198,6 +201,8 @@ class Emulator:
             read = thread.mm.memory.read
             readable = read(ip, MAX_LENGTH)
             code = readable or thread.mm.instructions_at(thread.tid, ip, MAX_LENGTH)
+            if not code:
+                self.events.out_of_reach(thread, ip)
             instruction = decode(code)
             if instruction is None:
                 site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut else None
