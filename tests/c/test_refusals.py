@@ -19,6 +19,7 @@ REFUSED = {
     "float f = 1; return 0;": "'float' is no type that is known here",
     "return 1.5;": "'1.5' is no integer\n  hint: floating point has no place in a kernel",
     "return 99999999999999999999;": "is no integer",
+    f"return {'9' * 5000};": "9' is no integer",
     "return 08;": "'08' is no integer",
     "return 1 / 0;": "fix.c:4:8: division by zero",
     "return 1 << 32;": "a shift by 32 of int, which has 32 bits\n  hint: 0 to 31; a wider type is 1ULL",

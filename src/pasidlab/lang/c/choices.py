@@ -89,9 +89,11 @@ class Choices(Calls):
         Nothing but the copy to the value around may stand behind the end of the expression: it would be left out.
         """
         one = self.logicals.get(operand) if isinstance(operand, str) else None
+        if one is None:
+            return
         code = self.builder.code
-        end = next((n for n, instr in enumerate(code) if one and instr.op == "label" and instr.args == (one.done,)), None)
-        if one is None or end is None:
+        end = next((n for n, instr in enumerate(code) if instr.op == "label" and instr.args == (one.done,)), None)
+        if end is None:
             return
         if any(i.op != "copy" or i.args[1] != operand or i.args[0] not in self.logicals for i in code[end + 1 : end + 2]):
             return

@@ -20,11 +20,15 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
 _ARITHMETIC = {"|": "or", "^": "xor", "&": "and", "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
 _INTEGER = re.compile(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)([uU]?(?:l|L|ll|LL)?|(?:l|L|ll|LL)[uU])")
 
+_MOST_DIGITS = 22  # of 64 bits, in octal
+
 
 def constant(text: str) -> tuple[int, Integer] | None:
     """The value and the type of a C integer constant, or None."""
     match = _INTEGER.fullmatch(text)
     if match is None or re.fullmatch(r"0[0-7]*[89][0-9]*", match[1]):
+        return None
+    if match[1].isdecimal() and len(match[1].lstrip("0")) > _MOST_DIGITS:
         return None
     octal = re.fullmatch(r"0[0-7]+", match[1]) is not None
     value = int(match[1], 8 if octal else 0)

@@ -46,6 +46,7 @@ class Jumps:
     """The gotos of a function and their labels, each with the guards that hold there."""
 
     labels: dict[str, str] = field(default_factory=dict)  # name in C -> label in the IR
+    statements: dict[str, Node] = field(default_factory=dict)  # those with labels; empty until a goto leads out of a guard
     gotos: list[tuple[str, list[Guard], Node]] = field(default_factory=list)
     placed: dict[str, list[Guard]] = field(default_factory=dict)
 
@@ -140,9 +141,10 @@ class Scopes(CVariables):
 
     def _goto_statement(self, node: Node) -> None:
         name = text_of(child(node, "label"))
-        target = labelled(self.function.body, name)
         kept = len(self.guards)
-        if target is not None:
+        if self.guards and not self.jumps.statements:
+            self.jumps.statements = labelled(self.function.body)
+        if target := self.jumps.statements.get(name):
             kept = next((n for n, guard in enumerate(self.guards) if not guard.covers(target)), kept)
         self.jumps.gotos.append((name, self.guards[:kept], node))
         self.release(kept)
@@ -166,15 +168,16 @@ class Scopes(CVariables):
                 self.refuse(node, f"goto {name} leads into the scope of a guard", "call the functions at both ends of the scope")
 
 
-def labelled(node: Node, name: str) -> Node | None:
-    """The statement with a label in a function."""
+def labelled(node: Node) -> dict[str, Node]:
+    """The statements of a function that have labels, by label."""
+    found: dict[str, Node] = {}
     work = [node]
     while work:
         one = work.pop()
-        if one.type == "labeled_statement" and text_of(child(one, "label")) == name:
-            return one
+        if one.type == "labeled_statement":
+            found.setdefault(text_of(child(one, "label")), one)
         work += one.named_children
-    return None
+    return found
 
 
 def label_follows(node: Node) -> bool:
