@@ -93,6 +93,8 @@ REFUSED = {
     "x: x: return 1;": "the label x is there twice",
     "switch (1) { case 1: case 1: return 2; } return 0;": "'case 1' is there twice in one switch",
     "switch (1) { case 1 ... 4: case 3: return 2; } return 0;": "'case 3' is there twice in one switch",
+    "switch (1) { case 9: case 4 ... 6: case 1: case 2 ... 4: return 2; } return 0;": "' is there twice in one switch",
+    "switch (1) { case 9: case 5: case 7: case 1: case 6 ... 8: return 2; } return 0;": "' is there twice in one switch",
     "switch (1) { default: default: return 2; } return 0;": "a second default in one switch",
     "switch (1) { case 1: ; guard(preempt)(); case 2: return 1; } return 0;": "this case leads into the scope of a guard",
     "case 1: return 1;": "'case 1: return 1;' outside a switch",

@@ -140,8 +140,10 @@ def _definitions(root: Node, unit: Unit) -> None:
         elif node.type == "enumerator_list":
             found = enumerators(node, unit.expanded)
             names = [text_of(item.child_by_field_name("name")) for item in node.named_children if item.type == "enumerator"]
-            for n, name in enumerate(names):
-                _once(name, {*unit.constants, *names[:n]}, node, unit)
+            known = set(unit.constants)
+            for name in names:
+                _once(name, known, node, unit)
+                known.add(name)
             unit.constants = found | unit.constants
             unit.enums[text_of(node.parent.child_by_field_name("name")) if node.parent is not None else ""] = tuple(found)
         elif node.type in ("translation_unit", "declaration", "type_definition", "enum_specifier", "linkage_specification", "ERROR"):

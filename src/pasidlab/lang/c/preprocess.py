@@ -37,7 +37,7 @@ class Preprocessor:
         self.macros = dict(macros)
         self.tokens = tokens_of(source)
         self.open: list[tuple[bool, bool, Token]] = []  # of each #if: is this branch taken, was one taken, the directive
-        self.active = True  # all those branches are taken
+        self.active = True  # all those branches are taken: an inner one is taken only where those around it are
         self.out: list[Token] = []
 
     def run(self) -> Expanded:
@@ -95,7 +95,7 @@ class Preprocessor:
             handler = getattr(self, f"_do_{name}", None) if name.isalpha() else None
             if handler:
                 handler(line[0], rest)
-                self.active = all(taken for taken, _, _ in self.open)
+                self.active = not self.open or self.open[-1][0]
             elif self.active and name == "pragma" and any(token.text == "pack" for token in rest):
                 raise PasidlabError("#pragma pack is outside the C that can be checked", position=self._at(line[0]))
             elif self.active and name not in ("include", "pragma", "warning", "line", "ident"):
@@ -153,7 +153,7 @@ class Preprocessor:
         if not self.open:
             raise PasidlabError(f"#{at.text} without #if", position=self._at(at))
         last = self.open.pop()
-        self.active = all(taken for taken, _, _ in self.open)
+        self.active = not self.open or self.open[-1][0]
         return last
 
     def _do_elif(self, at: Token, rest: list[Token]) -> None:

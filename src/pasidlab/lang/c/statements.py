@@ -156,7 +156,7 @@ class CFunctionCompiler(Switches):
             if other is not None:
                 self.statement(other)
         self.builder.place(done, at)
-        if not any(done in i.labels() for i in self.builder.code[:-1]) and self._dead_before_last():
+        if self._dead_before_last() and not any(done in i.labels() for i in self.builder.code[:-1]):
             self.builder.code.pop()  # both sides end in a jump: nothing follows
 
     def _dead_before_last(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass
 
 from tree_sitter import Node
@@ -52,7 +53,7 @@ class Switches(Scopes):
             value = self.arithmetic.negated("+", value, at)  # the integer promotions
         elif not value.unknown:
             raise PasidlabError(f"a switch upon {value.type}", position=at, hint="an integer")
-        taken: list[tuple[int, int]] = []
+        taken: list[tuple[int, int]] = []  # in order, apart from each other
         for case in cases:
             wanted = case.node.child_by_field_name("value")
             if wanted is None:
@@ -61,9 +62,10 @@ class Switches(Scopes):
                 default = case.label
                 continue
             low, high = self._ends(value, wanted)
-            if any(low <= last and first <= high for first, last in taken):
+            place = bisect(taken, (low, high))
+            if any(low <= last and first <= high for first, last in taken[max(place - 1, 0) : place + 1]):
                 self.refuse(wanted, f"'case {text_of(wanted)[:40]}' is there twice in one switch")
-            taken.append((low, high))
+            taken.insert(place, (low, high))
             following = self.builder.label("else")
             same = self._in_case(value, low, high, self.at(wanted))
             self.builder.branch(same.operand, case.label, following, self.at(case.node))
