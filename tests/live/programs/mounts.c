@@ -125,7 +125,7 @@ int main(int count, char **words)
 	void *portal = open_portal();
 	gives = !never;
 	if (never && !(child = fork()))
-		for (open_portal();; sleep_for(0.001))
+		for (open_portal(), dumps && setsid();; sleep_for(0.001)) /* no signal for the group reaches it */
 			serve();
 	if (child)
 		close(channel); /* else the end of the child would not be that of its file system */
