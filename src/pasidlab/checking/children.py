@@ -13,6 +13,8 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+from pasidlab.errors import PasidlabError
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None)
 
@@ -24,6 +26,15 @@ def run_child(command: list[str], folder: Path | None = None) -> subprocess.Comp
     """
     begin = partial(_die_with, os.getpid())
     return subprocess.run(command, cwd=folder, capture_output=True, check=False, stdin=subprocess.DEVNULL, preexec_fn=begin)
+
+
+def output_of(command: list[str], folder: Path) -> bytes:
+    """What a program, run in ``folder``, wrote to its output. PasidlabError if it failed."""
+    done = run_child(command, folder)
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace").strip()
+        raise PasidlabError(f"{' '.join(command)} ended with {done.returncode}: {said[-500:]}")
+    return done.stdout
 
 
 def _die_with(parent: int) -> None:

@@ -14,3 +14,4 @@ class EngineRun:
     errors: int
     seconds: float  # as the engine itself reports them
     broken: frozenset[str] = frozenset()  # promises of an export
+    memory: int = 0  # bytes, of an engine that says so
