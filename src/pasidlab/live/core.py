@@ -35,7 +35,7 @@ _LARGEST = 1 << 36  # bytes of a mapping: a larger one is reserved, not used
 _GAP = 1 << 20  # bytes without memory, from which a new segment begins
 _ENTRIES = 1 << 16  # of /proc/PID/pagemap at once
 _PIECE = 1 << 20
-_TURN = 1 << 32  # bytes of a mapping whose pages are asked for before everything else has its turn
+_TURN = 1 << 30  # bytes of a mapping whose pages are asked for before everything else has its turn
 _ARGUMENTS = -5  # their start in /proc/PID/stat, counted from the end; then their end (fs/proc/array.c)
 _IN_MEMORY, _OF_A_FILE = np.uint64(3 << 62), np.uint64(1 << 61)  # present or swapped; Documentation/admin-guide/mm/pagemap.rst
 
@@ -105,23 +105,21 @@ def _dump(file: BinaryIO, thread: Thread, tids: list[int]) -> None:
 
 def _copy(file: BinaryIO, place: int, thread: Thread, run: _DumpedPart) -> None:
     """The pages that are in memory; the others are holes, which read as zeros. So are those that went away since: [vvar], say."""
-    there = (_asked(thread, run.start, run.end) & _IN_MEMORY) != 0
-    for first, last in _stretches(there | run.whole):
-        for start in range(run.start + first * PAGE, run.start + last * PAGE, _PIECE):
-            size = min(_PIECE, run.start + last * PAGE - start)
-            file.seek(place + start - run.start)
-            file.write(thread.mm.memory.read(start, size))
-            thread.mm.breathe()
+    for begin, entries in _asked(thread, run.start, run.end):
+        for first, last in _stretches(((entries & _IN_MEMORY) != 0) | run.whole):
+            end = begin + last * PAGE
+            for start in range(begin + first * PAGE, end, _PIECE):
+                file.seek(place + start - run.start)
+                file.write(thread.mm.memory.read(start, min(_PIECE, end - start)))
+                thread.mm.breathe()
 
 
-def _asked(thread: Thread, start: int, end: int) -> NDArray[np.uint64]:
-    """See ``_entries``; zeros where nobody can tell. A mapping may be large, and there may be many of them."""
-    parts = [np.zeros(0, np.uint64)]
+def _asked(thread: Thread, start: int, end: int) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+    """Piece by piece its address and ``_entries``; zeros where nobody can tell. A mapping may be large, and there may be many of them."""
     for first in range(start, end, _TURN):
         last = min(first + _TURN, end)
-        parts.append(thread.mm.patiently(partial(_entries, thread.tid, first, last), np.zeros((last - first) // PAGE, np.uint64)))
+        yield first, thread.mm.patiently(partial(_entries, thread.tid, first, last), np.zeros((last - first) // PAGE, np.uint64))
         thread.mm.breathe()
-    return np.concatenate(parts)
 
 
 def _entries(pid: int, start: int, end: int) -> NDArray[np.uint64]:
@@ -145,9 +143,9 @@ def _runs(thread: Thread, mapping: Mapping) -> Iterator[_DumpedPart]:
     if mapping.path == "[vdso]":
         yield _DumpedPart(mapping.start, mapping.end, mapping.permissions, True, True)
         return
-    wanted = _wanted(thread, mapping)
     at, gap = mapping.start, _GAP if not mapping.path.startswith("/") else 0
-    stretches = [(mapping.start + first * PAGE, mapping.start + last * PAGE) for first, last in _stretches(wanted)]
+    pieces = _wanted(thread, mapping)
+    stretches = ((begin + first * PAGE, begin + last * PAGE) for begin, wanted in pieces for first, last in _stretches(wanted))
     for start, end in _joined(stretches, gap):
         if at < start:
             yield _DumpedPart(at, start, mapping.permissions, False)
@@ -160,27 +158,28 @@ def _runs(thread: Thread, mapping: Mapping) -> Iterator[_DumpedPart]:
 def _joined(stretches: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
     joined: list[tuple[int, int]] = []
     for start, end in stretches:
-        if joined and start - joined[-1][1] < gap:
+        if joined and start - joined[-1][1] < max(gap, 1):
             joined[-1] = (joined[-1][0], end)
         else:
             joined.append((start, end))
     return joined
 
 
-def _wanted(thread: Thread, mapping: Mapping) -> NDArray[np.bool_]:
+def _wanted(thread: Thread, mapping: Mapping) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Piece by piece its address, and which of its pages are dumped."""
     file = mapping.path.startswith("/") and not mapping.path.endswith(" (deleted)")
     shared = "s" in mapping.permissions
-    none = np.zeros(0, np.bool_)
     if mapping.path in ("[vvar]", "[vsyscall]") or (shared and file) or "r" not in mapping.permissions:
-        return none
+        return
     if mapping.end - mapping.start > _LARGEST:
-        return none
-    entries = _asked(thread, mapping.start, mapping.end)
-    wanted: NDArray[np.bool_] = (entries & _IN_MEMORY) != 0
-    if file:
-        wanted &= (entries & _OF_A_FILE) == 0  # pages that were written; the others are in the file
-        wanted[:1] |= mapping.offset == 0 and bool(entries[0] & _IN_MEMORY)  # the ELF header, for the build id
-    return wanted
+        return
+    for begin, entries in _asked(thread, mapping.start, mapping.end):
+        wanted: NDArray[np.bool_] = (entries & _IN_MEMORY) != 0
+        if file:
+            wanted &= (entries & _OF_A_FILE) == 0  # pages that were written; the others are in the file
+            if begin == mapping.start:
+                wanted[:1] |= mapping.offset == 0 and bool(entries[0] & _IN_MEMORY)  # the ELF header, for the build id
+        yield begin, wanted
 
 
 def _note(kind: int, data: bytes, name: bytes = b"CORE") -> bytes:
