@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -60,8 +61,8 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     do submissions by children of vfork(2), stops where a stack has no room, (with 4) an execve of 32 bits that a filter marks, a page of
     ours that it serves, and where bases of segments are what no tracer sets. So
     do children whose maker ends before it can tell of them, calls that are interrupted by a signal that others block while they submit,
-    submissions by who shares the memory alone, code in the place of ours, memory in the place of code that is being replaced, and
-    (with 4) the exec of what nobody may read.
+    submissions by who shares the memory alone, code in the place of ours, memory in the place of code that is being replaced,
+    (with 4) the exec of what nobody may read, and first processes of pid namespaces that end by a fault.
     """
     right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
     right |= {"empties now": 0, "empties wiped": 0, "empties forked": 0, "deaths": 0}
@@ -69,7 +70,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     right |= {"beyond": 0, "unshared": 0, "handlers": 0, "fetch data": 0, "fetch other": 0, "fetch unreadable": 0, "fetch secret": 0}
     right |= {f"moves {tmp_path}": 0, f"permits {tmp_path}": 0, "tracks": 0, "halts 2": 0, "marks": 4, "unserved own": 0}
     right |= {"orphans killed 4": 0, "orphans exec 4": 0, "interrupts 0.3": 0, "siblings": 0, "replaced": 0}
-    right |= {f"patched {tmp_path} 60": 0, f"unread {tmp_path}": 4}
+    right |= {f"patched {tmp_path} 60": 0, f"unread {tmp_path}": 4, "firsts": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}
     right |= {f"mounts {how} {tmp_path}": 3 for how in ("itself", "never")}
     loop = "".join(f"{programs}/{words}; echo $?; " for words in right)
@@ -181,6 +182,38 @@ def test_a_program_that_hides_from_a_tracer_without_privileges(programs: Path) -
     words += [sys.executable, "-c", RUN, "--isolation", "redirect", "--", str(programs / "odd"), "not-dumpable"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("how", ["unmounted", "covered", "pivoted"])
+def test_a_program_changes_the_mounts_that_it_was_started_with(how: str, programs: Path) -> None:
+    """Under redirection it has the mount namespace of pasidlab."""
+    apart = ["unshare", "-m" if os.geteuid() == 0 else "-Urm", "--propagation", "private"]
+    words = [*apart, sys.executable, "-c", RUN, "--isolation", "redirect", "--summary", "none", "--", str(programs / "roots"), how]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("no mount namespace can be changed here")
+    assert (done.returncode, done.stderr) == (128 + signal.SIGILL, "")
+
+
+def test_sigterm_ends_a_thread_that_works_for_the_device_and_waits_for_memory(programs: Path) -> None:
+    group = Path("/sys/fs/cgroup/memory") / f"pasidlab-test-{os.getpid()}"
+    words = [sys.executable, "-c", RUN, "--summary", "none", "--", str(programs / "limited"), str(group)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
+        try:
+            if not done.stdout or done.stdout.readline() != "waits\n":
+                pytest.skip("no memory cgroup can be made here")
+            time.sleep(0.3)
+            done.terminate()
+            assert done.wait(timeout=5) == 128 + signal.SIGTERM
+        finally:
+            done.kill()
+            done.wait()
+            for _ in range(100):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+                if not group.exists():
+                    break
+                time.sleep(0.02)
 
 
 @pytest.mark.parametrize("words", some([

@@ -22,6 +22,7 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "code of ours replaced", exits(0)("replaced"))
     yield Variant("others", "code of theirs replaced meanwhile", in_scratch(0, "patched", "100"))
     yield Variant("others", "code that nobody may read", in_scratch(4, "unread"))
+    yield Variant("others", "first processes of pid namespaces", exits(0)("firsts"))
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
 
 

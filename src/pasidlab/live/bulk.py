@@ -63,17 +63,17 @@ class Borrower:
         saved = Registers()
         if job.detached:
             return count, saved
-        job.mask, job.borrowed = ptrace.signal_mask(job.thread.tid), True  # also while the page is made, which may wait
+        job.thread.blocks, job.borrowed = ptrace.signal_mask(job.thread.tid), True  # also while the page is made, which may wait
         try:
             page = self.page(job.thread)
             if not page or job.detached:
                 return count, saved
             return self._work(job, page, saved, {**registers, RCX: count, RIP: page + _PLACE * _ALL.index(code)})
         finally:
-            job.borrowed = False
+            job.borrowed, job.thread.blocks = False, None
 
     def _work(self, job: Job, page: int, saved: RegisterArray, registers: dict[int, int]) -> tuple[int, RegisterArray]:
-        tid = job.thread.tid
+        tid, mask = job.thread.tid, ptrace.signal_mask(job.thread.tid)
         ptrace.get_registers(tid, saved)
         work = ptrace.copy_registers(saved)
         for register, value in registers.items():
@@ -83,7 +83,7 @@ class Borrower:
         ptrace.set_registers(tid, work)
         self._to_the_end(job, page)
         ptrace.get_registers(tid, work)
-        ptrace.set_signal_mask(tid, job.mask)
+        ptrace.set_signal_mask(tid, mask)
         ptrace.set_registers(tid, saved)
         return work[RCX], work
 

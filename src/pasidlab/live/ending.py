@@ -47,14 +47,16 @@ def dumps_core(pid: int) -> bool:
     return False
 
 
-def must_die_of(number: int, tid: int, *, told: bool) -> bool:
+def must_die_of(number: int, tid: int, blocks: int | None, *, told: bool) -> bool:
     """Whether a signal waits for the thread's process, or was ``told`` to a debugger, and the process neither handles nor ignores it, and
-    the thread does not block it.
+    the thread does not block it. ``blocks`` are the signals that it blocks by itself, None where the kernel says that.
     """
     try:
         with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             fields = dict(line.split(":", 1) for line in file if line.startswith(("ShdPnd", "SigBlk", "SigIgn", "SigCgt")))
     except OSError:
         return False
+    if blocks is not None:
+        fields["SigBlk"] = f"{blocks:x}"
     waits, *kept = (int(fields[name], 16) >> (number - 1) & 1 for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
     return bool(waits or told) and not any(kept)

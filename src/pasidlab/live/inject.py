@@ -62,8 +62,9 @@ class Injector:
             self._over.wait()
 
     def _call(self, thread: Thread, at: int, number: int, *arguments: int) -> int:
-        tid, saved = thread.tid, Registers()
+        tid, saved, before = thread.tid, Registers(), thread.blocks
         mask = ptrace.signal_mask(tid)
+        thread.blocks = mask if before is None else before
         ptrace.get_registers(tid, saved)
         registers = ptrace.copy_registers(saved)
         registers[RIP], registers[RAX], registers[ORIG_RAX] = at, number, _ALL
@@ -76,6 +77,7 @@ class Injector:
         ptrace.get_registers(tid, registers)
         ptrace.set_registers(tid, saved)
         ptrace.set_signal_mask(tid, mask)
+        thread.blocks = before
         if thread.missed_stop or _is_interrupted(saved):  # the latter: the kernel looks only on its way from a stop
             ptrace.interrupt(tid)
         return _signed(registers[RAX]) if done else -errno.EFAULT

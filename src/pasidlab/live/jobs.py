@@ -30,7 +30,6 @@ class Job:
 
     thread: Thread
     mm: AddressSpace
-    mask: int = 0  # the thread's blocked signals, while it is ``borrowed``
     borrowed: bool = False
     detached: bool = False
     aborted: bool = False
@@ -54,7 +53,7 @@ class Job:
         except OSError:
             return True
         pending = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
-        return bool(pending & ~(self.mask if self.borrowed else int(fields["SigBlk"], 16)))
+        return bool(pending & ~(int(fields["SigBlk"], 16) if self.thread.blocks is None else self.thread.blocks))
 
 
 def takes_long(descriptor: bytes) -> bool:

@@ -1,10 +1,11 @@
 """A private user and mount namespace in which the fake device tree exists; the host never sees it.
 
-Runs in the child between fork and exec. The tree is one FUSE mount, bound to the places where programs look.
+All but ``leave`` runs in the child between fork and exec. The tree is one FUSE mount, bound to the places where programs look.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -59,6 +60,15 @@ def enter_namespaces(tree_tops: dict[str, list[str]], channel: socket.socket) ->
     umount(_STAGE)
     os.rmdir(_STAGE)
     return device
+
+
+def leave() -> None:
+    """In pasidlab, where the program stays in the mount namespace of both: what it mounts, unmounts (/proc) or makes its root from now on
+    is so for itself alone. Without the privilege nothing is done: a program has no more of it.
+    """
+    with contextlib.suppress(OSError):
+        unshare(CLONE_NEWNS)
+        mount("", "/", flags=MS_REC | MS_PRIVATE)
 
 
 def _new_namespaces(channel: socket.socket) -> None:

@@ -13,7 +13,7 @@ from pasidlab.live.libc import Iovec, checked, libc
 from pasidlab.live.registers import FS_BASE, GS_BASE, RegisterArray, Registers
 
 # linux/ptrace.h
-_POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _SYSCALL = 5, 6, 7, 9, 12, 13, 24
+_POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 6, 7, 9, 12, 13, 17, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET, _SETREGSET = 0x420A, 0x420B, 0x4200, 0x4204, 0x4205
 _GET_SYSCALL_INFO = 0x420E
@@ -107,6 +107,11 @@ def resume_to_syscall(tid: int, signal: int = 0) -> None:
 def step(tid: int, signal: int) -> None:
     """Deliver ``signal``: the thread stops with SIGTRAP where its handler begins (signal_setup_done())."""
     _do(_SINGLESTEP, tid, None, signal)
+
+
+def detach(tid: int) -> None:
+    """The stopped thread goes on as one that is not traced."""
+    _do(_DETACH, tid, None, None)
 
 
 def listen(tid: int) -> None:

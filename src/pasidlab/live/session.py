@@ -10,7 +10,7 @@ from typing import Any
 
 from pasidlab.accelerator import Perturbation
 from pasidlab.errors import PasidlabError
-from pasidlab.live import guard, launch, places, seccomp, signals
+from pasidlab.live import guard, launch, namespace, places, seccomp, signals
 from pasidlab.live.bulk import Borrower
 from pasidlab.live.calls import Parts
 from pasidlab.live.cdev import CharacterDevices
@@ -246,6 +246,7 @@ class Session:
         program = launch.ChildProgram(path, command, seccomp.filter_program(rules + self.redirector.rules()), before)
         child = launch.spawn(program, None)
         launch.prepare(child, lambda fd: None)
+        namespace.leave()
         self.redirector.start()
         return child
 

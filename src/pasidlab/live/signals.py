@@ -17,6 +17,7 @@ from dataclasses import replace
 from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
+from pasidlab.live.firsts import FirstProcesses
 from pasidlab.live.forced import Forced, Found
 from pasidlab.live.inject import SYSCALL, Injector
 from pasidlab.live.lending import Lender
@@ -47,7 +48,7 @@ class SignalKeeper:
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.loop, self.signals = injector, injector.loop, signals
         self.placement, self.lender = Placement(), Lender(injector)
-        self.forced = Forced(self.placement, signals)
+        self.forced, self.firsts = Forced(self.placement, signals), FirstProcesses(injector.loop)
 
     def arm(self, thread: Thread) -> None:
         """At a system call exit of a process with a scratch page: learn its handlers, put markers where there are none."""
@@ -250,9 +251,9 @@ class SignalKeeper:
 
     def deliver(self, thread: Thread, signal: int, info: bytes) -> None:
         """Let the program have ``signal`` with ``info`` at this signal stop, as if it had never been traced."""
-        state = thread.process.signals
+        state, forced = thread.process.signals, int.from_bytes(info[8:12], "little", signed=True) > 0
         if signal in self.signals and state.armed:
-            handler, forced = _handler(state.actions[signal]), int.from_bytes(info[8:12], "little", signed=True) > 0
+            handler = _handler(state.actions[signal])
             found = self.look(thread, signal)
             if found.guessed and not forced:
                 found = replace(found, blocked=False)
@@ -271,6 +272,8 @@ class SignalKeeper:
             if others and not dies:
                 self._deliver_alone(thread, signal, info, others)
                 return
+        if forced:
+            self.firsts.let_go(thread, signal)
         ptrace.resume(thread.tid, signal)
 
     def _once_more(self, thread: Thread, signal: int, info: bytes, found: Found) -> None:
@@ -312,6 +315,8 @@ class SignalKeeper:
     def hand_over(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None) -> None:
         """At the signal stop of ``signal``: deliver it with this siginfo, and a frame that tells of ``trap``."""
         ptrace.set_signal_info(thread.tid, info)
+        if int.from_bytes(info[8:12], "little", signed=True) > 0:
+            self.firsts.let_go(thread, signal, emulated=trap is not None and signal != SIGILL)
         if trap is None:
             ptrace.resume(thread.tid, signal)
             return

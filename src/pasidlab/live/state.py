@@ -231,6 +231,7 @@ class Process:
     threads: set[int] = field(default_factory=set)
     filtered: bool = False  # it may have a seccomp filter of its own: nothing can be injected
     injected: int = 0  # system calls of ours that its threads are in
+    first: bool | None = None  # of a pid namespace, once that has been asked (``firsts``)
 
 
 @dataclass(eq=False)
@@ -248,6 +249,7 @@ class Thread:
     slot: int = -1  # for submissions that do not stop; negative: none
     batched: int = 0  # members of the batch it is submitting that it has carried out by itself
     listens: bool = False  # in its group's stop
+    blocks: int | None = None  # the signals that it blocks by itself, while it works for us with others blocked
     unborn: bool = True  # it has not run yet
     awaits_child: bool = False  # in vfork(2)
     redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop

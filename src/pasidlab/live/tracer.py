@@ -20,6 +20,7 @@ from pasidlab.live.unborn import Ancestors, Unborn
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _MOMENT = 0.5  # seconds
+_RAISED = (signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP)  # by instructions that are never ours
 _ILL_ILLOPN, _TRAP_TRACE = 2, 2  # si_code, asm-generic/siginfo.h
 
 
@@ -32,7 +33,7 @@ class Tracer:
         self.calls, self.device, self.debugger = SystemCalls(threads, parts), parts.device, parts.debugger
         self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
-        self.loop.on_stop = self._on_stop
+        self.loop.on_stop, parts.keeper.firsts.on_end = self._on_stop, self._ended
         self.processes: dict[int, Process] = {}
         self.unborn, self._ancestors = Unborn(self.loop, threads, self._adopt), Ancestors()
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
@@ -76,7 +77,7 @@ class Tracer:
         if process is None or (held and number not in ENDING) or any(self.threads[tid].listens for tid in process.threads):
             return
         dumps = number in ENDING and dumps_core(process.pid)
-        if dumps or any(must_die_of(number, tid, told=held) for tid in process.threads):
+        if dumps or any(must_die_of(number, tid, self.threads[tid].blocks, told=held) for tid in process.threads):
             self._ended_by = number
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -194,9 +195,15 @@ class Tracer:
             self._exec_over(thread)
             self._go_on(thread)
         elif not may_be_ours:
-            ptrace.resume(thread.tid, self.debugger.about_to_have(thread, stop))
+            self._pass_on(thread, stop)
         else:
             self._trap(thread, stop, code)
+
+    def _pass_on(self, thread: Thread, stop: int) -> None:
+        wanted = self.debugger.about_to_have(thread, stop)
+        if wanted == stop and stop in _RAISED and ptrace.signal_code(thread.tid) > 0:
+            self.keeper.firsts.let_go(thread, stop)
+        ptrace.resume(thread.tid, wanted)
 
     def _comes_again(self, thread: Thread, stop: int) -> bytes:
         """The siginfo of the signal that was sent again, if this is it, and no instruction has raised it meanwhile; else empty."""
