@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
-from running import run_python
+from running import RUN, run_python
 
 pytestmark = pytest.mark.needs_run
 
@@ -117,3 +120,26 @@ def test_a_blocked_or_ignored_sigsegv_kills_as_the_kernel_does() -> None:
         print(without_pasid(lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSEGV})))
     """)
     assert done.out.split() == ["11"] * 4, done.err
+
+
+def test_a_signal_for_the_whole_process_group_comes_once() -> None:
+    script = """if True:
+        import os, signal, time
+        heard = []
+        numbers = signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM
+        for number in numbers:
+            signal.signal(number, lambda number, _: heard.append(number))
+        for number in numbers:
+            os.killpg(0, number)
+            time.sleep(0.1)
+        for number in numbers:  # as when pasidlab is told last
+            os.kill(os.getpid(), number)
+            os.kill(os.getppid(), number)
+            time.sleep(0.1)
+        os.kill(os.getppid(), signal.SIGUSR1)
+        time.sleep(0.3)
+        print(heard == [*numbers * 2, signal.SIGUSR1], heard)
+    """
+    words = [sys.executable, "-c", RUN, "--", sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False, start_new_session=True)
+    assert (done.returncode, done.stdout.split()[:1]) == (0, ["True"]), done

@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,12 @@ from typing import NoReturn, Protocol
 from pasidlab.live import workers
 from pasidlab.live.loop import EventLoop
 
-_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
-SIGNALS = (*_PASSED_ON, *_KEYBOARD)
+SIGNALS = (*PASSED_ON, *_KEYBOARD)
 ENDING = (signal.SIGTERM, signal.SIGHUP, *_KEYBOARD)
+_TOGETHER = 0.01  # seconds in which the first process has taken what was sent to both
+_SAME = 0.25  # seconds between the two at most, on a busy machine
 _GRACE = 1.0  # seconds that what is left has for ending by itself
 _LOOK = 0.4  # seconds between two looks of the watchdog; a signal that two of them find is not being answered, if the loop stands still
 _MOST_LOOKS = 5  # or so many, if it does not: two seconds
@@ -90,9 +93,26 @@ def blocked_signals() -> Iterator[Before]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+class Heard:
+    """Signals that the first process had from others a moment ago. What is sent to all of a process group reaches pasidlab too."""
+
+    def __init__(self) -> None:
+        self._moments: dict[int, float] = {}
+
+    def note(self, number: int, info: bytes) -> None:
+        """It has stopped for this one of ``PASSED_ON``, with its siginfo."""
+        if int.from_bytes(info[16:20], "little") != os.getpid():
+            self._moments[number] = time.monotonic()
+
+    def takes(self, number: int) -> bool:
+        """Whether one that pasidlab has now is one of these; it is then none any more."""
+        return time.monotonic() - self._moments.pop(number, 0.0) < _SAME
+
+
 class Traced(Protocol):
     """The program, as the tracer knows it."""
 
+    heard: Heard
     status: int  # the wait status of its first process, negative while that lives
 
     def send(self, number: int) -> None:
@@ -137,15 +157,19 @@ class Overseer:
 
     def _on_signal(self, number: int) -> None:
         if not self._is_gone():
-            if number in _PASSED_ON or self._is_apart():
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, number)
+            if number in PASSED_ON or self._is_apart():
+                self._loop.after(_TOGETHER, partial(self._pass_on, number))
             self._traced.signalled()
             self._loop.after(_GRACE, partial(self._traced.insist, number))
         else:
             self._traced.send(number)
             if _ends(number):
                 self._loop.after(_GRACE, self._traced.kill)
+
+    def _pass_on(self, number: int) -> None:
+        if not self._traced.heard.takes(number):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def _is_gone(self) -> bool:
         """Whether the first process has ended, which its wait status tells a little later (pidfd_open(2))."""

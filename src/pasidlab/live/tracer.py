@@ -12,7 +12,7 @@ from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
 from pasidlab.live.ending import dumps_core, must_die_of
 from pasidlab.live.forced import NOTHING, Found
-from pasidlab.live.guard import ENDING
+from pasidlab.live.guard import ENDING, PASSED_ON, Heard
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Thread, TrapFrame
@@ -36,6 +36,7 @@ class Tracer:
         self.loop.on_stop, parts.keeper.firsts.on_end = self._on_stop, self._ended
         self.processes: dict[int, Process] = {}
         self.unborn, self._ancestors = Unborn(self.loop, threads, self._adopt), Ancestors()
+        self.heard = Heard()
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
         self._ended_by = 0  # a signal of which the first process had to die
 
@@ -201,6 +202,8 @@ class Tracer:
 
     def _pass_on(self, thread: Thread, stop: int) -> None:
         wanted = self.debugger.about_to_have(thread, stop)
+        if stop in PASSED_ON and thread.process.pid == self.leader:
+            self.heard.note(stop, ptrace.signal_info(thread.tid))
         if wanted == stop and stop in _RAISED and ptrace.signal_code(thread.tid) > 0:
             self.keeper.firsts.let_go(thread, stop)
         ptrace.resume(thread.tid, wanted)
