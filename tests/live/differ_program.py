@@ -20,8 +20,8 @@ from dsa_client import libc, machine_code, open_portal
 PAGES = 7  # of the arena: the last one may only be read
 SIZE = PAGES * 4096
 AFTER = 5 << 30  # bytes beyond it that nobody may access, for moves that begin at their end
-OURS = (0, 3, 4, 5, 6, 0x10, 0x11)
-BATCH, CRCS = 1, (0x10, 0x11)
+OURS = (0, 3, 4, 5, 6, 9, 0x10, 0x11)
+BATCH, DUALCAST, CRCS = 1, 9, (0x10, 0x11)
 
 
 def never_replaced(text: str):
@@ -102,6 +102,7 @@ class Draw:
         if self.unusual(0.2):
             flags = r.choice([14 | 0x80, 12, 6, 2, 0, 14 | 1 << r.randrange(24), r.getrandbits(24)])
         record = self.record() if flags & 4 or self.unusual(0.1) else 0
+        size = size % 1500 if opcode == DUALCAST and self.random.random() < 0.9 else size
         first, second = self.address(size), self.address(size)
         tail = bytearray(24)
         if opcode in (4, 6):
@@ -112,6 +113,9 @@ class Draw:
         if opcode in CRCS:
             tail[:4] = r.choice([bytes(4), bytes(4), r.randbytes(4)])
             second = second if opcode == 0x11 else 0
+        if opcode == DUALCAST:
+            third = self.address(size) if self.unusual(0.1) else self.arena + (second - self.arena + 4096 * r.randrange(1, 6)) % (6 * 4096)
+            tail[:8] = struct.pack("<Q", third)
         if opcode in (5, 6):
             tail[0] = r.randrange(256) if self.unusual(0.2) else r.randrange(2)
             if r.random() < 0.5:

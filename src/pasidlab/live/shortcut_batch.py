@@ -29,7 +29,7 @@ from pasidlab.live.slot_layout import (
     gs,
 )
 
-_BATCH = CODES.index(Op.BATCH)
+_BATCH, _DUALCAST = CODES.index(Op.BATCH), CODES.index(Op.DUALCAST)
 
 
 def _beside(address: str, size: str, last: str, span: str) -> str:
@@ -80,7 +80,11 @@ BATCH = f"""
         add $63, %rax
         {_beside("r9", "$32", "%rax", "$63")}
         {_beside("r11", "%ecx", "%rax", "$63")}
-        mov {gs(KEPT)}, %eax
+        cmpl ${_DUALCAST}, {gs(OPERATION)}
+        jne 1f
+        {_beside("rdx", "%ecx", "%rax", "$63")}
+        {_beside("rdx", "%ecx", gs(LAST), gs(SPAN))}
+    1:  mov {gs(KEPT)}, %eax
         mov {gs(OPERATION)}, %edi
         jmp legal
 """

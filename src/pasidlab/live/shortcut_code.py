@@ -33,7 +33,6 @@ from pasidlab.live.slot_layout import (
     MOST,
     NOWHERE,
     OPERATION,
-    OPERATIONS,
     PAGE,
     PORTAL,
     QUEUE,
@@ -58,6 +57,8 @@ _NAMES = ("rax", "rcx", "rdx", "rbx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 _SAVED_AT = dict(zip(_NAMES, range(SAVED, SAVED + 80, 8), strict=True))
 _RECORD = Flag.RECORD_ADDRESS_VALID | Flag.REQUEST_RECORD
 _SEVEN = CODES.index(Op.CRC)  # operations below have the place of their code
+_COPY_CRC, _DUALCAST = CODES.index(Op.COPY_CRC), CODES.index(Op.DUALCAST)
+assert _DUALCAST == Op.DUALCAST
 
 _CONDITIONS = (("o", OF), ("s", SF), ("z", ZF), ("p", PF), ("c", CF))
 _LEAVES = 1 << len(_CONDITIONS)
@@ -168,10 +169,12 @@ _DESCRIPTOR = f"""
         or %rdx, %rbx
         jnz reject
         jmp succeed
-    beyond: sub ${Op.CRC - _SEVEN}, %edi
+    beyond: cmp ${_DUALCAST}, %edi
+        je known
+        sub ${Op.CRC - _SEVEN}, %edi
         cmp ${_SEVEN}, %edi
         jb reject
-        cmp ${OPERATIONS - 1}, %edi
+        cmp ${_COPY_CRC}, %edi
         ja reject
         jmp known
     unrecorded: cmp ${Flag.REQUEST_RECORD}, %ebx
@@ -185,7 +188,9 @@ _DESCRIPTOR = f"""
     1:  mov {_gs(ITSELF)}, %r9     # success is written where nobody reads it
         add ${NOWHERE}, %r9
         jmp recorded
-    checksum: mov %edx, {_gs(SEED)}
+    checksum: cmp ${_DUALCAST}, %edi
+        je dualcast
+        mov %edx, {_gs(SEED)}
         shr $32, %rdx
         jnz reject
         cmp ${_SEVEN}, %edi

@@ -1,22 +1,41 @@
-"""The instructions that move, fill and compare, as ``accelerator`` does. RCX is the size, R10 the first region, R11 the second."""
+"""The instructions that move, dualcast, fill and compare as ``accelerator`` does. RCX: the size, R10: the first region, R11: the second."""
 
 from __future__ import annotations
 
 from pasidlab.accelerator import Op
 from pasidlab.accelerator.abi import Flag
-from pasidlab.live.slot_layout import CODES, COUNTED_AS, KEPT, OPERATION, SIZE
+from pasidlab.live.slot_layout import CODES, COUNTED_AS, KEPT, OPERATION, SECOND, SIZE
 from pasidlab.live.slot_layout import gs as _gs
 
 _STRING = 1024  # bytes from which the processor's string instructions are worth their start
-_CRC = CODES.index(Op.CRC)  # copy with CRC comes behind it
+_COPY_CRC = CODES.index(Op.COPY_CRC)
 
-_NOT_ITSELF = """
-        lea 63(%rsi), %rbx         # a destination that overlaps the descriptor
-        sub %r11, %rbx
+
+
+def _not_itself(destination: str) -> str:
+    """Leave where a destination overlaps the descriptor."""
+    return f"""
+        lea 63(%rsi), %rbx
+        sub %{destination}, %rbx
         lea 63(%rcx), %rax
         cmp %rax, %rbx
         jb reject
-"""
+    """
+
+
+def _apart(one: str, other: str) -> str:
+    """Leave where two regions of RCX bytes overlap."""
+    return f"""
+        mov %{one}, %rbx
+        sub %{other}, %rbx
+        cmp %rcx, %rbx
+        jb reject
+        neg %rbx
+        cmp %rcx, %rbx
+        jb reject
+    """
+
+
 _UPWARDS = """
         mov %r8, %rsi              # DF, which a program may have set
         lodsb
@@ -26,14 +45,8 @@ _UPWARDS = """
 _MOVE = f"""
     plain_move: test %rdx, %rdx
         jnz reject
-    move: mov %r11, %rbx
-        sub %r10, %rbx
-        cmp %rcx, %rbx
-        jb reject
-        neg %rbx
-        cmp %rcx, %rbx
-        jb reject
-        {_NOT_ITSELF}
+    move: {_apart("r11", "r10")}
+        {_not_itself("r11")}
         mov %r11, %rdi
         cmp ${_STRING}, %ecx
         ja move_string
@@ -73,14 +86,61 @@ _MOVE = f"""
     move_string: {_UPWARDS}
         mov %r10, %rsi
         rep movsb
-    moved: cmpl ${_CRC}, {_gs(OPERATION)}
-        ja crc
+    moved: cmpl ${_COPY_CRC}, {_gs(OPERATION)}
+        je crc
+        jmp succeed
+"""
+_DUALCAST = f"""
+    dualcast: mov %r11, %rax
+        xor %rdx, %rax
+        test $0xfff, %eax
+        jnz reject
+        {_apart("r10", "r11")}
+        {_apart("r10", "rdx")}
+        {_apart("r11", "rdx")}
+        {_not_itself("r11")}
+        {_not_itself("rdx")}
+        mov %rdx, {_gs(SECOND)}
+        mov %r10, %rsi
+        mov %r11, %rdi
+        mov %rdx, %rbx
+    1:  mov (%rsi), %al            # a page of both can be written, or nothing is in either; neither is touched where there is no source
+        lock orb $0, (%rdi)
+        lock orb $0, (%rbx)
+        mov %edi, %edx
+        or $-4096, %edx
+        neg %edx                   # bytes to the end of the page
+        cmp %ecx, %edx
+        cmova %ecx, %edx
+        sub %edx, %ecx
+    2:  cmp $8, %edx
+        jb 3f
+        mov (%rsi), %rax
+        mov %rax, (%rdi)
+        mov %rax, (%rbx)
+        add $8, %rsi
+        add $8, %rdi
+        add $8, %rbx
+        sub $8, %edx
+        jmp 2b
+    3:  test %edx, %edx
+        jz 4f
+        mov (%rsi), %al
+        mov %al, (%rdi)
+        mov %al, (%rbx)
+        inc %rsi
+        inc %rdi
+        inc %rbx
+        dec %edx
+        jmp 3b
+    4:  test %ecx, %ecx
+        jnz 1b
         jmp succeed
 """
 _FILL = f"""
     fill: test %rdx, %rdx
         jnz reject
-        {_NOT_ITSELF}
+        {_not_itself("r11")}
         mov %r11, %rdi
         mov %ecx, %edx
         shr $3, %edx
@@ -168,5 +228,5 @@ _VERDICT = f"""
 """
 _COMPARE = _comparison("compare", "(%rdi)", "(%rdi)", "add $8, %rdi", "inc %rdi")
 _PATTERN = _comparison("pattern", "%rdi", "%dil", "", "shr $8, %rdi")
-OPERATIONS_TEXT = _MOVE + _FILL + _COMPARE + _PATTERN + _VERDICT
+OPERATIONS_TEXT = _MOVE + _DUALCAST + _FILL + _COMPARE + _PATTERN + _VERDICT
 """All of it."""

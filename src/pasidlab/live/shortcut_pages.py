@@ -13,6 +13,7 @@ from pasidlab.live.libc import SYS_MOVE_PAGES
 from pasidlab.live.slot_layout import ANSWERS, ASKING, CODES, HELD, ITSELF, MAY_ASK, MOST_PAGES, OPERATION, QUESTIONS, SIZE, WAYS, gs
 
 _FILL = CODES.index(Op.FILL)  # has no source
+_DUALCAST = CODES.index(Op.DUALCAST)  # has a region more
 _ONE_REGION = [CODES.index(code) for code in (Op.COMPARE_PATTERN, Op.CRC)]
 _HELD = {name: HELD + 8 * at for at, name in enumerate(("rax", "rdx", "rsi", "r8", "r9", "r10", "r11"))}
 
@@ -50,6 +51,9 @@ def question() -> str:
     8:
         {chr(10).join(f"cmp ${code}, %edi{chr(10)}je 8f" for code in _ONE_REGION)}
         {_pages_from("r11")}
+    8:  cmp ${_DUALCAST}, %edi
+        jne 8f
+        {_pages_from("rdx")}
     8:  mov {gs(ITSELF)}, %rdx
         lea {ANSWERS}(%rdx), %r8   # status
         add ${QUESTIONS}, %rdx     # pages; their number is in ESI

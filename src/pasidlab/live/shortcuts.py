@@ -36,7 +36,7 @@ _REFUSED = _CLASSES | Flag.REQUEST_INTERRUPT | Flag.CACHE_CONTROL_3
 _NO_CALL = (1 << 64) - 1
 _NEVER = 0xFFFFFFFF  # as required flags: there are only 24
 _TAKEN: dict[Op, int] = {
-    **dict.fromkeys((Op.NOOP, Op.MEMORY_MOVE, Op.COMPARE, Op.COMPARE_PATTERN), _REFUSED),
+    **dict.fromkeys((Op.NOOP, Op.MEMORY_MOVE, Op.DUALCAST, Op.COMPARE, Op.COMPARE_PATTERN), _REFUSED),
     Op.FILL: _REFUSED | abi.PATTERN_16,
     Op.BATCH: _REFUSED | abi.BATCH_ERROR,
     **(dict.fromkeys((Op.CRC, Op.COPY_CRC), _REFUSED | abi.CRC_64 | abi.READ_SEED) if has_crc32() else {}),
@@ -121,8 +121,9 @@ class Shortcuts:
         if shared is None or thread.slot < 0:
             return False
         size = shared.field(thread.slot, layout.SIZE) & 0xFFFFFFFF
-        places = (RSI, DESCRIPTOR_SIZE), (R9, RECORD_SIZE), (R10, size), (R11, size)
-        return any(0 <= address - registers[start] < length for start, length in places)
+        places = [(registers[RSI], DESCRIPTOR_SIZE), (registers[R9], RECORD_SIZE), (registers[R10], size), (registers[R11], size)]
+        places.append((shared.field(thread.slot, layout.SECOND), size))
+        return any(0 <= address - start < length for start, length in places)
 
     def grant(self, thread: Thread, registers: RegisterArray, site: SubmissionSite, portal: Portal) -> None:
         """After a submission at a site that was accepted: the thread's next one need not stop."""

@@ -22,11 +22,13 @@ SAVED_REGISTERS = (RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11)
 PAGE, WAY, QUEUE, MOST, FEWEST, MOST_MEMBERS, FORBIDDEN, REQUIRED = 0, 8, 12, 16, 20, 24, 32, 72
 ROWS, ROW_SIZE = 64, 128
 
-CODES = (Op.NOOP, Op.BATCH, Op.DRAIN, Op.MEMORY_MOVE, Op.FILL, Op.COMPARE, Op.COMPARE_PATTERN, Op.CRC, Op.COPY_CRC)
-"""The operations that have a place in the table and in the counters: the first seven at their code."""
+CODES = (Op.NOOP, Op.BATCH, Op.DRAIN, Op.MEMORY_MOVE, Op.FILL, Op.COMPARE, Op.COMPARE_PATTERN, Op.CRC, Op.COPY_CRC, Op.DUALCAST)
+"""The operations that have a place in the table and in the counters: the first seven, and dualcast, at their code."""
 OPERATIONS = len(CODES)
 QUEUE_COUNTS = 4 * OPERATIONS
 """Counters of one queue: for each operation, success and false predicate; then the same of members of batches."""
+SECOND = SEED
+"""Of dualcast: its second destination."""
 OF_MEMBERS = 8 * 2 * OPERATIONS
 """In COUNTED_AS while a batch is carried out, else 0: bytes to the counters of members."""
 
