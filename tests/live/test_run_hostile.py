@@ -195,6 +195,21 @@ def test_a_program_changes_the_mounts_that_it_was_started_with(how: str, program
     assert (done.returncode, done.stderr) == (128 + signal.SIGILL, "")
 
 
+@pytest.mark.parametrize(("how", "code"), [("source", 130), ("path", 0)])
+def test_ctrl_c_ends_the_command_of_a_shell_wherever_it_waits(how: str, code: int, programs: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", RUN, "--summary", "none", "--", "bash", "-c", f"{programs}/unserved {how} {tmp_path}; true"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as done:
+        try:
+            if not done.stdout or done.stdout.readline() != "waits\n":
+                pytest.skip("no userfaultfd here")
+            time.sleep(0.1)
+            os.killpg(done.pid, signal.SIGINT)
+            assert done.wait(timeout=5) == code
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(done.pid, signal.SIGKILL)
+
+
 def test_sigterm_ends_a_thread_that_works_for_the_device_and_waits_for_memory(programs: Path) -> None:
     group = Path("/sys/fs/cgroup/memory") / f"pasidlab-test-{os.getpid()}"
     words = [sys.executable, "-c", RUN, "--summary", "none", "--", str(programs / "limited"), str(group)]

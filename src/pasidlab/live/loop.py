@@ -219,6 +219,10 @@ class EventLoop:
         """Whether this thread stands still, for a handler that has not let it go."""
         return tid in self._acting and tid not in self._waiting
 
+    def give_up(self, tid: int) -> None:
+        """What is done for this thread, which stands still, ends with Gone."""
+        self._gone(tid)
+
     def acts_for(self, tid: int) -> bool:
         """Whether a handler of a stop of this thread is not done yet."""
         return tid in self._acting

@@ -10,11 +10,12 @@ from collections import deque
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
 from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
-from pasidlab.live.ending import dumps_core, must_die_of
+from pasidlab.live.ending import dumps_core
 from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.guard import ENDING, PASSED_ON, Heard
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
+from pasidlab.live.mortals import Mortals
 from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Thread, TrapFrame
 from pasidlab.live.unborn import Ancestors, Unborn
 
@@ -36,7 +37,7 @@ class Tracer:
         self.loop.on_stop, parts.keeper.firsts.on_end = self._on_stop, self._ended
         self.processes: dict[int, Process] = {}
         self.unborn, self._ancestors = Unborn(self.loop, threads, self._adopt), Ancestors()
-        self.heard = Heard()
+        self.heard, self.mortals = Heard(), Mortals(self.loop, threads)
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
         self._ended_by = 0  # a signal of which the first process had to die
 
@@ -70,15 +71,16 @@ class Tracer:
     def insist(self, number: int) -> None:
         """A signal was sent to the first process a while ago. If it means the end wherever a thread waits, the process ends now.
 
-        The kernel sees to that at once, but never for a traced process (complete_signal(), kernel/signal.c, v6.12). A debugger that holds
-        the program may have heard of the signal, and may never answer: then it need not wait any more. A process that dumps
-        core does not hear any other (prepare_signal()), and may wait for a page of it.
+        The kernel sees to that at once, but never for a traced process (complete_signal(), kernel/signal.c, v6.12). A debugger
+        that holds the program may never answer. A process that dumps core hears of no signal (prepare_signal()).
         """
         process, held = self.processes.get(self.leader), self.debugger.holds()
-        if process is None or (held and number not in ENDING) or any(self.threads[tid].listens for tid in process.threads):
+        for other in tuple(self.processes.values()):
+            if other is not process and not held:
+                self.mortals.insist(other, number)
+        if process is None or (held and number not in ENDING):
             return
-        dumps = number in ENDING and dumps_core(process.pid)
-        if dumps or any(must_die_of(number, tid, self.threads[tid].blocks, told=held) for tid in process.threads):
+        if (number in ENDING and dumps_core(process.pid)) or self.mortals.must_die(process, number, told=held):
             self._ended_by = number
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
