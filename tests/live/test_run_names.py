@@ -16,6 +16,7 @@ import pytest
 from running import RUN, run, run_python
 
 from pasidlab.errors import PasidlabError
+from pasidlab.live import owned
 from pasidlab.live.config import devices_from, file_name
 
 pytestmark = pytest.mark.needs_run
@@ -122,9 +123,16 @@ def test_a_run_sweeps_what_a_killed_one_left_and_nothing_that_lives(
     alive = tempfile.mkdtemp(prefix="pasidlab-run-")
     held = os.open(alive, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
+    (tmp_path / "pasidlab-run-results").mkdir()
+    (tmp_path / "pasidlab-run-results" / "mine").write_text("x", encoding="utf-8")
+    killed = owned.OwnDirectory()
+    killed.mark()
+    (Path(killed.path) / "deep" / "deeper").mkdir(parents=True)
+    os.close(killed.fd)
     try:
         assert run("/bin/true", options=("--isolation", "redirect")).code == 0
-        assert not os.path.exists(left) and os.path.exists(alive)
+        assert not os.path.exists(left) and os.path.exists(alive) and not os.path.exists(killed.path)
+        assert (tmp_path / "pasidlab-run-results" / "mine").read_text(encoding="utf-8") == "x"
     finally:
         os.close(held)
 

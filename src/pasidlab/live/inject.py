@@ -33,7 +33,7 @@ class Injector:
         return _signed(registers[RAX])
 
     def enter(self, thread: Thread) -> None:
-        """Let a thread run into the system call at which it stands. A group stop that comes before is joined later: ``call`` sees to it."""
+        """Let a thread run into the system call at which it stands. A group stop that comes before is joined later: ``rejoin``."""
         self._to_syscall_stop(thread.tid, thread)
 
     def call(self, thread: Thread, at: int, number: int, *arguments: int) -> int:
@@ -78,8 +78,9 @@ class Injector:
         ptrace.set_registers(tid, saved)
         ptrace.set_signal_mask(tid, mask)
         thread.blocks = before
-        if thread.missed_stop or _is_interrupted(saved):  # the latter: the kernel looks only on its way from a stop
+        if _is_interrupted(saved):  # the kernel looks only on its way from a stop
             ptrace.interrupt(tid)
+        self.rejoin(thread)
         return _signed(registers[RAX]) if done else -errno.EFAULT
 
     def _to_syscall_stop(self, tid: int, thread: Thread | None = None) -> bool:
@@ -128,9 +129,14 @@ class Injector:
         for one in seen:
             self.keep(thread, *one)
         ptrace.set_signal_mask(tid, mask)
-        if thread.missed_stop:
-            ptrace.interrupt(tid)
+        self.rejoin(thread)
         return stop != signal.SIGTRAP
+
+    @staticmethod
+    def rejoin(thread: Thread) -> None:
+        """The thread joins the group stop that it has missed when it is let go: nothing may stop it in between (``_to_syscall_stop``)."""
+        if thread.missed_stop:
+            ptrace.interrupt(thread.tid)
 
     def announce(self, thread: Thread) -> None:
         """A signal that came while the thread worked for the device comes again, one after the other."""

@@ -8,7 +8,7 @@ import itertools
 import os
 import tempfile
 
-_PREFIX = "pasidlab-run-"
+_PREFIX, _MARK = "pasidlab-run-", ".of-a-run"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -18,6 +18,10 @@ class OwnDirectory:
 
     def __init__(self) -> None:
         self.path, self.fd = _locked()
+
+    def mark(self) -> None:
+        """From now on a later run may remove it with all that is in it, if this one is killed. OSError if there is no room."""
+        os.close(make_file(self.fd, _MARK))
 
     def close(self) -> None:
         """Remove it, wherever it is by now, with all that is in it."""
@@ -46,7 +50,9 @@ def make_file(parent: int, name: str, content: bytes = b"") -> int:
 
 
 def sweep() -> None:
-    """Remove what runs that were killed have left: directories whose lock nobody holds, here or in another container."""
+    """Remove what runs that were killed have left: directories whose lock nobody holds, here or in another container. One that is not empty
+    and has not our mark is the user's.
+    """
     for name in os.listdir(tempfile.gettempdir()):
         if name.startswith(_PREFIX):
             with contextlib.suppress(OSError):  # another user's, or gone
@@ -58,8 +64,9 @@ def _sweep_one(path: str) -> None:
     try:
         if os.fstat(held).st_uid == os.geteuid():
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _empty(held)
-            os.rmdir(path)
+            if _MARK in os.listdir(held):
+                _empty(held)
+            os.rmdir(path)  # only what is empty
     finally:
         os.close(held)
 

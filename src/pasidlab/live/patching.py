@@ -68,7 +68,7 @@ class Patcher:
                 raise OSError(errno.ENOMEM, "no page for a name")
             file = self._call(thread, SYS_MEMFD_CREATE, mm.scratch, _MFD_CLOEXEC | _MFD_ALLOW_SEALING)
         try:
-            ours = os.open(f"/proc/{thread.tid}/fd/{file}", os.O_RDWR | os.O_CLOEXEC)
+            ours = os.open(f"/proc/{thread.tid}/fd/{file}", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)  # it may be another by now
             try:
                 made = use(file, ours)
             finally:

@@ -110,6 +110,7 @@ class PortalMapper:
             if page < end and not result:
                 result = self._protect(thread.mm, [page], bool(registers[RDX] & _PROT_WRITE))
             start = page + PAGE
+        self.injector.rejoin(thread)
         answer(thread, registers, result)
 
     def _protect_rest(self, thread: Thread, registers: RegisterArray, start: int, length: int, *, again: bool) -> int:

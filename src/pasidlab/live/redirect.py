@@ -66,6 +66,7 @@ class Redirector:
         self.nodes: dict[str, WqNode] = {}
         self._made, self._progress = 0, TerminalTeller()
         try:
+            self.place.mark()
             self._opens = owned.make_directory(self.place.fd, "open")
             self._lay_out(tree, self.place.fd, "", before.take_ending)
         except _Told as told:

@@ -303,8 +303,7 @@ class SignalKeeper:
         if stop != SIGTRAP or event:
             self.loop.put_back(thread.tid, stop, event)
             return
-        if thread.missed_stop:
-            ptrace.interrupt(thread.tid)
+        Injector.rejoin(thread)
         ptrace.resume(thread.tid)
 
     def again(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None = None) -> None:
@@ -331,8 +330,7 @@ class SignalKeeper:
         memory.write(context + _UC_ERROR, struct.pack("<QQ", trap.error, trap.vector))
         if trap.address is not None:
             memory.write(context + _UC_CR2, struct.pack("<Q", trap.address))
-        if thread.missed_stop:
-            ptrace.interrupt(thread.tid)
+        Injector.rejoin(thread)
         ptrace.resume(thread.tid)
 
     def force(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame, *, injected: bool) -> None:

@@ -16,6 +16,7 @@ from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_VFORK
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.maps import mappings
+from pasidlab.live.served import Patient
 from pasidlab.live.state import AddressSpace, Process, Thread
 
 _PATIENCE = 0.05  # seconds that the event has before its maker is looked for
@@ -35,7 +36,7 @@ class Unborn:
     """All such tasks. ``adopt`` gets one whose maker will never tell, and its parent's number (0: unknown)."""
 
     def __init__(self, loop: EventLoop, threads: Mapping[int, Thread], adopt: Callable[[int, int], None]) -> None:
-        self._loop, self._threads, self._adopt = loop, threads, adopt
+        self._loop, self._threads, self._adopt, self._patient = loop, threads, adopt, Patient(loop)
         self._births: dict[int, _Birth] = {}
 
     def __iter__(self) -> Iterator[int]:
@@ -65,7 +66,10 @@ class Unborn:
         if self._births.get(tid) is not birth:
             return
         if birth.makers is None:
-            birth.makers = self._makers(tid)
+            makers = self._makers(tid)
+            if self._births.get(tid) is not birth:
+                return
+            birth.makers = makers
             for maker in tuple(birth.makers):  # its next stop tells, whatever it is
                 try:
                     ptrace.interrupt(maker)
@@ -78,22 +82,24 @@ class Unborn:
 
     def _makers(self, tid: int) -> set[int]:
         """Threads of the task's parent, or that have the same parent (CLONE_PARENT), which may be about to tell."""
-        father, makers = parent_of(tid), set[int]()
-        for process in {thread.process for thread in self._threads.values()}:
-            if father in (process.pid, parent_of(process.pid)):
-                makers |= {one for one in process.threads if self._may_make(self._threads[one])}
-        return makers
+        father, threads = parent_of(tid), tuple(self._threads.values())
+        near = {process for process in {thread.process for thread in threads} if father in (process.pid, parent_of(process.pid))}
+        return {thread.tid for thread in threads if thread.process in near and self._may_make(thread)}
 
     def _may_make(self, thread: Thread) -> bool:
         """Whether the thread runs, or is in a system call that makes a task. One that we have stopped has told."""
         if self._loop.acts_for(thread.tid) or thread.listens or thread.awaits_child:
             return False
-        try:
-            with open(f"/proc/{thread.tid}/syscall", encoding="ascii") as file:
-                call = file.read().split()[0]
-        except (OSError, IndexError):
-            return True
+        call = self._patient.value(partial(_call_of, thread.tid), "running")
         return call == "running" or call in _MAKES
+
+
+def _call_of(tid: int) -> str:
+    """The number of the system call that a thread is in, or "running". Where a thread of its process is in the middle of execve(2) that may
+    last as long as the program wants: lock_trace(), fs/proc/base.c, v6.12, takes exec_update_lock.
+    """
+    with open(f"/proc/{tid}/syscall", encoding="ascii") as file:
+        return (file.read().split() or ["running"])[0]
 
 
 class Ancestors:
