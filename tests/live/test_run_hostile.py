@@ -210,6 +210,11 @@ def test_ctrl_c_ends_the_command_of_a_shell_wherever_it_waits(how: str, code: in
                 os.killpg(done.pid, signal.SIGKILL)
 
 
+def test_a_process_kills_another_that_waits_for_a_page(programs: Path, tmp_path: Path) -> None:
+    done = run("bash", "-c", f"{programs}/unserved source {tmp_path} & sleep 0.5; kill $!; wait $!; exit $?", timeout=20)
+    assert done.code in (143, 77), done
+
+
 def test_sigterm_ends_a_thread_that_works_for_the_device_and_waits_for_memory(programs: Path) -> None:
     group = Path("/sys/fs/cgroup/memory") / f"pasidlab-test-{os.getpid()}"
     words = [sys.executable, "-c", RUN, "--summary", "none", "--", str(programs / "limited"), str(group)]

@@ -9,10 +9,12 @@ from functools import partial
 
 from pasidlab.live import ptrace
 from pasidlab.live.ending import must_die_of
+from pasidlab.live.guard import ENDING
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.state import Process, Thread
 
 _MOMENT = 0.5  # seconds
+_ENDING = (*ENDING, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Mortals:
@@ -36,6 +38,12 @@ class Mortals:
             with contextlib.suppress(ptrace.Gone):
                 ptrace.resume(tid)
         self._loop.after(_MOMENT, partial(self._end, process, number))
+
+    def look(self) -> None:
+        """The same for what a process has heard from another of the program, while pasidlab holds a thread of it for long."""
+        for process in {thread.process for thread in self._threads.values() if self._loop.holds(thread.tid)}:
+            for number in _ENDING:
+                self.insist(process, number)
 
     def _end(self, process: Process, number: int) -> None:
         if process.threads and self.must_die(process, number):

@@ -40,6 +40,8 @@ ServedArea = tuple[int, int, frozenset[str]]
 
 _Look = tuple[int, list[ServedArea] | None]
 
+_LONG = 1.0  # seconds
+
 NOT_BEGUN = -2
 """What ``Patient.call`` returns where the call was not allowed to begin."""
 
@@ -49,6 +51,7 @@ class Patient:
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
+        self.on_long: Callable[[], None] = lambda: None  # called now and then while one lasts
 
     def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
         """What ``work`` returns; NOT_BEGUN where ``begins``, asked just before, says no; -1 where there can be no more threads.
@@ -67,7 +70,23 @@ class Patient:
             workers.start_thread(run, "patient")
         except PasidlabError:
             return -1
-        return int(self._loop.park())
+        with self._looked_after():
+            return int(self._loop.park())
+
+    @contextlib.contextmanager
+    def _looked_after(self) -> Iterator[None]:
+        waits = True
+
+        def look() -> None:
+            if waits:
+                self._loop.after(_LONG, look)
+                self.on_long()
+
+        self._loop.after(_LONG, look)
+        try:
+            yield
+        finally:
+            waits = False
 
     def value(self, work: Callable[[], Answer], otherwise: Answer) -> Answer:
         """What ``work`` returns, which is as in ``call``; ``otherwise`` where it raises OSError, or there can be no more threads."""

@@ -38,6 +38,7 @@ class Tracer:
         self.processes: dict[int, Process] = {}
         self.unborn, self._ancestors = Unborn(self.loop, threads, self._adopt), Ancestors()
         self.heard, self.mortals = Heard(), Mortals(self.loop, threads)
+        self.calls.patient.on_long = self.mortals.look
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
         self._ended_by = 0  # a signal of which the first process had to die
 
