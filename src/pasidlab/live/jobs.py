@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from greenlet import greenlet
 
@@ -35,6 +35,10 @@ class Job:
     aborted: bool = False
     done: bool = False
     waiter: greenlet | None = None
+    stops: int = field(init=False)  # ``Process.stops`` when it began
+
+    def __post_init__(self) -> None:
+        self.stops = self.thread.process.stops
 
     def let_go(self, loop: EventLoop) -> None:
         """The thread need not wait any longer."""
@@ -43,9 +47,9 @@ class Job:
             loop.resume(waiter, tid=self.thread.tid)
 
     def wanted(self) -> bool:
-        """Whether a signal waits for the thread: on hardware it would take it now, the device working on."""
+        """Whether a signal waits for the thread, or the stop of its group: on hardware it would take it now, the device working on."""
         fields = {}
-        if self.thread.kept:
+        if self.thread.kept or self.thread.process.stops != self.stops:
             return True
         try:
             with open(f"/proc/{self.thread.tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:

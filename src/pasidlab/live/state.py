@@ -232,6 +232,7 @@ class Process:
     filtered: bool = False  # it may have a seccomp filter of its own: nothing can be injected
     injected: int = 0  # system calls of ours that its threads are in
     first: bool | None = None  # of a pid namespace, once that has been asked (``firsts``)
+    stops: int = 0  # times that a thread of it has entered a group stop
 
 
 @dataclass(eq=False)
