@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pasidlab.live import presence
+from pasidlab.live import patching, presence
 from pasidlab.live.assembler import Assembled
 from pasidlab.live.maps import Mapping
 from pasidlab.live.patching import _AREA_SIZE, _FOR_STACK, _GAP, _gap_near, _taken
@@ -92,3 +94,20 @@ def test_where_the_kernel_does_not_tell_which_pages_are_in_memory_nobody_asks(mo
         assert not presence.can_ask()
     monkeypatch.setattr("os.path.exists", lambda path: path != "/proc/self/pagemap")
     assert not presence.can_ask()
+
+
+def test_another_file_in_the_place_of_ours_is_not_opened(tmp_path: Path) -> None:
+    mine = os.memfd_create("pasidlab")
+    ours = patching.file_of(os.getpid(), mine)
+    os.write(ours, b"x")
+    assert os.pread(mine, 1, 0) == b"x"
+    (tmp_path / "file").write_bytes(b"theirs")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    others = [os.open(tmp_path / "file", os.O_RDONLY), os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), os.memfd_create("other")]
+    (tmp_path / "file").unlink()
+    for other in others:
+        with pytest.raises(OSError, match="not a file of ours"):
+            patching.file_of(os.getpid(), other)
+    for descriptor in (mine, ours, *others):
+        os.close(descriptor)

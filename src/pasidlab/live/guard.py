@@ -209,7 +209,8 @@ class _Watchdog:
             looks = {number: looks.get(number, 0) + 1 for number in map(int, signal.sigpending()) if _ends(number)}
             stands = steps == self._loop.steps
             steps = self._loop.steps
-            stuck = [number for number, count in looks.items() if count > (1 if stands else _MOST_LOOKS - 1)]
+            most = 1 if stands else _MOST_LOOKS - 1
+            stuck = [number for number, count in looks.items() if count > most and (stands or not self._loop.over)]
             if stuck and not self.over.is_set():
                 number = min(stuck)
                 name = signal.Signals(number).name

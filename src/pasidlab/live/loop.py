@@ -70,6 +70,7 @@ class EventLoop:
         self._childless = False
         self._looked = 0.0  # when signals were last asked for
         self.steps = 0  # what has been dealt with so far: a loop that is busy is not one that hangs
+        self.over = False  # the program is gone: what is left to be done is not given up for a signal
 
     # For the thread that runs it
 
@@ -205,6 +206,10 @@ class EventLoop:
                 pass  # its death is told by a wait status of its own
             self._idle.append(getcurrent())
             job = self._hub.switch()
+
+    def dealt_with(self) -> None:
+        """Something has been dealt with outside ``run``."""
+        self.steps += 1
 
     # For handlers
 

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import tempfile
+from collections.abc import Callable
 
 _PREFIX, _MARK = "pasidlab-run-", ".of-a-run"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,9 +24,9 @@ class OwnDirectory:
         """From now on a later run may remove it with all that is in it, if this one is killed. OSError if there is no room."""
         os.close(make_file(self.fd, _MARK))
 
-    def close(self) -> None:
-        """Remove it, wherever it is by now, with all that is in it."""
-        _empty(self.fd)
+    def close(self, removed: Callable[[], None] = lambda: None) -> None:
+        """Remove it, wherever it is by now, with all that is in it. ``removed`` is called for each file."""
+        _empty(self.fd, removed)
         with contextlib.suppress(OSError):
             os.rmdir(self.path)
         os.close(self.fd)
@@ -84,13 +85,14 @@ def _locked() -> tuple[str, int]:
         os.close(held)  # or before it was locked
 
 
-def _empty(directory: int) -> None:
+def _empty(directory: int, removed: Callable[[], None] = lambda: None) -> None:
     """Remove what is in a directory, however deep. What cannot be removed is left, and so is what is mounted in there."""
     names, prefix = os.listdir(directory), os.urandom(8).hex()
     for number in itertools.count():
         if not names:
             return
         name = names.pop()
+        removed()
         try:
             os.unlink(name, dir_fd=directory)
         except OSError:  # EISDIR

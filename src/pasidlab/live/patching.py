@@ -68,7 +68,7 @@ class Patcher:
                 raise OSError(errno.ENOMEM, "no page for a name")
             file = self._call(thread, SYS_MEMFD_CREATE, mm.scratch, _MFD_CLOEXEC | _MFD_ALLOW_SEALING)
         try:
-            ours = os.open(f"/proc/{thread.tid}/fd/{file}", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)  # it may be another by now
+            ours = file_of(thread.tid, file)
             try:
                 made = use(file, ours)
             finally:
@@ -175,6 +175,20 @@ class Patcher:
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
+
+
+def file_of(tid: int, number: int) -> int:
+    """A descriptor of ours for the file that we have a thread make under this number. OSError if the program has put another there.
+
+    It is looked at before it is opened: another could keep us waiting, and must not be opened with our rights.
+    """
+    place = os.open(f"/proc/{tid}/fd/{number}", os.O_PATH | os.O_CLOEXEC)
+    try:
+        if os.fstat(place).st_nlink or os.readlink(f"/proc/self/fd/{place}") != "/memfd:pasidlab (deleted)":
+            raise OSError(errno.EPERM, "not a file of ours")
+        return os.open(f"/proc/self/fd/{place}", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    finally:
+        os.close(place)
 
 
 def _taken(known: list[Mapping], areas: list[Area]) -> list[Mapping]:

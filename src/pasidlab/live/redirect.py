@@ -95,7 +95,7 @@ class Redirector:
     def close(self) -> None:
         """Remove the directory."""
         os.close(self._opens)
-        self.place.close()
+        self.place.close(self.injector.loop.dealt_with)
         if self._sweeper:
             self._sweeper.join(_PATIENCE)
 

@@ -212,6 +212,7 @@ class Session:
         return Tracer(self.threads, self.iommu, parts)
 
     def _clean_up(self) -> None:
+        self.loop.over = True
         if self.gdb:
             self.gdb.close()
         if self.redirector:

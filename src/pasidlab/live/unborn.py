@@ -7,6 +7,7 @@ The event that tells comes a moment later, or never: a maker that is killed, as 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Ancestors:
         """The process that made the task ``tid``, and a thread of it: the one with most pages of ours, all of which the task has."""
         mapped = [(one.start, one.end) for one in mappings(tid)]
         fitting = [one for one in self._ended if all(any(start <= page < end for start, end in mapped) for page in _pages(one.mm))]
+        fitting = [one for one in fitting if _has_its_code(tid, one.mm)]
         best = max(reversed(fitting), key=lambda one: (len(_pages(one.mm)), one.pid == father), default=None)
         return (best, self._ended[best]) if best else None
 
@@ -127,6 +129,18 @@ def _pages(mm: AddressSpace) -> list[int]:
     """Addresses of ours that a forked child has too."""
     areas = [area.start for area in mm.shortcut.areas] if mm.shortcut else []
     return [page for page in (mm.scratch, mm.code, *areas) if page]
+
+
+def _has_its_code(tid: int, mm: AddressSpace) -> bool:
+    """Whether the memory of a task has the entrances of replaced instructions that lie in ``mm``: forks of one program that have replaced
+    different instructions have different ones at the same addresses.
+    """
+    sites = [site for area in mm.shortcut.areas for site in area.sites] if mm.shortcut else []
+    try:
+        with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
+            return all(os.pread(memory.fileno(), len(site.code.data), site.entrance) == site.code.data for site in sites)
+    except OSError:
+        return False
 
 
 def parent_of(pid: int) -> int:
