@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import pasidlab
-from pasidlab.checking import bench_groups, bench_peers
+from pasidlab.checking import bench_contests, bench_peers
 from pasidlab.checking.bench import Contest, Lap, Ratio, measured
 from pasidlab.checking.bench_limit import hash_inserts
 from pasidlab.checking.engine_run import EngineRun
@@ -67,8 +67,8 @@ def turns(told: list[str], name: str, *seconds: float, states: int = 10) -> Call
 
 def test_contenders_take_turns_and_a_ratio_is_of_the_same_round() -> None:
     told: list[str] = []
-    group = Contest("engines", "work", {"a": turns(told, "a", 1, 2, 4), "b": turns(told, "b", 3, 4, 40)})
-    first, second = measured([group], 3)
+    contest = Contest("engines", "work", {"a": turns(told, "a", 1, 2, 4), "b": turns(told, "b", 3, 4, 40)})
+    first, second = measured([contest], 3)
     assert told == ["a", "b"] * 3
     assert (first.ratio, first.rate, first.bytes_per_state) == (None, 5, 40)
     assert second.ratio == Ratio(3, 2, 10) and second.seconds == (3, 4, 40)
@@ -76,13 +76,13 @@ def test_contenders_take_turns_and_a_ratio_is_of_the_same_round() -> None:
 
 
 def test_what_is_counted_for_a_time_is_compared_by_the_rate() -> None:
-    group = Contest("limit", "work", {"a": turns([], "a", 1, states=100), "b": turns([], "b", 1, states=400)}, counted="inserts")
-    assert [one.ratio for one in measured([group], 1)] == [None, Ratio(0.25, 0.25, 0.25)]
+    contest = Contest("limit", "work", {"a": turns([], "a", 1, states=100), "b": turns([], "b", 1, states=400)}, counted="inserts")
+    assert [one.ratio for one in measured([contest], 1)] == [None, Ratio(0.25, 0.25, 0.25)]
 
 
 def test_sizes_of_one_contender_are_not_compared() -> None:
-    group = Contest("growth", "work", {"a": turns([], "a", 1), "b": turns([], "b", 2)}, compared=False)
-    assert [one.ratio for one in measured([group], 1)] == [None, None]
+    contest = Contest("growth", "work", {"a": turns([], "a", 1), "b": turns([], "b", 2)}, compared=False)
+    assert [one.ratio for one in measured([contest], 1)] == [None, None]
 
 
 def counted_by(tmp_path: Path) -> Iterator[tuple[str, bool, Callable[[], EngineRun]]]:
@@ -110,15 +110,15 @@ def test_the_limit_is_measured_with_any_number_of_threads() -> None:
 
 def test_the_groups_cover_what_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    groups = list(bench_groups.groups(bench_groups.QUICK, lazyreg, tmp_path))
+    contests = list(bench_contests.contests(bench_contests.QUICK, lazyreg, tmp_path))
     twice = ["growth", "engines", "kernel model"]
-    assert [group.section for group in groups[:7]] == [*sorted(twice * 2, key=twice.index), "reductions"]
-    assert {group.section for group in groups[7:]} == {"limit"}
+    assert [contest.section for contest in contests[:7]] == [*sorted(twice * 2, key=twice.index), "reductions"]
+    assert {contest.section for contest in contests[7:]} == {"limit"}
     assert [one.split(" (")[0] for one in bench_peers.missing()][:2] == ["SPIN is not installed", "Rumur is not installed"]
-    states = {name: run().states for name, run in groups[6].contenders.items()}
+    states = {name: run().states for name, run in contests[6].contenders.items()}
     with_all = states.pop("with all")
     assert len(states) == 4 and all(more > with_all for more in states.values())
-    (whole,), (reduced,) = ([run().states for run in groups[n].contenders.values()] for n in (4, 5))
+    (whole,), (reduced,) = ([run().states for run in contests[n].contenders.values()] for n in (4, 5))
     assert whole == 780 and reduced < whole
 
 

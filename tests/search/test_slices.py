@@ -147,3 +147,23 @@ def test_twelve_bytes_a_state_of_the_kernel_model(part: str) -> None:
     (found,) = check("early-read", DEFAULT_PARTS[part], jobs=1).parts
     assert found.reason == "complete" and found.states > 200_000
     assert found.bytes_per_state < 12
+
+
+def test_where_there_is_no_room_to_merge_slices_all_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, rooms = Store(2, masks=WORD_EACH), []
+
+    def no_room(p: int) -> int:
+        rooms.append(p)
+        return 1 << 40 if len(rooms) < 30 else 0
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    put_in(store, pairs_of(500_000, 30_000))
+    before = [store.run(p, 0, int(store.parts[p, partition.COUNT])) for p in range(partition.PARTITIONS)]
+    monkeypatch.setattr(store, "_room", no_room)
+    monkeypatch.setattr(store, "_move", full)
+    store.open_level()
+    assert len(rooms) >= 30 and len(store.slices.masks) == 2
+    monkeypatch.undo()
+    assert all((store.run(p, 0, len(run)) == run).all() for p, run in enumerate(before))

@@ -1,14 +1,14 @@
 """``pasidlab bench``: contenders are measured in turns, all in one run.
 
 Rounds of the contenders alternate, so that what the machine does meanwhile concerns them all. A ratio is that of two contenders in the same
-round; its spread is that over the rounds. What is measured is in ``bench_groups``.
+round; its spread is that over the rounds. What is measured is in ``bench_contests``.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -49,7 +49,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One contender in all rounds. ``ratio``: how many times as fast the first of its group is; None for that one."""
+    """One contender in all rounds. ``ratio``: how many times as fast the first of its contest is; None for that one."""
 
     section: str
     work: str
@@ -81,18 +81,18 @@ class Measurement:
         }  # fmt: skip
 
 
-def measured(groups: Sequence[Contest] | Iterator[Contest], rounds: int) -> Iterator[Measurement]:
-    """Every contender of every group, as soon as its group is through. Raises what a contender raises."""
-    for group in groups:
-        outcomes: dict[str, list[Lap]] = {name: [] for name in group.contenders}
+def measured(contests: Iterable[Contest], rounds: int) -> Iterator[Measurement]:
+    """Every contender of every contest, as soon as its contest is through. Raises what a contender raises."""
+    for contest in contests:
+        outcomes: dict[str, list[Lap]] = {name: [] for name in contest.contenders}
         for _ in range(rounds):
-            for name, run in group.contenders.items():
+            for name, run in contest.contenders.items():
                 outcomes[name].append(run())
         first = next(iter(outcomes.values()))
         for name, done in outcomes.items():
-            ratio = None if done is first or not group.compared else _ratio(group.counted, first, done)
+            ratio = None if done is first or not contest.compared else _ratio(contest.counted, first, done)
             seconds, memory = tuple(one.seconds for one in done), max(one.memory for one in done)
-            yield Measurement(group.section, group.work, name, group.counted, done[0].states, seconds, memory, ratio)
+            yield Measurement(contest.section, contest.work, name, contest.counted, done[0].states, seconds, memory, ratio)
 
 
 def _ratio(counted: str, first: Sequence[Lap], other: Sequence[Lap]) -> Ratio:

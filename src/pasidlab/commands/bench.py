@@ -67,16 +67,16 @@ def bench_command(ctx: click.Context, quick: bool, rounds: int | None, as_json: 
     """
     if ctx.invoked_subcommand is not None:
         return
-    from pasidlab.checking import bench, bench_groups
+    from pasidlab.checking import bench, bench_contests
     from pasidlab.checking.bench_peers import missing
 
     for name in outputs:
         _must_be_known(name)
         must_be_writable(name)
-    sizes = bench_groups.QUICK if quick else bench_groups.FULL
+    sizes = bench_contests.QUICK if quick else bench_contests.FULL
     machine, absent = bench.machine(), list(missing())
     with tempfile.TemporaryDirectory() as folder:
-        found = bench.measured(bench_groups.groups(sizes, lazyreg, Path(folder)), rounds or sizes.rounds)
+        found = bench.measured(bench_contests.contests(sizes, lazyreg, Path(folder)), rounds or sizes.rounds)
         measurements = list(found if as_json else _told(machine, absent, found))
     if as_json:
         document = {"machine": machine, "missing": absent, "measurements": [one.to_json() for one in measurements]}

@@ -21,6 +21,7 @@ from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.sites import TRAP
 from pasidlab.live.state import Thread
+from pasidlab.live.status import signals_of, status_of
 from pasidlab.live.window import own_page
 
 _LEAVE = TRAP.hex()  # so that a fault and the end look alike, and no system call is needed
@@ -215,11 +216,10 @@ def _faulted(tid: int) -> bool:
     The kernel tells of the stop first (get_signal(), kernel/signal.c), and of faults before other signals.
     """
     try:
-        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            pending = next(line for line in file if line.startswith("SigPnd"))
+        pending = signals_of(status_of(tid), "SigPnd")
     except (FileNotFoundError, ProcessLookupError):
         raise ptrace.Gone(tid) from None
-    return bool(int(pending.split()[1], 16) & _THEIR_BITS)
+    return bool(pending & _THEIR_BITS)
 
 
 def _at_the_end(tid: int, info: bytes, page: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import AddressSpace, Iommu, OpenFile, Thread
+from pasidlab.live.status import status_of
 
 _BATCH = 1
 _TURN = 64  # descriptors that one write(2) submits before others have their turn
@@ -160,7 +161,6 @@ class CharacterDevices:
 def _group(tid: int) -> int:
     """The thread group of a thread, 0 if it is gone."""
     try:
-        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("Tgid"))
+        return int(status_of(tid)["Tgid"])
     except OSError:
         return 0

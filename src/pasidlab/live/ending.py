@@ -7,6 +7,8 @@ import os
 import signal
 from dataclasses import dataclass
 
+from pasidlab.live.status import signals_of, status_of
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -42,8 +44,8 @@ def signal_name(number: int) -> str:
 
 def dumps_core(pid: int) -> bool:
     """Whether a process is writing its core dump (/proc/PID/status, v4.15)."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        return "CoreDumping:\t1\n" in file
+    with contextlib.suppress(OSError):
+        return status_of(pid).get("CoreDumping") == "1"
     return False
 
 
@@ -52,11 +54,9 @@ def must_die_of(number: int, tid: int, blocks: int | None, *, told: bool) -> boo
     the thread does not block it. ``blocks`` are the signals that it blocks by itself, None where the kernel says that.
     """
     try:
-        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            fields = dict(line.split(":", 1) for line in file if line.startswith(("ShdPnd", "SigBlk", "SigIgn", "SigCgt")))
+        fields = status_of(tid)
     except OSError:
         return False
-    if blocks is not None:
-        fields["SigBlk"] = f"{blocks:x}"
-    waits, *kept = (int(fields[name], 16) >> (number - 1) & 1 for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
-    return bool(waits or told) and not any(kept)
+    waits, blocked, ignored, handled = (signals_of(fields, name) for name in ("ShdPnd", "SigBlk", "SigIgn", "SigCgt"))
+    kept = ignored | handled | (blocked if blocks is None else blocks)
+    return bool(told or waits >> (number - 1) & 1) and not kept >> (number - 1) & 1

@@ -33,6 +33,7 @@ from pasidlab.live.loop import Gate, Timer
 from pasidlab.live.memory import without_memory
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.state import AddressSpace, Iommu, Thread
+from pasidlab.live.status import signals_of, status_of
 from pasidlab.live.stored import op_bits
 
 _TICK = 5e-4  # seconds
@@ -308,11 +309,10 @@ def _must_die(tid: int) -> bool:
     some kernels do not answer in the middle of an exec.
     """
     try:
-        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            pending = next(line for line in file if line.startswith("SigPnd"))
+        pending = signals_of(status_of(tid), "SigPnd")
     except OSError:
         return True
-    return without_memory(tid) or bool(int(pending.split()[1], 16) >> (signal.SIGKILL - 1) & 1)
+    return without_memory(tid) or bool(pending >> (signal.SIGKILL - 1) & 1)
 
 
 def _model(device: DeviceConfig) -> Accelerator:

@@ -17,6 +17,7 @@ from pasidlab.live.inject import SYSCALL
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.registers import RIP, Registers
 from pasidlab.live.state import Thread
+from pasidlab.live.status import status_of
 
 _MOMENT = 0.5  # seconds
 _INT3 = 1  # bytes of it
@@ -75,6 +76,6 @@ def _handles(tid: int, number: int) -> bool:
 
 
 def _field(tid: int, name: str) -> str:
-    with contextlib.suppress(OSError), open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        return next((line.partition(":")[2].strip() for line in file if line.startswith(name + ":")), "")
+    with contextlib.suppress(OSError):
+        return status_of(tid).get(name, "")
     return ""

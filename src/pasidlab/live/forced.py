@@ -15,6 +15,7 @@ from pasidlab.live import ptrace
 from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.placement import Placement
 from pasidlab.live.state import Thread
+from pasidlab.live.status import signals_of, status_of
 
 # Positions in /proc/PID/stat, counted from the end: it has had 52 fields since Linux 3.5 (fs/proc/array.c).
 _BLOCKED, _CAUGHT, _CPU = -21, -19, -14
@@ -95,9 +96,8 @@ def _raises(tid: int, signal: int) -> bool:
     Taking a signal and stopping for it are one step to those who read the status: both take the same lock (get_signal()).
     """
     try:
-        with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            fields = dict(line.split(":", 1) for line in file if line.startswith(("SigPnd", "SigBlk")))
-        if (int(fields["SigPnd"], 16) & ~int(fields["SigBlk"], 16)) >> (signal - 1) & 1:
+        fields = status_of(tid)
+        if (signals_of(fields, "SigPnd") & ~signals_of(fields, "SigBlk")) >> (signal - 1) & 1:
             return True
         return ptrace.stopped_by(tid) == signal
     except (OSError, ptrace.Gone):  # gone, or not stopped

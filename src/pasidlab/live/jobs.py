@@ -13,6 +13,7 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.state import AddressSpace, Thread
+from pasidlab.live.status import signals_of, status_of
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
 _FEW = 64  # members of a batch
@@ -48,16 +49,14 @@ class Job:
 
     def wanted(self) -> bool:
         """Whether a signal waits for the thread, or the stop of its group: on hardware it would take it now, the device working on."""
-        fields = {}
         if self.thread.kept or self.thread.process.stops != self.stops:
             return True
         try:
-            with open(f"/proc/{self.thread.tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                fields = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd")))
+            fields = status_of(self.thread.tid)
         except OSError:
             return True
-        pending = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
-        return bool(pending & ~(int(fields["SigBlk"], 16) if self.thread.blocks is None else self.thread.blocks))
+        pending = signals_of(fields, "SigPnd") | signals_of(fields, "ShdPnd")
+        return bool(pending & ~(signals_of(fields, "SigBlk") if self.thread.blocks is None else self.thread.blocks))
 
 
 def takes_long(descriptor: bytes) -> bool:

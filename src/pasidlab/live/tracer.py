@@ -17,6 +17,7 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.mortals import Mortals
 from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Thread, TrapFrame
+from pasidlab.live.status import status_of
 from pasidlab.live.unborn import Ancestors, Unborn
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
@@ -385,8 +386,7 @@ class Tracer:
     def _adopt(self, tid: int, father: int) -> None:
         """A new task whose maker has died before it could tell: it has what its parent had."""
         try:
-            with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                group = next(int(line.split()[1]) for line in file if line.startswith("Tgid"))
+            group = int(status_of(tid)["Tgid"])
         except OSError:
             return  # its own death will be told
         known = self.processes.get(group)

@@ -19,6 +19,7 @@ from pasidlab.live.loop import EventLoop
 from pasidlab.live.maps import mappings
 from pasidlab.live.served import Patient
 from pasidlab.live.state import AddressSpace, Process, Thread
+from pasidlab.live.status import status_of
 
 _PATIENCE = 0.05  # seconds that the event has before its maker is looked for
 _MAKES = frozenset(map(str, (SYS_CLONE, SYS_FORK, SYS_VFORK, SYS_CLONE3, 2, 120, 190)))  # the last three: of 32 bits
@@ -145,6 +146,6 @@ def _has_its_code(tid: int, mm: AddressSpace) -> bool:
 
 def parent_of(pid: int) -> int:
     """The number of a process's parent; 0 if it is gone."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("PPid"))
+    with contextlib.suppress(OSError):
+        return int(status_of(pid)["PPid"])
     return 0

@@ -22,11 +22,12 @@ _HEAD = """\
 `pasidlab bench` measured this, in one run. Contenders for the same work take turns. Seconds are the median of the rounds. The last column
 says how many times as fast the first line of its table is: the median of the rounds, with the least and the most. Compare these
 ratios, and not seconds of different machines. `--rounds N` makes them surer; `--quick` takes some seconds, and its ratios are worth little.
+SPIN goes depth first on exported models: it refuses -DBFS there, because they have `hidden` variables.
 """
 
 
 def title(one: Measurement) -> str:
-    """The heading of a measurement's group."""
+    """The heading of a measurement's contest."""
     return f"{SECTIONS[one.section]}: {one.work}"
 
 
@@ -41,7 +42,7 @@ def line(one: Measurement) -> str:
 
 
 def markdown(machine: Mapping[str, str], measurements: Sequence[Measurement], missing: Iterable[str], picture: str = "") -> str:
-    """The whole as a page, its tables group by group. ``picture``: where one of them is, as seen from the page."""
+    """The whole as a page, its tables contest by contest. ``picture``: where one of them is, as seen from the page."""
     lines = [_HEAD, "| machine | |", "|---|---|", *(f"| {name} | {value} |" for name, value in machine.items())]
     lines += [f"\nNot measured: {one}." for one in missing]
     if picture:

@@ -99,17 +99,25 @@ class Store:
             s.refill(self._row(p), *self.cut, self.words, new.address, new.lines, _place_bits(new), scratch.ctypes.data)
 
     def _merge_slices(self) -> None:
-        """Keep slices as one whose values come together. Each state keeps its place in its log."""
+        """Keep slices as one whose values come together. Each state keeps its place in its log. All room is made before the first log is
+        written anew: where there is none, everything stays as it is.
+        """
         self._merged, counts = True, self.parts[:, partition.COUNT].tolist()
         few = [self.run(p, 0, min(count, _LOOKED_AT // partition.PARTITIONS)) for p, count in enumerate(counts)]
         slices = Slices(self.words, merged_masks(np.concatenate(few), [tuple(mask) for mask in self.slices.masks.tolist()]))
         for p, count in enumerate(counts):
             slices.take_in(self.run(p, 0, count))
         bits, widths, scratch = slices.widths, slices.each_width, _scratch()
+        try:
+            for p, count in enumerate(counts):
+                if (count + partition.BATCH) * bits > self._room(p):
+                    log = self._logs[p]
+                    self._move(p, max(2 * log.bytes, count * bits), self._spill if log.on_disk else None)
+                    self._describe(p)
+        except MemoryError:
+            return
         for p, count in enumerate(counts):
-            states, log = self.run(p, 0, count), self._logs[p]
-            if (count + partition.BATCH) * bits > self._room(p):
-                self._move(p, max(2 * log.bytes, count * bits), self._spill if log.on_disk else None)
+            states = self.run(p, 0, count)
             self.parts[p, partition.BITS] = bits
             self.parts[p, partition.WIDTHS : partition.WIDTHS + len(widths)] = widths
             s.write_run(self._row(p), slices.address, len(widths), self.words, states.ctypes.data, scratch.ctypes.data)

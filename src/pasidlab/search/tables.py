@@ -41,7 +41,7 @@ class Shape:
 
 
 WHOLE_KEYS = Shape(8, 0.85, 1.5)  # 12 to 13 bytes per state, all tables together
-HALF_KEYS = Shape(16, 0.95, 1.3)  # 5 to 6
+HALF_KEYS = Shape(16, 0.95, 1.3)  # about 5
 
 
 class _Generation:

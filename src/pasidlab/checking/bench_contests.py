@@ -1,4 +1,4 @@
-"""What `pasidlab bench` measures, group by group."""
+"""What `pasidlab bench` measures, contest by contest."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ QUICK = replace(
 )  # fmt: skip
 
 
-def groups(sizes: Sizes, lazyreg: MakeLazyreg, folder: Path) -> Iterator[Contest]:
+def contests(sizes: Sizes, lazyreg: MakeLazyreg, folder: Path) -> Iterator[Contest]:
     """All that is measured. Other engines are compiled in ``folder``."""
     threads = sorted({1, min(2, len(os.sched_getaffinity(0)))})
     yield from _growth(sizes, lazyreg)
