@@ -146,10 +146,9 @@ static void long_jumps(void)
 {
 	moves(50, 64);
 	kept = aligned_alloc(4096, 8192 + (2 << 16));
-	jumping = 1;
 	for (volatile int i = 0; i < 200; i++)
 		if (!sigsetjmp(back, 1))
-			for (;;)
+			for (jumping = 1;;) /* not before there is a place to jump to */
 				moves(10, 1 << 16);
 	jumping = 0;
 }
