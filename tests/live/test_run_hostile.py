@@ -80,6 +80,12 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     assert {words: code for words, code in found.items() if code not in (right[words], 77)} == {}, done.err
 
 
+@pytest.mark.parametrize("how", some(["stop", "kill", "group", "exec", "stopped-kill", "exit", "stopped-go", "end"], 2))
+def test_a_close_that_waits_for_another_thread_s_descriptor_keeps_nobody_waiting(how: str, programs: Path) -> None:
+    done = run(str(programs / "closes"), how, "4")
+    assert done.code == 0, done
+
+
 def test_a_leader_that_ends_before_its_descriptor_completes(programs: Path) -> None:
     done = run(str(programs / "leader"), "64", options=("--delay", "30000"))
     assert done.out == "status 0x1\n", done

@@ -16,6 +16,8 @@ def stalls() -> Iterator[Variant]:
     for delay in ("20", "1000", "50000"):
         options = ("--delay", delay, "--wq", "shared,size=128,threshold=128")
         yield Variant("stalls", f"exec marked as another call, {delay} us", exits(4, options=options, limit=30)("marks"))
+    for how in ("stop", "group", "kill", "stopped-kill", "exec", "exit"):
+        yield Variant("stalls", f"close(2) waits for a move: {how}", exits(0, limit=40)("closes", how, "2"))
     yield Variant("stalls", "stops, no room on the stack", exits(0, limit=40)("halts", "5"))
 
     def flood(place: Place, number: int) -> str:

@@ -86,13 +86,15 @@ class Borrower:
         ptrace.get_registers(tid, work)
         ptrace.set_signal_mask(tid, mask)
         ptrace.set_registers(tid, saved)
+        self.injector.rejoin(job.thread)
         return work[RCX], work
 
     def _to_the_end(self, job: Job, page: int) -> None:
         """Until the code is through, meets a fault, or the job gives the thread back.
 
-        SIGILL, SIGSEGV and SIGBUS that others send are kept; a group stop is joined, and the work goes on after it. One that looks like a
-        fault is one if it comes again (rt_sigqueueinfo(2) to oneself may say anything).
+        SIGILL, SIGSEGV and SIGBUS that others send are kept. One that looks like a fault is one if it comes again (rt_sigqueueinfo(2) to
+        oneself may say anything). At a group stop the job gives the thread back, and the device works on without it, as hardware does:
+        a thread in close(2) waits for the job, and the stop for that thread.
         """
         thread = job.thread
         seen: list[bytes] = []
@@ -109,11 +111,9 @@ class Borrower:
         while True:
             ptrace.resume(tid, number)
             stop, event = self.loop.wait(tid)
-            while event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
-                thread.listens = True
-                ptrace.listen(tid)
-                stop, event = self.loop.wait(tid)
-                thread.listens = False
+            if event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
+                thread.misses_stop()
+                job.detached = True
             if event or stop in _SIGNALS:
                 break
             number = stop  # SIGSTOP, which cannot be blocked

@@ -95,8 +95,8 @@ class Injector:
             ptrace.resume_to_syscall(tid, number)
             stop, event = self.loop.wait(tid)
             number = 0
-            if event == ptrace.EVENT_STOP and thread is not None:
-                thread.missed_stop |= stop != signal.SIGTRAP
+            if event == ptrace.EVENT_STOP and stop != signal.SIGTRAP and thread is not None:
+                thread.misses_stop()
             elif not event and stop == ptrace.SYSCALL_STOP:
                 return True
             elif not event and stop in _FORCED and ptrace.signal_code(tid) > 0:
@@ -116,7 +116,8 @@ class Injector:
             stop, event = self.loop.wait(tid)
             number = 0
             if event:
-                thread.missed_stop |= event == ptrace.EVENT_STOP and stop != signal.SIGTRAP
+                if event == ptrace.EVENT_STOP and stop != signal.SIGTRAP:
+                    thread.misses_stop()
             elif stop == signal.SIGSTOP:
                 number = stop
             elif stop == signal.SIGTRAP:

@@ -232,7 +232,7 @@ class Process:
     filtered: bool = False  # it may have a seccomp filter of its own: nothing can be injected
     injected: int = 0  # system calls of ours that its threads are in
     first: bool | None = None  # of a pid namespace, once that has been asked (``firsts``)
-    stops: int = 0  # times that a thread of it has entered a group stop
+    stops: int = 0  # times that a thread of it has come to a group stop
 
 
 @dataclass(eq=False)
@@ -269,6 +269,16 @@ class Thread:
         else:
             parent.forks += 1
             self.lineage = f"{parent.lineage}/{parent.forks}"
+
+    def comes_to_stop(self) -> None:
+        """It is in its group's stop, and stays there."""
+        self.missed_stop, self.listens = False, True
+        self.process.stops += 1
+
+    def misses_stop(self) -> None:
+        """Its group is stopped, and it works for us: it joins the others when it is let go (``Injector.rejoin``)."""
+        self.missed_stop = True
+        self.process.stops += 1
 
     def begins_image(self) -> None:
         """exec(2): places are counted from here, whatever shells and wrappers came before."""

@@ -136,8 +136,7 @@ class Tracer:
         elif event == ptrace.EVENT_EXEC:
             self._executed(tid, ptrace.event_message(tid))
         elif event == ptrace.EVENT_STOP and stop in ptrace.GROUP_STOPS:
-            thread.missed_stop, thread.listens = False, True
-            thread.process.stops += 1
+            thread.comes_to_stop()
             ptrace.listen(tid)
         else:
             thread.missed_stop = False
