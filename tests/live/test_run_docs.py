@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from running import run_python
+from test_run_iaa import TOO_FAR
 
 from harness import some
 from pasidlab.live.config import devices_from
 
 pytestmark = pytest.mark.needs_run
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "dsa-programmers.md").read_text()
+PAGE, IAA_PAGE = ((ROOT / "docs" / name).read_text() for name in ("dsa-programmers.md", "iaa-programmers.md"))
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line[2:] for _, text in BLOCKS for line in text.split("\n") if line.startswith("$ ")]
 READERS_OWN = ("./app", "my.conf")  # what only the reader has
@@ -67,6 +68,30 @@ PROGRAM = """
             submit(portal, descriptor(MOVE, record.address, source.address, source.address + 64, 64))
             print(hex(wait(record)))
 """
+
+
+REJECTED = """
+    portal, _ = open_portal()
+    record, source = Buffer(32), Buffer(64)
+    submit(portal, descriptor(MOVE, record.address, source.address, source.address, 64, CRAV | RCR | 0x80))
+    print(hex(wait(record)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "script", "queue", "printed"),
+    [(PAGE, REJECTED, "shared", "0x11"), (IAA_PAGE, TOO_FAR, "shared,device=iax1", "(10, 17)")],
+    ids=["DSA", "IAA"],
+)
+def test_a_rejection_is_told_as_the_page_shows(page: str, script: str, queue: str, printed: str) -> None:
+    """The first one of the page; gdb says its last part."""
+    shown = re.search(r"^  rejected: .*: (.*)$", page, re.MULTILINE)
+    assert shown
+    done = run_python(script, "--wq", queue)
+    assert done.out == f"{printed}\n", done.err
+    assert shown[0] in done.err.split("\n")
+    for said in re.findall(r"^pasidlab: descriptor rejected: (.*)$", page, re.MULTILINE):
+        assert said in shown[0]
 
 
 def test_the_file_of_devices_is_understood(tmp_path: Path) -> None:

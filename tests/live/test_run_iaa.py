@@ -49,19 +49,17 @@ def test_a_program_compresses_and_decompresses() -> None:
     assert "0x0b output buffer overflow 1" in done.err
 
 
+TOO_FAR = IAA + textwrap.dedent("""
+    line, squeezed = os.urandom(200), zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = squeezed.compress(line + os.urandom(6000) + line) + squeezed.flush()
+    source.data[:len(packed)] = packed
+    print(job(0x42, len(packed), 1 << 20, 0x1F)[:2])
+    """)
+
+
 def test_a_stream_with_a_larger_window_is_refused_as_on_hardware() -> None:
     """What zlib makes by default goes back up to 32768 bytes; IAA sees 4096."""
-    done = run_python(
-        IAA + textwrap.dedent("""
-        line = os.urandom(200)
-        squeezed = zlib.compressobj(9, zlib.DEFLATED, -15)
-        packed = squeezed.compress(line + os.urandom(6000) + line) + squeezed.flush()
-        source.data[:len(packed)] = packed
-        print(job(0x42, len(packed), 1 << 20, 0x1F)[:2])
-        """),
-        "--wq",
-        "shared,device=iax1",
-    )
+    done = run_python(TOO_FAR, "--wq", "shared,device=iax1")
     assert done.out == "(10, 17)\n", done.err
     assert "analytics error 17: a distance beyond the window of 4096 bytes" in done.err
 
