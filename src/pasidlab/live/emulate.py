@@ -16,7 +16,7 @@ from pasidlab.live.cdev import SubmissionQueues
 from pasidlab.live.decode import MAX_LENGTH, Instruction, InstructionKind, decode
 from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
-from pasidlab.live.registers import EFLAGS, RIP, STATUS_FLAGS, ZF, RegisterArray, Registers
+from pasidlab.live.registers import EFLAGS, RDI, RESUME_FLAG, RIP, RSI, STATUS_FLAGS, ZF, RegisterArray, Registers
 from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.sites import SubmissionSite
 from pasidlab.live.state import Iommu, Portal, Thread
@@ -83,8 +83,8 @@ class Events(Protocol):
         """Files may be the program's own to serve: reading one could wait for it."""
 
 
-class Unsure(Exception):
-    """The signal may have been sent: siginfo may say anything (rt_sigqueueinfo(2) to oneself)."""
+class Sent(Exception):
+    """The signal was sent: siginfo may say anything (rt_sigqueueinfo(2) to oneself)."""
 
 
 class Raised(NamedTuple):
@@ -130,8 +130,8 @@ class Emulator:
     def step(self, thread: Thread, raised: Raised | None = None) -> bool:
         """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault.
 
-        ``raised``: what the instruction is said to have raised. Raises Unsure, and changes nothing, if that may be wrong. None: it
-        stands here to be carried out.
+        ``raised``: what the instruction is said to have raised. Raises Sent, and changes nothing, if it did not. None: it stands here
+        to be carried out.
         """
         frame = self._frames.pop() if self._frames else StoppedThread()
         try:
@@ -142,8 +142,8 @@ class Emulator:
 
     def _step(self, thread: Thread, frame: StoppedThread, raised: Raised | None) -> bool:
         registers = frame.registers
-        if raised and self._may_be_sent(thread, raised, registers):
-            raise Unsure
+        if raised and self._was_sent(thread, raised, registers):
+            raise Sent
         site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
         replaced = site is not None
         if site is None:
@@ -155,8 +155,8 @@ class Emulator:
             site, source = self._site(thread, registers)
             if site is None:
                 return False
-            if raised and not _is_certain(thread, raised):
-                raise Unsure
+            if raised and not registers[EFLAGS] & RESUME_FLAG:
+                raise Sent
         elif registers[RIP] == site.end:  # it was carried out already
             ptrace.set_registers_at(thread.tid, frame.at)
             return True
@@ -172,6 +172,7 @@ class Emulator:
                 ptrace.set_registers_at(thread.tid, frame.at)
             raise
         registers[RIP] = site.end
+        registers[EFLAGS] &= ~RESUME_FLAG
         if portal and replaced:
             self.shortcuts.grant(thread, registers, site, portal)
         ptrace.set_registers_at(thread.tid, frame.at)
@@ -179,18 +180,21 @@ class Emulator:
             self.shortcuts.consider(thread, site)
         return True
 
-    def _may_be_sent(self, thread: Thread, raised: Raised, registers: RegisterArray) -> bool:
-        """Whether another than the instruction of ours where the thread stands may have raised this. Where our code ends it raises SIGILL;
-        where the program has taken memory away for a while, a page fault there.
-        """
+    def _was_sent(self, thread: Thread, raised: Raised, registers: RegisterArray) -> bool:
+        """Whether another than the instruction of ours where the thread stands has raised this. A repeated one can be interrupted."""
         space, ip = thread.mm.shortcut, registers[RIP]
         area = space.area_at(ip) if space else None
-        if space is None or area is None:
+        if area is None:
             return False
+        if not registers[EFLAGS] & RESUME_FLAG:
+            return True
         if raised.signal == SIGILL:
             return not (raised.address == ip and area.traps_at(ip))
-        at = raised.page_at
-        return at is None or not (space.holds(at) or self.shortcuts.reaches(thread, registers, at))
+        if not area.repeats_at(ip):
+            return False
+        if raised.page_at is None:
+            return _canonical(registers[RSI]) and _canonical(registers[RDI])
+        return not self.shortcuts.reaches(thread, registers, raised.page_at)
 
     def _site(self, thread: Thread, registers: RegisterArray) -> tuple[SubmissionSite | None, bytes | None]:
         """The instruction at RIP, None if it is not one of ours, and what its source holds."""
@@ -327,11 +331,6 @@ class Emulator:
             raise general_protection("reserved bits of the control operand are set")
         frame.registers[EFLAGS] &= ~STATUS_FLAGS
         return None
-
-
-def _is_certain(thread: Thread, raised: Raised) -> bool:
-    """Whether an instruction of the program's that submits raised this: at its portal, or as an instruction that traps."""
-    return raised.signal == SIGILL or (raised.page_at or 0) & ~0xFFF in thread.mm.portals
 
 
 def _canonical(address: int) -> bool:

@@ -104,35 +104,6 @@ class Injector:
             elif not event and stop == signal.SIGSTOP:
                 number = stop
 
-    def raises_again(self, thread: Thread) -> bool:
-        """At the stop of a signal: whether the thread's instruction raises one when it is executed once more. Where it does, the
-        thread has stopped for that. What else it has stopped for was sent, and is kept.
-        """
-        tid, number, mask = thread.tid, 0, ptrace.signal_mask(thread.tid)
-        seen = [(ptrace.stopped_by(tid), ptrace.signal_info(tid))]
-        ptrace.set_signal_mask(tid, _ALL & ~sum(1 << one - 1 for one in (*_FORCED, signal.SIGTRAP)))
-        while True:
-            ptrace.step(tid, number)
-            stop, event = self.loop.wait(tid)
-            number = 0
-            if event:
-                if event == ptrace.EVENT_STOP and stop != signal.SIGTRAP:
-                    thread.misses_stop()
-            elif stop == signal.SIGSTOP:
-                number = stop
-            elif stop == signal.SIGTRAP:
-                break
-            elif (now := (stop, ptrace.signal_info(tid))) in seen:
-                seen.remove(now)
-                break
-            else:
-                seen.append(now)
-        for one in seen:
-            self.keep(thread, *one)
-        ptrace.set_signal_mask(tid, mask)
-        self.rejoin(thread)
-        return stop != signal.SIGTRAP
-
     @staticmethod
     def rejoin(thread: Thread) -> None:
         """The thread joins the group stop that it has missed when it is let go: nothing may stop it in between (``_to_syscall_stop``)."""

@@ -42,6 +42,10 @@ ARGUMENTS = (RDI, RSI, RDX, R10, R8, R9)
 
 CF, PF, AF, ZF, SF, OF, TRAP_FLAG = 1, 4, 16, 64, 128, 2048, 1 << 8
 STATUS_FLAGS = CF | PF | AF | ZF | SF | OF
+RESUME_FLAG = 1 << 16
+"""RF of EFLAGS. A fault sets it in what it saves, an interrupt or a system call does not, but in the middle of a repeated string
+instruction; an instruction that is carried out clears it (SDM volume 3, 19.3.1.1).
+"""
 
 Registers = ctypes.c_uint64 * COUNT
 RegisterArray = ctypes.Array[ctypes.c_uint64]

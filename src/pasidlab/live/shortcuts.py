@@ -20,7 +20,23 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.nodes import WqNode
 from pasidlab.live.patching import Patcher
 from pasidlab.live.presence import can_ask
-from pasidlab.live.registers import EFLAGS, GS, GS_BASE, ORIG_RAX, R9, R10, R11, RBX, RCX, RIP, RSI, STATUS_FLAGS, RegisterArray, Registers
+from pasidlab.live.registers import (
+    EFLAGS,
+    GS,
+    GS_BASE,
+    ORIG_RAX,
+    R9,
+    R10,
+    R11,
+    RBX,
+    RCX,
+    RESUME_FLAG,
+    RIP,
+    RSI,
+    STATUS_FLAGS,
+    RegisterArray,
+    Registers,
+)
 from pasidlab.live.shortcut_crc import has_crc32
 from pasidlab.live.sites import Area, Shortcut, SubmissionSite
 from pasidlab.live.slots import QUEUES, Permit, Shared
@@ -110,7 +126,7 @@ class Shortcuts:
         thread.batched = 0 if done else begun
         shared.restore(slot, registers)
         flags = shared.flags(slot, layout.RESULT if done else layout.FLAGS)
-        registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
+        registers[EFLAGS] = registers[EFLAGS] & ~(STATUS_FLAGS | RESUME_FLAG) | flags
         registers[RIP] = site.end if done else site.ip
         registers[ORIG_RAX] = _NO_CALL  # a system call of ours is not to be restarted
 
@@ -290,4 +306,5 @@ def _restore_entrance(site: SubmissionSite, shared: Shared | None, slot: int, re
             shared.restore(slot, registers)
     if flags is not None:
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | flags
+    registers[EFLAGS] &= ~RESUME_FLAG
     registers[RIP] = site.ip

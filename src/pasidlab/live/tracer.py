@@ -9,7 +9,7 @@ from collections import deque
 
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
-from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Unsure
+from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Sent
 from pasidlab.live.ending import dumps_core
 from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.guard import ENDING, PASSED_ON, Heard
@@ -230,13 +230,14 @@ class Tracer:
             return
         raised = None if other or stop == signal.SIGTRAP else Raised(stop, code, address)
         try:
-            if not self._steps(thread, raised):
+            if not self.emulator.step(thread, raised):
                 self._deliver(thread, stop, thread.kept.pop()[1] if other else ptrace.signal_info(thread.tid))
                 return
         except Fault as fault:
             self._faults(thread, stop, found, fault)
             return
-        except Unsure:  # it was sent
+        except Sent:
+            self.injector.keep(thread, stop, ptrace.signal_info(thread.tid))
             self.shortcuts.interrupted(thread)
             if thread.batched:
                 self._rest_of_batch(thread, stop)
@@ -259,15 +260,6 @@ class Tracer:
             return
         if not self._queued_again(thread):
             self._go_on(thread)
-
-    def _steps(self, thread: Thread, raised: Raised | None) -> bool:
-        """See ``Emulator.step``. Raises Unsure where the signal was sent, which is then kept, and the thread has gone a step."""
-        try:
-            return self.emulator.step(thread, raised)
-        except Unsure:
-            if not self.injector.raises_again(thread):
-                raise
-        return self.emulator.step(thread)
 
     def _faults(self, thread: Thread, stop: int, found: Found, fault: Fault) -> None:
         """One of our instructions, at which the thread stopped for ``stop``, faults."""
