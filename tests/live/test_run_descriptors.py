@@ -182,6 +182,28 @@ def test_the_same_seed_gives_the_same_run(options: tuple[str, ...], tmp_path: Pa
     assert first == once()
 
 
+def test_pages_not_in_memory_hide_nothing() -> None:
+    """They are no mistake of the program's: those of an instruction, operation and status are one. They come last, with advice once."""
+    done = run_python("""
+        portal, _ = open_portal()
+        fresh, record, other = libc.mmap(0x5A0000000000, 40 * 4096, 3, 0x22, -1, 0), Buffer(32), Buffer(64)
+        def submits(op, source, target, flags=CRAV | RCR):
+            record.data.raw = bytes(32)
+            submit(portal, descriptor(op, record.address, source, target, 64, flags))
+            return hex(wait(record))
+        print(*{submits(FILL, 7, fresh + page * 4096) for page in range(40)}, submits(MOVE, fresh, other.address),
+              submits(FILL, 7, fresh - 4096), submits(FILL, 7, fresh, CRAV | RCR | 1 << 7))
+    """)
+    assert done.out == "0x83 0x3 0x83 0x11\n", done.err
+    absent, read, unmapped, rejected = done.report["problems"]
+    assert [one["count"] for one in done.report["problems"]] == [40, 1, 1, 1] and rejected["kind"] == "rejected"
+    assert "page fault writing 0x5a0000000000 after 0 bytes" in absent["what"] and "0x59fffffff000" in unmapped["what"]
+    assert "not in memory" in read["advice"] and done.err.count(read["advice"]) == 1
+    assert (absent["advice"], unmapped["advice"]) == (read["advice"], "")
+    told = [done.err.index(one["what"]) for one in (unmapped, rejected, absent, read)]
+    assert told == sorted(told) and f"{absent['what']} (first of 40)\n" in done.err
+
+
 def test_rejections_name_the_reason_the_instruction_and_the_counts() -> None:
     done = run_python("""
         portal, _ = open_portal()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from pasidlab.live.state import Thread
 from pasidlab.live.symbols import Symbolizer
 
 _MOST = 1000  # different problems told apart
+_SHOWN = 20  # of them in the summary
 _ABSENT = (
     "the address is mapped, but its page is not in memory, and the descriptor does not ask to block on fault (flag bit 1): "
     "set the flag, touch the page before, or continue from there; --faults kind lets it pass"
@@ -33,7 +34,7 @@ _OUT_OF_REACH = (
 
 @dataclass
 class Problem:
-    """One kind of thing that went wrong at one instruction."""
+    """One kind of thing that went wrong at one instruction. Pages not in memory are one kind for each operation and status."""
 
     kind: str  # rejected, page fault, fault, dropped, design, tracer
     what: str
@@ -42,6 +43,7 @@ class Problem:
     thread: int  # the first that met it
     advice: str = ""
     count: int = 0
+    first: bool = False  # whether ``what`` is that of the first, and the others differ in their address
 
 
 @dataclass
@@ -134,8 +136,8 @@ class Diagnosis:
             kind = "rejected" if outcome.rejected else "page fault"
             unseen = " (no completion record could tell the program)" if outcome.software_error else ""
             operation, status = operation_name(outcome.opcode), _status(outcome.status_byte)
-            what = f"{queue}: {operation}, status {status}: {outcome.reason}{unseen}"
-            self._note(kind, what, thread, ip, self._advice(thread, outcome))
+            alike, advice = f"{queue}: {operation}, status {status}", self._advice(thread, outcome)
+            self._note(kind, f"{alike}: {outcome.reason}{unseen}", thread, ip, advice, alike=alike if advice else "")
 
     @staticmethod
     def _advice(thread: Thread, outcome: DescriptorOutcome) -> str:
@@ -153,14 +155,17 @@ class Diagnosis:
             what = f"{queue}: {operation_name(outcome.opcode)}, page at {outcome.absent:#x} not in memory"
             self.first_kind_fault = f"{what}, submitted at {ip:#x} {place}".rstrip()
 
-    def _note(self, kind: str, what: str, thread: Thread, ip: int, advice: str = "") -> None:
-        problem = self.problems.get((kind, what, ip))
+    def _note(self, kind: str, what: str, thread: Thread, ip: int, advice: str = "", *, alike: str = "") -> None:
+        """``alike``, where given, is the same for all that is counted as one, and ``what`` that of the first."""
+        first, alike = bool(alike), alike or what
+        problem = self.problems.get((kind, alike, ip))
         if problem is None and len(self.problems) >= _MOST:
-            what, ip, advice = "further ones, each different", 0, ""
-            problem = self.problems.get((kind, what, ip))
+            what = alike = "further ones, each different"
+            ip, advice, first = 0, "", False
+            problem = self.problems.get((kind, alike, ip))
         if problem is None:
             place = self._place(thread, ip) if ip else "write(2)"
-            problem = self.problems[kind, what, ip] = Problem(kind, what, ip, place=place, thread=thread.tid, advice=advice)
+            problem = self.problems[kind, alike, ip] = Problem(kind, what, ip, place=place, thread=thread.tid, advice=advice, first=first)
         problem.count += 1
 
     @property
@@ -228,16 +233,21 @@ class Diagnosis:
         if self.kind_faults:
             lines.append(f"  {self.kind_faults} descriptors without block on fault would have faulted on hardware "
                          f"(first: {self.first_kind_fault}): --faults strict")  # fmt: skip
-        for problem in list(self.problems.values())[:20]:
-            times = f" ({problem.count} times)" if problem.count > 1 else ""
-            lines.append(f"  {problem.kind}: {problem.what}{times}")
+        return "\n".join([*lines, *self._told()])
+
+    def _told(self) -> Iterator[str]:
+        """The problems of the summary: pages not in memory, which are no mistake, last; each piece of advice once."""
+        problems, advised = sorted(self.problems.values(), key=lambda one: one.first), {""}
+        for problem in problems[:_SHOWN]:
+            times = f"first of {problem.count}" if problem.first else f"{problem.count} times"
+            yield f"  {problem.kind}: {problem.what}" + (f" ({times})" if problem.count > 1 else "")
             if problem.address:
-                lines.append(f"    at {problem.address:#x} {problem.place}".rstrip())
-            if problem.advice:
-                lines.append(f"    {problem.advice}")
-        if len(self.problems) > 20:
-            lines.append(f"  ... and {len(self.problems) - 20} more, see --json")
-        return "\n".join(lines)
+                yield f"    at {problem.address:#x} {problem.place}".rstrip()
+            if problem.advice not in advised:
+                yield f"    {problem.advice}"
+            advised.add(problem.advice)
+        if len(problems) > _SHOWN:
+            yield f"  ... and {len(problems) - _SHOWN} more, see --json"
 
 
 def _name(thread: Thread) -> str:
