@@ -42,7 +42,7 @@ def test_counts_of_the_small_scope():
 def test_counts_and_memory_of_the_large_scope():
     result = search(lazyreg(3))
     assert (result.states, result.transitions, result.depth) == (3_020_393, 12_993_552, 35)
-    assert result.bytes_per_state <= 3 * 8
+    assert result.bytes_per_state <= 26
 
 
 @pytest.mark.parametrize("words", some([1, 2, 3, 8], 4, [3]))
