@@ -24,6 +24,7 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "code that nobody may read", in_scratch(4, "unread"))
     yield Variant("others", "first processes of pid namespaces", exits(0)("firsts"))
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
+    yield Variant("others", "calls that are not interrupted", exits(0)("undisturbed", "0.5"))
 
 
 VARIANTS = list(others())

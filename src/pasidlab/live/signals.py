@@ -8,11 +8,7 @@ provided it was not SIG_DFL to begin with; so a marker handler stands in for SIG
 from __future__ import annotations
 
 import errno
-import os
 import struct
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
@@ -24,10 +20,10 @@ from pasidlab.live.lending import Lender
 from pasidlab.live.libc import SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
+from pasidlab.live.standin import StandIn
 from pasidlab.live.state import SignalState, Thread, TrapFrame
 
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
-_SOON = 0.005  # seconds
 _DFL, _IGN, _ALL = 0, 1, (1 << 64) - 1
 _SA_RESTORER, _SA_RESETHAND = 0x04000000, 0x80000000
 # err, trapno and cr2 in struct ucontext (asm/ucontext.h, asm/sigcontext.h)
@@ -48,6 +44,7 @@ class SignalKeeper:
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.loop, self.signals = injector, injector.loop, signals
         self.placement, self.lender = Placement(), Lender(injector)
+        self.stand_in = StandIn(self.loop, self._set)
         self.forced, self.firsts = Forced(self.placement, signals), FirstProcesses(injector.loop)
 
     def arm(self, thread: Thread) -> None:
@@ -265,46 +262,32 @@ class SignalKeeper:
                 self._reset(thread, signal)
                 self.again(thread, signal, info)
                 return
-            if found.reset and not found.blocked:  # for another thread, whose turn has not come
-                self._once_more(thread, signal, info, found)
-                return
-            others = [tid for tid, number in state.blockers if number == signal and tid != thread.tid]
-            if others and not dies:
-                self._deliver_alone(thread, signal, info, others)
+            others = any(number == signal and tid != thread.tid for tid, number in state.blockers)
+            if (found.reset and not found.blocked) or (others and not dies):
+                self._deliver_aside(thread, signal, info, found)
                 return
         if forced:
             self.firsts.let_go(thread, signal)
         ptrace.resume(thread.tid, signal)
 
-    def _once_more(self, thread: Thread, signal: int, info: bytes, found: Found) -> None:
-        """The handler was reset for another thread: it is set anew, and the signal comes again."""
-        self.restore(thread, signal, found)
-        self.injector.keep(thread, signal, info)
-        self.injector.announce(thread)
-        ptrace.resume(thread.tid)
-
-    def _deliver_alone(self, thread: Thread, signal: int, info: bytes, others: list[int]) -> None:
-        """See ``deliver``. ``others`` block the signal: where one of them submits, the kernel resets the handler. So none of them executes
-        an instruction until the signal has been taken: one that is to stop does not leave the kernel before.
+    def _deliver_aside(self, thread: Thread, signal: int, info: bytes, found: Found) -> None:
+        """See ``deliver``. Others block the signal: while one of them submits, the handler is not there. If it was not there already, it is
+        set anew by whoever undoes that.
         """
-        free = [tid for tid in others if not self.loop.acts_for(tid)]
-        for tid in free:
-            with suppress(ptrace.Gone, OSError):
-                ptrace.interrupt(tid)
-        _wait_for(lambda: not any(map(_runs, free)))
-        found = self.look(thread, signal)
-        if found.reset:
-            found = replace(found, blocked=False)
-            self._once_more(thread, signal, info, found)
-            return
-        ptrace.step(thread.tid, signal)
-        _wait_for(lambda: not _runs(thread.tid))  # it has looked for the handler
-        stop, event = self.loop.wait(thread.tid)
-        if stop != SIGTRAP or event:
-            self.loop.put_back(thread.tid, stop, event)
-            return
-        Injector.rejoin(thread)
-        ptrace.resume(thread.tid)
+        state = thread.process.signals
+        state.resets.discard((thread.tid, signal))
+        if self.stand_in.deliver(thread, signal, info, state.actions[signal]):
+            self.injector.announce(thread)
+            ptrace.resume(thread.tid)
+        elif found.reset:
+            self.restore(thread, signal, replace(found, blocked=False))
+            self.injector.keep(thread, signal, info)
+            self.injector.announce(thread)
+            ptrace.resume(thread.tid)
+        elif ptrace.stopped_by(thread.tid) == signal:
+            ptrace.resume(thread.tid, signal)
+        else:
+            self.again(thread, signal, info)
 
     def again(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None = None) -> None:
         """Bring about a new signal stop, which is then for ``hand_over``."""
@@ -353,20 +336,6 @@ class SignalKeeper:
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
         return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
-
-
-def _runs(tid: int) -> bool:
-    """Whether a thread is executing, or ready to."""
-    with suppress(OSError), open(f"/proc/{tid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0] == b"R"
-    return False
-
-
-def _wait_for(done: Callable[[], bool]) -> None:
-    """Not longer than it may take: nobody but the scheduler is waited for."""
-    end = time.monotonic() + _SOON
-    while not done() and time.monotonic() < end:
-        os.sched_yield()
 
 
 def _handler(action: bytes) -> int:

@@ -206,6 +206,7 @@ class SignalState:
     actions: dict[int, bytes] = field(default_factory=dict)
     resets: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): found or being set anew
     restores: int = 0  # handlers that were set anew so far
+    stand_ins: set[int] = field(default_factory=set)  # signals whose handler is another's for a moment (``standin``)
     blockers: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): it blocked it when its instruction last raised it
 
     def copy(self) -> SignalState:

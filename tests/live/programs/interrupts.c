@@ -1,5 +1,6 @@
 /*
- * interrupts SECONDS: threads that wait in system calls are sent SIGILL, for which there is a handler, while others block it and submit.
+ * interrupts SECONDS: threads that wait in system calls are sent SIGILL and SIGSEGV, for which there are handlers, 4,000 times a second,
+ * while others block both and submit.
  * 0 if the program lives, and the calls fail with EINTR and nothing else.
  */
 #include "device.h"
@@ -46,11 +47,12 @@ int main(int count, char **words)
 
 	portal = open_portal();
 	sigaction(SIGILL, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
 	for (long i = 0; i < WAITING + SUBMITTING; i++)
 		pthread_create(&threads[i], NULL, i < WAITING ? waits : submits, (void *)(i & 1));
-	for (; now() < end; sleep_for(0.0005))
-		for (int i = 0; i < WAITING; i++)
-			pthread_kill(threads[i], SIGILL);
+	for (int sent = 0; now() < end; sleep_for(0.0005))
+		for (int i = 0; i < WAITING; i++, sent++)
+			pthread_kill(threads[i], sent & 1 ? SIGSEGV : SIGILL);
 	ends = 1;
 	for (int i = 0; i < WAITING + SUBMITTING; i++)
 		pthread_join(threads[i], NULL);
