@@ -16,6 +16,8 @@ def others() -> Iterator[Variant]:
 
     for how in ("killed", "exec"):
         yield Variant("others", f"children of who is gone: {how}", exits(0)("orphans", how, "8"))
+    for how in ("killed", "exec", "apart", "copied"):
+        yield Variant("others", f"who has memory in common: {how}", exits(0)("heirs", how, "8"))
     for how in ("occupied", "beside"):
         yield Variant("others", f"pages beside ours: {how}", exits(0)("mappings", how))
     yield Variant("others", "memory in common, handlers apart", exits(0)("siblings"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,10 +82,11 @@ class SystemCalls:
         self.emulator, self.injector, self.keeper = parts.emulator, parts.injector, parts.keeper
         self.borrower, self.calls, self.loop = parts.borrower, parts.calls, parts.injector.loop
         self.patient, self.serving, self.pagemaps = Patient(self.loop), False, Pagemaps()
+        self._numbers = itertools.count(1)
 
     def new_mm(self, pid: int, parent: AddressSpace | None = None) -> AddressSpace:
         """An address space of the process ``pid``, a child of ``parent``'s."""
-        mm = AddressSpace(pid, self.loop, self.pagemaps, parent)
+        mm = AddressSpace(pid, self.loop, self.pagemaps, next(self._numbers), parent)
         if self.serving:
             mm.serve(self.patient)
         return mm

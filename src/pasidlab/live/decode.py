@@ -56,6 +56,11 @@ class Instruction:
         base = registers[self.segment] if self.segment >= 0 else 0
         return base + (registers[self.register] & self.address_mask) & _U64
 
+    def accesses(self, registers: RegisterArray, address: int) -> bool:
+        """Whether a page fault at this linear address may be the instruction's."""
+        places = (self.destination(registers), self.monitored(registers), self.source(registers))
+        return any(0 <= address - place < 64 for place in places)
+
     def source(self, registers: RegisterArray) -> int:
         """Linear address of the 64-byte source."""
         address = self.displacement

@@ -16,7 +16,7 @@ from pasidlab.live.cdev import SubmissionQueues
 from pasidlab.live.decode import MAX_LENGTH, Instruction, InstructionKind, decode
 from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
-from pasidlab.live.registers import EFLAGS, RDI, RESUME_FLAG, RIP, RSI, STATUS_FLAGS, ZF, RegisterArray, Registers
+from pasidlab.live.registers import EFLAGS, RESUME_FLAG, RIP, STATUS_FLAGS, ZF, RegisterArray, Registers, is_canonical
 from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.sites import SubmissionSite
 from pasidlab.live.state import Iommu, Portal, Thread
@@ -99,6 +99,11 @@ class Raised(NamedTuple):
         """The page fault's address, None if it was none."""
         return None if self.signal == SIGILL or self.code >= ptrace.SI_KERNEL else self.address
 
+    @property
+    def is_bus_error(self) -> bool:
+        """SIGBUS that is no page fault's (#SS, #NP), which no instruction of ours raises."""
+        return self.signal == SIGBUS and self.page_at is None
+
 
 class StoppedThread:
     """A thread stopped at one of our instructions: its registers."""
@@ -155,7 +160,7 @@ class Emulator:
             site, source = self._site(thread, registers)
             if site is None:
                 return False
-            if raised and not registers[EFLAGS] & RESUME_FLAG:
+            if raised and not (registers[EFLAGS] & RESUME_FLAG and _may_raise(site, raised, registers)):
                 raise Sent
         elif registers[RIP] == site.end:  # it was carried out already
             ptrace.set_registers_at(thread.tid, frame.at)
@@ -181,7 +186,9 @@ class Emulator:
         return True
 
     def _was_sent(self, thread: Thread, raised: Raised, registers: RegisterArray) -> bool:
-        """Whether another than the instruction of ours where the thread stands has raised this. A repeated one can be interrupted."""
+        """Whether another than the instruction of ours where the thread stands has raised this. RF alone does not say that it has: what
+        a hypervisor mends leaves it set, too (SDM volume 3, "Saving RIP, RSP, RFLAGS, and SSP").
+        """
         space, ip = thread.mm.shortcut, registers[RIP]
         area = space.area_at(ip) if space else None
         if area is None:
@@ -190,11 +197,7 @@ class Emulator:
             return True
         if raised.signal == SIGILL:
             return not (raised.address == ip and area.traps_at(ip))
-        if not area.repeats_at(ip):
-            return False
-        if raised.page_at is None:
-            return _canonical(registers[RSI]) and _canonical(registers[RDI])
-        return not self.shortcuts.reaches(thread, registers, raised.page_at)
+        return raised.is_bus_error or not self.shortcuts.may_fault(thread, area, registers, raised.page_at)
 
     def _site(self, thread: Thread, registers: RegisterArray) -> tuple[SubmissionSite | None, bytes | None]:
         """The instruction at RIP, None if it is not one of ours, and what its source holds."""
@@ -301,7 +304,7 @@ class Emulator:
             return source
         start = instruction.source(frame.registers)
         address = start + (len(source) if source else 0)
-        if not _canonical(address):
+        if not is_canonical(address):
             raise general_protection("the source address is not canonical")
         raise page_fault(thread, address, f"the descriptor at {start:#x} cannot be read")
 
@@ -320,7 +323,7 @@ class Emulator:
     def _umonitor(self, thread: Thread, instruction: Instruction, source: bytes | None, frame: StoppedThread) -> Portal | None:
         """Arms an address: faults as a load of one byte; nothing else to do, as UMWAIT may return at any time."""
         address = instruction.monitored(frame.registers)
-        if not _canonical(address):
+        if not is_canonical(address):
             raise general_protection("the monitored address is not canonical")
         if not thread.mm.memory.read(address, 1):
             raise page_fault(thread, address, "the monitored address cannot be read")
@@ -333,12 +336,15 @@ class Emulator:
         return None
 
 
-def _canonical(address: int) -> bool:
-    return address >> 47 in (0, 0x1FFFF)
+def _may_raise(site: SubmissionSite, raised: Raised, registers: RegisterArray) -> bool:
+    """Whether the instruction where the thread stands may have raised this."""
+    if raised.page_at is None:
+        return not raised.is_bus_error
+    return site.instruction.accesses(registers, raised.page_at)
 
 
 def _check_destination(address: int) -> None:
     if address & 63:
         raise general_protection("the destination is not aligned to 64 bytes")
-    if not _canonical(address):
+    if not is_canonical(address):
         raise general_protection("the destination address is not canonical")

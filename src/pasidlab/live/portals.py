@@ -205,6 +205,7 @@ class PortalMapper:
         with mm.ours:
             if not mm.scratch:
                 mm.scratch = own_page(self.injector, thread, WINDOW, _PROT_RW)
+                mm.sign()
 
     def _free_page(self, mm: AddressSpace) -> int:
         for _ in range(_PAGES):

@@ -9,11 +9,11 @@ import signal
 import struct
 from typing import Any
 
-from pasidlab.live.libc import Iovec, checked, libc
-from pasidlab.live.registers import FS_BASE, GS_BASE, RegisterArray, Registers
+from pasidlab.live.libc import WALL, Iovec, checked, libc
+from pasidlab.live.registers import EFLAGS, FS_BASE, GS_BASE, RESUME_FLAG, RegisterArray, Registers
 
 # linux/ptrace.h
-_POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 6, 7, 9, 12, 13, 17, 24
+_PEEKUSER, _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 3, 5, 6, 7, 9, 12, 13, 17, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET, _SETREGSET = 0x420A, 0x420B, 0x4200, 0x4204, 0x4205
 _GET_SYSCALL_INFO = 0x420E
@@ -34,7 +34,7 @@ GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 SIGINFO_SIZE = 128
 SI_KERNEL = 0x80
-SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2  # asm-generic/siginfo.h
+ILL_ILLOPN, SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 2, 1, 2, 2  # asm-generic/siginfo.h
 
 _SYSCALL_INFO = struct.Struct("<4xI72xI4x")  # struct ptrace_syscall_info, linux/ptrace.h: its arch and ret_data
 
@@ -119,6 +119,15 @@ def listen(tid: int) -> None:
     _do(_LISTEN, tid, None, None)
 
 
+def is_traced(tid: int) -> bool:
+    """Whether we trace a task, and have not been told of its death: else wait(2) knows none of this number, though a zombie may have it."""
+    try:
+        os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def interrupt(tid: int) -> None:
     """The thread, stopped or not, comes to an EVENT_STOP; that tells whether its group is stopped."""
     _do(_INTERRUPT, tid, None, None)
@@ -177,6 +186,11 @@ def signal_code(tid: int) -> int:
     if _quick(_GETSIGINFO, tid, None, _info_at) == -1:
         _do(_GETSIGINFO, tid, None, _info_at)
     return _info_words[2]
+
+
+def faulted(tid: int) -> bool:
+    """Whether the thread has come to this stop by a fault of its instruction, where the processor tells (EFLAGS.RF)."""
+    return bool(_quick(_PEEKUSER, tid, 8 * EFLAGS, None) & RESUME_FLAG)  # the C library's function returns the value
 
 
 def fault_address() -> int:

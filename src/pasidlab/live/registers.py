@@ -50,3 +50,8 @@ instruction; an instruction that is carried out clears it (SDM volume 3, 19.3.1.
 Registers = ctypes.c_uint64 * COUNT
 RegisterArray = ctypes.Array[ctypes.c_uint64]
 """The type of a register block."""
+
+
+def is_canonical(address: int) -> bool:
+    """Whether an access to this address raises no #GP: its upper 17 bits are the same."""
+    return address >> 47 in (0, 0x1FFFF)

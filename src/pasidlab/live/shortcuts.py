@@ -36,6 +36,7 @@ from pasidlab.live.registers import (
     STATUS_FLAGS,
     RegisterArray,
     Registers,
+    is_canonical,
 )
 from pasidlab.live.shortcut_crc import has_crc32
 from pasidlab.live.sites import Area, Shortcut, SubmissionSite
@@ -131,14 +132,21 @@ class Shortcuts:
         registers[ORIG_RAX] = _NO_CALL  # a system call of ours is not to be restarted
 
     @staticmethod
-    def reaches(thread: Thread, registers: RegisterArray, address: int) -> bool:
-        """Whether our code, where the thread stands in it, works at this address: at the descriptor, its record or its regions."""
-        shared = thread.mm.shortcut.shared if thread.mm.shortcut else None
-        if shared is None or thread.slot < 0:
-            return False
+    def may_fault(thread: Thread, area: Area, registers: RegisterArray, address: int | None) -> bool:
+        """Whether our code, where the thread stands in it, may meet a page fault at this address (None: #GP): in memory of ours, at the
+        descriptor, its record or its regions.
+        """
+        space = thread.mm.shortcut
+        shared = space.shared if space else None
+        if address is not None and space is not None and space.holds(address):
+            return True
+        if shared is None or thread.slot < 0 or registers[GS_BASE] != shared.base(thread.slot):
+            return area.uses_slot_at(registers[RIP])
         size = shared.field(thread.slot, layout.SIZE) & 0xFFFFFFFF
         places = [(registers[RSI], DESCRIPTOR_SIZE), (registers[R9], RECORD_SIZE), (registers[R10], size), (registers[R11], size)]
         places.append((shared.field(thread.slot, layout.SECOND), size))
+        if address is None:
+            return not all(is_canonical(start) and is_canonical(start + length) for start, length in places)
         return any(0 <= address - start < length for start, length in places)
 
     def grant(self, thread: Thread, registers: RegisterArray, site: SubmissionSite, portal: Portal) -> None:

@@ -20,6 +20,7 @@ from pasidlab.live.lending import Lender
 from pasidlab.live.libc import SYS_RT_SIGACTION
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
+from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.standin import StandIn
 from pasidlab.live.state import SignalState, Thread, TrapFrame
 
@@ -28,8 +29,9 @@ _DFL, _IGN, _ALL = 0, 1, (1 << 64) - 1
 _SA_RESTORER, _SA_RESETHAND = 0x04000000, 0x80000000
 # err, trapno and cr2 in struct ucontext (asm/ucontext.h, asm/sigcontext.h)
 _UC_ERROR, _UC_TRAP, _UC_CR2 = 192, 200, 216
+_MARKER = WINDOW + 2048  # of 8 addresses
 _IGNORED = -20  # in /proc/PID/stat, counted from the end (fs/proc/array.c)
-_ILL_ILLOPN, _SEGV_CODES = 2, (ptrace.SEGV_MAPERR, ptrace.SEGV_ACCERR, ptrace.SI_KERNEL)  # si_code, asm-generic/siginfo.h
+_SEGV_CODES = (ptrace.SEGV_MAPERR, ptrace.SEGV_ACCERR, ptrace.SI_KERNEL)  # si_code, asm-generic/siginfo.h
 
 TRAP_SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
 """What a submission can raise: an unknown instruction; or, where the CPU knows it, the inaccessible portal.
@@ -48,28 +50,25 @@ class SignalKeeper:
         self.forced, self.firsts = Forced(self.placement, signals), FirstProcesses(injector.loop)
 
     def arm(self, thread: Thread) -> None:
-        """At a system call exit of a process with a scratch page: learn its handlers, put markers where there are none."""
+        """At a stop that is no signal's, in a process with a scratch page: learn its handlers, put markers where there are none."""
         state, mm = thread.process.signals, thread.mm
         with mm.ours:
-            if state.armed or not mm.scratch:
+            if (state.armed and not state.unsure) or not mm.scratch:
                 return
+            state.unsure, found = False, {}
             for signal in self.signals:
                 if self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, 0, mm.scratch, 8):
                     return  # no call can be injected here
-                state.actions[signal] = mm.memory.read(mm.scratch, _SIZE)
+                found[signal] = _unmarked(mm.memory.read(mm.scratch, _SIZE), state.actions.get(signal))
+            state.actions = found
             for signal in self.signals:
                 if _handler(state.actions[signal]) in (_DFL, _IGN):
-                    self._set(thread, signal, self._marker(thread, state.actions[signal]))
+                    self._set(thread, signal, _marker(state.actions[signal]))
             state.armed = True
-
-    def _marker(self, thread: Thread, action: bytes) -> bytes:
-        """The program's action with our handler in place of SIG_DFL or SIG_IGN; it never runs."""
-        flags = struct.unpack_from("<Q", action, 8)[0] | _SA_RESTORER | _SA_RESETHAND
-        return struct.pack("<QQQ", thread.mm.scratch + 2048, flags, thread.mm.scratch + 2048) + action[24:32]
 
     def _effective(self, thread: Thread, signal: int) -> bytes:
         action = thread.process.signals.actions[signal]
-        return self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action
+        return _marker(action) if _handler(action) in (_DFL, _IGN) else action
 
     def _set(self, thread: Thread, signal: int, action: bytes) -> bool:
         """rt_sigaction; whether it could be injected."""
@@ -145,7 +144,7 @@ class SignalKeeper:
         registers, info = Registers(), ptrace.signal_info(thread.tid)
         ptrace.get_registers(thread.tid, registers)
         if signal == SIGILL:
-            own = info == ptrace.fault_info(signal, _ILL_ILLOPN, registers[RIP])
+            own = info == ptrace.fault_info(signal, ptrace.ILL_ILLOPN, registers[RIP])
         else:
             own = code > 0 and (code not in _SEGV_CODES or not any(info[24 if code < ptrace.SI_KERNEL else 16 :]))
         if not own:
@@ -186,7 +185,7 @@ class SignalKeeper:
     def _change(self, thread: Thread, registers: RegisterArray, signal: int, action: bytes) -> tuple[int, bytes]:
         """Let the call happen with what we make of ``action``: its result, and the action before."""
         state, mm = thread.process.signals, thread.mm
-        ours = self._marker(thread, action) if _handler(action) in (_DFL, _IGN) else action
+        ours = _marker(action) if _handler(action) in (_DFL, _IGN) else action
 
         def prepare(place: int) -> RegisterArray:
             mm.memory.write(place, ours)
@@ -246,9 +245,11 @@ class SignalKeeper:
         ptrace.poke(thread.tid, at, kept)
         return done == 0
 
-    def deliver(self, thread: Thread, signal: int, info: bytes) -> None:
-        """Let the program have ``signal`` with ``info`` at this signal stop, as if it had never been traced."""
-        state, forced = thread.process.signals, int.from_bytes(info[8:12], "little", signed=True) > 0
+    def deliver(self, thread: Thread, signal: int, info: bytes, *, forced: bool) -> None:
+        """Let the program have ``signal`` with ``info`` at this signal stop, as if it had never been traced. ``forced``: its instruction
+        has raised it.
+        """
+        state = thread.process.signals
         if signal in self.signals and state.armed:
             handler = _handler(state.actions[signal])
             found = self.look(thread, signal)
@@ -336,6 +337,22 @@ class SignalKeeper:
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
         return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
+
+
+def _marker(action: bytes) -> bytes:
+    """The program's action with a handler of ours in place of SIG_DFL or SIG_IGN; it never runs. Its address tells what it stands for."""
+    handler, flags = struct.unpack_from("<QQ", action)
+    address = _MARKER | handler | bool(flags & _SA_RESTORER) << 1 | bool(flags & _SA_RESETHAND) << 2
+    return struct.pack("<QQ", address, flags | _SA_RESTORER | _SA_RESETHAND) + action[16:]
+
+
+def _unmarked(action: bytes, before: bytes | None) -> bytes:
+    """The program's action where the kernel has ``action``. One that is none has just been reset: it was as in ``before``, if given."""
+    handler, flags = struct.unpack_from("<QQ", action)
+    if handler & -8 != _MARKER:
+        return before if before and handler in (_DFL, _IGN) else action
+    flags &= ~(0 if handler & 2 else _SA_RESTORER) & ~(0 if handler & 4 else _SA_RESETHAND)
+    return struct.pack("<QQ", handler & 1, flags) + action[16:]
 
 
 def _handler(action: bytes) -> int:

@@ -17,7 +17,7 @@ JUMP = b"\xe9"
 """jmp, 32 bits of distance."""
 JUMP_SIZE = 5
 """Bytes of it."""
-_REPEAT = b"\xf3"  # REP
+_GS = b"\x65"  # the prefix
 
 
 def aligned(size: int) -> int:
@@ -85,21 +85,21 @@ class Area:
 
     def traps_at(self, address: int) -> bool:
         """Whether this is the address of an instruction that always traps."""
-        site, data, offset = self.site_at(address), self.body.data, address - self.start
-        if site:
-            data, offset = site.code.data, address - site.entrance
-        return data[offset : offset + 1] == TRAP
+        return self._from(address)[:1] == TRAP
 
-    def repeats_at(self, address: int) -> bool:
-        """Whether this is the address of a repeated string instruction. Entrances have none."""
-        return self.body.data[address - self.start : address - self.start + 1] == _REPEAT
+    def uses_slot_at(self, address: int) -> bool:
+        """Whether this is the address of an instruction that uses the thread's slot."""
+        return self._from(address)[:1] == _GS
+
+    def _from(self, address: int) -> bytes:
+        """Code of ours from this address on."""
+        site = self.site_at(address)
+        return site.code.data[address - site.entrance :] if site else self.body.data[address - self.start :]
 
     def is_there(self, address: int, found: bytes) -> bool:
         """Whether ``found`` is what our code has at this address. The program may have put something else there."""
-        site, data, offset = self.site_at(address), self.body.data, address - self.start
-        if site:
-            data, offset = site.code.data, address - site.entrance
-        return data[offset : offset + len(found)].startswith(found[: len(data) - offset])
+        data = self._from(address)
+        return data[: len(found)].startswith(found[: len(data)])
 
     def site_at(self, address: int) -> SubmissionSite | None:
         """Whose entrance this is."""
@@ -125,6 +125,10 @@ class Shortcut:
         """The child's: it has the instructions, but not the shared memory."""
         areas = [replace(area, sites=list(area.sites), file=None) for area in self.areas]
         return Shortcut(dict(self.sites), dict(self.ends), areas, slots_at=self.slots_at)
+
+    def holds(self, address: int) -> bool:
+        """Whether ``address`` is in code or memory of ours."""
+        return self.area_at(address) is not None or bool(self.shared and 0 <= address - self.shared.at < SIZE)
 
     def has_slot_at(self, base: int) -> bool:
         """Whether this is the base of GS of a thread with a slot."""

@@ -20,6 +20,7 @@ from pasidlab.live.presence import Pagemaps
 from pasidlab.live.served import Answer, Patient
 from pasidlab.live.sites import Shortcut
 
+_NUMBER_AT = 4088  # in the scratch page
 _PATIENCE = 0.05  # seconds that work waits for a thread through which the memory can be reached
 
 
@@ -29,9 +30,9 @@ class AddressSpace:
     ``memory`` is for the program's own instructions and calls, ``dma`` for the device.
     """
 
-    def __init__(self, pid: int, loop: EventLoop, pagemaps: Pagemaps, parent: AddressSpace | None = None) -> None:
-        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages."""
-        self._loop = loop
+    def __init__(self, pid: int, loop: EventLoop, pagemaps: Pagemaps, number: int, parent: AddressSpace | None = None) -> None:
+        """The address space of ``pid``; of a forked child: no PASID, no portals (VM_DONTCOPY), but our pages. No other has ``number``."""
+        self._loop, self.number = loop, number
         self.threads: set[int] = set()
         self.memory = ProcessMemory(pid, pagemaps, self.threads)
         self.dma = ProcessMemory(pid, pagemaps, self.threads, device=True)
@@ -49,6 +50,7 @@ class AddressSpace:
         self._way_found = Gate(loop)
         if parent and parent.served:
             self.serve(Patient(loop))
+        self.sign()
 
     @property
     def served(self) -> bool:
@@ -60,6 +62,22 @@ class AddressSpace:
         self.memory.patient = self.dma.patient = patient
         if self.shortcut:
             self.shortcut.close_queue("")
+
+    def sign(self) -> None:
+        """Writes its number into the scratch page: a task of which nobody has told has it from its maker. Nobody waits for it."""
+        if self.scratch and self.served:
+            self._loop.spawn(self._write_number)
+        elif self.scratch:
+            self._write_number()
+
+    def _write_number(self) -> None:
+        self.memory.write(self.scratch + _NUMBER_AT, self.number.to_bytes(8, "little"))
+
+    def number_in(self, tid: int) -> int:
+        """The number that is where this one's would be in the memory of a task; 0 if there is none."""
+        if not self.scratch:
+            return 0
+        return int.from_bytes(self.instructions_at(tid, self.scratch + _NUMBER_AT, 8), "little")
 
     def patiently(self, work: Callable[[], Answer], otherwise: Answer) -> Answer:
         """What ``work`` finds out from the kernel about the memory. See ``Patient.value``.
@@ -121,8 +139,9 @@ class AddressSpace:
         self.memory.doubt = self.dma.doubt = self
 
     def exec_ends(self, tid: int) -> None:
-        """Notes that an exec has failed, or its thread has gone elsewhere."""
-        self.in_exec.pop(tid, None)
+        """Notes that an exec has failed, or its thread has gone elsewhere, if it was in one."""
+        if self.in_exec.pop(tid, None) is None:
+            return
         if not self.in_exec:
             for memory in (self.memory, self.dma):
                 memory.certain_again()
@@ -203,6 +222,7 @@ class SignalState:
     """
 
     armed: bool = False
+    unsure: bool = False  # of a task whose maker is not known for sure: the kernel is to be asked
     actions: dict[int, bytes] = field(default_factory=dict)
     resets: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): found or being set anew
     restores: int = 0  # handlers that were set anew so far
@@ -211,7 +231,7 @@ class SignalState:
 
     def copy(self) -> SignalState:
         """For a forked child."""
-        return SignalState(self.armed, dict(self.actions))
+        return SignalState(self.armed, actions=dict(self.actions))
 
 
 class TrapFrame(NamedTuple):

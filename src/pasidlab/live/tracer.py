@@ -13,17 +13,17 @@ from pasidlab.live.emulate import PAGE_FAULT, Fault, Raised, Sent
 from pasidlab.live.ending import dumps_core
 from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.guard import ENDING, PASSED_ON, Heard
+from pasidlab.live.heirs import Heirs
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.mortals import Mortals
-from pasidlab.live.state import AddressSpace, Iommu, Process, SignalState, Thread, TrapFrame
-from pasidlab.live.status import status_of
-from pasidlab.live.unborn import Ancestors, Unborn
+from pasidlab.live.state import AddressSpace, Iommu, Process, Thread, TrapFrame
+from pasidlab.live.unborn import Unborn
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _MOMENT = 0.5  # seconds
 _RAISED = (signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP)  # by instructions that are never ours
-_ILL_ILLOPN, _TRAP_TRACE = 2, 2  # si_code, asm-generic/siginfo.h
+_TRAP_TRACE = 2  # si_code, asm-generic/siginfo.h
 
 
 class Tracer:
@@ -31,13 +31,13 @@ class Tracer:
 
     def __init__(self, threads: dict[int, Thread], iommu: Iommu, parts: Parts) -> None:
         self.threads, self.iommu = threads, iommu
+        self.processes: dict[int, Process] = {}
         self.emulator, self.fixup, self.injector, self.keeper = parts.emulator, parts.fixup, parts.injector, parts.keeper
         self.calls, self.device, self.debugger = SystemCalls(threads, parts), parts.device, parts.debugger
         self.shortcuts = parts.emulator.shortcuts
         self.loop = parts.injector.loop
         self.loop.on_stop, parts.keeper.firsts.on_end = self._on_stop, self._ended
-        self.processes: dict[int, Process] = {}
-        self.unborn, self._ancestors = Unborn(self.loop, threads, self._adopt), Ancestors()
+        self.unborn, self._heirs = Unborn(self.loop, threads, self._adopt), Heirs(threads, self.processes, self.calls.new_mm)
         self.heard, self.mortals = Heard(), Mortals(self.loop, threads)
         self.calls.patient.on_long = self.mortals.look
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
@@ -165,15 +165,11 @@ class Tracer:
 
     def _go_on(self, thread: Thread) -> None:
         """Resume at a stop that is not a signal's."""
-        if thread.mm.portals and not thread.process.signals.armed:  # another process's, which shares the memory
+        signals = thread.process.signals
+        if (thread.mm.portals and not signals.armed) or signals.unsure:  # another process's portals, which shares the memory; an heir
             self.keeper.arm(thread)
         self.injector.announce(thread)
         ptrace.resume(thread.tid)
-
-    @staticmethod
-    def _exec_over(thread: Thread) -> None:
-        if thread.tid in thread.mm.in_exec:
-            thread.mm.exec_ends(thread.tid)
 
     def _signal(self, thread: Thread, stop: int) -> None:
         may_be_ours = stop in self.keeper.signals
@@ -195,9 +191,9 @@ class Tracer:
             thread.announced = None
             self.injector.announce(thread)
             ptrace.set_signal_info(thread.tid, info)
-            self._deliver(thread, stop, info)
+            self._deliver(thread, stop, info, forced=False)
         elif stop == ptrace.SYSCALL_STOP:
-            self._exec_over(thread)
+            thread.mm.exec_ends(thread.tid)
             self._go_on(thread)
         elif not may_be_ours:
             self._pass_on(thread, stop)
@@ -225,13 +221,14 @@ class Tracer:
             ptrace.resume(thread.tid, stop)
             return
         other = found.blocked and self.keeper.keeps_waiting(thread, stop, code)
-        if not other and (code <= 0 or (stop == signal.SIGILL and code != _ILL_ILLOPN)):
-            self._deliver(thread, stop, ptrace.signal_info(thread.tid))
+        if not other and (code <= 0 or (stop == signal.SIGILL and code != ptrace.ILL_ILLOPN)):
+            self._deliver(thread, stop, ptrace.signal_info(thread.tid), forced=code == ptrace.SI_KERNEL)
             return
         raised = None if other or stop == signal.SIGTRAP else Raised(stop, code, address)
         try:
             if not self.emulator.step(thread, raised):
-                self._deliver(thread, stop, thread.kept.pop()[1] if other else ptrace.signal_info(thread.tid))
+                info = thread.kept.pop()[1] if other else ptrace.signal_info(thread.tid)
+                self._deliver(thread, stop, info, forced=not other and (code == ptrace.SI_KERNEL or ptrace.faulted(thread.tid)))
                 return
         except Fault as fault:
             self._faults(thread, stop, found, fault)
@@ -276,11 +273,11 @@ class Tracer:
         trap = TrapFrame(fault.trap, fault.error, fault.address if fault.trap == PAGE_FAULT else None)
         self.keeper.force(thread, fault.signal, info, trap, injected=undone)
 
-    def _deliver(self, thread: Thread, stop: int, info: bytes) -> None:
-        """The signal of this stop, or what a debugger makes of it."""
+    def _deliver(self, thread: Thread, stop: int, info: bytes, *, forced: bool) -> None:
+        """The signal of this stop, or what a debugger makes of it. ``forced``: an instruction has raised it."""
         wanted = self.debugger.about_to_have(thread, stop)
         if wanted == stop:
-            self.keeper.deliver(thread, stop, info)
+            self.keeper.deliver(thread, stop, info, forced=forced)
         else:
             ptrace.resume(thread.tid, wanted)
 
@@ -314,21 +311,23 @@ class Tracer:
             self.loop.put_back(tid, *stands)
 
     def _born(self, parent: Thread, child: int, event: int) -> None:
-        kin = kinship(parent, child, event)
-        process = parent.process
+        kin, process = kinship(parent, child, event), parent.process
+        if kin is None:
+            self._adopt(child, process.pid, maker=process)
+            return
         if not kin.same_process:
             signals = process.signals if kin.same_handlers else process.signals.copy()
-            process = self._child(child, process, process.mm if kin.same_mm else None, signals)
+            mm = process.mm if kin.same_mm else self.calls.new_mm(child, process.mm)
+            process = Process(child, mm, signals, filtered=process.filtered)
         self._add(child, process, parent, same_mm=kin.same_mm)
-        if not os.path.exists(f"/proc/{child}"):  # its death was told before
+        if not ptrace.is_traced(child):  # its death was told before
             self._ended(child)
-
-    def _child(self, pid: int, parent: Process, mm: AddressSpace | None, signals: SignalState) -> Process:
-        return Process(pid, mm or self.calls.new_mm(pid, parent.mm), signals, filtered=parent.filtered)
 
     def _executed(self, pid: int, former: int) -> None:
         """exec: a new address space; the thread that called it becomes the leader, the others are gone."""
-        thread = self.threads.pop(former)
+        thread = self.threads[former]
+        self._bequeath(thread, {former, pid})
+        self.threads.pop(former)
         if former != pid:
             self._ended(pid)
         old = thread.process
@@ -350,7 +349,7 @@ class Tracer:
 
     def _leave(self, thread: Thread) -> None:
         process, mm = thread.process, thread.mm
-        self._ancestors.remember(thread)
+        self._heirs.remember(thread)
         self.shortcuts.left(thread)
         process.threads.discard(thread.tid)
         mm.left_by(thread.tid)
@@ -361,12 +360,20 @@ class Tracer:
             self.iommu.exit(mm)
             self.shortcuts.gone(mm)
 
+    def _bequeath(self, thread: Thread, ending: set[int]) -> None:
+        """A thread, and all ``ending``, are about to be gone: who has their memory, and has not been told of, has it now."""
+        if thread.mm.threads <= ending and thread.mm.portals:
+            for heir in self._heirs.of_memory(thread.mm):
+                self._adopt(heir, thread.process.pid, thread.mm)
+
     def _ended(self, tid: int) -> None:
         self.unborn.known(tid)
         self.unborn.heard(tid)
+        if tid in self.threads:
+            self._bequeath(self.threads[tid], {tid})
         thread = self.threads.pop(tid, None)
         if thread is not None:
-            self._exec_over(thread)
+            thread.mm.exec_ends(thread.tid)
             self._leave(thread)
             self.fixup.thread_ended(thread)
             self.keeper.ended(thread)
@@ -374,16 +381,10 @@ class Tracer:
                 for other in tuple(thread.process.threads):
                     self._ended(other)
 
-    def _adopt(self, tid: int, father: int) -> None:
-        """A new task whose maker has died before it could tell: it has what its parent had."""
-        try:
-            group = int(status_of(tid)["Tgid"])
-        except OSError:
-            return  # its own death will be told
-        known = self.processes.get(group)
-        found = None if known else self._ancestors.parent(tid, father)
-        if known or not found:
-            self._add(tid, known or Process(group, self.calls.new_mm(tid)), None, same_mm=known is not None)
-        else:
-            parent, thread = found
-            self._add(tid, self._child(group, parent, None, parent.signals.copy()), thread, same_mm=False)
+    def _adopt(self, tid: int, father: int, mm: AddressSpace | None = None, maker: Process | None = None) -> None:
+        """A new task whose maker has died before it could tell, or as it told: it has what its maker had."""
+        process, thread, same_mm = self._heirs.process(tid, father, mm, maker)
+        if process and tid not in self.threads:
+            self._add(tid, process, thread, same_mm=same_mm)
+            if not ptrace.is_traced(tid):
+                self._ended(tid)

@@ -7,8 +7,6 @@ The event that tells comes a moment later, or never: a maker that is killed, as 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,14 +14,12 @@ from functools import partial
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_VFORK
 from pasidlab.live.loop import EventLoop
-from pasidlab.live.maps import mappings
 from pasidlab.live.served import Patient
-from pasidlab.live.state import AddressSpace, Process, Thread
+from pasidlab.live.state import Thread
 from pasidlab.live.status import status_of
 
 _PATIENCE = 0.05  # seconds that the event has before its maker is looked for
 _MAKES = frozenset(map(str, (SYS_CLONE, SYS_FORK, SYS_VFORK, SYS_CLONE3, 2, 120, 190)))  # the last three: of 32 bits
-_MOST_REMEMBERED = 64  # processes that have ended
 
 
 @dataclass(eq=False)
@@ -102,46 +98,6 @@ def _call_of(tid: int) -> str:
     """
     with open(f"/proc/{tid}/syscall", encoding="ascii") as file:
         return (file.read().split() or ["running"])[0]
-
-
-class Ancestors:
-    """Processes that have ended, from which an adopted task may have what it has: pages of ours, handlers, a filter."""
-
-    def __init__(self) -> None:
-        self._ended: OrderedDict[Process, Thread] = OrderedDict()
-
-    def remember(self, thread: Thread) -> None:
-        """A thread has left its process."""
-        self._ended[thread.process] = thread
-        self._ended.move_to_end(thread.process)
-        if len(self._ended) > _MOST_REMEMBERED:
-            self._ended.popitem(last=False)
-
-    def parent(self, tid: int, father: int) -> tuple[Process, Thread] | None:
-        """The process that made the task ``tid``, and a thread of it: the one with most pages of ours, all of which the task has."""
-        mapped = [(one.start, one.end) for one in mappings(tid)]
-        fitting = [one for one in self._ended if all(any(start <= page < end for start, end in mapped) for page in _pages(one.mm))]
-        fitting = [one for one in fitting if _has_its_code(tid, one.mm)]
-        best = max(reversed(fitting), key=lambda one: (len(_pages(one.mm)), one.pid == father), default=None)
-        return (best, self._ended[best]) if best else None
-
-
-def _pages(mm: AddressSpace) -> list[int]:
-    """Addresses of ours that a forked child has too."""
-    areas = [area.start for area in mm.shortcut.areas] if mm.shortcut else []
-    return [page for page in (mm.scratch, mm.code, *areas) if page]
-
-
-def _has_its_code(tid: int, mm: AddressSpace) -> bool:
-    """Whether the memory of a task has the entrances of replaced instructions that lie in ``mm``: forks of one program that have replaced
-    different instructions have different ones at the same addresses.
-    """
-    sites = [site for area in mm.shortcut.areas for site in area.sites] if mm.shortcut else []
-    try:
-        with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
-            return all(os.pread(memory.fileno(), len(site.code.data), site.entrance) == site.code.data for site in sites)
-    except OSError:
-        return False
 
 
 def parent_of(pid: int) -> int:
