@@ -224,6 +224,11 @@ def test_a_process_kills_another_that_waits_for_a_page(programs: Path, tmp_path:
     assert done.code in (143, 77), done
 
 
+def test_code_is_written_while_who_waits_for_a_page_has_the_lock_of_all_mappings(programs: Path, tmp_path: Path) -> None:
+    done = run(str(programs / "held"), str(tmp_path), timeout=30)
+    assert done.code in (0, 77), done
+
+
 def test_sigterm_ends_a_thread_that_works_for_the_device_and_waits_for_memory(programs: Path) -> None:
     group = Path("/sys/fs/cgroup/memory") / f"pasidlab-test-{os.getpid()}"
     words = [sys.executable, "-c", RUN, "--summary", "none", "--", str(programs / "limited"), str(group)]

@@ -16,6 +16,11 @@ def stalls() -> Iterator[Variant]:
     for delay in ("20", "1000", "50000"):
         options = ("--delay", delay, "--wq", "shared,size=128,threshold=128")
         yield Variant("stalls", f"exec marked as another call, {delay} us", exits(4, options=options, limit=30)("marks"))
+    def held(place: Place, number: int) -> str:
+        directory = place.scratch / "mounted"
+        directory.mkdir()
+        return judged(place.run("--", place.program("held"), str(directory), limit=30), 0)
+
     for how in ("stop", "group", "kill", "stopped-kill", "exec", "exit"):
         yield Variant("stalls", f"close(2) waits for a move: {how}", exits(0, limit=40)("closes", how, "2"))
     yield Variant("stalls", "stops, no room on the stack", exits(0, limit=40)("halts", "5"))
@@ -65,6 +70,7 @@ def stalls() -> Iterator[Variant]:
     yield Variant("stalls", "a page of ours that it serves", exits(0, limit=20)("unserved", "own"))
     yield Variant("stalls", "instructions that cannot be read", locked("fetch", ()))
     yield Variant("stalls", "mappings that are locked, delayed", locked("maps", ("--delay", "300000")))
+    yield Variant("stalls", "mappings that are locked, written", held)
 
 
 VARIANTS = list(stalls())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-from pasidlab.live import ptrace
 from pasidlab.live.memory import ProcessMemory
 
 INT3 = 0xCC
@@ -28,23 +27,23 @@ class Breakpoints:
         if not before:
             return False
         self._originals[address] = before[0]
-        return self._put(tid, address, INT3)
+        return self._put(tid, memory, address, INT3)
 
-    def remove(self, tid: int, address: int) -> None:
+    def remove(self, tid: int, memory: ProcessMemory, address: int) -> None:
         """The program's own byte again."""
         original = self._originals.pop(address, None)
         if original is not None:
-            self._put(tid, address, original)
+            self._put(tid, memory, address, original)
 
-    def remove_all(self, tid: int) -> None:
+    def remove_all(self, tid: int, memory: ProcessMemory) -> None:
         """For a debugger that leaves."""
         for address in tuple(self._originals):
-            self.remove(tid, address)
+            self.remove(tid, memory, address)
 
-    def clean_copy(self, tid: int) -> None:
+    def clean_copy(self, tid: int, memory: ProcessMemory) -> None:
         """In a forked child's memory: its own bytes, for no debugger follows it."""
-        for address, original in self._originals.items():
-            self._put(tid, address, original)
+        for address, original in tuple(self._originals.items()):
+            self._put(tid, memory, address, original)
 
     def forget(self) -> None:
         """The address space is gone."""
@@ -73,14 +72,14 @@ class Breakpoints:
             return False
         around[address - start : address - start + len(kept)] = kept
         with contextlib.suppress(OSError):
-            ptrace.poke(tid, start, bytes(around))
+            memory.poke(tid, start, bytes(around))
             return True
         return False
 
     @staticmethod
-    def _put(tid: int, address: int, byte: int) -> bool:
+    def _put(tid: int, memory: ProcessMemory, address: int, byte: int) -> bool:
         try:
-            ptrace.poke_byte(tid, address, byte)
+            memory.poke(tid, address, bytes([byte]))
         except OSError:
             return False
         return True

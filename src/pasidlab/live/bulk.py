@@ -151,7 +151,7 @@ class Borrower:
         at = own_page(self.injector, thread, _PLACE_OF_CODE, _PROT_READ_EXEC)
         if at:
             with suppress(OSError):  # the program has taken the place meanwhile
-                ptrace.poke(thread.tid, at, _CODE)
+                thread.mm.memory.poke(thread.tid, at, _CODE)
                 thread.mm.code = at
 
 

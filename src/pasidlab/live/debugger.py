@@ -85,7 +85,7 @@ class Debugger(Undebugged):
         if process is None or thread.process is process:
             self.threads[thread.tid] = thread
         elif thread.mm is not process.mm:
-            self.breakpoints.clean_copy(thread.tid)
+            self.breakpoints.clean_copy(thread.tid, thread.mm.memory)
 
     def executed(self, thread: Thread, *, at_exit: bool) -> None:
         """See ``Undebugged.executed``. The first program waits for the debugger."""
@@ -267,6 +267,7 @@ class Debugger(Undebugged):
     def _let_go(self, remove: bool) -> None:
         if remove and self.threads:
             with contextlib.suppress(ptrace.Gone):
-                self.breakpoints.remove_all(min(self.threads))
+                tid = min(self.threads)
+                self.breakpoints.remove_all(tid, self.threads[tid].mm.memory)
         self.go_on(lambda tid: Continuation())
         ptrace.stepping.clear()

@@ -178,7 +178,8 @@ class Conversation:
         kind, address = rest.split(b",")[:2]
         if kind != b"0":
             return b""
-        self._debugger.breakpoints.remove(self._thread(), int(address, 16))
+        tid = self._thread()
+        self._debugger.breakpoints.remove(tid, self._debugger.threads[tid].mm.memory, int(address, 16))
         return b"OK"
 
     def _choose(self, rest: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pasidlab.live import ptrace
 from pasidlab.live.libc import Iovec, libc, process_vm_readv, process_vm_writev
 from pasidlab.live.presence import Pagemaps
 from pasidlab.live.served import NOT_BEGUN, Patient, Registered, present_in, transfer
@@ -97,6 +98,19 @@ class ProcessMemory:
             pass  # whoever is found may die at once
         return max(0, done)
 
+    def poke(self, tid: int, address: int, data: bytes) -> None:
+        """See ``ptrace.poke``; ``data`` may be one byte, too. Raises OSError.
+
+        Where the program serves memory a thread of ours writes: who waits for a page may hold the lock of all mappings (mmap_lock), for
+        which PTRACE_POKEDATA would wait with everything else.
+        """
+        if self.patient and self.patient.value(partial(ptrace.write_by_file, tid, address, data), False):
+            return
+        if len(data) == 1:
+            ptrace.poke_byte(tid, address, data[0])
+        else:
+            ptrace.poke(tid, address, data)
+
     def _transfer(self, call: ctypes._NamedFuncPointer, here: int, there: int, length: int) -> int:
         local, remote = self._local, self._remote
         if there + length > 1 << 63:
@@ -155,10 +169,16 @@ class ProcessMemory:
 
     def _elsewhere(self) -> bool:
         """After a failure: whether it was because ``pid`` is dead, and another thread has been found."""
+        if self.patient:  # the call below would wait for the lock of all mappings
+            return without_memory(self.pid) and self._another()
         probe = (Iovec * 2)(Iovec(ctypes.addressof(self._record), 1), Iovec(0, 1))
         at = ctypes.addressof(probe)
         if libc.process_vm_readv(self.pid, at, 1, at + ctypes.sizeof(Iovec), 1, 0) > 0 or ctypes.get_errno() != errno.ESRCH:
             return False  # EFAULT: nothing is mapped at 0, but there is a memory
+        return self._another()
+
+    def _another(self) -> bool:
+        """Whether another thread has been found."""
         before, self.pid = self.pid, next((tid for tid in self._threads if self._has_it(tid)), self.pid)
         return self.pid != before
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from pasidlab.live import ptrace
 from pasidlab.live import shortcut_code as code
 from pasidlab.live import slot_layout as layout
 from pasidlab.live.inject import Injector
@@ -43,7 +42,7 @@ class Patcher:
 
     def suits(self, thread: Thread, site: SubmissionSite) -> bool:
         """Whether a jump fits, and the bytes are a file's that nobody changes: not made by a compiler at run time."""
-        instruction, known = site.instruction, list(mappings(thread.tid))
+        instruction, known = site.instruction, _mappings(thread)
         if instruction.kind not in layout.WAY_OF or len(site.original) < JUMP_SIZE:
             return False
         if instruction.segment >= 0 or instruction.address_mask != _U64:
@@ -91,7 +90,7 @@ class Patcher:
         for area in areas:
             if area.file and abs(area.start - site.ip) < _REACH and area.used + 2 * PAGE <= _AREA_SIZE:
                 return area
-        start = _gap_near(_taken(list(mappings(thread.tid)), areas), site.ip)
+        start = _gap_near(_taken(_mappings(thread), areas), site.ip)
         if not start or len(areas) >= _MOST_AREAS:
             return None
         area = self._with_file(thread, partial(self._new_area, thread, start))
@@ -160,7 +159,7 @@ class Patcher:
         if len(around) < 8 or around[offset : offset + JUMP_SIZE] != there:
             return False
         around[offset : offset + JUMP_SIZE] = wanted
-        ptrace.poke(thread.tid, start, bytes(around))
+        thread.mm.memory.poke(thread.tid, start, bytes(around))
         return True
 
     def _synchronize(self, thread: Thread) -> None:
@@ -189,6 +188,10 @@ def file_of(tid: int, number: int) -> int:
         return os.open(f"/proc/self/fd/{place}", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     finally:
         os.close(place)
+
+
+def _mappings(thread: Thread) -> list[Mapping]:
+    return thread.mm.patiently(lambda: list(mappings(thread.tid)), list[Mapping]())
 
 
 def _taken(known: list[Mapping], areas: list[Area]) -> list[Mapping]:

@@ -278,6 +278,14 @@ def instructions_at(tid: int, address: int, length: int) -> bytes:
         return b""
 
 
+def write_by_file(tid: int, address: int, data: bytes) -> bool:
+    """See ``poke``, for threads of ours that trace nobody (/proc/PID/mem, FOLL_FORCE). OSError where nothing is there, and on kernels that
+    let only the tracer do so (proc_mem.force_override=ptrace, v6.12).
+    """
+    with open(f"/proc/{tid}/mem", "r+b", buffering=0) as file:
+        return os.pwrite(file.fileno(), data, address) == len(data)
+
+
 def poke_byte(tid: int, address: int, byte: int) -> None:
     """Writes one byte."""
     place = address & -8

@@ -237,12 +237,12 @@ class SignalKeeper:
         at, place = registers[RIP] & -8, registers[RSP] - 512
         kept = memory.read(at, 8) or thread.mm.instructions_at(thread.tid, at, 8)  # the program itself may not read it
         try:
-            ptrace.poke(thread.tid, at, SYSCALL + kept[len(SYSCALL) :])
+            memory.poke(thread.tid, at, SYSCALL + kept[len(SYSCALL) :])
         except OSError:  # nothing is there that could be changed
             return False
         memory.write(place, handler.to_bytes(_SIZE, "little"))
         done = self.injector.call(thread, at, SYS_RT_SIGACTION, signal, place, 0, 8)
-        ptrace.poke(thread.tid, at, kept)
+        memory.poke(thread.tid, at, kept)
         return done == 0
 
     def deliver(self, thread: Thread, signal: int, info: bytes, *, forced: bool) -> None:
