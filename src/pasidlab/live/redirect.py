@@ -1,8 +1,9 @@
 """The device tree where namespaces are forbidden: system calls that name its files are traced, their paths rewritten.
 
-Programs that open many files are slower than in a namespace. Attributes do not change, and poll(2) always says ready. The inotify(7) close
-event of a file that only one open(2) ever saw tells when its last reference is gone. It is opened for reading: what is written other than
-by write(2), which is traced, fails (EBADF) and is not lost in it.
+Programs that open many files are slower than in a namespace. Attributes do not change, and poll(2) always says ready. An open file of a
+device is an empty file of its own. inotify(7) tells when that is closed, and a lease whether others still have it open, by a name that
+nobody recognizes (``aliases``). It is opened for reading: what is written other than by write(2), which is traced, fails (EBADF) and
+is not lost in it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from functools import partial
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import owned, ptrace, workers
+from pasidlab.live.aliases import descriptor_named, has_others
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.guard import Before
 from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
 from pasidlab.live.libc import checked, libc
+from pasidlab.live.loop import Gate
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
 from pasidlab.live.outputs import TerminalTeller
 from pasidlab.live.places import tops
@@ -39,7 +42,8 @@ _PATHS = {
 _OPENS = {2: 1, 257: 2, 437: 2}  # open, openat, openat2 -> position of the flags
 _OPENAT2 = 437  # its flags are the first field of a struct open_how
 _OPEN_HOW = 24  # bytes of it, linux/openat2.h
-_IN_CLOSE = 0x10  # IN_CLOSE_NOWRITE, linux/inotify.h: not what made the file
+_IN_CLOSE = 0x10  # IN_CLOSE_NOWRITE, linux/inotify.h: not what made the file, nor what asks for others
+_SOON, _LATEST = 0.001, 0.05  # seconds between two looks for others
 _CHANGES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC  # to a device file the latter two mean nothing
 _MOST_WRITTEN, _PIECE = 0x7FFFFFC0, 1 << 16  # bytes: of a call (MAX_RW_COUNT), and read at once
 _PATIENCE = 1.0  # seconds at the end for what others have left
@@ -131,22 +135,22 @@ class Redirector:
         position = _PATHS[number]
         path, ends, _ = thread.mm.memory.read(registers[ARGUMENTS[position]], _LONGEST).partition(b"\0")
         directory = registers[ARGUMENTS[0]] if position else _AT_FDCWD
-        target = self._target(thread, os.fsdecode(path), directory) if ends else None
+        text, file, node = os.fsdecode(path), None, None
+        target = self._target(thread, text, directory) if ends else None
+        if ends and number in _OPENS:
+            node = self._node(thread, text, directory, target, _flags(thread, registers, number))
+        if node:
+            try:
+                file = self.files.handles[self.files.open(thread.tid, node, _flags(thread, registers, number))]
+                target = self._backing(file)
+            except OSError as error:  # of the device; or a full disk, or no watch is left
+                if file:
+                    self._forget(file)
+                answer(thread, registers, -(error.errno or errno.EIO))
+                return
         if target is None:
             ptrace.resume(thread.tid)
             return
-        file = None
-        if number in _OPENS and not _flags(thread, registers, number) & os.O_PATH:
-            node = self.nodes.get(self.tree.resolved(target.removeprefix(self.root)))
-            if node:
-                try:
-                    file = self.files.handles[self.files.open(thread.tid, node, _flags(thread, registers, number))]
-                    target = self._backing(file)
-                except OSError as error:  # of the device; or a full disk, or no watch is left
-                    if file:
-                        self._forget(file)
-                    answer(thread, registers, -(error.errno or errno.EIO))
-                    return
         name = os.fsencode(target) + b"\0"
 
         def prepare(place: int) -> RegisterArray:
@@ -163,6 +167,16 @@ class Redirector:
         registers[RAX] = result & (1 << 64) - 1
         ptrace.set_registers(thread.tid, registers)
         ptrace.resume(thread.tid)
+
+    def _node(self, thread: Thread, path: str, directory: int, target: str | None, flags: int) -> WqNode | None:
+        """The device file that is opened: by its own name, or by that of a descriptor, which is one more open of it."""
+        if flags & os.O_PATH:
+            return None
+        if target:
+            return self.nodes.get(self.tree.resolved(target.removeprefix(self.root)))
+        named = None if flags & os.O_NOFOLLOW else descriptor_named(thread, path, directory)
+        file = self._open_file(*named) if named else None
+        return file.node if isinstance(file, OpenFile) else None
 
     def _target(self, thread: Thread, path: str, directory: int) -> str | None:
         """Where the path leads in our directory; None if it is not ours."""
@@ -211,7 +225,12 @@ class Redirector:
                     self.injector.loop.post(partial(self._closed, watch))
 
     def _closed(self, watch: int) -> None:
-        handle = self._watched.pop(watch, 0)
+        handle, wait = self._watched.pop(watch, 0), _SOON
+        while handle and has_others(self._opens, str(handle)):
+            gate = Gate(self.injector.loop)
+            self.injector.loop.after(wait, gate.open)
+            gate.wait()
+            wait = min(2 * wait, _LATEST)
         with contextlib.suppress(OSError):
             os.unlink(str(handle), dir_fd=self._opens)  # and the watch is gone
         if handle in self.files.handles:
@@ -219,8 +238,11 @@ class Redirector:
 
     def open_file(self, thread: Thread, number: int) -> OpenFile | Attribute | Binary | None:
         """See ``Finder.open_file``: the file's name tells."""
+        return self._open_file(thread.tid, number)
+
+    def _open_file(self, tid: int, number: int) -> OpenFile | Attribute | Binary | None:
         try:
-            path = os.readlink(f"/proc/{thread.tid}/fd/{number}")
+            path = os.readlink(f"/proc/{tid}/fd/{number}")
         except OSError:
             return None
         if path.startswith(self.opens + "/"):
