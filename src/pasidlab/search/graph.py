@@ -41,10 +41,10 @@ class Expander:
         self._model = model
         each = max(model.max_successors, 1) * model.words * 8
         self.batch = min(max(_ROOM // each, 1), _BATCH)
-        self._successors = Block(self.batch * each, huge=False)
+        self._successors = Block(self.batch * each)
         self._notes = Block(self.batch * 24)
         self._observed = Block(model.observed_words * 8)
-        self._labels = Block(self.batch * max(model.max_successors, 1) * 8, huge=False) if getattr(model, "steps", ()) else None
+        self._labels = Block(self.batch * max(model.max_successors, 1) * 8) if getattr(model, "steps", ()) else None
 
     def expand(self, states: States) -> Iterator[Expansion]:
         """Expand ``states`` in order. An expansion is overwritten by the next one."""

@@ -14,8 +14,8 @@ class Worker:
     """What one thread needs for itself: room for the successors of a group, and what ``expand`` observes."""
 
     def __init__(self, successors: int, words: int, observed_words: int) -> None:
-        self.successors = Block(successors * words * 8, huge=False)
-        self.numbers = Block(successors, huge=False)  # partition of each, one byte
+        self.successors = Block(successors * words * 8)
+        self.numbers = Block(successors)  # partition of each, one byte
         self.hashes = Block(2 * partition.BATCH * 8)
         self.scratch = Block(words * 8 + s.SCRATCH)
         self.observed = Block(observed_words * 8)
@@ -27,7 +27,7 @@ class Group:
 
     def __init__(self, number: int, first: int, last: int, successors: int, words: int) -> None:
         self.number, self.first, self.last, self.words = number, first, last, words
-        self.sorted = Block(successors * words * 8, huge=False)
+        self.sorted = Block(successors * words * 8)
         self.todo = first  # the partition that takes in next
         self.transitions = 0
         self.held = self.most = 0  # successors in it, and at most so far

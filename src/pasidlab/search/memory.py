@@ -31,7 +31,6 @@ _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _Emit = Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]
 
 HUGE_PAGE = 1 << 21  # bytes
-_HUGE_FROM = 8 * HUGE_PAGE  # smaller blocks keep ordinary pages: a half-used huge page would cost more than it saves
 
 
 # No wrapper for C callers, no check for division by zero: they only cost time to compile.
@@ -148,13 +147,13 @@ class Block:
 
     __slots__ = ("_map", "address", "bytes", "on_disk", "page", "words")
 
-    def __init__(self, size: int, *, huge: bool = True, spill: Spill | None = None) -> None:
-        """Reserve at least ``size`` bytes, in ``huge`` pages if they are worth it.
+    def __init__(self, size: int, *, huge: bool = False, spill: Spill | None = None) -> None:
+        """Reserve at least ``size`` bytes, in ``huge`` pages if there are such.
 
         Raises MemoryError if there is no room, DiskFull if ``spill`` has none.
         """
         self.on_disk = spill is not None
-        huge = huge and not self.on_disk and size >= _HUGE_FROM and hasattr(mmap, "MADV_HUGEPAGE")
+        huge = huge and not self.on_disk and hasattr(mmap, "MADV_HUGEPAGE")
         self.page = HUGE_PAGE if huge else mmap.PAGESIZE
         self.bytes = -(-max(size, 1) // self.page) * self.page
         try:

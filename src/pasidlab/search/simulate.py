@@ -162,7 +162,7 @@ class _Walker:
         self.walks = self.steps = self.longest = 0
         self.stride, most = 8 * model.words, max(model.max_successors, 1)
         self.path, self.labels = Block(((1 << LONGEST) + 2) * self.stride), Block(((1 << LONGEST) + 1) * 8)
-        self.out, self.room = Block(most * self.stride, huge=False), Block(most * 8)
+        self.out, self.room = Block(most * self.stride), Block(most * 8)
         self.observed = Block(model.observed_words * 8)
         self.groups: WordArray = np.array(groups, dtype=np.int64).reshape(len(groups), -1)
         self.factors = np.ones(int(self.groups.max(initial=-1)) + 1)

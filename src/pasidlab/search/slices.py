@@ -39,8 +39,8 @@ class Slices:
     def __init__(self, words: int, masks: Sequence[StateMask]) -> None:
         self.words, self.masks = words, np.array(masks, dtype=np.uint64)
         self._locks: WordArray = np.zeros(len(masks), dtype=np.int64)
-        self._values = [Block(_FIRST * words * 8, huge=False) for _ in masks]
-        self._indexes = [Block(_FIRST * _SPARSE * 4, huge=False) for _ in masks]
+        self._values = [Block(_FIRST * words * 8) for _ in masks]
+        self._indexes = [Block(_FIRST * _SPARSE * 4) for _ in masks]
         self.rows: WordArray = np.zeros((len(masks), s.SLICE_COLUMNS), dtype=np.int64)
         self.address = int(self.rows.ctypes.data)
         for c in range(len(masks)):
@@ -53,7 +53,7 @@ class Slices:
         """Give the slices that are full twice the room. No thread may be in the compiled loops."""
         for c in np.flatnonzero(self.rows[:, s.SIZE] == self.rows[:, s.MOST]).tolist():
             size = int(self.rows[c, s.SIZE])
-            values, index = Block(2 * size * self.words * 8, huge=False), Block(2 * size * _SPARSE * 4, huge=False)
+            values, index = Block(2 * size * self.words * 8), Block(2 * size * _SPARSE * 4)
             values.words[: size * self.words] = self._values[c].words[: size * self.words]
             self._values[c], self._indexes[c] = values, index
             self.rows[c, s.MOST], self.rows[c, s.PLACES] = 2 * size, 2 * size * _SPARSE - 1

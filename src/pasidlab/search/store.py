@@ -44,7 +44,7 @@ class Store:
         self.levels: list[WordArray] = []
         self.released = 0  # bytes of the largest block replaced by a larger one since this was last set to 0
         self._spill, self._merged = spill, words == 1
-        self._logs = [Block(_FIRST_LOG, huge=False) for _ in range(partition.PARTITIONS)]
+        self._logs = [Block(_FIRST_LOG) for _ in range(partition.PARTITIONS)]
         self._kept: WordArray = np.zeros((3, partition.PARTITIONS), dtype=np.int64)  # of each log: bytes, bytes of a page, 1 if in memory
         self._tables = Tables(WHOLE_KEYS if words == 1 else HALF_KEYS)
         for p in range(partition.PARTITIONS):

@@ -48,15 +48,17 @@ class _Generation:
     """A block with room for a table of every partition, each a little larger than the one before it.
 
     The sizes rise up to those of the next generation. So the partitions move from one to the next in their order, and all their tables
-    together are about as full at any time. What the first ones leave is given back before the last move.
+    together are about as full at any time. What a table leaves is given back at once.
     """
 
     def __init__(self, age: int, growth: float, spill: Spill | None = None) -> None:
         spread = np.geomspace(1, growth, partition.PARTITIONS, endpoint=False)
         self.lines: WordArray = (_FIRST_LINES * growth**age * spread).astype(np.int64)
         self.ends = np.cumsum(self.lines) * partition.LINE
-        self.block = Block(int(self.ends[-1]), spill=spill)
-        self.left = 0  # partitions below this one have left, and their memory has been given back
+        large = int(self.lines[0]) * partition.LINE >= HUGE_PAGE  # of smaller ones some would share a page that only all can give back
+        self.block = Block(int(self.ends[-1]), huge=large, spill=spill)
+        self.first_pages = (self.ends - self.lines * partition.LINE) // self.block.page
+        self.last_pages = (self.ends - 1) // self.block.page
 
     def address(self, p: int) -> int:
         """Where partition p's table is."""
@@ -71,17 +73,15 @@ class _Generation:
         """Bytes of memory of the pages that the tables of the ``kept`` partitions lie on."""
         if self.block.on_disk:
             return 0
-        first, last = (
-            (self.ends - self.lines * partition.LINE)[kept] // self.block.page,
-            (self.ends[kept] - 1) // self.block.page,
-        )
+        first, last = self.first_pages[kept], self.last_pages[kept]
         return int((last - first + 1).sum() - (first[1:] == last[:-1]).sum()) * self.block.page
 
-    def release(self, left: int) -> None:
-        """Give back the memory of all partitions below ``left``."""
-        first, last = ((int(self.ends[p - 1]) if p else 0) // self.block.page for p in (self.left, left))
-        self.block.release(first * self.block.page, last * self.block.page)
-        self.left = left
+    def leave(self, p: int, kept: PartitionMask) -> None:
+        """Give back the memory of partition p, but for pages on which a table of a ``kept`` partition lies too."""
+        below, above = np.flatnonzero(kept[:p]), np.flatnonzero(kept[p + 1 :]) + p + 1
+        first = max([self.first_pages[p], *(self.last_pages[below[-1:]] + 1)])
+        behind = min([self.last_pages[p] + 1, *self.first_pages[above[:1]]])
+        self.block.release(int(first) * self.block.page, int(behind) * self.block.page)
 
 
 class Tables:
@@ -90,6 +90,7 @@ class Tables:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._ages: WordArray = np.zeros(partition.PARTITIONS, dtype=np.int64)  # generation each partition's table is in
+        self._moving = self._ages.copy()  # generation that it is about to be in
         self._generations = {0: _Generation(0, shape.growth)}
         self._lock = threading.Lock()
         self._spill: Spill | None = None
@@ -110,21 +111,24 @@ class Tables:
             if age + 1 not in self._generations:
                 self._generations[age + 1] = _Generation(age + 1, self._shape.growth, self._spill)
             new = self._generations[age + 1]
+            self._moving[p] = age + 1
         refill(p, self._described(old, p), self._described(new, p))
         with self._lock:
             self._ages[p] = age + 1
-            stayed = np.flatnonzero(self._ages <= age)
-            if not len(stayed):
+            old.leave(p, self._kept(age))
+            if not (self._ages <= age).any():
                 del self._generations[age]
-            elif stayed[0] > old.left:
-                old.release(int(stayed[0]))
+
+    def _kept(self, age: int) -> PartitionMask:
+        """The partitions whose tables take memory of a generation."""
+        kept: PartitionMask = (self._ages == age) | (self._moving == age)
+        return kept
 
     def spill(self, spill: Spill) -> None:
         """Move all tables to disk, and keep them there. DiskFull if there is no room: then they are where they were."""
         moved = {}
         for age, old in self._generations.items():
             moved[age] = new = _Generation(age, self._shape.growth, spill)
-            new.left = old.left
             for p in np.flatnonzero(self._ages == age).tolist():
                 new.table(p)[:] = old.table(p)
         self._generations, self._spill = moved, spill
@@ -139,7 +143,7 @@ class Tables:
         total = 0
         for age, generation in self._generations.items():
             here = self._ages == age
-            total += generation.touched(here | ((self._ages > age) & (np.arange(partition.PARTITIONS) >= generation.left)))
+            total += generation.touched(self._kept(age))
             if growing is not None and self._spill is None and (growing & here).any():
                 total += int((generation.lines[growing & here] * self._shape.growth + 1).sum()) * partition.LINE + 2 * HUGE_PAGE
         return total
