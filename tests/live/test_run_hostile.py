@@ -153,6 +153,20 @@ workers.start_thread = lambda work, name: start(lambda: (time.sleep(0.1 * (name 
     assert done.returncode in (4, 77), done
 
 
+@pytest.mark.parametrize("how", ["self", "other"])
+def test_an_access_that_is_late_by_itself_reaches_no_program_that_has_its_thread_s_number_since(how: str, programs: Path) -> None:
+    late = """
+import time
+from pasidlab.live import memory
+from pasidlab.live.libc import process_vm_writev
+transfer = memory.transfer
+memory.transfer = lambda call, *rest: (time.sleep(0.6 * (call is process_vm_writev)), transfer(call, *rest))[1]
+"""
+    words = ["--summary", "none", "--", str(programs / "renumbered"), how]
+    done = subprocess.run([sys.executable, "-c", late + RUN, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (0, 77), done
+
+
 def test_nobody_is_killed_who_is_dead() -> None:
     """Numbers of the dead may be a stranger's."""
     watched = """

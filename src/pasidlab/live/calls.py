@@ -152,6 +152,7 @@ class SystemCalls:
         if leader != thread.tid and self.loop.holds(leader):
             with contextlib.suppress(ptrace.Gone):
                 ptrace.stop_at_exit(leader)
+        thread.mm.sought_by_none(thread.tid, leader)
         ptrace.resume_to_syscall(thread.tid)
 
     def _may_serve(self, thread: Thread, *, everywhere: bool) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from collections.abc import Set
+import threading
+from collections.abc import Callable, Set
 from functools import partial
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from pasidlab.live.served import NOT_BEGUN, Patient, Registered, present_in, tra
 
 _NOBODY = frozenset[int]()
 _LONGEST_RECORD = 64  # bytes of a completion record
+_ACCESSES = ("310", "311")  # numbers of process_vm_readv and process_vm_writev
 
 _byte_of, _address_of = ctypes.c_char.from_buffer, ctypes.addressof
 
@@ -42,6 +44,7 @@ class ProcessMemory:
         self.pid, self._pagemaps, self._threads, self._device = pid, pagemaps, threads, device
         self.doubt: Doubt | None = None  # None: all threads surely have it
         self.starting: set[object] = set()  # accesses that last, and have not begun yet
+        self._begun: dict[object, tuple[int, int]] = {}  # those that have: through which thread, and by which of ours
         self.patient: Patient | None = None  # where the program may serve pages of it
         self.registered = Registered()  # pages that a userfaultfd serves
         self._local, self._remote = Iovec(), Iovec()
@@ -104,7 +107,7 @@ class ProcessMemory:
         Where the program serves memory a thread of ours writes: who waits for a page may hold the lock of all mappings (mmap_lock), for
         which PTRACE_POKEDATA would wait with everything else.
         """
-        if self.patient and self.patient.value(partial(ptrace.write_by_file, tid, address, data), False):
+        if self.patient and self.patient.value(partial(ptrace.write_by_file, tid, address, data, self._surely_has_it), False):
             return
         if len(data) == 1:
             ptrace.poke_byte(tid, address, data[0])
@@ -152,8 +155,8 @@ class ProcessMemory:
                 self._settle(self.doubt)
             piece, pid, access = local[done:length], self.pid, object()
             self.starting.add(access)
-            work, begins = partial(transfer, call, pid, piece, there + done), partial(self._begins, pid, access)
-            more = self.patient.call(work, begins)
+            work = partial(self._access, access, partial(transfer, call, pid, piece, there + done))
+            more = self.patient.call(work, partial(self._begins, pid, access))
             if more == NOT_BEGUN or (more < 0 and self._elsewhere()):
                 continue
             if more <= 0:
@@ -163,9 +166,25 @@ class ProcessMemory:
         return done
 
     def _begins(self, pid: int, access: object) -> bool:
-        """True if an access that is about to begin, maybe late, still may: ``pid`` has not been let go meanwhile."""
+        """True if an access that is about to begin, maybe late, still may: ``pid`` has not been let go meanwhile. A thread of ours asks."""
+        self._begun[access] = pid, threading.get_native_id()  # first: who lets ``pid`` go raises the doubt, and then looks here
         self.starting.discard(access)
-        return not (self.doubt and self.doubt.doubtful(pid))
+        if not self._surely_has_it(pid):
+            del self._begun[access]
+            return False
+        return True
+
+    def _access(self, access: object, work: Callable[[], int]) -> int:
+        try:
+            return work()
+        finally:
+            del self._begun[access]
+
+    def seeks(self, pids: tuple[int, ...]) -> bool:
+        """Whether an access through one of these threads has begun, and the kernel may not have looked for its memory yet. It has where
+        our thread waits within the call: it has taken hold of that memory (mm_access(), kernel/fork.c, v6.12).
+        """
+        return any(pid in pids and not _waits_in_access(ours) for pid, ours in tuple(self._begun.values()))
 
     def _elsewhere(self) -> bool:
         """After a failure: whether it was because ``pid`` is dead, and another thread has been found."""
@@ -182,8 +201,11 @@ class ProcessMemory:
         before, self.pid = self.pid, next((tid for tid in self._threads if self._has_it(tid)), self.pid)
         return self.pid != before
 
+    def _surely_has_it(self, tid: int) -> bool:
+        return not (self.doubt and self.doubt.doubtful(tid))
+
     def _has_it(self, tid: int) -> bool:
-        return not (self.doubt and self.doubt.doubtful(tid)) and not without_memory(tid)
+        return self._surely_has_it(tid) and not without_memory(tid)
 
     def _settle(self, doubt: Doubt) -> None:
         """Reach the memory through a thread that surely has it, or not at all."""
@@ -214,6 +236,15 @@ class ProcessMemory:
     def lost(self) -> bool:
         """True if the process has given its memory up, or nobody surely has it."""
         return not any(self._has_it(tid) for tid in (self.pid, *self._threads))
+
+
+def _waits_in_access(ours: int) -> bool:
+    """Whether this thread of ours is gone, or waits within an access (proc_pid_syscall(), fs/proc/base.c)."""
+    try:
+        with open(f"/proc/self/task/{ours}/syscall", encoding="ascii", newline="\n") as file:
+            return file.read().split()[0] in _ACCESSES
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def without_memory(tid: int) -> bool:

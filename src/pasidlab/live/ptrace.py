@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from pasidlab.live.libc import WALL, Iovec, checked, libc
@@ -278,12 +279,13 @@ def instructions_at(tid: int, address: int, length: int) -> bytes:
         return b""
 
 
-def write_by_file(tid: int, address: int, data: bytes) -> bool:
+def write_by_file(tid: int, address: int, data: bytes, is_his: Callable[[int], bool]) -> bool:
     """See ``poke``, for threads of ours that trace nobody (/proc/PID/mem, FOLL_FORCE). OSError where nothing is there, and on kernels that
-    let only the tracer do so (proc_mem.force_override=ptrace, v6.12).
+    let only the tracer do so (proc_mem.force_override=ptrace, v6.12). False, too, where the number is another's by now (not ``is_his``):
+    that is asked when the file is open, which stands for one memory for good (mem_open(), fs/proc/base.c).
     """
     with open(f"/proc/{tid}/mem", "r+b", buffering=0) as file:
-        return os.pwrite(file.fileno(), data, address) == len(data)
+        return is_his(tid) and os.pwrite(file.fileno(), data, address) == len(data)
 
 
 def poke_byte(tid: int, address: int, byte: int) -> None:

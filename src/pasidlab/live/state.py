@@ -21,6 +21,7 @@ from pasidlab.live.served import Answer, Patient
 from pasidlab.live.sites import Shortcut
 
 _NUMBER_AT = 4088  # in the scratch page
+_MOMENT = 1e-3  # seconds
 _PATIENCE = 0.05  # seconds that work waits for a thread through which the memory can be reached
 
 
@@ -47,6 +48,7 @@ class AddressSpace:
         self.ours = Mutex(loop)  # held by the handler that uses the scratch page
         self.shortcut: Shortcut | None = parent.shortcut.forked() if parent and parent.shortcut else None
         self.in_exec: dict[int, int] = {}  # threads in execve(2), each with the leader of its process
+        self._leaving: set[int] = set()  # threads that are about to give their memory up
         self._way_found = Gate(loop)
         if parent and parent.served:
             self.serve(Patient(loop))
@@ -125,6 +127,7 @@ class AddressSpace:
     def left_by(self, tid: int) -> None:
         """A thread is gone: reach the memory through another."""
         self.threads.discard(tid)
+        self._leaving.discard(tid)
         for memory in (self.memory, self.dma):
             if memory.pid == tid:
                 memory.pid = next(iter(self.threads), 0)
@@ -132,6 +135,9 @@ class AddressSpace:
     # execve(2): the kernel may give the numbers of the thread that calls it, and of its leader, to another program at any
     # moment. The memory is then reached through other threads, or through a leader that stands still (``ptrace.stop_at_exit``):
     # de_thread(), fs/exec.c, waits until that is let go.
+    #
+    # The thread that runs the loop makes an access between two stops: the call, or the end of the leader that stands still, is a stop
+    # which it has not answered by then. Another thread of ours may lose the processor just before its access (``sought_by_none``).
 
     def exec_begins(self, tid: int, leader: int) -> None:
         """A thread of the process of ``leader`` calls execve(2)."""
@@ -149,7 +155,21 @@ class AddressSpace:
 
     def doubtful(self, tid: int) -> bool:
         """Whether this thread may have another memory by now."""
-        return tid in self.in_exec or (tid in tuple(self.in_exec.values()) and not self._loop.holds(tid))
+        if tid in self.in_exec or tid in self._leaving:
+            return True
+        return tid in tuple(self.in_exec.values()) and not self._loop.holds(tid)
+
+    def ends(self, tid: int) -> None:
+        """At the EVENT_EXIT of a thread: return when it may be let go, and its number may be another's."""
+        self._leaving.add(tid)
+        self.sought_by_none(tid)
+
+    def sought_by_none(self, *tids: int) -> None:
+        """Return when no access through these threads, which are doubtful by now, may still look for the memory."""
+        moment = Gate(self._loop)
+        while self.memory.seeks(tids) or self.dma.seeks(tids):
+            self._loop.after(_MOMENT, moment.open)
+            moment.wait()
 
     def within_reach(self) -> bool:
         """Whether a thread surely has this memory."""

@@ -106,10 +106,12 @@ class Tracer:
                 self.loop.spawn(self.kill)  # once all deaths are told: whose death is not may have lost its number
 
     def _stopped(self, tid: int, stop: int, event: int) -> None:
+        thread = self.threads.get(tid)
         if event == ptrace.EVENT_EXIT:
+            if thread is not None:
+                thread.mm.ends(tid)
             ptrace.resume(tid)
             return
-        thread = self.threads.get(tid)
         if thread is not None and thread.mm.in_exec and event != ptrace.EVENT_EXEC:
             self._hold_leader(tid)
         if thread is not None:
