@@ -21,6 +21,8 @@ def others() -> Iterator[Variant]:
     for how in ("occupied", "beside"):
         yield Variant("others", f"pages beside ours: {how}", exits(0)("mappings", how))
     yield Variant("others", "memory in common, handlers apart", exits(0)("siblings"))
+    for what in ("portal", "code", "slots", "page", "text"):
+        yield Variant("others", f"calls on memory: {what}", exits(0)("calls_on", what))
     yield Variant("others", "open files by other names", exits(0)("reopens"))
     yield Variant("others", "code of ours replaced", exits(0)("replaced"))
     yield Variant("others", "code of theirs replaced meanwhile", in_scratch(0, "patched", "100"))

@@ -68,7 +68,7 @@ class PortalMapper:
         """munmap or mprotect of an area, or an mmap that takes its place."""
         mm, start, length = thread.mm, registers[RDI], registers[RSI]
         touched, ours = mm.portals_in(start, length), mm.pages_of_ours_in(start, length)
-        if not touched and not ours:
+        if (not touched and not ours) or start % PAGE:  # EINVAL
             ptrace.resume(thread.tid)
         elif registers[ORIG_RAX] in (SYS_MMAP, SYS_MUNMAP) or not touched:
             self._changed(thread, dict.fromkeys(touched), ours)
@@ -102,39 +102,44 @@ class PortalMapper:
         ptrace.resume(thread.tid)
 
     def _protect_all(self, thread: Thread, registers: RegisterArray, touched: list[int]) -> None:
-        """mprotect of an area that holds the portals ``touched``: of what lies before, between and behind them the kernel sees to it."""
-        start, end, result, again = registers[RDI], registers[RDI] + registers[RSI], 0, False
+        """mprotect of an area that holds the portals ``touched``: they stay inaccessible, and what the program wants is remembered. The
+        kernel says whether it may: not of what is sealed (mseal(2)).
+        """
+        start, end, wanted = registers[RDI], registers[RDI] + registers[RSI], registers[RDX]
+        result, again = 0, False
         for page in (*touched, end):
             if page > start and not result:
-                result, again = self._protect_rest(thread, registers, start, page - start, again=again), True
-            if page < end and not result:
-                result = self._protect(thread.mm, [page], bool(registers[RDX] & _PROT_WRITE))
+                result, again = self._protect_part(thread, registers, (start, page - start, wanted), again=again), True
+            portal = thread.mm.portals.get(page)
+            if page < end and not result and wanted & _PROT_WRITE and portal and portal.file.read_only:
+                result = -errno.EACCES  # VM_MAYWRITE is clear (mm/mprotect.c)
+            elif page < end and not result:
+                result, again = self._protect_part(thread, registers, (page, PAGE, 0), again=again), True
+                if not result:
+                    self._remember(thread.mm, page, writable=bool(wanted & _PROT_WRITE))
             start = page + PAGE
         self.injector.rejoin(thread)
         answer(thread, registers, result)
 
-    def _protect_rest(self, thread: Thread, registers: RegisterArray, start: int, length: int, *, again: bool) -> int:
-        """The result of the call for a part of its area, which is made ``again`` where that has been done for another."""
-        part = ptrace.copy_registers(registers)
-        part[RDI], part[RSI] = start, length
+    def _protect_part(self, thread: Thread, registers: RegisterArray, part: tuple[int, int, int], *, again: bool) -> int:
+        """The result of the call for a part of its area: (start, length, protection). It is made ``again`` where that has been done for
+        another.
+        """
+        changed = ptrace.copy_registers(registers)
+        changed[RDI], changed[RSI], changed[RDX] = part
         if again:
-            part[RIP], part[RAX], part[ORIG_RAX] = registers[RIP] - len(SYSCALL), registers[ORIG_RAX], _U64
-            self.keeper.lender.enter(thread, part)
+            changed[RIP], changed[RAX], changed[ORIG_RAX] = registers[RIP] - len(SYSCALL), registers[ORIG_RAX], _U64
+            self.keeper.lender.enter(thread, changed)
         else:
-            ptrace.set_registers(thread.tid, part)
+            ptrace.set_registers(thread.tid, changed)
         return self.injector.run_to_exit(thread.tid)
 
     @staticmethod
-    def _protect(mm: AddressSpace, pages: list[int], writable: bool) -> int:
-        """mprotect: the portal stays inaccessible, but what the program wants is remembered."""
-        portals = [mm.portals[page] for page in pages]
-        if writable and any(portal.file.read_only for portal in portals):
-            return -errno.EACCES  # VM_MAYWRITE is clear (mm/mprotect.c)
-        for page, portal in zip(pages, portals, strict=True):
-            portal.writable = writable
-            if mm.shortcut:
-                mm.shortcut.close_row(page)
-        return 0
+    def _remember(mm: AddressSpace, page: int, *, writable: bool) -> None:
+        if page in mm.portals:
+            mm.portals[page].writable = writable
+        if mm.shortcut:
+            mm.shortcut.close_row(page)
 
     @staticmethod
     def _place(thread: Thread, address: int, file: OpenFile, writable: bool) -> None:
