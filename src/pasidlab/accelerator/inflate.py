@@ -296,10 +296,9 @@ class Inflater:
 
 
 _NO_DISTANCES = lookup([], ())
-_WRONG = {
-    tokens.BAD_LITERAL: (11, "a literal or length code that is not defined"),
-    tokens.BAD_DISTANCE: (12, "a distance code that is not defined"),
-    tokens.BAD_LENGTH: (16, "length code 286 or 287"),
+_WRONG = {  # 286 and 287, 30 and 31 of the fixed codes: intel/qpl expects 11 and 12 (inflate_errors.cpp, using_reserved_*)
+    tokens.BAD_LITERAL: (11, "a literal or length code that is not defined, or 286 or 287"),
+    tokens.BAD_DISTANCE: (12, "a distance code that is not defined, or 30 or 31"),
     tokens.TOO_FAR: (17, "a distance beyond the window of 4096 bytes"),
     tokens.BEFORE_START: (18, "a distance that reaches before the start"),
     tokens.REACHES_MINI: (26, "a match reaches into another mini-block"),

@@ -15,7 +15,7 @@ WINDOW = 4096  # bytes that a distance may reach back
 SHORT = 1 << 13  # bytes of input, and of output eightfold, up to which compiling is not worth it
 
 # Why decoding stopped.
-NEEDS_INPUT, FULL, BLOCK_END, BAD_LITERAL, BAD_DISTANCE, BAD_LENGTH, TOO_FAR, BEFORE_START, REACHES_MINI, SPANS_MINI = range(10)
+NEEDS_INPUT, FULL, BLOCK_END, BAD_LITERAL, BAD_DISTANCE, TOO_FAR, BEFORE_START, REACHES_MINI, SPANS_MINI = range(9)
 
 Decoder = Callable[..., tuple[int, int, int, int, int, int, int]]
 _SIGNATURE = (
@@ -58,7 +58,7 @@ def decode_tokens(
         if kind == 2:
             return BLOCK_END, pos + bits, at, 0, 0, marked, made
         if kind == 3:
-            return BAD_LENGTH, pos, at, 0, 0, marked, made
+            return BAD_LITERAL, pos, at, 0, 0, marked, made
         if at == limit:
             return FULL, pos, at, 0, 0, marked, made
         run, distance = 1, 0
@@ -75,7 +75,9 @@ def decode_tokens(
             bits += entry & 15
             distance = (entry >> 10) + (hold >> bits & (1 << extra) - 1)
             bits += extra
-            if entry >> 4 & 3 == 3 or distance > WINDOW:
+            if entry >> 4 & 3 == 3:
+                return BAD_DISTANCE, pos, at, 0, 0, marked, made
+            if distance > WINDOW:
                 return TOO_FAR, pos, at, 0, 0, marked, made
             if distance > at - floor:
                 return BEFORE_START, pos, at, 0, 0, marked, made
