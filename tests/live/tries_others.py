@@ -30,6 +30,7 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "first processes of pid namespaces", exits(0)("firsts"))
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
     yield Variant("others", "calls that are not interrupted", exits(0)("undisturbed", "0.5"))
+    yield Variant("others", "handlers that are called once", exits(0)("oneshot"))
 
 
 VARIANTS = list(others())

@@ -269,7 +269,34 @@ class SignalKeeper:
                 return
         if forced:
             self.firsts.let_go(thread, signal)
-        ptrace.resume(thread.tid, signal)
+        self._take(thread, signal)
+
+    def _take(self, thread: Thread, signal: int) -> None:
+        """The thread goes on with ``signal``. Where its handler is for one call only (SA_RESETHAND), get_signal() has reset it by then."""
+        if not self._is_for_once(thread, signal):
+            ptrace.resume(thread.tid, signal)
+            return
+        ptrace.step(thread.tid, signal)
+        stop, event = self.loop.wait(thread.tid)
+        if stop != SIGTRAP or event:
+            self.loop.put_back(thread.tid, stop, event)
+            return
+        self._called_once(thread, signal)
+        Injector.rejoin(thread)
+        ptrace.resume(thread.tid)
+
+    def _is_for_once(self, thread: Thread, signal: int) -> bool:
+        state = thread.process.signals
+        if signal not in self.signals or not state.armed or _handler(state.actions[signal]) in (_DFL, _IGN):
+            return False
+        return bool(struct.unpack_from("<Q", state.actions[signal], 8)[0] & _SA_RESETHAND)
+
+    def _called_once(self, thread: Thread, signal: int) -> None:
+        """At the first instruction of such a handler: the program has SIG_DFL from now on, and the kernel our marker."""
+        state = thread.process.signals
+        state.actions[signal] = bytes(8) + state.actions[signal][8:]
+        self._set(thread, signal, self._effective(thread, signal))
+        self.forced.restored(thread, signal)
 
     def _deliver_aside(self, thread: Thread, signal: int, info: bytes, found: Found) -> None:
         """See ``deliver``. Others block the signal: while one of them submits, the handler is not there. If it was not there already, it is
@@ -278,6 +305,8 @@ class SignalKeeper:
         state = thread.process.signals
         state.resets.discard((thread.tid, signal))
         if self.stand_in.deliver(thread, signal, info, state.actions[signal]):
+            if self._is_for_once(thread, signal):
+                self._called_once(thread, signal)
             self.injector.announce(thread)
             ptrace.resume(thread.tid)
         elif found.reset:
@@ -301,7 +330,7 @@ class SignalKeeper:
         if int.from_bytes(info[8:12], "little", signed=True) > 0:
             self.firsts.let_go(thread, signal, emulated=trap is not None and signal != SIGILL)
         if trap is None:
-            ptrace.resume(thread.tid, signal)
+            self._take(thread, signal)
             return
         ptrace.step(thread.tid, signal)
         stop, event = self.loop.wait(thread.tid)
@@ -314,6 +343,8 @@ class SignalKeeper:
         memory.write(context + _UC_ERROR, struct.pack("<QQ", trap.error, trap.vector))
         if trap.address is not None:
             memory.write(context + _UC_CR2, struct.pack("<Q", trap.address))
+        if self._is_for_once(thread, signal):
+            self._called_once(thread, signal)
         Injector.rejoin(thread)
         ptrace.resume(thread.tid)
 
