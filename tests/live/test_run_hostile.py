@@ -71,7 +71,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     right |= {"beyond": 0, "unshared": 0, "handlers": 0, "fetch data": 0, "fetch other": 0, "fetch unreadable": 0, "fetch secret": 0}
     right |= {f"moves {tmp_path}": 0, f"permits {tmp_path}": 0, "tracks": 0, "halts 2": 0, "marks": 4, "unserved own": 0}
     right |= {"orphans killed 4": 0, "orphans exec 4": 0, "siblings": 0, "replaced": 0, "parts": 0, "joins": 0}
-    right |= {f"heirs {how} 6": 0 for how in ("killed", "exec", "apart", "copied")} | {"reopens": 0}
+    right |= {f"heirs {how} 6": 0 for how in ("killed", "exec", "apart", "copied")} | {"reopens": 0, "copies": 0}
     right |= {f"calls_on {what}": 0 for what in ("portal", "code", "slots", "page", "text")}
     right |= {f"patched {tmp_path} 60": 0, f"unread {tmp_path}": 4, "firsts": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}

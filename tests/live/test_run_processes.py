@@ -39,6 +39,26 @@ def test_64_threads_at_once_lose_nothing() -> None:
     assert sorted(done.report["threads"].values()) == [20] * 64
 
 
+def test_500_processes_that_end_while_others_do_are_each_told_with_their_own_status() -> None:
+    done = run_python("""
+        import subprocess, threading
+        portal, _ = open_portal()
+        source, target = Buffer(64), Buffer(64)
+        wrong = []
+        def start(first):
+            for number in range(first, first + 50):
+                code = number % 250
+                if subprocess.call(["/bin/sh", "-c", f"exit {code}"]) != code or move(portal, source, target, 64) != 1:
+                    wrong.append(number)
+        threads = [threading.Thread(target=start, args=(50 * one,)) for one in range(10)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print(wrong)
+    """)
+    assert (done.code, done.out) == (0, "[]\n"), done.err
+    assert done.report["submissions"] == 500
+
+
 def test_a_forked_child_has_neither_pasid_nor_portal() -> None:
     done = run_python("""
         portal, fd = open_portal(keep=True)

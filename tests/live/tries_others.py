@@ -23,6 +23,7 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "memory in common, handlers apart", exits(0)("siblings"))
     for what in ("portal", "code", "slots", "page", "text"):
         yield Variant("others", f"calls on memory: {what}", exits(0)("calls_on", what))
+    yield Variant("others", "code of theirs copied", exits(0)("copies"))
     yield Variant("others", "open files by other names", exits(0)("reopens"))
     yield Variant("others", "code of ours replaced", exits(0)("replaced"))
     yield Variant("others", "code of theirs replaced meanwhile", in_scratch(0, "patched", "100"))

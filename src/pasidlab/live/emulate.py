@@ -152,9 +152,8 @@ class Emulator:
         site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
         replaced = site is not None
         if site is None:
-            fault_at = raised.page_at if raised else None
-            if fault_at is not None and 0 <= fault_at - registers[RIP] < MAX_LENGTH:
-                return False  # the instruction could not be fetched
+            if raised and raised.page_at is not None and 0 <= raised.page_at - registers[RIP] < MAX_LENGTH:
+                return self._back_to_copy(thread, frame)  # the instruction could not be fetched
             if raised and raised.signal == SIGILL and raised.address != registers[RIP]:
                 return False  # it was sent: exc_invalid_op(), arch/x86/kernel/traps.c, v6.12
             site, source = self._site(thread, registers)
@@ -184,6 +183,12 @@ class Emulator:
         if portal and not (replaced and thread.mm.shortcut and thread.mm.shortcut.shared):
             self.shortcuts.consider(thread, site)
         return True
+
+    def _back_to_copy(self, thread: Thread, frame: StoppedThread) -> bool:
+        found = self.shortcuts.back_to_copy(thread, frame.registers)
+        if found:
+            ptrace.set_registers_at(thread.tid, frame.at)
+        return found
 
     def _was_sent(self, thread: Thread, raised: Raised, registers: RegisterArray) -> bool:
         """Whether another than the instruction of ours where the thread stands has raised this. RF alone does not say that it has: what

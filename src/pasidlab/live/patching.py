@@ -150,12 +150,21 @@ class Patcher:
                     Patcher._put(thread, site, there, site.original[:JUMP_SIZE])
 
     @staticmethod
+    def give_copy_back(thread: Thread, copy: SubmissionSite) -> bool:
+        """Whether the jump of a replaced instruction was where ``copy`` lies: the instruction is there now."""
+        try:
+            return Patcher._put(thread, copy, copy.replacements[-1], copy.original[:JUMP_SIZE])
+        except OSError:  # it cannot be written, not even by us
+            return False
+
+    @staticmethod
     def _put(thread: Thread, site: SubmissionSite, there: bytes, wanted: bytes) -> bool:
         """Five bytes, within 8 that are written at once and lie in one page if the instruction does. Nothing is written where others than
         ``there`` are by now: then False.
         """
         start = site.ip if (site.ip + 8 - 1) // PAGE == (site.ip + JUMP_SIZE - 1) // PAGE else site.ip - 3
-        around, offset = bytearray(thread.mm.memory.read(start, 8)), site.ip - start
+        mm, offset = thread.mm, site.ip - start
+        around = bytearray(mm.memory.read(start, 8) or mm.instructions_at(thread.tid, start, 8))
         if len(around) < 8 or around[offset : offset + JUMP_SIZE] != there:
             return False
         around[offset : offset + JUMP_SIZE] = wanted

@@ -8,6 +8,7 @@ Every doubt leads back to the trap: ``restore`` makes the thread look as if its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from pasidlab.accelerator import Op, abi
@@ -237,6 +238,22 @@ class Shortcuts:
             self._patcher.add(area, known)
             space.sites[known.ip] = space.ends[known.end] = known
         return self._patcher.patch(thread, known)
+
+    @staticmethod
+    def back_to_copy(thread: Thread, registers: RegisterArray) -> bool:
+        """Whether the thread came to RIP, where nothing can be fetched, by a jump of ours that the program has copied. The copy is then
+        the program's instruction again, and RIP leads there.
+        """
+        at, space = registers[RIP], thread.mm.shortcut
+        sites = [one for one in space.sites.values() if one.entrance not in (0, at)] if space else []
+        copies = [replace(one, ip=at - one.entrance + one.ip, entrance=at) for one in sites if at - one.entrance + one.ip >= 0]
+        for copy in copies:
+            only = all(other.original == copy.original for other in copies if other.ip == copy.ip)
+            if only and Patcher.give_copy_back(thread, copy):
+                registers[RIP] = copy.ip
+                registers[EFLAGS] &= ~RESUME_FLAG
+                return True
+        return False
 
     # When something else happens
 
