@@ -180,3 +180,17 @@ def test_protection_of_the_portal(how: str) -> None:
     if how == "namespace" and "no private namespaces here" in done.err:
         pytest.skip(done.err)
     assert done.out.split("\n") == ["True 13", "True 13", "11", "0", "0", "11", "0 0", "-1 13", ""], done.err
+
+
+@pytest.mark.parametrize("isolation", ["auto", "redirect"])
+def test_a_dedicated_queue_that_is_closed_can_be_opened_at_once(isolation: str) -> None:
+    done = run_python("""
+        for _ in range(200):
+            os.close(os.open("/dev/dsa/wq0.1", os.O_RDWR))
+        kept = os.open("/dev/dsa/wq0.1", os.O_RDWR)
+        try:
+            os.open("/dev/dsa/wq0.1", os.O_RDWR)
+        except OSError as error:
+            print(error.errno)
+    """, "--isolation", isolation, "--wq", "shared", "--wq", "dedicated")
+    assert (done.code, done.out) == (0, "16\n"), done.err

@@ -48,21 +48,21 @@ def _has_our_numbers(thread: Thread) -> bool:
         return False
 
 
-def has_others(directory: int, name: str) -> bool:
-    """Whether a file is open: a write lease is given for one that nobody else has (check_conflicting_open(), fs/locks.c, v6.12). False
-    where there are no leases.
+def has_others(directory: int, name: str) -> bool | None:
+    """Whether a file is open: a write lease is given for one that nobody else has (check_conflicting_open(), fs/locks.c, v6.12). None
+    where there are no leases, or the file is gone.
     """
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-            return False
+            return None
         file = os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
-        return False
+        return None
     try:
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # if another opens it meanwhile; ignored by default
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return True if error.errno == errno.EAGAIN else None
     finally:
         os.close(file)
     return False

@@ -83,6 +83,7 @@ class Redirector:
         self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
         self._notify = checked(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
         self._watched: dict[int, int] = {}  # inotify watch -> handle
+        self._opening: set[OpenFile | None] = set()  # the program has them in a moment
         self.mapper: PortalMapper | None = None
 
     def start(self) -> None:
@@ -141,6 +142,7 @@ class Redirector:
             node = self._node(thread, text, directory, target, _flags(thread, registers, number))
         if node:
             try:
+                self._settle(node)
                 file = self.files.handles[self.files.open(thread.tid, node, _flags(thread, registers, number))]
                 target = self._backing(file)
             except OSError as error:  # of the device; or a full disk, or no watch is left
@@ -161,7 +163,10 @@ class Redirector:
                 _for_reading(thread, changed, number, place)
             return changed
 
-        result = self.lender.call(thread, registers, _OPEN_HOW + len(name), prepare)
+        try:
+            result = self.lender.call(thread, registers, _OPEN_HOW + len(name), prepare)
+        finally:
+            self._opening.discard(file)
         if file and result < 0:
             self._forget(file)
         registers[RAX] = result & (1 << 64) - 1
@@ -205,6 +210,7 @@ class Redirector:
         finally:
             os.close(made)
         self._watched[watch] = file.handle
+        self._opening.add(file)
         return os.path.join(self.opens, name)
 
     def _forget(self, file: OpenFile) -> None:
@@ -231,6 +237,15 @@ class Redirector:
             self.injector.loop.after(wait, gate.open)
             gate.wait()
             wait = min(2 * wait, _LATEST)
+        self._end(handle)
+
+    def _settle(self, node: WqNode) -> None:
+        """A dedicated queue is about to be opened: files of it that are closed, which nobody has told yet, end now."""
+        for file in tuple(self.files.handles.values()) if node.wq.mode == "dedicated" else ():
+            if file.node is node and file not in self._opening and has_others(self._opens, str(file.handle)) is False:
+                self._end(file.handle)
+
+    def _end(self, handle: int) -> None:
         with contextlib.suppress(OSError):
             os.unlink(str(handle), dir_fd=self._opens)  # and the watch is gone
         if handle in self.files.handles:
