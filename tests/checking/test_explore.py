@@ -50,6 +50,13 @@ def test_a_part_ends_once_all_that_is_asked_for_is_broken() -> None:
     assert more.states == 71_580 and {p.name: p.holds for p in more.properties} == {"coherent": False, "owned": True}
 
 
+def test_what_is_not_asked_for_does_not_end_the_search_with_local_steps_first() -> None:
+    alone, every = check("late-either", RACE, properties=("owned",)), check("late-either", RACE, budget=Budget(after_violation=1 << 40))
+    assert alone.holds and alone.parts[0].local_first and alone.parts[0].reason == "complete" and not alone.counterexamples
+    assert not every.parts[0].local_first and {p.name: p.holds for p in every.properties}["owned"]
+    assert 0 < alone.states < every.states == 71_580
+
+
 def test_a_result_is_one_line_and_the_same_in_another_process_and_another_time():
     first, second = (check("late-either", RACE) for _ in range(2))
     assert repr(first) == "CheckResult('late-either', violated, 71,580 states, coherent in 12 steps, served in 20 steps)"

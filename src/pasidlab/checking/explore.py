@@ -16,7 +16,7 @@ from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import AnyScope, Design
 from pasidlab.errors import PasidlabError, counted
 from pasidlab.lang.interpreter import Interpreter
-from pasidlab.lang.ir import ASLEEP, LOOKED_AT, Function, Model
+from pasidlab.lang.ir import LOOKED_AT, Function, Model
 from pasidlab.lang.lowering.forget import forgetting_nothing
 from pasidlab.search.exchange import ALONE, Exchange
 from pasidlab.trace.replay import Replayer
@@ -86,7 +86,7 @@ class Run:
         Local steps first tell whether something is broken, but not in how few steps (``independence``).
         """
         if built.model.private is not None:
-            watched = [bit for bit, name in enumerate(built.native.properties) if name != ASLEEP]
+            watched = [bit for bit, name in enumerate(built.native.properties) if name in (*self.wanted, LOOKED_AT)]
             found = self._search(built, built.native, self._limits(), sum(1 << bit for bit in watched))
             if not found.error and found.violations.keys().isdisjoint(watched):
                 return self._told(built, found)
@@ -147,7 +147,7 @@ class Run:
 
         model, native = built.model, built.native
         replayer = Replayer(Interpreter(model, symmetric=self.reductions.symmetry), built.design.shown)
-        error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer, built.design.property_names)
+        error, broken = _model_error(found, replayer, built.design.sources), _counterexamples(found, replayer, built.design, self.wanted)
         promised = next((name for name in model.pending if name in self.wanted), "")
         waiting = Waited(None, "settled")
         if promised:  # in one process: it needs the graph of all states
@@ -156,7 +156,7 @@ class Run:
         if model.forget:
             remembers = Replayer(Interpreter(forgetting_nothing(model)), built.design.shown)
             broken = [_remembered(remembers, c) for c in broken]
-        asked_for = [c for c in broken if c.property in self.wanted and (error is None or len(c.steps) <= error.steps)]
+        asked_for = [c for c in broken if error is None or len(c.steps) <= error.steps]
         proved = found.reason == "complete" and error is None
         executed, present = covered_lines(native, found.counters)
         open_ = {promised} if waiting.reason != "settled" else set()
@@ -264,13 +264,15 @@ def _remembered(remembers: Replayer, found: Counterexample) -> Counterexample:
     return same
 
 
-def _counterexamples(found: SearchResult, replayer: Replayer, names: Sequence[str]) -> list[Counterexample]:
+def _counterexamples(found: SearchResult, replayer: Replayer, design: Design, wanted: Sequence[str]) -> list[Counterexample]:
+    """Those of the properties asked for. A search with local steps first has none: it was made again in full."""
     from pasidlab.search.graph import path_to
 
     result = []
-    for bit, violation in sorted((bit, v) for bit, v in found.violations.items() if bit < len(names)):
-        path = path_to(found, violation.state, violation.depth)
-        result.append(replayer.counterexample(names[bit], path, violation.by_step))
+    for bit, name in enumerate(design.property_names):
+        if name in wanted and (violation := found.violations.get(bit)):
+            path = path_to(found, violation.state, violation.depth)
+            result.append(replayer.counterexample(name, path, violation.by_step))
     return result
 
 
