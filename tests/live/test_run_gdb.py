@@ -42,9 +42,9 @@ def stopped(debugged: str) -> Iterator[Client]:
 
 
 def address_of(program: str, name: str, client: Client) -> int:
-    """Of a function, where the program lies in memory."""
+    """Of a function or a static variable, where the program lies in memory."""
     symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-    offset = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(f" T {name}"))
+    offset = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith((f" T {name}", f" b {name}")))
     auxv = client.ask("qXfer:auxv:read::0,1000")[1:].encode("latin-1")
     entries = dict(struct.iter_unpack("<QQ", unescaped(auxv)))
     entry = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" T _start"))
@@ -164,6 +164,29 @@ def test_breakpoints_stop_every_thread_and_no_child(way: str, turns: int, out: s
             answer = client.go()[1]
         assert (met, answer) == (turns, "W00")
         assert done.stdout and done.stdout.read() == out
+
+
+@run_only
+def test_a_new_thread_stands_still_while_only_its_maker_goes_on(debugged: str) -> None:
+    """It would pass a breakpoint that a debugger has taken out for a step of another thread."""
+    with waiting_run(debugged, "plain") as (done, _, connect):
+        client = connect()
+        assert client.ask("QStartNoAckMode") == "OK"
+        submits, counter = address_of(debugged, "submits", client), address_of(debugged, "counter", client)
+        client.ask(f"Z0,{submits:x},1")
+        first = client.ask("qC").removeprefix("QC")
+        for _ in range(3):
+            assert client.go(f"vCont;c:{first}")[1] == f"T05swbreak:;thread:{first};"
+            assert client.ask(f"m{counter:x},4") == "00000000"
+            client.ask(f"z0,{submits:x},1")
+            assert client.go(f"vCont;s:{first}")[1] == f"T05thread:{first};"
+            client.ask(f"Z0,{submits:x},1")
+        assert len(client.ask("qfThreadInfo").split(",")) == 2
+        client.ask(f"z0,{submits:x},1")
+        assert client.go()[1].startswith("T05thread:")  # the descriptor that is rejected
+        assert client.ask(f"m{counter:x},4") != "00000000"
+        assert client.go()[1] == "W07"
+        assert done.wait(20) == 7
 
 
 @run_only

@@ -61,6 +61,7 @@ class Debugger(Undebugged):
         self._still: set[int] = set()  # threads that are not to go on yet though others have
         self._kept: dict[int, tuple[int, int]] = {}  # stops to be dealt with later, by thread
         self._waiting: dict[int, greenlet] = {}  # handlers here, by thread
+        self._chosen: Callable[[int], Continuation | None] = lambda tid: Continuation()  # how threads last went on
         self._submitting: set[int] = set()  # threads that wait here in the middle of an instruction that we carry out
         self._look_again = Gate(self._loop)
 
@@ -80,10 +81,14 @@ class Debugger(Undebugged):
         return thread.process is self.process and (self._halted or thread.tid in self._still)
 
     def born(self, thread: Thread) -> None:
-        """See ``Undebugged.born``."""
+        """See ``Undebugged.born``. Where only some threads go on, a new one is not among them: "only the current
+        thread may run" (GDB manual, "All-Stop Mode", ``set scheduler-locking``).
+        """
         process = self.process
         if process is None or thread.process is process:
             self.threads[thread.tid] = thread
+            if not self._halted and self._chosen(thread.tid) is None:
+                self._still.add(thread.tid)
         elif thread.mm is not process.mm:
             self.breakpoints.clean_copy(thread.tid, thread.mm.memory)
 
@@ -238,7 +243,8 @@ class Debugger(Undebugged):
         return tid in self._kept or (tid in self._waiting and tid not in self._submitting)
 
     def go_on(self, actions: Callable[[int], Continuation | None]) -> None:
-        """``actions`` says of each thread how it goes on; None: not at all."""
+        """``actions`` says of each thread how it goes on, also of those that begin before the next stop; None: not at all."""
+        self._chosen = actions
         found = {tid: actions(tid) for tid in self.threads}
         self._halted, self.last, self._still = False, None, {tid for tid, action in found.items() if action is None}
         for tid, action in found.items():
