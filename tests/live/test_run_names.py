@@ -52,6 +52,23 @@ def test_a_name_that_is_one_becomes_a_file() -> None:
     assert device.wqs[0].attributes == {"Numa_node9": "hello"}
 
 
+@pytest.mark.parametrize("how", ["auto", "redirect"])
+def test_a_value_that_is_no_text_is_shown_as_it_was_given(how: str) -> None:
+    given = b"shared,name=\xff\xfe,other=\xed\xa0\x80".decode("utf-8", "surrogateescape")
+    script = "cd /sys/bus/dsa/devices/wq0.0; cat name other | od -An -tx1"
+    done = run("/bin/sh", "-c", script, options=("--isolation", how, "--wq", given))
+    assert (done.code, done.out.split()) == (0, ["ff", "fe", "0a", "ed", "a0", "80", "0a"]), done
+
+
+def test_a_link_leads_to_the_directory_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    script = "print(move(open_portal()[0], Buffer(64), Buffer(64), 64))"
+    done = run_python(script, "--isolation", "redirect", env={"TMPDIR": str(tmp_path / "link")})
+    assert (done.code, done.out) == (0, "1\n"), done
+    assert os.listdir(tmp_path / "there") == []
+
+
 def test_nothing_is_written_outside_the_run_s_own_directory(tmp_path: Path) -> None:
     target = tmp_path / "never"
     for depth in range(1, 14, 3):

@@ -32,6 +32,9 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
     yield Variant("others", "calls that are not interrupted", exits(0)("undisturbed", "0.5"))
     yield Variant("others", "handlers that are called once", exits(0)("oneshot"))
+    yield Variant("others", "where threads may run", exits(0)("pinned"))
+    yield Variant("others", "where threads may run, exact", exits(0, options=("--exact",))("pinned"))
+    yield Variant("others", "files opened from a directory", exits(0)("from_here"))
 
 
 VARIANTS = list(others())

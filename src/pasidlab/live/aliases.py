@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -13,20 +14,14 @@ from pasidlab.live.state import Thread
 
 _NAME = re.compile(r"/proc/(self|thread-self|\d+)(?:/task/(\d+))?/fd/(\d{1,10})")
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-_AT_FDCWD = 0xFFFFFFFF - 99
+AT_FDCWD = 0xFFFFFFFF - 99
 
 
 def descriptor_named(thread: Thread, path: str, directory: int) -> tuple[int, int] | None:
     """The task and its descriptor that a path stands for, as the thread sees it; ``directory``: of openat(2). None if it names none."""
     if not os.path.basename(path).isdecimal() and path not in _STANDARD:
         return None
-    if not path.startswith("/"):
-        base = "cwd" if directory & 0xFFFFFFFF == _AT_FDCWD else f"fd/{directory & 0xFFFFFFFF}"
-        try:
-            path = os.path.join(os.readlink(f"/proc/{thread.tid}/{base}"), path)
-        except OSError:
-            return None
-    path = os.path.normpath(path)
+    path = os.path.normpath(absolute(thread, path, directory))
     path = f"/proc/self/fd/{_STANDARD[path]}" if path in _STANDARD else path
     found = _NAME.fullmatch(path.replace("/dev/fd/", "/proc/self/fd/", 1) if path.startswith("/dev/fd/") else path)
     if not found:
@@ -38,6 +33,15 @@ def descriptor_named(thread: Thread, path: str, directory: int) -> tuple[int, in
     else:
         return None
     return task, int(found[3])
+
+
+def absolute(thread: Thread, path: str, directory: int) -> str:
+    """The path from the root on; ``directory``: of openat(2). It stays as it is where nothing, or no directory, is named."""
+    base = "cwd" if directory & 0xFFFFFFFF == AT_FDCWD else f"fd/{directory & 0xFFFFFFFF}"
+    if path and not path.startswith("/"):
+        with contextlib.suppress(OSError):
+            return os.path.join(os.readlink(f"/proc/{thread.tid}/{base}"), path)
+    return path
 
 
 def _has_our_numbers(thread: Thread) -> bool:

@@ -113,12 +113,14 @@ class SystemCalls:
             self._registers_pages(thread)
         elif number in _SERVING:
             self._may_serve(thread, everywhere=number in (SYS_MOUNT, SYS_FSMOUNT))
-        elif number == SYS_CLONE:
+        elif number == SYS_CLONE:  # not CLONE_UNTRACED
             registers[RBX if in_32_bits else RDI] &= ~CLONE_UNTRACED
             ptrace.set_registers(thread.tid, registers)
             ptrace.resume(thread.tid)
         elif number == SYS_CLONE3:
             self._clones(thread, registers, registers[RBX if in_32_bits else RDI])
+        elif number in seccomp.PLACES:
+            ptrace.resume(thread.tid)
         elif number == SYS_PTRACE:
             request, target = (RBX, RCX) if in_32_bits else (RDI, RSI)
             self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])

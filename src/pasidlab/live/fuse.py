@@ -239,7 +239,7 @@ class FuseServer:
             return node.read(offset, size)
         if not isinstance(node, Attribute):
             raise OSError(errno.EINVAL, "")
-        return node.read().encode()[offset : offset + size]
+        return node.content()[offset : offset + size]
 
     def _readdir(self, number: int, tid: int, body: bytes) -> bytes:
         _, offset, size = struct.unpack_from("<QQI", body)

@@ -18,6 +18,10 @@ class Attribute:
     read: Callable[[], str]
     write: Callable[[str], None] | None = None
 
+    def content(self) -> bytes:
+        """What read(2) gives. Bytes of an option that are no UTF-8 come as they were given (PEP 383)."""
+        return self.read().encode("utf-8", "surrogateescape")
+
 
 @dataclass
 class Link:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 
@@ -50,6 +51,11 @@ def make_file(parent: int, name: str, content: bytes = b"") -> int:
     return fd
 
 
+def make_socket(parent: int, name: str) -> None:
+    """A file that nobody can open (ENXIO): a socket without an owner."""
+    os.mknod(name, stat.S_IFSOCK | 0o666, dir_fd=parent)
+
+
 def sweep() -> None:
     """Remove what runs that were killed have left: directories whose lock nobody holds, here or in another container. One that is not empty
     and has not our mark is the user's.
@@ -74,7 +80,7 @@ def _sweep_one(path: str) -> None:
 
 def _locked() -> tuple[str, int]:
     while True:
-        path = tempfile.mkdtemp(prefix=_PREFIX)
+        path = os.path.realpath(tempfile.mkdtemp(prefix=_PREFIX))  # as /proc shows it
         try:
             held = os.open(path, _DIRECTORY)
         except FileNotFoundError:  # another run swept it before it was opened

@@ -17,7 +17,9 @@ _get.argtypes = _set.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p]
 
 
 class Placement:
-    """Watches where submissions come from; only the tracer's own affinity changes for longer than a moment."""
+    """Watches where submissions come from. Only the tracer's own affinity changes for longer than a moment. What could tell of a thread's
+    stops first (``seccomp.PLACES``).
+    """
 
     def __init__(self) -> None:
         self._tid = self._times = self._bring = 0

@@ -18,7 +18,7 @@ from functools import partial
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import owned, ptrace, workers
-from pasidlab.live.aliases import descriptor_named, has_others
+from pasidlab.live.aliases import AT_FDCWD, absolute, descriptor_named, has_others
 from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.guard import Before
 from pasidlab.live.inject import Injector
@@ -33,7 +33,7 @@ from pasidlab.live.registers import ARGUMENTS, ORIG_RAX, RAX, RegisterArray
 from pasidlab.live.seccomp import ArgumentTests, FilterRule, high, low
 from pasidlab.live.state import OpenFile, Thread
 
-_WRITE, _AT_FDCWD = 1, 0xFFFFFF9C
+_WRITE = 1
 # System call number -> position of the path; the ones that take a directory descriptor have it just before.
 _PATHS = {
     2: 0, 4: 0, 6: 0, 21: 0, 76: 0, 80: 0, 89: 0, 90: 0, 92: 0, 94: 0, 137: 0, 188: 0, 189: 0, 191: 0, 192: 0, 194: 0, 195: 0,
@@ -116,10 +116,11 @@ class Redirector:
                 os.close(inside)
             elif isinstance(entry, Link):
                 os.symlink(entry.target, name, dir_fd=there)
+            elif isinstance(entry, WqNode):
+                owned.make_socket(there, name)
+                self.nodes[f"{path}/{name}"] = entry
             else:
                 os.close(owned.make_file(there, name, _content(entry)))
-            if isinstance(entry, WqNode):
-                self.nodes[f"{path}/{name}"] = entry
 
     def on_call(self, thread: Thread, registers: RegisterArray) -> None:
         """At the seccomp stop of a traced call."""
@@ -135,7 +136,7 @@ class Redirector:
     def _path(self, thread: Thread, registers: RegisterArray, number: int) -> None:
         position = _PATHS[number]
         path, ends, _ = thread.mm.memory.read(registers[ARGUMENTS[position]], _LONGEST).partition(b"\0")
-        directory = registers[ARGUMENTS[0]] if position else _AT_FDCWD
+        directory = registers[ARGUMENTS[0]] if position else AT_FDCWD
         text, file, node = os.fsdecode(path), None, None
         target = self._target(thread, text, directory) if ends else None
         if ends and number in _OPENS:
@@ -160,7 +161,7 @@ class Redirector:
             changed[ARGUMENTS[position]] = place + _OPEN_HOW
             thread.mm.memory.write(place + _OPEN_HOW, name)
             if file:
-                _for_reading(thread, changed, number, place)
+                _for_reading(thread, changed, number, place, beneath=not text.startswith("/"))
             return changed
 
         try:
@@ -184,18 +185,14 @@ class Redirector:
         return file.node if isinstance(file, OpenFile) else None
 
     def _target(self, thread: Thread, path: str, directory: int) -> str | None:
-        """Where the path leads in our directory; None if it is not ours."""
-        if not path.startswith("/"):
-            if directory & 0xFFFFFFFF == _AT_FDCWD or not os.path.basename(path).startswith("wq"):
-                return None
-            try:
-                base = os.readlink(f"/proc/{thread.tid}/fd/{directory & 0xFFFFFFFF}")
-            except OSError:
-                return None
-            path = os.path.join(base.removeprefix(self.root), path)
-        path = os.path.normpath(path)
-        ours = any(path == top or path.startswith(top + "/") for top in self.tops)
-        return self.root + path if ours and len(self.root + path) < _LONGEST - _OPEN_HOW else None
+        """Where the path leads in our directory; None if it is not ours, or the kernel finds it from a directory of ours by itself."""
+        there = absolute(thread, path, directory)
+        from_ours = there != path and there.startswith(self.root + "/")
+        there = os.path.normpath(there.removeprefix(self.root) if from_ours else there)
+        ours = any(there == top or there.startswith(top + "/") for top in self.tops)
+        if from_ours and self.tree.resolved(there) not in self.nodes:
+            return None
+        return self.root + there if ours and len(self.root + there) < _LONGEST - _OPEN_HOW else None
 
     def _backing(self, file: OpenFile) -> str:
         """An empty file that stands for this one open file."""
@@ -289,11 +286,11 @@ class Redirector:
         answer(thread, registers, done)
 
 
-def _content(node: Attribute | Binary | WqNode) -> bytes:
+def _content(node: Attribute | Binary) -> bytes:
     if isinstance(node, Binary):
         return bytes(node.data)
     with contextlib.suppress(OSError):  # cdev_minor of a disabled queue: ENXIO
-        return node.read().encode() if isinstance(node, Attribute) else b""
+        return node.content()
     return b""
 
 
@@ -303,8 +300,10 @@ def _flags(thread: Thread, registers: RegisterArray, number: int) -> int:
     return int.from_bytes(thread.mm.memory.read(value, 8), "little") if number == _OPENAT2 else int(value)
 
 
-def _for_reading(thread: Thread, registers: RegisterArray, number: int, place: int) -> None:
-    """Let an open be one for reading alone; ``place``: memory for what openat2(2) takes."""
+def _for_reading(thread: Thread, registers: RegisterArray, number: int, place: int, *, beneath: bool) -> None:
+    """Let an open be one for reading alone; ``place``: memory for what openat2(2) takes. Where the program's path lies ``beneath`` a
+    directory, ours does not: how openat2(2) is to resolve it does not count (RESOLVE_BENEATH).
+    """
     argument = ARGUMENTS[_OPENS[number]]
     if number != _OPENAT2:
         registers[argument] &= ~_CHANGES
@@ -312,5 +311,7 @@ def _for_reading(thread: Thread, registers: RegisterArray, number: int, place: i
     how = bytearray(thread.mm.memory.read(registers[argument], min(registers[ARGUMENTS[3]], _OPEN_HOW)))
     how[:4] = (int.from_bytes(how[:4], "little") & ~_CHANGES).to_bytes(4, "little")
     how[8:16] = bytes(len(how[8:16]))  # the mode, EINVAL without O_CREAT
+    if beneath:
+        how[16:24] = bytes(len(how[16:24]))
     thread.mm.memory.write(place, how)
     registers[argument] = place

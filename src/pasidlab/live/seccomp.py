@@ -11,12 +11,12 @@ import errno
 import struct
 
 from pasidlab.live.libc import (
-    CLONE_UNTRACED,
     SYS_CLONE,
     SYS_CLONE3,
     SYS_EXECVE,
     SYS_EXECVEAT,
     SYS_FANOTIFY_INIT,
+    SYS_FORK,
     SYS_FSMOUNT,
     SYS_IOCTL,
     SYS_MEMFD_SECRET,
@@ -29,9 +29,12 @@ from pasidlab.live.libc import (
     SYS_PRCTL,
     SYS_PTRACE,
     SYS_RT_SIGACTION,
+    SYS_SCHED_GETAFFINITY,
+    SYS_SCHED_SETAFFINITY,
     SYS_SECCOMP,
     SYS_SHMAT,
     SYS_USERFAULTFD,
+    SYS_VFORK,
     UFFDIO_REGISTER,
     USERFAULTFD_IOC_NEW,
     checked,
@@ -58,10 +61,13 @@ _MREMAP_FIXED, _MREMAP_DONTUNMAP = 2, 4  # linux/mman.h
 _FAN_CLASSES_THAT_PERMIT = 0x4 | 0x8  # FAN_CLASS_CONTENT, FAN_CLASS_PRE_CONTENT, linux/fanotify.h
 PR_SET_DUMPABLE, _PR_SET_SYSCALL_USER_DISPATCH = 4, 59  # linux/prctl.h
 
+PLACES = (SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_VFORK, SYS_SCHED_SETAFFINITY, SYS_SCHED_GETAFFINITY)
+"""What sees, sets or inherits where a thread may run: ``Placement`` has put that back when they stop."""
+
 IN_32_BITS = {
     SYS_MOUNT: 21, SYS_PTRACE: 26, SYS_IOCTL: 54, SYS_CLONE: 120, SYS_PRCTL: 172, SYS_EXECVE: 11, SYS_SECCOMP: 354,
     SYS_EXECVEAT: 358, SYS_USERFAULTFD: 374, SYS_FSMOUNT: 432, SYS_CLONE3: 435,
-    SYS_FANOTIFY_INIT: 338, SYS_MEMFD_SECRET: 447,
+    SYS_FANOTIFY_INIT: 338, SYS_MEMFD_SECRET: 447, SYS_FORK: 2, SYS_VFORK: 190, SYS_SCHED_SETAFFINITY: 241, SYS_SCHED_GETAFFINITY: 242,
 }  # fmt: skip
 """What must be known of 32-bit system calls, with their numbers (arch/x86/entry/syscalls/syscall_32.tbl).
 
@@ -105,7 +111,7 @@ def rules(signals: tuple[int, ...]) -> list[FilterRule]:
     found += [(SYS_USERFAULTFD, []), (SYS_MOUNT, []), (SYS_FSMOUNT, [])]
     found += [(SYS_IOCTL, [(low(1), "==", request)]) for request in (USERFAULTFD_IOC_NEW, UFFDIO_REGISTER)]
     found += [(SYS_MEMFD_SECRET, []), (SYS_FANOTIFY_INIT, [(low(0), "has", _FAN_CLASSES_THAT_PERMIT)])]
-    found += [(SYS_CLONE, [(low(0), "has", CLONE_UNTRACED)]), (SYS_CLONE3, [])]  # its flags lie in memory
+    found += [(number, []) for number in PLACES]
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]
 
