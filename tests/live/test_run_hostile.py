@@ -239,6 +239,21 @@ def test_a_process_kills_another_that_waits_for_a_page(programs: Path, tmp_path:
     assert done.code in (143, 77), done
 
 
+@pytest.mark.parametrize("isolation", some(["auto", "redirect"], 1))
+def test_a_thread_that_waits_for_a_page_is_stopped_and_handles_signals(isolation: str, programs: Path) -> None:
+    """The instruction is executed again: once the page is served, one descriptor is submitted. Its source, what UMONITOR arms and where
+    MOVDIR64B writes are waited for; all alone, beside another thread, and with all signals blocked.
+    """
+    awaits = f"{programs}/awaits"
+    for how in ("alone", "threads", "blocked"):
+        done = run(awaits, how, "source", options=("--isolation", isolation), timeout=30)
+        assert (done.code, done.report["submissions"]) in ((0, 1), (77, 0)), (how, done)
+    others = [f"{how} {what}" for how in ("alone", "blocked") for what in ("target", "monitor")] + ["threads monitor"]
+    loop = "".join(f"{awaits} {words}; echo $?; " for words in [*others, "execs source", "term source"])
+    done = run("/bin/sh", "-c", loop, options=("--isolation", isolation), timeout=60)
+    assert done.out.split() in (["0"] * 6 + ["15"], ["77"] * 7), done
+
+
 def test_code_is_written_while_who_waits_for_a_page_has_the_lock_of_all_mappings(programs: Path, tmp_path: Path) -> None:
     done = run(str(programs / "held"), str(tmp_path), timeout=30)
     assert done.code in (0, 77), done

@@ -6,7 +6,7 @@ import errno
 import mmap
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 import pytest
 
@@ -19,7 +19,7 @@ _NEVER_TOUCHED = 1 << 40  # an address where nothing is in memory
 
 
 class _AtOnce(served.Patient):
-    def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
+    def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True, place: Hashable = None) -> int:
         return work()
 
 
@@ -92,3 +92,27 @@ def test_a_thread_that_may_be_kept_for_ever_keeps_no_file_open() -> None:
     assert os.read(reader, 1) == b""
     os.close(reader)
     assert found == [errno.EBADF]
+
+
+def test_a_call_that_is_given_up_is_not_made_beside_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often its thread has something else to do."""
+    monkeypatch.setattr(os, "waitpid", lambda who, how: (0, 0))
+    loop, page, begun, heard = EventLoop(), threading.Event(), [0], list[int]()
+    patient = served.Patient(loop)
+
+    def waits() -> int:
+        begun[0] += 1
+        page.wait()
+        return begun[0]
+
+    def handler() -> None:
+        for _ in range(3):
+            with patient.interruptible(lambda: True), pytest.raises(served.Interrupted):
+                patient.call(waits, place="page")
+        loop.post(page.set)
+        with patient.interruptible(lambda: False):
+            heard.append(patient.call(waits, place="page"))
+
+    loop.post(handler)
+    loop.run(lambda tid, status: None, lambda: not heard)
+    assert heard == [2]

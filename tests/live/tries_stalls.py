@@ -65,6 +65,9 @@ def stalls() -> Iterator[Variant]:
     yield Variant("stalls", "a flood of requests for files", flood)
     for how in ("source", "path", "action"):
         yield Variant("stalls", f"a page that nobody serves: {how}", unserved(how, signal.SIGTERM))
+    for how in ("alone", "threads", "blocked", "execs"):
+        for what in ("source", "target", "monitor"):
+            yield Variant("stalls", f"a stop while a page is waited for: {how} {what}", exits(0, limit=30)("awaits", how, what))
     yield Variant("stalls", "a page that nobody serves, Ctrl-C", unserved("source", signal.SIGINT))
     yield Variant("stalls", "a core dump of such a page", unserved("dumps", signal.SIGTERM, "mounts", "dumps"))
     yield Variant("stalls", "a page of ours that it serves", exits(0, limit=20)("unserved", "own"))

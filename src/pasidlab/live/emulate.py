@@ -132,8 +132,11 @@ class Emulator:
             InstructionKind.UMONITOR: self._umonitor, InstructionKind.UMWAIT: self._wait, InstructionKind.TPAUSE: self._wait,
         }  # fmt: skip
 
-    def step(self, thread: Thread, raised: Raised | None = None) -> bool:
+    def step(self, thread: Thread, raised: Raised | None = None, wanted: Callable[[], bool] | None = None) -> bool:
         """Emulate the instruction at the thread's RIP; false if it is not one of ours. Raises Fault.
+
+        Raises Interrupted where memory that the program serves is waited for, nothing has been done yet, and ``wanted`` says yes: as
+        handle_userfault() waits (fs/userfaultfd.c, v6.12), interruptibly.
 
         ``raised``: what the instruction is said to have raised. Raises Sent, and changes nothing, if it did not. None: it stands here
         to be carried out.
@@ -141,7 +144,11 @@ class Emulator:
         frame = self._frames.pop() if self._frames else StoppedThread()
         try:
             ptrace.get_registers_at(thread.tid, frame.at)
-            return self._step(thread, frame, raised)
+            patient = thread.mm.memory.patient
+            if patient is None or wanted is None:
+                return self._step(thread, frame, raised)
+            with patient.interruptible(wanted):
+                return self._step(thread, frame, raised)
         finally:
             self._frames.append(frame)
 
@@ -165,6 +172,8 @@ class Emulator:
             ptrace.set_registers_at(thread.tid, frame.at)
             return True
         else:
+            if thread.batched:
+                thread.mm.commits()
             source = self._read_known(thread, 0, b"", site.instruction.source(registers))
         frame.ip = site.ip
         try:
@@ -258,6 +267,7 @@ class Emulator:
         if portal is None:
             self._ordinary(thread, destination, "ENQCMD", frame)
         else:
+            thread.mm.commits()
             pasid = msr & 0xFFFFF
             accepted = self.queues.submit(portal.file.node, pasid, pasid.to_bytes(4, "little") + command[4:], thread, "enqcmd", frame.ip)
         registers[EFLAGS] = registers[EFLAGS] & ~STATUS_FLAGS | (0 if accepted else ZF)
@@ -285,9 +295,13 @@ class Emulator:
         portal = self._portal(thread, destination)
         if portal is None:
             self._ordinary(thread, destination, "MOVDIR64B", frame)
+            if thread.mm.served:
+                thread.mm.memory.read(destination, 64)  # waits for the page as long as nothing is done
+            thread.mm.commits()
             if thread.mm.memory.write(destination, command) < 64:
                 raise page_fault(thread, destination, "the destination is not writable", write=True)
             return None
+        thread.mm.commits()
         accepted = self.queues.submit(portal.file.node, portal.file.mm.pasid, command, thread, "movdir64b", frame.ip)
         return portal if accepted else None
 

@@ -13,7 +13,7 @@ from pasidlab.live.libc import PAGE
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.memory import ProcessMemory
 from pasidlab.live.state import AddressSpace, Thread
-from pasidlab.live.status import signals_of, status_of
+from pasidlab.live.wanted import has_signal
 
 _SLICE = 8 << 20  # bytes; an access counts as a page more
 _FEW = 64  # members of a batch
@@ -49,14 +49,7 @@ class Job:
 
     def wanted(self) -> bool:
         """Whether a signal waits for the thread, or the stop of its group: on hardware it would take it now, the device working on."""
-        if self.thread.kept or self.thread.process.stops != self.stops:
-            return True
-        try:
-            fields = status_of(self.thread.tid)
-        except OSError:
-            return True
-        pending = signals_of(fields, "SigPnd") | signals_of(fields, "ShdPnd")
-        return bool(pending & ~(signals_of(fields, "SigBlk") if self.thread.blocks is None else self.thread.blocks))
+        return bool(self.thread.kept) or self.thread.process.stops != self.stops or has_signal(self.thread)
 
 
 def takes_long(descriptor: bytes) -> bool:

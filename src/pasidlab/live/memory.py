@@ -156,7 +156,8 @@ class ProcessMemory:
             piece, pid, access = local[done:length], self.pid, object()
             self.starting.add(access)
             work = partial(self._access, access, partial(transfer, call, pid, piece, there + done))
-            more = self.patient.call(work, partial(self._begins, pid, access))
+            place = self, call is process_vm_readv, there + done, length - done
+            more = self.patient.call(work, partial(self._begins, pid, access), place)
             if more == NOT_BEGUN or (more < 0 and self._elsewhere()):
                 continue
             if more <= 0:
@@ -224,7 +225,7 @@ class ProcessMemory:
         if self.doubt:
             self._settle(self.doubt)
         if self.patient:
-            return self.patient.value(partial(present_in, self.pid, range(address, address + length)), 0)
+            return self.patient.value(partial(present_in, self.pid, range(address, address + length)), 0, (self, "present", address))
         while (there := self._pagemaps.present(self, self.pid, address, length)) < length and self._elsewhere():
             self._pagemaps.forget(self)  # of a leader that has ended
         return there

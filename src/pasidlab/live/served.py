@@ -13,11 +13,11 @@ import ctypes
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import workers
@@ -40,10 +40,15 @@ ServedArea = tuple[int, int, frozenset[str]]
 
 _Look = tuple[int, list[ServedArea] | None]
 
-_LONG = 1.0  # seconds
+_MOMENT, _LONG = 0.05, 1.0  # seconds
+_Over = Callable[[int], None]
 
 NOT_BEGUN = -2
 """What ``Patient.call`` returns where the call was not allowed to begin."""
+
+
+class Interrupted(Exception):
+    """A call is given up that may be made again: the thread for which it was made is wanted."""
 
 
 class Patient:
@@ -51,44 +56,87 @@ class Patient:
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
-        self.on_long: Callable[[], None] = lambda: None  # called now and then while one lasts
+        self.on_long: Callable[[], None] = lambda: None  # called now and then while one lasts that is not given up
+        self._wanted: dict[greenlet, Callable[[], bool]] = {}  # by the handler whose calls are given up then
+        self._left: dict[Hashable, list[_Over]] = {}  # who waits for a call that was given up and is not over, by its ``place``
 
-    def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True) -> int:
+    @contextlib.contextmanager
+    def interruptible(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """What this handler calls raises Interrupted once ``wanted`` says so, until ``commits``."""
+        handler = getcurrent()
+        self._wanted[handler] = wanted
+        try:
+            yield
+        finally:
+            self._wanted.pop(handler, None)
+
+    def commits(self) -> None:
+        """From now on, what this handler does could not be done again."""
+        self._wanted.pop(getcurrent(), None)
+
+    def call(self, work: Callable[[], int], begins: Callable[[], bool] = lambda: True, place: Hashable = None) -> int:
         """What ``work`` returns; NOT_BEGUN where ``begins``, asked just before, says no; -1 where there can be no more threads.
 
         ``work`` must not use anything that others use, for it may outlive the handler that waits. It has no descriptors: where the
         program keeps it for ever, pasidlab can be killed nevertheless, and what it served is closed then.
-        """
-        handler = getcurrent()
 
-        def run() -> None:
-            leave_descriptors()
-            result = work() if begins() else NOT_BEGUN
-            self._loop.post(lambda: self._loop.resume(handler, result))
+        ``place`` says what is waited for: while a call that was given up waits for the same, another one does not begin.
+        """
+        while place in self._left:
+            self._wait(self._left[place].append)
+
+        def begin(over: _Over) -> None:
+            def run() -> None:
+                leave_descriptors()
+                result = work() if begins() else NOT_BEGUN
+                self._loop.post(lambda: ended(result))
+
+            def ended(result: int) -> None:
+                over(result)
+                for other in self._left.pop(place, ()):
+                    other(0)
+
+            workers.start_thread(run, "patient")
 
         try:
-            workers.start_thread(run, "patient")
+            return self._wait(begin)
         except PasidlabError:
             return -1
-        with self._looked_after():
-            return int(self._loop.park())
+        except Interrupted:
+            if place is not None:
+                self._left.setdefault(place, [])
+            raise
 
-    @contextlib.contextmanager
-    def _looked_after(self) -> Iterator[None]:
-        waits = True
+    def _wait(self, begin: Callable[[_Over], None]) -> int:
+        """Call ``begin`` with a function, and return what that is called with. Raises Interrupted if the handler is wanted first."""
+        handler, wanted, waits = getcurrent(), self._wanted.get(getcurrent()), True
+        given_up = object()
+
+        def over(value: object) -> None:
+            nonlocal waits
+            if waits:
+                waits = False
+                self._loop.resume(handler, value)
 
         def look() -> None:
-            if waits:
-                self._loop.after(_LONG, look)
-                self.on_long()
+            if waits and wanted and wanted():
+                over(given_up)
+            elif waits:
+                self._loop.after(_MOMENT if wanted else _LONG, look)
+                if not wanted:
+                    self.on_long()
 
-        self._loop.after(_LONG, look)
+        self._loop.after(_MOMENT if wanted else _LONG, look)
         try:
-            yield
+            begin(over)
+            value = self._loop.park()
         finally:
             waits = False
+        if value is given_up:
+            raise Interrupted
+        return int(value)
 
-    def value(self, work: Callable[[], Answer], otherwise: Answer) -> Answer:
+    def value(self, work: Callable[[], Answer], otherwise: Answer, place: Hashable = None) -> Answer:
         """What ``work`` returns, which is as in ``call``; ``otherwise`` where it raises OSError, or there can be no more threads."""
         found: list[Answer] = []
 
@@ -97,7 +145,7 @@ class Patient:
                 found.append(work())
             return 0
 
-        self.call(run)
+        self.call(run, place=place)
         return found[0] if found else otherwise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -50,8 +50,8 @@ class AddressSpace:
         self.in_exec: dict[int, int] = {}  # threads in execve(2), each with the leader of its process
         self._leaving: set[int] = set()  # threads that are about to give their memory up
         self._way_found = Gate(loop)
-        if parent and parent.served:
-            self.serve(Patient(loop))
+        if parent and parent.memory.patient:
+            self.serve(parent.memory.patient)
         self.sign()
 
     @property
@@ -81,12 +81,17 @@ class AddressSpace:
             return 0
         return int.from_bytes(self.instructions_at(tid, self.scratch + _NUMBER_AT, 8), "little")
 
-    def patiently(self, work: Callable[[], Answer], otherwise: Answer) -> Answer:
+    def patiently(self, work: Callable[[], Answer], otherwise: Answer, place: Hashable = None) -> Answer:
         """What ``work`` finds out from the kernel about the memory. See ``Patient.value``.
 
         That may last where the program serves memory itself: whoever waits for a page may hold the lock of all mappings (mmap_lock).
         """
-        return self.memory.patient.value(work, otherwise) if self.memory.patient else work()
+        return self.memory.patient.value(work, otherwise, (self, place)) if self.memory.patient else work()
+
+    def commits(self) -> None:
+        """What the handler does for a thread from now on could not be done again: see ``Patient.commits``."""
+        if self.memory.patient:
+            self.memory.patient.commits()
 
     def breathe(self) -> None:
         """Everything else has its turn. Raises Gone if the handler's thread ends meanwhile."""
@@ -94,11 +99,11 @@ class AddressSpace:
 
     def mapping_at(self, tid: int, address: int) -> Mapping | None:
         """The mapping that holds ``address``, as thread ``tid`` has it."""
-        return self.patiently(partial(mapping_at, tid, address), None)
+        return self.patiently(partial(mapping_at, tid, address), None, address)
 
     def instructions_at(self, tid: int, address: int, length: int) -> bytes:
         """See ``ptrace.instructions_at``."""
-        return self.patiently(partial(ptrace.instructions_at, tid, address, length), b"")
+        return self.patiently(partial(ptrace.instructions_at, tid, address, length), b"", (address, length))
 
     def add_portal(self, page: int, portal: Portal) -> None:
         """The program has mapped one."""

@@ -17,8 +17,10 @@ from pasidlab.live.heirs import Heirs
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
 from pasidlab.live.mortals import Mortals
+from pasidlab.live.served import Interrupted
 from pasidlab.live.state import AddressSpace, Iommu, Process, Thread, TrapFrame
 from pasidlab.live.unborn import Unborn
+from pasidlab.live.wanted import when_wanted
 
 _BIRTHS = (ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE)
 _MOMENT = 0.5  # seconds
@@ -226,9 +228,10 @@ class Tracer:
         if not other and (code <= 0 or (stop == signal.SIGILL and code != ptrace.ILL_ILLOPN)):
             self._deliver(thread, stop, ptrace.signal_info(thread.tid), forced=code == ptrace.SI_KERNEL)
             return
-        raised = None if other or stop == signal.SIGTRAP else Raised(stop, code, address)
+        raised, carried_out = None if other or stop == signal.SIGTRAP else Raised(stop, code, address), True
+        again = when_wanted(thread, self.threads) if thread.mm.served and stop != signal.SIGTRAP else None
         try:
-            if not self.emulator.step(thread, raised):
+            if not self.emulator.step(thread, raised, again):
                 info = thread.kept.pop()[1] if other else ptrace.signal_info(thread.tid)
                 self._deliver(thread, stop, info, forced=not other and (code == ptrace.SI_KERNEL or ptrace.faulted(thread.tid)))
                 return
@@ -243,9 +246,12 @@ class Tracer:
             else:
                 self._go_on(thread)
             return
+        except Interrupted:  # it is executed again
+            carried_out = False
         if found.reset or found.blocked:
             self.keeper.restore(thread, stop, found)
-        self.debugger.carried_out(thread)
+        if carried_out:
+            self.debugger.carried_out(thread)
         if not self._queued_again(thread):
             self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
