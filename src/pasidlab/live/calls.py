@@ -28,6 +28,8 @@ from pasidlab.live.libc import (
     SYS_PRCTL,
     SYS_PTRACE,
     SYS_RT_SIGACTION,
+    SYS_SCHED_GETAFFINITY,
+    SYS_SCHED_SETAFFINITY,
     SYS_SECCOMP,
     SYS_USERFAULTFD,
     UFFDIO_REGISTER,
@@ -120,12 +122,18 @@ class SystemCalls:
         elif number == SYS_CLONE3:
             self._clones(thread, registers, registers[RBX if in_32_bits else RDI])
         elif number in seccomp.PLACES:
-            ptrace.resume(thread.tid)
+            self._places(thread, number, registers[RBX if in_32_bits else RDI] & 0xFFFFFFFF)
         elif number == SYS_PTRACE:
             request, target = (RBX, RCX) if in_32_bits else (RDI, RSI)
             self._wants_to_trace(thread, registers[RIP], registers[request], registers[target])
         else:
             self.calls.on_call(thread, registers)
+
+    def _places(self, thread: Thread, number: int, whose: int) -> None:
+        """A call that makes a child, or asks or says where a thread may run, 0 being the caller."""
+        if number in (SYS_SCHED_SETAFFINITY, SYS_SCHED_GETAFFINITY) and whose not in (0, thread.tid):
+            self.keeper.placement.let_be()
+        ptrace.resume(thread.tid)
 
     @staticmethod
     def _hides(thread: Thread, registers: RegisterArray) -> None:

@@ -23,9 +23,14 @@ class Placement:
 
     def __init__(self) -> None:
         self._tid = self._times = self._bring = 0
+        self._others_look = False
         self._home = b""
         self._home_mask, self._mask = ctypes.create_string_buffer(_SIZE), ctypes.create_string_buffer(_SIZE)
         self._home_at, self._at = ctypes.addressof(self._home_mask), ctypes.addressof(self._mask)
+
+    def let_be(self) -> None:
+        """The program looks at, or sets, where another of its threads may run: none is brought along from now on."""
+        self._others_look = True
 
     def seen(self, tid: int, cpu: bytes) -> None:
         """A submission stopped ``tid`` on this CPU (its number in decimal)."""
@@ -48,7 +53,7 @@ class Placement:
 
     def resume(self, tid: int) -> None:
         """Let the thread run on; if it keeps wandering off, it starts here, with its own affinity at once restored."""
-        if self._bring <= 0 or tid != self._tid or not self._home or _get(tid, _SIZE, self._at) < 0:
+        if self._others_look or self._bring <= 0 or tid != self._tid or not self._home or _get(tid, _SIZE, self._at) < 0:
             ptrace.resume(tid)
             return
         number = int(self._home)

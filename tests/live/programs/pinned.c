@@ -5,7 +5,8 @@
  */
 #include "device.h"
 
-enum { ROUNDS = 60, FIRST = 20, MORE = 3 }; /* submissions: so many in a row before a thread is moved */
+static volatile int other, over;
+enum { ROUNDS = 60, SETS = 300, FIRST = 20, MORE = 3 }; /* submissions: so many in a row before a thread is moved */
 
 static void *portal;
 static cpu_set_t all;
@@ -41,6 +42,38 @@ static int child_differs(long number)
 	return status != 0;
 }
 
+static void *submits(void *unused)
+{
+	other = syscall(SYS_gettid);
+	while (!over)
+		submit_often(MORE);
+	return unused;
+}
+
+/* How often another thread that submits has not got what was set for it. */
+static int set_for_another(void)
+{
+	pthread_t thread;
+	int wrong = 0;
+
+	pthread_create(&thread, NULL, submits, NULL);
+	sleep_for(0.1);
+	for (int i = 0; i < SETS; i++) {
+		cpu_set_t now, one = all;
+
+		for (int cpu = 0; CPU_COUNT(&one) > 1 && i % 2; cpu++) /* the lowest and the highest in turn */
+			CPU_CLR(i & 2 ? cpu : CPU_SETSIZE - 1 - cpu, &one);
+		sched_setaffinity(other, sizeof one, &one);
+		sleep_for(0.002);
+		CPU_ZERO(&now);
+		sched_getaffinity(other, sizeof now, &now);
+		wrong += !CPU_EQUAL(&now, &one);
+	}
+	over = 1;
+	pthread_join(thread, NULL);
+	return wrong;
+}
+
 int main(void)
 {
 	int told = 0, lost = 0, inherited = 0;
@@ -69,6 +102,7 @@ int main(void)
 		sched_setaffinity(0, sizeof all, &all);
 		inherited += child_differs(SYS_fork) + child_differs(SYS_vfork) + child_differs(SYS_clone);
 	}
+	lost += set_for_another();
 	if (told + lost + inherited)
 		printf("told %d, lost %d, inherited %d\n", told, lost, inherited);
 	return told + lost + inherited > 0;
