@@ -190,6 +190,30 @@ def test_a_new_thread_stands_still_while_only_its_maker_goes_on(debugged: str) -
 
 
 @run_only
+def test_a_thread_that_is_let_go_while_everything_stands_still_stops(debugged: str) -> None:
+    """Its submission waited for a page, which another process serves after the debugger was told that all threads stand still."""
+    with waiting_run(debugged, "page") as (_, _, connect):
+        client = connect()
+        assert [client.ask("QStartNoAckMode"), client.ask("QPassSignals:14")] == ["OK", "OK"]  # SIGCHLD
+        places = {name: address_of(debugged, name, client) for name in ("turn", "counter", "shared")}
+        client.ask(f"Z0,{places['turn']:x},1")
+        submits = client.ask("qC").removeprefix("QC")
+        answer = client.go()[1]
+        if answer == "W4d":
+            pytest.skip("no userfaultfd here")
+        assert answer.startswith("T05swbreak:;") and submits not in answer
+        shared = int.from_bytes(bytes.fromhex(client.ask(f"m{places['shared']:x},8")), "little")
+        client.ask(f"Hg{submits}")
+        assert client.ask("Pf=" + client.ask("pf")) == "E10"  # R15: it is in the middle of an instruction
+        assert client.ask(f"M{shared + 8:x},4:01000000") == "OK"
+        while client.ask("Pf=" + client.ask("pf")) != "OK" and client.ask(f"m{places['counter']:x},4") == "00000000":
+            time.sleep(0.001)
+        assert client.ask(f"m{places['counter']:x},4") == "00000000"
+        client.ask(f"z0,{places['turn']:x},1")
+        assert client.go()[1] == "W00"
+
+
+@run_only
 def test_signals_are_told_before_the_program_has_them(debugged: str) -> None:
     with waiting_run(debugged, "signal") as (done, _, connect):
         client = connect()

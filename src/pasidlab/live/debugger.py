@@ -64,6 +64,7 @@ class Debugger(Undebugged):
         self._chosen: Callable[[int], Continuation | None] = lambda tid: Continuation()  # how threads last went on
         self._submitting: set[int] = set()  # threads that wait here in the middle of an instruction that we carry out
         self._look_again = Gate(self._loop)
+        self._loop.on_over = self._over
 
     # Asked by the tracer
 
@@ -76,6 +77,13 @@ class Debugger(Undebugged):
         self._kept[thread.tid] = stop, event
         self._look_again.open()
         return True
+
+    def _over(self, tid: int) -> None:
+        """A handler has let go of a thread for which it had stood still when everything else was stopped: it stops now."""
+        thread = self.threads.get(tid)
+        if thread and self._stands(thread) and tid not in self._kept and tid not in self._waiting:
+            with contextlib.suppress(ptrace.Gone, OSError):
+                ptrace.interrupt(tid)
 
     def _stands(self, thread: Thread) -> bool:
         return thread.process is self.process and (self._halted or thread.tid in self._still)

@@ -52,6 +52,7 @@ class EventLoop:
     def __init__(self, signals: Iterable[int] = ()) -> None:
         self.on_signal: Callable[[int], None] = lambda number: None
         self.on_stop: Callable[[int], None] = lambda tid: None  # called before a stop that was waited for is acted upon
+        self.on_over: Callable[[int], None] | None = None  # called when no handler acts for a thread any more
         self._signals = {signal.SIGCHLD, _WAKE, *signals}
         self._hub = getcurrent()
         self._thread = threading.get_ident()
@@ -155,6 +156,8 @@ class EventLoop:
                 mine.remove(me)
             if not mine:
                 self._acting.pop(tid, None)
+                if self.on_over:
+                    self.on_over(tid)
 
     def _gone(self, tid: int) -> None:
         """Whatever acts for this thread ends with Gone: at once where it waits for the thread, else at its next turn."""

@@ -1,5 +1,8 @@
 /* debugged WAY: what a debugger looks at. The fourth of six moves asks for a flag that a move does not have. */
 #include "device.h"
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 
 static volatile int counter, turns;
 
@@ -37,6 +40,67 @@ static void *turns_often(void *nothing)
 	return nothing;
 }
 
+static struct shared {
+	volatile int file, waits, serve;
+} *shared;
+static char *page;
+
+/* In a process of its own: tells when the page is waited for, and serves it when it is told to. */
+static void serves(void)
+{
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)page, 4096 } };
+	struct pollfd asked = { .events = POLLIN };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!shared->file)
+		sleep_for(0.001);
+	asked.fd = syscall(438, syscall(434, getppid(), 0), shared->file, 0); /* pidfd_getfd, pidfd_open */
+	poll(&asked, 1, 20000);
+	shared->waits = 1;
+	while (!shared->serve)
+		sleep_for(0.001);
+	ioctl(asked.fd, UFFDIO_ZEROPAGE, &zero);
+	for (;;)
+		pause(); /* its end would be a signal */
+}
+
+static void *turns_when_it_waits(void *nothing)
+{
+	while (!shared->waits)
+		sleep_for(0.001);
+	turn();
+	return nothing;
+}
+
+/* Submits from a page that another process serves. */
+static void waits_for_a_page(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register area = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	pthread_t thread;
+	void *portal;
+	int file;
+
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	if (!fork())
+		serves();
+	file = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (file < 0)
+		file = ioctl(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	area.range = (struct uffdio_range){ (uintptr_t)page, 4096 };
+	if (file < 0 || ioctl(file, UFFDIO_API, &api) || ioctl(file, UFFDIO_REGISTER, &area))
+		_exit(77);
+	portal = open_portal();
+	shared->file = file;
+	pthread_create(&thread, NULL, turns_when_it_waits, NULL);
+	enqcmd(portal, (struct descriptor *)page);
+	sleep_for(0.05);
+	counter = 1;
+	pthread_join(thread, NULL);
+}
+
 static void in_threads(void)
 {
 	pthread_t thread[4];
@@ -57,6 +121,10 @@ int main(int count, char **words)
 	(void)count;
 	if (!strcmp(words[1], "threads")) {
 		in_threads();
+		return 0;
+	}
+	if (!strcmp(words[1], "page")) {
+		waits_for_a_page();
 		return 0;
 	}
 	if (!strcmp(words[1], "fork")) { /* the child has the parent's text */
