@@ -27,7 +27,7 @@ def test_nothing_is_kept_of_threads_that_have_ended(chaos: int | None) -> None:
     fixup = DesignFixup("early", chaos)
     loop = EventLoop()
     for tid in range(1, 20):
-        thread = Thread(tid, Process(tid, AddressSpace(tid, loop, Pagemaps())))
+        thread = Thread(tid, Process(tid, AddressSpace(tid, loop, Pagemaps(), tid)))
         thread.mm.pasid = 1
         fixup.thread_started(thread, None, same_mm=False)
         fixup.bound(thread)
@@ -39,7 +39,7 @@ def test_nothing_is_kept_of_threads_that_have_ended(chaos: int | None) -> None:
 def lives(design: str, chaos: int | None, submissions: int = 60) -> bool:
     """A thread binds and submits, and so does a second one; false once the design has no PASID for one of them."""
     fixup = DesignFixup(design, chaos)
-    process = Process(1, AddressSpace(1, EventLoop(), Pagemaps()))
+    process = Process(1, AddressSpace(1, EventLoop(), Pagemaps(), 1))
     process.mm.pasid = 3
     threads = [Thread(tid, process) for tid in (1, 2)]
     fixup.thread_started(threads[0], None, same_mm=False)
@@ -89,13 +89,13 @@ def test_designs_in_c_fare_as_their_python_forms(path: Path) -> None:
 
 def test_a_process_without_pasid_is_refused_and_a_child_starts_anew() -> None:
     fixup = DesignFixup("early")
-    parent = Thread(1, Process(1, AddressSpace(1, EventLoop(), Pagemaps())))
+    parent = Thread(1, Process(1, AddressSpace(1, EventLoop(), Pagemaps(), 1)))
     fixup.thread_started(parent, None, same_mm=False)
     assert not fixup.fixup(parent)
     parent.mm.pasid = 1
     assert fixup.fixup(parent) and fixup.msr(parent) == 1 | VALID
     assert not fixup.fixup(parent)
-    child = Thread(2, Process(2, AddressSpace(2, EventLoop(), Pagemaps())))
+    child = Thread(2, Process(2, AddressSpace(2, EventLoop(), Pagemaps(), 2)))
     fixup.thread_started(child, parent, same_mm=False)
     assert fixup.msr(child) == 0
     fixup.executed(parent)
@@ -116,7 +116,7 @@ def test_a_loop_that_is_long_takes_no_longer_than_one_that_never_ends(tmp_path: 
         f"    x = 1\n    while x:\n{body}    return mm_valid_pasid(current.mm)\n"
     )
     fixup = DesignFixup(str(design))
-    thread = Thread(1, Process(1, AddressSpace(1, EventLoop(), Pagemaps())))
+    thread = Thread(1, Process(1, AddressSpace(1, EventLoop(), Pagemaps(), 1)))
     thread.mm.pasid = 1
     fixup.bound(thread)
     with pytest.raises(PasidlabError, match=r"takes too long: [0-9]+ instructions") as caught:
@@ -137,7 +137,7 @@ PROGRAM = """
 def fates(design: str, seed: int, order: list[int]) -> dict[str, list[int]]:
     """The MSR each of four threads finds at each of its submissions, made in ``order``; -1 where it was refused."""
     fixup = DesignFixup(design, seed)
-    process = Process(1, AddressSpace(1, EventLoop(), Pagemaps()))
+    process = Process(1, AddressSpace(1, EventLoop(), Pagemaps(), 1))
     process.mm.pasid = 3
     threads = [Thread(tid, process) for tid in range(4)]
     for thread in threads[1:]:
