@@ -8,6 +8,7 @@ import pytest
 
 from pasidlab.checking import explore
 from pasidlab.checking.api import check
+from pasidlab.checking.reductions import EVERY_STEP
 from pasidlab.model.scope import Scope
 from pasidlab.search.result import Budget
 
@@ -55,6 +56,16 @@ def test_what_is_not_asked_for_does_not_end_the_search_with_local_steps_first() 
     assert alone.holds and alone.parts[0].local_first and alone.parts[0].reason == "complete" and not alone.counterexamples
     assert not every.parts[0].local_first and {p.name: p.holds for p in every.properties}["owned"]
     assert 0 < alone.states < every.states == 71_580
+
+
+@pytest.mark.parametrize("design", ["late-bare", "late-either-refs", "eager-ipi"])
+@pytest.mark.parametrize("events", ["preempt,migrate,softirq", "preempt,ipi,bind,softirq"])
+def test_a_property_alone_has_the_verdict_of_the_search_in_full(design: str, events: str) -> None:
+    scope = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset(events.split(",")))
+    whole = check(design, scope, budget=Budget(after_violation=1 << 40), reductions=EVERY_STEP)
+    alone = [check(design, scope, properties=(p.name,)).properties[0] for p in whole.properties]
+    assert whole.parts[0].reason == "complete"
+    assert [(p.name, p.holds, p.steps) for p in alone] == [(p.name, p.holds, p.steps) for p in whole.properties]
 
 
 def test_a_result_is_one_line_and_the_same_in_another_process_and_another_time():
