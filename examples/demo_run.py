@@ -17,7 +17,7 @@ KILLED = 128 + 11
 
 def run(*options: str) -> int:
     """Run the example under pasidlab; its exit status."""
-    command = [sys.executable, "-m", "pasidlab.cli", "run", *options, "--", sys.executable, str(PROGRAM)]
+    command = [sys.executable, "-m", "pasidlab", "run", *options, "--", sys.executable, str(PROGRAM)]
     shown = "pasidlab run " + "".join(f"{option} " for option in options) + "-- python examples/dsa_hello.py"
     print(f"\n$ {shown}\n", flush=True)
     return subprocess.run(command, check=False).returncode

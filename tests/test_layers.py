@@ -15,7 +15,7 @@ import pasidlab
 SOURCES = Path(pasidlab.__file__).parent
 ORDER = [
     "errors version", "output reading interrupts", "search", "lang", "accelerator", "model declare", "kernel", "designs", "trace",
-    "checking", "zoo live observe prove", "report", "explore", "commands", "cli",
+    "checking", "zoo live observe prove", "report", "explore", "commands", "cli", "__main__",
 ]  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 BESIDE = {"__init__", "examples"}  # the public names, and models in the language

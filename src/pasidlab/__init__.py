@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pasidlab.version import VERSION as __version__
+
+TYPE_CHECKING = False  # typing is not imported: what comes before the first line of ``__main__`` cannot answer Ctrl-C
 
 __all__ = ["Budget", "CheckResult", "Counterexample", "PasidlabError", "Reductions", "Scope", "__version__", "check", "designs"]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pasidlab import designs
     from pasidlab.checking.api import check
     from pasidlab.checking.reductions import Reductions

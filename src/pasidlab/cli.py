@@ -21,6 +21,7 @@ from pasidlab.commands.streams import (
     name_output,
 )
 from pasidlab.errors import PasidlabError
+from pasidlab.interrupts import ctrl_c, ctrl_c_raises
 from pasidlab.version import VERSION
 
 HOLDS, VIOLATED, BAD_INPUT, INCONCLUSIVE = 0, 1, 2, 3
@@ -153,11 +154,13 @@ def _invoke(arguments: list[str]) -> int:
 
 def _status(arguments: list[str]) -> int:
     """The exit code of the command; whatever ends it early is told on standard error."""
+    program = arguments[:1] == ["run"]  # standard output is its own, and its status, or the signal it dies of, is the answer
     try:
-        if arguments[:1] != ["run"]:  # there standard output is the program's, and its status is the answer
-            must_have_output()
-        name_output()
-        return _invoke(arguments)
+        with ctrl_c(signal.SIG_DFL) if program else ctrl_c_raises():
+            if not program:
+                must_have_output()
+            name_output()
+            return _invoke(arguments)
     except PasidlabError as error:
         complain(f"error: {error}")
     except click.ClickException as error:
@@ -169,7 +172,7 @@ def _status(arguments: list[str]) -> int:
     except OSError as error:
         complain(f"error: {io_failure(error)}")
     except MemoryError:
-        helps = "a higher limit: ulimit -v" if arguments[:1] == ["run"] else "a smaller scope, --max-memory, or --jobs 1"
+        helps = "a higher limit: ulimit -v" if program else "a smaller scope, --max-memory, or --jobs 1"
         complain(f"error: memory ran out\n  hint: {helps}")
     except Exception:
         complain(f"{traceback.format_exc()}error: a bug in pasidlab, no verdict")
@@ -196,7 +199,3 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     finally:
         give_up_what_is_left()
     sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()

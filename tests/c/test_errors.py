@@ -122,7 +122,7 @@ def test_many_declarations_are_no_trouble(tmp_path: Path) -> None:
 
 
 def test_command_line_exits_with_2() -> None:
-    command = [sys.executable, "-m", "pasidlab.cli", "check", "-"]
+    command = [sys.executable, "-m", "pasidlab", "check", "-"]
     done = subprocess.run(command, input="not C at all", capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("error: <stdin>:1:")

@@ -87,7 +87,7 @@ def test_traces_fit_in_80_columns() -> None:
 
 
 def test_help_is_quick() -> None:
-    words = [sys.executable, "-X", "importtime", "-m", "pasidlab.cli", "--help"]
+    words = [sys.executable, "-X", "importtime", "-m", "pasidlab", "--help"]
     done = subprocess.run(words, capture_output=True, check=True, text=True)
     packages = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "click" in packages and not packages & {"llvmlite", "numba", "numpy", "pycparser", "z3", "jinja2"}
@@ -120,7 +120,7 @@ def interrupted(command: list[str], said: str, first: int = 3) -> str:
 
 def test_ctrl_c_keeps_what_was_found() -> None:
     events = "preempt,migrate,fork,clone,exit"
-    large = [sys.executable, "-m", "pasidlab.cli", "check", "early-read", "--tasks", "3", "--mms", "3", "--events", events]
+    large = [sys.executable, "-m", "pasidlab", "check", "early-read", "--tasks", "3", "--mms", "3", "--events", events]
     out = interrupted(large, "")
     assert re.search(r"^early-read: inconclusive$", out, re.MULTILINE)
     assert re.search(r"stopped \(interrupted\); complete to level \d+ of local steps first$", out, re.MULTILINE)
@@ -147,7 +147,7 @@ def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
 
 
 def test_ctrl_c_side_by_side_keeps_what_each_found() -> None:
-    large = [sys.executable, "-m", "pasidlab.cli", "check", "early-read", "task-work", "early", "--jobs", "2", "--tasks", "3"]
+    large = [sys.executable, "-m", "pasidlab", "check", "early-read", "task-work", "early", "--jobs", "2", "--tasks", "3"]
     large += ["--mms", "3", "--events", "preempt,migrate,fork,clone,exit"]
     out = interrupted([*large, "-q"], "not explored: early\n", 5)
     assert re.findall(r"^(\S+) +inconclusive", out, re.MULTILINE) == ["early-read", "task-work"]
@@ -172,7 +172,7 @@ def test_budgets_end_inconclusive(option: str, value: str, reason: str) -> None:
 
 @pytest.mark.parametrize("command", ["designs", "check late-either --tasks 1 --mms 1 --events preempt,softirq", "zoo --help"])
 def test_a_reader_that_goes_away(command: str) -> None:
-    words = " ".join(["exec", sys.executable, "-u", "-m", "pasidlab.cli", command])
+    words = " ".join(["exec", sys.executable, "-u", "-m", "pasidlab", command])
     done = subprocess.run(["bash", "-c", f"({words}) | head -n 1"], capture_output=True, text=True, cwd=ROOT, timeout=100)
     assert done.stderr == "" and len(done.stdout.splitlines()) == 1
 
@@ -181,7 +181,7 @@ def test_a_reader_that_goes_away(command: str) -> None:
 def test_without_a_reader_there_is_no_verdict(command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = [sys.executable, "-m", "pasidlab.cli", *command.split()]
+    words = [sys.executable, "-m", "pasidlab", *command.split()]
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=100)
     os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

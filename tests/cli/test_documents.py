@@ -56,7 +56,7 @@ def table() -> str:
     """What `pasidlab check` prints at the end. The whole table takes minutes: asked for by PASIDLAB_WHOLE_TABLE=1."""
     if not os.environ.get("PASIDLAB_WHOLE_TABLE"):
         pytest.skip("the whole table takes minutes: PASIDLAB_WHOLE_TABLE=1")
-    done = subprocess.run([sys.executable, "-m", "pasidlab.cli", "check"], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-m", "pasidlab", "check"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     return done.stdout[done.stdout.rindex("design   ") :]
 

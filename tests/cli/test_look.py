@@ -36,7 +36,7 @@ def terminal(command: str, columns: int = 80, **environment: str) -> tuple[int, 
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     surroundings = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")} | {"TERM": "xterm-256color"} | environment
-    words = [sys.executable, "-m", "pasidlab.cli", *command.split()]
+    words = [sys.executable, "-m", "pasidlab", *command.split()]
     errors = subprocess.DEVNULL if "--jobs" in words else theirs
     running = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=errors, cwd=ROOT, env=surroundings)
     os.close(theirs)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
 import stat
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from pasidlab import cli, designs, output
 from pasidlab.errors import PasidlabError
 
 ROOT = Path(__file__).parents[2]
-PASIDLAB = f"{sys.executable} -m pasidlab.cli"
+PASIDLAB = f"{sys.executable} -m pasidlab"
 SMALL = "--tasks 1 --mms 1 --events preempt --jobs 1"
 FULL = Path("/dev/full")
 
@@ -35,6 +39,31 @@ def test_an_output_that_is_full(command: str) -> None:
     unbuffered = str(len(command) % 2)
     done = shell(f"pasidlab {command} > /dev/full", PYTHONUNBUFFERED=unbuffered.replace("0", ""))
     assert (done.returncode, done.stderr) == (2, "error: cannot write to standard output: No space left on device\n")
+
+
+FILLS = """
+import sys
+from pasidlab.commands.streams import name_output
+name_output()
+try:
+    for line in range(40_000):
+        print(line)
+except KeyboardInterrupt:
+    sys.stdout.flush()
+"""
+
+
+def test_ctrl_c_while_output_waits_for_its_reader_prints_nothing_twice() -> None:
+    reader, writer = os.pipe()
+    default = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen([sys.executable, "-c", FILLS], stdout=writer, preexec_fn=default) as filling, os.fdopen(reader) as output:
+        while select.select([], [writer], [], 0)[1]:  # until it is full
+            time.sleep(0.01)
+        os.close(writer)
+        filling.send_signal(signal.SIGINT)
+        numbers = [int(line) for line in output]
+        assert filling.wait() == 0
+    assert numbers == list(range(len(numbers))) and len(numbers) < 40_000
 
 
 @pytest.mark.parametrize("command", ["designs", f"check early -q {SMALL}"])

@@ -87,7 +87,7 @@ def cost(program: str, count: int) -> Cost:
     source = "import os\nfrom dsa_client import *\n" + program.replace("COUNT", str(count))
     with tempfile.TemporaryDirectory(prefix="growth-") as code:
         around = {**os.environ, "PYTHONPATH": str(HERE), "DSA_CLIENT_CODE": code}
-        command = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--", sys.executable, "-c", source]
+        command = [sys.executable, "-m", "pasidlab", "run", "--summary", "none", "--", sys.executable, "-c", source]
         began, memory, files = time.monotonic(), 0.0, 0
         with subprocess.Popen(command, env=around) as process:
             while process.poll() is None:

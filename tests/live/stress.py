@@ -65,7 +65,7 @@ def one_run(options: tuple[str, ...], seed: int, children: int, longest: float =
         name, _, value = mark.partition("=")
         extra = {"PYTHONPATH": str(HERE), "STRESS_LONGEST": str(longest), "TMPDIR": place, name: value}
         run = subprocess.Popen(
-            [sys.executable, "-m", "pasidlab.cli", "run", *options, "--",
+            [sys.executable, "-m", "pasidlab", "run", *options, "--",
              sys.executable, str(HERE / "stress_program.py"), str(seed), str(children)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | extra,
         )  # fmt: skip

@@ -75,13 +75,12 @@ def _become(words: list[str], directory: Path, out: int, err: int) -> None:
     """In the child: ``pasidlab WORDS`` in a session of its own. Never returns."""
     code = 98
     try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as where the command begins
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.chdir(directory)
         command_line(words)
-    except KeyboardInterrupt:
-        code = 3
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     finally:

@@ -198,7 +198,7 @@ def waits() -> Iterator[Variant]:
                 os.killpg(pid, number)
 
             done = place.run("--", "/bin/sleep", "15", also=interrupt)
-            return "" if done.code in (128 + number, -number, 3) and "Traceback" not in done.err else str(done)
+            return "" if done.code in (128 + number, -number) and "Traceback" not in done.err else str(done)
 
         return once
 
@@ -214,7 +214,7 @@ def waits() -> Iterator[Variant]:
 
         if words[0] == "--":
             return judged(place.run(*words, limit=30), 2)
-        return judged(place.run(*words, also=interrupt, limit=30), 3)
+        return judged(place.run(*words, also=interrupt, limit=30), -signal.SIGINT)
 
     def mounts(how: str) -> Once:
         def once(place: Place, number: int) -> str:

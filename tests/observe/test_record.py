@@ -86,7 +86,7 @@ def test_the_next_recording_removes_what_a_killed_one_left(tracefs, tmp_path):
 
 
 def start_recorder(path):
-    command = [sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", str(path)]
+    command = [sys.executable, "-m", "pasidlab", "observe", "record", "-o", str(path)]
     with open(path.parent.with_name(f"{path.parent.name}.err"), "w") as errors:
         return subprocess.Popen(command, stderr=errors, preexec_fn=hears_signals)
 
@@ -129,7 +129,7 @@ def test_a_recorder_in_a_pid_namespace_leaves_others_alone(tracefs, tmp_path):
     """It sees other pids: it cannot list the tasks, and removes no instance that is in use."""
     process = start_recorder(tmp_path / "outer.rec")
     wait_for_instance(tracefs, process.pid)
-    inner = ["unshare", "-pf", "--mount-proc", sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", tmp_path / "inner.rec"]
+    inner = ["unshare", "-pf", "--mount-proc", sys.executable, "-m", "pasidlab", "observe", "record", "-o", tmp_path / "inner.rec"]
     done = subprocess.run([*inner, "--", "true"], capture_output=True, text=True)
     alive = instance_of(tracefs, process.pid)
     process.send_signal(signal.SIGINT)
@@ -178,7 +178,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tracefs, tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", tmp_path], capture_output=True).returncode:
         pytest.skip("tmpfs cannot be mounted here")
     try:
-        command = [sys.executable, "-m", "pasidlab.cli", "observe", "record", "-o", tmp_path / "full.rec", "--seconds", "5", "--"]
+        command = [sys.executable, "-m", "pasidlab", "observe", "record", "-o", tmp_path / "full.rec", "--seconds", "5", "--"]
         done = subprocess.run([*command, sys.executable, WORKLOAD, "1"], capture_output=True, text=True)
         assert done.returncode == 2 and "the disk is full" in done.stderr
         assert list(tmp_path.iterdir()) == []

@@ -115,13 +115,13 @@ def test_perf_says_its_kernel_and_its_events(written):
 
 
 def test_text_on_standard_input():
-    said = [sys.executable, "-m", "pasidlab.cli", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
+    said = [sys.executable, "-m", "pasidlab", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
     done = subprocess.run(said, input=text("ftrace"), capture_output=True, text=True)
     assert done.returncode == 0 and "conforms, but for 13 switches" in done.stdout
 
 
 def test_packed_text_on_standard_input():
-    said = [sys.executable, "-m", "pasidlab.cli", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
+    said = [sys.executable, "-m", "pasidlab", "observe", "verify", "-", "--kernel", KERNEL, "--recorded", "x86_fpu"]
     packed = (DATA / "ftrace.txt.gz").read_bytes()
     done = subprocess.run(said, input=packed, capture_output=True)
     assert done.returncode == 0 and b"4,191 events" in done.stdout

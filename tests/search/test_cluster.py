@@ -58,7 +58,7 @@ def _judged(text: str) -> dict:
 @with_mpi
 @pytest.mark.parametrize("number", some([2, 4], 2))
 def test_three_designs_are_judged_as_by_one_process(number: int, tmp_path: Path) -> None:
-    command = ("-m", "pasidlab.cli", "check", "early-read", "late-either", "task-work", *CHECK, "--json")
+    command = ("-m", "pasidlab", "check", "early-read", "late-either", "task-work", *CHECK, "--json")
     one = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, cwd=ROOT)
     several = ranks(number, *command)
     assert several.returncode == one.returncode == 1, several.stderr
@@ -80,7 +80,7 @@ events = "preempt"
 @with_mpi
 def test_a_matrix_is_shared_out_and_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     (tmp_path / "matrix.toml").write_text(MATRIX.format(more=""))
-    command = ("-m", "pasidlab.cli", "check", "--matrix", tmp_path / "matrix.toml", "--json", "--checkpoint", tmp_path / "kept")
+    command = ("-m", "pasidlab", "check", "--matrix", tmp_path / "matrix.toml", "--json", "--checkpoint", tmp_path / "kept")
     several = ranks(3, *command)
     assert several.returncode == 1, several.stderr
     told = _judged(several.stdout)
@@ -96,7 +96,7 @@ def test_a_check_of_a_matrix_that_fails_ends_all(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text("def try_fixup_enqcmd_gp() -> bool:\n    current.mm.pasid = 9\n    return True\n")
     (tmp_path / "matrix.toml").write_text(MATRIX.format(more=f', "{bad}"'))
-    found = ranks(2, "-m", "pasidlab.cli", "check", "--matrix", tmp_path / "matrix.toml", "-q")
+    found = ranks(2, "-m", "pasidlab", "check", "--matrix", tmp_path / "matrix.toml", "-q")
     assert found.returncode == 2 and "not explored: bad one" in found.stderr
     assert found.stderr.count("bad.py:2:5: 9 stored to Mm.pasid") == 1
     assert [line.split()[:3:2] for line in found.stdout.splitlines()[-2:]] == [["early-read", "holds"], ["late-either", "VIOLATED"]]
@@ -138,7 +138,7 @@ def _killed(command: list[str], rank: int, folder: Path, begun: str) -> None:
 def test_a_rank_lost_from_a_matrix_ends_unsettled_and_the_matrix_goes_on(rank: int, tmp_path: Path) -> None:
     kept, text = tmp_path / "kept", MATRIX.format(more="").replace("tasks = 1", "tasks = 2").replace("preempt", "preempt,migrate")
     (tmp_path / "matrix.toml").write_text(text)
-    command = [sys.executable, "-m", "pasidlab.cli", "check", "--matrix", str(tmp_path / "matrix.toml"), "--json"]
+    command = [sys.executable, "-m", "pasidlab", "check", "--matrix", str(tmp_path / "matrix.toml"), "--json"]
     whole = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     command += ["--checkpoint", str(kept)]
     several = [str(MPIRUN), "-n", "3", *command]
@@ -152,7 +152,7 @@ def test_a_rank_lost_from_a_matrix_ends_unsettled_and_the_matrix_goes_on(rank: i
 @pytest.mark.parametrize("rank", some([1, 0], 2))
 def test_a_lost_rank_ends_unsettled_and_the_search_goes_on_from_the_last_level(rank: int, tmp_path: Path) -> None:
     scope = ("early-read", "--cpus", "2", "--tasks", "2", "--mms", "2", "--events", "preempt,migrate,softirq", "--no-local-first")
-    command = [str(word) for word in (MPIRUN, "-n", 2, sys.executable, "-m", "pasidlab.cli", "check", *scope, "--jobs", 1)]
+    command = [str(word) for word in (MPIRUN, "-n", 2, sys.executable, "-m", "pasidlab", "check", *scope, "--jobs", 1)]
     command += ["--checkpoint", str(tmp_path / "kept")]
     _killed(command, rank, tmp_path, "*/rank-1-of-2/lock")
     until = time.monotonic() + 20
@@ -182,7 +182,7 @@ def test_bad_input_is_told_once(tmp_path: Path) -> None:
         (("check", "early-read", "--simulate", 5), "error: --simulate makes its walks in one process", {}),
         (("check", "early-read"), "pip install 'pasidlab[cluster]'", {"env": {**os.environ, "PYTHONPATH": str(tmp_path)}}),
     ):
-        found = ranks(2, "-m", "pasidlab.cli", *command, **more)
+        found = ranks(2, "-m", "pasidlab", *command, **more)
         assert found.returncode == 2 and found.stderr.count(message) == 1 == found.stderr.count("error:"), found.stderr
 
 

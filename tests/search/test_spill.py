@@ -117,7 +117,7 @@ SCOPE = ["early-read", "--cpus", "2", "--tasks", "2", "--mms", "2", "--events", 
 
 @pytest.mark.parametrize("number", some([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], 3))
 def test_nothing_is_left_behind(tmp_path: Path, number: int) -> None:
-    command = [sys.executable, "-m", "pasidlab.cli", "check", *SCOPE, "--max-memory", "16M", "--spill", str(tmp_path)]
+    command = [sys.executable, "-m", "pasidlab", "check", *SCOPE, "--max-memory", "16M", "--spill", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         deadline = time.monotonic() + 60
         while str(tmp_path) not in Path(f"/proc/{process.pid}/maps").read_text() and time.monotonic() < deadline:

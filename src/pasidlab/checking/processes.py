@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pasidlab.errors import PasidlabError
+from pasidlab.interrupts import ctrl_c_waits
 
 if TYPE_CHECKING:
     from pasidlab.interrupts import StopFlag
@@ -51,8 +52,8 @@ def side_by_side(tasks: Sequence[Task[T]], at_once: int, on_report: Report | Non
         came = 0
         try:
             try:
-                for number in range(len(tasks)):
-                    futures.append(pool.submit(_do, number))
+                with ctrl_c_waits():  # in a process it would end the interpreter's own work, with a traceback
+                    futures += [pool.submit(_do, number) for number in range(len(tasks))]
                 listener.start()  # not before the processes are forked
             except KeyboardInterrupt:
                 _stop(futures, interrupted)

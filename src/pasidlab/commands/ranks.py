@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -50,19 +49,19 @@ def ranks(asked: Asked) -> Iterator[Together]:
 
 
 def _joined(asked: Asked) -> Iterator[Together]:
-    from pasidlab.interrupts import RaisedBySignals
+    from pasidlab.interrupts import RaisedBySignals, ctrl_c
     from pasidlab.search.cluster import Ranks
 
     peers, interrupted = Ranks(), RaisedBySignals()
-    signal.signal(signal.SIGINT, interrupted.handler)
-    try:
-        _must_fit(asked)
-        yield Together(peers, interrupted, peers.rank == 0)
-    except BaseException as error:
-        said = f"{_said(peers.rank, error)}\n".encode()
-        peers.leave(lambda: os.write(2, said), _status(error))
-        raise
-    peers.leave()
+    with ctrl_c(interrupted.handler):
+        try:
+            _must_fit(asked)
+            yield Together(peers, interrupted, peers.rank == 0)
+        except BaseException as error:
+            said = f"{_said(peers.rank, error)}\n".encode()
+            peers.leave(lambda: os.write(2, said), _status(error))
+            raise
+        peers.leave()
 
 
 def _said(rank: int, error: BaseException) -> str:

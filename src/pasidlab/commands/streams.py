@@ -6,17 +6,14 @@ import io
 import os
 import re
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
 from pasidlab.errors import PasidlabError, printable
 from pasidlab.output import HELD, ODD
 from pasidlab.trace.look import SGR
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
 
 OUTPUT = "standard output"
 _LAYOUT = "\n\t"
@@ -49,23 +46,30 @@ def flush_output() -> None:
         sys.stdout.flush()
 
 
-class _StandardOutput(io.FileIO):
-    """Standard output that says who it is when it fails."""
-
-    def write(self, data: Buffer) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, OUTPUT) from None
-
-
 class _Shown(io.TextIOWrapper):
-    """Text for a terminal: of what acts on it only line ends, tabulators and our own colours come through."""
+    """Standard output, which says who it is when it fails. Of what acts on a terminal only line ends, tabulators and our own colours
+    come through.
+
+    What is below it is C alone: Ctrl-C, raised by a line of Python in there, would have what is written already written again.
+    """
 
     def write(self, text: str) -> int:
         parts = _COLOURS.split(text)
-        super().write("".join(part if at % 2 else printable(part, _LAYOUT) for at, part in enumerate(parts)))
+        with _named():
+            super().write("".join(part if at % 2 else printable(part, _LAYOUT) for at, part in enumerate(parts)))
         return len(text)
+
+    def flush(self) -> None:
+        with _named():
+            super().flush()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, OUTPUT) from None
 
 
 def name_output() -> None:
@@ -74,7 +78,7 @@ def name_output() -> None:
     if old is None or old is not sys.__stdout__ or not isinstance(old, io.TextIOWrapper):
         return
     old.flush()
-    buffer = io.BufferedWriter(_StandardOutput(old.fileno(), "w", closefd=False))
+    buffer = io.BufferedWriter(io.FileIO(old.fileno(), "w", closefd=False))
     at_once = old.line_buffering or old.write_through
     sys.stdout = _Shown(buffer, encoding=old.encoding, errors=ODD, line_buffering=at_once)
 

@@ -14,7 +14,7 @@ from pasidlab.checking import children
 from pasidlab.live import benchiaa, benchtracer
 
 _PROGRAM = [sys.executable, "-m", "pasidlab.live.benchprogram"]
-_FAST = [sys.executable, "-m", "pasidlab.cli", "run", "--summary", "none", "--"]
+_FAST = [sys.executable, "-m", "pasidlab", "run", "--summary", "none", "--"]
 _RUN = [*_FAST[:-1], "--exact", "--"]
 _IAX = [*_FAST[:-1], *benchiaa.OPTIONS, "--"]
 _NATIVE: list[str] = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pasidlab.interrupts import ctrl_c_waits
 from pasidlab.lang.cache import keep, kept
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class _Target:
             return None
         engine = self._llvm.create_mcjit_compiler(self._llvm.parse_assembly(NOTHING), self._machine)
         engine.set_object_cache(None, lambda _module: stored)
-        engine.finalize_object()
+        _finish(engine)
         return MachineCode(text, True, True, engine)
 
     def compiled(self, text: str) -> MachineCode:
@@ -86,7 +87,7 @@ class _Target:
         if self.level:
             self._improve(module)
             engine.set_object_cache(partial(self._keep, self._key(text)), None)
-        engine.finalize_object()
+        _finish(engine)
         return MachineCode(text, bool(self.level), False, engine)
 
     def _improve(self, module: llvm.ModuleRef) -> None:
@@ -101,3 +102,9 @@ class _Target:
 
     def _keep(self, key: bytes, _module: llvm.ModuleRef, code: bytes) -> None:
         keep(key, OBJECT, code)
+
+
+def _finish(engine: llvm.ExecutionEngine) -> None:
+    """Code is made, or taken from the cache: LLVM calls Python for that, and must get its answer."""
+    with ctrl_c_waits():
+        engine.finalize_object()
