@@ -237,8 +237,9 @@ def test_a_page_that_a_userfaultfd_would_serve_is_a_fault(size: int) -> None:
         portal, _ = open_portal()
         record, target = Buffer(32), Buffer({size})
         submit(portal, descriptor(MOVE, record.address, place, target.address, {size}))
+        status = wait(record)  # before the program touches the page: the device must not find it
         libc.memcpy(ctypes.c_void_p(target.address), ctypes.c_void_p(place), 6)  # without the lock of the interpreter
-        print(wait(record), int.from_bytes(record.data.raw[4:8], "little"), bytes(target)[:6].decode())
+        print(status, int.from_bytes(record.data.raw[4:8], "little"), bytes(target)[:6].decode())
         """.replace("import threading\n", "import sys, threading\n"), "--faults", "kind")
     assert done.out == "3 0 served\n", done
 
