@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -210,3 +211,49 @@ def test_a_signal_while_the_tree_is_written_leaves_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     owned.sweep()  # as the next run does: a busy machine may give the run no time to remove all of it
     assert os.listdir(place) == []
+
+
+@pytest.mark.parametrize("how", ["auto", "redirect"])
+def test_a_start_without_descriptors_leaves_nothing(how: str, tmp_path: Path) -> None:
+    """However far it comes."""
+    met = set()
+    for most in range(5, 18):
+        limits = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (most, most))
+        line = [sys.executable, "-c", RUN, "--summary", "none", "--isolation", how, "--", "/bin/true"]
+        done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}, preexec_fn=limits)
+        assert os.listdir(tmp_path) == [] and "Traceback" not in done.stderr, (most, done.stderr)
+        assert done.returncode == 0 or "no file descriptor left" in done.stderr, (most, done.stderr)
+        met.add(done.returncode)
+    assert met == {0, 2}
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("auto", "redirect"), ("redirect", "auto"), ("redirect", "redirect")])
+def test_a_run_that_is_traced_itself_leaves_nothing(outer: str, inner: str, tmp_path: Path) -> None:
+    line = [sys.executable, "-c", RUN, "--summary", "none", "--isolation"]
+    done = run(*line, inner, "--", "/bin/true", options=("--isolation", outer), env={"TMPDIR": str(tmp_path)})
+    assert done.code == 2 and "ptrace is forbidden here" in done.err, done.err
+    assert os.listdir(tmp_path) == []
+
+
+FAILS = """
+import os, sys
+from pasidlab.live import {module}
+def fails(*_): raise OSError(24, os.strerror(24))
+{module}.{name} = fails
+from pasidlab.cli import main
+main(["run", "--summary", "none", "--isolation", "redirect", "--", "/bin/true"])
+"""
+
+
+@pytest.mark.parametrize("place", [
+    "owned.fcntl.flock", "owned.make_directory", "redirect.checked", "launch.spawn", "launch.prepare", "namespace.leave",
+    "workers.start_thread", "guard.pass_on_early", "launch.attach", "session.Tracer", "guard.Overseer", "loop.EventLoop.run",
+])  # fmt: skip
+def test_whatever_fails_at_the_start_leaves_nothing(place: str, tmp_path: Path) -> None:
+    module, _, name = place.partition(".")
+    if place == "workers.start_thread":
+        module, name = "redirect", "workers.start_thread"  # the watchdog's has begun
+    script = FAILS.format(module=module, name=name)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 2 and "no file descriptor left" in done.stderr, done.stderr
+    assert os.listdir(tmp_path) == []

@@ -15,11 +15,20 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+_SPARE = 2  # descriptors that ``_brought_up`` needs at once
+
+
 class OwnDirectory:
-    """A new directory, locked for as long as this run lives."""
+    """A new directory, locked for as long as this run lives. It can be removed where no descriptor is left, too."""
 
     def __init__(self) -> None:
         self.path, self.fd = _locked()
+        self._spare: list[int] = []
+        with contextlib.ExitStack() as undone:
+            undone.callback(self.close)
+            for _ in range(_SPARE):
+                self._spare.append(os.open(os.devnull, os.O_PATH | os.O_CLOEXEC))
+            undone.pop_all()
 
     def mark(self) -> None:
         """From now on a later run may remove it with all that is in it, if this one is killed. OSError if there is no room."""
@@ -27,9 +36,11 @@ class OwnDirectory:
 
     def close(self, removed: Callable[[], None] = lambda: None) -> None:
         """Remove it, wherever it is by now, with all that is in it. ``removed`` is called for each file."""
-        _empty(self.fd, removed)
+        while self._spare:
+            os.close(self._spare.pop())
         with contextlib.suppress(OSError):
-            os.rmdir(self.path)
+            _empty(self.fd, removed)
+        _remove(self.path)
         os.close(self.fd)
 
 
@@ -81,14 +92,22 @@ def _sweep_one(path: str) -> None:
 def _locked() -> tuple[str, int]:
     while True:
         path = os.path.realpath(tempfile.mkdtemp(prefix=_PREFIX))  # as /proc shows it
-        try:
-            held = os.open(path, _DIRECTORY)
-        except FileNotFoundError:  # another run swept it before it was opened
-            continue
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if os.path.exists(path):
-            return path, held
-        os.close(held)  # or before it was locked
+        with contextlib.ExitStack() as undone:
+            undone.callback(_remove, path)
+            try:
+                held = os.open(path, _DIRECTORY)
+            except FileNotFoundError:  # another run swept it before it was opened
+                continue
+            undone.callback(os.close, held)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if os.path.exists(path):  # it was not swept before it was locked
+                undone.pop_all()
+                return path, held
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
 
 
 def _empty(directory: int, removed: Callable[[], None] = lambda: None) -> None:

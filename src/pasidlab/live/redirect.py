@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import struct
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +24,7 @@ from pasidlab.live.cdev import CharacterDevices
 from pasidlab.live.guard import Before
 from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
-from pasidlab.live.libc import checked, libc
+from pasidlab.live.libc import NO_DESCRIPTOR, checked, libc
 from pasidlab.live.loop import Gate
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
 from pasidlab.live.outputs import TerminalTeller
@@ -65,23 +66,27 @@ class Redirector:
         """Writes the tree. A signal that ends pasidlab meanwhile does so when what there is of it has been removed."""
         self.tree, self.files, self.injector, self.lender = tree, files, injector, Lender(injector)
         self._sweeper: threading.Thread | None = None
-        self.place = owned.OwnDirectory()
-        self.root, self.opens = self.place.path, os.path.join(self.place.path, "open")
         self.nodes: dict[str, WqNode] = {}
         self._made, self._progress = 0, TerminalTeller()
-        try:
-            self.place.mark()
-            self._opens = owned.make_directory(self.place.fd, "open")
-            self._lay_out(tree, self.place.fd, "", before.take_ending)
-        except _Told as told:
-            self.place.close()
-            before.end(told.number)
-        except OSError as error:
-            self.place.close()
-            what = f"the device tree cannot be written to {os.path.dirname(self.root)}: {error.strerror}"
-            raise PasidlabError(what, hint="TMPDIR names another directory") from None
-        self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
-        self._notify = checked(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
+        with contextlib.ExitStack() as undone:
+            try:
+                self.place = owned.OwnDirectory()
+                undone.callback(self.place.close, injector.loop.dealt_with)
+                self.root, self.opens = self.place.path, os.path.join(self.place.path, "open")
+                self.place.mark()
+                self._opens = owned.make_directory(self.place.fd, "open")
+                self._lay_out(tree, self.place.fd, "", before.take_ending)
+            except _Told as told:
+                undone.close()
+                before.end(told.number)
+            except OSError as error:
+                if error.errno in NO_DESCRIPTOR:
+                    raise
+                what = f"the device tree cannot be written to {tempfile.gettempdir()}: {error.strerror}"
+                raise PasidlabError(what, hint="TMPDIR names another directory") from None
+            self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
+            self._notify = checked(libc.inotify_init1(os.O_CLOEXEC), "inotify_init1")
+            undone.pop_all()
         self._watched: dict[int, int] = {}  # inotify watch -> handle
         self._opening: set[OpenFile | None] = set()  # the program has them in a moment
         self.mapper: PortalMapper | None = None
@@ -112,8 +117,10 @@ class Redirector:
         for name, entry in directory.entries.items():
             if isinstance(entry, Directory):
                 inside = owned.make_directory(there, name)
-                self._lay_out(entry, inside, f"{path}/{name}", ends)
-                os.close(inside)
+                try:
+                    self._lay_out(entry, inside, f"{path}/{name}", ends)
+                finally:
+                    os.close(inside)
             elif isinstance(entry, Link):
                 os.symlink(entry.target, name, dir_fd=there)
             elif isinstance(entry, WqNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Mapping
@@ -176,18 +177,22 @@ class Session:
 
     def _run(self, command: list[str], before: guard.Before) -> Ending:
         path = launch.find_program(command[0])
-        child = self._spawn(path, command, before)
-        guard.pass_on_early(child.pid)
-        launch.attach(child)
-        tracer = self.tracer = self._tracer()
-        tracer.add_program(child.pid)
-        overseer = guard.Overseer(self.loop, tracer, child.pid)
-        try:
-            status = tracer.run()
-        finally:
-            overseer.close()
-            tracer.kill()
-            self._clean_up()
+        with contextlib.ExitStack() as undone:
+            for one in (self.trace, self.gdb):
+                if one:
+                    undone.callback(one.close)
+            try:
+                child = self._spawn(path, command, before, undone)
+                guard.pass_on_early(child.pid)
+                launch.attach(child)
+                tracer = self.tracer = self._tracer()
+                undone.callback(tracer.kill)
+                tracer.add_program(child.pid)
+                overseer = guard.Overseer(self.loop, tracer, child.pid)
+                undone.callback(overseer.close)
+                status = tracer.run()
+            finally:
+                self.loop.over = True
         error = launch.exec_error(child)
         if error:
             raise PasidlabError(f"cannot execute {error}")
@@ -211,21 +216,12 @@ class Session:
         )  # fmt: skip
         return Tracer(self.threads, self.iommu, parts)
 
-    def _clean_up(self) -> None:
-        self.loop.over = True
-        if self.gdb:
-            self.gdb.close()
-        if self.redirector:
-            self.redirector.close()
-        if self.trace:
-            self.trace.close()
-
     def _serve(self, fd: int) -> None:
         self.server = FuseServer(fd, self.tree, self.files, self.loop.post)
         self.server.start()
 
-    def _spawn(self, path: str, command: list[str], before: guard.Before) -> launch.Child:
-        """The child, with the device tree in place: in namespaces of its own, or by redirection."""
+    def _spawn(self, path: str, command: list[str], before: guard.Before, undone: contextlib.ExitStack) -> launch.Child:
+        """The child, with the device tree in place: in namespaces of its own, or by redirection. ``undone`` removes it."""
         rules, failed = seccomp.rules(self.keeper.signals), ""
         if self.options.isolation != "redirect":
             links = HostLinks(self.tree, absolute=False)
@@ -244,6 +240,7 @@ class Session:
         self.isolation = f"redirect ({failed})" if failed else "redirect"
         HostLinks(self.tree, absolute=True)
         self.redirector = Redirector(self.tree, self.files, self.injector, before)
+        undone.callback(self.redirector.close)
         program = launch.ChildProgram(path, command, seccomp.filter_program(rules + self.redirector.rules()), before)
         child = launch.spawn(program, None)
         launch.prepare(child, lambda fd: None)
