@@ -17,6 +17,7 @@ import pytest
 from running import HERE, RUN, run, run_python
 
 from pasidlab.errors import PasidlabError
+from pasidlab.live import status
 from pasidlab.live.config import devices_from
 
 pytestmark = pytest.mark.needs_run
@@ -347,3 +348,29 @@ def test_what_was_ignored_or_closed_before_still_is() -> None:
         done.send_signal(signal.SIGHUP)
         assert done.stdout.read() == "lives\n"
     assert done.returncode == 4
+
+
+@pytest.mark.parametrize("how", ["auto", "namespace", "redirect"])
+def test_where_proc_is_of_another_pid_namespace_nothing_is_begun(how: str, tmp_path: Path) -> None:
+    apart = ["unshare", "-pf"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        apart = ["unshare", "-Urpf"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces here")
+    line = [sys.executable, "-c", RUN, "--summary", "none", "--isolation", how, "--", "sh", "-c", "echo runs"]
+    around = {**os.environ, "TMPDIR": str(tmp_path)}
+    for words, code in (([*apart, *line], 2), ([*apart, "--mount-proc", *line], 0)):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=around, check=False)
+        assert done.returncode == code and done.stdout == ("" if code else "runs\n"), done.stderr
+        assert ("another PID namespace's" in done.stderr and "--mount-proc" in done.stderr) == bool(code), done.stderr
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_number_that_is_the_same_in_both_namespaces_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status.numbers_are_ours()
+    monkeypatch.setattr(status, "status_of", lambda task: {"NSpid": f"{os.getpid()}\t{os.getpid()}"})
+    assert not status.numbers_are_ours()
+    monkeypatch.setattr(status, "status_of", lambda task: {})
+    assert status.numbers_are_ours()
+    monkeypatch.setattr(os, "readlink", lambda path: "1")
+    assert not status.numbers_are_ours()

@@ -17,6 +17,7 @@ from pasidlab.live.assembler import assembler
 from pasidlab.live.libc import WALL, Iovec, checked, libc
 from pasidlab.live.ptrace import SIGINFO_SIZE, TRACEME
 from pasidlab.live.registers import RIP, Registers
+from pasidlab.live.status import numbers_are_ours
 
 _ENQCMD = bytes.fromhex("f20f38f83e")  # enqcmd (%rsi),%rdi
 _WAIT4, _PREAD64, _PTRACE, _VM_READV, _VM_WRITEV = 61, 17, 101, 310, 311  # arch/x86/entry/syscalls/syscall_64.tbl
@@ -62,6 +63,8 @@ _LOOP = f"""
 def microseconds(count: int) -> float:
     """Of one submission out of ``count``, tracer and program on one CPU of those that this thread may use. OSError if it cannot be traced.
     """
+    if not numbers_are_ours():
+        raise OSError("/proc is another PID namespace's")
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     try:

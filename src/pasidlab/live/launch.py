@@ -18,6 +18,7 @@ from pasidlab.errors import PasidlabError
 from pasidlab.live import namespace, ptrace, seccomp
 from pasidlab.live.guard import Before
 from pasidlab.live.libc import Iovec, process_vm_readv
+from pasidlab.live.status import numbers_are_ours
 
 _X86_64 = 62  # e_machine, elf.h
 _NAMED = 20  # bytes up to the end of e_machine
@@ -30,6 +31,11 @@ def find_program(name: str) -> str:
         raise PasidlabError(
             f"this is {sys.platform} on {platform.machine()}; ENQCMD programs run on x86-64 Linux only",
             hint="use an x86-64 Linux machine or virtual machine; no special CPU is needed",
+        )
+    if not numbers_are_ours():
+        raise PasidlabError(
+            "/proc does not show pasidlab's processes: it is another PID namespace's, or is not mounted",
+            hint="mount -t proc proc /proc, in a mount namespace of its own: unshare --pid --fork --mount-proc",
         )
     path = name if "/" in name else shutil.which(name)
     if path is None or not os.path.exists(path):

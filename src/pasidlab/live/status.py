@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import os
 
-def status_of(tid: int) -> dict[str, str]:
+
+def numbers_are_ours() -> bool:
+    """Whether /proc goes by the numbers that system calls give us. It is mounted for one PID namespace, which may be another.
+
+    NSpid has the number of a task in that namespace, and in each below it down to the task's own (proc(5), v4.1). The number alone may be
+    the same in both by chance.
+    """
+    try:
+        numbers = status_of("self").get("NSpid", "").split()  # none without CONFIG_PID_NS
+        return len(numbers) <= 1 and os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+def status_of(tid: int | str) -> dict[str, str]:
     """The fields by their names, as text. OSError if the task is gone."""
     with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
