@@ -83,6 +83,13 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     assert {words: code for words, code in found.items() if code not in (right[words], 77)} == {}, done.err
 
 
+@pytest.mark.parametrize(("unused", "options"), some([(n, o) for n in ("0", "1", "30") for o in (("--exact",), ("--delay", "30"), ())], 3))
+def test_a_handled_signal_that_others_block_while_they_submit(unused: str, options: tuple[str, ...], programs: Path) -> None:
+    """However few real-time signals the program leaves unused."""
+    done = run(str(programs / "lends"), unused, "0.5", options=options)
+    assert done.code in (0, 77), done
+
+
 @pytest.mark.parametrize("how", some(["stop", "kill", "group", "exec", "stopped-kill", "exit", "stopped-go", "end"], 2))
 def test_a_close_that_waits_for_another_thread_s_descriptor_keeps_nobody_waiting(how: str, programs: Path) -> None:
     done = run(str(programs / "closes"), how, "4")

@@ -30,6 +30,8 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "code that nobody may read", in_scratch(4, "unread"))
     yield Variant("others", "first processes of pid namespaces", exits(0)("firsts"))
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
+    for unused in ("0", "1", "30"):
+        yield Variant("others", f"signals that others block, {unused} unused", exits(0, options=("--exact",))("lends", unused, "0.5"))
     yield Variant("others", "calls that are not interrupted", exits(0)("undisturbed", "0.5"))
     yield Variant("others", "handlers that are called once", exits(0)("oneshot"))
     yield Variant("others", "where threads may run", exits(0)("pinned"))

@@ -55,7 +55,6 @@ class Forced:
         if not blocked and (reset or state.resets or thread.restores != state.restores):
             blocked = guessed = self._guess(thread, signal, mask)
         thread.masks[signal], thread.restores = (blocked, mask), state.restores
-        (state.blockers.add if blocked else state.blockers.discard)((thread.tid, signal))
         if not (reset or blocked):
             return NOTHING
         if reset:
@@ -85,8 +84,7 @@ class Forced:
     def ended(self, thread: Thread) -> None:
         """The thread is gone."""
         state = thread.process.signals
-        for those in (state.resets, state.blockers):
-            those.difference_update([one for one in those if one[0] == thread.tid])
+        state.resets.difference_update([one for one in state.resets if one[0] == thread.tid])
         self._stats.forget(thread)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
+from signal import SIGRTMIN
 
 from pasidlab.live.libc import (
     SYS_CLONE,
@@ -113,6 +114,7 @@ def rules(signals: tuple[int, ...]) -> list[FilterRule]:
     found += [(SYS_MEMFD_SECRET, []), (SYS_FANOTIFY_INIT, [(low(0), "has", _FAN_CLASSES_THAT_PERMIT)])]
     found += [(number, []) for number in PLACES]
     found += [(SYS_PTRACE, [(low(0), "==", request)]) for request in (TRACEME, ATTACH, SEIZE)]
+    found.append((SYS_RT_SIGACTION, [(low(0), ">", SIGRTMIN)]))  # what ``standin`` borrows
     return found + [(SYS_RT_SIGACTION, [(low(0), "==", signal)]) for signal in signals]
 
 

@@ -8,7 +8,6 @@ provided it was not SIG_DFL to begin with; so a marker handler stands in for SIG
 from __future__ import annotations
 
 import errno
-import struct
 from dataclasses import replace
 from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
@@ -18,18 +17,14 @@ from pasidlab.live.forced import Forced, Found
 from pasidlab.live.inject import SYSCALL, Injector
 from pasidlab.live.lending import Lender
 from pasidlab.live.libc import SYS_RT_SIGACTION
+from pasidlab.live.markers import DFL, IGN, handler_of, is_for_once, marker, unmarked
 from pasidlab.live.placement import Placement
 from pasidlab.live.registers import ORIG_RAX, R10, RAX, RDI, RDX, RIP, RSI, RSP, RegisterArray, Registers
-from pasidlab.live.seccomp import WINDOW
-from pasidlab.live.standin import StandIn
-from pasidlab.live.state import SignalState, Thread, TrapFrame
+from pasidlab.live.standin import HandedOver, StandIn, tell_of_trap
+from pasidlab.live.state import Redelivery, SignalState, Thread, TrapFrame
 
 _SIZE = 32  # struct sigaction of the kernel: handler, flags, restorer, mask
-_DFL, _IGN, _ALL = 0, 1, (1 << 64) - 1
-_SA_RESTORER, _SA_RESETHAND = 0x04000000, 0x80000000
-# err, trapno and cr2 in struct ucontext (asm/ucontext.h, asm/sigcontext.h)
-_UC_ERROR, _UC_TRAP, _UC_CR2 = 192, 200, 216
-_MARKER = WINDOW + 2048  # of 8 addresses
+_ALL = (1 << 64) - 1
 _IGNORED = -20  # in /proc/PID/stat, counted from the end (fs/proc/array.c)
 _SEGV_CODES = (ptrace.SEGV_MAPERR, ptrace.SEGV_ACCERR, ptrace.SI_KERNEL)  # si_code, asm-generic/siginfo.h
 
@@ -46,7 +41,7 @@ class SignalKeeper:
     def __init__(self, injector: Injector, signals: tuple[int, ...]) -> None:
         self.injector, self.loop, self.signals = injector, injector.loop, signals
         self.placement, self.lender = Placement(), Lender(injector)
-        self.stand_in = StandIn(self.loop, self._set)
+        self.stand_in = StandIn(self.loop, self._exchange)
         self.forced, self.firsts = Forced(self.placement, signals), FirstProcesses(injector.loop)
 
     def arm(self, thread: Thread) -> None:
@@ -59,42 +54,53 @@ class SignalKeeper:
             for signal in self.signals:
                 if self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, 0, mm.scratch, 8):
                     return  # no call can be injected here
-                found[signal] = _unmarked(mm.memory.read(mm.scratch, _SIZE), state.actions.get(signal))
+                found[signal] = unmarked(mm.memory.read(mm.scratch, _SIZE), state.actions.get(signal))
             state.actions = found
             for signal in self.signals:
-                if _handler(state.actions[signal]) in (_DFL, _IGN):
-                    self._set(thread, signal, _marker(state.actions[signal]))
+                if handler_of(state.actions[signal]) in (DFL, IGN):
+                    self._set(thread, signal, marker(state.actions[signal]))
             state.armed = True
+        self.stand_in.give_back(thread)
 
     def _effective(self, thread: Thread, signal: int) -> bytes:
         action = thread.process.signals.actions[signal]
-        return _marker(action) if _handler(action) in (_DFL, _IGN) else action
+        return marker(action) if handler_of(action) in (DFL, IGN) else action
 
     def _set(self, thread: Thread, signal: int, action: bytes) -> bool:
         """rt_sigaction; whether it could be injected."""
+        return self._exchange(thread, signal, action) is not None
+
+    def _set_anew(self, thread: Thread, signal: int) -> None:
+        """What the program has set. While that is being done others cannot tell by the handler what has become of it."""
+        thread.process.signals.resets.add((thread.tid, signal))
+        self._set(thread, signal, self._effective(thread, signal))
+        self.forced.restored(thread, signal)
+
+    def _exchange(self, thread: Thread, signal: int, action: bytes) -> bytes | None:
+        """rt_sigaction: the action before; None if it could not be injected."""
         mm = thread.mm
         if not mm.scratch:
-            return False
-        if mm.served and (done := self._set_by_stack(thread, signal, action)) is not None:
-            return done
+            return None
+        if mm.served:  # the program may serve our page, which nobody holds then: memory below the stack, if there is any
+            registers = Registers()
+            ptrace.get_registers(thread.tid, registers)
+            with self.lender.below(thread, registers, 2 * _SIZE) as place:
+                if place:
+                    return self._exchange_at(thread, signal, action, place)
         with mm.ours:
-            mm.memory.write(mm.scratch, action)
-            return self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, mm.scratch, 0, 8) == 0
+            return self._exchange_at(thread, signal, action, mm.scratch)
 
-    def _set_by_stack(self, thread: Thread, signal: int, action: bytes) -> bool | None:
-        """See ``_set``, with memory below the stack; None where there is none. The program may serve our page: nobody holds it then."""
-        registers = Registers()
-        ptrace.get_registers(thread.tid, registers)
-        with self.lender.below(thread, registers, _SIZE) as place:
-            if not place:
-                return None
-            thread.mm.memory.write(place, action)
-            return self.injector.call(thread, thread.mm.syscall_at, SYS_RT_SIGACTION, signal, place, 0, 8) == 0
+    def _exchange_at(self, thread: Thread, signal: int, action: bytes, place: int) -> bytes | None:
+        memory, before = thread.mm.memory, place + _SIZE
+        memory.write(place, action)
+        if self.injector.call(thread, thread.mm.syscall_at, SYS_RT_SIGACTION, signal, place, before, 8):
+            return None
+        return memory.read(before, _SIZE)
 
     def _reset(self, thread: Thread, signal: int) -> None:
         """SIG_DFL, so that the next ``signal`` is the thread's last."""
         mm = thread.mm
-        done = self._set(thread, signal, bytes(_SIZE)) if mm.scratch else self._set_without_scratch(thread, signal, _DFL)
+        done = self._set(thread, signal, bytes(_SIZE)) if mm.scratch else self._set_without_scratch(thread, signal, DFL)
         if not done and (signal == SIGSEGV or not self._reset_by_delivery(thread, signal)):
             self._reset_by_fault(thread, signal)
 
@@ -103,7 +109,7 @@ class SignalKeeper:
         the signal sent once more. False if the marker is not there, or the stack has no room for the frame.
         """
         tid, registers, state = thread.tid, Registers(), thread.process.signals
-        if not state.armed or _handler(state.actions[signal]) not in (_DFL, _IGN):
+        if not state.armed or handler_of(state.actions[signal]) not in (DFL, IGN):
             return False
         mask = ptrace.signal_mask(tid) & ~(1 << signal - 1)
         ptrace.get_registers(tid, registers)
@@ -155,7 +161,7 @@ class SignalKeeper:
         """Undo what was found: handler and mask as before the exception."""
         if found.reset:
             mask = ptrace.signal_mask(thread.tid)
-            self._set(thread, signal, self._effective(thread, signal))
+            self._set_anew(thread, signal)
             ptrace.set_signal_mask(thread.tid, mask)
         if found.blocked:
             ptrace.set_signal_mask(thread.tid, ptrace.signal_mask(thread.tid) | 1 << signal - 1)
@@ -168,6 +174,9 @@ class SignalKeeper:
         """
         state, mm = thread.process.signals, thread.mm
         signal, wanted, result = registers[RDI] & 0xFFFFFFFF, registers[RSI], registers[RDX]
+        self.stand_in.wait_for(thread, signal)
+        if wanted:
+            state.lent.pop(signal, None)
         if not state.armed or signal not in self.signals or not mm.scratch or registers[R10] != 8:
             ptrace.resume(thread.tid)
             return
@@ -185,7 +194,7 @@ class SignalKeeper:
     def _change(self, thread: Thread, registers: RegisterArray, signal: int, action: bytes) -> tuple[int, bytes]:
         """Let the call happen with what we make of ``action``: its result, and the action before."""
         state, mm = thread.process.signals, thread.mm
-        ours = _marker(action) if _handler(action) in (_DFL, _IGN) else action
+        ours = marker(action) if handler_of(action) in (DFL, IGN) else action
 
         def prepare(place: int) -> RegisterArray:
             mm.memory.write(place, ours)
@@ -214,17 +223,18 @@ class SignalKeeper:
     def ended(self, thread: Thread) -> None:
         """The thread is gone."""
         self.forced.ended(thread)
+        thread.process.signals.taking.pop(thread.tid, None)
 
     def executed(self, thread: Thread, before: SignalState) -> bool:
         """exec(2) keeps ignored signals ignored, but resets our marker: ignore again what the program ignored. Whether the thread
         has come to the call's exit.
         """
-        ignored = [signal for signal in self.signals if before.armed and _handler(before.actions[signal]) == _IGN]
+        ignored = [signal for signal in self.signals if before.armed and handler_of(before.actions[signal]) == IGN]
         if not ignored:
             return False
         self.injector.run_to_exit(thread.tid)
         for signal in ignored:
-            self._set_without_scratch(thread, signal, _IGN)
+            self._set_without_scratch(thread, signal, IGN)
         return True
 
     def _set_without_scratch(self, thread: Thread, signal: int, handler: int) -> bool:
@@ -251,20 +261,18 @@ class SignalKeeper:
         """
         state = thread.process.signals
         if signal in self.signals and state.armed:
-            handler = _handler(state.actions[signal])
+            handler = handler_of(state.actions[signal])
             found = self.look(thread, signal)
             if found.guessed and not forced:
                 found = replace(found, blocked=False)
-            if handler == _IGN and not forced:
+            if handler == IGN and not forced:
                 ptrace.resume(thread.tid)
                 return
-            dies = handler in (_DFL, _IGN) or (forced and found.blocked)
+            dies = handler in (DFL, IGN) or (forced and found.blocked)
             if dies and not (forced and found.blocked and found.reset):
-                self._reset(thread, signal)
-                self.again(thread, signal, info)
+                self._dies(thread, signal, info)
                 return
-            others = any(number == signal and tid != thread.tid for tid, number in state.blockers)
-            if (found.reset and not found.blocked) or (others and not dies):
+            if not dies and (found.reset or self._others_may_reset(thread)):
                 self._deliver_aside(thread, signal, info, found)
                 return
         if forced:
@@ -287,104 +295,106 @@ class SignalKeeper:
 
     def _is_for_once(self, thread: Thread, signal: int) -> bool:
         state = thread.process.signals
-        if signal not in self.signals or not state.armed or _handler(state.actions[signal]) in (_DFL, _IGN):
-            return False
-        return bool(struct.unpack_from("<Q", state.actions[signal], 8)[0] & _SA_RESETHAND)
+        return signal in self.signals and state.armed and is_for_once(state.actions[signal])
 
     def _called_once(self, thread: Thread, signal: int) -> None:
         """At the first instruction of such a handler: the program has SIG_DFL from now on, and the kernel our marker."""
         state = thread.process.signals
         state.actions[signal] = bytes(8) + state.actions[signal][8:]
-        self._set(thread, signal, self._effective(thread, signal))
-        self.forced.restored(thread, signal)
+        self._set_anew(thread, signal)
+
+    @staticmethod
+    def _others_may_reset(thread: Thread) -> bool:
+        """Whether other threads may have these handlers (CLONE_SIGHAND). Any of them may block the signal and submit at any moment."""
+        return len(thread.mm.threads) > 1
 
     def _deliver_aside(self, thread: Thread, signal: int, info: bytes, found: Found) -> None:
-        """See ``deliver``. Others block the signal: while one of them submits, the handler is not there. If it was not there already, it is
-        set anew by whoever undoes that.
-        """
+        """See ``deliver``: the handler, which others may reset at any moment, is called by another number."""
         state = thread.process.signals
         state.resets.discard((thread.tid, signal))
-        if self.stand_in.deliver(thread, signal, info, state.actions[signal]):
-            if self._is_for_once(thread, signal):
-                self._called_once(thread, signal)
+        came = self._enter(thread, signal, info)
+        if came is HandedOver.IN_HANDLER:
             self.injector.announce(thread)
             ptrace.resume(thread.tid)
+        elif came is HandedOver.NO_ROOM:
+            return
         elif found.reset:
             self.restore(thread, signal, replace(found, blocked=False))
             self.injector.keep(thread, signal, info)
             self.injector.announce(thread)
             ptrace.resume(thread.tid)
         elif ptrace.stopped_by(thread.tid) == signal:
-            ptrace.resume(thread.tid, signal)
+            self._take(thread, signal)
         else:
             self.again(thread, signal, info)
 
-    def again(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None = None) -> None:
+    def _enter(self, thread: Thread, signal: int, info: bytes) -> HandedOver:
+        """By a stand-in to the handler's first instruction. If SIGSEGV finds no room for its frame, the thread dies (force_sigsegv())."""
+        came = self.stand_in.deliver(thread, signal, info, thread.process.signals.actions[signal])
+        if came is HandedOver.IN_HANDLER:
+            if self._is_for_once(thread, signal):
+                self._called_once(thread, signal)
+            Injector.rejoin(thread)
+        elif came is HandedOver.NO_ROOM and signal == SIGSEGV:
+            self._dies(thread, signal, ptrace.signal_info(thread.tid))
+        elif came is HandedOver.NO_ROOM:
+            self.loop.put_back(thread.tid, SIGSEGV, 0)
+        return came
+
+    def _dies(self, thread: Thread, signal: int, info: bytes) -> None:
+        """Of ``signal``, at its next stop."""
+        self._reset(thread, signal)
+        self.again(thread, signal, info, dies=True)
+
+    def again(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None = None, *, dies: bool = False) -> None:
         """Bring about a new signal stop, which is then for ``hand_over``."""
-        thread.redeliver = (signal, info, trap)
+        thread.redeliver = Redelivery(signal, info, trap, dies)
         ptrace.resume(thread.tid, signal)
 
-    def hand_over(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame | None) -> None:
-        """At the signal stop of ``signal``: deliver it with this siginfo, and a frame that tells of ``trap``."""
+    def hand_over(self, thread: Thread, given: Redelivery) -> None:
+        """At the signal stop of a signal: deliver it with this siginfo, and a frame that tells of the trap."""
+        signal, info, trap = given.signal, given.info, given.trap
         ptrace.set_signal_info(thread.tid, info)
         if int.from_bytes(info[8:12], "little", signed=True) > 0:
             self.firsts.let_go(thread, signal, emulated=trap is not None and signal != SIGILL)
-        if trap is None:
-            self._take(thread, signal)
-            return
-        ptrace.step(thread.tid, signal)
-        stop, event = self.loop.wait(thread.tid)
-        if stop != SIGTRAP or event:  # no room for the frame: the kernel's own SIGSEGV
-            self.loop.put_back(thread.tid, stop, event)
-            return
-        registers, memory = Registers(), thread.mm.memory
-        ptrace.get_registers(thread.tid, registers)
-        context = registers[RDX]
-        memory.write(context + _UC_ERROR, struct.pack("<QQ", trap.error, trap.vector))
-        if trap.address is not None:
-            memory.write(context + _UC_CR2, struct.pack("<Q", trap.address))
-        if self._is_for_once(thread, signal):
-            self._called_once(thread, signal)
-        Injector.rejoin(thread)
+        came = HandedOver.NOT_BEGUN
+        if not given.dies and thread.process.signals.armed and self._others_may_reset(thread):
+            came = self._enter(thread, signal, info)
+            if came is HandedOver.NO_ROOM:
+                return
+        if came is HandedOver.NOT_BEGUN:
+            if trap is None:
+                self._take(thread, signal)
+                return
+            ptrace.step(thread.tid, signal)
+            stop, event = self.loop.wait(thread.tid)
+            if stop != SIGTRAP or event:  # no room for the frame: the kernel's own SIGSEGV
+                self.loop.put_back(thread.tid, stop, event)
+                return
+            if self._is_for_once(thread, signal):
+                self._called_once(thread, signal)
+            Injector.rejoin(thread)
+        if trap:
+            tell_of_trap(thread, trap)
         ptrace.resume(thread.tid)
 
     def force(self, thread: Thread, signal: int, info: bytes, trap: TrapFrame, *, injected: bool) -> None:
         """Raises a fault of the program's instruction, as force_sig_fault() does. A blocked or ignored signal kills."""
         mask, bit = ptrace.signal_mask(thread.tid), 1 << signal - 1
-        if mask & bit or self._without_handler(thread, signal):
+        dies = bool(mask & bit) or self._without_handler(thread, signal)
+        if dies:
             self._reset(thread, signal)
-            injected = True
             ptrace.set_signal_mask(thread.tid, mask & ~bit)
-        if injected:
-            self.again(thread, signal, info, trap)
+        if injected or dies:
+            self.again(thread, signal, info, trap, dies=dies)
         else:
-            self.hand_over(thread, signal, info, trap)
+            self.hand_over(thread, Redelivery(signal, info, trap, dies=False))
 
     def _without_handler(self, thread: Thread, signal: int) -> bool:
         """Whether our marker must go before delivery, or the program ignores the signal."""
         state = thread.process.signals
         if state.armed:
-            return _handler(state.actions[signal]) in (_DFL, _IGN)
+            return handler_of(state.actions[signal]) in (DFL, IGN)
         with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
             text = file.read()
         return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
-
-
-def _marker(action: bytes) -> bytes:
-    """The program's action with a handler of ours in place of SIG_DFL or SIG_IGN; it never runs. Its address tells what it stands for."""
-    handler, flags = struct.unpack_from("<QQ", action)
-    address = _MARKER | handler | bool(flags & _SA_RESTORER) << 1 | bool(flags & _SA_RESETHAND) << 2
-    return struct.pack("<QQ", address, flags | _SA_RESTORER | _SA_RESETHAND) + action[16:]
-
-
-def _unmarked(action: bytes, before: bytes | None) -> bytes:
-    """The program's action where the kernel has ``action``. One that is none has just been reset: it was as in ``before``, if given."""
-    handler, flags = struct.unpack_from("<QQ", action)
-    if handler & -8 != _MARKER:
-        return before if before and handler in (_DFL, _IGN) else action
-    flags &= ~(0 if handler & 2 else _SA_RESTORER) & ~(0 if handler & 4 else _SA_RESETHAND)
-    return struct.pack("<QQ", handler & 1, flags) + action[16:]
-
-
-def _handler(action: bytes) -> int:
-    return int.from_bytes(action[:8], "little")

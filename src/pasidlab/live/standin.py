@@ -1,72 +1,118 @@
 """Hands a signal to its handler by another number, while other threads have the kernel reset what is set for its own.
 
 A thread that blocks SIGSEGV, say, and submits has the handler reset to SIG_DFL until that is undone (``signals``). Another that is
-sent SIGSEGV, and is just about to take it, would die. So the handler is set for a real-time signal that nobody uses, for this one moment;
-the kernel makes the frame for that signal; and the number is put right before the handler's first instruction. No other thread is
-stopped for it: some calls of theirs would fail with EINTR (signal(7), "Interruption of system calls by stop signals").
+sent SIGSEGV, and is just about to take it, would die. So the handler is set for a real-time signal, for this one moment; the kernel makes
+the frame for that signal; and the number is put right before the handler's first instruction. No other thread is stopped for it: some
+calls of theirs would fail with EINTR (signal(7), "Interruption of system calls by stop signals").
+
+A real-time signal that nobody uses is preferred. Where the program uses all, one is borrowed. Who is about to take that one, or to say
+what is to become of it, waits for the moment to pass; and none is borrowed that a thread may still be about to take.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import struct
 from collections.abc import Callable
+from enum import Enum, auto
 
 from pasidlab.live import ptrace
 from pasidlab.live.inject import Injector
-from pasidlab.live.loop import EventLoop
-from pasidlab.live.registers import RDI, RSI, Registers
-from pasidlab.live.state import Thread
+from pasidlab.live.loop import EventLoop, Gate
+from pasidlab.live.markers import is_the_same
+from pasidlab.live.registers import RDI, RDX, RSI, Registers
+from pasidlab.live.state import SignalState, Thread, TrapFrame
 from pasidlab.live.status import signals_of, status_of
 
-_NUMBERS = range(64, 34, -1)  # the last ones first: programs use the others
-_SIZE = 32  # struct sigaction of the kernel
-_SA_SIGINFO, _SA_NODEFER, _SA_RESETHAND = 4, 0x40000000, 0x80000000
-_ALL = (1 << 64) - 1
+LENT = range(64, 34, -1)
+"""The real-time signals that the C library does not use itself. The last ones come first: programs use the others."""
+_SA_SIGINFO, _SA_NODEFER = 4, 0x40000000
+_SI_TKILL = -6  # asm-generic/siginfo.h
+# err, trapno, cr2 and the mask in struct ucontext (asm-generic/ucontext.h, asm/sigcontext.h)
+_UC_ERROR, _UC_CR2, _UC_SIGMASK = 192, 216, 296
+_ALL, _NEVER = (1 << 64) - 1, 1 << signal.SIGKILL - 1 | 1 << signal.SIGSTOP - 1
 
-SetAction = Callable[[Thread, int, bytes], bool]
-"""rt_sigaction in the thread's name; whether it could be injected."""
+ExchangeAction = Callable[[Thread, int, bytes], bytes | None]
+"""rt_sigaction in the thread's name: the action before; None if it could not be injected."""
+
+
+class HandedOver(Enum):
+    """What came of it."""
+
+    NOT_BEGUN = auto()  # no call can be injected, or no number is left: the thread stands still
+    IN_HANDLER = auto()
+    NO_ROOM = auto()  # for the frame: the thread is at the stop of the kernel's own SIGSEGV
 
 
 class StandIn:
     """Every public method is part of a handler of the loop."""
 
-    def __init__(self, loop: EventLoop, set_action: SetAction) -> None:
-        self.loop, self._set = loop, set_action
+    def __init__(self, loop: EventLoop, exchange: ExchangeAction) -> None:
+        self.loop, self._exchange, self._over = loop, exchange, Gate(loop)
 
-    def deliver(self, thread: Thread, number: int, info: bytes, action: bytes) -> bool:
-        """At the stop of signal ``number``, whose handler is ``action``'s: the thread goes on in the handler. False, and the thread stands
-        still, where no call can be injected or no number is free.
-        """
-        used = thread.process.signals.stand_ins
-        other = _free(thread, used)
+    def deliver(self, thread: Thread, number: int, info: bytes, action: bytes) -> HandedOver:
+        """At the stop of signal ``number``, whose handler is ``action``'s: the thread comes to the handler's first instruction."""
+        state = thread.process.signals
+        other, blocked = self._choose(thread)
         if not other:
-            return False
-        used.add(other)
+            return HandedOver.NOT_BEGUN
+        state.stand_ins.add(other)
         try:
-            if not self._set(thread, other, action):
-                return False
-            self._hand_over(thread, number, other, info, struct.unpack_from("<Q", action, 8)[0])
-            return True
+            saved = ptrace.signal_mask(thread.tid)  # what sigsuspend(2) and the like put back, where the thread is in one
+            before = self._exchange(thread, other, action)
+            if before is None:
+                return HandedOver.NOT_BEGUN
+            state.lent[other] = before
+            self._to_stop_of(thread, other, saved)
+            ptrace.set_signal_info(thread.tid, other.to_bytes(4, "little") + info[4:])
+            ptrace.step(thread.tid, other)
+            stop, event = self.loop.wait(thread.tid)
+            begun = stop == signal.SIGTRAP and not event
+            self._exchange(thread, other, before)
+            if not begun:
+                ptrace.set_signal_mask(thread.tid, saved & ~(1 << signal.SIGSEGV - 1))
+                return HandedOver.NO_ROOM
+            self._put_right(thread, number, action, saved)
+            ptrace.set_signal_mask(thread.tid, _mask_inside(number, action, blocked))
+            return HandedOver.IN_HANDLER
         finally:
-            used.discard(other)
+            state.stand_ins.discard(other)
+            self._over.open()
 
-    def _hand_over(self, thread: Thread, number: int, other: int, info: bytes, flags: int) -> None:
-        tid, mask = thread.tid, ptrace.signal_mask(thread.tid)
-        self._to_stop_of(thread, other, mask)
-        ptrace.set_signal_info(tid, other.to_bytes(4, "little") + info[4:])
-        ptrace.step(tid, other)
-        stop, event = self.loop.wait(tid)
-        if stop != signal.SIGTRAP or event:  # no room for the frame: the kernel's own SIGSEGV
-            Injector.keep(thread, stop, ptrace.signal_info(tid))
-            self._set(thread, other, bytes(_SIZE))
-        else:
-            inside = ptrace.signal_mask(tid)
-            self._set(thread, other, bytes(_SIZE))
-            self._put_right(thread, number, flags)
-            inside &= ~(1 << other - 1) | mask
-            ptrace.set_signal_mask(tid, inside if flags & _SA_NODEFER else inside | 1 << number - 1)
-        Injector.rejoin(thread)
+    def wait_for(self, thread: Thread, number: int) -> None:
+        """Before the thread takes this signal, or sets what becomes of it: it does so at once, and when nobody has it."""
+        state = thread.process.signals
+        while number in state.stand_ins:
+            self._over.wait()
+        if number in LENT and state.armed:
+            state.taking[thread.tid] = number
+
+    def give_back(self, thread: Thread) -> None:
+        """A forked child has what was set for a moment when it was made: the program's own is set anew."""
+        state = thread.process.signals
+        for number, before in tuple(state.lent.items()):
+            if number not in state.stand_ins:
+                found = self._exchange(thread, number, before) or before
+                if found != before and not any(is_the_same(found, action) for action in state.actions.values()):
+                    self._exchange(thread, number, found)  # it was the program's
+
+    def _choose(self, thread: Thread) -> tuple[int, int]:
+        """A number, 0 if there is none, and the signals that the thread blocks."""
+        state = thread.process.signals
+        while True:
+            try:
+                fields = status_of(thread.tid)
+            except OSError:
+                raise ptrace.Gone(thread.tid) from None
+            sets = {name: signals_of(fields, name) for name in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt")}
+            unused = sets["SigPnd"] | sets["ShdPnd"] | sets["SigBlk"] | sets["SigIgn"] | sets["SigCgt"]
+            other = _first(unused, state)
+            if not other and not thread.mm.served:  # else who is to serve a page of ours may have to wait for the number
+                other = _first(sets["SigPnd"] | sets["SigIgn"], state)
+            if other or not state.stand_ins:
+                return other, sets["SigBlk"]
+            self._over.wait()
 
     def _to_stop_of(self, thread: Thread, number: int, mask: int) -> None:
         """The thread is sent the signal, and takes it before all others and before its next instruction."""
@@ -83,27 +129,52 @@ class StandIn:
                 passed = stop
             elif not event and stop == number:
                 break
-        ptrace.set_signal_mask(tid, mask)
+        info = ptrace.signal_info(tid)
+        if not _is_ours(info):  # the program's came first: ours, which is still to come, is taken for it
+            if thread.announced is None:
+                thread.announced = (number, info)
+            else:
+                Injector.keep(thread, number, info)
+        ptrace.set_signal_mask(tid, mask & ~(1 << number - 1))
         thread.blocks = None
 
     @staticmethod
-    def _put_right(thread: Thread, number: int, flags: int) -> None:
-        """At the handler's first instruction: its argument and, where it has one, its siginfo (setup_rt_frame(), v6.12)."""
+    def _put_right(thread: Thread, number: int, action: bytes, saved: int) -> None:
+        """At the handler's first instruction: its argument, the mask that it puts back and, where it has one, its siginfo
+        (x64_setup_rt_frame(), arch/x86/kernel/signal_64.c, v6.12).
+        """
         registers = Registers()
         ptrace.get_registers(thread.tid, registers)
         registers[RDI] = number
         ptrace.set_registers(thread.tid, registers)
-        if flags & _SA_SIGINFO:
+        thread.mm.memory.write(registers[RDX] + _UC_SIGMASK, saved.to_bytes(8, "little"))
+        if struct.unpack_from("<Q", action, 8)[0] & _SA_SIGINFO:
             thread.mm.memory.write(registers[RSI], number.to_bytes(4, "little"))
 
 
-def _free(thread: Thread, used: set[int]) -> int:
-    """A signal that the program neither handles, ignores nor blocks, and that waits for nobody; 0 if there is none."""
-    try:
-        fields = status_of(thread.tid)
-    except OSError:
-        raise ptrace.Gone(thread.tid) from None
-    taken = 0
-    for name in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"):
-        taken |= signals_of(fields, name)
-    return next((number for number in _NUMBERS if not taken >> (number - 1) & 1 and number not in used), 0)
+def tell_of_trap(thread: Thread, trap: TrapFrame) -> None:
+    """At a handler's first instruction: its ucontext tells of the trap."""
+    registers, memory = Registers(), thread.mm.memory
+    ptrace.get_registers(thread.tid, registers)
+    context = registers[RDX]
+    memory.write(context + _UC_ERROR, struct.pack("<QQ", trap.error, trap.vector))
+    if trap.address is not None:
+        memory.write(context + _UC_CR2, struct.pack("<Q", trap.address))
+
+
+def _mask_inside(number: int, action: bytes, blocked: int) -> int:
+    """What is blocked in a handler (signal_delivered(), kernel/signal.c, v6.12)."""
+    flags, inside = struct.unpack_from("<Q", action, 8)[0], blocked | int.from_bytes(action[24:32], "little")
+    return (inside if flags & _SA_NODEFER else inside | 1 << number - 1) & ~_NEVER
+
+
+def _first(taken: int, state: SignalState) -> int:
+    """The first number that is not in the set ``taken``, and that no thread has or may be about to take; 0 if there is none."""
+    busy = {*state.stand_ins, *state.taking.values()}
+    return next((number for number in LENT if not taken >> number - 1 & 1 and number not in busy), 0)
+
+
+def _is_ours(info: bytes) -> bool:
+    """Whether it is the signal that ``Injector.send`` sends; the number of pasidlab is 0 in another pid namespace."""
+    code, sender = struct.unpack_from("<i4xi", info, 8)
+    return code == _SI_TKILL and sender in (0, os.getpid())

@@ -252,11 +252,12 @@ class SignalState:
     resets: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): found or being set anew
     restores: int = 0  # handlers that were set anew so far
     stand_ins: set[int] = field(default_factory=set)  # signals whose handler is another's for a moment (``standin``)
-    blockers: set[tuple[int, int]] = field(default_factory=set)  # (thread, signal): it blocked it when its instruction last raised it
+    lent: dict[int, bytes] = field(default_factory=dict)  # what the program has for those that were so once
+    taking: dict[int, int] = field(default_factory=dict)  # by thread: one of those that it takes, or sets, unless it has done so
 
     def copy(self) -> SignalState:
         """For a forked child."""
-        return SignalState(self.armed, actions=dict(self.actions))
+        return SignalState(self.armed, unsure=bool(self.lent), actions=dict(self.actions), lent=dict(self.lent))
 
 
 class TrapFrame(NamedTuple):
@@ -265,6 +266,16 @@ class TrapFrame(NamedTuple):
     vector: int
     error: int
     address: int | None
+
+
+@dataclass(frozen=True)
+class Redelivery:
+    """A signal that the thread is to have at its next stop, with this siginfo and what its frame tells. The thread may die of it."""
+
+    signal: int
+    info: bytes
+    trap: TrapFrame | None
+    dies: bool
 
 
 @dataclass(eq=False)
@@ -299,7 +310,7 @@ class Thread:
     blocks: int | None = None  # the signals that it blocks by itself, while it works for us with others blocked
     unborn: bool = True  # it has not run yet
     awaits_child: bool = False  # in vfork(2)
-    redeliver: tuple[int, bytes, TrapFrame | None] | None = None  # signal, siginfo and trap for the next stop
+    redeliver: Redelivery | None = None  # at the next stop
     lineage: str = "0"  # the place among the tasks of its program image: the same in every run
     threads: int = 0  # started so far
     forks: int = 0

@@ -118,6 +118,7 @@ class Tracer:
             self._hold_leader(tid)
         if thread is not None:
             thread.listens = thread.awaits_child = False
+            thread.process.signals.taking.pop(tid, None)
             if event not in _BIRTHS:
                 self.unborn.heard(tid)
         if thread is not None and thread.unborn:
@@ -188,9 +189,9 @@ class Tracer:
             self._rest_of_batch(thread, stop)
         elif begins and stop == signal.SIGTRAP and code == _TRAP_TRACE:  # a program that steps: EFLAGS.TF
             self._trap(thread, stop, code)
-        elif thread.redeliver and thread.redeliver[0] == stop:
-            (_, info, trap), thread.redeliver = thread.redeliver, None
-            self.keeper.hand_over(thread, stop, info, trap)
+        elif (again := thread.redeliver) and again.signal == stop:
+            thread.redeliver = None
+            self.keeper.hand_over(thread, again)
         elif info := self._comes_again(thread, stop):
             thread.announced = None
             self.injector.announce(thread)
@@ -210,6 +211,7 @@ class Tracer:
             self.heard.note(stop, ptrace.signal_info(thread.tid))
         if wanted == stop and stop in _RAISED and ptrace.signal_code(thread.tid) > 0:
             self.keeper.firsts.let_go(thread, stop)
+        self.keeper.stand_in.wait_for(thread, wanted)
         ptrace.resume(thread.tid, wanted)
 
     def _comes_again(self, thread: Thread, stop: int) -> bytes:
