@@ -118,3 +118,16 @@ def test_against_the_assembler(tmp_path: Path) -> None:
         assert instruction.destination(values) == at[destination]
         code = code[instruction.length :]
     assert not code
+
+
+def test_compatibility_mode_has_no_rex_no_base_of_rip_and_addresses_of_32_bits() -> None:
+    """SDM volume 2, 2.2.1."""
+    alone = decode(bytes.fromhex("f20f38f80500200020"), compatible=True)
+    by_register = decode(bytes.fromhex("65f20f38f84210"), compatible=True)
+    assert alone and by_register
+    assert (alone.source(registers()), alone.length) == (0x20002000, 9)
+    values = registers()
+    assert alone.destination(values) == values[ENCODING[0]] & 0xFFFFFFFF
+    assert by_register.source(values) == (values[ENCODING[2]] + 0x10 & 0xFFFFFFFF) + values[GS_BASE] & 0xFFFFFFFF
+    assert decode(bytes.fromhex("f2480f38f802"), compatible=True) is None
+    assert decode(bytes.fromhex("67f20f38f802"), compatible=True) is None

@@ -63,6 +63,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     do children whose maker ends before it can tell of them, calls that are interrupted by a signal that others block while they submit,
     calls of those others, which are not interrupted, handlers that are called once, affinities, files opened from a directory,
     submissions by who shares the memory alone, code in the place of ours, memory in the place of code that is being replaced,
+    submissions in compatibility mode,
     (with 4) the exec of what nobody may read, and first processes of pid namespaces that end by a fault.
     """
     right = {"writers": 0, "steps 1048576 2": 0, "steps 64 40": 0, "dispatch 64 1": 0, "dispatch 1048576 0": 0, "takes": 0, "shrinks": 0}
@@ -76,7 +77,7 @@ def test_what_few_programs_do(isolation: str, programs: Path, tmp_path: Path) ->
     right |= {f"patched {tmp_path} 60": 0, f"unread {tmp_path}": 4, "firsts": 0}
     right |= {f"elsewhere {how} {tmp_path}": 0 for how in ("bound", "alone", "jailed", "unmounted")}
     right |= {f"mounts {how} {tmp_path}": 3 for how in ("itself", "never")}
-    right |= {"interrupts 0.3": 0, "undisturbed 0.5": 0, "oneshot": 0, "pinned": 0, "from_here": 0}
+    right |= {"interrupts 0.3": 0, "undisturbed 0.5": 0, "oneshot": 0, "pinned": 0, "from_here": 0, "narrow": 0}
     loop = "".join(f"{programs}/{words}; echo $?; " for words in right)
     done = run("/bin/sh", "-c", loop, options=("--isolation", isolation), timeout=60)
     found = dict(zip(right, map(int, done.out.split()), strict=True))

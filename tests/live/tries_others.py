@@ -32,6 +32,7 @@ def others() -> Iterator[Variant]:
     yield Variant("others", "signals for who waits", exits(0)("interrupts", "0.5"))
     for unused in ("0", "1", "30"):
         yield Variant("others", f"signals that others block, {unused} unused", exits(0, options=("--exact",))("lends", unused, "0.5"))
+    yield Variant("others", "compatibility mode", exits(0)("narrow"))
     yield Variant("others", "calls that are not interrupted", exits(0)("undisturbed", "0.5"))
     yield Variant("others", "handlers that are called once", exits(0)("oneshot"))
     yield Variant("others", "where threads may run", exits(0)("pinned"))

@@ -1,13 +1,15 @@
-"""Decodes ENQCMD, ENQCMDS, MOVDIR64B, UMONITOR, UMWAIT and TPAUSE in 64-bit mode.
+"""Decodes ENQCMD, ENQCMDS, MOVDIR64B, UMONITOR, UMWAIT and TPAUSE in 64-bit mode and in compatibility mode with 32-bit code.
 
 Encodings from the SDM, volume 2 (instruction set reference, and 2.1 for prefixes, ModRM and SIB):
 [prefixes] [REX] 0F 38 F8 /r with mandatory prefix F2 (ENQCMD), F3 (ENQCMDS) or 66 (MOVDIR64B), memory operands only;
 0F AE /6, register operands only, with F3 (UMONITOR), F2 (UMWAIT) or 66 (TPAUSE).
+Compatibility mode has no REX and no RIP-relative addresses (2.2.1), and linear addresses of 32 bits. Prefix 67 makes addresses of 16 bits
+there: such an instruction is none of ours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from pasidlab.live.registers import ENCODING, FS_BASE, GS_BASE, RIP, RegisterArray
@@ -46,6 +48,7 @@ class Instruction:
     displacement: int = 0
     segment: int = -1
     address_mask: int = _U64  # address size: 32 bits with prefix 67
+    linear_mask: int = _U64  # 32 bits in compatibility mode
 
     def destination(self, registers: RegisterArray) -> int:
         """Linear address of the 64-byte destination: always segment ES, base 0."""
@@ -54,7 +57,7 @@ class Instruction:
     def monitored(self, registers: RegisterArray) -> int:
         """Linear address of the operand of UMONITOR."""
         base = registers[self.segment] if self.segment >= 0 else 0
-        return base + (registers[self.register] & self.address_mask) & _U64
+        return base + (registers[self.register] & self.address_mask) & self.linear_mask
 
     def accesses(self, registers: RegisterArray, address: int) -> bool:
         """Whether a page fault at this linear address may be the instruction's."""
@@ -73,7 +76,7 @@ class Instruction:
         address &= self.address_mask
         if self.segment >= 0:
             address += registers[self.segment]
-        return address & _U64
+        return address & self.linear_mask
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ class _Prefixes:
     length: int = 0
 
 
-def _prefixes(code: bytes) -> _Prefixes | None:
+def _prefixes(code: bytes, *, compatible: bool) -> _Prefixes | None:
     """Prefixes and REX, or None where LOCK makes the instruction invalid."""
     found = _Prefixes()
     for byte in code:
@@ -100,20 +103,25 @@ def _prefixes(code: bytes) -> _Prefixes | None:
             found.short_address = True
         elif byte in (0x64, 0x65):
             found.segment = FS_BASE if byte == 0x64 else GS_BASE
-    if found.length < len(code) and code[found.length] & 0xF0 == 0x40:
+    if not compatible and found.length < len(code) and code[found.length] & 0xF0 == 0x40:
         found.rex = code[found.length]
         found.length += 1
     return found
 
 
-def decode(code: bytes) -> Instruction | None:
-    """The instruction at the start of ``code`` (up to 15 bytes), or None if it is not one of ours."""
-    prefixes = _prefixes(code[:MAX_LENGTH])
-    if prefixes is None:
+def decode(code: bytes, *, compatible: bool = False) -> Instruction | None:
+    """The instruction at the start of ``code`` (up to 15 bytes), or None if it is not one of ours. ``compatible``: 32-bit code."""
+    found = _decode(code, compatible=compatible)
+    return replace(found, address_mask=_U32, linear_mask=_U32) if found and compatible else found
+
+
+def _decode(code: bytes, *, compatible: bool) -> Instruction | None:
+    prefixes = _prefixes(code[:MAX_LENGTH], compatible=compatible)
+    if prefixes is None or (compatible and prefixes.short_address):
         return None
     at = prefixes.length
     if code[at : at + 3] == b"\x0f\x38\xf8" and prefixes.mandatory in _STORES:
-        return _store(code[:MAX_LENGTH], at + 3, prefixes)
+        return _store(code[:MAX_LENGTH], at + 3, prefixes, no_base=-1 if compatible else RIP)
     if code[at : at + 2] == b"\x0f\xae" and prefixes.mandatory in _WAITS and at + 3 <= min(len(code), MAX_LENGTH):
         modrm = code[at + 2]
         if modrm >> 6 == 3 and modrm >> 3 & 7 == 6:
@@ -123,8 +131,10 @@ def decode(code: bytes) -> Instruction | None:
     return None
 
 
-def _store(code: bytes, at: int, prefixes: _Prefixes) -> Instruction | None:
-    """ModRM, SIB and displacement of a 64-byte store; None if truncated or if the operand is a register."""
+def _store(code: bytes, at: int, prefixes: _Prefixes, no_base: int) -> Instruction | None:
+    """ModRM, SIB and displacement of a 64-byte store; None if truncated or if the operand is a register. ``no_base``: what a displacement
+    alone is added to.
+    """
     rex = prefixes.rex
     if at >= len(code) or code[at] >> 6 == 3:
         return None
@@ -143,7 +153,7 @@ def _store(code: bytes, at: int, prefixes: _Prefixes) -> Instruction | None:
         if mod == 0 and sib & 7 == 5:
             base, size = -1, 4
     elif mod == 0 and rm == 5:
-        base, size = RIP, 4
+        base, size = no_base, 4
     if at + size > len(code):
         return None
     displacement = int.from_bytes(code[at : at + size], "little", signed=True)

@@ -16,7 +16,19 @@ from pasidlab.live.cdev import SubmissionQueues
 from pasidlab.live.decode import MAX_LENGTH, Instruction, InstructionKind, decode
 from pasidlab.live.fixup import VALID, Fixup
 from pasidlab.live.libc import Iovec, process_vm_readv
-from pasidlab.live.registers import EFLAGS, RESUME_FLAG, RIP, STATUS_FLAGS, ZF, RegisterArray, Registers, is_canonical
+from pasidlab.live.registers import (
+    CS,
+    EFLAGS,
+    RESUME_FLAG,
+    RIP,
+    STATUS_FLAGS,
+    USER32_CS,
+    ZF,
+    RegisterArray,
+    Registers,
+    is_canonical,
+    runs_64_bit_code,
+)
 from pasidlab.live.shortcuts import Shortcuts
 from pasidlab.live.sites import SubmissionSite
 from pasidlab.live.state import Iommu, Portal, Thread
@@ -156,7 +168,7 @@ class Emulator:
         registers = frame.registers
         if raised and self._was_sent(thread, raised, registers):
             raise Sent
-        site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut else None
+        site = self.shortcuts.restore(thread, registers) if thread.mm.shortcut and runs_64_bit_code(registers) else None
         replaced = site is not None
         if site is None:
             if raised and raised.page_at is not None and 0 <= raised.page_at - registers[RIP] < MAX_LENGTH:
@@ -215,8 +227,11 @@ class Emulator:
 
     def _site(self, thread: Thread, registers: RegisterArray) -> tuple[SubmissionSite | None, bytes | None]:
         """The instruction at RIP, None if it is not one of ours, and what its source holds."""
-        ip = registers[RIP]
-        site = self._cache.get(ip)
+        ip, wide = registers[RIP], runs_64_bit_code(registers)
+        if not wide and registers[CS] != USER32_CS:
+            return None, None  # code of 16 bits, or where a segment has a base: not supported
+        known = ip if wide else ~ip
+        site = self._cache.get(known)
         source = self._read_known(thread, ip, site.original, site.instruction.source(registers)) if site else None
         if site is None or source is None:
             read = thread.mm.memory.read
@@ -224,13 +239,13 @@ class Emulator:
             code = readable or thread.mm.instructions_at(thread.tid, ip, MAX_LENGTH)
             if not code:
                 self.events.out_of_reach(thread, ip)
-            instruction = decode(code)
+            instruction = decode(code, compatible=not wide)
             if instruction is None:
-                site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut else None
+                site = thread.mm.shortcut.replaced(ip, code) if thread.mm.shortcut and wide else None
                 return site, read(site.instruction.source(registers), 64) if site else None
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            site = self._cache[ip] = SubmissionSite(ip, instruction, code[: instruction.length])
+            site = self._cache[known] = SubmissionSite(ip, instruction, code[: instruction.length])
             at = instruction.source(registers)
             source = self._read_known(thread, ip, site.original, at) if readable else read(at, 64)
         return site, source

@@ -34,6 +34,8 @@ import ctypes
     GS,
 ) = range(27)
 COUNT = 27
+USER32_CS, _OF_LDT = 0x23, 4
+"""The selector of 32-bit code."""
 ENCODING = (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15)
 """Instruction register number (ModRM with REX) -> index."""
 
@@ -55,3 +57,10 @@ RegisterArray = ctypes.Array[ctypes.c_uint64]
 def is_canonical(address: int) -> bool:
     """Whether an access to this address raises no #GP: its upper 17 bits are the same."""
     return address >> 47 in (0, 0x1FFFF)
+
+
+def runs_64_bit_code(registers: RegisterArray) -> bool:
+    """Whether the thread is in 64-bit mode: neither __USER32_CS (asm/segment.h) nor a segment of the LDT, which cannot be one of 64 bits
+    (fill_ldt(), asm/desc.h, v6.12).
+    """
+    return registers[CS] != USER32_CS and not registers[CS] & _OF_LDT
