@@ -8,7 +8,7 @@ import pytest
 from lazyreg_double import Double, lazyreg
 
 from harness import some
-from pasidlab.search.breadth_first import search
+from pasidlab.search.breadth_first import _Search, search
 from pasidlab.search.result import Budget, Progress, SearchResult
 
 STATES, TRANSITIONS, DEPTH = 39_886, 137_214, 25  # two tasks on two CPUs
@@ -132,6 +132,19 @@ def test_interrupt_returns_what_was_found(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
     assert [report.depth for report in reports] == list(range(21))
     assert all(report.frontier > 0 and report.bytes > 0 and report.rate >= 0 for report in reports)
+
+
+def test_an_interrupt_after_the_last_look_loses_nothing(monkeypatch):
+    explore = _Search.explore
+
+    def pressed(*arguments):
+        reason = explore(*arguments)
+        signal.raise_signal(signal.SIGINT)
+        return reason
+
+    monkeypatch.setattr(_Search, "explore", pressed)
+    result = search(lazyreg(2))
+    assert (result.reason, result.states) == ("interrupted", STATES)
 
 
 def test_interrupt_by_exception_in_another_thread(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from walk_double import DIGITS, lock
 
 from pasidlab.search.result import Walked
-from pasidlab.search.simulate import STEPS_AFTER_VIOLATION, WalkResult, Walks, simulate
+from pasidlab.search.simulate import STEPS_AFTER_VIOLATION, WalkResult, Walks, _Walker, simulate
 
 GROUPS = [[digit, DIGITS] for digit in range(DIGITS)]
 SEVERAL = 0b11
@@ -54,6 +54,19 @@ def test_several_threads_find_it_as_well():
 def test_a_mistake_of_the_model_is_found():
     found = simulate(lock(fails=True), Walks(1, 1, 0), GROUPS)
     assert found.reason == "simulated" and found.error is not None and found.error.labels == (3, 1, 4, 1, 5)
+
+
+def test_ctrl_c_after_the_last_look_loses_no_walks(monkeypatch):
+    run = _Walker.run
+
+    def pressed(*arguments):
+        run(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(_Walker, "run", pressed)
+    monkeypatch.setattr("pasidlab.search.simulate._LOOK", 0.3)
+    found = simulate(lock(), Walks(0.1, 1, 0), GROUPS)
+    assert found.reason == "interrupted" and found.ways
 
 
 @pytest.mark.parametrize("flag", [False, True])

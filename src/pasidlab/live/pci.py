@@ -48,7 +48,7 @@ _HEADER: tuple[tuple[int, str, int], ...] = (  # offset, struct format, value
     (0x108, "I", 1 << 20),
     (0x10C, "I", 1 << 18),
     (0x150, "I", 0x1601_0018),  # latency tolerance reporting
-    # TPH requester: device specific mode, two steering tags
+    # processing hints for transactions: device specific mode, two steering tags
     (0x160, "I", 0x1701_0017),
     (0x164, "I", 0x0001_0204),
     # virtual channel, with one besides VC0

@@ -25,8 +25,8 @@ from pasidlab.live.registers import RDI, RDX, RSI, Registers
 from pasidlab.live.state import SignalState, Thread, TrapFrame
 from pasidlab.live.status import signals_of, status_of
 
-LENT = range(64, 34, -1)
-"""The real-time signals that the C library does not use itself. The last ones come first: programs use the others."""
+LENT = range(signal.SIGRTMAX, signal.SIGRTMIN, -1)  # those of which ``seccomp`` tells that a handler is set
+"""The real-time signals but those that the C library uses and the first after them. The last ones come first: programs use the others."""
 _SA_SIGINFO, _SA_NODEFER = 4, 0x40000000
 _SI_TKILL = -6  # asm-generic/siginfo.h
 # err, trapno, cr2 and the mask in struct ucontext (asm-generic/ucontext.h, asm/sigcontext.h)

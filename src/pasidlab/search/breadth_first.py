@@ -54,11 +54,11 @@ def search(
 ) -> SearchResult:  # fmt: skip
     """Explore every state of ``model`` within ``budget``.
 
-    ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of
-    properties: the search ends with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a
-    flag, ends it after the running round, with what was found. ``peers`` are the processes that share the states; each calls this
-    function, and limits of memory are those of each. With a ``checkpoint`` the search is saved now and then at the end of a level. It
-    begins where it was saved last; PasidlabError if that is damaged, or cannot be written.
+    ``jobs`` is the number of threads (None: one for each CPU this process may use). ``stop_on`` is a mask of properties: the search ends
+    with the level that violates one of them. Ctrl-C, or ``interrupted`` if there is such a flag, ends it after the running round, with
+    what was found. ``peers`` are the processes that share the states; each calls this function, and limits of memory are those of each.
+    With a ``checkpoint`` the search is saved now and then at the end of a level. It begins where it was saved last; PasidlabError if that
+    is damaged, or cannot be written.
     """
     if not 1 <= model.words <= MOST_WORDS or model.initial.shape[1:] != (model.words,) or model.observed_words < COUNTERS:
         raise ValueError(f"not a native model: {model.words} words, initial states {model.initial.shape}")
@@ -71,7 +71,8 @@ def search(
                 running.saved = together(peers, lambda: SavedSearch(checkpoint, model.words, peers))
                 running.saved.agree(peers)
                 running.resume(running.saved)
-            reason = running.explore(pool, stop)
+            ended = running.explore(pool, stop)
+            reason = "interrupted" if interrupted is None and stop.is_set() else ended  # Ctrl-C may come after the last look
         except KeyboardInterrupt:  # not ours: raised by the progress callback
             reason = "interrupted"
         except MemoryError:
@@ -111,8 +112,7 @@ class _Search:
             self.most_quota = min(max(self.budget.max_memory // (_FOR_ROUNDS * partition.PARTITIONS * 8 * model.words), 1), _MOST_QUOTA)
             self.quota = min(self.quota, self.most_quota)
         edges = np.linspace(0, partition.PARTITIONS, min(4 * jobs, partition.PARTITIONS) + 1).astype(int).tolist()
-        successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)
-        self.successors = successors  # room of a group or worker
+        self.successors = successors = max(b - a for a, b in pairwise(edges)) * (_MOST_QUOTA + model.max_successors)  # room of a group
         self.groups = [Group(i, *ends, successors, model.words) for i, ends in enumerate(pairwise(edges))]
         self.workers = [Worker(successors, model.words, model.observed_words) for _ in range(jobs)]
         self.sources: WordArray = np.array([group.sorted.address for group in self.groups], dtype=np.int64)

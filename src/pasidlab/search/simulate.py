@@ -103,6 +103,7 @@ def simulate(
             common.over = True
         for one in running:
             one.result()
+        common.stopped = common.stopped or stop.is_set()  # it may have come after the last look
     return _result(walkers, common)
 
 
