@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from running import run
+from running import HERE, RUN, run
 
 from harness import some
 from pasidlab.live.ending import Ending, signal_name
@@ -40,3 +47,52 @@ def test_a_status_and_a_signal_of_the_same_number_differ() -> None:
 def test_every_number_has_a_name() -> None:
     names = [signal_name(number) for number in range(1, 65)]
     assert len(set(names)) == 64 and names[31:33] == ["signal 32", "signal 33"]
+
+
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A cgroup that can hold processes (cgroup-v1/freezer-subsystem.rst). SIGKILL does not reach what it holds."""
+    if not os.access(FREEZER / "cgroup.procs", os.W_OK) or not shutil.which("gcc"):
+        pytest.skip("needs a freezer of cgroup version 1, and gcc")
+    place = FREEZER / f"pasidlab-test-{os.getpid()}"
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        (place / "freezer.state").write_text("THAWED")
+        end = time.monotonic() + 20
+        while (place / "cgroup.procs").read_text() and time.monotonic() < end:
+            time.sleep(0.01)
+        place.rmdir()
+
+
+@pytest.mark.parametrize("how", ["auto", "redirect"])
+@pytest.mark.parametrize(
+    ("who", "number"),
+    [("child", signal.SIGTERM), ("child", signal.SIGINT), ("first", signal.SIGTERM), ("first", signal.SIGHUP)],
+)
+def test_a_process_that_cannot_die_keeps_no_run(who: str, number: signal.Signals, how: str, freezer: Path, tmp_path: Path) -> None:
+    program, place = tmp_path / "frozen", tmp_path / "place"
+    place.mkdir()
+    subprocess.run(["gcc", "-O1", "-pthread", "-o", program, HERE / "programs/frozen.c"], check=True)
+    line = [sys.executable, "-c", RUN, "--summary", "none", "--isolation", how, "--", program, who, freezer]
+    around, told = {**os.environ, "TMPDIR": str(place)}, tmp_path / "told"
+    with (
+        told.open("w") as errors,
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, env=around) as started,
+    ):
+        assert started.stdout
+        held = started.stdout.readline().strip()
+        began = time.monotonic()
+        os.killpg(started.pid, number)
+        assert started.wait(20) == 128 + number and time.monotonic() - began < 4  # two, on a machine that has nothing else to do
+        assert f"killed and still there, frozen or held in the kernel: process {held};" in told.read_text()
+        assert os.path.exists(f"/proc/{held}") and os.listdir(place) == []
+        (freezer / "freezer.state").write_text("THAWED")
+        end = time.monotonic() + 20
+        while os.path.exists(f"/proc/{held}") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not os.path.exists(f"/proc/{held}")

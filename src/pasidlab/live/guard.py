@@ -15,6 +15,7 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from pasidlab.live import workers
+from pasidlab.live.left import Left
 from pasidlab.live.loop import EventLoop
 
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -113,13 +114,8 @@ class Traced(Protocol):
     """The program, as the tracer knows it."""
 
     heard: Heard
+    left: Left
     status: int  # the wait status of its first process, negative while that lives
-
-    def send(self, number: int) -> None:
-        """A signal for all that is left."""
-
-    def kill(self) -> None:
-        """SIGKILL for all that is left."""
 
     def signalled(self) -> None:
         """A signal is on its way to the first process, or is there already."""
@@ -156,15 +152,17 @@ class Overseer:
         os.close(self._pidfd)
 
     def _on_signal(self, number: int) -> None:
+        if _ends(number):
+            self._traced.left.signalled()
         if not self._is_gone():
             if number in PASSED_ON or self._is_apart():
                 self._loop.after(_TOGETHER, partial(self._pass_on, number))
             self._traced.signalled()
             self._loop.after(_GRACE, partial(self._traced.insist, number))
         else:
-            self._traced.send(number)
+            self._traced.left.send(number)
             if _ends(number):
-                self._loop.after(_GRACE, self._traced.kill)
+                self._loop.after(_GRACE, self._traced.left.kill)
 
     def _pass_on(self, number: int) -> None:
         if not self._traced.heard.takes(number):

@@ -158,7 +158,7 @@ class Session:
 
     def _kill(self) -> None:
         if self.tracer:
-            self.tracer.kill()
+            self.tracer.left.kill()
 
     def _counts(self, wq: WqConfig) -> tuple[int, int]:
         """Clients and descriptors outstanding, for sysfs."""
@@ -186,7 +186,7 @@ class Session:
                 guard.pass_on_early(child.pid)
                 launch.attach(child)
                 tracer = self.tracer = self._tracer()
-                undone.callback(tracer.kill)
+                undone.callback(tracer.left.kill)
                 tracer.add_program(child.pid)
                 overseer = guard.Overseer(self.loop, tracer, child.pid)
                 undone.callback(overseer.close)

@@ -16,6 +16,7 @@ from pasidlab.live.guard import ENDING, PASSED_ON, Heard
 from pasidlab.live.heirs import Heirs
 from pasidlab.live.inject import Injector
 from pasidlab.live.kinship import kinship
+from pasidlab.live.left import Left
 from pasidlab.live.mortals import Mortals
 from pasidlab.live.served import Interrupted
 from pasidlab.live.state import AddressSpace, Iommu, Process, Thread, TrapFrame
@@ -40,7 +41,7 @@ class Tracer:
         self.loop = parts.injector.loop
         self.loop.on_stop, parts.keeper.firsts.on_end = self._on_stop, self._ended
         self.unborn, self._heirs = Unborn(self.loop, threads, self._adopt), Heirs(threads, self.processes, self.calls.new_mm)
-        self.heard, self.mortals = Heard(), Mortals(self.loop, threads)
+        self.heard, self.mortals, self.left = Heard(), Mortals(self.loop, threads), Left(self.loop, threads, self.unborn)
         self.calls.patient.on_long = self.mortals.look
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
         self._ended_by = 0  # a signal of which the first process had to die
@@ -51,22 +52,12 @@ class Tracer:
         self._add(pid, Process(pid, self.calls.new_mm(pid)), None, same_mm=False)
 
     def run(self) -> int:
-        """Until the program and all its descendants are gone; the leader's wait status.
+        """Until the program and all its descendants are gone, or given up; the leader's wait status.
 
         When the leader is killed by a signal, what is left of the program is killed too.
         """
-        self.loop.run(self._handle, lambda: bool(self.threads or self.unborn))
-        return max(self.status, 0)
-
-    def send(self, number: int) -> None:
-        """A signal for what is left of the program when its leader is gone."""
-        for pid in {thread.process.pid for thread in self.threads.values()} | {*self.unborn}:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL for everything that is left."""
-        self.send(signal.SIGKILL)
+        self.loop.run(self._handle, lambda: bool(self.threads or self.unborn) and not self.left.given_up)
+        return self._ended_by or signal.SIGKILL if self.left.given_up and self.status < 0 else max(self.status, 0)
 
     def signalled(self) -> None:
         """A signal is on its way to the first process: a debugger that has not come is not waited for."""
@@ -93,7 +84,7 @@ class Tracer:
     def _help_to_end(self) -> None:
         """The first process was killed a moment ago. It may wait for another's file system (request_wait_answer(), fuse/dev.c, v6.12)."""
         if self.status < 0:
-            self.kill()
+            self.left.kill()
 
     def _handle(self, tid: int, status: int) -> None:
         if status & 0xFF == 0x7F:
@@ -105,7 +96,7 @@ class Tracer:
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
             self.status = self._ended_by if killed and self._ended_by else status
             if os.WIFSIGNALED(status):
-                self.loop.spawn(self.kill)  # once all deaths are told: whose death is not may have lost its number
+                self.loop.spawn(self.left.kill)  # once all deaths are told: whose death is not may have lost its number
 
     def _stopped(self, tid: int, stop: int, event: int) -> None:
         thread = self.threads.get(tid)
