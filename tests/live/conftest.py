@@ -1,11 +1,13 @@
-"""Tests that run programs are skipped, with the reason, where programs cannot be traced."""
+"""Tests that run programs are skipped, with the reason, where programs cannot be traced. And a program for tests of the debugger."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from functools import cache
 
 import pytest
-from running import run
+from running import HERE, run
 
 
 @cache
@@ -24,3 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The marker of tests that run programs."""
     config.addinivalue_line("markers", "needs_run: runs a program under pasidlab run")
+
+
+@pytest.fixture(scope="module")
+def debugged(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a debugger looks at."""
+    if not shutil.which("gcc"):
+        pytest.skip("no gcc")
+    place = tmp_path_factory.mktemp("program") / "debugged"
+    subprocess.run(["gcc", "-g", "-O1", "-pthread", "-o", place, HERE / "programs/debugged.c"], check=True)
+    return str(place)

@@ -7,11 +7,14 @@ import os
 import re
 import select
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
 from running import HERE, RUN
+
+from pasidlab.live.gdb_packets import unescaped
 
 
 class Client:
@@ -88,3 +91,13 @@ def waiting_run(*command: str) -> Iterator[tuple[subprocess.Popen[str], int, Cal
     finally:
         run.kill()
         run.communicate()
+
+
+def address_of(program: str, name: str, client: Client) -> int:
+    """Of a function or a static variable, where the program lies in memory."""
+    symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    offset = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith((f" T {name}", f" b {name}")))
+    auxv = client.ask("qXfer:auxv:read::0,1000")[1:].encode("latin-1")
+    entries = dict(struct.iter_unpack("<QQ", unescaped(auxv)))
+    entry = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" T _start"))
+    return entries[9] - entry + offset  # AT_ENTRY, linux/auxvec.h

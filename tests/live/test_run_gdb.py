@@ -6,7 +6,6 @@ import random
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -14,8 +13,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 
 import pytest
-from gdb_client import Client, waiting_run
-from running import HERE, run
+from gdb_client import Client, address_of, waiting_run
+from running import run
 
 from harness import some
 from pasidlab.live.gdb_packets import NoPacket, Reader, escaped, packet, unescaped
@@ -24,31 +23,11 @@ from pasidlab.live.gdb_signals import from_gdb, to_gdb
 run_only = pytest.mark.needs_run
 
 
-@pytest.fixture(scope="module")
-def debugged(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The program."""
-    if not shutil.which("gcc"):
-        pytest.skip("no gcc")
-    place = tmp_path_factory.mktemp("program") / "debugged"
-    subprocess.run(["gcc", "-g", "-O1", "-pthread", "-o", place, HERE / "programs/debugged.c"], check=True)
-    return str(place)
-
-
 @pytest.fixture
 def stopped(debugged: str) -> Iterator[Client]:
     """A program of which nothing has run yet."""
     with waiting_run(debugged, "plain") as (_, _, connect):
         yield connect()
-
-
-def address_of(program: str, name: str, client: Client) -> int:
-    """Of a function or a static variable, where the program lies in memory."""
-    symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-    offset = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith((f" T {name}", f" b {name}")))
-    auxv = client.ask("qXfer:auxv:read::0,1000")[1:].encode("latin-1")
-    entries = dict(struct.iter_unpack("<QQ", unescaped(auxv)))
-    entry = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" T _start"))
-    return entries[9] - entry + offset  # AT_ENTRY, linux/auxvec.h
 
 
 def instruction_pointer(client: Client) -> int:
@@ -120,28 +99,6 @@ def test_a_rejected_descriptor_stops_the_program_at_its_instruction(debugged: st
         assert len(client.ask("qfThreadInfo").split(",")) == 2
         assert client.go() == ("", "W07")
         assert done.wait(20) == 7
-
-
-@run_only
-def test_a_debugger_may_come_interrupt_leave_and_come_again(debugged: str) -> None:
-    with waiting_run(debugged, "waits") as (done, _, connect):
-        client = connect()
-        turn = address_of(debugged, "turn", client)
-        before = client.ask(f"m{turn:x},1")
-        assert client.ask(f"Z0,{turn:x},1") == "OK"
-        client.send("vCont;c")
-        assert client.byte() == b"+" and client.quiet(0.3)
-        client.raw(b"\x03")
-        assert client.packet().startswith(b"T02thread:")
-        client.send("vCont;c")
-        client.close()  # without a word: its breakpoint goes with it
-        client = connect()
-        assert client.ask("?").startswith("T00thread:")
-        with open(f"/proc/{int(client.ask('qfThreadInfo')[1:].split(',')[0], 16)}/mem", "rb") as memory:
-            memory.seek(turn)
-            assert memory.read(1).hex() == before
-        assert client.ask("vKill;1") == "OK"
-        assert done.wait(20) == 137
 
 
 @run_only

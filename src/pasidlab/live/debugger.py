@@ -57,13 +57,18 @@ class Debugger(Undebugged):
         self.last: Stopped | None = None  # why everything stands still; None: it does not yet
         self.connected = self.follows_exec = False
         self.passed: set[int] = set()  # signals that the debugger does not want to hear of
+        self.withheld: frozenset[int] = frozenset()  # signals that the program does not get where the debugger says nothing of them
         self._halted = False  # everything is to stand still
+        self._turn = 0  # how many times threads were let go
         self._still: set[int] = set()  # threads that are not to go on yet though others have
         self._kept: dict[int, tuple[int, int]] = {}  # stops to be dealt with later, by thread
         self._waiting: dict[int, greenlet] = {}  # handlers here, by thread
         self._chosen: Callable[[int], Continuation | None] = lambda tid: Continuation()  # how threads last went on
         self._submitting: set[int] = set()  # threads that wait here in the middle of an instruction that we carry out
-        self._look_again = Gate(self._loop)
+        self._due: dict[int, int] = {}  # signals that were told, or are to be, which the program has not got, by thread
+        self._owed: set[int] = set()  # threads whose next SIGTRAP, for a breakpoint or a step, is known already
+        self._leaving = False
+        self._look_again, self._has_left = Gate(self._loop), Gate(self._loop)
         self._loop.on_over = self._over
 
     # Asked by the tracer
@@ -74,6 +79,8 @@ class Debugger(Undebugged):
             return False
         if stop == signal.SIGTRAP and not event and self._is_trap_of_ours(thread, ptrace.signal_code(thread.tid)):
             event = ptrace.EVENT_STOP  # when it goes on it meets the breakpoint again, if that is still there
+        elif event == ptrace.EVENT_STOP and self._is_trap_of_ours(thread, ptrace.waiting_code(thread.tid, signal.SIGTRAP)):
+            self._owed.add(thread.tid)  # get_signal(), kernel/signal.c, v6.12, stops it for us before it takes the signal
         self._kept[thread.tid] = stop, event
         self._look_again.open()
         return True
@@ -93,6 +100,7 @@ class Debugger(Undebugged):
         thread may run" (GDB manual, "All-Stop Mode", ``set scheduler-locking``).
         """
         process = self.process
+        self._owed.discard(thread.tid)
         if process is None or thread.process is process:
             self.threads[thread.tid] = thread
             if not self._halted and self._chosen(thread.tid) is None:
@@ -107,8 +115,8 @@ class Debugger(Undebugged):
         first, self.process = self.process is None, thread.process
         self.threads = {thread.tid: thread}
         self.breakpoints.forget()
-        self._kept.clear()
-        self._still.clear()
+        for of_threads in (self._kept, self._still, self._owed):
+            of_threads.clear()
         if first or self.follows_exec:
             if not at_exit:  # a step would end there
                 self._injector.run_to_exit(thread.tid)
@@ -117,10 +125,12 @@ class Debugger(Undebugged):
 
     def is_ours(self, thread: Thread, code: int) -> bool:
         """See ``Undebugged.is_ours``."""
-        steps = thread.tid in ptrace.stepping
+        steps, owed = thread.tid in ptrace.stepping, thread.tid in self._owed
         if thread.process is not self.process or not self._is_trap_of_ours(thread, code):
             return False
         address = self._stands_at(thread)
+        if owed:
+            return True
         if steps:
             self._tell(thread, Stopped(thread.tid, signal.SIGTRAP))
         else:
@@ -131,6 +141,9 @@ class Debugger(Undebugged):
         """Whether a SIGTRAP was a step's end or a breakpoint; after the latter the thread is put back to its instruction."""
         if code <= 0:
             return False
+        if thread.tid in self._owed:
+            self._owed.discard(thread.tid)
+            return True
         if code == _SI_KERNEL and self._stands_at(thread) - 1 in self.breakpoints:
             registers = Registers()
             ptrace.get_registers(thread.tid, registers)
@@ -154,7 +167,11 @@ class Debugger(Undebugged):
         """See ``Undebugged.about_to_have``."""
         if thread.process is not self.process or (signal in self.passed and not why):
             return signal
-        action = self._tell(thread, Stopped(thread.tid, signal, why))
+        self._due[thread.tid] = signal
+        try:
+            action = self._tell(thread, Stopped(thread.tid, signal, why))
+        finally:
+            self._due.pop(thread.tid, None)
         return action.signal if action else signal
 
     def rejected(self, thread: Thread, why: str) -> None:
@@ -194,7 +211,7 @@ class Debugger(Undebugged):
         if not holds() or not (self.connected or always):
             return None
         self._halted = True
-        self._loop.spawn(self._settle, stopped)
+        self._loop.spawn(self._settle, stopped, self._turn)
         return self._wait(thread)
 
     def _wait(self, thread: Thread) -> Continuation:
@@ -206,15 +223,15 @@ class Debugger(Undebugged):
             self._waiting.pop(thread.tid, None)
         return action
 
-    def _settle(self, stopped: Stopped) -> None:
-        """Bring all other threads to a stop, then tell."""
-        self._stand_still()
-        if self._halted:
+    def _settle(self, stopped: Stopped, turn: int) -> None:
+        """Bring all other threads to a stop, then tell, unless they have been let go meanwhile."""
+        self._stand_still(turn)
+        if self._turn == turn:
             self.last = stopped
             self.on_stop(stopped)
 
-    def _stand_still(self) -> None:
-        while self._halted and self._running():
+    def _stand_still(self, turn: int) -> None:
+        while self._turn == turn and self._running():
             for tid in self._running():
                 with contextlib.suppress(ptrace.Gone, OSError):
                     ptrace.interrupt(tid)
@@ -228,14 +245,22 @@ class Debugger(Undebugged):
 
     # Asked by the debugger
 
+    def come(self) -> None:
+        """A debugger is there. Where another has just left, this returns once the program goes on without it."""
+        while self._leaving:
+            self._has_left.wait()
+        self.connected, self.withheld = True, frozenset()
+
     def halt(self, number: int = signal.SIGINT) -> None:
         """Everything is to stand still; ``on_stop`` comes with signal ``number``."""
+        while self._leaving:
+            self._has_left.wait()
         if self.process is None or not self.threads:
             return
         if self._halted:
             return
         self._halted = True
-        self._loop.spawn(self._settle, Stopped(min(self.threads), number))
+        self._loop.spawn(self._settle, Stopped(min(self.threads), number), self._turn)
 
     @property
     def halted(self) -> bool:
@@ -252,7 +277,11 @@ class Debugger(Undebugged):
 
     def go_on(self, actions: Callable[[int], Continuation | None]) -> None:
         """``actions`` says of each thread how it goes on, also of those that begin before the next stop; None: not at all."""
-        self._chosen = actions
+        if not self._leaving:
+            self._continue(actions)
+
+    def _continue(self, actions: Callable[[int], Continuation | None]) -> None:
+        self._chosen, self._turn = actions, self._turn + 1
         found = {tid: actions(tid) for tid in self.threads}
         self._halted, self.last, self._still = False, None, {tid for tid, action in found.items() if action is None}
         for tid, action in found.items():
@@ -265,23 +294,30 @@ class Debugger(Undebugged):
                 self._loop.put_back(tid, *self._kept.pop(tid))
 
     def leave(self, *, remove: bool = True) -> None:
-        """No debugger any more: the program goes on by itself, with its own bytes."""
+        """No debugger any more: the program goes on by itself, with its own bytes, and has the signals that were told: PTRACE_DETACH
+        delivers them (ptrace(2)), but for those ``withheld``.
+        """
         self.connected = self.follows_exec = False
         self.passed.clear()
-        if remove and self.threads and not self._halted:
-            self._halted = True
+        if not remove or not self.threads:
+            self._let_go()
+        elif not self._leaving:
+            self._halted = self._leaving = True
             self._loop.spawn(self._leave_still)
-        else:
-            self._let_go(remove)
 
     def _leave_still(self) -> None:
-        self._stand_still()
-        self._let_go(True)
+        """A thread that has just met a breakpoint is put back to its instruction before that is the program's own again."""
+        try:
+            self._stand_still(self._turn)
+            for tid in sorted(self.threads)[:1]:
+                with contextlib.suppress(ptrace.Gone):
+                    self.breakpoints.remove_all(tid, self.threads[tid].mm.memory)
+            self._let_go()
+        finally:
+            self._leaving = False
+            self._has_left.open()
 
-    def _let_go(self, remove: bool) -> None:
-        if remove and self.threads:
-            with contextlib.suppress(ptrace.Gone):
-                tid = min(self.threads)
-                self.breakpoints.remove_all(tid, self.threads[tid].mm.memory)
-        self.go_on(lambda tid: Continuation())
+    def _let_go(self) -> None:
+        passed = {tid: number for tid, number in self._due.items() if number not in self.withheld}
+        self._continue(lambda tid: Continuation(signal=passed.get(tid, 0)))
         ptrace.stepping.clear()

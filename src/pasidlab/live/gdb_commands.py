@@ -19,7 +19,7 @@ from pasidlab.live.gdb_signals import from_gdb, to_gdb
 _PACKET = 0x4000  # bytes of a packet, the longest we take and make
 _MOST = _PACKET // 2 - 64  # bytes of memory in one
 _SUPPORTED = (
-    f"PacketSize={_PACKET:x};QStartNoAckMode+;QPassSignals+;swbreak+;exec-events+;vContSupported+;binary-upload+;"
+    f"PacketSize={_PACKET:x};QStartNoAckMode+;QPassSignals+;QProgramSignals+;swbreak+;exec-events+;vContSupported+;binary-upload+;"
     "qXfer:features:read+;qXfer:auxv:read+;qXfer:exec-file:read+"
 )
 _BAD, _NO_MEMORY, _BUSY = b"E01", b"E0e", b"E10"
@@ -35,8 +35,8 @@ class Conversation:
         self._ended: bytes | None = None  # the process is gone, which gdb has not been told
         self._asked = False  # gdb waits for a stop
         self.acknowledges = True
+        debugger.come()
         debugger.on_stop, debugger.on_end = self._stopped, self._gone
-        debugger.connected = True
 
     def close(self) -> None:
         """gdb is gone."""
@@ -288,9 +288,13 @@ class Conversation:
         if rest == b"StartNoAckMode":
             self.acknowledges = False
             return b"OK"
-        if rest.startswith(b"PassSignals:"):
-            numbers = [int(one, 16) for one in rest.partition(b":")[2].split(b";") if one]
-            self._debugger.passed = {from_gdb(number) for number in numbers} - {0}
+        name, _, numbers = rest.partition(b":")
+        if name in (b"PassSignals", b"ProgramSignals"):
+            named = {from_gdb(int(one, 16)) for one in numbers.split(b";") if one} - {0}
+            if name == b"PassSignals":
+                self._debugger.passed = named
+            else:
+                self._debugger.withheld = frozenset(range(1, 65)) - named
             return b"OK"
         return b""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import signal
 import struct
@@ -17,7 +18,7 @@ from pasidlab.live.registers import EFLAGS, FS_BASE, GS_BASE, RESUME_FLAG, Regis
 _PEEKUSER, _POKEDATA, _POKEUSER, _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 3, 5, 6, 7, 9, 12, 13, 17, 24
 _GETEVENTMSG, _GETSIGINFO, _SETSIGINFO, _SEIZE, _INTERRUPT, _LISTEN = 0x4201, 0x4202, 0x4203, 0x4206, 0x4207, 0x4208
 _GETSIGMASK, _SETSIGMASK, _SETOPTIONS, _GETREGSET, _SETREGSET = 0x420A, 0x420B, 0x4200, 0x4204, 0x4205
-_GET_SYSCALL_INFO = 0x420E
+_PEEKSIGINFO, _GET_SYSCALL_INFO = 0x4209, 0x420E
 _PRSTATUS = 1  # of PTRACE_SETREGSET: the general registers, as many as are given (linux/elf.h)
 _LARGEST_SET = 1 << 16  # bytes: XSAVE with AMX takes 11 KiB
 TRACEME, ATTACH, SEIZE = 0, 16, _SEIZE
@@ -232,6 +233,17 @@ def signal_info(tid: int) -> bytes:
 def set_signal_info(tid: int, info: bytes) -> None:
     """Replace the siginfo of a signal-delivery stop."""
     _do(_SETSIGINFO, tid, None, ctypes.create_string_buffer(info, SIGINFO_SIZE))
+
+
+def waiting_code(tid: int, signal: int) -> int:
+    """si_code of a signal that waits for this thread alone (PTRACE_PEEKSIGINFO, ptrace(2)); 0 if none does."""
+    for position in itertools.count():
+        asked = ctypes.create_string_buffer(struct.pack("<QIi", position, 0, 1))  # struct ptrace_peeksiginfo_args
+        if _ptrace(_PEEKSIGINFO, tid, asked, _info_ref) != 1:
+            break
+        if _info_words[0] == signal:
+            return _info_words[2]
+    return 0
 
 
 def fault_info(signal: int, code: int, address: int) -> bytes:

@@ -1,5 +1,6 @@
-/* debugged WAY: what a debugger looks at. The fourth of six moves asks for a flag that a move does not have. */
+/* debugged WAY [SIGNAL THREADS]: what a debugger looks at. The fourth of six moves asks for a flag that a move does not have. */
 #include "device.h"
+#include <limits.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -33,9 +34,11 @@ static void *counts(void *nothing)
 	return nothing;
 }
 
+static int often = 10;
+
 static void *turns_often(void *nothing)
 {
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < often; i++)
 		turn();
 	return nothing;
 }
@@ -109,7 +112,37 @@ static void in_threads(void)
 		pthread_create(&thread[i], NULL, turns_often, NULL);
 	for (int i = 0; i < 4; i++)
 		pthread_join(thread[i], NULL);
-	printf("%d turns\n", turns);
+}
+
+static volatile int handled;
+static pthread_barrier_t together;
+
+static void counts_signals(int number)
+{
+	(void)number;
+	__sync_fetch_and_add(&handled, 1);
+}
+
+static void *raises(void *number)
+{
+	pthread_barrier_wait(&together);
+	raise((int)(intptr_t)number);
+	return NULL;
+}
+
+/* Each thread has the signal. A process that has stopped goes on after the handler of SIGCONT. */
+static void signals_in_threads(int number, int threads)
+{
+	pthread_t thread[8];
+
+	signal(SIGUSR1, counts_signals);
+	signal(SIGCONT, counts_signals);
+	pthread_barrier_init(&together, NULL, threads);
+	for (int i = 0; i < threads; i++)
+		pthread_create(&thread[i], NULL, raises, (void *)(intptr_t)number);
+	for (int i = 0; i < threads; i++)
+		pthread_join(thread[i], NULL);
+	printf("%d handled\n", handled);
 }
 
 int main(int count, char **words)
@@ -121,6 +154,22 @@ int main(int count, char **words)
 	(void)count;
 	if (!strcmp(words[1], "threads")) {
 		in_threads();
+		printf("%d turns\n", turns);
+		return 0;
+	}
+	while (!strcmp(words[1], "vforks")) { /* as vfork(2), but the end of the child is no signal, and it has memory of its own */
+		if (!syscall(SYS_clone, CLONE_VFORK, 0, 0, 0, 0)) {
+			usleep(300000);
+			_exit(0);
+		}
+		waitpid(-1, NULL, __WALL);
+	}
+	if (!strcmp(words[1], "turns")) {
+		often = INT_MAX;
+		in_threads();
+	}
+	if (!strcmp(words[1], "signals")) {
+		signals_in_threads(atoi(words[2]), atoi(words[3]));
 		return 0;
 	}
 	if (!strcmp(words[1], "page")) {
