@@ -66,6 +66,14 @@ class Client:
         """Whether nothing comes for so long."""
         return not select.select([self._socket], [], [], seconds)[0]
 
+    def ended(self) -> bool:
+        """Waits for what comes next; whether that is the end of the connection."""
+        with contextlib.suppress(ConnectionResetError):  # an acknowledgement met a closed end
+            while data := self._socket.recv(1 << 16):
+                if data.strip(b"+"):
+                    return False
+        return True
+
     def go(self, text: str = "vCont;c") -> tuple[str, str]:
         """Let the program run: what the console is told, and how it stops."""
         said, answer = "", self.ask(text)

@@ -96,3 +96,17 @@ def test_a_process_that_cannot_die_keeps_no_run(who: str, number: signal.Signals
         while os.path.exists(f"/proc/{held}") and time.monotonic() < end:
             time.sleep(0.01)
         assert not os.path.exists(f"/proc/{held}")
+
+
+@pytest.mark.needs_run
+def test_a_signal_while_what_others_have_left_is_removed_is_no_system_call_that_lasts(tmp_path: Path) -> None:
+    slow = f"import time\nfrom pasidlab.live import owned\nowned.sweep = lambda: time.sleep(60)\n{RUN}"
+    line = [sys.executable, "-c", slow, "--summary", "none", "--isolation", "redirect", "--", "/bin/sh", "-c", "echo $$"]
+    around = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=around) as started:
+        assert started.stdout
+        program = started.stdout.readline().strip()
+        while os.path.exists(f"/proc/{program}"):
+            time.sleep(0.001)
+        started.send_signal(signal.SIGTERM)
+        assert "a system call" not in started.communicate(timeout=20)[1] and os.listdir(tmp_path) == []

@@ -224,6 +224,21 @@ def test_a_program_that_a_debugger_holds_and_never_lets_go_ends(debugged: str, m
 
 
 @run_only
+def test_a_run_that_is_over_waits_for_no_debugger(debugged: str) -> None:
+    """A signal that comes then met a run that waited for gdb to close its end, and said that a system call lasted."""
+    with waiting_run(debugged, "waits") as (done, _, connect):
+        client = connect()
+        client.send("vCont;c")
+        assert client.byte() == b"+"
+        done.terminate()
+        assert client.packet().startswith(b"T0f")
+        assert client.go("vCont;C0f") == ("", "X0f")
+        done.terminate()
+        assert client.ended()
+        assert "a system call" not in done.communicate(timeout=20)[1]
+
+
+@run_only
 def test_a_port_that_is_taken_is_an_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -18,7 +18,8 @@ from pasidlab.live.loop import EventLoop
 from pasidlab.live.outputs import tell
 
 _HOST = "127.0.0.1"
-_PATIENCE = 1.0  # seconds
+_FLUSH = 0.3  # seconds at the end for what gdb has not been sent: too short for the watchdog to take it for a system call that lasts
+_PATIENCE = 1.0  # seconds at the end for a thread of ours that nothing keeps
 _PIECE = 1 << 16  # bytes received at once
 
 
@@ -37,6 +38,9 @@ class GdbServer:
             raise PasidlabError(f"--gdb {port}: {error.strerror}", hint="another port, or 0 for one that is free") from None
         self._socket.listen(1)
         self._thread: threading.Thread | None = None
+        self._connection: socket.socket | None = None  # gdb's
+        self._made: SimpleQueue[Conversation | None] = SimpleQueue()  # by the loop; None: the run is over
+        self._over = False
         debugger.on_stop = lambda stopped: self._start()
 
     @property
@@ -51,20 +55,29 @@ class GdbServer:
         tell(f"pasidlab run: the program waits for gdb: gdb -ex 'target remote :{self.port}'")
 
     def close(self) -> None:
-        """The run is over. gdb goes when it has heard that."""
+        """The run is over: gdb hears what is still to be said, and then that this was all."""
+        self._over = True
+        self._made.put(None)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        if self._thread:
-            self._thread.join(_PATIENCE)
+        for what, seconds in ((socket.SHUT_RD, _FLUSH), (socket.SHUT_RDWR, _PATIENCE)):  # the latter: gdb does not read
+            if self._connection:
+                with contextlib.suppress(OSError):
+                    self._connection.shutdown(what)
+            if self._thread:
+                self._thread.join(seconds)
         self._socket.close()
 
     def _serve(self) -> None:
-        while True:
+        while not self._over:
             try:
                 connection, peer = self._socket.accept()
             except OSError:  # closed
                 return
+            self._connection = connection
             with connection:
+                if self._over:
+                    return
                 if _user_of(peer, connection.getsockname()) in (os.getuid(), 0):
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     self._talk(connection)
@@ -77,20 +90,23 @@ class GdbServer:
         except PasidlabError:  # no thread to answer with: gdb sees that nobody talks to it
             return
         talk = self._begin(lambda data: outgoing.put(packet(data)))
-        reader = Reader()
-        with contextlib.suppress(OSError, NoPacket):
-            while data := connection.recv(_PIECE):
-                for request, whole in reader.feed(data):
-                    self._take(talk, request, whole, outgoing)
-        self._loop.post(talk.close)
+        if talk:
+            with contextlib.suppress(OSError, NoPacket):
+                self._listen(connection, talk, outgoing)
+            self._loop.post(talk.close)
         outgoing.put(None)
         writer.join()
 
-    def _begin(self, send: Callable[[bytes], None]) -> Conversation:
-        """A conversation, made by the loop."""
-        made: SimpleQueue[Conversation] = SimpleQueue()
-        self._loop.post(lambda: made.put(Conversation(self._debugger, send, self._kill)))
-        return made.get()
+    def _begin(self, send: Callable[[bytes], None]) -> Conversation | None:
+        """A conversation, made by the loop; None when the run is over."""
+        self._loop.post(lambda: self._made.put(Conversation(self._debugger, send, self._kill)))
+        return self._made.get()
+
+    def _listen(self, connection: socket.socket, talk: Conversation, outgoing: SimpleQueue[bytes | None]) -> None:
+        reader = Reader()
+        while data := connection.recv(_PIECE):
+            for request, whole in reader.feed(data):
+                self._take(talk, request, whole, outgoing)
 
     def _take(self, talk: Conversation, request: bytes, whole: bool, outgoing: SimpleQueue[bytes | None]) -> None:
         if request == INTERRUPT:

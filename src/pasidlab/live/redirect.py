@@ -14,6 +14,7 @@ import os
 import struct
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -47,7 +48,7 @@ _IN_CLOSE = 0x10  # IN_CLOSE_NOWRITE, linux/inotify.h: not what made the file, n
 _SOON, _LATEST = 0.001, 0.05  # seconds between two looks for others
 _CHANGES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC  # to a device file the latter two mean nothing
 _MOST_WRITTEN, _PIECE = 0x7FFFFFC0, 1 << 16  # bytes: of a call (MAX_RW_COUNT), and read at once
-_PATIENCE = 1.0  # seconds at the end for what others have left
+_PATIENCE, _STEP = 1.0, 0.05  # seconds at the end for what others have left, and between two looks
 _LONGEST = 4096  # bytes of a path (PATH_MAX)
 
 
@@ -106,8 +107,10 @@ class Redirector:
         """Remove the directory."""
         os.close(self._opens)
         self.place.close(self.injector.loop.dealt_with)
-        if self._sweeper:
-            self._sweeper.join(_PATIENCE)
+        end = time.monotonic() + _PATIENCE
+        while self._sweeper and self._sweeper.is_alive() and time.monotonic() < end:
+            self._sweeper.join(_STEP)
+            self.injector.loop.dealt_with()  # it is waited for on purpose
 
     def _lay_out(self, directory: Directory, there: int, path: str, ends: Callable[[], int]) -> None:
         if number := ends():
