@@ -12,6 +12,7 @@ import pytest
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import served, workers
+from pasidlab.live.emulate import Fault, general_protection
 from pasidlab.live.libc import leave_descriptors
 from pasidlab.live.loop import EventLoop
 
@@ -116,3 +117,8 @@ def test_a_call_that_is_given_up_is_not_made_beside_itself(monkeypatch: pytest.M
     loop.post(handler)
     loop.run(lambda tid, status: None, lambda: not heard)
     assert heard == [2]
+
+
+def test_a_fault_of_an_instruction_passes_through_what_may_be_given_up() -> None:
+    with pytest.raises(Fault, match="unaligned"), served.Patient(EventLoop()).interruptible(lambda: False):
+        raise general_protection("unaligned")

@@ -41,7 +41,7 @@ _FIXUPS = 64
 """A design whose fix-up says 'try again' this often in a row without a valid MSR faults for ever."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: contextlib sets __traceback__
 class Fault(Exception):
     """The instruction faults: the program gets ``signal`` with ``code`` and ``address`` (arch/x86/mm/fault.c).
 
