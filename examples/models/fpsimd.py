@@ -387,8 +387,8 @@ def work_is_waiting() -> bool:
 
 @instruction
 def pick_next_task() -> Task | None:
-    """Any task that waits, or idle."""
-    if not work_is_waiting() or (current is not None and maybe()):
+    """Any task that waits; or idle, as a task may wait on another run queue."""
+    if maybe():
         return None
     return take(pick(Task))
 

@@ -47,7 +47,7 @@ linux/mm.py
 linux/process.py
     alloc_task, clone_thread, copy_files, copy_process, copy_to_new_process, copy_to_new_thread, do_close_on_exec, dup_mm,
     dup_task_struct, exec_mmap, exec_program, flush_thread, fork_process, is_last_thread, kernel_clone, new_program,
-    ret_from_fork, sys_clone, sys_execve, sys_fork, task_is_free, wake_up_new_task
+    ret_from_fork, sys_clone, sys_execve, sys_fork, wake_up_new_task
 linux/crypto.py
     begin_computing, end_computing, read_alg_socket, skcipher_recvmsg
 linux/ptrace.py
@@ -126,7 +126,7 @@ from pasidlab.model.linux.mm import (
 from pasidlab.model.linux.process import (
     alloc_task, clone_thread, copy_files, copy_process, copy_to_new_process, copy_to_new_thread, do_close_on_exec, dup_mm,
     dup_task_struct, exec_mmap, exec_program, flush_thread, fork_process, is_last_thread, kernel_clone, new_program,
-    ret_from_fork, sys_clone, sys_execve, sys_fork, task_is_free, wake_up_new_task,
+    ret_from_fork, sys_clone, sys_execve, sys_fork, wake_up_new_task,
 )
 from pasidlab.model.linux.ptrace import (
     fpu_force_restore, freeze_traced, ptrace_setregset, ptrace_stop, set_user_components, somebody_is_traced, stop_for_tracer,
@@ -221,7 +221,7 @@ __all__ = [
     "runs_no_task", "save_fpregs_to_fpstate", "schedule", "set_current", "set_user_components", "skcipher_recvmsg",
     "softirq_uses_fpu", "somebody_is_dead", "somebody_is_traced", "stop_for_tracer", "submit_work", "switch_fpu_finish",
     "switch_fpu_prepare", "switch_fpu_return", "sys_clone", "sys_close", "sys_execve", "sys_exit", "sys_fork", "sys_mmap",
-    "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_is_free", "task_work_run", "test_need_fpu_load", "this_cpu",
+    "sys_ptrace", "sys_rt_sigreturn", "sys_wait4", "task_work_run", "test_need_fpu_load", "this_cpu",
     "trace_call_copy_fpstate_to_sigframe", "trace_call_fpregs_lock_and_load", "trace_call_fpregs_mark_activate",
     "trace_call_fpu__clear_user_states", "trace_call_fpu__drop", "trace_call_fpu__restore_sig", "trace_call_fpu_clone",
     "trace_call_fpu_flush_thread", "trace_call_fpu_swap_kvm_fpstate", "trace_call_fpu_sync_fpstate",

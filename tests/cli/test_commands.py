@@ -209,8 +209,8 @@ def test_results_in_notebooks_and_assertions() -> None:
     result = check(designs.late_either, Scope(tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "softirq"})))
     html = result._repr_html_()
     ElementTree.fromstring(html.replace("<details open>", "<details>"))
-    assert "VIOLATED</b>" in html and "coherent: 13 steps" in html and "T0 ENQCMD -&gt; #GP" in html
-    assert str(result).startswith("late-either: VIOLATED") and "coherent: shortest counterexample, 13 steps" in str(result)
+    assert "VIOLATED</b>" in html and "coherent: 12 steps" in html and "T0 ENQCMD -&gt; #GP" in html
+    assert str(result).startswith("late-either: VIOLATED") and "coherent: shortest counterexample, 12 steps" in str(result)
 
 
 def test_every_line_is_in_the_json(tmp_path: Path) -> None:

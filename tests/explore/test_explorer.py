@@ -57,11 +57,12 @@ def ask(server, path, body=None, host=None, kind="application/json"):
 def test_a_walk_takes_any_enabled_step_and_no_other(walker) -> None:
     begin = walker.walk(())
     assert [(e.cpu, e.words) for e in begin.enabled] == [
-        (0, "<softirq>"), (1, "<softirq>"), (0, "<preempted>"), (0, "ENQCMD -> #GP"), (0, "uses its registers"),
+        (0, "<softirq>"), (1, "<softirq>"), (0, "<preempted>"), (1, "<idle looks for work>"),
+        (0, "ENQCMD -> #GP"), (0, "uses its registers"),
     ]  # fmt: skip
     for choice in begin.enabled:
         after = walker.walk([choice.move])
-        assert after.path.steps[0].move == choice.move and len(after.path.steps[0].others) == 4 and after.path.property == ""
+        assert after.path.steps[0].move == choice.move and len(after.path.steps[0].others) == 5 and after.path.property == ""
     for wrong in (Move("enqcmd", (2,)), Move("enqcmd", (7,)), Move("enqcmd", ()), Move("nothing", ())):
         with pytest.raises(PasidlabError, match=r"step 1, .* cannot be made there"):
             walker.walk([wrong])

@@ -36,18 +36,15 @@ def work_is_waiting() -> bool:
             return True
     return False
 
-@instruction
-def next_task() -> Task | None:
-    return take(pick(Task))
-
 @context("schedule")
 def schedule() -> None:
     prev = current
     task = next_task()
     if prev is not None and prev.flag:
         prev.mine = this_cpu.slot
-    this_cpu.current = task
-    this_cpu.slot = task.mine
+    this_cpu.current = task if task is not None else NULL
+    if task is not None:
+        this_cpu.slot = task.mine
     if prev is not None:
         release(prev)
 
@@ -71,6 +68,20 @@ def wrong_slot(cpu: Cpu) -> bool:
     return cpu.current is not None and cpu.current.flag and cpu.slot != cpu.current.mine
 
 """
+
+NEXT = """
+@instruction
+def next_task() -> Task | None:
+"""
+SCHEDULERS = [
+    "    return take(pick(Task))\n",
+    "    if maybe():\n        return None\n    return take(pick(Task))\n",
+    "    if not work_is_waiting():\n        return None\n    return take(pick(Task))\n",
+    "    if not work_is_waiting() or (current is not None and maybe()):\n        return None\n    return take(pick(Task))\n",
+    "    task = take(pick(Task))\n    require(shared.n != 1)\n    return task\n",
+]
+"""Which task is next; some look at what others do, and some may find none."""
+HEAD += NEXT + SCHEDULERS[0]
 
 PLACES = ["this_cpu.slot", "current.mine", "shared.n"]
 FLAGS = ["this_cpu.busy", "current.flag"]
@@ -120,6 +131,32 @@ def interrupt_code() -> st.SearchStrategy[list[str]]:
     return st.lists(statements(IN_INTERRUPTS, ["this_cpu.busy"]), min_size=1, max_size=2).map(flat)
 
 
+def conditions() -> st.SearchStrategy[str]:
+    """What somebody else may see of a CPU, its task and another task."""
+    seen = st.sampled_from([
+        "cpu.irqs_off", "cpu.current is None", "cpu.current is task", "cpu.busy", "cpu.slot == 1", "cpu.schedule_pc != 0",
+        "task.on_cpu", "task.flag", "task.mine == 2", "task.pc > 1", "task.pc == 1", "task.pc == 0", "shared.lock is task", "shared.n == 1",
+    ])  # fmt: skip
+    one = st.tuples(st.sampled_from(["", "not "]), seen).map(lambda t: f"{t[0]}({t[1]})")
+    return st.lists(one, min_size=2, max_size=4).map(" and ".join)
+
+
+def onlookers() -> st.SearchStrategy[str]:
+    """A predicate of a CPU and a task, or of all of them; perhaps a rule that changes something where it sees something."""
+    predicate = st.tuples(conditions(), st.booleans()).map(
+        lambda t: (
+            f"@never('q', 'seen')\ndef seen(cpu: Cpu, task: Task) -> bool:\n    return {t[0]}\n"
+            if t[1]
+            else "@never('q', 'seen')\ndef seen(task: Task) -> bool:\n    for cpu in each(Cpu):\n"
+            f"        if not ({t[0]}):\n            return False\n    return True\n"
+        )
+    )
+    changes = ["task.flag = True", "task.mine = 2", "shared.n = 1", "cpu.slot = 2", "check('q', not task.flag or task.mine != 1)"]
+    meddle = "@rule()\ndef meddle(cpu: Cpu, task: Task) -> None:\n    require({})\n    {}\n"
+    rule = st.tuples(conditions(), st.sampled_from(changes)).map(lambda t: meddle.format(*t))
+    return st.tuples(predicate, st.one_of(st.just(""), rule)).map("\n".join)
+
+
 def function(decorator: str, name: str, body: list[str]) -> str:
     return "\n".join([decorator, f"def {name}() -> None:", *indented(body), ""])
 
@@ -127,13 +164,14 @@ def function(decorator: str, name: str, body: list[str]) -> str:
 def models() -> st.SearchStrategy[tuple[str, str]]:
     """Source text, and the events that are enabled."""
     events = st.sampled_from(["preempt", "preempt softirq", "preempt hardirq", "hardirq softirq", "preempt softirq hardirq"])
-    return st.tuples(kernel_code(), interrupt_code(), interrupt_code(), events).map(
+    return st.tuples(kernel_code(), interrupt_code(), interrupt_code(), events, st.sampled_from(SCHEDULERS), onlookers()).map(
         lambda t: (
-            HEAD
+            HEAD.replace(SCHEDULERS[0], t[4])
             + "\n".join([
                 function('@entry("syscall")', "sys_call", t[0]),
                 function('@context("softirq", event="softirq")', "softirq", t[1]),
                 function('@context("hardirq", event="hardirq")', "hardirq", t[2]),
+                t[5],
             ]),
             t[3],
         )

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from random_contexts import HEAD, models
+from random_contexts import HEAD, SCHEDULERS, models
 from small_models import PROPERTIES
 
 from harness import LONG
@@ -34,7 +34,7 @@ def test_verdicts_are_the_same(tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "model.py"
     compared = []
 
-    @settings(max_examples=60 if LONG else 9, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60 if LONG else 24, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(models())
     def compare(drawn):
         text, events = drawn
@@ -191,3 +191,64 @@ def test_masks_that_another_cpu_sets_are_that_cpu_s(tmp_path):
     model = lowered(path, "softirq", merged=False)
     assert "q" in explored(model, local_first=False)[1][0]
     assert "q" in explored(model, local_first=True)[1][0]
+
+
+def private_at(tmp_path, text: str, line: str, events: str = "preempt") -> bool:
+    """Whether an idle CPU is private where its scheduler stands before a line."""
+    path = tmp_path / "model.py"
+    path.write_text(text, encoding="utf-8")
+    model = lowered(path, events, merged=False)
+    program = next(action for action in model.actions if action.name == "schedule")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    sites = enumerate(program.resumes)
+    counter = next(n for n, site in sites if n and site.position.file == str(path) and line in lines[site.position.line - 1])
+    interpreter = Interpreter(model)
+    (state,) = interpreter.initial_states()
+    at = interpreter.offsets["Cpu.schedule_pc"] + 1
+    (outcome,) = interpreter.run(model.private, (2,), (*state[:at], counter, *state[at + 1 :]))
+    return bool(outcome.result)
+
+
+CALL = STEPS.replace("STATEMENT", "shared.n = 1")
+MAY_BE_IDLE = HEAD.replace(SCHEDULERS[0], SCHEDULERS[1]) + CALL
+PICKS, RELEASES = "def next_task", "release(prev)"
+
+
+def test_who_is_about_to_pick_a_task_might_have_come_later(tmp_path):
+    assert private_at(tmp_path, MAY_BE_IDLE, PICKS)
+    sees = "\n@rule()\ndef sees(cpu: Cpu) -> None:\n    require(cpu.irqs_off)\n    shared.n = 1\n"
+    assert not private_at(tmp_path, MAY_BE_IDLE + sees, PICKS)
+    told = "\n@never('q', 'told')\ndef told(cpu: Cpu) -> bool:\n    return cpu.schedule_pc == 2 and shared.n == 1\n"
+    assert not private_at(tmp_path, MAY_BE_IDLE + told, PICKS)
+
+
+def test_who_comes_back_from_an_interrupt_to_the_pick_is_not_late(tmp_path):
+    softirq = '\n@context("softirq", event="softirq")\ndef softirq() -> None:\n    shared.n = 2\n'
+    assert private_at(tmp_path, MAY_BE_IDLE + softirq, PICKS, "preempt softirq")
+    opened = MAY_BE_IDLE.replace("    prev = current\n", "    local_irq_enable()\n    prev = current\n")
+    assert not private_at(tmp_path, opened + softirq, PICKS, "preempt softirq")
+
+
+def test_a_task_is_released_where_nobody_sees_that_it_was_taken(tmp_path):
+    assert private_at(tmp_path, MAY_BE_IDLE, RELEASES)
+    looks = HEAD.replace(SCHEDULERS[0], SCHEDULERS[2]) + CALL
+    assert not private_at(tmp_path, looks, RELEASES)
+
+
+def test_what_leads_to_the_pick_must_concern_nobody_else(tmp_path, monkeypatch):
+    sees = "\n@rule()\ndef sees(cpu: Cpu) -> None:\n    require(cpu.schedule_pc == 2 and cpu.current is None)\n    check('q', False)\n"
+    path = tmp_path / "model.py"
+    path.write_text(MAY_BE_IDLE + sees, encoding="utf-8")
+    assert "q" in explored(lowered(path, "preempt", merged=False), local_first=True)[1][0]
+    monkeypatch.setattr(Judge, "comes_late", lambda *_: True)
+    assert "q" in explored(lowered(path, "preempt", merged=False), local_first=True)[1][0]
+    monkeypatch.setattr(Judge, "goes_late", lambda *_: True)
+    assert "q" not in explored(lowered(path, "preempt", merged=False), local_first=True)[1][0]
+
+
+def test_an_initial_state_inside_the_scheduler_keeps_all_steps(tmp_path):
+    path = tmp_path / "model.py"
+    runs = "    at(Task, 0).on_cpu = True\n"
+    path.write_text(MAY_BE_IDLE.replace(runs, f"{runs}    at(Cpu, 1).schedule_pc = 1\n"), encoding="utf-8")
+    model = lowered(path, "preempt")
+    assert model.private is None and "an initial state has a handler or the scheduler under way" in model.notes[0]

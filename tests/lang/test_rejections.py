@@ -265,8 +265,8 @@ MODULES = [
         "cannot use 'Bits(-1)' as a domain",
         "Range(low, high) or Bits(mask)",
     ),
-    ("@rule(zork)\ndef f() -> None:\n    pass\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...'", ""),
-    ("@rule(event=zork)\ndef f() -> None:\n    pass\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...'", ""),
+    ("@rule(zork)\ndef f() -> None:\n    pass\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...', obliged='...'", ""),  # noqa: E501
+    ("@rule(event=zork)\ndef f() -> None:\n    pass\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...', obliged='...'", ""),  # noqa: E501
     (
         "@zork\ndef f() -> None:\n    pass\n",
         2,
@@ -444,8 +444,8 @@ MODULES = [
         "the parameters of rule f have too many values",
         "Annotated[int, Range(low, high)]",
     ),
-    ("@rule(event=3)\ndef f() -> None:\n    other.m = 1\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...'", ""),
-    ("@rule(**x)\ndef f() -> None:\n    other.m = 1\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...'", ""),
+    ("@rule(event=3)\ndef f() -> None:\n    other.m = 1\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...', obliged='...'", ""),  # noqa: E501
+    ("@rule(**x)\ndef f() -> None:\n    other.m = 1\n", 2, 1, "@rule of f takes texts in quotes, and event='...' or follows='...', obliged='...'", ""),  # noqa: E501
     ("@never('p', 'x', 'y')\ndef f() -> bool:\n    return other.m == 1\n", 2, 1, "@never of f takes 2 texts, 3 given", ""),
     ("@never(p, 'x')\ndef f() -> bool:\n    return other.m == 1\n", 2, 1, "@never of f takes texts in quotes, and event='...' or follows='...'", ""),  # noqa: E501
 ]

@@ -75,7 +75,7 @@ DEFINE_IDTENTRY_ERRORCODE(exc_general_protection)
 """
 
 
-@pytest.mark.parametrize("name", ["mine", "may_schedule", "preempt", "in_user_mode", "deadlock", "work_is_waiting", "task_is_free", "boot"])
+@pytest.mark.parametrize("name", ["mine", "may_schedule", "preempt", "in_user_mode", "deadlock", "work_is_waiting", "mm_is_free", "boot"])
 def test_a_helper_in_c_is_its_own_whatever_its_name(name: str, tmp_path: Path) -> None:
     """Preemption is left on: what the helper is called changes nothing."""
     path = tmp_path / "fix.c"

@@ -20,6 +20,8 @@ from pasidlab.checking.reductions import Reductions
 from pasidlab.designs import Design, Opening
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.back.native import SOMEBODY_WAITS, compile_model
+from pasidlab.lang.ir import LOOKED_AT, Model
+from pasidlab.lang.lowering.forget import forgetting_nothing
 from pasidlab.model.scope import Scope
 from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget
@@ -66,10 +68,20 @@ class Compared:
 
 
 def compared(design: Design, where: Scope, *, merged: bool = True) -> Compared | None:
-    """Both searches of a design; None if one does not come to its end, or no CPU is ever private."""
+    """Both searches of a design; None if one does not come to its end, or no CPU is ever private.
+
+    Where code looks at contents that are forgotten, what was found is void: both are done once more in the model that forgets nothing.
+    """
     model = design_model(design, where, reductions=Reductions(merging=merged))
     if model.private is None:
         return None
+    both = _searched(design, model)
+    if both and any(LOOKED_AT in found.broken for found in (both.full, both.local)):
+        return _searched(design, forgetting_nothing(model))
+    return both
+
+
+def _searched(design: Design, model: Model) -> Compared | None:
     found, states = [], []
     for local_first in (False, True):
         native = compile_model(model, covered=design.sources, symmetric=True, local_first=local_first)

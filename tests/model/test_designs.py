@@ -20,16 +20,16 @@ SMALL = Scope(cpus=2, tasks=1, mms=1, pasids=1, events=frozenset({"preempt", "mi
 
 # design: (states, transitions, depth, steps of the shortest counterexample of each broken property)
 EXPECTED: dict[str, tuple[int, int, int, dict[str, int]]] = {
-    "eager-ipi": (8360, 19036, 35, {}),
-    "late-either": (71580, 163090, 69, {"coherent": 12, "served": 20}),
-    "late-either-refs": (79452, 180980, 72, {"coherent": 12, "served": 21}),
-    "late-exclusive": (16124, 36828, 36, {}),
-    "late-bare": (72904, 166104, 63, {"coherent": 13, "served": 14}),
-    "late-locked": (15492, 35368, 37, {}),
-    "memory-edit": (15684, 35780, 39, {}),
-    "early": (12140, 27736, 38, {}),
-    "early-read": (12140, 27736, 38, {}),
-    "task-work": (6760, 15336, 35, {}),
+    "eager-ipi": (8360, 21932, 35, {}),
+    "late-either": (71752, 188034, 66, {"coherent": 12, "served": 20}),
+    "late-either-refs": (79624, 208774, 69, {"coherent": 12, "served": 21}),
+    "late-exclusive": (16124, 42404, 36, {}),
+    "late-bare": (73076, 191562, 61, {"coherent": 13, "served": 14}),
+    "late-locked": (15492, 40720, 37, {}),
+    "memory-edit": (15684, 41096, 39, {}),
+    "early": (12140, 31792, 38, {}),
+    "early-read": (12140, 31792, 38, {}),
+    "task-work": (6760, 17552, 35, {}),
 }
 
 

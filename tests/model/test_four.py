@@ -26,7 +26,7 @@ def figures(found: CheckResult) -> tuple:
     [
         ("early-read", Scope(4, 1, 1, 1, frozenset({"preempt", "migrate"})), 200_336),
         ("late-bare", Scope(1, 4, 1, 1, frozenset({"softirq"})), None),
-        ("early-read", Scope(3, 2, 2, 2, frozenset({"preempt"})), 235_422),
+        ("early-read", Scope(3, 2, 2, 2, frozenset({"preempt"})), 603_351),
     ],
 )
 def test_sorted_and_tried(monkeypatch: pytest.MonkeyPatch, design: str, scope: Scope, states: int | None) -> None:

@@ -129,9 +129,15 @@ def preempt() -> None:
 
 @rule()
 def block() -> None:
-    """A task that sleeps gives up its CPU; an idle CPU looks for work."""
-    require(may_schedule())
-    require((current is None and work_is_waiting()) or (current is not None and sleeping(current.pc)))
+    """A task that sleeps gives up its CPU."""
+    require(current is not None and may_schedule() and sleeping(current.pc))
+    begin_schedule()
+
+
+@rule(obliged="work_is_waiting")
+def look_for_work() -> None:
+    """An idle CPU looks for work, perhaps in vain."""
+    require(current is None and may_schedule())
     begin_schedule()
 
 

@@ -87,13 +87,14 @@ def singleton(cls: type[T]) -> T:
     return cls()
 
 
-def rule(*, event: str = "", follows: str = "") -> Callable[[F], F]:
+def rule(*, event: str = "", follows: str = "", obliged: str = "") -> Callable[[F], F]:
     """A guarded atomic step, taken for every value of its parameters; ``require`` is the guard.
 
     ``event``: the step is an occurrence of this event, and counts where the scope limits how many there are. ``follows``: the step exists
     where the event does. An earlier occurrence has made it due, so no limit holds it up.
 
-    An event comes as it likes, or never. A step that is no event happens some time if it can again and again (liveness).
+    An event comes as it likes, or never. A step that is no event happens some time if it can again and again (liveness). ``obliged``:
+    only where this predicate of the model is true; elsewhere it comes as it likes.
     """
     return lambda function: function
 

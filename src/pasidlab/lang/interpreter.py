@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
@@ -107,11 +107,10 @@ class Interpreter:
 
     def successors(self, state: State) -> list[Outcome]:
         """Every step out of a state."""
-        outcomes: list[Outcome] = []
-        for action in self.model.actions:
-            for params in param_values(action):
-                outcomes += self.run(action, params, state)
-        return outcomes
+        return self._outcomes(self.model.actions, state)
+
+    def _outcomes(self, actions: Iterable[Action], state: State) -> list[Outcome]:
+        return [outcome for action in actions for params in param_values(action) for outcome in self.run(action, params, state)]
 
     def is_stuck(self, state: State) -> bool:
         """Whether no obliged step can be taken: only events may change something, and they need not happen. A crash is a step."""
@@ -121,7 +120,8 @@ class Interpreter:
     def local_successors(self, state: State) -> list[State]:
         """The states that local steps first give after this one (``independence``): those with but one way to go on are left out."""
         found = []
-        for outcome in self._alone(state) or self.successors(state):
+        enough = [action for action in self.model.actions if not action.anyway]
+        for outcome in self._alone(state) or self._outcomes(enough, state):
             after = outcome.state and self._representative(outcome.state)
             while after is not None and (way := self._only_way(after)) is not None:
                 after = self._representative(way)
@@ -160,7 +160,7 @@ class Interpreter:
         program: list[Outcome] = []
         others: list[Outcome] = []
         for action in self.model.actions:
-            for params in param_values(action) if action.cpu_param else ():
+            for params in param_values(action) if action.cpu_param and not action.anyway else ():
                 if params[0] == cpu:
                     (program if action.resumes else others).extend(self.run(action, params, state))
         return program, others

@@ -210,6 +210,7 @@ class Action:
     cpu_param: bool = False
     resumes: tuple[Site, ...] = ()  # for programs: the site each program counter stands at, index = pc
     fair: bool = False  # of a rule: taken some time if it can be again and again. Programs always are
+    anyway: bool = False  # another action leads to all that this one does; it says only where somebody is obliged to take it
 
     @property
     def obliged(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang import declare
@@ -24,12 +24,21 @@ def no_strangers(path: File, before: Iterable[str], namespace: Namespace) -> Non
     mine = [f for f in namespace.functions.values() if f.file == str(path)]
     if not mine and not any(file == str(path) for _, file in namespace.values.values()):
         raise PasidlabError(f"{path} replaces nothing", hint="define a kernel function in it, try_fixup_enqcmd_gp() for example")
-    named = {f.name: {node.id for node in ast.walk(f.node) if isinstance(node, ast.Name)} for f in namespace.functions.values()}
+    named = {f.name: set(_named(f)) for f in namespace.functions.values()}
     known = frozenset(before)
     for function in mine:
         called = any(function.name in names for caller, names in named.items() if caller != function.name)
         if not called and not function.node.decorator_list and function.name not in known:
             raise PasidlabError(f"nothing calls {function.name}()", position=function.position, hint=nearest(function.name, known))
+
+
+def _named(function: SourceFunction) -> Iterator[str]:
+    """The names in a function; in ``@rule(obliged="name")`` too."""
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.keyword) and node.arg == "obliged" and isinstance(node.value, ast.Constant):
+            yield str(node.value.value)
 
 
 def only_the_kernel(path: File, before: Namespace, namespace: Namespace, fixed: frozenset[str]) -> None:

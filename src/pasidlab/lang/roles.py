@@ -18,11 +18,16 @@ TEXTS = {"never": 2, "stuck": 2, "pending": 1, "entry": 1, "context": 1}
 KINDS = {"entry": ("syscall", "exception", "fork"), "context": tuple(k for k in AT_ENTRY if k in ("schedule", "softirq", "hardirq", "ipi"))}
 SINGLE = ("exit_to_user", "initial", "forget")
 NEED_CPU = ("user", "entry", "context", "exit_to_user")
+EVENTS = ("event", "follows")
+"""Options that name an event: without it there is no such step."""
 PARAMETER_BITS = 12
 
 
 def entries_of(names: Names) -> list[Entry]:
-    """The declared behaviours whose event is in the scope, in order of their source."""
+    """The declared behaviours whose event is in the scope, in order of their source.
+
+    A rule that is ``obliged`` only where a predicate is true is two: the step as such, and the step ``where`` it is true.
+    """
     found = []
     for function in names.namespace.functions.values():
         for decorator in function.node.decorator_list:
@@ -31,7 +36,7 @@ def entries_of(names: Names) -> list[Entry]:
             if role == "instruction":
                 continue
             texts, options = _written(function, role, decorator)
-            if not all(names.event(event, function.position) for event in options.values()):
+            if not all(names.event(event, function.position) for key, event in options.items() if key in EVENTS):
                 continue
             _complete(function, role, texts, names)
             params = tuple((a.arg, names.annotation(a.annotation, function.file)) for a in function.node.args.args if a.annotation)
@@ -39,6 +44,9 @@ def entries_of(names: Names) -> list[Entry]:
                 raise _wrong(function, f"the parameters of {role} {function.name} have too many values", "Annotated[int, Range(low, high)]")
             options |= {"kind": texts[0] if texts else "", "sentence": texts[1] if len(texts) > 1 else ""}
             found.append(Entry(role, function.name, function.name, params, options))
+            if "obliged" in options:
+                _answers(function, options["obliged"], names)
+                found.append(Entry(role, function.name, function.name, params, {**options, "where": options["obliged"]}))
     return found
 
 
@@ -74,9 +82,22 @@ def _written(function: SourceFunction, role: str, decorator: ast.expr) -> tuple[
     if not isinstance(decorator, ast.Call):
         return [], {}
     texts, options = [_text(a) for a in decorator.args], {k.arg or "": _text(k.value) for k in decorator.keywords}
-    if None in texts or None in options.values() or not options.keys() <= {"event", "follows"}:
-        raise _wrong(function, f"@{role} of {function.name} takes texts in quotes, and event='...' or follows='...'")
+    if None in texts or None in options.values() or not options.keys() <= {*EVENTS, *(["obliged"] if role == "rule" else [])}:
+        also = ", obliged='...'" if role == "rule" else ""
+        raise _wrong(function, f"@{role} of {function.name} takes texts in quotes, and event='...' or follows='...'{also}")
     return [t for t in texts if t is not None], {k: v for k, v in options.items() if v is not None}
+
+
+def _answers(function: SourceFunction, predicate: str, names: Names) -> None:
+    """Raise PasidlabError unless the model has a predicate without parameters by that name."""
+    known = names.namespace.functions
+    asked = known.get(predicate)
+    if asked is None:
+        hint = nearest(predicate, known) or f"define '{predicate}() -> bool'"
+        raise _wrong(function, f"@rule of {function.name} is obliged where '{predicate}' is true, which the model does not have", hint)
+    if asked.node.args.args or asked.node.returns is None or ast.unparse(asked.node.returns) != "bool":
+        what = f"{predicate} says where {function.name} is obliged: it takes no parameters, and answers yes or no"
+        raise _wrong(asked, what, f"write 'def {predicate}() -> bool'")
 
 
 def _text(node: ast.expr) -> str | None:

@@ -6,8 +6,8 @@ from pasidlab.lang.words import Words
 from pasidlab.trace.steps import Step
 
 CONTEXTS = {
-    "preempt": "<preempted>", "block": "<sleeps>", "arrive_softirq": "<softirq>", "arrive_hardirq": "<hard interrupt>",
-    "arrive_ipi": "<IPI arrives>",
+    "preempt": "<preempted>", "block": "<sleeps>", "look_for_work": "<idle looks for work>",
+    "arrive_softirq": "<softirq>", "arrive_hardirq": "<hard interrupt>", "arrive_ipi": "<IPI arrives>",
 }  # fmt: skip
 """What the language itself does to contexts (``lang/arrivals``) -> words."""
 
@@ -21,7 +21,7 @@ def words_for(step: Step, words: Words, arguments: str, arrival: bool) -> str:
     if action == "enqcmd" and action in words.actions:
         return _enqcmd(step)
     if arrival:
-        return "<idle looks for work>" if action == "block" and step.task is None else CONTEXTS[action]
+        return CONTEXTS[action]
     if action in words.actions:
         return words.actions[action]
     if step.context in ("schedule", "softirq", "hardirq"):

@@ -21,13 +21,14 @@ class OwnFunctions:
 
 def expand_text(
     words: int, actions: Sequence[tuple[str, int, bool]], predicates: Iterable[tuple[str, int, int]], cpus: int,
-    private: Sequence[OwnFunctions] = (),
+    private: Sequence[OwnFunctions] = (), only_asked: Sequence[tuple[str, int]] = (),
 ) -> str:
     """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU, whether it is obliged).
 
     An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them. If a CPU
     is ``private`` and its program can go on, only its own actions are done (``independence``). A successor that a private CPU can
-    leave in one way only is not given: what it comes to by that is, and it is looked at on the way.
+    leave in one way only is not given: what it comes to by that is, and it is looked at on the way. ``only_asked`` are actions (function,
+    CPU) that somebody is obliged to, and that lead only where others do: they are tried where it matters that no obliged step can be taken.
     """
     predicates = list(predicates)
     look = _look_text([p for p in predicates if p[1] != WHEN_STUCK])
@@ -40,25 +41,28 @@ def expand_text(
     total = _call_lines(lines, "f", "0", [(name, _state_of(cpu)) for name, cpu, _ in actions], words)
     lines += [f"  %failed = load i64, ptr %z{ERROR}", "  %errors = or i64 %asked, %failed", f"  store i64 %errors, ptr %z{ERROR}"]
     ends = [(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK]
-    lines += [*_end_lines(actions, words), *_predicate_lines(ends, "e"), "  br label %done"] if ends else ["  br label %done"]
+    lines += [*_end_lines(actions, only_asked, total, words), *_predicate_lines(ends, "e")] if ends else []
+    lines.append("  br label %done")
     lines += ["done:", f"  ret i64 {total}", "}"]
     more = [_solo_text(words, cpus, private), _chain_text(words)] if private else []
     return "\n\n".join([look, "\n".join(lines), *more])
 
 
-def _end_lines(actions: Sequence[tuple[str, int, bool]], words: int) -> list[str]:
+def _end_lines(actions: Sequence[tuple[str, int, bool]], only_asked: Sequence[tuple[str, int]], total: str, words: int) -> list[str]:
     """Go on behind ``stuck`` if no obliged step can be taken, else at ``done``.
 
     A step that ends in an error, or follows NULL, is a step nevertheless: where something did, the obliged steps are tried once more.
-    No state follows any of them, so nothing is written over the successors.
+    No state follows any of them, so nothing is written over the successors. What is only asked is written behind them.
     """
     obliged = [(n, name, _state_of(cpu)) for n, (name, cpu, is_obliged) in enumerate(actions) if is_obliged]
     lines, taken = [], "0"
     for n, _, _ in obliged:
         lines.append(f"  %taken{n} = or i64 {taken}, %f{n}.more")
         taken = f"%taken{n}"
+    lines += [f"  %none = icmp eq i64 {taken}, 0", "  br i1 %none, label %ask, label %done", "ask:"]
+    asked = _call_lines(lines, "q", total, [(name, _state_of(cpu)) for name, cpu in only_asked], words)
     lines += [
-        f"  %none = icmp eq i64 {taken}, 0", "  br i1 %none, label %ends, label %done", "ends:",
+        f"  %idle = icmp eq i64 {asked}, {total}", "  br i1 %idle, label %ends, label %done", "ends:",
         f"  %step = load i64, ptr %z{STEP_BROKEN}", "  %any = or i64 %step, %failed",
         "  %whole = icmp eq i64 %any, 0", "  br i1 %whole, label %stuck, label %again", "again:",
         f"  store i64 0, ptr %z{ERROR}", f"  store i64 0, ptr %z{STEP_BROKEN}",

@@ -127,7 +127,7 @@ class _Emitter:
         cpus = self.symmetry.counts[CPU_STRUCT] if one_cpu else 1
         parts += [first_text(self.layout, CPU_STRUCT, cpu) for cpu in range(2, cpus + 1)]
         actions: list[tuple[str, int, bool]] = []
-        predicates: list[tuple[str, int, int]] = []
+        only_asked: list[tuple[str, int]] = []
         for number, action in enumerate(self.model.actions):
             cover = self._cover(action) if self.covered else {}
             for params in param_values(action):
@@ -137,19 +137,28 @@ class _Emitter:
                 if own == params:
                     label = len(self.steps) if self.labelled else None
                     parts.append(ActionText(name, action, params, self.layout, self.bits, cover, tuple(after), label).text())
-                actions.append((name, cpu, action.obliged))
+                if action.anyway and self.model.private and not cover:
+                    only_asked.append((name, cpu))
+                else:
+                    actions.append((name, cpu, action.obliged))
                 self.steps.append((number, params))
                 self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
+        predicates = self._predicates(parts)
+        private = self._private(parts, one_cpu) if self.model.private else []
+        self.bound *= 2 if private else 1  # room to follow a successor
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus, private, only_asked)])
+
+    def _predicates(self, parts: list[str]) -> list[tuple[str, int, int]]:
+        """What is asked of every state: function, word of the answer, and bit of it; the text of each goes to ``parts``."""
+        found = []
         for number, (action, word, bit) in enumerate(self._watched()):
             for params in param_values(action):
                 name = f"p{number}.{'.'.join(map(str, params))}"
                 parts.append(ActionText(name, action, params, self.layout, self.bits, {}).text())
-                predicates.append((name, word, bit))
+                found.append((name, word, bit))
                 if word == PENDING:
-                    predicates.append((name, word, PENDING_ELEMENT + params[0]))
-        private = self._private(parts, one_cpu) if self.model.private else []
-        self.bound *= 2 if private else 1  # room to follow a successor
-        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus, private)])
+                    found.append((name, word, PENDING_ELEMENT + params[0]))
+        return found
 
     def _watched(self) -> list[tuple[Action, int, int]]:
         """What is asked of every state, or of one without a step: which word of the answer, and which bit of it."""
@@ -171,7 +180,7 @@ class _Emitter:
                 (action, f"a{number}.{'.'.join(map(str, (own, *params[1:])))}")
                 for number, action in enumerate(self.model.actions)
                 for params in param_values(action)
-                if action.cpu_param and params[0] == cpu
+                if action.cpu_param and params[0] == cpu and not action.anyway
             ]
             programs = tuple(name for action, name in mine if action.resumes)
             others = tuple(name for action, name in mine if not action.resumes)

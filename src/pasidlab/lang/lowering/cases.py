@@ -9,21 +9,26 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pasidlab.lang.emit import computed
-from pasidlab.lang.ir import BINARY, CPU, Instr, Operand
+from pasidlab.lang.ir import BINARY, CPU, SHIFTS, VALUES, Instr, Operand
 from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks, counter_field, mask_change
 from pasidlab.lang.lowering.flow import Code
 
 FOLLOWING = frozenset({"load", "store", "take", "release", "deref"})
 """Operations that fault where their element is None."""
+LOOKING = frozenset({"load", "label", "jump", "branch", "switch", "atomic", "return"}) | VALUES - SHIFTS
+"""Operations that compute, and cannot fail where their element is there."""
 MOST_WAYS = 3000
 """Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
 MOST_ROUNDS = 30
 """Rounds of a loop, likewise."""
 EXIT_ENTRY = 1
 """The counter of a task that has been interrupted in user mode: next it takes the way back (``arrivals``)."""
+TASK_PC = "Task.pc"
+NOTHING = ""
+"""What is accessed where None is followed: no field."""
 ANY = ""
 """A context nothing is known of."""
 FIRST_BOUNDARY = 2
@@ -32,14 +37,23 @@ FIRST_BOUNDARY = 2
 
 @dataclass(eq=False, frozen=True)
 class Some:
-    """A number that is not known, but is at least ``low`` and none of ``but``. Locals that hold the same object are equal."""
+    """A number that is not known, but is at least ``low``, at most ``high`` and none of ``but``.
+
+    Locals that hold the same object are equal. ``told``: an access that counts only where something depends on which number it is.
+    """
 
     low: int = -(1 << 63)
     but: frozenset[int] = frozenset()
+    high: int = (1 << 63) - 1
+    told: FoundAccess | None = None
 
     def is_not(self, number: int) -> bool:
         """True if the value is certainly another than the number."""
-        return number < self.low or number in self.but
+        return not self.low <= number <= self.high or number in self.but
+
+    def without(self, numbers: Iterable[int]) -> Some:
+        """The value once it is known to be none of the numbers."""
+        return replace(self, but=self.but | frozenset(numbers))
 
 
 KnownOrSome = int | Some
@@ -65,12 +79,15 @@ class AtBoundary:
     taken: int
     facts: frozenset[tuple[str, int]] = frozenset()
     at_exit: bool = False  # the task's counter is that of the way out, which it has not begun to go
+    left: bool = False  # the task has been interrupted in user mode, and its counter was or was not yet set to that
 
     def known(self) -> dict[tuple[str, int], KnownOrSome]:
         """What is certain of the numbered elements as long as the program stands there."""
         known: dict[tuple[str, int], KnownOrSome] = {}
         if self.context == "task":
-            known["Task.pc", self.task] = EXIT_ENTRY if self.at_exit else Some(FIRST_BOUNDARY)
+            known[TASK_PC, self.task] = EXIT_ENTRY if self.at_exit else Some(FIRST_BOUNDARY)
+        if self.left:
+            known[TASK_PC, self.task] = Some(0, high=EXIT_ENTRY, told=(TASK_PC, self.task, False))
         if not self.cpu:
             return known
         mine: dict[str, KnownOrSome] = {}
@@ -163,6 +180,13 @@ class Cases:
         except _TooMany:
             return None
 
+    def only_looks(self) -> bool:
+        """Whether the code does no more than compute: it has one outcome, follows nothing that may be None, keeps no record, and ends."""
+        if not all(instr.op in LOOKING for instr in self.code):
+            return False
+        found = self.accesses(Question(AtBoundary(ANY, Masks(None, None, None), 0, 0, 0), {CPU: 1}))
+        return found is not None and all(isinstance(element, int) and element > 0 for _, element, _ in found)
+
     def _ways(self, asked: Question) -> Iterator[tuple[list[FoundAccess], bool]]:
         """The accesses of each way that may be taken to its end, and whether it may end with true."""
         known = asked.standing.known() | {(path, asked.standing.cpu): value for path, value in asked.arrival.items()}
@@ -187,18 +211,19 @@ class Cases:
             if instr.op in ("end", "crash", "pause"):
                 return True
             if instr.op == "return":
-                return self._value(way, instr.args[0]) != 0
-            if instr.op in ("require", "wait") and self._value(way, instr.args[0]) == 0:
+                return self._decided(way, instr.args[0]) != 0
+            if instr.op in ("require", "wait") and self._decided(way, instr.args[0]) == 0:
                 return way.checked or None
             if instr.op in ("jump", "branch", "switch"):
                 self._jump(way, instr, work)
                 continue
             if instr.op in FOLLOWING and self._value(way, instr.element) == 0:
+                way.found.append((NOTHING, 0, False))
                 return True
             if instr.op in FOLLOWING and not self._access(way, instr, asked, work):
                 return way.checked or None
             if instr.op == "check":
-                way.checked |= may_be(self._value(way, instr.args[1]), 0)
+                way.checked |= may_be(self._decided(way, instr.args[1]), 0)
             if instr.op == "mask":
                 self._mask(way, instr)
             elif instr.op not in ("load", "take", "store") and instr.dst is not None:
@@ -210,14 +235,15 @@ class Cases:
         if instr.op == "branch":
             value = self._value(way, instr.args[0])
             if isinstance(value, Some) and not value.is_not(0):
+                self._decided(way, instr.args[0])
                 other = way.fork(targets[1])
                 other.learn(value, 0)
                 work.append(other)
-                way.learn(value, Some(value.low, value.but | {0}))
+                way.learn(value, value.without({0}))
                 targets = targets[:1]
             else:
                 targets = targets[1:] if value == 0 else targets[:1]
-        elif instr.op == "switch" and isinstance(value := self._value(way, instr.args[0]), int):
+        elif instr.op == "switch" and isinstance(value := self._decided(way, instr.args[0]), int):
             targets = targets[value : value + 1]
         work += [way.fork(target) for target in targets[1:]]
         way.at = targets[0]
@@ -228,30 +254,40 @@ class Cases:
     def _access(self, way: _Way, instr: Instr, asked: Question, work: list[_Way]) -> bool:
         """Note an access and its effect; False if the step cannot be taken."""
         path = instr.field or ON_CPU
-        element = self._value(way, instr.element)
+        element = self._decided(way, instr.element)
         if instr.op == "deref":
             return True
-        way.found.append((path, element, instr.op != "load"))
-        if instr.op == "load":
+        if instr.op == "take":
+            return self._take(way, instr, element)
+        if instr.op != "load":
+            way.found.append((path, element, True))
+        else:
             values = self._loaded(way, path, element, asked)
+            if not any(isinstance(value, Some) and value.told for value in values):
+                way.found.append((path, element, False))
             for value in values[1:]:
                 other = way.fork(way.at + 1)
                 other.hold(path, element, instr, value, self.at_once)
                 work.append(other)
             way.hold(path, element, instr, values[0], self.at_once)
-        elif instr.op == "take":
-            if isinstance(element, int) and way.fields.get((path, element)) == 1:
-                return False
-            way.found.append((path, element, False))
-            if isinstance(element, Some):  # none of those that somebody has
-                owned = {number for (held, number), value in way.fields.items() if held == ON_CPU and value == 1}
-                way.learn(element, free := Some(element.low, element.but | owned))
-                element = free
-            way.locals[str(instr.args[0])] = element
-        elif isinstance(element, Some):
+            return True
+        if isinstance(element, Some):
             way.gone |= {path}
         elif self.at_once or (path, element) in way.fields:
             way.fields[path, element] = 0 if instr.op == "release" else self._value(way, instr.args[2])
+        return True
+
+    def _take(self, way: _Way, instr: Instr, element: KnownOrSome) -> bool:
+        """A task is taken, which is none of those that somebody has; False if it is certain that somebody has it."""
+        if isinstance(element, int):
+            if way.fields.get((ON_CPU, element)) == 1:
+                return False
+        else:
+            owned = {number for (held, number), value in way.fields.items() if held == ON_CPU and value == 1}
+            way.learn(element, free := element.without(owned))
+            element = free
+        way.found += [(ON_CPU, element, True), (ON_CPU, element, False)]
+        way.locals[str(instr.args[0])] = element
         return True
 
     def _mask(self, way: _Way, instr: Instr) -> None:
@@ -282,6 +318,13 @@ class Cases:
             return [Some(1, frozenset({standing.task, standing.taken} - {0}))]
         return standing.current(element)
 
+    def _decided(self, way: _Way, operand: Operand) -> KnownOrSome:
+        """The value of an operand on which something depends."""
+        value = self._value(way, operand)
+        if isinstance(value, Some) and value.told:
+            way.found.append(value.told)
+        return value
+
     def _value(self, way: _Way, operand: Operand) -> KnownOrSome:
         return operand if isinstance(operand, int) else way.locals.setdefault(operand, Some())
 
@@ -293,14 +336,14 @@ class Cases:
             value = values[0]
             if isinstance(value, int):
                 return int(not value)
-            return 0 if value.is_not(0) else Some()
+            return 0 if value.is_not(0) else Some(told=value.told)
         if instr.op in BINARY:
             a, b = values
             if isinstance(a, int) and isinstance(b, int):
                 found = computed(instr.op, a, b)
                 return Some() if found is None else found
             return _partly_known(instr.op, a, b)
-        return Some()
+        return _unknown(*values)
 
 
 def may_be(element: KnownOrSome, number: int) -> bool:
@@ -318,9 +361,23 @@ def _partly_known(op: str, a: KnownOrSome, b: KnownOrSome) -> KnownOrSome:
         return int((op == "eq") == (a is b))
     if op == "and" and known == 0:
         return 0
-    if op in ("lt", "le") and isinstance(a, int) and isinstance(b, Some) and a < b.low:
-        return 1
-    return Some()
+    if op in ("lt", "le"):
+        (least_a, most_a), (least_b, most_b) = _bounds(a), _bounds(b)
+        strict = op == "lt"
+        if most_a + strict <= least_b:
+            return 1
+        if least_a + strict > most_b:
+            return 0
+    return _unknown(a, b)
+
+
+def _bounds(value: KnownOrSome) -> tuple[int, int]:
+    return (value.low, value.high) if isinstance(value, Some) else (value, value)
+
+
+def _unknown(*values: KnownOrSome) -> Some:
+    """What is computed of values that are not all known."""
+    return Some(told=next((value.told for value in values if isinstance(value, Some) and value.told), None))
 
 
 def arguments(params: Iterable[tuple[str, int]], cpus: Iterable[int], uses_cpu: bool) -> Iterator[dict[str, KnownOrSome]]:

@@ -35,13 +35,21 @@ class Flattener:
     """The program counter of each entry point; known once the programs are."""
     whole: list[FlatCode] = field(default_factory=list)
     """All code but that of the initial states, as written."""
-    _known: dict[str, Code] = field(default_factory=dict)
+    _known: dict[tuple[str, str], Code] = field(default_factory=dict)
 
     def flat(self, entry: Entry) -> Code:
         """The code of one step of a behaviour."""
-        if entry.function not in self._known:
-            self._known[entry.function] = self._flattened(entry)
-        return self._known[entry.function]
+        key = entry.function, entry.options.get("where", "")
+        if key not in self._known:
+            self._known[key] = self._flattened(entry)
+        return self._known[key]
+
+    def condition(self, predicate: str) -> Code:
+        """The code of a predicate without parameters, up to what it answers."""
+        inliner = _SleepingInliner(self.functions)
+        inliner.call(predicate, (), "%where", None)
+        inliner.emit("return", "%where", site=LANGUAGE)
+        return inliner.code
 
     def _inlined(self, entry: Entry) -> Code:
         """What an entry may do, as far as constants alone say."""
@@ -57,6 +65,9 @@ class Flattener:
         dst = "%truth" if entry.role in PREDICATES else None
         if entry.role in ("rule", "user"):
             inliner.code += self._limit(entry.options.get("event", ""))
+            if where := entry.options.get("where"):
+                inliner.call(where, (), "%where", None)
+                inliner.emit("require", "%where", site=LANGUAGE)
         inliner.call(entry.function, tuple(name for name, _ in entry.params), dst, None)
         if dst:
             inliner.emit("return", dst, site=LANGUAGE)

@@ -17,16 +17,46 @@ the front (1, 2): it leads to the same end. If it contains none, S can be put in
 violated behind S as well, or was in the private state itself (3). By 5 this ends in a state explored in full. A state without successors
 is reached likewise. So verdicts are those of the full search; distances are not.
 
+The scheduler's program has late counters too. A CPU is private there as well, unless the program below the scheduler stands at a local
+counter. L is late if
+
+6. all that leads to L concerns nobody else: the rules that begin the program, and its steps to L, read nothing that others write while
+   the CPU stands there, and write nothing that others access there or that a predicate looks at (3);
+7. it is reached from the program's entry by way of late counters only, and nothing interrupts it. So the CPU comes from a state that
+   is explored in full.
+
+Why that is sound: take a run from a state explored in full to a violation, in which a CPU comes to L. Its steps to L can be done later,
+just before its next step (6). If it takes none, they can be left out: what was violated is violated without them, or was before (3). So
+the run begins with another step, or the CPU goes on at L at once. L is where the scheduler takes a task.
+
+All this is said of the model that forgets nothing. What is forgotten may depend on where a CPU stands; while nobody looks at it, the search
+that forgets finds what the exact one does (``forget``), and where somebody does, its verdicts are void.
+
+A rule that is obliged where a predicate is true leads only where the rule as such leads. So what that predicate looks at does not count
+(``Cases.only_looks``).
+
 What relies on merging's rules holds for this too (``owners``): a task is current on one CPU, and nobody else takes it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
-from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
+from pasidlab.lang.lowering.cases import (
+    ANY,
+    EXIT_ENTRY,
+    TASK_PC,
+    AtBoundary,
+    Cases,
+    FoundAccess,
+    KnownOrSome,
+    Question,
+    Some,
+    arguments,
+    may_be,
+)
 from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks, counter_field
 from pasidlab.lang.lowering.inline import own_op
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
@@ -36,7 +66,10 @@ from pasidlab.lang.lowering.stretches import Stretch, counter_write, stretches
 from pasidlab.lang.roles import PREDICATES
 from pasidlab.lang.types import Ref
 
-TASK_PC = "Task.pc"
+SCHEDULE = "schedule"
+SCHEDULE_PC = counter_field(SCHEDULE)
+ABOVE_TASKS = tuple(counter_field(context) for context in (SCHEDULE, "softirq", "hardirq"))
+NO_MASKS = Masks(None, None, None)
 
 
 def local_counters(program: Lowered, judge: Judge) -> frozenset[int]:
@@ -48,22 +81,54 @@ def local_counters(program: Lowered, judge: Judge) -> frozenset[int]:
     return frozenset(_without_circles(local, {s.counter: s.leads for s in every}))
 
 
-def private(counters: dict[str, frozenset[int]], limits: dict[str, int], cpu: Ref) -> Action:
-    """A predicate of a CPU: its topmost context stands at one of its local counters. ``limits``: the largest counter of each."""
+def late_counters(program: Lowered, judge: Judge) -> frozenset[int]:
+    """The program counters of the scheduler that are late (conditions 6 and 7)."""
+    every = {s.counter: s for s in judge.stretches[SCHEDULE]}
+    ways_to: dict[int, list[Stretch]] = {counter: [] for counter in every}
+    for stretch in every.values():
+        for counter in stretch.leads & every.keys():
+            ways_to[counter].append(stretch)
+    late: set[int] = set()
+    entries = range(1, len(program.program.entries) + 1)
+    todo = [every[entry] for entry in entries if entry in every and not ways_to[entry] and judge.comes_late(every[entry])]
+    while todo:
+        late.add((found := todo.pop()).counter)
+        for counter in found.leads & every.keys():
+            ways = ways_to[counter]
+            if counter not in late and all(w.counter in late and judge.goes_late(w, every[counter]) for w in ways):
+                todo.append(every[counter])
+    return frozenset(late)
+
+
+def private(counters: dict[str, frozenset[int]], late: frozenset[int], limits: dict[str, int], cpu: Ref) -> Action:
+    """A predicate of a CPU: its topmost context stands at one of its local counters, or its scheduler at a late one.
+
+    ``late``: counters of the scheduler's program. ``limits``: the largest counter of each program.
+    """
     code: list[Instr] = []
     for context in ("hardirq", "softirq", "schedule", "task"):
         if context not in counters:
             continue
-        element = CPU
         if context == "task":
-            element = "%task"
-            code += [own_op("load", element, CURRENT, CPU), own_op("branch", element, "task.there", "no"), own_op("label", "task.there")]
-        path = counter_field(context)
-        labels = ["yes" if number in counters[context] else "no" for number in range(1, limits[context] + 1)]
+            code += [own_op("load", "%task", CURRENT, CPU), own_op("branch", "%task", "task.there", "no"), own_op("label", "task.there")]
+        answers = dict.fromkeys(counters[context], "yes")
+        if context == "schedule":
+            answers = dict.fromkeys(late, "late") | answers
         below = f"below.{context}"
-        code += [own_op("load", "%pc", path, element), own_op("switch", "%pc", below, *labels), own_op("label", below)]
+        code += [*_asked(context, limits[context], answers, "no", below), own_op("label", below)]
     code += [own_op("label", "no"), own_op("return", 0), own_op("label", "yes"), own_op("return", 1)]
+    if late:
+        code += [own_op("label", "late"), own_op("load", "%task", CURRENT, CPU), own_op("branch", "%task", "late.task", "yes")]
+        stored = dict.fromkeys(counters["task"], "no")
+        code += [own_op("label", "late.task"), *_asked("task", limits["task"], stored, "yes", "yes")]
     return Action("private", ((CPU, cpu),), tuple(code), cpu_param=True)
+
+
+def _asked(context: str, limit: int, answers: Mapping[int, str], otherwise: str, at_none: str) -> list[Instr]:
+    """Go on at the answer to where a program stands; ``at_none``: it is not under way."""
+    labels = [answers.get(number, otherwise) for number in range(1, limit + 1)]
+    element = "%task" if context == "task" else CPU
+    return [own_op("load", "%pc", counter_field(context), element), own_op("switch", "%pc", at_none, *labels)]
 
 
 def _without_circles(local: set[int], leads: dict[int, frozenset[int]]) -> set[int]:
@@ -115,14 +180,57 @@ class Judge:
             return False
         return all(self._fine(standing, stretch) for standing in self.elements.standings(context, stretch))
 
-    def _fine(self, standing: AtBoundary, stretch: Stretch) -> bool:
-        if not self._arrivals_fine(standing):
+    def comes_late(self, entry: Stretch) -> bool:
+        """Whether condition 6 holds for all that begins the scheduler's program: rules of its CPU, and nothing else."""
+        begins = [rule for rule in self.rules if rule.fields.get(SCHEDULE_PC)]
+        programs = (access for source in self.traffic.programs for access in source.accesses.get(SCHEDULE_PC, ()))
+        if any(rule.role != "rule" or not rule.uses_cpu for rule in begins) or any(access.write for access in programs):
             return False
-        for access in stretch.accesses:
-            for place in self._places(access, standing):
-                if self._by_others(place, standing) or (place.write and self._looked_at(place, standing)):
-                    return False
-        return True
+        return all(
+            self._uninterrupted(standing) and all(self._comes_late(rule, standing) for rule in begins)
+            for standing in self.elements.switching(entry)
+        )
+
+    def _comes_late(self, rule: Behaving, standing: AtBoundary) -> bool:
+        """What a rule of the CPU does before the program stands there; it leaves a task in the kernel where it is."""
+        before = AtBoundary(ANY, NO_MASKS, standing.cpu, standing.task, 0, facts=frozenset({(CURRENT, standing.task)}))
+        found = self._accesses(rule, before, own=True)
+        if found is None:
+            return False
+        places = [Touched(*place) for place in found]
+        leaves = Touched(TASK_PC, standing.task, True)
+        left = replace(standing, left=True) if leaves in places and self._leaves_user_mode(rule, standing) else standing
+        return all(self._concerns_nobody(place, left if place == leaves else standing) for place in places)
+
+    def _leaves_user_mode(self, rule: Behaving, standing: AtBoundary) -> bool:
+        """Whether a rule changes the current task's counter only where it was in user mode: to that of the way back."""
+        stores = [i.args[2] for i in rule.cases.code if i.op == "store" and i.field == TASK_PC]
+        inside = [AtBoundary("task", NO_MASKS, standing.cpu, standing.task, 0, at_exit=at_exit) for at_exit in (False, True)]
+        found = _joined(self._accesses(rule, one, own=True) for one in inside)
+        return set(stores) == {EXIT_ENTRY} and found is not None and not any(path == TASK_PC and write for path, _, write in found)
+
+    def goes_late(self, way: Stretch, behind: Stretch) -> bool:
+        """Whether condition 6 holds for a stretch of the scheduler's program that leads to where another one begins."""
+        if any(access.owner is Owner.OTHER and self._found_by_program(access) for access in way.accesses):
+            return False
+        return all(
+            self._uninterrupted(standing)
+            and all(self._concerns_nobody(place, standing) for access in way.accesses for place in self._places(access, standing))
+            for standing in self.elements.switching(behind)
+        )
+
+    def _uninterrupted(self, standing: AtBoundary) -> bool:
+        """Whether no handler and no scheduler may begin on the CPU: a CPU that came back from one would not come by a late step."""
+        begins = [r for r in self.rules if r.uses_cpu and r.role == "rule" and any(r.fields.get(path) for path in ABOVE_TASKS)]
+        found = _joined(self._accesses(rule, standing, own=True) for rule in begins)
+        return found is not None and not any(write and path in ABOVE_TASKS for path, _, write in found)
+
+    def _fine(self, standing: AtBoundary, stretch: Stretch) -> bool:
+        places = (place for access in stretch.accesses for place in self._places(access, standing))
+        return self._arrivals_fine(standing) and all(self._concerns_nobody(place, standing) for place in places)
+
+    def _concerns_nobody(self, place: Touched, standing: AtBoundary) -> bool:
+        return not self._by_others(place, standing) and not (place.write and self._looked_at(place, standing))
 
     def _places(self, access: StateAccess, standing: AtBoundary) -> Iterator[Touched]:
         """What an access may touch."""
@@ -165,7 +273,7 @@ class Judge:
 
     def _elsewhere(self, standing: AtBoundary) -> frozenset[FoundAccess] | None:
         """What any step of a program of another CPU may access; None if that cannot be told."""
-        owned = AtBoundary(ANY, Masks(None, None, None), standing.cpu, standing.task, standing.taken)
+        owned = AtBoundary(ANY, NO_MASKS, standing.cpu, standing.task, standing.taken)
         if owned not in self._steps:
             self._steps[owned] = _joined(
                 stretch.cases.accesses(Question(owned, self.elements.locals(stretch, owned, cpu)))
@@ -227,6 +335,12 @@ class Elements:
                 others = [other for other in tasks if other != task] if Owner.TAKEN in owners else [0]
                 for taken in others:
                     yield AtBoundary(context, stretch.masks, cpu, task, taken, at_exit=context == "task" and stretch.counter == EXIT_ENTRY)
+
+    def switching(self, stretch: Stretch) -> Iterator[AtBoundary]:
+        """The ways to number the CPU of a scheduler's program and the task that it switches from, if there is one."""
+        for cpu in range(1, 2 if "Cpu" in self.alike else self.cpus + 1):
+            for task in range((1 if "Task" in self.alike else self.tasks) + 1):
+                yield AtBoundary(SCHEDULE, stretch.masks, cpu, task, 0)
 
     def others(self, cpu: int) -> list[int]:
         """The other CPUs; one of them where they are interchangeable."""

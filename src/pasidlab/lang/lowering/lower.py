@@ -17,7 +17,7 @@ from pasidlab.lang.lowering.dead import drop_dead_fields
 from pasidlab.lang.lowering.flatten import Flattener
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.forget import forgotten_fields, stand_in
-from pasidlab.lang.lowering.independence import Elements, Judge, local_counters, private
+from pasidlab.lang.lowering.independence import ABOVE_TASKS, SCHEDULE, Elements, Judge, late_counters, local_counters, private
 from pasidlab.lang.lowering.inline import own_op
 from pasidlab.lang.lowering.merge import ARRIVAL, Behaving, ProgramAccesses, Traffic, Visibility, fields_of
 from pasidlab.lang.lowering.orders import order_dependent
@@ -137,7 +137,8 @@ class Lowering:
         counters = {low.program.context: local_counters(low, judge) for low in lowered}
         if not any(counters.values()):
             return None
-        return private(counters, {low.program.context: low.counters for low in lowered}, Ref("Cpu", traffic.cpus))
+        late = next((late_counters(low, judge) for low in lowered if low.program.context == SCHEDULE), frozenset[int]())
+        return private(counters, late, {low.program.context: low.counters for low in lowered}, Ref("Cpu", traffic.cpus))
 
     def _forgotten(self, programs: list[ContextProgram], pieces: list[Behaviour]) -> dict[str, Domain]:
         """Makes room for the value that stands for any in the fields that are forgotten; their domains without it."""
@@ -177,12 +178,17 @@ class Lowering:
                 )  # fmt: skip
         for behaviour in behaviours:
             role, code = behaviour.entry.role, behaviour.code
-            if role not in ("initial", "forget"):
+            if role not in ("initial", "forget") and not self._possible_anyway(behaviour.entry):
                 self.shared += not_exclusive("rule", code, owners_at(code, [None] * len(code), [0]), str(ARRIVALS))
                 params = tuple((name, d.count if isinstance(d, Ref) else 0) for name, d in behaviour.entry.params)
                 cases = Cases(code, predicate=role in PREDICATES)
                 traffic.rules.append(Behaving(role, params, cases, fields_of(code), any(CPU in i.args for i in code)))
         return traffic
+
+    def _possible_anyway(self, entry: Entry) -> bool:
+        """Whether a step is another one under a condition that only looks: whatever it leads to, the other one does."""
+        where = entry.options.get("where", "")
+        return where != "" and Cases(self.flattener.condition(where)).only_looks()
 
     def _lower(self, program: ContextProgram, visibility: Visibility) -> Lowered:
         guard = _guard(program.context)
@@ -210,8 +216,10 @@ class Lowering:
         if uses_cpu:
             params = ((CPU, self.names.annotation(ast.Name("Cpu"), "")), *params)
         body = self._finished([*guard, *_sleeping_test(code, self.sleeping)])
-        fair = entry.role == "rule" and not entry.options.get("event")
-        return Action(entry.name, params, tuple(self.flattener.tidied(body)), cpu_param=uses_cpu, fair=fair)
+        optional = entry.options.get("event") or ("obliged" in entry.options and "where" not in entry.options)
+        fair = entry.role == "rule" and not optional
+        anyway = self._possible_anyway(entry)
+        return Action(entry.name, params, tuple(self.flattener.tidied(body)), cpu_param=uses_cpu, fair=fair, anyway=anyway)
 
     def _finished(self, code: Code) -> Code:
         """Code with ``enter`` and the marks of atomicity replaced by what they do."""
@@ -259,6 +267,8 @@ def _taken_twice(model: Model) -> list[str]:
         running = [task for task in state[first : first + fields[CURRENT].count] if task]
         if len(set(running)) < len(running) or not all(state[on_cpu + task - 1] for task in running):
             return ["an initial state has a task on two CPUs, or on one without on_cpu"]
+        if any(path in fields and any(state[interpreter.offsets[path]:][: fields[path].count]) for path in ABOVE_TASKS):
+            return ["an initial state has a handler or the scheduler under way"]
     return []
 
 

@@ -115,8 +115,10 @@ def accesses_of(instr: Instr, owners: Owners) -> list[StateAccess]:
         return [StateAccess(mask_change(instr).field, Owner.CPU, True)]
     if instr.op == "enter":
         return [StateAccess("Task.pc", owner_of(instr.args[0], owners), True)]
-    if instr.op in ("take", "release"):
+    if instr.op == "take":
         return [StateAccess(ON_CPU, Owner.OTHER, True)]
+    if instr.op == "release":
+        return [StateAccess(ON_CPU, owner_of(instr.args[0], owners), True)]
     if instr.field is None:
         return []
     return [StateAccess(instr.field, owner_of(instr.element, owners), instr.op == "store")]

@@ -105,9 +105,9 @@ def wait_for_child() -> None:
 
 
 def somebody_is_dead() -> bool:
-    """There may be a child to reap."""
+    """There may be a child to reap: a zombie since exit_notify(), before its last __schedule()."""
     for task in each(Task):
-        if task.state == TASK_DEAD and not task.on_cpu:
+        if task.state == TASK_DEAD:
             return True
     return False
 

@@ -107,18 +107,10 @@ def dup_mm() -> Mm | None:
     return mm_init()
 
 
-def task_is_free() -> bool:
-    """Some slot holds a task that is dead and not being built anew."""
-    for task in each(Task):
-        if task.state == TASK_DEAD and not task.on_cpu:
-            return True
-    return False
-
-
 @instruction
 def alloc_task() -> Task | None:
-    """Any free task slot; ``struct fpu`` may lie where a dead task's lay. None if there is none (-EAGAIN)."""
-    if not task_is_free():
+    """Any free task slot; ``struct fpu`` may lie where a dead task's lay. None where fork(2) fails, as it always may (-EAGAIN)."""
+    if maybe():
         return None
     chosen = take(pick(Task))
     require(chosen.state == TASK_DEAD)

@@ -24,8 +24,8 @@ def work_is_waiting() -> bool:
 
 @instruction
 def pick_next_task() -> Task | None:
-    """Any task that may run, or idle; under the run queue lock. An idle CPU may find that another one was first."""
-    if not work_is_waiting() or (current is not None and maybe()):
+    """Any task that may run; or idle, as a task may wait on another run queue."""
+    if maybe():
         return None
     task = take(pick(Task))
     require(task.state == TASK_RUNNING and may_run_here(task, this_cpu))
