@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -353,3 +354,12 @@ def test_pairs_that_were_seen_are_pairs_of_the_model(written, name):
     assert not never & seen.keys() and min(seen.values()) > 0
     wanted = {"linux-6.1": (50, 337), "linux-6.12": (46, 337), "linux-6.1-functions": (65, 404), "linux-6.12-functions": (71, 404)}
     assert (len(seen), len(seen) + len(never)) == wanted[name]
+
+
+@pytest.mark.parametrize("part", [" ", "\t", "a", "a-1 [1] ", "PERF_RECORD_LOST [1]"])
+def test_a_long_line_takes_time_that_grows_with_its_length(written, part):
+    path = written("# tracer: nop\n#\n" + (part * (1 << 16))[: (1 << 16) - 1] + "\n")
+    begin = time.process_time()
+    with pytest.raises(PasidlabError, match=r"no recording, and no line of|has no event of"):
+        opened_recording(path, ALL)
+    assert time.process_time() - begin < 3

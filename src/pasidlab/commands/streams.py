@@ -11,12 +11,13 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from pasidlab.errors import PasidlabError, printable
+from pasidlab.errors import PasidlabError, counted, printable
 from pasidlab.output import HELD, ODD
 from pasidlab.trace.look import SGR
 
 OUTPUT = "standard output"
 _LAYOUT = "\n\t"
+_LONGEST = 2_000  # characters in a line of a message
 _COLOURS = re.compile(rf"(\x1b\[(?:{'|'.join([*SGR.values(), '0'])})m)")
 
 
@@ -112,10 +113,15 @@ def complain(text: str) -> None:
         if sys.stderr is None:
             return
         look = look_of(sys.stderr)
-        lines = printable(text, _LAYOUT).split("\n")
+        lines = [_short(line) for line in printable(text, _LAYOUT).split("\n")]
         if look.terminal:
             wide = look.terminal
             lines = [part for line in lines for part in (look.broken(line) if len(line) > wide else [line])]
         if lines and lines[0].startswith("error: "):
             lines[0] = look.paint("bad", "error:") + lines[0].removeprefix("error:")
         click.echo("\n".join(lines), err=True, color=look.colour)
+
+
+def _short(line: str) -> str:
+    """The line as somebody may read it: of what a file holds, a message may repeat a name of a million characters."""
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}... ({counted(len(line) - _LONGEST, 'character')} more)"

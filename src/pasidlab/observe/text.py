@@ -34,7 +34,7 @@ _RELEASE = re.compile(r"^# os release : (\S+)")
 _PERF_EVENT = re.compile(r"^# event : name = (\w+):(\w+),")
 _LOST = re.compile(r"^CPU:(\d+) \[(?:LOST (\d+) EVENTS|(?:(\d+) )?EVENTS DROPPED)\]")
 """kernel/trace/trace.c: print_trace_line(), v6.12; trace-cmd report."""
-_PERF_LOST = re.compile(r".*?\[(\d{1,4})\].*PERF_RECORD_LOST(?:_SAMPLES)?\D*(\d+)")
+_PERF_LOST = re.compile(r".{0,200}?\[(\d{1,4})\].*PERF_RECORD_LOST(?:_SAMPLES)?\D*(\d+)")
 """perf_event__fprintf_lost(), tools/perf/util/event.c, v6.12; `perf script` shows it with --show-lost-events alone."""
 _STARTED = re.compile(r"^#{3,} ?CPU (\d+) buffer started")
 """test_cpu_buff_start(): what the other CPUs showed before has no counterpart of this one."""

@@ -11,19 +11,26 @@ EventRow = tuple[int, int, int, int, int, int, int, int, int]
 """An event as ``pages.Events`` has it."""
 _Values = tuple[int, int, int, int]
 
-_TIME = r"(?P<time>\d{1,10}\.\d{6,9}):\s+"
+_NAME = r".{0,64}"  # of a task, 16 bytes: without a bound a line takes time that grows with a power of its length
+_SPACE = r"\s{1,64}"
+_TIME = rf"(?P<time>\d{{1,10}}\.\d{{6,9}}):{_SPACE}"
 _NAMED = r"(?P<event>\w+):\s*(?P<rest>.*)$"
+_PLACE = rf"{_NAME}?-(?P<pid>\d{{1,7}}){_SPACE}(?:\(\s{{0,64}}[-\d]{{1,16}}\){_SPACE})?\[(?P<cpu>\d{{1,4}})\]{_SPACE}"
+_FLAGGED = rf"(?:(?P<flags>\S{{4,6}}){_SPACE})?{_TIME}"
 _CALL = r"(?P<call>[A-Za-z_][\w.]*) <-\S+$"
-PERF = re.compile(rf"\s*\S.*?\s+(?:-?\d+/\s*)?(?P<pid>-1|\d{{1,7}})\s+\[(?P<cpu>\d{{1,4}})\]\s+{_TIME}(?:\d+\s+)?\w+:{_NAMED}")
+PERF = re.compile(
+    rf"\s{{0,64}}\S{_NAME}?{_SPACE}(?:-?\d{{1,7}}/\s{{0,64}})?(?P<pid>-1|\d{{1,7}}){_SPACE}\[(?P<cpu>\d{{1,4}})\]{_SPACE}{_TIME}"
+    rf"(?:\d{{1,20}}{_SPACE})?\w+:{_NAMED}"
+)
 """A line of perf script."""
 LINES = (
     PERF,
     # trace_print_context() and trace_print_lat_fmt(), kernel/trace/trace_output.c, v6.12; trace-cmd report leaves the flags out
-    re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?:\(\s*[-\d]+\)\s+)?\[(?P<cpu>\d{{1,4}})\]\s+(?:(?P<flags>\S{{4,6}})\s+)?{_TIME}{_NAMED}"),
+    re.compile(_PLACE + _FLAGGED + _NAMED),
     # trace-cmd report -l
-    re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?P<cpu>\d{{1,4}})(?P<flags>[dDbX.]\S{{3,5}})\s+{_TIME}{_NAMED}"),
+    re.compile(rf"{_NAME}?-(?P<pid>\d{{1,7}}){_SPACE}(?P<cpu>\d{{1,4}})(?P<flags>[dDbX.]\S{{3,5}}){_SPACE}{_TIME}{_NAMED}"),
 )
-CALL = re.compile(rf"\s*.*?-(?P<pid>\d{{1,7}})\s+(?:\(\s*[-\d]+\)\s+)?\[(?P<cpu>\d{{1,4}})\]\s+(?:(?P<flags>\S{{4,6}})\s+)?{_TIME}{_CALL}")
+CALL = re.compile(_PLACE + _FLAGGED + _CALL)
 """A line of the function tracer: print_trace_fmt() of kernel/trace/trace_output.c, trace_fn_trace()."""
 SYSCALL = re.compile(CALL.pattern.removesuffix(_CALL) + r"sys_(?P<name>\w+)(?P<enter>\()?")
 """A line of a system call: print_syscall_enter(), print_syscall_exit(), kernel/trace/trace_syscalls.c, v6.12."""
@@ -85,21 +92,24 @@ def _msr(m: re.Match[str]) -> _Values:
 
 _HEX = r"(?:0x)?([0-9a-f]{1,16})"
 _FPU_TEXT = re.compile(rf"x86/fpu: {_HEX} load: (\d) xfeatures: {_HEX} xcomp_bv: {_HEX}")
-_PREV = r"prev_pid=(\d{1,7}) prev_prio=-?\d+ prev_state=(\S+)"
-_BY_PID = re.compile(r"comm=.* pid=(\d{1,7}) prio=-?\d+(?: group_dead=\w+)?$")
+_PREV = r"prev_pid=(\d{1,7}) prev_prio=-?\d{1,9} prev_state=(\S{1,64})"
+_BY_PID = re.compile(rf"comm={_NAME} pid=(\d{{1,7}}) prio=-?\d+(?: group_dead=\w+)?$")
 _VEC = re.compile(r"vec=(\d{1,3})\b")
 _TEXTS: dict[Kind, tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], _Values]], ...]] = {
     Kind.sched_switch: (
-        (re.compile(rf".*{_PREV} ==> next_comm=(.*) next_pid=(\d{{1,7}}) next_prio=-?\d+"), _switch),
-        (re.compile(r".*:(\d{1,7}) \[-?\d+\] (\S+) ==> (.*):(\d{1,7}) \[-?\d+\]"), _switch),  # trace-cmd's plugin
+        (re.compile(rf"prev_comm={_NAME} {_PREV} ==> next_comm=({_NAME}) next_pid=(\d{{1,7}}) next_prio=-?\d+"), _switch),
+        # trace-cmd's plugin
+        (re.compile(rf"{_NAME}:(\d{{1,7}}) \[-?\d{{1,9}}\] (\S{{1,64}}) ==> ({_NAME}):(\d{{1,7}}) \[-?\d+\]"), _switch),
     ),
-    Kind.sched_migrate_task: ((re.compile(r".* pid=(\d{1,7}) prio=-?\d+ orig_cpu=(\d+) dest_cpu=(\d+)$"), _numbers(1, 2, 3)),),
-    Kind.sched_process_fork: ((re.compile(r".* pid=(\d{1,7}) child_comm=.* child_pid=(\d{1,7})$"), _numbers(2, 1)),),
+    Kind.sched_migrate_task: (
+        (re.compile(rf"comm={_NAME} pid=(\d{{1,7}}) prio=-?\d{{1,9}} orig_cpu=(\d{{1,9}}) dest_cpu=(\d{{1,9}})$"), _numbers(1, 2, 3)),
+    ),
+    Kind.sched_process_fork: ((re.compile(rf"comm={_NAME} pid=(\d{{1,7}}) child_comm={_NAME} child_pid=(\d{{1,7}})$"), _numbers(2, 1)),),
     Kind.sched_process_exec: ((re.compile(r".* pid=(\d{1,7}) old_pid=(\d{1,7})$"), _numbers(1, 2)),),
     Kind.sched_process_exit: ((_BY_PID, _numbers(1)),),
     Kind.sched_process_wait: ((_BY_PID, _numbers(1)),),
-    Kind.task_newtask: ((re.compile(r"pid=(\d{1,7}) comm=(.*) clone_flags=([0-9a-f]{1,15}) oom_score_adj=-?\d+$"), _newtask),),
-    Kind.task_rename: ((re.compile(r"pid=(\d{1,7}) oldcomm=.* newcomm=(.*) oom_score_adj=-?\d+$"), _rename),),
+    Kind.task_newtask: ((re.compile(rf"pid=(\d{{1,7}}) comm=({_NAME}) clone_flags=([0-9a-f]{{1,15}}) oom_score_adj=-?\d+$"), _newtask),),
+    Kind.task_rename: ((re.compile(rf"pid=(\d{{1,7}}) oldcomm={_NAME} newcomm=({_NAME}) oom_score_adj=-?\d+$"), _rename),),
     Kind.signal_deliver: ((re.compile(r"sig=(\d{1,3}) errno=-?\d+ code=-?\d+ sa_handler=([0-9a-f]{1,16})\b"), _signal),),
     Kind.sys_enter_rt_sigreturn: ((re.compile(""), _numbers()),),
     Kind.softirq_entry: ((_VEC, _numbers(1)),),

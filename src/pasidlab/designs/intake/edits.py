@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pasidlab.designs.intake.patch import Applied, FileChange, Hunk, Patch, PatchPiece
 from pasidlab.designs.intake.spans import FunctionSpan, at_line, bare_lines, begins_inside, function_name, functions_in
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
+
+_Key = tuple[str, str]
+"""A file, and the name of a function in it."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,26 @@ class _FileText:
         self.spans: list[FunctionSpan] = functions_in(lines, heading) if is_c else []
         self.bare = bare_lines(lines) if is_c else [line.strip() for line in lines]
 
-    def function(self, name: str) -> str | None:
-        """The code of a function; None if it is not there."""
-        found = [span for span in self.spans if span.name == name]
+    def span(self, name: str) -> FunctionSpan | None:
+        """Where a function stands, the first of that name."""
+        return self._named[name][0] if name in self._named else None
+
+    def code(self, name: str) -> str | None:
+        """The code of a function, or with an empty name that outside functions; None if the function is not there."""
+        if not name:
+            return self._outside
+        found = self._named.get(name)
         return "\n".join(line for span in found for line in self.bare[span.start : span.end] if line) if found else None
 
-    def outside(self) -> str:
-        """The code outside functions."""
+    @cached_property
+    def _named(self) -> dict[str, list[FunctionSpan]]:
+        found: dict[str, list[FunctionSpan]] = {}
+        for span in self.spans:
+            found.setdefault(span.name, []).append(span)
+        return found
+
+    @cached_property
+    def _outside(self) -> str:
         return "\n".join(line for n, line in enumerate(self.bare) if line and at_line(self.spans, n) is None)
 
 
@@ -89,7 +106,7 @@ def _is_c(path: str) -> bool:
 class Edits:
     """All that some patches change."""
 
-    functions: dict[tuple[str, str], Edited] = field(default_factory=dict)
+    functions: dict[_Key, Edited] = field(default_factory=dict)
     hunks: list[EditedHunk] = field(default_factory=list)
     versions: dict[str, Version] = field(default_factory=dict)  # of files, or of what hunks show of them
 
@@ -100,7 +117,8 @@ class Edits:
                 heading = "" if function_name(hunk.heading) == "" else hunk.heading
                 c = _is_c(change.path)
                 before, after = _FileText(hunk.old, c, heading), _FileText([line.text for line in hunk.new], c, heading)
-                self._hunk(patch, change, hunk, _Sides(before, after, 0, 0, whole=False))
+                sides = _Sides(before, after, whole=False)
+                self._settle(self._hunk(patch, change, hunk, sides, (0, 0)), sides)
 
     def of_pieces(self, change: FileChange, pieces: Iterable[PatchPiece]) -> None:
         """Take in the whole functions that hunks show."""
@@ -113,52 +131,52 @@ class Edits:
         first = self.versions[change.path].before if change.path in self.versions else before.text
         self.versions[change.path] = Version(change.path, first, applied.source)
         old, new = (_FileText(text.split("\n"), _is_c(change.path)) for text in (before.text, applied.source.text))
-        shift = 0
+        sides = _Sides(old, new, whole=True)
+        shift, touched = 0, set()
         for hunk, place in zip(change.hunks, applied.places, strict=True):
             if place is None:
                 self.skip(patch, change, [hunk], "it does not apply, and is outside the territory")
                 continue
-            self._hunk(patch, change, hunk, _Sides(old, new, place - shift, place, whole=True))
+            touched |= self._hunk(patch, change, hunk, sides, (place - shift, place))
             shift += len(hunk.new) - len(hunk.old)
+        self._settle(touched, sides)
 
     def skip(self, patch: Patch, change: FileChange, hunks: Iterable[Hunk], why: str) -> None:
         """Note hunks that are not applied."""
         for hunk in hunks:
             self.hunks.append(EditedHunk(patch.name, hunk.number, change.path, [function_name(hunk.heading)], why))
 
-    def _hunk(self, patch: Patch, change: FileChange, hunk: Hunk, sides: _Sides) -> None:
-        told = EditedHunk(patch.name, hunk.number, change.path)
-        is_c = _is_c(change.path)
-        old, new = sides.old_at, sides.new_at
+    def _hunk(self, patch: Patch, change: FileChange, hunk: Hunk, sides: _Sides, at: tuple[int, int]) -> set[_Key]:
+        """Notes the lines that a hunk changes, whose first line is ``at`` on each side. The functions they are in."""
+        is_c, (old, new) = _is_c(change.path), at
+        names: dict[str, None] = {}
+        touched = set()
         for line in hunk.lines:
-            text, at = (sides.before, old) if line.mark == "-" else (sides.after, new)
-            if line.mark != " " and at < len(text.lines):
-                span = at_line(text.spans, at) if is_c else None
-                edit = Edit(line.mark, text.bare[at] if is_c else line.text.strip(), line.number)
+            text, here = (sides.before, old) if line.mark == "-" else (sides.after, new)
+            if line.mark != " " and here < len(text.lines):
+                span = at_line(text.spans, here) if is_c else None
+                edit = Edit(line.mark, text.bare[here] if is_c else line.text.strip(), line.number)
                 name = span.name if span else ""
-                if is_c and not name and not edit.text:
-                    pass  # an empty line, or a comment, between functions
-                else:
-                    self._add(patch, change, name, edit, sides)
-                if name not in told.functions:
-                    told.functions.append(name)
+                names[name] = None
+                if not is_c or name or edit.text:  # an empty line, or a comment, between functions counts nothing
+                    one = self.functions.setdefault((change.path, name), Edited(patch.name, change.path, name, 0))
+                    one.edits.append(edit)
+                    one.patch = patch.name
+                    touched.add((change.path, name))
             old, new = old + (line.mark != "+"), new + (line.mark != "-")
-        self.hunks.append(told)
+        self.hunks.append(EditedHunk(patch.name, hunk.number, change.path, list(names)))
+        return touched
 
-    def _add(self, patch: Patch, change: FileChange, name: str, edit: Edit, sides: _Sides) -> None:
-        key = (change.path, name)
-        one = self.functions.setdefault(key, Edited(patch.name, change.path, name, 0))
-        one.edits.append(edit)
-        one.patch = patch.name
-        after = next((span for span in sides.after.spans if span.name == name), None)
-        if sides.whole:
-            one.line = after.start + 1 if after else 0
-        else:
-            one.line = edit.number
-        was, now = (sides.before.function(name), sides.after.function(name)) if name else (sides.before.outside(), sides.after.outside())
-        one.removed = bool(name) and now is None
-        one.same = was == now if sides.whole else False
-        if sides.whole:
+    def _settle(self, touched: Iterable[_Key], sides: _Sides) -> None:
+        """What became of functions, all their changed lines being known."""
+        for key in touched:
+            one, name = self.functions[key], key[1]
+            was, now, after = sides.before.code(name), sides.after.code(name), sides.after.span(name)
+            one.removed = bool(name) and now is None
+            if not sides.whole:
+                one.line, one.same = one.edits[-1].number, False
+                continue
+            one.line, one.same = after.start + 1 if after else 0, was == now
             told = {edit.text for edit in one.edits}
             was_in, now_in = (Counter((text or "").split("\n")) for text in (was, now))
             one.hidden = [line for line in [*(was_in - now_in), *(now_in - was_in)] if line and line not in told]
@@ -175,10 +193,8 @@ def unnamed_of(change: FileChange, hunk: Hunk) -> bool:
 
 @dataclass(frozen=True)
 class _Sides:
-    """A text before and after a hunk, and where the hunk's first line is in each, from 0."""
+    """A text before and after a change."""
 
     before: _FileText
     after: _FileText
-    old_at: int
-    new_at: int
     whole: bool  # whole files

@@ -1,19 +1,21 @@
-"""Mails and mailboxes: the text of each message as mail archives keep it, with the lines it had in the file."""
+"""Mails and mailboxes as mail archives keep them: their patches, with the lines they had in the file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from email import message_from_bytes, policy
-from email.message import EmailMessage
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
+from pasidlab.designs.intake.message import Mail
 from pasidlab.designs.intake.patch import FileChange, Hunk, Patch, PatchLine, looks_like_fragment, looks_like_patch, read_patch
 from pasidlab.designs.intake.spans import FunctionSpan, functions_in
-from pasidlab.errors import PasidlabError, Position
+from pasidlab.errors import PasidlabError, Position, counted
 
 _QUOTE = re.compile(r"^(> ?)+")
 _HEADER = re.compile(r"diff --git |--- (a/|/dev/null)|\+\+\+ (b/|/dev/null)|@@ -\d")
-_SERIES = re.compile(r"\[[^]]*PATCH[^]]*?(\d+)/(\d+)[^]]*\]", re.IGNORECASE)
+_BRACKETS, _OF = re.compile(r"\[([^]]*)\]"), re.compile(r"(\d+)/\d")
+_CLOCK = re.compile(rb"\d\d:\d\d")
+_FROM = re.compile(rb"^>(>*From )")  # as a mailbox writes a line that begins with From
 
 
 def looks_like_mail(text: str) -> bool:
@@ -26,64 +28,60 @@ def looks_like_mail(text: str) -> bool:
 
 def messages(data: bytes) -> list[tuple[int, bytes]]:
     """The messages of a mailbox, each with the number of its first line; a single mail is a mailbox of one."""
-    starts = [match.end() for match in re.finditer(rb"(?m)^From [^\n]*\d\d:\d\d[^\n]*\n|\AFrom [^\n]*\n", data)]
-    if not data.startswith(b"From ") or not starts:
+    if not data.startswith(b"From "):
         return [(1, data)]
-    ends = [data.rfind(b"\nFrom ", 0, start - 1) + 1 or start for start in starts[1:]] + [len(data)]
-    return [
-        (data.count(b"\n", 0, start) + 1, re.sub(rb"(?m)^>(>*From )", rb"\1", data[start:end]))
-        for start, end in zip(starts, ends, strict=True)
-        if data[start:end].strip()
-    ]
+    lines = data.split(b"\n")
+    starts = [n + 1 for n, line in enumerate(lines) if not n or (line.startswith(b"From ") and _CLOCK.search(line))]
+    found = zip(starts, [start - 1 for start in starts[1:]] + [len(lines)], strict=True)
+    each = [(start + 1, b"\n".join(_FROM.sub(rb"\1", line) for line in lines[start:end])) for start, end in found]
+    return [(first, raw) for first, raw in each if raw.strip()]
 
 
 def patches(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -> list[Patch]:
     """The patches of a mail or mailbox, in the order of the series. Lines are those of the file, unless a message is encoded."""
     found: list[tuple[int, Patch]] = []
-    seen = messages(data)
-    for number, (first, raw) in enumerate(seen):
-        message = message_from_bytes(raw, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        text = _text(message)
-        if not looks_like_patch(text) and not looks_like_fragment(text):
+    mails = [Mail(name, first, raw) for first, raw in messages(data)]
+    lines = tuple(data.decode("utf-8", "replace").splitlines())
+    for number, mail in enumerate(mails):
+        if not looks_like_patch(mail.text) and not looks_like_fragment(mail.text):
             continue
-        subject = " ".join(str(message.get("subject", "")).split())
-        head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0].count(b"\n") + 2
-        if _is_plain(message):
-            label, shift = name, first - 1 + head
-            shown[label] = tuple(data.decode("utf-8", "replace").splitlines())
-        else:
-            label, shift = (f"{name} (decoded)" if len(seen) == 1 else f"{name}[{number + 1}] (decoded)"), 0
-            shown[label] = tuple(text.splitlines())
-        patch = read_patch([(line + shift, content) for line, content in numbered(text)], label)
-        patch.subject = subject
-        match = _SERIES.search(subject)
-        found.append((int(match.group(1)) if match else number, patch))
-    if not found and (bare := _bare_functions(data, name, shown)) is not None:
+        label = name
+        if not mail.plain:
+            label = f"{name} (decoded)" if len(mails) == 1 else f"{name}[{number + 1}] (decoded)"
+        shown[label] = lines if mail.plain else tuple(mail.text.splitlines())
+        patch = read_patch([(line + mail.shift, content) for line, content in numbered(mail.text)], label)
+        patch.subject = mail.subject
+        place = _place_in_series(mail.subject)
+        found.append((number if place is None else place, patch))
+    if not found and (bare := _bare_functions(mails, lines, name, shown)) is not None:
         return [bare]
     if not found:
-        raise PasidlabError(
-            f"{name} holds no patch", hint=f"{len(seen)} message{'s' if len(seen) != 1 else ''} read, none with a unified diff"
-        )
+        raise PasidlabError(f"{name} holds no patch", hint=f"{counted(len(mails), 'message')} read, none with a unified diff")
     return [patch for _, patch in sorted(found, key=lambda pair: pair[0])]
 
 
-def _bare_functions(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -> Patch | None:
+def _place_in_series(subject: str) -> int | None:
+    """2 of ``[PATCH v3 2/5]``; None if it does not say."""
+    for brackets in _BRACKETS.findall(subject):
+        _, said, rest = brackets.upper().partition("PATCH")
+        if said and (match := _OF.search(rest)):
+            return int(match.group(1))
+    return None
+
+
+def _bare_functions(
+    mails: Sequence[Mail], file: tuple[str, ...], name: str, shown: dict[str, tuple[str, ...]]
+) -> Patch | None:
     """Functions, and macros, that stand in the text of mails without a diff; the last of one name counts. None: there are none."""
     lines: list[PatchLine] = []
-    for first, raw in messages(data):
-        message = message_from_bytes(raw, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        head = raw.replace(b"\r\n", b"\n").partition(b"\n\n")[0].count(b"\n") + 2
-        shift = first - 1 + head if _is_plain(message) else 0
-        text = _text(message).split("\n")
+    for mail in mails:
+        text = mail.text.split("\n")
         taken = [span for span in functions_in(text) if span.whole]
-        _must_be_one(taken, text, name, shift)
-        macros = [n for n, line in enumerate(text) if line.startswith("#define ") or (n and _goes_on(text, n - 1))]
-        wanted = sorted({n for span in taken for n in range(span.start, span.end)} | set(macros if taken else []))
-        lines += [PatchLine("+", text[n], n + 1 + shift) for n in wanted]
+        _must_be_one(taken, text, name, mail.shift)
+        wanted = sorted({n for span in taken for n in range(span.start, span.end)} | set(_macro_lines(text) if taken else []))
+        lines += [PatchLine("+", text[n], n + 1 + mail.shift) for n in wanted]
         if lines:
-            shown[name] = tuple((data.decode("utf-8", "replace") if _is_plain(message) else _text(message)).splitlines())
+            shown[name] = file if mail.plain else tuple(mail.text.splitlines())
     if not lines:
         return None
     note = f"{name}:{lines[0].number}: no diff: the functions in the text are taken as they stand"
@@ -92,46 +90,24 @@ def _bare_functions(data: bytes, name: str, shown: dict[str, tuple[str, ...]]) -
 
 def _must_be_one(functions: Sequence[FunctionSpan], text: Sequence[str], name: str, shift: int) -> None:
     """PasidlabError for a message that has a function twice: which one is meant is not to be told."""
-    for n, one in enumerate(functions):
-        other = next((span for span in functions[:n] if span.name == one.name), None)
-        if other is not None and not any(line.startswith("#") for line in text[other.end : one.start]):
+    conditions = [n for n, line in enumerate(text) if line.startswith("#")]
+    first: dict[str, FunctionSpan] = {}
+    for one in functions:
+        other = first.setdefault(one.name, one)
+        if other is not one and bisect_left(conditions, other.end) == bisect_left(conditions, one.start):
             raise PasidlabError(
                 f"{one.name}() is given twice, here and in line {other.start + 1 + shift}", position=Position(name, one.start + 1 + shift),
                 hint="leave one of them in the file",
             )  # fmt: skip
 
 
-def _goes_on(text: list[str], n: int) -> bool:
-    """True if a line is of a macro that the next one goes on with."""
-    while n >= 0 and text[n].rstrip().endswith("\\"):
-        if text[n].startswith("#define "):
-            return True
-        n -= 1
-    return False
-
-
-def _is_plain(message: EmailMessage) -> bool:
-    """Whether the lines of the text are lines of the file."""
-    encoding = str(message.get("content-transfer-encoding", "7bit")).strip().lower()
-    return not message.is_multipart() and encoding in ("7bit", "8bit", "binary") and message.get_param("format") != "flowed"
-
-
-def _text(message: EmailMessage) -> str:
-    """The text of a message and of its attached patches, decoded."""
-    pieces = []
-    for part in message.walk():
-        if part.get_content_maintype() == "text" or (part.get_filename() or "").endswith((".patch", ".diff")):
-            payload = part.get_payload(decode=True)
-            if not isinstance(payload, bytes):
-                continue
-            charset = part.get_content_charset() or "utf-8"
-            try:
-                pieces.append(payload.decode(charset, "replace"))
-            except LookupError:
-                pieces.append(payload.decode("utf-8", "replace"))
-            if part.get_param("format") == "flowed":
-                pieces[-1] = re.sub(r"(?m)(?<=\S) \n(?![>+\- @])", " ", pieces[-1])
-    return "\n".join(pieces).replace("\r\n", "\n").replace("\u00a0", " ")
+def _macro_lines(text: Sequence[str]) -> Iterator[int]:
+    """The lines of macros, counted from 0."""
+    goes_on = False
+    for n, line in enumerate(text):
+        if goes_on or line.startswith("#define "):
+            yield n
+            goes_on = line.rstrip().endswith("\\")
 
 
 def numbered(text: str) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.c.territory import territory
 from pasidlab.lang.c.tokens import Source
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ ?(.*)")
 _NARROW = 60  # no mailer wraps lines shorter than this
 _FUZZ = 300  # lines a hunk may have moved
 _TOP = frozenset(
@@ -172,16 +172,17 @@ def _hunk(match: re.Match[str], lines: Sequence[tuple[int, str]], i: int, into: 
         old, new = old - (mark != "+"), new - (mark != "-")
         i += 1
     hunk.missing = max(old, new)
-    if not hunk.missing and _goes_on(lines[i:]):
+    if not hunk.missing and _goes_on(lines, i):
         at = Position(patch.name, hunk.number)
         raise PasidlabError(f"this hunk of {into.path} has more lines than its heading says", position=at, hint="make the patch again")
     into.hunks.append(hunk)
     return i
 
 
-def _goes_on(lines: Sequence[tuple[int, str]]) -> bool:
-    """True if changed lines follow a hunk that should be over."""
-    for _, text in lines:
+def _goes_on(lines: Sequence[tuple[int, str]], i: int) -> bool:
+    """True if changed lines follow a hunk that should be over before line ``i``."""
+    for n in range(i, len(lines)):
+        text = lines[n][1]
         if text[:1] not in ("+", "-", " ") or text.startswith(("--", "+++ ")) or not text.strip():
             return False
         if text[0] != " ":
@@ -220,6 +221,7 @@ class Applied:
 def apply(change: FileChange, source: Source, patch: Patch, needed: Callable[[Hunk], bool] = lambda hunk: True) -> Applied:
     """The file with the hunks applied; PasidlabError naming the first hunk that does not fit and is ``needed``."""
     lines = source.text.split("\n")
+    bare = [line.rstrip() for line in lines]
     shift = 0
     places: list[int | None] = []
     for hunk in change.hunks:
@@ -227,7 +229,7 @@ def apply(change: FileChange, source: Source, patch: Patch, needed: Callable[[Hu
             raise _cut(change, hunk, patch)
         old = [text.rstrip() for text in hunk.old]
         wanted = hunk.start - 1 + shift
-        place = None if hunk.missing else _find([line.rstrip() for line in lines], old, wanted)
+        place = None if hunk.missing else _find(bare, old, wanted)
         if place is None and needed(hunk):
             raise _misfit(change, hunk, patch, lines, wanted)
         places.append(place)
@@ -235,6 +237,7 @@ def apply(change: FileChange, source: Source, patch: Patch, needed: Callable[[Hu
             continue
         new = [one.text for one in hunk.new]
         lines[place : place + len(old)] = new
+        bare[place : place + len(old)] = [text.rstrip() for text in new]
         shift += len(new) - len(old) + place - wanted
     return Applied(Source("\n".join(lines), source.file), tuple(places))
 
@@ -341,8 +344,10 @@ def _without_torn_comment(lines: list[PatchLine]) -> list[PatchLine]:
     return lines
 
 
+_CALLED = re.compile(r"\b(\w+)\s*\(")
+_OF_ENTRY = re.compile(r"\b(\w+)\((?=(\w+))")
+
+
 def _function_name(text: str) -> str:
-    match = re.search(r"(\w+)\s*\((?!.*\w+\s*\()", text) or re.search(r"(\w+)\s*\(", text)
-    name = match.group(1) if match else ""
-    inner = re.search(r"DEFINE_IDTENTRY\w*\((\w+)", text)
-    return inner.group(1) if inner else name
+    entries = [name for maker, name in _OF_ENTRY.findall(text) if "DEFINE_IDTENTRY" in maker]
+    return str(next(iter(entries or _CALLED.findall(text)[-1:]), ""))

@@ -6,14 +6,20 @@ A patch shows pieces of files that no parser takes. This needs nothing but whole
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _ATTRIBUTES = ("__attribute__", "__printf", "__acquires", "__releases", "__must_hold", "__aligned", "__section", "noinline")
-_MAKERS = re.compile(r"(?:DEFINE_\w*ENTRY\w*|(?:COMPAT_)?SYSCALL_DEFINE\d)\s*\(\s*(\w+)")
-_OPENS = re.compile(r"[A-Za-z_].*\)[^=;]*\{\s*$")
-_AT_ONCE = re.compile(r"[A-Za-z_][^=]*\)\s*\{.*\}\s*$")
-_TABLE = re.compile(r"[A-Za-z_].*=\s*\{\s*$|(?:struct|union|enum)\s+\w*\s*\{\s*$|typedef\b.*\{\s*$")
+_CALLED = re.compile(r"\b(\w+)\s*\(")
+_FIRST = re.compile(r"\b(\w+)\s*\((?=\s*(\w+))")
+_NAME = re.compile(r"[A-Za-z_]")
+_BODY = re.compile(r"\)\s*\{")
+_SYSCALL = re.compile(r"SYSCALL_DEFINE\d$")
+_NOT_INSIDE = ("{", "#define", "static ", "struct ", "typedef ", "EXPORT_")
+
+_MARKS = re.compile(r'"(?:\\.|[^"\\])*("|$)|/\*|//')
+_COMMENTS = re.compile(r"/\*|//")
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,25 @@ class FunctionSpan:
 
 def function_name(heading: str) -> str:
     """The name of the function a heading declares; empty if there is none."""
-    made = _MAKERS.search(heading)
-    if made:
-        return made.group(1)
-    names = [name for name in re.findall(r"(\w+)\s*\(", heading) if name not in _ATTRIBUTES]
+    for maker, name in _FIRST.findall(heading):
+        if "ENTRY" in maker.partition("DEFINE_")[2] or _SYSCALL.search(maker):
+            return str(name)
+    names = [name for name in _CALLED.findall(heading) if name not in _ATTRIBUTES]
     return names[0] if names else ""
+
+
+def _opens(line: str) -> bool:
+    """True for ``int f(void) {``, and no table of values: behind the last ``)`` there is neither ``=`` nor ``;``."""
+    head, bracket, rest = line.rstrip().rpartition("{")
+    before, closed, behind = head.rpartition(")")
+    heading = bracket and closed and before and not rest and _NAME.match(line)
+    return bool(heading) and not ("=" in behind or ";" in behind or head.startswith("typedef "))
+
+
+def _at_once(line: str) -> bool:
+    """True for ``int f(void) { return 1; }``: no ``=`` comes before the body."""
+    body = _BODY.search(line, 1)
+    return body is not None and bool(_NAME.match(line)) and line.rstrip().endswith("}") and "=" not in line[: body.start()]
 
 
 def functions_in(lines: Sequence[str], heading: str = "") -> list[FunctionSpan]:
@@ -47,16 +67,15 @@ def functions_in(lines: Sequence[str], heading: str = "") -> list[FunctionSpan]:
         n = inside
     while n < len(lines):
         line = lines[n].rstrip()
-        if _AT_ONCE.match(line):
+        if _at_once(line):
             found.append(FunctionSpan(function_name(line), n, n + 1))
             n += 1
             continue
-        opens = line == "{" or (_OPENS.match(line) and not _TABLE.match(line))
-        if not opens:
+        if line != "{" and not _opens(line):
             n += 1
             continue
         start = n
-        while start > 0 and _belongs(lines[start - 1]) and line == "{":
+        while start > (found[-1].end if found else 0) and _belongs(lines[start - 1]) and line == "{":
             start -= 1
         end = next((k + 1 for k in range(n + 1, len(lines)) if lines[k].startswith("}")), None)
         name = function_name(" ".join(lines[start : n + 1]))
@@ -71,7 +90,7 @@ def begins_inside(lines: Sequence[str]) -> int:
     for n, line in enumerate(lines):
         if line.startswith("}"):
             return n + 1
-        if line[:1] == "{" or _OPENS.match(line) or _AT_ONCE.match(line) or line.startswith(("#define", "static ", "struct ", "EXPORT_")):
+        if line.startswith(_NOT_INSIDE) or _opens(line) or _at_once(line):
             return 0
     return len(lines)
 
@@ -83,8 +102,9 @@ def _belongs(line: str) -> bool:
 
 
 def at_line(spans: Sequence[FunctionSpan], number: int) -> FunctionSpan | None:
-    """The function that has a line, counted from 0."""
-    return next((span for span in spans if span.start <= number < span.end), None)
+    """The function that has a line, counted from 0; ``spans`` are in their order."""
+    place = bisect_right(spans, number, key=lambda span: span.start) - 1
+    return spans[place] if place >= 0 and number < spans[place].end else None
 
 
 def bare_lines(lines: Sequence[str]) -> list[str]:
@@ -103,19 +123,22 @@ def bare_lines(lines: Sequence[str]) -> list[str]:
 
 def _without_comment(line: str, inside: bool) -> tuple[str, bool]:
     """A line without its comments, and whether one goes on in the next."""
-    kept = ""
-    while line:
+    kept: list[str] = []
+    at, marks = 0, _MARKS
+    while True:
         if inside:
-            _, closed, line = line.partition("*/")
-            inside = not closed
-            continue
-        match = re.search(r'"(?:\\.|[^"\\])*"|/\*|//', line)
+            end = line.find("*/", at)
+            if end < 0:
+                return "".join(kept), True
+            inside, at = False, end + 2
+        match = marks.search(line, at)
         if match is None:
-            return kept + line, False
-        kept += line[: match.start()]
-        if match.group() == "//":
-            return kept, False
-        inside = match.group() == "/*"
-        kept += "" if inside else match.group()
-        line = line[match.end() :]
-    return kept, inside
+            return "".join(kept) + line[at:], False
+        if match[0][0] == '"' and not match[1]:  # a string that does not end here is none
+            kept.append(line[at : match.start() + 1])
+            at, marks = match.start() + 1, _COMMENTS
+            continue
+        kept.append(line[at : match.end() if match[0][0] == '"' else match.start()])
+        if match[0] == "//":
+            return "".join(kept), False
+        inside, at = match[0] == "/*", match.end()

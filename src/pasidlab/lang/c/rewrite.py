@@ -8,8 +8,10 @@ same value. Every token keeps its place in the source.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import merge
 
 from pasidlab.lang.c.ctype import QUALIFIERS, TYPE_WORDS, by_words
 from pasidlab.lang.c.tokens import Token
@@ -21,6 +23,8 @@ SCOPED_GUARD = "__scoped_guard"
 _TYPEOF = ("typeof", "__typeof__", "__typeof", "__typeof_unqual__", "typeof_unqual")
 _TYPE_FIRST = ("min_t", "max_t", "clamp_t")  # their first argument is a type: it becomes a cast of 0
 _BEFORE_EXPRESSIONS = ("return", "case", "else", "do")
+_SOUGHT = (",", ":", ";", "...", "(", ")", "{", "}", "typedef")
+_MOST_WORDS = 8  # of an integer type: "long long unsigned int" has four
 _NOT_A_TYPE_AFTER = (".", "->", "struct", "union", "enum", "goto")
 
 
@@ -46,6 +50,12 @@ class _Rewriter:
         self.declared: set[int] = set()  # the names that typedefs give
         self.own: dict[str, str] = {}  # what typedefs of this text say
         self.untagged: dict[int, str] = {}  # ``struct`` without a tag -> the tag it gets
+        self.pairs: dict[str, dict[int, int]] = {}  # by the bracket that opens: where each is closed
+        self.closes: set[int] = set()  # brackets behind which another one is closed
+        self.places: dict[str, list[int]] = {text: [] for text in _SOUGHT}
+        for n, token in enumerate(tokens):
+            if token.text in _SOUGHT:
+                self.places[token.text].append(n)
 
     def run(self) -> Rewritten:
         i, before = 0, ""
@@ -68,6 +78,8 @@ class _Rewriter:
             if last.kind not in ("space", "newline"):
                 behind_bracket = last.text if before == "(" and last.kind == "name" and not self._names_type(last.text) else ""
                 before = last.text
+            if i in self.closes:
+                self._put(token, ")", "punct")
             i += taken
         return self.out
 
@@ -125,7 +137,9 @@ class _Rewriter:
     def _words(self, i: int, token: Token) -> int:
         """``long unsigned int`` in the order the grammar knows."""
         found, end, n = [token.text], i + 1, i + 1
-        while n < len(self.tokens) and (self.tokens[n].kind in ("space", "newline") or self.tokens[n].text in TYPE_WORDS):
+        while n < len(self.tokens) and len(found) < _MOST_WORDS:
+            if self.tokens[n].kind not in ("space", "newline") and self.tokens[n].text not in TYPE_WORDS:
+                break
             if self.tokens[n].text in TYPE_WORDS:
                 found.append(self.tokens[n].text)
                 end = n + 1
@@ -152,26 +166,31 @@ class _Rewriter:
             i += 1
         return i if i < len(self.tokens) and self.tokens[i].text == text else None
 
+    def _first(self, i: int, *texts: str) -> int:
+        """Where the first token from the ``i``-th on is that is one of these; the number of tokens if there is none."""
+        found = ((self.places[text], bisect_left(self.places[text], i)) for text in texts)
+        return min((places[n] for places, n in found if n < len(places)), default=len(self.tokens))
+
     def _closing(self, start: int, opening: str = "(", closing: str = ")") -> int | None:
-        depth = 0
-        for i in range(start, len(self.tokens)):
-            text = self.tokens[i].text
-            depth += (text == opening) - (text == closing)
-            if depth == 0:
-                return i
-        return None
+        """Where the bracket that opens at ``start`` is closed."""
+        return self._pairs(opening, closing).get(start)
+
+    def _pairs(self, opening: str, closing: str) -> dict[int, int]:
+        if opening not in self.pairs:
+            self.pairs[opening], open_ones = {}, []
+            for n in merge(self.places[opening], self.places[closing]):
+                if self.tokens[n].text == opening:
+                    open_ones.append(n)
+                elif open_ones:
+                    self.pairs[opening][open_ones.pop()] = n
+        return self.pairs[opening]
 
     def _bracketed(self, i: int) -> int:
-        """The brackets behind a name as they are, and one bracket more."""
+        """The brackets behind a name get one bracket more at their end."""
         start = self._next(i + 1, "(")
-        end = self._closing(start) if start is not None else None
-        if start is None or end is None:
-            return 1
-        inner = _Rewriter(self.tokens[start : end + 1], self.types).run()
-        self.out.typeofs |= {number + len(self.out.tokens): found for number, found in inner.typeofs.items()}
-        self.out.tokens += inner.tokens
-        self._put(self.tokens[end], ")", "punct")
-        return end + 1 - i
+        if start is not None and (end := self._closing(start)) is not None:
+            self.closes.add(end)
+        return 1
 
     def _typeof(self, i: int, token: Token) -> int:
         start = self._next(i + 1, "(")
@@ -184,8 +203,8 @@ class _Rewriter:
 
     def _type_first(self, i: int, token: Token) -> int:
         start = self._next(i + 1, "(")
-        comma = next((n for n in range(start, len(self.tokens)) if self.tokens[n].text in (",", ";")), None) if start is not None else None
-        if start is None or comma is None or self.tokens[comma].text == ";":
+        comma = self._first(start or 0, ",", ";")
+        if start is None or comma == len(self.tokens) or self.tokens[comma].text == ";":
             return 0
         self._put(token, token.text)
         self._put(token, "((")
@@ -197,7 +216,9 @@ class _Rewriter:
 
     def _typedef(self, i: int) -> None:
         """Learn a name that stands for words of C, for another such name, or for a struct or enum."""
-        end = next((n for n in range(i, len(self.tokens)) if self.tokens[n].text in (";", "{")), len(self.tokens))
+        end = self._first(i, ";", "{")
+        if self._first(i + 1, "typedef") < end:
+            return
         if end < len(self.tokens) and self.tokens[end].text == "{":
             self._typedef_of(i, end)
             return
@@ -237,9 +258,8 @@ class _Rewriter:
 
     def _case(self, i: int, token: Token) -> int:
         """``case A ... B:`` becomes ``case __case_range(A,B):``."""
-        end = next((n for n in range(i, len(self.tokens)) if self.tokens[n].text in (":", ";", "{")), len(self.tokens))
-        dots = next((n for n in range(i, end) if self.tokens[n].text == "..."), None)
-        if dots is None or end == len(self.tokens) or self.tokens[end].text != ":":
+        end, dots = self._first(i, ":", ";", "{"), self._first(i, "...")
+        if dots > end or end == len(self.tokens) or self.tokens[end].text != ":":
             return 0
         self._put(token, "case ")
         self._put(token, f"{CASE_RANGE}(")

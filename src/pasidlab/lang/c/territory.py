@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from pasidlab.errors import PasidlabError
@@ -38,7 +38,7 @@ class TerritoryPart:
         return function in self.functions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Territory:
     """What the file says."""
 
@@ -79,9 +79,7 @@ class Territory:
 
         A file that no place names may be a place's under a shorter path: there the name of the function decides.
         """
-        place = self.place(file, function)
-        if place is None and not self._known(file):
-            place = next((one for one in self.places if not one.unrelated and one.names(function)), None)
+        place = _deciding(self, file, function)
         lines = [line for line in lines if line]
         if place is not None and not place.words:
             return lines
@@ -93,6 +91,16 @@ class Territory:
         return not _named(file, self.elsewhere) and _mentions(line, self.anywhere)
 
 
+@lru_cache(maxsize=1 << 12)
+def _deciding(land: Territory, file: str, function: str) -> TerritoryPart | None:
+    """The place that says which lines of a function matter: a patch asks for each of its lines."""
+    place = land.place(file, function)
+    if place is None and not land._known(file):
+        return next((one for one in land.places if not one.unrelated and one.names(function)), None)
+    return place
+
+
+@lru_cache(maxsize=1 << 12)
 def _named(name: str, globs: tuple[str, ...]) -> bool:
     return _pattern(globs).match(name) is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -18,6 +19,7 @@ _TOKEN = re.compile(
       |(?P<comment>//(?:\\\r?\n|[^\n])*|/\*.*?\*/)
       |(?P<string>L?"(?:\\.|[^"\\\n])*")
       |(?P<char>L?'(?:\\.|[^'\\\n])+')
+      |(?P<endless>"(?:\\.|[^"\\\n])*|'(?:\\.|[^'\\\n])+)
       |(?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
       |(?P<number>\.?[0-9](?:[eEpP][+-]|[A-Za-z0-9_.])*)
       |(?P<punct>\.\.\.|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|\#\#|/(?!\*)|[][(){}.&*+\-~!%<>^|?:;=,\#@`\\])
@@ -71,23 +73,42 @@ def tokens_of(source: Source) -> list[Token]:
     check_size(len(source.text), source.file)
     found: list[Token] = []
     depth = 0
-    for match in _TOKEN.finditer(source.text):
-        kind, text = match.lastgroup or "other", match.group()
+    for kind, text, at in _pieces(source.text):
         if kind == "other":
             if source.partial:
                 continue
-            if text in "\"'" and not source.text.startswith("/*", match.start()):
-                found.append(Token("stray", text, match.start()))
+            if text in "\"'" and not source.text.startswith("/*", at):
+                found.append(Token("stray", text, at))
                 continue
-            raise stray(source, match.start())
+            raise stray(source, at)
         if kind == "punct" and text in "([{":
             depth += 1
             if depth > MAX_NESTING:
-                raise PasidlabError(f"brackets are nested more than {MAX_NESTING} deep", position=source.position(match.start()))
+                raise PasidlabError(f"brackets are nested more than {MAX_NESTING} deep", position=source.position(at))
         elif kind == "punct" and text in ")]}":
             depth -= 1
-        found.append(Token("space" if kind == "comment" else kind, text, match.start()))
+        found.append(Token("space" if kind == "comment" else kind, text, at))
     return found
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str, int]]:
+    """The kind, the text and the place of each token. Where a quote or a comment has no end, no other like it up to there has one."""
+    without_end = dict.fromkeys("\"'/", 0)
+    at = 0
+    while at < len(text):
+        first = text[at]
+        if at < without_end.get(first, 0) and (first != "/" or text.startswith("/*", at)):
+            yield "other", first, at
+            at += 1
+            continue
+        match = _TOKEN.match(text, at)
+        assert match is not None
+        kind, end = match.lastgroup or "other", match.end()
+        if kind == "endless" or (kind == "other" and first == "/"):
+            without_end[first] = end if kind == "endless" else len(text)
+            kind, end = "other", at + 1
+        yield kind, text[at:end], at
+        at = end
 
 
 def check_size(size: int, file: str) -> None:

@@ -80,18 +80,18 @@ def folded(instr: Instr) -> Instr:
 def _thread(code: Code, roots: set[str]) -> Code:
     """Jumps to jumps go to the end of the chain; jumps to the next instruction and unused labels vanish."""
     target: dict[str, str] = {}
-    for i, instr in enumerate(code):
-        if instr.op == "label":
-            j = i
-            while j < len(code) and code[j].op == "label":
-                j += 1
-            if j < len(code) and code[j].op == "jump":
-                target[str(instr.args[0])] = str(code[j].args[0])
-    for label in target:
-        seen = {label}
-        while (next_label := target.get(target[label])) and target[label] not in seen:
-            seen.add(target[label])
-            target[label] = next_label
+    behind = None  # the instruction after the labels
+    for instr in reversed(code):
+        if instr.op != "label":
+            behind = instr
+        elif behind is not None and behind.op == "jump":
+            target[str(instr.args[0])] = str(behind.args[0])
+    for label in reversed(tuple(target)):
+        chain, end = {label: None}, target[label]
+        while end in target and end not in chain:
+            chain[end] = None
+            end = target[end]
+        target |= dict.fromkeys(chain, end)
     out: Code = []
     for i, instr in enumerate(code):
         if instr.op in ("jump", "branch", "switch"):
