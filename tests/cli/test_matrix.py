@@ -77,6 +77,12 @@ def test_a_checkpoint_keeps_every_row(matrix: Path, tmp_path: Path) -> None:
         ('designs = ["early"]\n[configs]\na = "CONFIG_X=n"', "configs.a is not a list of options"),
         ('designs = ["early"]\n[trees]\na = 1', "trees.a is not text"),
         ('designs = ["erly"]', "erly"),
+        (f"designs = [\n{'[' * 100_000}", "2: this is nested too deeply"),
+        (f'designs = ["""\n[\\"""\n]"""]\nx = {"{a=" * 100_000}', "4: this is nested too deeply"),
+        (f"designs = ['[']\n{'a.' * 100_000}b = 1", "2: this is nested too deeply"),
+        (f"designs = []\nx = {'9' * 10_000}", "2: a number of 10000 digits"),
+        (f"x = {'[' * 40}{'1.5, ' * 200}{']' * 40}", "has 'x', which means nothing"),
+        ('x = "' + '\\"' * 100_000, "1: this is not TOML: Unterminated string"),
     ],
 )
 def test_what_is_wrong_with_a_file(tmp_path: Path, text: str, said: str) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasidlab import reading
 from pasidlab.commands.scopes import AskedScope
 from pasidlab.errors import PasidlabError
 from pasidlab.lang.names import nearest
-from pasidlab.lang.source import read_text
 
 if TYPE_CHECKING:
     from pasidlab.designs import AnyScope, Design, Opening
@@ -44,10 +43,7 @@ class Matrix:
 
 def read_matrix(file: str) -> Matrix:
     """Raises PasidlabError for a file that asks for nothing that can be checked, with its place in it."""
-    try:
-        told = tomllib.loads(read_text(Path(file)))
-    except tomllib.TOMLDecodeError as error:
-        raise PasidlabError(f"{file}: not TOML: {error}") from None
+    told, _ = reading.toml(file, EXAMPLE)
     _known(file, "the file", told, SECTIONS)
     designs = told.get("designs")
     if not _strings(designs) or not designs:

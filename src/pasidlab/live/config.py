@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +15,7 @@ from pasidlab.live.stored import number_stored
 
 KINDS = ("dsa", "iax")
 _EXAMPLE = "see docs/dsa-programmers.md for an example"
-_LONGEST = 1 << 20  # bytes of a device file
 _DEEPEST, _MOST_BITS, _MOST_VALUES = 50, 256, 1 << 14
-_MOST_DOTS = 100  # of a line: for a key of n parts tomllib takes time that grows with the square of n
 _WQ_WORDS = {
     "mode": ("shared", "dedicated"),
     "type": ("user", "kernel", "none"),
@@ -36,7 +33,6 @@ _DEVICE_NUMBERS = {
 }  # fmt: skip
 _REPORTED = ("errors", "cmd_status")
 """Attributes of a device that tell what happened: no file can say."""
-_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MOST_DEVICES = 256
 _MOST_QUEUES, _MOST_IN_ALL = 64, 1024  # of a device; each has some thirty files, which redirection writes
@@ -245,24 +241,9 @@ def _must_be_small(document: dict[str, Any], file: str) -> None:
 
 
 def _parse(file: str) -> tuple[dict[str, Any], DevicesText]:
-    content = ""
-    try:
-        content = reading.content(file, _LONGEST).decode()
-        if any(line.count(".") > _MOST_DOTS for line in content.split("\n") if not line.lstrip().startswith("#")):
-            raise RecursionError
-        document = tomllib.loads(content)
-        _must_be_small(document, file)
-        return document, DevicesText(file, content.split("\n"))
-    except OSError as error:
-        raise PasidlabError(f"cannot read {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise PasidlabError(f"{file} is not TOML: it is not UTF-8 text", hint=_EXAMPLE) from None
-    except RecursionError:
-        raise PasidlabError(f"{file} is nested too deeply", hint=_EXAMPLE) from None
-    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
-        what, place = str(error), _PLACE.search(str(error))
-        position = Position(file, int(place[1]), int(place[2])) if place else Position(file, content.count("\n") + 1)
-        raise PasidlabError(f"this is not TOML: {what.partition(' (at ')[0]}", position=position, hint=_EXAMPLE) from None
+    document, content = reading.toml(file, _EXAMPLE)
+    _must_be_small(document, file)
+    return document, DevicesText(file, content.split("\n"))
 
 
 def _from_toml(file: str) -> list[DeviceConfig]:
