@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pasidlab import Scope
+from pasidlab.checking.model import design_model
 from pasidlab.designs import Opening
 from pasidlab.designs.intake.message import Mail
 from pasidlab.errors import PasidlabError
@@ -90,6 +92,18 @@ def test_patches(name: str, tmp_path: Path) -> None:
 def test_c(name: str, tmp_path: Path) -> None:
     text, what = C[name]
     assert what in raised(tmp_path / "x.c", text)
+
+
+def test_calls_that_double(tmp_path: Path) -> None:
+    """Of 30 functions each calls the next one twice: with a copy at each call, there would be a thousand million calls."""
+    calls = "static void f30(void)\n{\n\tpreempt_disable();\n\tpreempt_enable();\n}\n"
+    calls += "".join(f"static void f{n}(void)\n{{\n\tf{n + 1}();\n\tf{n + 1}();\n}}\n" for n in reversed(range(30)))
+    path = tmp_path / "x.c"
+    path.write_text(calls + "bool try_fixup_enqcmd_gp(void)\n{\n\tf0();\n\treturn false;\n}\n")
+    begin = time.process_time()
+    with pytest.raises(PasidlabError, match=r"x\.c:66:1: f17 has 32,767 instructions.*: 20,000 are the most\n  hint: call"):
+        design_model(Opening(str(path)).design(), Scope(cpus=1, tasks=1, mms=1, events=frozenset()))
+    assert time.process_time() - begin < SECONDS
 
 
 def test_parts_of_a_mail_are_read_as_they_were_sent() -> None:

@@ -27,6 +27,7 @@ def nothing(box: Box) -> None:
     box.n = 1
 '''
 FURTHER_UP = "assign it further up; it is a local of this function"
+WIDTH = "numbers have 64 bits; of what is computed from constants, so does every part"
 BODY = "@rule()\ndef f(box: Box) -> None:\n"
 
 # statements of a rule: text, line and column in it (each is indented by 4), what, hint
@@ -480,11 +481,50 @@ def test_modules(tmp_path, text, line, column, what, hint):
         "box.n = " + "(" * 300 + "1" + ")" * 300,
         "box.n = " + "1" * 5000,
         "box.n = " + "-" * 5000 + "1",
+        "box.n = " + "-" * 400 + "1",
     ],
-    ids=["sum", "negation", "parentheses", "digits", "minus"],
+    ids=["sum", "negation", "parentheses", "digits", "minus", "fewer"],
 )
 def test_texts_too_deep_or_too_long(tmp_path, text):
     assert "model.py" in str(error_of(tmp_path, HEAD + BODY + f"    {text}\n"))
+
+
+@pytest.mark.parametrize("depth", [400, 5_000, 100_000])
+@pytest.mark.parametrize("text", ["A = {}1", "def g(a: {}x) -> None:", "def g() -> {}x:", "@{}x\ndef g() -> None:", "{}x"])
+def test_declarations_too_deep(tmp_path, text, depth):
+    message = str(error_of(tmp_path, HEAD + text.format("-" * depth) + "\n    pass" * text.endswith(":")))
+    assert "model.py" in message and ("nested more than 200 deep" in message or "nested too deeply to be read" in message)
+
+
+@pytest.mark.parametrize("depth", [400, 5_000, 100_000])
+def test_a_type_in_quotes_too_deep(tmp_path, depth):
+    message = str(error_of(tmp_path, HEAD + BODY + "    g(1)\n" + f"def g(a: '{'-' * depth}x') -> None:\n    pass\n"))
+    assert "cannot use '---" in message
+
+
+def test_numbers_that_grow_without_end(tmp_path):
+    """Of 40 squares in a row the last would have a million million bits."""
+    squares = "A0 = 3\n" + "".join(f"A{n + 1} = A{n} * A{n}\n" for n in range(40))
+    message = str(error_of(tmp_path, HEAD + squares + BODY + "    box.flag = A40 == 1\n"))
+    assert message == expected(tmp_path, HEAD.count("\n") + 7, 6, "this number needs more than 64 bits", WIDTH)
+    build(tmp_path, HEAD + f"W = ~0xFFFFFFFFFFFFFFFF + {(1 << 64) - 1}\n" + BODY + "    box.flag = W == -1\n")
+
+
+def test_calls_that_double(tmp_path):
+    """Of 30 functions each calls the next one twice."""
+    calls = "def g30(box: Box) -> None:\n    box.n = 1\n"
+    calls += "".join(f"def g{n}(box: Box) -> None:\n    g{n + 1}(box)\n    g{n + 1}(box)\n" for n in range(30))
+    message = str(error_of(tmp_path, HEAD + calls + BODY + "    g0(box)\n"))
+    assert "model.py:" in message and "g17 has 24,575 instructions" in message and "20,000 are the most\n  hint: call" in message
+    build(tmp_path, HEAD + calls + BODY + "    g24(box)\n")
+
+
+def test_calls_too_deep(tmp_path):
+    """In either order: what is called is compiled before, or while its caller is."""
+    calls = [f"def g{n}(box: Box) -> None:\n    g{n + 1}(box)\n" for n in range(1000)] + ["def g1000(box: Box) -> None:\n    box.n = 1\n"]
+    rule = BODY + "    g0(box)\n"
+    for text in ("".join(calls) + rule, "".join(reversed(calls)) + rule, rule + "".join(reversed(calls))):
+        assert "calls are nested more than 100 deep: f -> g0 -> g1 -> ... -> g99" in str(error_of(tmp_path, HEAD + text))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from pasidlab.errors import PasidlabError
+from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.ir import SLEEPING, Function
 from pasidlab.lang.legality import verify_function
 from pasidlab.lang.names import Names
@@ -13,6 +14,9 @@ from pasidlab.lang.types import Domain
 
 ARRIVALS = Path(__file__).parent / "arrivals.py"
 """The language's own functions; part of every model with contexts."""
+
+MOST_DEEP = 100
+"""Calls in each other. The compiler's stack has room for some more."""
 
 
 class Functions:
@@ -34,8 +38,16 @@ class Functions:
         """The compiled function."""
         if name not in self.compiled:
             self._active.append(name)
+            must_be_shallow(self._active, self.names.namespace.functions[name].position)
             function = FunctionCompiler(self.names.namespace.functions[name], self.names, self).compile()
             self._active.pop()
             verify_function(function, self.names.fields, frozenset([*self.names.namespace.functions, *self.compiled, SLEEPING]))
             self.compiled[name] = function
         return self.compiled[name]
+
+
+def must_be_shallow(way: Sequence[str], position: Position) -> None:
+    """Raises PasidlabError for a function, at ``position``, that is called through too many others: ``way`` ends with it."""
+    if len(way) > MOST_DEEP:
+        what = f"calls are nested more than {MOST_DEEP} deep: {' -> '.join(way[:3])} -> ... -> {way[-1]}"
+        raise PasidlabError(what, position=position, hint="put some of these functions together")

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pasidlab.errors import PasidlabError, Position
 from pasidlab.lang.scope import Bounds
-from pasidlab.lang.source import Namespace, SourceStruct
+from pasidlab.lang.source import Namespace, SourceStruct, python_tree
 from pasidlab.lang.types import ANY, BOOL, Domain, Field, Int, Mask, Ref
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class Names:
         if isinstance(node, ast.Constant):
             if node.value is None:
                 return 0
-            return int(node.value) if isinstance(node.value, int) else None
+            return self._narrow(int(node.value), node, file) if isinstance(node.value, int) else None
         if isinstance(node, ast.Name):
             if hidden(node.id):
                 return None
@@ -130,10 +130,18 @@ class Names:
                 raise PasidlabError("division by zero", position=_at(node, file))
             if isinstance(node.op, ast.LShift | ast.RShift) and not 0 <= right < 64:
                 raise PasidlabError(f"shift by {right}", position=_at(node, file), hint="shift by 0 .. 63 bits")
-            return int(_BINARY[type(node.op)](left, right))
+            return self._narrow(int(_BINARY[type(node.op)](left, right)), node, file)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "size":
             return self._size(node, file)
         return None
+
+    @staticmethod
+    def _narrow(number: int, node: ast.expr, file: str) -> int:
+        """The number, if it fits into 64 bits, with a sign or without. Numbers of Python have no end: each square doubles them."""
+        if not -(1 << 63) <= number < 1 << 64:
+            hint = "numbers have 64 bits; of what is computed from constants, so does every part"
+            raise PasidlabError("this number needs more than 64 bits", position=_at(node, file), hint=hint)
+        return number
 
     def _size(self, node: ast.Call, file: str) -> int:
         name = str(node.args[0].value) if node.args and isinstance(node.args[0], ast.Constant) else ""
@@ -166,10 +174,12 @@ class Names:
         """The domain an annotation stands for; plain ``int`` is unbounded."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
-                parsed = ast.parse(node.value, mode="eval").body
-            except (SyntaxError, ValueError):
-                raise PasidlabError(f"cannot use '{node.value}' as a type", position=_at(node, file)) from None
-            return self.annotation(ast.copy_location(parsed, node), file)
+                expression = python_tree(node.value, file).body
+            except PasidlabError:
+                expression = []
+            if len(expression) != 1 or not isinstance(expression[0], ast.Expr):
+                raise PasidlabError(f"cannot use '{node.value}' as a type", position=_at(node, file))
+            return self.annotation(ast.copy_location(expression[0].value, node), file)
         if isinstance(node, ast.Name):
             if node.id in ("bool", "int"):
                 return BOOL if node.id == "bool" else ANY

@@ -14,6 +14,7 @@ from pasidlab.lang.ir import SOUND, Property
 from pasidlab.lang.names import KERNEL, nearest
 from pasidlab.lang.own import CONTEXT_EVENTS, SOUND_KERNEL, Copies, OwnModel
 from pasidlab.lang.own_copies import own_copies
+from pasidlab.lang.source import python_tree
 from pasidlab.lang.words import Words
 
 T = TypeVar("T", int, str)
@@ -30,8 +31,8 @@ def own_model(text: str, file: str, language: ModuleType) -> OwnModel | None:
     Raises PasidlabError with the place of what is wrong. A text that is no Python is left to the compiler.
     """
     try:
-        tree = ast.parse(text, file)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = python_tree(text, file)
+    except PasidlabError:
         return None
     calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and _name_of(node.value) == "model"]
     if not calls:

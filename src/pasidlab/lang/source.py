@@ -10,6 +10,9 @@ from pathlib import Path
 from pasidlab import reading
 from pasidlab.errors import PasidlabError, Position
 
+_DEEPEST = 200  # of a tree: operators, brackets and statements in each other
+_SPLIT = "split it over several assignments, or functions"
+
 
 @dataclass(frozen=True)
 class SourceFunction:
@@ -84,15 +87,29 @@ def collect(files: Iterable[File], into: Namespace | None = None) -> Namespace:
     return namespace
 
 
-def collect_text(text: str, file: str, namespace: Namespace) -> None:
-    """Add the declarations of one file's text."""
+def python_tree(text: str, file: str) -> ast.Module:
+    """The tree of a text. PasidlabError for what is no Python, and for what is nested so deep that no walk through it would end well."""
     try:
         tree = ast.parse(text, file)
     except SyntaxError as error:
         place = Position(file, error.lineno or 1, error.offset or 1)
         raise PasidlabError(f"not valid Python: {error.msg}", position=place) from None
-    except (ValueError, RecursionError, MemoryError) as error:
+    except (RecursionError, MemoryError):  # the parser's stack is one of memory
+        raise PasidlabError(f"{file} is nested too deeply to be read", hint=_SPLIT) from None
+    except ValueError as error:
         raise PasidlabError(f"{file}: not valid Python: {error}") from None
+    level: list[tuple[ast.AST, ast.AST]] = [(node, node) for node in tree.body]
+    for _ in range(_DEEPEST):
+        level = [(below, below if hasattr(below, "lineno") else placed) for node, placed in level for below in ast.iter_child_nodes(node)]
+    if level:
+        place = Position(file, getattr(level[0][1], "lineno", 1))
+        raise PasidlabError(f"this is nested more than {_DEEPEST} deep", position=place, hint=_SPLIT)
+    return tree
+
+
+def collect_text(text: str, file: str, namespace: Namespace) -> None:
+    """Add the declarations of one file's text."""
+    tree = python_tree(text, file)
     namespace.files[file] = text.splitlines()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pasidlab.errors import PasidlabError, Position
-from pasidlab.lang.ir import Function, Instr, Operand, Site
+from pasidlab.lang.functions import must_be_shallow
+from pasidlab.lang.ir import SLEEPING, Function, Instr, Operand, Site
 from pasidlab.lang.types import ANY, BOOL, Domain, Int, Mask, joined_domain
+
+MOST_INSTRUCTIONS = 20_000
+"""Of a function with all that it calls; the kernel of the model has 2,500 in one. Twice as many take a minute to be lowered."""
 
 
 class Inliner:
@@ -27,6 +31,8 @@ class Inliner:
     def call(self, name: str, args: tuple[Operand, ...], dst: str | None, site: Site | None, active: tuple[str, ...] = ()) -> None:
         """Append the body of a function; its result goes to ``dst``."""
         function = self.lookup(name)
+        if not active:
+            _must_be_small(name, self.lookup)
         if name in active:
             cycle = " -> ".join((*active[active.index(name) :], name))
             raise PasidlabError(f"recursion: {cycle}", position=site.position if site else function.position, hint="use a loop")
@@ -71,6 +77,29 @@ class Inliner:
     def emit(self, op: str, *args: Operand, site: Site) -> None:
         """Append one instruction of the lowering's own."""
         self.code.append(Instr(op, args, site))
+
+
+def _must_be_small(name: str, lookup: Callable[[str], Function]) -> None:
+    """Raises PasidlabError if a function with all that it calls is more than the lowering can deal with: it may double at every call."""
+    sizes: dict[str, int] = {}
+    way: list[str] = []
+
+    def size(name: str) -> int:
+        if name == SLEEPING or name in way:  # Inliner.call tells of recursion
+            return 0
+        if name not in sizes:
+            function = lookup(name)
+            way.append(name)
+            must_be_shallow(way, function.position)
+            count = sum(size(str(instr.args[1])) if instr.op == "call" else 1 for instr in function.code)
+            way.pop()
+            if count > MOST_INSTRUCTIONS:
+                what = f"{name} has {count:,} instructions, with a copy of what it calls at each call: {MOST_INSTRUCTIONS:,} are the most"
+                raise PasidlabError(what, position=function.position, hint="call what is long, or calls much, at fewer places: in a loop")
+            sizes[name] = count
+        return sizes[name]
+
+    size(name)
 
 
 LANGUAGE = Site("context", Position("<language>", 0))
