@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pasidlab import Scope
+from pasidlab import Scope, check
 from pasidlab.checking.model import design_model
 from pasidlab.designs import Opening
 from pasidlab.designs.intake.message import Mail
@@ -104,6 +104,15 @@ def test_calls_that_double(tmp_path: Path) -> None:
     with pytest.raises(PasidlabError, match=r"x\.c:66:1: f17 has 32,767 instructions.*: 20,000 are the most\n  hint: call"):
         design_model(Opening(str(path)).design(), Scope(cpus=1, tasks=1, mms=1, events=frozenset()))
     assert time.process_time() - begin < SECONDS
+
+
+def test_the_account_of_a_file_of_many_functions(tmp_path: Path) -> None:
+    path = tmp_path / "x.c"
+    others = "".join(f"static int g{n}(int x)\n{{\n\treturn x + {n};\n}}\n" for n in range(8_000))
+    path.write_text(others + "bool try_fixup_enqcmd_gp(void)\n{\n\treturn g0(1) == 1;\n}\n")
+    begin = time.process_time()
+    found = check(Opening(str(path)).design(), Scope(cpus=1, tasks=1, mms=1, events=frozenset()))
+    assert len(found.account) == 2 and time.process_time() - begin < 2 * SECONDS
 
 
 def test_parts_of_a_mail_are_read_as_they_were_sent() -> None:

@@ -73,8 +73,9 @@ class CheckResult:
         if self.judged is None:
             return ()
         executed = frozenset[tuple[str, int]]().union(*(part.executed for part in self.parts))
-        told = [one for one in self.judged.added if one.gone or (self.whole and executed.isdisjoint(one.lines))]
-        edited = {place for one in self.judged.added if one not in told for place in one.lines}
+        whole = self.whole
+        executing = [one for one in self.judged.added if not (one.gone or (whole and executed.isdisjoint(one.lines)))]
+        edited = frozenset[tuple[str, int]]().union(*(one.lines for one in executing))
         idle = [f"{file}:{line}" for file, line, _ in self.unexecuted if (file, line) in edited]
         return (*self.judged.sentences(), *([f"changed, but {self.not_executed}: {', '.join(idle)}"] if idle else []))
 

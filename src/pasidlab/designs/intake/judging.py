@@ -19,6 +19,7 @@ from pasidlab.designs.intake.statements_seen import CompiledLines
 from pasidlab.designs.intake.tree import TreeProgram
 from pasidlab.lang.c.builtins import OPERATIONS
 from pasidlab.lang.c.cuts import Cut
+from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.parse import CFunction
 from pasidlab.lang.c.taken import Callers
 from pasidlab.lang.c.territory import territory
@@ -338,10 +339,8 @@ def _given(name: str, function: CFunction, taken: Taken) -> Item:
     if name in taken.functions:
         return Item(name, at.file, at.line, Fate.JUDGED, left_out=_cut_off(name, taken))
     why = "it takes the place of nothing, and nothing here that is judged calls it"
-    unit = function.unit
-    text = unit.text.encode()[function.node.start_byte : function.node.end_byte].decode()
-    land = territory()
-    matters = land.by_name(name) or name in vocabulary().replacements or any(land.mentions(at.file, line) for line in text.split("\n"))
+    land, lines = territory(), text_of(function.node).split("\n")
+    matters = land.by_name(name) or name in vocabulary().replacements or any(land.mentions(at.file, line) for line in lines)
     return Item(name, at.file, at.line, Fate.BUILT_IN if matters else Fate.UNRELATED, why)
 
 

@@ -11,6 +11,7 @@ from pasidlab.designs.intake.edits import Edits
 from pasidlab.designs.intake.files import Files
 from pasidlab.designs.intake.large import LinesTaken, function_in, lines_taken, no_proof
 from pasidlab.errors import PasidlabError
+from pasidlab.lang.c.declarators import text_of
 from pasidlab.lang.c.link import CProgram, Linker, configured, parse_source
 from pasidlab.lang.c.parse import CFunction, Unit
 from pasidlab.lang.c.preprocess import Preprocessor
@@ -268,8 +269,8 @@ def read_tree(tree: KernelTree, config: Mapping[str, str] | None = None, stubs: 
 
 def _both_static(one: CFunction, other: CFunction) -> bool:
     """True for two functions of different files that are not the same, where each is its own file's alone."""
-    texts = {f.unit.text.encode()[f.node.start_byte : f.node.end_byte] for f in (one, other)}
-    return len(texts) == 2 and all(text.startswith(b"static ") for text in texts)
+    texts = {text_of(f.node) for f in (one, other)}
+    return len(texts) == 2 and all(text.startswith("static ") for text in texts)
 
 
 def _disabled(tree: KernelTree, config: Mapping[str, str] | None) -> str:
