@@ -15,7 +15,7 @@ COMMANDS = {
     "kernel_c": [f"check examples/late_either.c {SMALL} --property coherent"],
     "for_ever": [f"check examples/mydesign.py {SMALL}"],
     "table": [f"check --quiet {SMALL}"],
-    "budgets": [f"check early-read {SMALL} --max-states 300 --jobs 1", f"check early-read -q {SMALL} --max-memory 1K --jobs 1"],
+    "budgets": [f"check early-read {SMALL} --max-states 100 --jobs 1", f"check early-read -q {SMALL} --max-memory 1K --jobs 1"],
     "designs": ["designs"],
     "zoo": ["zoo signal-zaps-supervisor"],
     "help": ["--help", "check --help", "replay --help"],

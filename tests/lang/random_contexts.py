@@ -83,6 +83,10 @@ SCHEDULERS = [
 """Which task is next; some look at what others do, and some may find none."""
 HEAD += NEXT + SCHEDULERS[0]
 
+LEAVE = "def leave() -> None:\n"
+LEAVING = ["", "    while this_cpu.irqs_off and maybe():\n        local_irq_enable()\n"]
+"""What comes first on the way to user mode: nothing, or a loop that comes back to its entry."""
+
 PLACES = ["this_cpu.slot", "current.mine", "shared.n"]
 FLAGS = ["this_cpu.busy", "current.flag"]
 IN_INTERRUPTS = ["this_cpu.slot", "shared.n", "shared.n", "this_cpu.slot"]
@@ -164,9 +168,12 @@ def function(decorator: str, name: str, body: list[str]) -> str:
 def models() -> st.SearchStrategy[tuple[str, str]]:
     """Source text, and the events that are enabled."""
     events = st.sampled_from(["preempt", "preempt softirq", "preempt hardirq", "hardirq softirq", "preempt softirq hardirq"])
-    return st.tuples(kernel_code(), interrupt_code(), interrupt_code(), events, st.sampled_from(SCHEDULERS), onlookers()).map(
+    heads = st.tuples(st.sampled_from(SCHEDULERS), st.sampled_from(LEAVING)).map(
+        lambda t: HEAD.replace(SCHEDULERS[0], t[0]).replace(LEAVE, LEAVE + t[1])
+    )
+    return st.tuples(kernel_code(), interrupt_code(), interrupt_code(), events, heads, onlookers()).map(
         lambda t: (
-            HEAD.replace(SCHEDULERS[0], t[4])
+            t[4]
             + "\n".join([
                 function('@entry("syscall")', "sys_call", t[0]),
                 function('@context("softirq", event="softirq")', "softirq", t[1]),

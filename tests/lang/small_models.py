@@ -11,6 +11,7 @@ import numpy as np
 from pasidlab.lang.back.native import CompiledModel, compile_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Model, Property
+from pasidlab.lang.local_steps import LocalSteps
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
 from pasidlab.search.breadth_first import search
@@ -98,7 +99,7 @@ def assert_engines_agree(model: Model, most: int = 300, *, symmetric: bool = Fal
         assert mine == theirs, f"the engines differ in {interpreter.layout.unpack(state)}"
         assert optimised.step(state) == mine, f"optimised code differs in {interpreter.layout.unpack(state)}"
         if local:
-            theirs_first = Counter(interpreter.canonical(s) for s in interpreter.local_successors(interpreter.layout.unpack(state)))
+            theirs_first = Counter(interpreter.canonical(s) for s in LocalSteps(interpreter).successors(interpreter.layout.unpack(state)))
             assert local.step(state)[0] == theirs_first, f"local steps first differ in {interpreter.layout.unpack(state)}"
         new = [s for s in sorted(mine[0]) if s not in known]
         known.update(new)

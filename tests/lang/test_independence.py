@@ -8,6 +8,7 @@ from small_models import PROPERTIES
 from harness import LONG
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.lowering import late
 from pasidlab.lang.lowering.independence import Judge
 from pasidlab.lang.lowering.lower import build_model
 from pasidlab.lang.scope import Bounds
@@ -240,9 +241,9 @@ def test_what_leads_to_the_pick_must_concern_nobody_else(tmp_path, monkeypatch):
     path = tmp_path / "model.py"
     path.write_text(MAY_BE_IDLE + sees, encoding="utf-8")
     assert "q" in explored(lowered(path, "preempt", merged=False), local_first=True)[1][0]
-    monkeypatch.setattr(Judge, "comes_late", lambda *_: True)
+    monkeypatch.setattr(late, "_begins_late", lambda *_: True)
     assert "q" in explored(lowered(path, "preempt", merged=False), local_first=True)[1][0]
-    monkeypatch.setattr(Judge, "goes_late", lambda *_: True)
+    monkeypatch.setattr(late, "_goes_late", lambda *_: True)
     assert "q" not in explored(lowered(path, "preempt", merged=False), local_first=True)[1][0]
 
 

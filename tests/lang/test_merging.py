@@ -27,7 +27,7 @@ def test_verdicts_are_the_same(tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "model.py"
     compared = []
 
-    @settings(max_examples=100 if LONG else 24, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100 if LONG else 36, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(models())
     def compare(model):
         text, events = model

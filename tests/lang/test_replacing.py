@@ -82,7 +82,7 @@ def test_a_helper_in_c_is_its_own_whatever_its_name(name: str, tmp_path: Path) -
     path.write_text(HANDLER % (name, name))
     found = check(str(path), SMALL)
     assert {c.property: len(c.steps) for c in found.counterexamples} == {"coherent": 14}
-    assert found.states == 370
+    assert found.states == 338
 
 
 OWN = """from pasidlab.declare import *

@@ -24,9 +24,9 @@ def figures(found: CheckResult) -> tuple:
 @pytest.mark.parametrize(
     ("design", "scope", "states"),
     [
-        ("early-read", Scope(4, 1, 1, 1, frozenset({"preempt", "migrate"})), 200_336),
+        ("early-read", Scope(4, 1, 1, 1, frozenset({"preempt", "migrate"})), 135_886),
         ("late-bare", Scope(1, 4, 1, 1, frozenset({"softirq"})), None),
-        ("early-read", Scope(3, 2, 2, 2, frozenset({"preempt"})), 603_351),
+        ("early-read", Scope(3, 2, 2, 2, frozenset({"preempt"})), 455_535),
     ],
 )
 def test_sorted_and_tried(monkeypatch: pytest.MonkeyPatch, design: str, scope: Scope, states: int | None) -> None:

@@ -24,7 +24,7 @@ def test_both_searches_say_the_same(name: str, scope: str) -> None:
 def test_the_number_of_states_it_takes() -> None:
     """Recorded: what the reduction is worth where every task, CPU and interrupt takes part."""
     both = compared(designs.BUILT_IN["early-read"], SCOPES["interrupts"])
-    assert both is not None and both.states == (122552, 2176)
+    assert both is not None and both.states == (90552, 1548)
 
 
 def test_designs_close_to_correct_ones() -> None:

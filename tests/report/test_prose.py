@@ -25,7 +25,7 @@ def broken():
 
 @pytest.fixture(scope="module")
 def account(broken):
-    stopped = check("early-read", SMALL, jobs=1, budget=Budget(max_states=300))
+    stopped = check("early-read", SMALL, jobs=1, budget=Budget(max_states=100))
     entries = (Checked(designs.late_either, broken), Checked(designs.early_read, stopped))
     return Account(entries, ("early",), "interrupted", ("pasidlab", "check", "late-either", "early-read", "early"))
 

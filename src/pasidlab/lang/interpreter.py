@@ -107,63 +107,16 @@ class Interpreter:
 
     def successors(self, state: State) -> list[Outcome]:
         """Every step out of a state."""
-        return self._outcomes(self.model.actions, state)
+        return self.outcomes(self.model.actions, state)
 
-    def _outcomes(self, actions: Iterable[Action], state: State) -> list[Outcome]:
+    def outcomes(self, actions: Iterable[Action], state: State) -> list[Outcome]:
+        """Every step out of a state by some of the actions."""
         return [outcome for action in actions for params in param_values(action) for outcome in self.run(action, params, state)]
 
     def is_stuck(self, state: State) -> bool:
         """Whether no obliged step can be taken: only events may change something, and they need not happen. A crash is a step."""
         obliged = [action for action in self.model.actions if action.obliged]
         return not any(self.run(action, params, state) for action in obliged for params in param_values(action))
-
-    def local_successors(self, state: State) -> list[State]:
-        """The states that local steps first give after this one (``independence``): those with but one way to go on are left out."""
-        found = []
-        enough = [action for action in self.model.actions if not action.anyway]
-        for outcome in self._alone(state) or self._outcomes(enough, state):
-            after = outcome.state and self._representative(outcome.state)
-            while after is not None and (way := self._only_way(after)) is not None:
-                after = self._representative(way)
-            found += [after] if after is not None else []
-        return found
-
-    def _representative(self, state: State) -> State:
-        return self.layout.unpack(self.canonical(state))
-
-    def _alone(self, state: State) -> list[Outcome]:
-        """The steps of the first CPU that is private and whose program can go on, if there is one."""
-        for (cpu,) in self._private_cpus(state):
-            program, others = self._steps_of(cpu, state)
-            if any(outcome.state is not None for outcome in program):
-                return program + others
-        return []
-
-    def _only_way(self, state: State) -> State | None:
-        """Where the only step of the first such CPU leads; None if it has several, or there is no such CPU."""
-        for (cpu,) in self._private_cpus(state):
-            program, others = self._steps_of(cpu, state)
-            ways = [[o.state for o in outcomes if o.state is not None] for outcomes in (program, others)]
-            if ways[1] or len(ways[0]) > 1:
-                return None
-            if ways[0]:
-                return ways[0][0]
-        return None
-
-    def _private_cpus(self, state: State) -> Iterator[tuple[int, ...]]:
-        private = self.model.private
-        if private is not None:
-            yield from (params for params in param_values(private) if self.run(private, params, state)[0].result)
-
-    def _steps_of(self, cpu: int, state: State) -> tuple[list[Outcome], list[Outcome]]:
-        """What a CPU's programs may do, and what may interrupt them."""
-        program: list[Outcome] = []
-        others: list[Outcome] = []
-        for action in self.model.actions:
-            for params in param_values(action) if action.cpu_param and not action.anyway else ():
-                if params[0] == cpu:
-                    (program if action.resumes else others).extend(self.run(action, params, state))
-        return program, others
 
     def violations(self, state: State) -> list[tuple[str, str, tuple[int, ...]]]:
         """State predicates that hold but must not: (property, sentence, parameters)."""

@@ -21,14 +21,15 @@ class OwnFunctions:
 
 def expand_text(
     words: int, actions: Sequence[tuple[str, int, bool]], predicates: Iterable[tuple[str, int, int]], cpus: int,
-    private: Sequence[OwnFunctions] = (), only_asked: Sequence[tuple[str, int]] = (),
+    private: Sequence[OwnFunctions] = (), only_asked: Sequence[tuple[str, int]] = (), followed: int = 0,
 ) -> str:
     """The function ``expand``: predicates (function, observed word, bit), then every action (function, CPU, whether it is obliged).
 
     An action on another CPU than the first is given the state in which that CPU is the first; there are ``cpus`` of them. If a CPU
-    is ``private`` and its program can go on, only its own actions are done (``independence``). A successor that a private CPU can
-    leave in one way only is not given: what it comes to by that is, and it is looked at on the way. ``only_asked`` are actions (function,
-    CPU) that somebody is obliged to, and that lead only where others do: they are tried where it matters that no obliged step can be taken.
+    is ``private`` and its program can go on, only its own actions are done (``independence``). Such a successor is not given if nothing
+    may interrupt that program: what it leads to is, and it is looked at on the way. That ends where there are more than ``followed``
+    successors. ``only_asked`` are actions (function, CPU) that somebody is obliged to, and that lead only where others do: they are tried
+    where it matters that no obliged step can be taken.
     """
     predicates = list(predicates)
     look = _look_text([p for p in predicates if p[1] != WHEN_STUCK])
@@ -36,15 +37,14 @@ def expand_text(
     lines += [f"  store i64 0, ptr %z{word}" for word in _OVERWRITTEN]
     lines += [*_rooms(words, cpus), *map(_first, range(2, cpus + 1)), "  call void @look(ptr %state, ptr %out, ptr %seen)"]
     lines += [f"  %asked = load i64, ptr %z{ERROR}", f"  store i64 0, ptr %z{ERROR}"]
-    for n, own in enumerate(private):
-        lines += _own_lines(n, own, words)
+    lines += _own_lines() if private else []
     total = _call_lines(lines, "f", "0", [(name, _state_of(cpu)) for name, cpu, _ in actions], words)
     lines += [f"  %failed = load i64, ptr %z{ERROR}", "  %errors = or i64 %asked, %failed", f"  store i64 %errors, ptr %z{ERROR}"]
     ends = [(name, STATE_BROKEN, bit) for name, word, bit in predicates if word == WHEN_STUCK]
     lines += [*_end_lines(actions, only_asked, total, words), *_predicate_lines(ends, "e")] if ends else []
     lines.append("  br label %done")
     lines += ["done:", f"  ret i64 {total}", "}"]
-    more = [_solo_text(words, cpus, private), _chain_text(words)] if private else []
+    more = [_own_text(words, cpus, private), _own_text(words, cpus, private, alone=True), _follow_text(words, followed)] if private else []
     return "\n\n".join([look, "\n".join(lines), *more])
 
 
@@ -99,35 +99,49 @@ def _look_text(predicates: list[tuple[str, int, int]]) -> str:
     return "\n".join(lines)
 
 
-def _solo_text(words: int, cpus: int, private: Sequence[OwnFunctions]) -> str:
-    """The function that does the only step of a state in which a private CPU has but one; it returns 0 for any other state."""
-    lines = [f"define internal i64 @solo({_PARAMETERS}) {{", *_rooms(words, cpus)]
+def _own_text(words: int, cpus: int, private: Sequence[OwnFunctions], *, alone: bool = False) -> str:
+    """The function that does the steps of the first CPU that is private and whose program can go on; it returns 0 if there is none.
+
+    If ``alone``, it returns 0 as well where something may interrupt that program.
+    """
+    lines = [f"define internal i64 @{'alone' if alone else 'own'}({_PARAMETERS}) {{", *_rooms(words, cpus)]
     for n, own in enumerate(private):
         v, state = f"own{n}", _state_of(own.cpu)
+        programs, others = [(name, state) for name in own.programs], [(name, state) for name in own.others]
         lines += [_first(own.cpu)] if own.cpu > 1 else []
-        lines += _private_lines(v, own, state)
-        total = _call_lines(lines, f"{v}.o", "0", [(name, state) for name in own.others], words)
-        lines += [f"  %{v}.one = icmp eq i64 {total}, 0", f"  br i1 %{v}.one, label %{v}.alone, label %no", f"{v}.alone:"]
-        total = _call_lines(lines, f"{v}.p", "0", [(name, state) for name in own.programs], words)
-        lines += [f"  switch i64 {total}, label %no [ i64 0, label %{v}.not i64 1, label %yes ]", f"{v}.not:"]
-    return "\n".join([*lines, "  br label %no", "no:", "  ret i64 0", "yes:", "  ret i64 1", "}"])
+        lines += [
+            f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
+            f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
+        ]  # fmt: skip
+        if alone:
+            total = _call_lines(lines, f"{v}.o", "0", others, words)
+            lines += [f"  %{v}.quiet = icmp eq i64 {total}, 0", f"  br i1 %{v}.quiet, label %{v}.mine, label %no", f"{v}.mine:"]
+        total = _call_lines(lines, f"{v}.p", "0", programs, words)
+        lines += [f"  %{v}.stands = icmp eq i64 {total}, 0", f"  br i1 %{v}.stands, label %{v}.not, label %{v}.on", f"{v}.on:"]
+        total = total if alone else _call_lines(lines, f"{v}.o", total, others, words)
+        lines += [f"  ret i64 {total}", f"{v}.not:"]
+    return "\n".join([*lines, "  br label %no", "no:", "  ret i64 0", "}"])
 
 
-def _chain_text(words: int) -> str:
-    """``expand`` with each successor followed as long as there is one way only. Behind the successors there is room for more."""
+def _follow_text(words: int, followed: int) -> str:
+    """``expand``: a successor with a private CPU is replaced by the last state that leads to; the others go behind all successors."""
     copies = [
-        f"  %from{w} = getelementptr i64, ptr %next, i64 {w}\n  %word{w} = load i64, ptr %from{w}\n"
+        f"  %from{w} = getelementptr i64, ptr %last, i64 {w}\n  %word{w} = load i64, ptr %from{w}\n"
         f"  %to{w} = getelementptr i64, ptr %here, i64 {w}\n  store i64 %word{w}, ptr %to{w}"
         for w in range(words)
     ]
     return "\n".join([
-        f"define i64 @expand({_PARAMETERS}) {{", "  %n = call i64 @once(ptr %state, ptr %out, ptr %seen)",
-        f"  %size = mul i64 %n, {words}", "  %next = getelementptr i64, ptr %out, i64 %size", "  br label %head", "head:",
-        "  %i = phi i64 [ 0, %0 ], [ %j, %end ]", "  %more = icmp ult i64 %i, %n", "  br i1 %more, label %each, label %done", "each:",
-        f"  %at = mul i64 %i, {words}", "  %here = getelementptr i64, ptr %out, i64 %at", "  br label %follow", "follow:",
-        "  %m = call i64 @solo(ptr %here, ptr %next, ptr %seen)", "  %one = icmp eq i64 %m, 1",
-        "  br i1 %one, label %skip, label %end", "skip:", "  call void @look(ptr %here, ptr %next, ptr %seen)", *copies,
-        "  br label %follow", "end:", "  %j = add i64 %i, 1", "  br label %head", "done:", "  ret i64 %n", "}",
+        f"define i64 @expand({_PARAMETERS}) {{", "  %first = call i64 @once(ptr %state, ptr %out, ptr %seen)", "  br label %head", "head:",
+        "  %i = phi i64 [ 0, %0 ], [ %j, %end ], [ %i, %replaced ]", "  %n = phi i64 [ %first, %0 ], [ %n, %end ], [ %sum, %replaced ]",
+        "  %more = icmp ult i64 %i, %n", "  br i1 %more, label %each, label %done", "each:",
+        f"  %room = icmp ule i64 %n, {followed}", "  br i1 %room, label %follow, label %end", "follow:",
+        f"  %at = mul i64 %i, {words}", "  %here = getelementptr i64, ptr %out, i64 %at",
+        f"  %size = mul i64 %n, {words}", "  %next = getelementptr i64, ptr %out, i64 %size",
+        "  %ways = call i64 @alone(ptr %here, ptr %next, ptr %seen)", "  %kept = icmp eq i64 %ways, 0",
+        "  br i1 %kept, label %end, label %replaced", "replaced:", "  call void @look(ptr %here, ptr %next, ptr %seen)",
+        "  %behind = add i64 %n, %ways", "  %sum = sub i64 %behind, 1", f"  %place = mul i64 %sum, {words}",
+        "  %last = getelementptr i64, ptr %out, i64 %place", *copies, "  br label %head", "end:", "  %j = add i64 %i, 1",
+        "  br label %head", "done:", "  ret i64 %n", "}",
     ])  # fmt: skip
 
 
@@ -147,24 +161,12 @@ def _call_lines(lines: list[str], prefix: str, total: str, calls: Iterable[tuple
     return total
 
 
-def _private_lines(v: str, own: OwnFunctions, state: str) -> list[str]:
-    """Go on at ``v.goes`` if the CPU is private, else at ``v.not``."""
+def _own_lines() -> list[str]:
+    """If a CPU is private and its program can go on: its own actions, and no more."""
     return [
-        f'  %{v} = call i64 @"{own.private}"(ptr {state}, ptr %out, ptr %seen)', f"  %{v}.is = icmp ne i64 %{v}, 0",
-        f"  br i1 %{v}.is, label %{v}.goes, label %{v}.not", f"{v}.goes:",
-    ]  # fmt: skip
-
-
-def _own_lines(number: int, own: OwnFunctions, words: int) -> list[str]:
-    """If the CPU is private and its program can go on: its own actions, and no more."""
-    v, state = f"own{number}", _state_of(own.cpu)
-    lines = _private_lines(v, own, state)
-    total = _call_lines(lines, f"{v}.p", "0", [(name, state) for name in own.programs], words)
-    lines += [f"  %{v}.stands = icmp eq i64 {total}, 0", f"  br i1 %{v}.stands, label %{v}.not, label %{v}.alone", f"{v}.alone:"]
-    total = _call_lines(lines, f"{v}.o", total, [(name, state) for name in own.others], words)
-    return [
-        *lines, f"  %{v}.failed = load i64, ptr %z{ERROR}", f"  %{v}.errors = or i64 %asked, %{v}.failed",
-        f"  store i64 %{v}.errors, ptr %z{ERROR}", f"  ret i64 {total}", f"{v}.not:",
+        "  %own = call i64 @own(ptr %state, ptr %out, ptr %seen)", "  %nobody = icmp eq i64 %own, 0",
+        "  br i1 %nobody, label %all, label %alone", "alone:", f"  %own.failed = load i64, ptr %z{ERROR}",
+        "  %own.errors = or i64 %asked, %own.failed", f"  store i64 %own.errors, ptr %z{ERROR}", "  ret i64 %own", "all:",
     ]  # fmt: skip
 
 

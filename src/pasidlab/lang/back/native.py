@@ -15,8 +15,9 @@ from pasidlab.lang.back.llvm_canon import canon_text, first_text
 from pasidlab.lang.back.llvm_expand import OwnFunctions, expand_text
 from pasidlab.lang.back.llvm_text import LABEL_BITS, WHEN_STUCK, ActionText, ForgetText
 from pasidlab.lang.back.machine_code import MachineCode, best_at_hand, optimised
-from pasidlab.lang.interpreter import MOST_OUTCOMES, Interpreter, param_values
+from pasidlab.lang.interpreter import Interpreter, param_values
 from pasidlab.lang.ir import ASLEEP, TERMINATORS, Action, Model
+from pasidlab.lang.local_steps import FOLLOWED, most_successors
 from pasidlab.lang.lowering.flow import successors as flow_successors
 from pasidlab.lang.lowering.symmetry import Symmetry
 from pasidlab.search.observed import COUNTERS, PENDING, STATE_BROKEN
@@ -110,7 +111,7 @@ class _Emitter:
         self.steps: list[tuple[int, tuple[int, ...]]] = []
         self.model, self.layout, self.bits, self.covered = model, layout, bits, covered
         self.next_word = COUNTERS
-        self.bound = 0
+        self.bound = most_successors(model)
         self.cover_lines: dict[int, frozenset[tuple[str, int]]] = {}
 
     def text(self) -> str:
@@ -142,11 +143,11 @@ class _Emitter:
                 else:
                     actions.append((name, cpu, action.obliged))
                 self.steps.append((number, params))
-                self.bound += MOST_OUTCOMES if any(i.op == "choose" for i in action.code) else 1
         predicates = self._predicates(parts)
         private = self._private(parts, one_cpu) if self.model.private else []
-        self.bound *= 2 if private else 1  # room to follow a successor
-        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus, private, only_asked)])
+        followed = self.bound * FOLLOWED
+        self.bound += followed if private else 0
+        return "\n\n".join([*parts, expand_text(self.layout.words, actions, predicates, cpus, private, only_asked, followed)])
 
     def _predicates(self, parts: list[str]) -> list[tuple[str, int, int]]:
         """What is asked of every state: function, word of the answer, and bit of it; the text of each goes to ``parts``."""

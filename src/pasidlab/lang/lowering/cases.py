@@ -20,7 +20,7 @@ FOLLOWING = frozenset({"load", "store", "take", "release", "deref"})
 """Operations that fault where their element is None."""
 LOOKING = frozenset({"load", "label", "jump", "branch", "switch", "atomic", "return"}) | VALUES - SHIFTS
 """Operations that compute, and cannot fail where their element is there."""
-MOST_WAYS = 3000
+MOST_WAYS = 10_000
 """Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
 MOST_ROUNDS = 30
 """Rounds of a loop, likewise."""

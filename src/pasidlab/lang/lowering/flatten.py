@@ -122,6 +122,8 @@ class Flattener:
         inliner = _SleepingInliner(self.functions)
         labels = ["entry.exit"]
         masks = [AT_ENTRY["exit_to_user"]]
+        inliner.emit("label", "entry.exit", site=LANGUAGE)
+        self._leave(inliner, leave)
         for entry in starts:
             label = f"entry.{entry.function}"
             labels.append(label)
@@ -130,13 +132,17 @@ class Flattener:
             inliner.call(entry.function, (), None, None)
             if (kind := str(entry.options["kind"])) in RETURN:
                 inliner.call(RETURN[kind], (), None, None)
-            inliner.emit("jump", "entry.exit", site=LANGUAGE)
-        inliner.emit("label", "entry.exit", site=LANGUAGE)
+            inliner.emit("jump", "exit", site=LANGUAGE)
+        inliner.emit("label", "exit", site=LANGUAGE)
+        self._leave(inliner, leave)
+        return ContextProgram("task", inliner.code, inliner.locals, entries=labels, masks=masks, struct="Task", prefix="local")
+
+    def _leave(self, inliner: Inliner, leave: Entry | None) -> None:
+        """The way to user mode: once for who was interrupted there, as nothing has happened before, and once for who entered the kernel."""
         if leave:
             inliner.call(leave.function, (), None, None)
         inliner.emit("store", "Cpu.irqs_off", CPU, 0, site=LANGUAGE)
         inliner.emit("end", site=LANGUAGE)
-        return ContextProgram("task", inliner.code, inliner.locals, entries=labels, masks=masks, struct="Task", prefix="local")
 
     def _context_program(self, context: str, handlers: dict[str, list[Entry]]) -> ContextProgram:
         """One entry for each kind of arrival; it begins with any of that kind's handlers."""

@@ -17,18 +17,6 @@ the front (1, 2): it leads to the same end. If it contains none, S can be put in
 violated behind S as well, or was in the private state itself (3). By 5 this ends in a state explored in full. A state without successors
 is reached likewise. So verdicts are those of the full search; distances are not.
 
-The scheduler's program has late counters too. A CPU is private there as well, unless the program below the scheduler stands at a local
-counter. L is late if
-
-6. all that leads to L concerns nobody else: the rules that begin the program, and its steps to L, read nothing that others write while
-   the CPU stands there, and write nothing that others access there or that a predicate looks at (3);
-7. it is reached from the program's entry by way of late counters only, and nothing interrupts it. So the CPU comes from a state that
-   is explored in full.
-
-Why that is sound: take a run from a state explored in full to a violation, in which a CPU comes to L. Its steps to L can be done later,
-just before its next step (6). If it takes none, they can be left out: what was violated is violated without them, or was before (3). So
-the run begins with another step, or the CPU goes on at L at once. L is where the scheduler takes a task.
-
 All this is said of the model that forgets nothing. What is forgotten may depend on where a CPU stands; while nobody looks at it, the search
 that forgets finds what the exact one does (``forget``), and where somebody does, its verdicts are void.
 
@@ -40,10 +28,10 @@ What relies on merging's rules holds for this too (``owners``): a task is curren
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from pasidlab.lang.ir import ASLEEP, CPU, Action, Instr
+from pasidlab.lang.ir import ASLEEP, CPU, Action
 from pasidlab.lang.lowering.cases import (
     ANY,
     EXIT_ENTRY,
@@ -57,18 +45,14 @@ from pasidlab.lang.lowering.cases import (
     arguments,
     may_be,
 )
-from pasidlab.lang.lowering.contexts import CURRENT, ON_CPU, Masks, counter_field
-from pasidlab.lang.lowering.inline import own_op
+from pasidlab.lang.lowering.contexts import ON_CPU, Masks
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
 from pasidlab.lang.lowering.owners import Owner
 from pasidlab.lang.lowering.programs import Lowered
 from pasidlab.lang.lowering.stretches import Stretch, counter_write, stretches
 from pasidlab.lang.roles import PREDICATES
-from pasidlab.lang.types import Ref
 
 SCHEDULE = "schedule"
-SCHEDULE_PC = counter_field(SCHEDULE)
-ABOVE_TASKS = tuple(counter_field(context) for context in (SCHEDULE, "softirq", "hardirq"))
 NO_MASKS = Masks(None, None, None)
 
 
@@ -79,56 +63,6 @@ def local_counters(program: Lowered, judge: Judge) -> frozenset[int]:
     asleep = set(program.sleeping)
     local = {s.counter for s in every if not asleep & {s.counter, *s.leads} and judge.local(context, s)}
     return frozenset(_without_circles(local, {s.counter: s.leads for s in every}))
-
-
-def late_counters(program: Lowered, judge: Judge) -> frozenset[int]:
-    """The program counters of the scheduler that are late (conditions 6 and 7)."""
-    every = {s.counter: s for s in judge.stretches[SCHEDULE]}
-    ways_to: dict[int, list[Stretch]] = {counter: [] for counter in every}
-    for stretch in every.values():
-        for counter in stretch.leads & every.keys():
-            ways_to[counter].append(stretch)
-    late: set[int] = set()
-    entries = range(1, len(program.program.entries) + 1)
-    todo = [every[entry] for entry in entries if entry in every and not ways_to[entry] and judge.comes_late(every[entry])]
-    while todo:
-        late.add((found := todo.pop()).counter)
-        for counter in found.leads & every.keys():
-            ways = ways_to[counter]
-            if counter not in late and all(w.counter in late and judge.goes_late(w, every[counter]) for w in ways):
-                todo.append(every[counter])
-    return frozenset(late)
-
-
-def private(counters: dict[str, frozenset[int]], late: frozenset[int], limits: dict[str, int], cpu: Ref) -> Action:
-    """A predicate of a CPU: its topmost context stands at one of its local counters, or its scheduler at a late one.
-
-    ``late``: counters of the scheduler's program. ``limits``: the largest counter of each program.
-    """
-    code: list[Instr] = []
-    for context in ("hardirq", "softirq", "schedule", "task"):
-        if context not in counters:
-            continue
-        if context == "task":
-            code += [own_op("load", "%task", CURRENT, CPU), own_op("branch", "%task", "task.there", "no"), own_op("label", "task.there")]
-        answers = dict.fromkeys(counters[context], "yes")
-        if context == "schedule":
-            answers = dict.fromkeys(late, "late") | answers
-        below = f"below.{context}"
-        code += [*_asked(context, limits[context], answers, "no", below), own_op("label", below)]
-    code += [own_op("label", "no"), own_op("return", 0), own_op("label", "yes"), own_op("return", 1)]
-    if late:
-        code += [own_op("label", "late"), own_op("load", "%task", CURRENT, CPU), own_op("branch", "%task", "late.task", "yes")]
-        stored = dict.fromkeys(counters["task"], "no")
-        code += [own_op("label", "late.task"), *_asked("task", limits["task"], stored, "yes", "yes")]
-    return Action("private", ((CPU, cpu),), tuple(code), cpu_param=True)
-
-
-def _asked(context: str, limit: int, answers: Mapping[int, str], otherwise: str, at_none: str) -> list[Instr]:
-    """Go on at the answer to where a program stands; ``at_none``: it is not under way."""
-    labels = [answers.get(number, otherwise) for number in range(1, limit + 1)]
-    element = "%task" if context == "task" else CPU
-    return [own_op("load", "%pc", counter_field(context), element), own_op("switch", "%pc", at_none, *labels)]
 
 
 def _without_circles(local: set[int], leads: dict[int, frozenset[int]]) -> set[int]:
@@ -176,63 +110,18 @@ class Judge:
 
     def local(self, context: str, stretch: Stretch) -> bool:
         """Whether conditions 1 to 3 hold for a stretch of a context's program."""
-        if any(access.owner is Owner.OTHER and self._found_by_program(access) for access in stretch.accesses):
+        if any(access.owner is Owner.OTHER and self.found_by_program(access) for access in stretch.accesses):
             return False
         return all(self._fine(standing, stretch) for standing in self.elements.standings(context, stretch))
 
-    def comes_late(self, entry: Stretch) -> bool:
-        """Whether condition 6 holds for all that begins the scheduler's program: rules of its CPU, and nothing else."""
-        begins = [rule for rule in self.rules if rule.fields.get(SCHEDULE_PC)]
-        programs = (access for source in self.traffic.programs for access in source.accesses.get(SCHEDULE_PC, ()))
-        if any(rule.role != "rule" or not rule.uses_cpu for rule in begins) or any(access.write for access in programs):
-            return False
-        return all(
-            self._uninterrupted(standing) and all(self._comes_late(rule, standing) for rule in begins)
-            for standing in self.elements.switching(entry)
-        )
-
-    def _comes_late(self, rule: Behaving, standing: AtBoundary) -> bool:
-        """What a rule of the CPU does before the program stands there; it leaves a task in the kernel where it is."""
-        before = AtBoundary(ANY, NO_MASKS, standing.cpu, standing.task, 0, facts=frozenset({(CURRENT, standing.task)}))
-        found = self._accesses(rule, before, own=True)
-        if found is None:
-            return False
-        places = [Touched(*place) for place in found]
-        leaves = Touched(TASK_PC, standing.task, True)
-        left = replace(standing, left=True) if leaves in places and self._leaves_user_mode(rule, standing) else standing
-        return all(self._concerns_nobody(place, left if place == leaves else standing) for place in places)
-
-    def _leaves_user_mode(self, rule: Behaving, standing: AtBoundary) -> bool:
-        """Whether a rule changes the current task's counter only where it was in user mode: to that of the way back."""
-        stores = [i.args[2] for i in rule.cases.code if i.op == "store" and i.field == TASK_PC]
-        inside = [AtBoundary("task", NO_MASKS, standing.cpu, standing.task, 0, at_exit=at_exit) for at_exit in (False, True)]
-        found = _joined(self._accesses(rule, one, own=True) for one in inside)
-        return set(stores) == {EXIT_ENTRY} and found is not None and not any(path == TASK_PC and write for path, _, write in found)
-
-    def goes_late(self, way: Stretch, behind: Stretch) -> bool:
-        """Whether condition 6 holds for a stretch of the scheduler's program that leads to where another one begins."""
-        if any(access.owner is Owner.OTHER and self._found_by_program(access) for access in way.accesses):
-            return False
-        return all(
-            self._uninterrupted(standing)
-            and all(self._concerns_nobody(place, standing) for access in way.accesses for place in self._places(access, standing))
-            for standing in self.elements.switching(behind)
-        )
-
-    def _uninterrupted(self, standing: AtBoundary) -> bool:
-        """Whether no handler and no scheduler may begin on the CPU: a CPU that came back from one would not come by a late step."""
-        begins = [r for r in self.rules if r.uses_cpu and r.role == "rule" and any(r.fields.get(path) for path in ABOVE_TASKS)]
-        found = _joined(self._accesses(rule, standing, own=True) for rule in begins)
-        return found is not None and not any(write and path in ABOVE_TASKS for path, _, write in found)
-
     def _fine(self, standing: AtBoundary, stretch: Stretch) -> bool:
-        places = (place for access in stretch.accesses for place in self._places(access, standing))
-        return self._arrivals_fine(standing) and all(self._concerns_nobody(place, standing) for place in places)
+        places = (place for access in stretch.accesses for place in self.places(access, standing))
+        return self._arrivals_fine(standing) and all(self.concerns_nobody(place, standing) for place in places)
 
-    def _concerns_nobody(self, place: Touched, standing: AtBoundary) -> bool:
+    def concerns_nobody(self, place: Touched, standing: AtBoundary) -> bool:
         return not self._by_others(place, standing) and not (place.write and self._looked_at(place, standing))
 
-    def _places(self, access: StateAccess, standing: AtBoundary) -> Iterator[Touched]:
+    def places(self, access: StateAccess, standing: AtBoundary) -> Iterator[Touched]:
         """What an access may touch."""
         element = {Owner.CPU: standing.cpu, Owner.CURRENT: standing.task, Owner.TAKEN: standing.taken}.get(access.owner, 0)
         yield Touched(access.field, element or Some(), access.write)
@@ -245,7 +134,7 @@ class Judge:
         return self._arrivals[standing]
 
     def _arrival_fine(self, rule: Behaving, standing: AtBoundary) -> bool:
-        found = self._accesses(rule, standing, own=True)
+        found = self.accesses(rule, standing, own=True)
         return found is not None and not any(self._by_others(Touched(*place), standing) for place in found)
 
     def _by_others(self, mine: Touched, standing: AtBoundary) -> bool:
@@ -260,11 +149,11 @@ class Judge:
     def _by_program(self, mine: Touched, standing: AtBoundary) -> bool:
         """Programs of other CPUs: they reach what this one owns only by finding it, and then know that somebody has it."""
         access = _access(mine, standing)
-        if not self._found_by_program(access):
+        if not self.found_by_program(access):
             return False
         return access.owner is Owner.OTHER or _meets(mine, self._elsewhere(standing))
 
-    def _found_by_program(self, mine: StateAccess) -> bool:
+    def found_by_program(self, mine: StateAccess) -> bool:
         return any(
             Owner.OTHER in (mine.owner, theirs.owner) and (mine.write or theirs.write)
             for source in self.traffic.programs
@@ -275,7 +164,7 @@ class Judge:
         """What any step of a program of another CPU may access; None if that cannot be told."""
         owned = AtBoundary(ANY, NO_MASKS, standing.cpu, standing.task, standing.taken)
         if owned not in self._steps:
-            self._steps[owned] = _joined(
+            self._steps[owned] = all_of(
                 stretch.cases.accesses(Question(owned, self.elements.locals(stretch, owned, cpu)))
                 for every in self.stretches.values()
                 for stretch in every
@@ -287,12 +176,12 @@ class Judge:
         write = rule.fields.get(mine.path)
         if write is None or not (mine.write or write):
             return False
-        return _meets(mine, self._accesses(rule, standing, own=False))
+        return _meets(mine, self.accesses(rule, standing, own=False))
 
     def _looked_at(self, mine: Touched, standing: AtBoundary) -> bool:
         """Condition 3: whether a predicate may tell, and others may change what it says."""
         if standing not in self._watched:
-            self._watched[standing] = _joined(
+            self._watched[standing] = all_of(
                 self._watched_by(rule, standing, assigned)
                 for rule in self.predicates
                 for assigned in self.elements.assigned(rule)
@@ -307,12 +196,12 @@ class Judge:
             return None
         return frozenset(found for way in set(ways) if any(self._by_others(Touched(*one), standing) for one in way) for found in way)
 
-    def _accesses(self, rule: Behaving, standing: AtBoundary, *, own: bool) -> frozenset[FoundAccess] | None:
+    def accesses(self, rule: Behaving, standing: AtBoundary, *, own: bool) -> frozenset[FoundAccess] | None:
         """What a rule may access: that of the standing's CPU if ``own``, else those of other CPUs and of none."""
         key = (id(rule), standing, own)
         if key not in self._found:
             arguments_ = self.elements.assigned(rule, standing.cpu, own=own)
-            self._found[key] = _joined(rule.cases.accesses(Question(standing, assigned, rule.role == "user")) for assigned in arguments_)
+            self._found[key] = all_of(rule.cases.accesses(Question(standing, assigned, rule.role == "user")) for assigned in arguments_)
         return self._found[key]
 
 
@@ -368,7 +257,7 @@ def _access(place: Touched, standing: AtBoundary) -> StateAccess:
     return StateAccess(place.path, owner, place.write)
 
 
-def _joined(each: Iterable[frozenset[FoundAccess] | None]) -> frozenset[FoundAccess] | None:
+def all_of(each: Iterable[frozenset[FoundAccess] | None]) -> frozenset[FoundAccess] | None:
     """All of them; None if one is not known."""
     every: set[FoundAccess] = set()
     for found in each:

@@ -17,11 +17,13 @@ from pasidlab.lang.lowering.dead import drop_dead_fields
 from pasidlab.lang.lowering.flatten import Flattener
 from pasidlab.lang.lowering.flow import Code
 from pasidlab.lang.lowering.forget import forgotten_fields, stand_in
-from pasidlab.lang.lowering.independence import ABOVE_TASKS, SCHEDULE, Elements, Judge, late_counters, local_counters, private
+from pasidlab.lang.lowering.independence import SCHEDULE, Elements, Judge, local_counters
 from pasidlab.lang.lowering.inline import own_op
+from pasidlab.lang.lowering.late import late_counters
 from pasidlab.lang.lowering.merge import ARRIVAL, Behaving, ProgramAccesses, Traffic, Visibility, fields_of
 from pasidlab.lang.lowering.orders import order_dependent
 from pasidlab.lang.lowering.owners import not_exclusive, owners_at
+from pasidlab.lang.lowering.private import private
 from pasidlab.lang.lowering.programs import ContextProgram, Lowered, lower_program, owned_task
 from pasidlab.lang.lowering.sleepers import asleep
 from pasidlab.lang.lowering.symmetry import MOST_ALIKE
@@ -31,6 +33,7 @@ from pasidlab.lang.roles import PREDICATES, entries_of, known_properties, no_cho
 from pasidlab.lang.scope import Bounds
 from pasidlab.lang.types import Domain, Int, Ref
 
+ABOVE_TASKS = tuple(counter_field(context) for context in (SCHEDULE, "softirq", "hardirq"))
 IN_USER_MODE = "%user"  # set by the guard of what user mode executes
 ABOVE = {
     "task": ("hardirq", "softirq", "schedule"),
@@ -104,15 +107,15 @@ class Lowering:
         symmetric = [s.name for s in self.names.namespace.structs.values() if s.symmetric]
         ordered = self._told_apart(symmetric, lowered)
         alike = tuple(name for name in symmetric if name not in ordered)
-        return Model(
+        model = Model(
             self.name, tuple(f for f in self.fields.values() if f.path in accessed), tuple([low.action for low in lowered] + rules),
             init=plain["initial"][0][1],
             predicates=tuple(_predicate(e, action) for e, action in plain["never"] + plain["stuck"]),
             properties=self.properties, pending={e.options["kind"]: action for e, action in plain["pending"]},
             forget=plain["forget"][0][1] if plain["forget"] else None, forgotten=forgotten, asleep=sleepers, symmetric=alike,
             notes=tuple(f"{name} is not used as symmetric: {why}" for name, why in ordered.items()),
-            private=self._private(lowered, traffic, sleepers.values(), alike),
         )  # fmt: skip
+        return self._local_first(model, lowered, traffic)
 
     def _pieces(self, entries: list[Entry]) -> list[Behaviour]:
         """What happens or is asked in one step. PasidlabError without initial states, and where something forgets by choice."""
@@ -129,16 +132,18 @@ class Lowering:
         many = {n: f"more than {MOST_ALIKE} elements" for n in symmetric if self.names.counts[n] > MOST_ALIKE}
         return half_way | order_dependent(self.flattener.whole, self.names.fields, symmetric) | many
 
-    def _private(self, lowered: list[Lowered], traffic: Traffic, sleepers: Iterable[Action], alike: Iterable[str]) -> Action | None:
-        """Says of a CPU whether the others may wait for it (``independence``); None if it is not asked for or never so."""
+    def _local_first(self, model: Model, lowered: list[Lowered], traffic: Traffic) -> Model:
+        """The model that says of a CPU whether the others may wait for it (``independence``, ``late``), if that is asked for."""
         if not (self.local_first and self.optimised) or traffic.cpus == 1:
-            return None
-        judge = Judge(traffic, lowered, sleepers, Elements(traffic.cpus, traffic.tasks, frozenset(alike)))
-        counters = {low.program.context: local_counters(low, judge) for low in lowered}
-        if not any(counters.values()):
-            return None
-        late = next((late_counters(low, judge) for low in lowered if low.program.context == SCHEDULE), frozenset[int]())
-        return private(counters, late, {low.program.context: low.counters for low in lowered}, Ref("Cpu", traffic.cpus))
+            return model
+        judge = Judge(traffic, lowered, model.asleep.values(), Elements(traffic.cpus, traffic.tasks, frozenset(model.symmetric)))
+        programs = {low.program.context: low for low in lowered}
+        local = {context: local_counters(low, judge) for context, low in programs.items()}
+        if not any(local.values()):
+            return model
+        late = late_counters(programs[SCHEDULE], judge) if SCHEDULE in programs else frozenset[int]()
+        limits = {context: low.counters for context, low in programs.items()}
+        return replace(model, private=private(local, late, limits, Ref("Cpu", traffic.cpus)))
 
     def _forgotten(self, programs: list[ContextProgram], pieces: list[Behaviour]) -> dict[str, Domain]:
         """Makes room for the value that stands for any in the fields that are forgotten; their domains without it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pasidlab.lang.ir import CPU, OWNER, SLEEP, SOUND, Action, Instr, Operand, Site
@@ -88,7 +88,7 @@ def lower_program(program: ContextProgram, visibility: Visibility, guard: Code, 
     builder = _Assembler(program, frame, code, boundaries)
     action_code = [*guard, *builder.assemble()]
     action = Action(program.context, ((CPU, Ref("Cpu", 0)),), tuple(action_code), cpu_param=True, resumes=tuple(builder.sites))
-    counters = len(program.entries) + len(boundaries)
+    counters = max([len(program.entries), *boundary_counters(code, program.entries).values()])
     fields = frame.fields(program.struct, program.prefix, count)
     ordered = _visited_in_order(code, frame, program.locals)
     return Lowered(action, replace(program, code=code), fields, sleeping=tuple(builder.sleeping), counters=counters, ordered=ordered)
@@ -119,7 +119,7 @@ def set_boundaries(program: ContextProgram, visibility: Visibility) -> Code:
         mine = [j for j in mine if _counts(code[j], program)]
         seen = moves or any(failing[j] or visibility.visible(code[j], program.context, state, owners[j]) for j in mine)
         wanted.append(seen and not (begins and _starts_with_pause(code, i)))
-    return _insert(_without_circles(code, wanted), program)
+    return _insert(_without_circles(code, wanted, program.entries), program)
 
 
 def _may_fail(code: Code, program: ContextProgram, atomic: list[int], owners: Sequence[Owners]) -> list[bool]:
@@ -192,22 +192,54 @@ def _starts_with_pause(code: Code, begin: int) -> bool:
     return code[i].op == "pause"
 
 
-def _without_circles(code: Code, wanted: list[bool]) -> Code:
-    """The code with boundaries where wanted, and one at the top of each loop that might go round for ever without."""
+def _without_circles(code: Code, wanted: list[bool], entries: Iterable[str]) -> Code:
+    """The code with boundaries where wanted, at entries it comes back to, and at the top of loops that might go round for ever without."""
     with_all: Code = []
     for instr, want in zip(code, wanted, strict=True):
         if want:
             with_all.append(Instr("pause", (), instr.site))
         with_all.append(instr)
-    tops = endless_loops(with_all)
+    tops = endless_loops(with_all) | set(_come_back_to(with_all, entries))
     return [new for i, instr in enumerate(with_all) for new in ([instr, Instr("pause", (), instr.site)] if i in tops else [instr])]
+
+
+def _come_back_to(code: Code, entries: Iterable[str]) -> Iterator[int]:
+    """The last label of each entry that the program comes back to: while it stands there it has the entry's counter."""
+    comes_from: dict[int, set[int]] = {}
+    for i, following in enumerate(successors(code)):
+        for j in following:
+            comes_from.setdefault(j, set()).add(i)
+    for entry in entries:
+        first = last = next(i for i, instr in enumerate(code) if instr.op == "label" and instr.args[0] == entry)
+        while code[last + 1].op == "label":
+            last += 1
+        if any(comes_from.get(i, set()) - set(range(first, last)) for i in range(first, last + 1)):
+            yield last
+
+
+def boundary_counters(code: Code, entries: Sequence[str]) -> dict[int, int]:
+    """The program counter of each boundary (by index): its own, or that of the entry it stands at."""
+    counters: dict[int, int] = {}
+    number, at = len(entries), 0
+    for i, instr in enumerate(code):
+        if instr.op == "label":
+            at = entries.index(str(instr.args[0])) + 1 if instr.args[0] in entries else at
+        elif instr.op != "pause":
+            at = 0
+        else:
+            number += not at
+            counters[i], at = at or number, 0
+    return counters
 
 
 def _insert(with_all: Code, program: ContextProgram) -> Code:
     """The code without the boundaries before which nothing has been accessed since the last one on any path; a sleep stands by itself."""
 
     def step(pair: Instr, dirty: bool) -> bool:
-        return False if pair.op == "pause" else dirty or asks_cpu(pair) or pair.op in STEPS or pair.op == "wait"
+        if pair.op == "pause":
+            return False
+        free = pair.op == "load" and pair.args[1] in FREE_LOADS and pair.args[2] == CPU
+        return dirty or pair.op == "wait" or (not free and (asks_cpu(pair) or pair.op in STEPS))
 
     moved = replace(program, code=with_all)
     dirty = forward(with_all, dict.fromkeys(moved.starts(), False), step, lambda a, b: a or b)
@@ -231,7 +263,7 @@ class _Assembler:
 
     def __init__(self, program: ContextProgram, frame: Slots, code: Code, boundaries: list[int]) -> None:
         self.program, self.frame, self.code, self.boundaries = program, frame, code, boundaries
-        self.number = {index: len(program.entries) + 1 + n for n, index in enumerate(boundaries)}
+        self.number = boundary_counters(code, program.entries)
         self.sites: list[Site] = [LANGUAGE] * (len(program.entries) + 1)
         self.sleeping: list[int] = []
         self.out: Code = []
@@ -241,8 +273,8 @@ class _Assembler:
 
     def assemble(self) -> Code:
         """The whole action but its guard, which has set OWNER and %pc."""
-        resumes = [f"resume.{self.number[index]}" for index in self.boundaries]
-        self._emit("switch", "%pc", "end.idle", *self.program.entries, *resumes)
+        begins = dict(enumerate(self.program.entries, start=1)) | {number: f"resume.{number}" for number in self.number.values()}
+        self._emit("switch", "%pc", "end.idle", *(begins[number] for number in sorted(begins)))
         self._emit("label", "end.idle")
         self._emit("require", 0)
         self._emit("end")
@@ -296,4 +328,5 @@ class _Assembler:
             self._emit("load", name, f"{self.program.struct}.{self.program.prefix}{slot}", OWNER, site=instr.site)
         if instr.text == SLEEP:
             self.sleeping.append(pc)
-        self.sites.append(instr.site)
+        if pc > len(self.program.entries):
+            self.sites.append(instr.site)

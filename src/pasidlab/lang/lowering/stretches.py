@@ -11,7 +11,7 @@ from pasidlab.lang.lowering.contexts import Masks, counter_field, mask_states
 from pasidlab.lang.lowering.flow import successors
 from pasidlab.lang.lowering.merge import StateAccess, accesses_of
 from pasidlab.lang.lowering.owners import Owner, owners_at
-from pasidlab.lang.lowering.programs import ContextProgram
+from pasidlab.lang.lowering.programs import ContextProgram, boundary_counters
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,10 @@ def stretches(program: ContextProgram) -> list[Stretch]:
     masks = mask_states(code, starts)
     owners = owners_at(code, masks, starts)
     after = successors(code)
-    pauses = [i for i, instr in enumerate(code) if instr.op == "pause"]
-    counter = {index: number for number, index in enumerate(pauses, start=len(program.entries) + 1)}
-    begins = [(number, index) for number, index in enumerate(starts, start=1)] + [(counter[index], index + 1) for index in pauses]
+    counter = boundary_counters(code, program.entries)
+    begins = dict(enumerate(starts, start=1)) | {number: index + 1 for index, number in counter.items()}
     found = []
-    for number, begin in begins:
+    for number, begin in begins.items():
         inside, leads = _until_boundary(code, after, begin, counter)
         accesses = {access for i in inside for access in accesses_of(code[i], owners[i])} | {counter_write(program.context)}
         known = masks[begin]

@@ -42,7 +42,7 @@ def return_from_syscall() -> None:
 @exit_to_user
 def exit_to_user_mode_prepare() -> None:
     """exit_to_user_mode_prepare(): pending work with interrupts on, then, interrupts off, the last restore."""
-    if this_cpu.irqs_off and need_resched():
+    while this_cpu.irqs_off and need_resched():
         local_irq_enable()
     local_irq_disable()
     while exit_to_user_mode_work():
