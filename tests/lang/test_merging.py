@@ -1,7 +1,8 @@
 """Merging steps nobody can tell apart changes no verdict: random models with contexts, merged against unmerged."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
-from random_contexts import models
+from random_contexts import HEAD, models
 from small_models import PROPERTIES
 
 from harness import LONG
@@ -41,3 +42,26 @@ def test_verdicts_are_the_same(tmp_path_factory):
     assert len(compared) >= 10  # and not for want of anything happening:
     smaller, broken, reached = (sum(column) for column in zip(*compared, strict=True))
     assert smaller >= 8 and broken >= 1 and reached >= 2
+
+
+SECTION = """
+@entry("syscall")
+def sys_call() -> None:
+    preempt_disable()
+    this_cpu.slot = 1
+    check("q", this_cpu.slot == 1)
+    preempt_enable()
+"""
+INSIDE = {
+    "handler": '@context("softirq", event="softirq")\ndef softirq() -> None:\n    pause()\n    this_cpu.slot = 2\n',
+    "rule": "@rule()\ndef meddle(cpu: Cpu) -> None:\n    pause()\n    cpu.slot = 2\n",
+}
+
+
+@pytest.mark.parametrize("where", INSIDE)
+def test_what_stands_behind_a_boundary_counts_as_well(tmp_path, where):
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + SECTION + INSIDE[where], encoding="utf-8")
+    merged, unmerged = explored(path, "softirq", True), explored(path, "softirq", False)
+    assert merged[1] == unmerged[1] and "q" in merged[1][0]
+    assert merged[0] < unmerged[0]

@@ -158,10 +158,11 @@ class Question:
 class Cases:
     """The code of a rule or predicate; with ``entries`` that of a handler; with ``start`` one step of a program that begins there."""
 
-    def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = (), start: int = 0) -> None:
+    def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = (), start: int | None = None) -> None:
         self.code, self.predicate = code, predicate
         self.labels = {str(i.args[0]): n for n, i in enumerate(code) if i.op == "label"}
-        self.starts = [self.labels[label] for label in entries] or [start]
+        self.starts = [self.labels[label] for label in entries] or [start or 0]
+        self.one_step = start is not None  # what goes on behind a boundary is another step; a rule has none, a handler has many
         self.at_once = not entries  # a handler takes many steps: what it does not own may change meanwhile
 
     def accesses(self, asked: Question) -> frozenset[FoundAccess] | None:
@@ -208,7 +209,7 @@ class Cases:
         """
         while True:
             instr = self.code[way.at]
-            if instr.op in ("end", "crash", "pause"):
+            if instr.op in ("end", "crash") or (instr.op == "pause" and self.one_step):
                 return True
             if instr.op == "return":
                 return self._decided(way, instr.args[0]) != 0
