@@ -91,6 +91,12 @@ def test_a_handled_signal_that_others_block_while_they_submit(unused: str, optio
     assert done.code in (0, 77), done
 
 
+@pytest.mark.parametrize(("what", "options"), [("born", ()), ("submits", ("--exact",))])
+def test_children_that_are_killed_while_their_memory_is_read(what: str, options: tuple[str, ...], programs: Path) -> None:
+    done = run(str(programs / "killed"), what, "3", options=options)
+    assert (done.code, done.report["problems"]) == (0, []), done.err
+
+
 @pytest.mark.parametrize("how", some(["stop", "kill", "group", "exec", "stopped-kill", "exit", "stopped-go", "end"], 2))
 def test_a_close_that_waits_for_another_thread_s_descriptor_keeps_nobody_waiting(how: str, programs: Path) -> None:
     done = run(str(programs / "closes"), how, "4")

@@ -62,7 +62,10 @@ def general_protection(reason: str) -> Fault:
 
 
 def page_fault(thread: Thread, address: int, reason: str, *, write: bool = False) -> Fault:
-    """#PF in user mode at ``address``. Where the protection allows the access, a file has nothing there: SIGBUS."""
+    """#PF in user mode at ``address``. Where the protection allows the access, a file has nothing there: SIGBUS. Raises Gone if the process
+    was killed meanwhile.
+    """
+    thread.mm.memory.check_not_gone()
     mapping = thread.mm.mapping_at(thread.tid, address)
     readable = mapping is not None and mapping.permissions[0] == "r"
     present = address > _USER_TOP or (readable and thread.mm.memory.present(address, 1) == 1)
@@ -238,6 +241,7 @@ class Emulator:
             readable = read(ip, MAX_LENGTH)
             code = readable or thread.mm.instructions_at(thread.tid, ip, MAX_LENGTH)
             if not code:
+                thread.mm.memory.check_not_gone()
                 self.events.out_of_reach(thread, ip)
             instruction = decode(code, compatible=not wide)
             if instruction is None:

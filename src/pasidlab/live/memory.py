@@ -72,6 +72,18 @@ class ProcessMemory:
         buffer = bytearray(length)
         return bytes(buffer[: self.read_into(address, memoryview(buffer))])
 
+    def read_or_gone(self, address: int, length: int) -> bytes:
+        """See ``read``. Raises Gone if fewer bytes come because the process was killed, and has given its memory up."""
+        data = self.read(address, length)
+        if len(data) < length:
+            self.check_not_gone()
+        return data
+
+    def check_not_gone(self) -> None:
+        """After an access that fell short. Raises Gone if the process was killed, and has given its memory up: no fault was the reason."""
+        if self.gone():
+            raise ptrace.Gone(self.pid)
+
     def write(self, address: int, data: bytes | bytearray | memoryview) -> int:
         """Bytes written, fewer where a fault stops it."""
         length = len(data)

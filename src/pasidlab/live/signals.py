@@ -52,9 +52,10 @@ class SignalKeeper:
                 return
             state.unsure, found = False, {}
             for signal in self.signals:
-                if self.injector.call(thread, mm.syscall_at, SYS_RT_SIGACTION, signal, 0, mm.scratch, 8):
+                action = self._exchange_at(thread, signal, b"", mm.scratch)
+                if action is None:
                     return  # no call can be injected here
-                found[signal] = unmarked(mm.memory.read(mm.scratch, _SIZE), state.actions.get(signal))
+                found[signal] = unmarked(action, state.actions.get(signal))
             state.actions = found
             for signal in self.signals:
                 if handler_of(state.actions[signal]) in (DFL, IGN):
@@ -77,7 +78,7 @@ class SignalKeeper:
         self.forced.restored(thread, signal)
 
     def _exchange(self, thread: Thread, signal: int, action: bytes) -> bytes | None:
-        """rt_sigaction: the action before; None if it could not be injected."""
+        """rt_sigaction: the action before; None if it could not be injected, or that memory has been taken away meanwhile."""
         mm = thread.mm
         if not mm.scratch:
             return None
@@ -91,11 +92,13 @@ class SignalKeeper:
             return self._exchange_at(thread, signal, action, mm.scratch)
 
     def _exchange_at(self, thread: Thread, signal: int, action: bytes, place: int) -> bytes | None:
+        """See ``_exchange``. No ``action``: the one before stays."""
         memory, before = thread.mm.memory, place + _SIZE
         memory.write(place, action)
-        if self.injector.call(thread, thread.mm.syscall_at, SYS_RT_SIGACTION, signal, place, before, 8):
+        if self.injector.call(thread, thread.mm.syscall_at, SYS_RT_SIGACTION, signal, place if action else 0, before, 8):
             return None
-        return memory.read(before, _SIZE)
+        told = memory.read_or_gone(before, _SIZE)
+        return told if len(told) == _SIZE else None
 
     def _reset(self, thread: Thread, signal: int) -> None:
         """SIG_DFL, so that the next ``signal`` is the thread's last."""
@@ -238,10 +241,7 @@ class SignalKeeper:
         return True
 
     def _set_without_scratch(self, thread: Thread, signal: int, handler: int) -> bool:
-        """SIG_DFL or SIG_IGN in a process that has no page of ours: through its stack and a borrowed instruction.
-
-        Whether it could be injected.
-        """
+        """SIG_DFL or SIG_IGN in a process without a page of ours: through its stack and a borrowed instruction. Whether it was injected."""
         registers, memory = Registers(), thread.mm.memory
         ptrace.get_registers(thread.tid, registers)
         at, place = registers[RIP] & -8, registers[RSP] - 512
