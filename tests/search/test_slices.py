@@ -8,7 +8,7 @@ from lazyreg_double import lazyreg
 
 from harness import some
 from pasidlab.checking.api import check
-from pasidlab.model.scope import DEFAULT_PARTS
+from pasidlab.model.scope import DEFAULT_PARTS, Scope
 from pasidlab.search import kernels as k
 from pasidlab.search import partition
 from pasidlab.search import slice_kernels as s
@@ -142,9 +142,12 @@ def test_a_search_whose_slices_are_merged_early_finds_the_same(jobs: int, monkey
         assert (wanted == found).all()
 
 
-@pytest.mark.parametrize("part", some(DEFAULT_PARTS, 5))
-def test_twelve_bytes_a_state_of_the_kernel_model(part: str) -> None:
-    (found,) = check("early-read", DEFAULT_PARTS[part], jobs=1).parts
+LARGE = [*(DEFAULT_PARTS[name] for name in ("traps", "family", "bonds")), Scope(2, 3, 1, 1, DEFAULT_PARTS["race"].events)]
+
+
+@pytest.mark.parametrize("scope", some(LARGE, 2), ids=str)
+def test_twelve_bytes_a_state_of_the_kernel_model(scope: Scope) -> None:
+    (found,) = check("early-read", scope, jobs=1).parts
     assert found.reason == "complete" and found.states > 200_000
     assert found.bytes_per_state < 12
 
