@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from few import FEW
 
-from harness import pasidlab
 from schema_check import valid
 
 pytest.importorskip("z3", reason="z3-solver is not installed")
 
 
 def told(*words: object) -> tuple[int, dict]:
-    done = pasidlab("check", *words, "--prove", "--json")
+    """In a process of its own: which of several proofs the solver finds depends on what it has been asked before."""
+    command = [sys.executable, "-m", "pasidlab", "check", *map(str, words), "--prove", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -28,8 +31,7 @@ def test_a_proof_and_its_queries(tmp_path):
     assert [(i["scope"]["sizes"], i["complete"]) for i in document["instances"]] == [
         ({"cpus": 2, "tasks": 2}, True), ({"cpus": 1, "tasks": 3}, True), ({"cpus": 3, "tasks": 1}, True),
     ]  # fmt: skip
-    (clause,) = document["invariant"]  # of one CPU, or of one of two: both are inductive, and either may be found first
-    assert clause.replace(" of two or more", "") == "for every CPU c: if c.busy is set then c.runs is not none"
+    assert document["invariant"] == ["for every CPU c: if c.busy is set then c.runs is not none"]
     assert (tmp_path / "proof.smt2").read_text().count("(check-sat)\n") == len(document["obligations"])
     assert {o["step"] for o in document["obligations"]} == {"idle", "arrive"}
     assert {claim["property"] for o in document["obligations"] for claim in o["impossible"]} >= {"few"}
