@@ -65,3 +65,33 @@ def test_what_stands_behind_a_boundary_counts_as_well(tmp_path, where):
     merged, unmerged = explored(path, "softirq", True), explored(path, "softirq", False)
     assert merged[1] == unmerged[1] and "q" in merged[1][0]
     assert merged[0] < unmerged[0]
+
+
+MASKED = """
+@rule()
+def hold(cpu: Cpu) -> None:
+    require(cpu.preempt_count == 0 and cpu.current is not None)
+    cpu.preempt_count = 1
+    cpu.busy = True
+
+@rule()
+def let_go(cpu: Cpu) -> None:
+    require(cpu.preempt_count == 1 and cpu.busy)
+    cpu.preempt_count = 0
+    cpu.busy = False
+
+@entry("syscall")
+def sys_call() -> None:
+"""
+READS = {
+    "the mask first": "    if this_cpu.preempt_count == 0:\n        check('q', not this_cpu.busy)\n",
+    "the mask last": "    if this_cpu.busy:\n        check('q', this_cpu.preempt_count == 1)\n",
+}
+
+
+@pytest.mark.parametrize("order", READS)
+def test_masks_that_a_rule_changes_under_a_program_are_read_in_a_step_of_their_own(tmp_path, order):
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + MASKED + READS[order], encoding="utf-8")
+    for merged in (True, False):
+        assert "q" in explored(path, "none", merged)[1][0]

@@ -90,6 +90,8 @@ class Lowering:
         forgotten = self._forgotten(programs, pieces)
         self.shared: list[str] = []
         traffic = self._traffic(programs, pieces)
+        for program in programs:
+            program.own_masks = not self.shared
         visibility = Visibility(traffic, self.merged and self.optimised)
         lowered = [self._lower(program, visibility) for program in programs]
         self.sleeping = next((low.sleeping for low in lowered if low.action.name == "task"), ())

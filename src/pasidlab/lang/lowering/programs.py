@@ -33,6 +33,7 @@ class ContextProgram:
     masks: list[Masks]  # at each entry
     struct: str  # Task or Cpu
     prefix: str  # of the frame's fields
+    own_masks: bool = True  # nobody else changes its CPU's masks and current task under it
 
     @property
     def pc_field(self) -> str:
@@ -161,9 +162,9 @@ def _never_empty(instr: Instr) -> bool:
 def _counts(instr: Instr, program: ContextProgram) -> bool:
     """Whether an instruction can be a step of its own.
 
-    Loads of the executing CPU's ``current`` and masks are free: they cannot change under the context that reads them.
+    Loads of the executing CPU's ``current`` and masks are free where they cannot change under the context that reads them.
     """
-    if instr.op != "load" or instr.args[2] != CPU:
+    if instr.op != "load" or instr.args[2] != CPU or not program.own_masks:
         return instr.op in STEPS
     return instr.args[1] not in FREE_LOADS and (instr.args[1] != CURRENT or program.context == "schedule")
 
@@ -238,7 +239,7 @@ def _insert(with_all: Code, program: ContextProgram) -> Code:
     def step(pair: Instr, dirty: bool) -> bool:
         if pair.op == "pause":
             return False
-        free = pair.op == "load" and pair.args[1] in FREE_LOADS and pair.args[2] == CPU
+        free = program.own_masks and pair.op == "load" and pair.args[1] in FREE_LOADS and pair.args[2] == CPU
         return dirty or pair.op == "wait" or (not free and (asks_cpu(pair) or pair.op in STEPS))
 
     moved = replace(program, code=with_all)
