@@ -32,6 +32,7 @@ from pasidlab.live.libc import (
     SYS_SCHED_SETAFFINITY,
     SYS_SECCOMP,
     SYS_USERFAULTFD,
+    TIOCGPTPEER,
     UFFDIO_REGISTER,
 )
 from pasidlab.live.loop import Gate
@@ -111,6 +112,8 @@ class SystemCalls:
             self._hides(thread, registers)
         elif number in (SYS_SECCOMP, SYS_PRCTL):
             self._wants_filter(thread, registers)
+        elif number == SYS_IOCTL and registers[RCX if in_32_bits else RSI] & 0xFFFFFFFF == TIOCGPTPEER:
+            answer(thread, registers, -errno.ENOTTY)  # as before v4.13: openpty(3) then opens /dev/pts/N
         elif number == SYS_IOCTL and registers[RCX if in_32_bits else RSI] & 0xFFFFFFFF == UFFDIO_REGISTER:
             self._registers_pages(thread)
         elif number in _SERVING:

@@ -14,6 +14,7 @@ from pasidlab.live.libc import (
     CLONE_NEWNS,
     CLONE_NEWUSER,
     MS_BIND,
+    MS_MOVE,
     MS_NODEV,
     MS_NOSUID,
     MS_PRIVATE,
@@ -23,10 +24,12 @@ from pasidlab.live.libc import (
     unshare,
 )
 
-_STAGE = "/sys/bus/.pasidlab"
+_STAGE, _STAGED = "/sys/bus/.pasidlab", "/sys/bus/.staged"
 _WHOLE_PROC = "/sys/bus/.proc"
 """A second mount of /proc with nothing over its files: without one, no process in a user namespace of its own could
 mount procfs (mnt_already_visible(), fs/namespace.c)."""
+_WHOLE = ".host"
+"""In a directory that is covered: the host's whole, where that has to be told from single entries of it (``_cover``)."""
 
 
 def enter_namespaces(tree_tops: dict[str, list[str]], channel: socket.socket) -> int:
@@ -104,14 +107,45 @@ def _write(path: str, text: str) -> None:
         os.close(fd)
 
 
+def moves_ptmx(tree_tops: dict[str, list[str]]) -> bool:
+    """Whether /dev/ptmx will be a link to the host's elsewhere. What TIOCGPTPEER opens then has another name than /dev/pts/N."""
+    return not _has_all("/dev", set(tree_tops["/dev"])) and _opens_by_place()
+
+
+def _opens_by_place() -> bool:
+    """Whether an open of /dev/ptmx looks for a devpts file system at ``pts`` beside it. Else it is a link into one, or a file of one."""
+    try:
+        ptmx, pts = os.lstat("/dev/ptmx"), os.stat("/dev/pts")
+    except OSError:
+        return False
+    return stat.S_ISCHR(ptmx.st_mode) and ptmx.st_dev != pts.st_dev
+
+
+def _has_all(directory: str, names: set[str]) -> bool:
+    return all(os.path.exists(f"{directory}/{name}") for name in names)
+
+
 def _cover(directory: str, added: set[str]) -> None:
-    """Put a tmpfs over ``directory`` that shows everything it had; entries to be added are left out."""
-    if all(os.path.exists(f"{directory}/{name}") for name in added) and directory != "/sys/bus":
+    """Put a tmpfs over ``directory`` that shows everything it had; entries to be added are left out.
+
+    The kernel finds no ``pts`` beside a ``ptmx`` that is mounted alone: its directory is not of that mount (path_pts(), path_connected(),
+    fs/namei.c, v6.12). So it is a link into a mount of the host's whole directory.
+    """
+    if _has_all(directory, added) and directory != "/sys/bus":
         return
+    whole = f"{directory}/{_WHOLE}" if directory == "/dev" and _opens_by_place() else ""
+    if whole:
+        os.mkdir(_STAGED)
+        mount(directory, _STAGED, flags=MS_BIND | MS_REC)
     old = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     entries = [(name, os.lstat(f"{directory}/{name}")) for name in os.listdir(directory) if name not in added]
     targets = {name: os.readlink(f"{directory}/{name}") for name, status in entries if stat.S_ISLNK(status.st_mode)}
     mount("tmpfs", directory, "tmpfs", MS_NOSUID, "mode=755")
+    if whole:
+        os.mkdir(whole)
+        mount(_STAGED, whole, flags=MS_MOVE)
+        os.rmdir(_STAGED)
+        targets["ptmx"] = f"{_WHOLE}/ptmx"
     for name, status in entries:
         place = f"{directory}/{name}"
         if name in targets:

@@ -36,6 +36,7 @@ from pasidlab.live.libc import (
     SYS_SHMAT,
     SYS_USERFAULTFD,
     SYS_VFORK,
+    TIOCGPTPEER,
     UFFDIO_REGISTER,
     USERFAULTFD_IOC_NEW,
     checked,
@@ -90,6 +91,10 @@ def low(argument: int) -> int:
 def high(argument: int) -> int:
     """Offset of the high half."""
     return low(argument) + 4
+
+
+PEERS: FilterRule = (SYS_IOCTL, [(low(1), "==", TIOCGPTPEER)])
+"""For where the terminal that this opens would have an odd name (``namespace.moves_ptmx``)."""
 
 
 def rules(signals: tuple[int, ...]) -> list[FilterRule]:

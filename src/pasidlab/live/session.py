@@ -225,8 +225,10 @@ class Session:
         rules, failed = seccomp.rules(self.keeper.signals), ""
         if self.options.isolation != "redirect":
             links = HostLinks(self.tree, absolute=False)
-            program = launch.ChildProgram(path, command, seccomp.filter_program(rules), before)
-            child = launch.spawn(program, places.tops(self.tree))
+            tops = places.tops(self.tree)
+            peers = [seccomp.PEERS] if namespace.moves_ptmx(tops) else []
+            program = launch.ChildProgram(path, command, seccomp.filter_program(rules + peers), before)
+            child = launch.spawn(program, tops)
             failed = launch.prepare(child, self._serve)
             if not failed:
                 assert self.server is not None
