@@ -21,12 +21,19 @@ class Client:
     """One connection. Packets are the text between $ and #."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket = socket.socket()
+        self._socket.settimeout(30)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # it does not grow: what is not read has no room
+        self._socket.connect(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
 
     def close(self) -> None:
         self._socket.close()
+
+    def shut(self) -> None:
+        """Says nothing more."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def raw(self, data: bytes) -> None:
         """Bytes as they are."""

@@ -54,6 +54,26 @@ def test_a_debugger_may_come_while_another_leaves(debugged: str) -> None:
         assert done.wait(20) == 137
 
 
+def test_a_debugger_that_hangs_up_and_reads_nothing_keeps_no_other_waiting(debugged: str) -> None:
+    """It shuts its sending half alone when megabytes of answers are on their way to it. The program goes on."""
+    with waiting_run(debugged, "waits") as (done, _, connect):
+        client = connect()
+        turn, pid = address_of(debugged, "turn", client), int(client.ask("qfThreadInfo")[1:].split(",")[0], 16)
+        before = client.ask(f"m{turn:x},1")
+        assert client.ask(f"Z0,{turn:x},1") == "OK"
+        for _ in range(2000):
+            client.send(f"m{turn & -4096:x},1000")
+        client.send(f"z0,{turn:x},1")
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            while os.pread(memory.fileno(), 1, turn).hex() != before:  # all are answered
+                pass
+        client.shut()
+        other = connect()
+        assert other.ask("?").startswith("T00thread:") and other.ask("D") == "OK"
+        done.terminate()
+        assert done.wait(20) == 143
+
+
 def test_a_breakpoint_that_threads_have_just_met_is_taken_out(debugged: str) -> None:
     """Some are stopped between the breakpoint and its SIGTRAP, and have that signal later. The program never has it."""
     with waiting_run(debugged, "turns") as (done, _, connect):

@@ -18,7 +18,7 @@ from pasidlab.live.loop import EventLoop
 from pasidlab.live.outputs import tell
 
 _HOST = "127.0.0.1"
-_FLUSH = 0.3  # seconds at the end for what gdb has not been sent: too short for the watchdog to take it for a system call that lasts
+_FLUSH = 0.3  # seconds at the end for what gdb has not been sent: the watchdog must not take it for a system call that lasts
 _PATIENCE = 1.0  # seconds at the end for a thread of ours that nothing keeps
 _PIECE = 1 << 16  # bytes received at once
 
@@ -95,6 +95,9 @@ class GdbServer:
                 self._listen(connection, talk, outgoing)
             self._loop.post(talk.close)
         outgoing.put(None)
+        writer.join(_FLUSH)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)  # it has hung up, and does not read: what is being sent to it fails
         writer.join()
 
     def _begin(self, send: Callable[[bytes], None]) -> Conversation | None:
