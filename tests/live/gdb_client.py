@@ -91,10 +91,10 @@ class Client:
 
 
 @contextlib.contextmanager
-def waiting_run(*command: str) -> Iterator[tuple[subprocess.Popen[str], int, Callable[[], Client]]]:
-    """``pasidlab run --gdb 0 -- COMMAND``, its port, once it waits, and what connects to it."""
+def waiting_run(*command: str, options: tuple[str, ...] = ()) -> Iterator[tuple[subprocess.Popen[str], int, Callable[[], Client]]]:
+    """``pasidlab run OPTIONS --gdb 0 -- COMMAND``, its port, once it waits, and what connects to it."""
     around = {**os.environ, "PYTHONPATH": str(HERE)}
-    line = [sys.executable, "-c", RUN, "--summary", "none", "--gdb", "0", "--", *command]
+    line = [sys.executable, "-c", RUN, "--summary", "none", *options, "--gdb", "0", "--", *command]
     run = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=around)
     try:
         assert run.stderr

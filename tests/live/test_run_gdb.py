@@ -151,9 +151,12 @@ def test_a_new_thread_stands_still_while_only_its_maker_goes_on(debugged: str) -
 
 
 @run_only
-def test_a_thread_that_is_let_go_while_everything_stands_still_stops(debugged: str) -> None:
-    """Its submission waited for a page, which another process serves after the debugger was told that all threads stand still."""
-    with waiting_run(debugged, "page") as (_, _, connect):
+@pytest.mark.parametrize("where", ["portal", "ordinary"])
+def test_a_thread_for_which_a_page_comes_while_everything_stands_still_stays(debugged: str, where: str) -> None:
+    """Its submission waits for the page, which another process serves after the debugger was told that all threads stand still. One to a
+    portal is done when the thread is let go. One to ordinary memory is done, and the thread has stopped behind it.
+    """
+    with waiting_run(debugged, "page", where) as (_, _, connect):
         client = connect()
         assert [client.ask("QStartNoAckMode"), client.ask("QPassSignals:14")] == ["OK", "OK"]  # SIGCHLD
         places = {name: address_of(debugged, name, client) for name in ("turn", "counter", "shared")}
@@ -166,9 +169,13 @@ def test_a_thread_that_is_let_go_while_everything_stands_still_stops(debugged: s
         shared = int.from_bytes(bytes.fromhex(client.ask(f"m{places['shared']:x},8")), "little")
         client.ask(f"Hg{submits}")
         assert client.ask("Pf=" + client.ask("pf")) == "E10"  # R15: it is in the middle of an instruction
+        at = instruction_pointer(client)
         assert client.ask(f"M{shared + 8:x},4:01000000") == "OK"
-        while client.ask("Pf=" + client.ask("pf")) != "OK" and client.ask(f"m{places['counter']:x},4") == "00000000":
-            time.sleep(0.001)
+        end = time.monotonic() + (20 if where == "ordinary" else 0.3)
+        while client.ask("Pf=" + client.ask("pf")) != "OK" and time.monotonic() < end:
+            assert client.ask(f"m{places['counter']:x},4") == "00000000"
+        assert client.ask("Pf=" + client.ask("pf")) == ("OK" if where == "ordinary" else "E10")
+        assert instruction_pointer(client) == at + (5 if where == "ordinary" else 0)
         assert client.ask(f"m{places['counter']:x},4") == "00000000"
         client.ask(f"z0,{places['turn']:x},1")
         assert client.go()[1] == "W00"

@@ -60,14 +60,16 @@ class Borrower:
         self.injector, self.loop = injector, injector.loop
 
     def run(self, job: Job, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
-        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers."""
+        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers. A thread that a debugger
+        holds executes nothing.
+        """
         saved = Registers()
-        if job.detached:
+        if job.detached or job.thread.tid in ptrace.held:
             return count, saved
         job.thread.blocks, job.borrowed = ptrace.signal_mask(job.thread.tid), True  # also while the page is made, which may wait
         try:
             page = self.page(job.thread)
-            if not page or job.detached:
+            if not page or job.detached or job.thread.tid in ptrace.held:
                 return count, saved
             return self._work(job, page, saved, {**registers, RCX: count, RIP: page + _PLACE * _ALL.index(code)})
         finally:
@@ -109,7 +111,7 @@ class Borrower:
         """Let the thread run to its next stop. ``seen`` are those that look like faults. The page may be unmapped meanwhile."""
         thread, tid, number = job.thread, job.thread.tid, 0
         while True:
-            ptrace.resume(tid, number)
+            ptrace.run_for_us(tid, number)
             stop, event = self.loop.wait(tid)
             if event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
                 thread.misses_stop()

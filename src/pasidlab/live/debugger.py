@@ -1,7 +1,9 @@
 """Stops the program's first process for a debugger, all threads at once, and lets it go on.
 
 A stop that the debugger hears of is a handler that waits here. Other stops that come while everything is to stand still are kept as they
-are. They are dealt with when their thread may go on. A thread that stands still for another handler of ours stays with it.
+are. They are dealt with when their thread may go on. A thread that stands still for another handler of ours stays with it: when that lets
+go of it, it executes nothing (``ptrace.held``). The device goes on working. So a handler may wait here that acts for the device, not for
+its thread, which runs, or has stopped for something else.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from greenlet import getcurrent, greenlet
@@ -60,11 +62,10 @@ class Debugger(Undebugged):
         self.withheld: frozenset[int] = frozenset()  # signals that the program does not get where the debugger says nothing of them
         self._halted = False  # everything is to stand still
         self._turn = 0  # how many times threads were let go
-        self._still: set[int] = set()  # threads that are not to go on yet though others have
         self._kept: dict[int, tuple[int, int]] = {}  # stops to be dealt with later, by thread
-        self._waiting: dict[int, greenlet] = {}  # handlers here, by thread
+        self._waiting: dict[greenlet, int] = {}  # handlers here, each with the thread that it waits for to be let go
         self._chosen: Callable[[int], Continuation | None] = lambda tid: Continuation()  # how threads last went on
-        self._submitting: set[int] = set()  # threads that wait here in the middle of an instruction that we carry out
+        self._submitting: set[greenlet] = set()  # those of them that are in the middle of an instruction, or of the device's work
         self._due: dict[int, int] = {}  # signals that were told, or are to be, which the program has not got, by thread
         self._owed: set[int] = set()  # threads whose next SIGTRAP, for a breakpoint or a step, is known already
         self._leaving = False
@@ -86,14 +87,17 @@ class Debugger(Undebugged):
         return True
 
     def _over(self, tid: int) -> None:
-        """A handler has let go of a thread for which it had stood still when everything else was stopped: it stops now."""
-        thread = self.threads.get(tid)
-        if thread and self._stands(thread) and tid not in self._kept and tid not in self._waiting:
+        """A handler that had let go of a thread before everything else was stopped is over: the thread stops now."""
+        if tid in ptrace.held and tid not in self._kept:
             with contextlib.suppress(ptrace.Gone, OSError):
                 ptrace.interrupt(tid)
 
     def _stands(self, thread: Thread) -> bool:
-        return thread.process is self.process and (self._halted or thread.tid in self._still)
+        return thread.process is self.process and thread.tid in ptrace.held
+
+    def _hold_all(self) -> None:
+        self._halted = True
+        ptrace.held.update(self.threads)
 
     def born(self, thread: Thread) -> None:
         """See ``Undebugged.born``. Where only some threads go on, a new one is not among them: "only the current
@@ -103,8 +107,8 @@ class Debugger(Undebugged):
         self._owed.discard(thread.tid)
         if process is None or thread.process is process:
             self.threads[thread.tid] = thread
-            if not self._halted and self._chosen(thread.tid) is None:
-                self._still.add(thread.tid)
+            if self._halted or self._chosen(thread.tid) is None:
+                ptrace.held.add(thread.tid)
         elif thread.mm is not process.mm:
             self.breakpoints.clean_copy(thread.tid, thread.mm.memory)
 
@@ -115,8 +119,10 @@ class Debugger(Undebugged):
         first, self.process = self.process is None, thread.process
         self.threads = {thread.tid: thread}
         self.breakpoints.forget()
-        for of_threads in (self._kept, self._still, self._owed):
+        for of_threads in (self._kept, self._owed, ptrace.held):
             of_threads.clear()
+        if self._halted:
+            ptrace.held.add(thread.tid)
         if first or self.follows_exec:
             if not at_exit:  # a step would end there
                 self._injector.run_to_exit(thread.tid)
@@ -176,12 +182,23 @@ class Debugger(Undebugged):
 
     def rejected(self, thread: Thread, why: str) -> None:
         """See ``Undebugged.rejected``."""
-        if thread.process is self.process:
-            self._submitting.add(thread.tid)
-            try:
+        if thread.process is self.process and self.knows(thread.tid):
+            with self._in_the_middle():
                 self._tell(thread, Stopped(thread.tid, signal.SIGTRAP, f"descriptor rejected: {why}"))
-            finally:
-                self._submitting.discard(thread.tid)
+
+    def until_let_go(self, thread: Thread) -> None:
+        """See ``Undebugged.until_let_go``."""
+        with self._in_the_middle():
+            self._wait_for_turn(thread)
+
+    @contextlib.contextmanager
+    def _in_the_middle(self) -> Iterator[None]:
+        me = getcurrent()
+        self._submitting.add(me)
+        try:
+            yield
+        finally:
+            self._submitting.discard(me)
 
     def holds(self) -> bool:
         """See ``Undebugged.holds``."""
@@ -194,6 +211,8 @@ class Debugger(Undebugged):
 
     def ended(self, pid: int, status: int) -> None:
         """See ``Undebugged.ended``."""
+        for numbers in (ptrace.held, ptrace.stepping):
+            numbers.discard(pid)
         if self.process is not None and pid == self.process.pid:
             self.on_end(status)
             self.leave(remove=False)
@@ -205,22 +224,27 @@ class Debugger(Undebugged):
         """In the thread's handler: everything stands still, the debugger hears why, and it says how the thread goes on. None where
         there is no debugger. What is no longer so when a stop that came first is over (not ``holds``) is told to nobody.
         """
-        while self._stands(thread):  # another stop is being told
-            self._wait(thread)
+        self._wait_for_turn(thread)
         ptrace.stepping.discard(thread.tid)
         if not holds() or not (self.connected or always):
             return None
-        self._halted = True
+        self._hold_all()
         self._loop.spawn(self._settle, stopped, self._turn)
         return self._wait(thread)
 
+    def _wait_for_turn(self, thread: Thread) -> None:
+        """While another stop is being told, or others than this thread go on."""
+        while self._stands(thread):
+            self._wait(thread)
+
     def _wait(self, thread: Thread) -> Continuation:
-        self._waiting[thread.tid] = getcurrent()
+        me = getcurrent()
+        self._waiting[me] = thread.tid
         self._look_again.open()
         try:
             action: Continuation = self._loop.park()
         finally:
-            self._waiting.pop(thread.tid, None)
+            self._waiting.pop(me, None)
         return action
 
     def _settle(self, stopped: Stopped, turn: int) -> None:
@@ -240,8 +264,7 @@ class Debugger(Undebugged):
 
     def _running(self) -> list[int]:
         self.threads = {tid: thread for tid, thread in self.threads.items() if self.process and tid in self.process.threads}
-        still = {*self._kept, *self._waiting}
-        return [tid for tid in self.threads if tid not in still and not self._loop.holds(tid)]
+        return [tid for tid in self.threads if tid not in self._kept and not self._loop.holds(tid)]
 
     # Asked by the debugger
 
@@ -259,7 +282,7 @@ class Debugger(Undebugged):
             return
         if self._halted:
             return
-        self._halted = True
+        self._hold_all()
         self._loop.spawn(self._settle, Stopped(min(self.threads), number), self._turn)
 
     @property
@@ -273,7 +296,7 @@ class Debugger(Undebugged):
 
     def may_set_registers(self, tid: int) -> bool:
         """Whether no handler of ours has the thread's registers, to set them when it goes on."""
-        return tid in self._kept or (tid in self._waiting and tid not in self._submitting)
+        return tid in self._kept or any(whose == tid and handler not in self._submitting for handler, whose in self._waiting.items())
 
     def go_on(self, actions: Callable[[int], Continuation | None]) -> None:
         """``actions`` says of each thread how it goes on, also of those that begin before the next stop; None: not at all."""
@@ -283,15 +306,19 @@ class Debugger(Undebugged):
     def _continue(self, actions: Callable[[int], Continuation | None]) -> None:
         self._chosen, self._turn = actions, self._turn + 1
         found = {tid: actions(tid) for tid in self.threads}
-        self._halted, self.last, self._still = False, None, {tid for tid, action in found.items() if action is None}
+        self._halted, self.last = False, None
+        ptrace.held.clear()
+        ptrace.held.update(tid for tid, action in found.items() if action is None)
         for tid, action in found.items():
             if action is None:
                 continue
             (ptrace.stepping.add if action.step else ptrace.stepping.discard)(tid)
-            if tid in self._waiting:
-                self._loop.resume(self._waiting.pop(tid), action)
-            elif tid in self._kept:
+            if tid in self._kept:
                 self._loop.put_back(tid, *self._kept.pop(tid))
+        for handler, tid in tuple(self._waiting.items()):
+            if tid not in ptrace.held:
+                del self._waiting[handler]
+                self._loop.resume(handler, found.get(tid) or Continuation())
 
     def leave(self, *, remove: bool = True) -> None:
         """No debugger any more: the program goes on by itself, with its own bytes, and has the signals that were told: PTRACE_DETACH
@@ -302,7 +329,8 @@ class Debugger(Undebugged):
         if not remove or not self.threads:
             self._let_go()
         elif not self._leaving:
-            self._halted = self._leaving = True
+            self._leaving = True
+            self._hold_all()
             self._loop.spawn(self._leave_still)
 
     def _leave_still(self) -> None:

@@ -32,6 +32,9 @@ class Undebugged:
     def rejected(self, thread: Thread, why: str) -> None:
         """A descriptor of the thread was rejected. Returns when the thread is to go on."""
 
+    def until_let_go(self, thread: Thread) -> None:
+        """The device is done with a thread that waited for it. Returns when no debugger holds the thread."""
+
     def ended(self, pid: int, status: int) -> None:
         """A process is gone, with this wait status."""
 

@@ -75,6 +75,7 @@ class Engine:
         self.software_errors: dict[str, int] = {}  # SWERROR as the driver last read it (irq.c), by device; 0 or absent: none
         self.on_software_error: Callable[[WqNode], None] = lambda node: None
         self.on_rejected: Callable[[Thread, str], None] = lambda thread, reason: None
+        self.until_let_go: Callable[[Thread], None] = lambda thread: None  # returns when no debugger holds the thread
         self.on_closed: Callable[[str], None] = lambda label: None  # a queue is gone, or not empty: every submission is to be seen
         self._jobs: set[Job] = set()  # those that have begun
         self._job_over = Gate(self.loop)
@@ -166,6 +167,7 @@ class Engine:
             self.loop.park(job.thread.tid)
         finally:
             job.waiter = None
+        self.until_let_go(job.thread)
 
     def _look_at(self, job: Job) -> None:
         """Whether the thread is wanted elsewhere by now: then it goes on, and the device works without it. Where the program serves

@@ -71,13 +71,24 @@ def seize(pid: int) -> None:
 
 stepping: set[int] = set()
 """Threads that ``resume`` lets execute one instruction only, for a debugger."""
+held: set[int] = set()
+"""Threads that ``resume`` lets execute none, for a debugger: they come to an EVENT_STOP at once."""
 
 
 def resume(tid: int, signal: int = 0) -> None:
-    """Let the thread run, delivering ``signal`` (0: none)."""
-    request = _SINGLESTEP if tid in stepping else _CONT
+    """Let the thread run, delivering ``signal`` (0: none). What a debugger wants of it holds."""
+    request = _CONT
+    if tid in held:
+        interrupt(tid)  # taken on the way back to user mode: do_jobctl_trap(), kernel/signal.c, v6.12
+    elif tid in stepping:
+        request = _SINGLESTEP
     if _quick(request, tid, None, signal) == -1:
         _do(request, tid, None, signal)
+
+
+def run_for_us(tid: int, signal: int = 0) -> None:
+    """Let the thread run, delivering ``signal`` (0: none): whoever calls waits for its next stop, a debugger does not hear of it."""
+    _do(_CONT, tid, None, signal)
 
 
 def get_registers_at(tid: int, place: int) -> None:

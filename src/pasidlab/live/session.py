@@ -141,7 +141,7 @@ class Session:
         if options.gdb is not None:
             self.debugger = debugger = Debugger(self.injector)
             self.gdb = GdbServer(options.gdb, debugger, self.loop, self._kill)
-        self.engine.on_rejected = self._rejected
+        self.engine.on_rejected, self.engine.until_let_go = self._rejected, self.debugger.until_let_go
         self.keeper = signals.SignalKeeper(self.injector, signals.TRAP_SIGNALS)
         driver = Driver(options.devices, self.engine, safe=not options.deny_mmap)
         self.tree = Tree(driver, self._counts, self.engine.software_errors).root

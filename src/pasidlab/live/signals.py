@@ -136,7 +136,7 @@ class SignalKeeper:
         ptrace.set_signal_mask(tid, _ALL)
         stop = event = 0
         while stop != SIGSEGV or event:
-            ptrace.resume(tid, 0 if event else stop)
+            ptrace.run_for_us(tid, 0 if event else stop)
             stop, event = self.loop.wait(tid)
         ptrace.set_registers(tid, registers)
         ptrace.set_signal_mask(tid, mask)

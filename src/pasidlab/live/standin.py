@@ -120,7 +120,7 @@ class StandIn:
         ptrace.set_signal_mask(tid, _ALL & ~(1 << number - 1))
         Injector.send(thread, number)
         while True:
-            ptrace.resume(tid, passed)
+            ptrace.run_for_us(tid, passed)
             stop, event = self.loop.wait(tid)
             passed = 0
             if event == ptrace.EVENT_STOP and stop != signal.SIGTRAP:

@@ -75,9 +75,10 @@ static void *turns_when_it_waits(void *nothing)
 	return nothing;
 }
 
-/* Submits from a page that another process serves. */
-static void waits_for_a_page(void)
+/* Submits from a page that another process serves, to a portal or to ordinary memory, which never accepts. */
+static void waits_for_a_page(int ordinary)
 {
+	static char memory[64] __attribute__((aligned(64)));
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register area = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	pthread_t thread;
@@ -98,7 +99,7 @@ static void waits_for_a_page(void)
 	portal = open_portal();
 	shared->file = file;
 	pthread_create(&thread, NULL, turns_when_it_waits, NULL);
-	enqcmd(portal, (struct descriptor *)page);
+	enqcmd(ordinary ? memory : portal, (struct descriptor *)page);
 	sleep_for(0.05);
 	counter = 1;
 	pthread_join(thread, NULL);
@@ -173,7 +174,7 @@ int main(int count, char **words)
 		return 0;
 	}
 	if (!strcmp(words[1], "page")) {
-		waits_for_a_page();
+		waits_for_a_page(!strcmp(words[2], "ordinary"));
 		return 0;
 	}
 	if (!strcmp(words[1], "fork")) { /* the child has the parent's text */
