@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -28,11 +29,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_run: runs a program under pasidlab run")
 
 
-@pytest.fixture(scope="module")
-def debugged(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a debugger looks at."""
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Makes a program of ``programs/``: its path."""
     if not shutil.which("gcc"):
         pytest.skip("no gcc")
-    place = tmp_path_factory.mktemp("program") / "debugged"
-    subprocess.run(["gcc", "-g", "-O1", "-pthread", "-o", place, HERE / "programs/debugged.c"], check=True)
-    return str(place)
+    folder = tmp_path_factory.mktemp("compiled")
+
+    def compile_once(name: str) -> str:
+        place = folder / name
+        if not place.exists():
+            subprocess.run(["gcc", "-g", "-O1", "-pthread", "-o", place, HERE / "programs" / f"{name}.c"], check=True)
+        return str(place)
+
+    return compile_once
+
+
+@pytest.fixture(scope="session")
+def debugged(compiled: Callable[[str], str]) -> str:
+    """What a debugger looks at."""
+    return compiled("debugged")

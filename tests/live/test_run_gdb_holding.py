@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gdb_client import Client, waiting_run
-from running import HERE
 
 pytestmark = pytest.mark.needs_run
 
@@ -17,13 +15,9 @@ _ALARM = 1 << 13  # SIGALRM in /proc/PID/status
 _REJECTED = "pasidlab: descriptor rejected: opcode 0x49 (zero decompress 16): not an operation of this device\n"
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> str:
-    if not shutil.which("gcc"):
-        pytest.skip("no gcc")
-    place = tmp_path_factory.mktemp("program") / "large"
-    subprocess.run(["gcc", "-O1", "-pthread", "-o", place, HERE / "programs/large.c"], check=True)
-    return str(place)
+@pytest.fixture
+def large(compiled: Callable[[str], str]) -> str:
+    return compiled("large")
 
 
 def _threads(client: Client) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
-from running import RUN, run_python
+from running import RUN, run, run_python
 
 pytestmark = pytest.mark.needs_run
 
@@ -143,3 +145,13 @@ def test_a_signal_for_the_whole_process_group_comes_once() -> None:
     words = [sys.executable, "-c", RUN, "--", sys.executable, "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False, start_new_session=True)
     assert (done.returncode, done.stdout.split()[:1]) == (0, ["True"]), done
+
+
+@pytest.mark.parametrize("options", [(), ("--exact",)], ids=["fast", "exact"])
+@pytest.mark.parametrize(
+    ("way", "number"), [("moves", signal.SIGSEGV), ("moves", signal.SIGBUS), ("batches", signal.SIGRTMIN + 6), ("batches", signal.SIGUSR1)]
+)
+def test_no_signal_is_lost_where_none_may_wait(way: str, number: int, options: tuple[str, ...], compiled: Callable[[str], str]) -> None:
+    """RLIMIT_SIGPENDING: a real-time signal that is sent by its thread's number finds no memory then."""
+    done = run(compiled("quota"), "0", way, str(int(number)), options=options)
+    assert (done.code, done.out) == (0, "300 of 300 heard, wrong 0, sender 0\n"), done.err

@@ -112,9 +112,8 @@ class Injector:
 
     def announce(self, thread: Thread) -> None:
         """A signal that came while the thread worked for the device comes again, one after the other."""
-        if thread.kept and thread.announced is None:
+        if thread.kept and thread.announced is None and self.send(thread, thread.kept[0][0]):
             thread.announced = thread.kept.popleft()
-            self.send(thread, thread.announced[0])
 
     @staticmethod
     def keep(thread: Thread, number: int, info: bytes) -> None:
@@ -124,9 +123,9 @@ class Injector:
         thread.kept.append((number, info))
 
     @staticmethod
-    def send(thread: Thread, number: int) -> None:
-        """A signal for this thread: its stop is then for whoever knows why."""
-        libc.syscall(SYS_TGKILL, thread.process.pid, thread.tid, number)
+    def send(thread: Thread, number: int) -> bool:
+        """A signal for this thread: its stop is then for whoever knows why. False for a real-time signal at RLIMIT_SIGPENDING."""
+        return bool(libc.syscall(SYS_TGKILL, thread.process.pid, thread.tid, number) == 0)
 
     @staticmethod
     def send_with(thread: Thread, number: int, info: bytes) -> bool:

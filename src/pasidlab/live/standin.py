@@ -11,7 +11,6 @@ what is to become of it, waits for the moment to pass; and none is borrowed that
 
 from __future__ import annotations
 
-import os
 import signal
 import struct
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from pasidlab.live.status import signals_of, status_of
 LENT = range(signal.SIGRTMAX, signal.SIGRTMIN, -1)  # those of which ``seccomp`` tells that a handler is set
 """The real-time signals but those that the C library uses and the first after them. The last ones come first: programs use the others."""
 _SA_SIGINFO, _SA_NODEFER = 4, 0x40000000
-_SI_TKILL = -6  # asm-generic/siginfo.h
+_SI_USER = 0  # asm-generic/siginfo.h
 # err, trapno, cr2 and the mask in struct ucontext (asm-generic/ucontext.h, asm/sigcontext.h)
 _UC_ERROR, _UC_CR2, _UC_SIGMASK = 192, 216, 296
 _ALL, _NEVER = (1 << 64) - 1, 1 << signal.SIGKILL - 1 | 1 << signal.SIGSTOP - 1
@@ -115,10 +114,13 @@ class StandIn:
             self._over.wait()
 
     def _to_stop_of(self, thread: Thread, number: int, mask: int) -> None:
-        """The thread is sent the signal, and takes it before all others and before its next instruction."""
-        tid, thread.blocks, passed = thread.tid, mask, 0
+        """From the exit of a system call: the thread takes the signal before all others and before its next instruction.
+
+        It sends the signal to itself (ptrace_report_syscall(), linux/ptrace.h, v6.12: SEND_SIG_PRIV), which never fails. tgkill(2) fails
+        where RLIMIT_SIGPENDING is reached: a real-time signal needs memory of its own then (__send_signal_locked(), kernel/signal.c).
+        """
+        tid, thread.blocks, passed = thread.tid, mask, number
         ptrace.set_signal_mask(tid, _ALL & ~(1 << number - 1))
-        Injector.send(thread, number)
         while True:
             ptrace.run_for_us(tid, passed)
             stop, event = self.loop.wait(tid)
@@ -175,6 +177,8 @@ def _first(taken: int, state: SignalState) -> int:
 
 
 def _is_ours(info: bytes) -> bool:
-    """Whether it is the signal that ``Injector.send`` sends; the number of pasidlab is 0 in another pid namespace."""
-    code, sender = struct.unpack_from("<i4xi", info, 8)
-    return code == _SI_TKILL and sender in (0, os.getpid())
+    """Whether it is the signal that a thread has sent to itself for us: SI_KERNEL; SI_USER where there was no memory for more
+    (collect_signal(), kernel/signal.c, v6.12). Both name no sender.
+    """
+    code, sender, user = struct.unpack_from("<i4xiI", info, 8)
+    return code in (ptrace.SI_KERNEL, _SI_USER) and sender == user == 0

@@ -256,7 +256,15 @@ class Tracer:
         except Fault as fault:
             self._faults(thread, stop, NOTHING, fault)
             return
-        if not self._queued_again(thread):
+        if self._queued_again(thread):
+            return
+        number, info = thread.kept[-1]
+        if number == stop and stop not in (*self.keeper.signals, signal.SIGTRAP) and ptrace.stopped_by(thread.tid) == stop:
+            thread.kept.pop()  # at once: one that is sent again may find no room (RLIMIT_SIGPENDING)
+            ptrace.set_signal_info(thread.tid, info)
+            self.injector.announce(thread)
+            self._pass_on(thread, stop)
+        else:
             self._go_on(thread)
 
     def _faults(self, thread: Thread, stop: int, found: Found, fault: Fault) -> None:
