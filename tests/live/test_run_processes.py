@@ -128,19 +128,28 @@ def test_exec_from_a_thread_gives_a_new_process_without_portal() -> None:
 
 
 def test_the_flag_of_a_task_outlives_exec() -> None:
-    """pasid_activated is cleared only when a task is made: a thread that used ENQCMD before exec cannot after it."""
-    done = run_python(
-        """
+    """pasid_activated is cleared only when a task is made: a thread that used ENQCMD before exec cannot after it. A design without a flag
+    serves it.
+    """
+    script = """
         import sys
         portal, _ = open_portal()
         source, target = Buffer(64), Buffer(64)
         move(portal, source, target, 64)
         os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
-    """,
-        arguments=(AGAIN,),
-    )
+    """
+    done = run_python(script, arguments=(AGAIN,))
     assert done.code == 128 + signal.SIGSEGV
     assert done.report["gp_fixups"] == 1 and done.report["gp_fixups_refused"] == 1
+    assert "the #GP handler gives this thread no PASID, though its process has one" in done.report["problems"][0]["what"]
+    served = run_python(script, "--design", "early-read", arguments=(AGAIN,))
+    assert (served.code, served.out, served.report["gp_fixups"]) == (0, "again 1\n", 2), served.err
+
+
+def test_a_process_that_has_not_opened_the_device_is_told_so() -> None:
+    done = run_python("noop = Buffer(64); noop.data.raw = descriptor(NOOP); enqcmd(noop.address, noop.address)")
+    assert done.code == 128 + signal.SIGSEGV
+    assert "the process has no PASID: it has not opened the device" in done.report["problems"][0]["what"]
 
 
 def test_children_of_every_kind() -> None:

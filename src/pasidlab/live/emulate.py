@@ -40,6 +40,9 @@ _MOST_CACHED = 4096  # instructions: a program may make new ones all the time
 _FIXUPS = 64
 """A design whose fix-up says 'try again' this often in a row without a valid MSR faults for ever."""
 
+_REFUSED = "the #GP handler gives this thread no PASID, though its process has one"
+_WITHOUT = "the process has no PASID: it has not opened the device since it began, or since it called exec"
+
 
 @dataclass(eq=False)  # not frozen: contextlib sets __traceback__
 class Fault(Exception):
@@ -299,7 +302,7 @@ class Emulator:
             msr = self.fixup.msr(thread)
             self.events.fixup_done(thread, frame.ip, again, bool(msr & VALID))
             if not again:
-                raise general_protection("IA32_PASID is not valid and the #GP handler had no PASID to give this thread")
+                raise general_protection(f"IA32_PASID is not valid, and {_REFUSED if thread.mm.pasid else _WITHOUT}")
             if msr & VALID:
                 return msr
         raise general_protection("the #GP handler asked again and again for another try without a valid IA32_PASID")
