@@ -15,12 +15,13 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from pasidlab.live import workers
+from pasidlab.live.jobcontrol import STOPS, JobControl
 from pasidlab.live.left import Left
-from pasidlab.live.loop import EventLoop
+from pasidlab.live.loop import EventLoop, Timer
 
-PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGCONT)
 _KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
-SIGNALS = (*PASSED_ON, *_KEYBOARD)
+SIGNALS = (*PASSED_ON, *_KEYBOARD, signal.SIGTTIN, signal.SIGTTOU)
 ENDING = (signal.SIGTERM, signal.SIGHUP, *_KEYBOARD)
 _TOGETHER = 0.01  # seconds in which the first process has taken what was sent to both
 _SAME = 0.25  # seconds between the two at most, on a busy machine
@@ -115,6 +116,7 @@ class Traced(Protocol):
 
     heard: Heard
     left: Left
+    jobs: JobControl
     status: int  # the wait status of its first process, negative while that lives
 
     def signalled(self) -> None:
@@ -145,6 +147,7 @@ class Overseer:
     def __init__(self, loop: EventLoop, traced: Traced, leader: int) -> None:
         self._loop, self._traced = loop, traced
         self._leader, self._pidfd = leader, os.pidfd_open(leader)
+        self._passing: dict[int, Timer] = {}  # SIGTSTP or SIGCONT, to be passed on in a moment
         loop.on_signal = self._on_signal
 
     def close(self) -> None:
@@ -154,7 +157,9 @@ class Overseer:
     def _on_signal(self, number: int) -> None:
         if _ends(number):
             self._traced.left.signalled()
-        if not self._is_gone():
+        if number in (*STOPS, signal.SIGCONT):
+            self._on_job_signal(number)
+        elif not self._is_gone():
             if number in PASSED_ON or self._is_apart():
                 self._loop.after(_TOGETHER, partial(self._pass_on, number))
             self._traced.signalled()
@@ -164,10 +169,30 @@ class Overseer:
             if _ends(number):
                 self._loop.after(_GRACE, self._traced.left.kill)
 
+    def _on_job_signal(self, number: int) -> None:
+        """SIGTSTP and SIGCONT that wait take each other away (prepare_signal(), kernel/signal.c), so also while they wait here."""
+        self._traced.jobs.told(number)
+        for waiting in [one for one in self._passing if one != number]:
+            self._passing.pop(waiting).cancel()
+        if number not in PASSED_ON or number in self._passing:
+            return
+        if self._is_gone():
+            self._traced.left.send(number)
+        else:
+            self._passing[number] = self._loop.after(_TOGETHER, partial(self._pass_on_in_turn, number))
+
+    def _pass_on_in_turn(self, number: int) -> None:
+        del self._passing[number]
+        if not signal.sigpending() & {*STOPS, signal.SIGCONT}:
+            self._pass_on(number)
+
     def _pass_on(self, number: int) -> None:
         if not self._traced.heard.takes(number):
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+                if number == signal.SIGCONT and self._is_apart():
+                    os.killpg(os.getpgid(self._leader), number)  # as the shell does that knows our group alone
+                else:
+                    signal.pidfd_send_signal(self._pidfd, number)
 
     def _is_gone(self) -> bool:
         """Whether the first process has ended, which its wait status tells a little later (pidfd_open(2))."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import signal
+from collections import deque
 
 from pasidlab.live import ptrace
 from pasidlab.live.libc import SYS_RT_TGSIGQUEUEINFO, SYS_TGKILL, libc
@@ -114,6 +115,23 @@ class Injector:
         """A signal that came while the thread worked for the device comes again, one after the other."""
         if thread.kept and thread.announced is None and self.send(thread, thread.kept[0][0]):
             thread.announced = thread.kept.popleft()
+
+    def queued_again(self, thread: Thread, ours: tuple[int, ...]) -> bool:
+        """Whether a kept signal that the program blocks has gone back to where it waits, once for all. The thread goes on then. ``ours``:
+        the signals that we use. At the stop of any other the thread was interrupted, or has made calls for us meanwhile.
+        """
+        if not thread.kept or not ptrace.signal_mask(thread.tid) >> (thread.kept[0][0] - 1) & 1:
+            return False
+        number, info = thread.kept[0]
+        at_signal = ptrace.stopped_by(thread.tid) in ours
+        if at_signal:
+            ptrace.set_signal_info(thread.tid, info)
+        elif not self.send_with(thread, number, info):
+            return False
+        thread.kept = deque(one for one in thread.kept if one[0] != number)
+        self.announce(thread)
+        ptrace.resume(thread.tid, number if at_signal else 0)  # ptrace_signal(), kernel/signal.c, queues what is blocked
+        return True
 
     @staticmethod
     def keep(thread: Thread, number: int, info: bytes) -> None:

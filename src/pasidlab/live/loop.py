@@ -227,6 +227,14 @@ class EventLoop:
         """Whether this thread stands still, for a handler that has not let it go."""
         return tid in self._acting and tid not in self._waiting
 
+    def has_news(self, tid: int) -> bool:
+        """Whether this thread has stopped, or died, and nothing has been done about it."""
+        if any(tid == one for one, _ in self._statuses):
+            return True
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, tid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | WALL) is not None
+        return True
+
     def give_up(self, tid: int) -> None:
         """What is done for this thread, which stands still, ends with Gone."""
         self._gone(tid)

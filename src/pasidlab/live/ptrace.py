@@ -201,6 +201,11 @@ def signal_code(tid: int) -> int:
     return _info_words[2]
 
 
+def code_of(info: bytes) -> int:
+    """si_code of a siginfo."""
+    return int.from_bytes(info[8:12], "little", signed=True)
+
+
 def faulted(tid: int) -> bool:
     """Whether the thread has come to this stop by a fault of its instruction, where the processor tells (EFLAGS.RF)."""
     return bool(_quick(_PEEKUSER, tid, 8 * EFLAGS, None) & RESUME_FLAG)  # the C library's function returns the value

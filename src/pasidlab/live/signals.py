@@ -355,7 +355,7 @@ class SignalKeeper:
         """At the signal stop of a signal: deliver it with this siginfo, and a frame that tells of the trap."""
         signal, info, trap = given.signal, given.info, given.trap
         ptrace.set_signal_info(thread.tid, info)
-        if int.from_bytes(info[8:12], "little", signed=True) > 0:
+        if ptrace.code_of(info) > 0:
             self.firsts.let_go(thread, signal, emulated=trap is not None and signal != SIGILL)
         came = HandedOver.NOT_BEGUN
         if not given.dies and thread.process.signals.armed and self._others_may_reset(thread):

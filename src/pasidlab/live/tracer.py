@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections import deque
 
 from pasidlab.live import ptrace
 from pasidlab.live.calls import Parts, SystemCalls
@@ -14,7 +13,7 @@ from pasidlab.live.ending import dumps_core
 from pasidlab.live.forced import NOTHING, Found
 from pasidlab.live.guard import ENDING, PASSED_ON, Heard
 from pasidlab.live.heirs import Heirs
-from pasidlab.live.inject import Injector
+from pasidlab.live.jobcontrol import JobControl
 from pasidlab.live.kinship import kinship
 from pasidlab.live.left import Left
 from pasidlab.live.mortals import Mortals
@@ -43,12 +42,13 @@ class Tracer:
         self.unborn, self._heirs = Unborn(self.loop, threads, self._adopt), Heirs(threads, self.processes, self.calls.new_mm)
         self.heard, self.mortals, self.left = Heard(), Mortals(self.loop, threads), Left(self.loop, threads, self.unborn)
         self.calls.patient.on_long = self.mortals.look
+        self.jobs = JobControl(self.loop, self.processes, threads, self.debugger)
         self.leader, self.status = 0, -1  # of the program: its first process, and its wait status once it is known
         self._ended_by = 0  # a signal of which the first process had to die
 
     def add_program(self, pid: int) -> None:
         """The program's first thread, just seized."""
-        self.leader = pid
+        self.leader = self.jobs.leader = pid
         self._add(pid, Process(pid, self.calls.new_mm(pid)), None, same_mm=False)
 
     def run(self) -> int:
@@ -134,6 +134,7 @@ class Tracer:
         elif event == ptrace.EVENT_STOP and stop in ptrace.GROUP_STOPS:
             thread.comes_to_stop()
             ptrace.listen(tid)
+            self.jobs.stopped(thread.process, stop)
         else:
             thread.missed_stop = False
             self._go_on(thread)
@@ -176,6 +177,7 @@ class Tracer:
         raised = may_be_ours and code > 0  # by an instruction
         begins = bool(thread.mm.shortcut) and not raised and stop != ptrace.SYSCALL_STOP and self.shortcuts.interrupted(thread)
         if thread.batched:
+            self._note(thread, stop)
             self.injector.keep(thread, stop, ptrace.signal_info(thread.tid))
             self._rest_of_batch(thread, stop)
         elif begins and stop == signal.SIGTRAP and code == _TRAP_TRACE:  # a program that steps: EFLAGS.TF
@@ -197,13 +199,18 @@ class Tracer:
             self._trap(thread, stop, code)
 
     def _pass_on(self, thread: Thread, stop: int) -> None:
+        self._note(thread, stop)
         wanted = self.debugger.about_to_have(thread, stop)
-        if stop in PASSED_ON and thread.process.pid == self.leader:
-            self.heard.note(stop, ptrace.signal_info(thread.tid))
         if wanted == stop and stop in _RAISED and ptrace.signal_code(thread.tid) > 0:
             self.keeper.firsts.let_go(thread, stop)
         self.keeper.stand_in.wait_for(thread, wanted)
         ptrace.resume(thread.tid, wanted)
+
+    def _note(self, thread: Thread, stop: int) -> None:
+        if thread.process.pid == self.leader and stop in (*PASSED_ON, *ptrace.GROUP_STOPS):
+            info = ptrace.signal_info(thread.tid)
+            self.heard.note(stop, info)
+            self.jobs.had(stop, info)
 
     def _comes_again(self, thread: Thread, stop: int) -> bytes:
         """The siginfo of the signal that was sent again, if this is it, and no instruction has raised it meanwhile; else empty."""
@@ -245,7 +252,7 @@ class Tracer:
             self.keeper.restore(thread, stop, found)
         if carried_out:
             self.debugger.carried_out(thread)
-        if not self._queued_again(thread):
+        if not self.injector.queued_again(thread, self.keeper.signals):
             self.injector.announce(thread)
             self.keeper.placement.resume(thread.tid)
 
@@ -256,7 +263,7 @@ class Tracer:
         except Fault as fault:
             self._faults(thread, stop, NOTHING, fault)
             return
-        if self._queued_again(thread):
+        if self.injector.queued_again(thread, self.keeper.signals):
             return
         number, info = thread.kept[-1]
         if number == stop and stop not in (*self.keeper.signals, signal.SIGTRAP) and ptrace.stopped_by(thread.tid) == stop:
@@ -289,21 +296,6 @@ class Tracer:
             self.keeper.deliver(thread, stop, info, forced=forced)
         else:
             ptrace.resume(thread.tid, wanted)
-
-    def _queued_again(self, thread: Thread) -> bool:
-        """Whether a kept signal that the program blocks has gone back to where it waits, once for all."""
-        if not thread.kept or not ptrace.signal_mask(thread.tid) >> (thread.kept[0][0] - 1) & 1:
-            return False
-        number, info = thread.kept[0]
-        at_signal = ptrace.stopped_by(thread.tid) in self.keeper.signals  # else it was interrupted, or calls were made meanwhile
-        if at_signal:
-            ptrace.set_signal_info(thread.tid, info)
-        elif not Injector.send_with(thread, number, info):
-            return False
-        thread.kept = deque(one for one in thread.kept if one[0] != number)
-        self.injector.announce(thread)
-        ptrace.resume(thread.tid, number if at_signal else 0)  # ptrace_signal(), kernel/signal.c, queues what is blocked
-        return True
 
     # Tasks come and go
 
