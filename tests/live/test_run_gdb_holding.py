@@ -47,14 +47,15 @@ def _stands_still(client: Client, tid: str, seconds: float = 0.3) -> None:
 
 @pytest.mark.parametrize("way", ["D", "closed"])
 @pytest.mark.parametrize(
-    ("size", "options"),
-    [(1 << 20, ()), (64, ()), (64, ("--delay", "20000")), (1 << 20, ("--delay", "20000"))],
-    ids=["long", "short", "delayed", "long and delayed"],
-)
+    ("how", "size", "options"),
+    [("rejected", 1 << 20, ()), ("rejected", 64, ()), ("rejected", 64, ("--delay", "20000")), ("rejected", 1 << 20, ("--delay", "20000")),
+     ("written", 1 << 20, ()), ("written", 64, ()), ("written", 64, ("--delay", "20000")), ("written", 64, ("--isolation", "redirect"))],
+    ids=["long", "short", "delayed", "long and delayed", "long by write", "by write", "delayed by write", "by write, redirected"],
+)  # fmt: skip
 def test_a_thread_whose_descriptor_is_rejected_stands_still_though_a_signal_waits(
-    size: int, options: tuple[str, ...], way: str, large: str
+    how: str, size: int, options: tuple[str, ...], way: str, large: str
 ) -> None:
-    with waiting_run(large, "rejected", str(size), options=options) as (done, _, connect):
+    with waiting_run(large, how, str(size), options=options) as (done, _, connect):
         client = connect()
         assert client.ask("QPassSignals:e") == "OK"  # SIGALRM
         for _ in range(2):

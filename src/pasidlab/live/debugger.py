@@ -182,9 +182,19 @@ class Debugger(Undebugged):
 
     def rejected(self, thread: Thread, why: str) -> None:
         """See ``Undebugged.rejected``."""
-        if thread.process is self.process and self.knows(thread.tid):
-            with self._in_the_middle():
-                self._tell(thread, Stopped(thread.tid, signal.SIGTRAP, f"descriptor rejected: {why}"))
+        if thread.process is not self.process or not self.knows(thread.tid):
+            return
+        stopped = Stopped(thread.tid, signal.SIGTRAP, f"descriptor rejected: {why}")
+        if self._loop.is_handler_of(thread.tid):
+            self._tell_in_the_middle(thread, stopped)
+        elif self._stands(thread):
+            self._loop.spawn(self._tell_in_the_middle, thread, stopped)
+        else:
+            self._tell_soon(thread, stopped)  # the device goes on: the thread may be in write(2), which does not stop before its answer
+
+    def _tell_in_the_middle(self, thread: Thread, stopped: Stopped) -> None:
+        with self._in_the_middle():
+            self._tell(thread, stopped)
 
     def until_let_go(self, thread: Thread) -> None:
         """See ``Undebugged.until_let_go``."""
@@ -226,11 +236,18 @@ class Debugger(Undebugged):
         """
         self._wait_for_turn(thread)
         ptrace.stepping.discard(thread.tid)
-        if not holds() or not (self.connected or always):
+        if not holds() or not self._tell_soon(thread, stopped, always=always):
             return None
+        return self._wait(thread)
+
+    def _tell_soon(self, thread: Thread, stopped: Stopped, *, always: bool = False) -> bool:
+        """Whether there is a debugger to tell: then nothing goes on from now on."""
+        ptrace.stepping.discard(thread.tid)
+        if not (self.connected or always):
+            return False
         self._hold_all()
         self._loop.spawn(self._settle, stopped, self._turn)
-        return self._wait(thread)
+        return True
 
     def _wait_for_turn(self, thread: Thread) -> None:
         """While another stop is being told, or others than this thread go on."""

@@ -30,7 +30,7 @@ class Undebugged:
         return signal
 
     def rejected(self, thread: Thread, why: str) -> None:
-        """A descriptor of the thread was rejected. Returns when the thread is to go on."""
+        """A descriptor of the thread was rejected. Returns when the thread is to go on, if this is the handler of its stop."""
 
     def until_let_go(self, thread: Thread) -> None:
         """The device is done with a thread that waited for it. Returns when no debugger holds the thread."""

@@ -243,6 +243,10 @@ class EventLoop:
         """Whether a handler of a stop of this thread is not done yet."""
         return tid in self._acting
 
+    def is_handler_of(self, tid: int) -> bool:
+        """Whether what runs now handles a stop of this thread."""
+        return getcurrent() in self._acting.get(tid, ())
+
     def put_back(self, tid: int, stop: int, event: int) -> None:
         """This stop is to be handled as if nobody had waited for it."""
         self._statuses.appendleft((tid, event << 16 | stop << 8 | 0x7F))

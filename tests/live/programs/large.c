@@ -1,5 +1,5 @@
 /*
- * large rejected SIZE: three descriptors of an operation that the device does not have; prints their statuses, and whether an interval timer
+ * large rejected|written SIZE: three descriptors of an operation that the device does not have; prints their statuses, and whether an interval timer
  * was heard. large moves: one move of 2 MiB; prints its status, whether the bytes are there, and how many SIGTRAP were heard.
  * Another thread counts meanwhile.
  */
@@ -32,7 +32,8 @@ int main(int words, char **word)
 {
 	struct itimerval often = { { 0, 10000 }, { 0, 10000 } };
 	struct descriptor d;
-	void *portal = open_portal();
+	int file = open_queue();
+	void *portal = map_portal(file);
 	pthread_t thread;
 
 	pthread_create(&thread, NULL, counts, NULL);
@@ -51,7 +52,11 @@ int main(int words, char **word)
 	for (int i = 0; i < 3; i++) {
 		record.status = 0;
 		d = describe(0x49, &record, NULL, NULL, atoi(word[2]));
-		submit(portal, &d);
+		if (word[1][0] == 'r')
+			submit(portal, &d);
+		else
+			while (write(file, &d, sizeof d) != sizeof d)
+				;
 		printf("%x ", wait_for(&record, 20));
 	}
 	while (!heard)
