@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -290,6 +291,24 @@ def test_an_ordinary_user_without_fuse_gets_redirection() -> None:
     assert done.returncode == 0, done.stderr
     with open(reader) as file:
         assert json.load(file)["isolation"].split()[0] in ("redirect", "namespace")
+
+
+@pytest.mark.parametrize("how", ["namespace", "redirect"])
+def test_a_program_has_the_rights_that_it_has_without_us(how: str) -> None:
+    script = """
+    with open("/proc/self/status") as file:
+        print([line for line in file if line.startswith("Cap")], os.readlink("/proc/self/ns/user"))
+    print(libc.mlockall(3), libc.sched_setscheduler(0, 1, ctypes.byref(ctypes.c_int(5))), libc.setpriority(0, 0, -5))
+    """
+    alone = subprocess.run(
+        [sys.executable, "-c", "from dsa_client import *\n" + textwrap.dedent(script)],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(HERE)}, check=False,
+    )  # fmt: skip
+    if how == "namespace" and not int(status.status_of("self")["CapEff"], 16) >> 21 & 1:
+        pytest.skip("needs CAP_SYS_ADMIN")
+    moves = "portal, _ = open_portal(); print(move(portal, Buffer(64), Buffer(64), 64))"
+    done = run_python(textwrap.dedent(script) + moves, "--isolation", how)
+    assert done.out == alone.stdout + "1\n", done.err
 
 
 def test_a_program_that_nobody_may_read_is_told_why_it_dies() -> None:

@@ -1,4 +1,4 @@
-"""A private user and mount namespace in which the fake device tree exists; the host never sees it.
+"""A private mount namespace, and a user namespace where that is needed, in which the fake device tree exists; the host never sees it.
 
 All but ``leave`` runs in the child between fork and exec. The tree is one FUSE mount, bound to the places where programs look.
 """
@@ -75,11 +75,11 @@ def leave() -> None:
 
 
 def _new_namespaces(channel: socket.socket) -> None:
-    try:
-        unshare(CLONE_NEWUSER | CLONE_NEWNS)
-    except OSError:
-        unshare(CLONE_NEWNS)  # the superuser needs no user namespace
+    """A mount namespace. Who may not make one (CAP_SYS_ADMIN) may in a user namespace, where root has fewer rights (user_namespaces(7))."""
+    with contextlib.suppress(OSError):
+        unshare(CLONE_NEWNS)
         return
+    unshare(CLONE_NEWUSER | CLONE_NEWNS)
     channel.sendall(b"U")
     if channel.recv(1) != b"M":
         raise OSError(1, "the id maps of the user namespace could not be written")
