@@ -18,6 +18,10 @@ HERE = Path(__file__).parent
 LIMIT = 60.0  # seconds after which a try has hung: on a busy machine one may take 20
 
 
+class Skipped(Exception):
+    """The danger cannot be tried here: this try says nothing."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run; ``code`` is None if it had to be killed."""
@@ -60,7 +64,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a danger: ``once`` says what was wrong with a try (its number from 0 on), empty if nothing."""
+    """One form of a danger: ``once`` says what was wrong with a try (its number from 0 on), empty if nothing; may raise ``Skipped``."""
 
     row: str
     name: str

@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from tries_place import HERE, Outcome, Place, Variant
+from tries_place import HERE, Outcome, Place, Skipped, Variant
 
 Once = Callable[[Place, int], str]
 DELAY = ("--delay", "300")
-SKIPPED = 77  # exit status of a program that finds that it cannot be tried here
+CANNOT = 77  # exit status of a program that finds that it cannot be tried here
 COMMAND = f"{sys.executable} -c 'from pasidlab.cli import main; main()'"
 
 
@@ -33,9 +33,9 @@ def exits(code: int, text: str = "", *, options: tuple[str, ...] = (), limit: fl
 
 
 def judged(done: Outcome, code: int, text: str = "") -> str:
-    """What is wrong with an outcome. A program that finds that it cannot be tried here is right."""
-    if done.code == SKIPPED:
-        return ""
+    """What is wrong with an outcome. Raises ``Skipped`` for that of a program that cannot be tried here."""
+    if done.code == CANNOT:
+        raise Skipped
     if done.code != code or "Traceback" in done.err or (text and not re.fullmatch(text, done.out)):
         return str(done)
     return ""
