@@ -53,7 +53,8 @@ class EventLoop:
         self.on_signal: Callable[[int], None] = lambda number: None
         self.on_stop: Callable[[int], None] = lambda tid: None  # called before a stop that was waited for is acted upon
         self.on_over: Callable[[int], None] | None = None  # called when no handler acts for a thread any more
-        self._signals = {signal.SIGCHLD, _WAKE, *signals}
+        self._answered = frozenset(signals)
+        self._awaited = {signal.SIGCHLD, _WAKE, *self._answered}
         self._hub = getcurrent()
         self._thread = threading.get_ident()
         self._idle: list[greenlet] = []
@@ -91,8 +92,8 @@ class EventLoop:
                 self._run_timers()
             if not self._collect(handle) and not self._ready and not self._inbox:
                 self._sleep(self._longest)
-            elif time.monotonic() > self._looked + _LOOK:
-                self._sleep(0)
+            if time.monotonic() > self._looked + _LOOK:
+                self._look()
         for handler in tuple(self._orphaned):  # its turn will never come
             handler.throw(ptrace.Gone("while its handler waited"))
 
@@ -180,13 +181,25 @@ class EventLoop:
             left = max(0.0, self._timers[0][0] - time.monotonic())
             timeout = left if timeout is None else min(left, timeout)
         if timeout is None:
-            number = signal.sigwaitinfo(self._signals).si_signo  # sigwait() makes an enumeration of it, which takes longer
+            number = signal.sigwaitinfo(self._awaited).si_signo  # sigwait() makes an enumeration of it, which takes longer
         else:
-            info = signal.sigtimedwait(self._signals, timeout)
+            info = signal.sigtimedwait(self._awaited, timeout)
             number = info.si_signo if info else signal.SIGCHLD
-        self._looked = time.monotonic()
-        if number not in (signal.SIGCHLD, _WAKE):
+        if number in self._answered:
             self._start(self.on_signal, number)
+
+    def _look(self) -> None:
+        """Answer the signals that are there.
+
+        SIGCHLD and ``_WAKE`` are not asked for: a busy program has them come all the time. sigtimedwait(2) takes signals for this thread
+        alone first, then the lowest number (dequeue_signal(), kernel/signal.c, v6.12). So the others would wait for ever.
+        """
+        for _ in self._answered:  # a flood of them leaves everything else its turn
+            info = signal.sigtimedwait(self._answered, 0)
+            if not info:
+                break
+            self._start(self.on_signal, info.si_signo)
+        self._looked = time.monotonic()
 
     def _run_timers(self) -> None:
         now = time.monotonic()
