@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pasidlab.checking.api import check, opening_of
-from pasidlab.checking.explore import Run
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
+from pasidlab.checking.searched import Run
 from pasidlab.checking.walks import groups_of
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.model.scope import Scope
@@ -29,7 +29,7 @@ def test_a_known_bug_is_found_and_made_again_by_the_interpreter() -> None:
         assert not counterexample.shortest and counterexample.exact
         again = Replayer(Interpreter(model)).remade(counterexample.recipe())
         assert again is not None and again.steps[-1].state == counterexample.steps[-1].state and not again.shortest
-        assert "by a random walk, " in found.text() and "there may be shorter ones" in found.text()
+        assert "counterexample, " in found.text() and "there may be shorter ones" in found.text()
 
 
 def test_the_same_seed_finds_the_same_and_another_walks_elsewhere() -> None:

@@ -127,7 +127,7 @@ def test_ctrl_c_keeps_what_was_found() -> None:
 
 
 def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
-    from pasidlab.checking.explore import Run
+    from pasidlab.checking.searched import Run
     from pasidlab.cli import main
 
     explore, seen = Run.explore, []

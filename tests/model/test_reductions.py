@@ -16,11 +16,14 @@ from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import Reductions
 from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
+from pasidlab.lang.ir import LOOKED_AT
+from pasidlab.lang.lowering.forget import forgetting_nothing, remembering
 from pasidlab.model.promises import PROPERTIES
 from pasidlab.search.breadth_first import search
 
 TINY = scope("preempt softirq")
 RACE = scope("preempt migrate softirq")
+BOUND = scope("preempt ipi bind softirq", cpus=2)
 FORGOTTEN = {name: SCOPES[name] for name in (("interrupts", "signals", "bind", "kvm") if LONG else ("interrupts", "bind"))}
 
 
@@ -33,6 +36,39 @@ def test_forgetting_keeps_the_verdict(name, where):
     for found in with_it.counterexamples:
         assert found.exact and len(found.steps) == shortest[found.property]
     assert with_it.states <= without.states
+
+
+def found_in(model, **how):
+    """What is broken, of the model's own properties and those of forgetting, and in how many steps."""
+    native = compile_model(model, symmetric=True, **how)
+    result = search(native, jobs=1)
+    assert result.reason == "complete"
+    return {native.properties[bit]: violation.steps for bit, violation in result.violations.items()}
+
+
+@pytest.mark.parametrize("name", ["eager-ipi", "late-bare", "early"])
+def test_a_model_that_forgets_some_contents_has_the_verdicts_of_the_exact_one(name):
+    """Each field alone, and each but one: where nobody looks at what is forgotten."""
+    model = design_model(designs.BUILT_IN[name], BOUND, reductions=Reductions(local_first=False))
+    exact, fields = found_in(forgetting_nothing(model)), sorted(model.forgotten)
+    kept = [set(fields) - {one} for one in fields] + [{one} for one in fields]
+    assert len(fields) == 6
+    looked = []
+    for some_of_them in kept:
+        broken = found_in(remembering(model, some_of_them))
+        looked += [n for n in broken if n.startswith(LOOKED_AT)]
+        assert not {f"{LOOKED_AT}{path}" for path in some_of_them} & broken.keys()
+        if not any(n.startswith(LOOKED_AT) for n in broken):
+            assert broken == exact
+    assert set(looked) == ({"looked at Task.image_pasid"} if name == "eager-ipi" else set())
+
+
+def test_only_what_is_looked_at_is_remembered():
+    """update_pasid() of eager-ipi compares with the image, whatever TIF_NEED_FPU_LOAD says of it."""
+    found, exact = (check("eager-ipi", BOUND, reductions=how) for how in (Reductions(), Reductions(forgetting=False)))
+    assert [(p.name, p.holds, p.steps) for p in found.properties] == [(p.name, p.holds, p.steps) for p in exact.properties]
+    assert found.parts[0].local_first and found.parts[0].reason == exact.parts[0].reason == "complete"
+    assert (found.states, exact.states) == (8_838, 27_105)
 
 
 @pytest.mark.parametrize("name", FEW)

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasidlab.checking.explore import Built, FunctionsForScope, OnDesignProgress, Run
+from pasidlab.checking.explore import explored_part
 from pasidlab.checking.findings import PartResult, PropertyResult
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
 from pasidlab.checking.reductions import ALL, Reductions
 from pasidlab.checking.result import CheckResult
+from pasidlab.checking.searched import Built, FunctionsForScope, OnDesignProgress, Run
 from pasidlab.designs import AnyScope, Design, Opening
 from pasidlab.designs.intake.judged import Judged
 from pasidlab.errors import PasidlabError
@@ -46,7 +47,8 @@ def check(
     ``properties`` limits the verdict to some: a part ends once all of these are broken. ``functions`` are ready-made IR functions
     that replace kernel functions by name, or a callable that makes them for a scope. Where all properties are asked for and one is
     broken, its part is explored no further than STATES_AFTER_VIOLATION states. Each later part ends at
-    STATES_AFTER_EARLIER_VIOLATION. The budget may ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does;
+    STATES_AFTER_EARLIER_VIOLATION. A shortest counterexample is looked for among STATES_TO_THE_SHORTEST states; if it is not found there,
+    one is shown that may be longer. The budget may ask for more. ``interrupted``: a flag that ends the check as Ctrl-C does;
     KeyboardInterrupt if there is no result yet. ``walks``: random walks take the place of the search, in each part; of the reductions
     only merging is used then. ``checkpoint``: a folder that searches are kept in; if the process is killed, the same call goes on from
     there.
@@ -129,7 +131,7 @@ def _check(run: Run, design: Design, parts: Mapping[str, AnyScope]) -> CheckResu
             for built in models:
                 if run.peers.total([bool(run.interrupted and run.interrupted.is_set())])[0]:
                     raise KeyboardInterrupt
-                results.append(_explored(replace(run, broken=any(part.counterexamples for part in results)), built))
+                results.append(_explored(replace(run, known=_known(results)), built))
                 if results[-1].reason in ("interrupted", "timeout") or results[-1].error:
                     break
         except KeyboardInterrupt:  # between two searches
@@ -148,10 +150,16 @@ def _judged(found: CheckResult, judged: Judged) -> Judged:
     return judged.in_steps(*executed_and_present(found.parts)) if found.whole and not found.counterexamples else judged
 
 
+def _known(parts: Sequence[PartResult]) -> dict[str, int]:
+    """What is broken in parts, and in how few steps."""
+    lengths = sorted(((len(c.steps), c.property) for part in parts for c in part.counterexamples), reverse=True)
+    return {name: steps for steps, name in lengths}
+
+
 def _explored(run: Run, built: Built) -> PartResult:
     from pasidlab.checking.walks import walked
 
-    return walked(run, built) if run.walks else run.explore(built)
+    return walked(run, built) if run.walks else explored_part(run, built)
 
 
 def _ahead(builds: Sequence[Callable[[], Built]]) -> Generator[Built, None, None]:

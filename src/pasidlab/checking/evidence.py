@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from pasidlab.checking.explore import Built, OutOfTime, Run
 from pasidlab.checking.findings import Evidence
 from pasidlab.checking.processes import Report, available_cpus, side_by_side
 from pasidlab.checking.reductions import Reductions
 from pasidlab.checking.result import CheckResult
+from pasidlab.checking.searched import Built, OutOfTime, Run
 from pasidlab.designs import AnyScope, Design
 from pasidlab.search.result import Budget, SearchResult
 
@@ -151,7 +151,7 @@ def _caught(run: Run, look: _Look, mistake: KernelWithMistake, name: str, scope:
     bit = look.design.property_names.index(mistake.breaks)
     found = _explored(run, look, built, bit)
     if built.model.private is not None and bit in found.violations:  # what catches it is known, not in how few steps
-        built = run.in_full(built, replace(built.model, private=None))
+        built = built.recompiled(replace(built.model, private=None), symmetric=True)
         found = _explored(run, look, built, bit)
     if bit in found.violations:
         return _steps(built, found, bit)

@@ -222,5 +222,6 @@ class CheckResult:
 def _joined(parts: list[PropertyResult]) -> PropertyResult:
     steps = [p.steps for p in parts if p.steps is not None]
     unsettled = any(p.holds is None for p in parts)
-    holds = None if unsettled and not steps else not steps
+    broken = any(p.holds is False for p in parts)
+    holds = None if unsettled and not broken else not broken
     return PropertyResult(parts[0].name, holds, any(p.reached for p in parts), min(steps, default=None), parts[0].sentence)

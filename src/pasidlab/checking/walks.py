@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pasidlab.checking.coverage import covered_lines
-from pasidlab.checking.explore import Built, Run, model_error, property_result
+from pasidlab.checking.explore import model_error, property_result
 from pasidlab.checking.findings import PartResult, WalkFigures, in_order
+from pasidlab.checking.searched import Built, Run
 from pasidlab.lang.back.native import CompiledModel
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.lang.ir import Model
@@ -43,7 +44,7 @@ def walked(run: Run, built: Built) -> PartResult:
     return PartResult(
         built.name, built.scope, reason, states=0, transitions=found.steps, depth=found.longest, depth_completed=-1, seconds=found.seconds,
         bytes_per_state=0.0,
-        properties=tuple(property_result(built.design, name, found.reached, asked_for, proved=False) for name in run.wanted),
+        properties=tuple(property_result(built.design, name, found.reached, asked_for) for name in run.wanted),
         counterexamples=in_order(asked_for, run.wanted), error=error, executed=executed, present=present, notes=built.model.notes,
         walks=WalkFigures(found.walks, asked.seed),
     )  # fmt: skip

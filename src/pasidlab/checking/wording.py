@@ -39,7 +39,7 @@ def obstacle(part: PartResult) -> str:
         return "simulated"
     if part.error:
         return "model error"
-    if part.counterexamples:
+    if part.reason != "complete" and any(p.holds is False for p in part.properties):
         return "broken"
     return part.reason if part.reason in WHY else "complete"
 

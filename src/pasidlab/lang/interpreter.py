@@ -142,7 +142,7 @@ class Interpreter:
             for params in param_values(action)
             for outcome in self.run(action, params, state)
             for failure in outcome.failures
-            if failure.property != LOOKED_AT
+            if not failure.property.startswith(LOOKED_AT)
         ]
 
     def run(self, action: Action, params: tuple[int, ...], state: State) -> list[Outcome]:

@@ -27,8 +27,14 @@ SLEEP, SPIN = "sleep", "spin"  # how a task waits; a ``pause`` with the text SLE
 ASLEEP = "asleep"
 """Not a promise: the bit that says that somebody waits for what is promised, and sleeps for something else."""
 
-LOOKED_AT = "looked_at"
-"""The property that a model which forgets has beside its own (``forget``): no step uses what is forgotten."""
+LOOKED_AT = "looked at "
+"""How the names begin of the properties that a model which forgets has beside its own."""
+
+
+def looks_at(path: str) -> str:
+    """The property that no step uses the contents of a field that are forgotten (``forget``)."""
+    return LOOKED_AT + path
+
 
 # Shape letters: d destination local, a operand, f field, i element (operand; 0 is NULL and faults), l label, n name, * any number of a.
 OPS: dict[str, str] = {

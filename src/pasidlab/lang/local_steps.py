@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -31,10 +32,25 @@ class LocalSteps:
         """The model that is executed."""
         return self.interpreter.model
 
+    def ways(self, state: State) -> Iterator[tuple[State, ...]]:
+        """Ways from a state, shortest first: nowhere, to each state after it, and from there to each one that is followed."""
+        yield ()
+        work: deque[tuple[State, ...]] = deque((after,) for after in self._first(state))
+        known: set[State] = set()
+        while work:
+            way = work.popleft()
+            if way[-1] not in known:
+                known.add(way[-1])
+                yield way
+                work.extend((*way, after) for after in self._left_alone(way[-1]))
+
+    def _first(self, state: State) -> list[State]:
+        enough = [action for action in self.model.actions if not action.anyway]
+        return self._after(self._private_steps(state) or self.interpreter.outcomes(enough, state))
+
     def successors(self, state: State) -> list[State]:
         """The states that local steps first give after this one (``independence``): who is private and left alone is followed."""
-        enough = [action for action in self.model.actions if not action.anyway]
-        found = self._after(self._private_steps(state) or self.interpreter.outcomes(enough, state))
+        found = self._first(state)
         at, most = 0, most_successors(self.model) * FOLLOWED
         while at < len(found):
             if ways := self._left_alone(found[at]) if len(found) <= most else []:

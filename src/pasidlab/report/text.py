@@ -37,7 +37,8 @@ class VerdictTable:
 
     def row(self, result: CheckResult) -> str:
         """One design."""
-        broken = ", ".join(f"{c.property} ({len(c.steps)})" for c in result.counterexamples) or "-"
+        most = {True: "", False: "" if result.walked else "at most "}
+        broken = ", ".join(f"{c.property} ({most[c.shortest]}{len(c.steps)})" for c in result.counterexamples) or "-"
         states = "-" if result.walked else f"{result.states:,}"
         manner, said = VERDICTS[result.verdict], MARKS[result.verdict]
         if self.stacked:

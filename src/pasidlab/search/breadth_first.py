@@ -248,11 +248,11 @@ class _Search:
         return np.array([w.observed.words[: self.model.observed_words] for w in self.workers]).view(np.uint64)
 
     def _seen_enough(self) -> bool:
-        """Whether something is broken and as much has been explored as the budget wants in that case."""
-        limit, enough = self.budget.after_violation, self.budget.enough
-        if enough and not enough & ~self.verdicts.settled:
+        """Whether something is broken and as much has been explored as the budget wants in that case, or all that it asks for is known."""
+        limit, enough, broken = self.budget.after_violation, self.budget.enough, self.verdicts.violations
+        if enough and all(bit in broken or (most is not None and self.completed >= most) for bit, most in enough.items()):
             return True
-        return limit is not None and self.verdicts.settled != 0 and self.states > limit
+        return limit is not None and bool(broken) and self.states > limit
 
     def _insert_states(self, states: States) -> None:
         """Put states in through the first group, as many at a time as it has room for."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -59,7 +59,9 @@ class Budget:
     timeout: float | None = None  # seconds
     after_violation: int | None = None  # states; with a violation at hand the search ends with the level that passes them
     spill: Path | None = None  # folder for the part of the store that max_memory, or the machine's memory, does not hold
-    enough: int = 0  # mask of properties: once all of them are violated the search ends with the level; 0: it goes on
+    enough: Mapping[int, int | None] = field(default_factory=dict)
+    """Property bit -> the most steps of a violation that is of interest, None: any. The search ends with the level behind which none of
+    them is open: each is violated, or only by more steps. Empty: it goes on."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,10 @@ class SearchResult:
     peers: Exchange = field(default=ALONE, repr=False)  # the processes that have the states
     exchange: float = 0.0  # share of the time spent in exchange between them
     sent: int = 0  # bytes of states that went from one to another
+
+    def without_states(self) -> SearchResult:
+        """The same, with the memory of the states given back."""
+        return replace(self, store=Store(self.model.words))
 
     @property
     def depth(self) -> int:

@@ -22,7 +22,7 @@ def trace_text(found: Counterexample, cpus: int, *, verbose: bool = False, look:
     told = Telling(found, verbose)
     rows = list(told.rows())
     page = _Columns(columns(found, cpus), max((len(numbers(row.steps)) for row in rows), default=0) + 1, look)
-    how = "shortest counterexample" if found.shortest else "counterexample by a random walk"
+    how = "shortest counterexample" if found.shortest else "counterexample"
     what = f"{found.property}: {how}" if found.property else "path"
     more = "" if found.shortest else "; there may be shorter ones"
     title = look.prose(f"{what}, {counted(len(found.steps), 'step')}{more}")

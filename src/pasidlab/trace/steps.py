@@ -126,7 +126,7 @@ class Counterexample:
     final: tuple[tuple[str, str], ...] = ()  # the state at the end: (field of element, value) where not the default
     seen: tuple[tuple[str, str], ...] = ()  # what the broken promise looked at, and saw
     exact: bool = True  # False: shows only with contents nobody may rely on replaced by what no task expects
-    shortest: bool = True  # False: a random walk found it, there may be shorter ones
+    shortest: bool = True  # False: there may be shorter ones
 
     def __repr__(self) -> str:
         """One line: ``Counterexample('served', 60 steps)``."""

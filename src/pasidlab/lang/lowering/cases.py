@@ -9,12 +9,14 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pasidlab.lang.emit import computed
 from pasidlab.lang.ir import BINARY, CPU, SHIFTS, VALUES, Instr, Operand
 from pasidlab.lang.lowering.contexts import CURRENT, MASK_FIELDS, ON_CPU, Masks, counter_field, mask_change
 from pasidlab.lang.lowering.flow import Code
+from pasidlab.lang.lowering.knowledge import FoundAccess, Knowledge, KnownOrSome, Some
+from pasidlab.lang.lowering.meeting import Meet, Met, meetings_of
 
 FOLLOWING = frozenset({"load", "store", "take", "release", "deref"})
 """Operations that fault where their element is None."""
@@ -22,10 +24,12 @@ LOOKING = frozenset({"load", "label", "jump", "branch", "switch", "atomic", "ret
 """Operations that compute, and cannot fail where their element is there."""
 MOST_WAYS = 10_000
 """Ways through one behaviour that are followed before it counts as doing anything it may do at all."""
+FEW_WAYS = 16
+"""Ways that are followed before it is worth looking where they meet (``meeting``)."""
 MOST_ROUNDS = 30
 """Rounds of a loop, likewise."""
 EXIT_ENTRY = 1
-"""The counter of a task that has been interrupted in user mode: next it takes the way back (``arrivals``)."""
+"""The counter of a task that was interrupted in user mode: it takes the way back next (``arrivals``)."""
 TASK_PC = "Task.pc"
 NOTHING = ""
 """What is accessed where None is followed: no field."""
@@ -33,32 +37,6 @@ ANY = ""
 """A context nothing is known of."""
 FIRST_BOUNDARY = 2
 """No boundary of the task's program has a smaller program counter: the first numbers are those of the entries (``arrivals``)."""
-
-
-@dataclass(eq=False, frozen=True)
-class Some:
-    """A number that is not known, but is at least ``low``, at most ``high`` and none of ``but``.
-
-    Locals that hold the same object are equal. ``told``: an access that counts only where something depends on which number it is.
-    """
-
-    low: int = -(1 << 63)
-    but: frozenset[int] = frozenset()
-    high: int = (1 << 63) - 1
-    told: FoundAccess | None = None
-
-    def is_not(self, number: int) -> bool:
-        """True if the value is certainly another than the number."""
-        return not self.low <= number <= self.high or number in self.but
-
-    def without(self, numbers: Iterable[int]) -> Some:
-        """The value once it is known to be none of the numbers."""
-        return replace(self, but=self.but | frozenset(numbers))
-
-
-KnownOrSome = int | Some
-FoundAccess = tuple[str, KnownOrSome, bool]
-"""An access: field, number of the element as far as it is known, whether it is written."""
 
 
 class _TooMany(Exception):
@@ -115,36 +93,6 @@ class AtBoundary:
         return [*owned, Some(0, owned)]
 
 
-@dataclass
-class _Way:
-    """One way through the code: what locals and fields are known to hold, and what it has accessed."""
-
-    at: int
-    locals: dict[str, KnownOrSome]
-    fields: dict[tuple[str, int], KnownOrSome]
-    gone: frozenset[str]  # fields an unknown element of which was stored to
-    found: list[FoundAccess] = field(default_factory=list)
-    visited: dict[int, int] = field(default_factory=dict)
-    checked: bool = False  # a check on it may fail
-
-    def hold(self, path: str, element: KnownOrSome, instr: Instr, value: KnownOrSome, at_once: bool) -> None:
-        """A load: the local holds the value, and within one step the field keeps it."""
-        self.locals[str(instr.args[0])] = value
-        if at_once and isinstance(element, int):
-            self.fields[path, element] = value
-
-    def learn(self, value: Some, better: KnownOrSome) -> None:
-        """What was not known of a value is: in every local that holds it."""
-        self.locals = {name: better if held is value else held for name, held in self.locals.items()}
-        self.fields = {place: better if held is value else held for place, held in self.fields.items()}
-
-    def fork(self, at: int) -> _Way:
-        return _Way(
-            at, dict(self.locals), dict(self.fields), gone=self.gone, found=list(self.found), visited=dict(self.visited),
-            checked=self.checked,
-        )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Question:
     """What a behaviour is asked with: where the other program stands, the arguments, and whether its own task is in user mode."""
@@ -158,8 +106,10 @@ class Question:
 class Cases:
     """The code of a rule or predicate; with ``entries`` that of a handler; with ``start`` one step of a program that begins there."""
 
-    def __init__(self, code: Code, *, predicate: bool = False, entries: Iterable[str] = (), start: int | None = None) -> None:
-        self.code, self.predicate = code, predicate
+    def __init__(
+        self, code: Code, *, predicate: bool = False, entries: Iterable[str] = (), start: int | None = None, meet: Meet | None = None
+    ) -> None:
+        self.code, self.predicate, self.meet = code, predicate, meet or meetings_of(code)  # those of one code may share it
         self.labels = {str(i.args[0]): n for n, i in enumerate(code) if i.op == "label"}
         self.starts = [self.labels[label] for label in entries] or [start or 0]
         self.one_step = start is not None  # what goes on behind a boundary is another step; a rule has none, a handler has many
@@ -191,24 +141,27 @@ class Cases:
     def _ways(self, asked: Question) -> Iterator[tuple[list[FoundAccess], bool]]:
         """The accesses of each way that may be taken to its end, and whether it may end with true."""
         known = asked.standing.known() | {(path, asked.standing.cpu): value for path, value in asked.arrival.items()}
-        work = [_Way(start, dict(asked.arguments), dict(known), frozenset()) for start in self.starts]
-        followed = 0
+        work = [Knowledge(start, dict(asked.arguments), dict(known), frozenset()) for start in self.starts]
+        followed, met = 0, None
         while work:
             way = work.pop()
             followed += 1
             if followed > MOST_WAYS:
                 raise _TooMany
-            ended = self._follow(way, asked, work)
+            met = met or (Met(self.meet()) if followed > FEW_WAYS else None)
+            ended = self._follow(way, asked, work, met)
             if ended is not None:
                 yield way.found, ended
 
-    def _follow(self, way: _Way, asked: Question, work: list[_Way]) -> bool | None:
-        """Follow one way to its end, leaving others for later. None: it is never taken; else whether a predicate may be true.
+    def _follow(self, way: Knowledge, asked: Question, work: list[Knowledge], met: Met | None) -> bool | None:
+        """Follow one way to its end, leaving others for later. None: it adds nothing; else whether a predicate may be true.
 
         Following None is an end like any other: the step breaks a property, or a predicate cannot answer.
         """
         while True:
             instr = self.code[way.at]
+            if met and instr.op == "label" and met.ends(way):
+                return None
             if instr.op in ("end", "crash") or (instr.op == "pause" and self.one_step):
                 return True
             if instr.op == "return":
@@ -231,7 +184,7 @@ class Cases:
                 way.locals[instr.dst] = self._computed(way, instr)
             way.at += 1
 
-    def _jump(self, way: _Way, instr: Instr, work: list[_Way]) -> None:
+    def _jump(self, way: Knowledge, instr: Instr, work: list[Knowledge]) -> None:
         targets = [self.labels[label] for label in instr.labels()]
         if instr.op == "branch":
             value = self._value(way, instr.args[0])
@@ -252,7 +205,7 @@ class Cases:
         if way.visited[way.at] > MOST_ROUNDS:
             raise _TooMany
 
-    def _access(self, way: _Way, instr: Instr, asked: Question, work: list[_Way]) -> bool:
+    def _access(self, way: Knowledge, instr: Instr, asked: Question, work: list[Knowledge]) -> bool:
         """Note an access and its effect; False if the step cannot be taken."""
         path = instr.field or ON_CPU
         element = self._decided(way, instr.element)
@@ -278,7 +231,7 @@ class Cases:
             way.fields[path, element] = 0 if instr.op == "release" else self._value(way, instr.args[2])
         return True
 
-    def _take(self, way: _Way, instr: Instr, element: KnownOrSome) -> bool:
+    def _take(self, way: Knowledge, instr: Instr, element: KnownOrSome) -> bool:
         """A task is taken, which is none of those that somebody has; False if it is certain that somebody has it."""
         if isinstance(element, int):
             if way.fields.get((ON_CPU, element)) == 1:
@@ -291,7 +244,7 @@ class Cases:
         way.locals[str(instr.args[0])] = element
         return True
 
-    def _mask(self, way: _Way, instr: Instr) -> None:
+    def _mask(self, way: Knowledge, instr: Instr) -> None:
         """A program changes a mask of its CPU."""
         change = mask_change(instr)
         path, cpu = change.field, self._value(way, CPU)
@@ -306,7 +259,7 @@ class Cases:
             least = old if isinstance(old, int) else old.low
             way.fields[path, cpu] = Some(least + 1 if change.off else max(least - 1, 0))
 
-    def _loaded(self, way: _Way, path: str, element: KnownOrSome, asked: Question) -> list[KnownOrSome]:
+    def _loaded(self, way: Knowledge, path: str, element: KnownOrSome, asked: Question) -> list[KnownOrSome]:
         """What a field may hold."""
         if path in way.gone:
             return [Some()]
@@ -319,17 +272,17 @@ class Cases:
             return [Some(1, frozenset({standing.task, standing.taken} - {0}))]
         return standing.current(element)
 
-    def _decided(self, way: _Way, operand: Operand) -> KnownOrSome:
+    def _decided(self, way: Knowledge, operand: Operand) -> KnownOrSome:
         """The value of an operand on which something depends."""
         value = self._value(way, operand)
         if isinstance(value, Some) and value.told:
             way.found.append(value.told)
         return value
 
-    def _value(self, way: _Way, operand: Operand) -> KnownOrSome:
+    def _value(self, way: Knowledge, operand: Operand) -> KnownOrSome:
         return operand if isinstance(operand, int) else way.locals.setdefault(operand, Some())
 
-    def _computed(self, way: _Way, instr: Instr) -> KnownOrSome:
+    def _computed(self, way: Knowledge, instr: Instr) -> KnownOrSome:
         values = [self._value(way, operand) for operand in instr.operands()]
         if instr.op == "copy":
             return values[0]

@@ -5,8 +5,9 @@ any value. The condition under which nothing is lost: **no step and no predicate
 may be forgotten. Then each run of the exact model is one of this model, step by step, and the other way round: the states differ only
 where this model has forgotten, and all decisions are the same. So is every verdict and every length.
 
-``watched`` makes the condition a property of the model, LOOKED_AT: each use is preceded by a check that the value is not the
-forgotten one. A search that finds LOOKED_AT violated says nothing about what comes after; the model is then explored exactly.
+``watched`` makes the condition a property of the model for each field, ``looks_at``: each use is preceded by a check that the value is
+not the forgotten one. A search that finds one violated says nothing about what comes after. The fields that are looked at are then
+remembered (``remembering``), and the model that forgets the others is explored.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pasidlab.errors import PasidlabError
-from pasidlab.lang.ir import LOOKED_AT, Action, Instr, Model, Operand, Property
+from pasidlab.lang.ir import Action, Instr, Model, Operand, Property, looks_at
 from pasidlab.lang.types import Domain, Field, Int, Mask
 
-WATCH = Property(LOOKED_AT, "contents nobody may rely on are looked at")
+SENTENCE = "contents nobody may rely on are looked at"
 MARK = "%forgotten"
 
 
@@ -51,30 +52,38 @@ def stand_in(domain: Domain) -> int:
 
 
 def watched(model: Model) -> Model:
-    """The model with the condition as a property."""
-    if model.forget is None:
-        return model
+    """The model with the condition as a property of each field that it forgets."""
     values = {f.path: stand_in(f.domain) for f in model.fields if f.path in model.forgotten}
     return replace(
         model,
         actions=tuple(_watched(action, values, model.forgotten) for action in model.actions),
         predicates=tuple(replace(p, action=_watched(p.action, values, model.forgotten)) for p in model.predicates),
         pending={name: _watched(action, values, model.forgotten) for name, action in model.pending.items()},
-        properties=(*model.properties, WATCH),
+        properties=(*model.properties, *(Property(looks_at(path), SENTENCE) for path in values)),
     )
+
+
+def remembering(model: Model, fields: Iterable[str]) -> Model:
+    """A ``watched`` model that remembers the contents of some fields as well."""
+    known = {path: model.forgotten[path] for path in fields}
+    left = {path: domain for path, domain in model.forgotten.items() if path not in known}
+    if model.forget is None or not left:
+        return forgetting_nothing(model)
+    exact = forgetting_nothing(model)
+    code = tuple(i for i in model.forget.code if not (i.op == "store" and i.args[0] in known))
+    fewer = tuple(replace(f, domain=known.get(f.path, f.domain)) for f in model.fields)
+    return watched(replace(exact, fields=fewer, forget=replace(model.forget, code=code), forgotten=left))
 
 
 def forgetting_nothing(model: Model) -> Model:
     """The model without forgetting."""
-    if model.forget is None:
-        return model
     return replace(
         model,
         fields=tuple(replace(f, domain=model.forgotten.get(f.path, f.domain)) for f in model.fields),
         actions=tuple(_unwatched(action) for action in model.actions),
         predicates=tuple(replace(p, action=_unwatched(p.action)) for p in model.predicates),
         pending={name: _unwatched(action) for name, action in model.pending.items()},
-        properties=tuple(p for p in model.properties if p.name != LOOKED_AT),
+        properties=tuple(p for p in model.properties if p.name not in set(map(looks_at, model.forgotten))),
         forget=None,
         forgotten={},
     )
@@ -93,16 +102,16 @@ def _watched(action: Action, values: Mapping[str, int], domains: Mapping[str, Do
         if instr.op == "store" and isinstance(domains.get(str(instr.args[0])), Int):
             value = instr.args[2]
             if isinstance(value, str) and (value not in held or value in used):
-                code += _check(instr, value, values[str(instr.args[0])])
+                code += _check(instr, value, str(instr.args[0]), values)
         code.append(instr)
         if instr.op == "load" and instr.args[1] in values and instr.args[0] in used:
-            code += _check(instr, instr.args[0], values[str(instr.args[1])])
+            code += _check(instr, instr.args[0], str(instr.args[1]), values)
     return replace(action, code=tuple(code))
 
 
-def _check(instr: Instr, value: Operand, forgotten: int) -> list[Instr]:
-    compared = Instr("ne", (MARK, value, forgotten), instr.site)
-    return [compared, Instr("check", (LOOKED_AT, MARK), instr.site, WATCH.sentence)]
+def _check(instr: Instr, value: Operand, path: str, values: Mapping[str, int]) -> list[Instr]:
+    compared = Instr("ne", (MARK, value, values[path]), instr.site)
+    return [compared, Instr("check", (looks_at(path), MARK), instr.site, SENTENCE)]
 
 
 def _held(code: Iterable[Instr], values: Mapping[str, int]) -> dict[str, int]:

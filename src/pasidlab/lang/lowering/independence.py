@@ -32,20 +32,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pasidlab.lang.ir import ASLEEP, CPU, Action
-from pasidlab.lang.lowering.cases import (
-    ANY,
-    EXIT_ENTRY,
-    TASK_PC,
-    AtBoundary,
-    Cases,
-    FoundAccess,
-    KnownOrSome,
-    Question,
-    Some,
-    arguments,
-    may_be,
-)
+from pasidlab.lang.lowering.cases import ANY, EXIT_ENTRY, TASK_PC, AtBoundary, Cases, Question, arguments, may_be
 from pasidlab.lang.lowering.contexts import ON_CPU, Masks
+from pasidlab.lang.lowering.knowledge import FoundAccess, KnownOrSome, Some
 from pasidlab.lang.lowering.merge import Behaving, StateAccess, Traffic, fields_of
 from pasidlab.lang.lowering.owners import Owner
 from pasidlab.lang.lowering.programs import Lowered

@@ -25,9 +25,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pasidlab.lang.ir import Instr
-from pasidlab.lang.lowering.cases import AtBoundary, Cases, FoundAccess, KnownOrSome, Question, Some, arguments, may_be
+from pasidlab.lang.lowering.cases import AtBoundary, Cases, Question, arguments, may_be
 from pasidlab.lang.lowering.contexts import MASK_FIELDS, ON_CPU, Masks, mask_change
 from pasidlab.lang.lowering.flow import Code
+from pasidlab.lang.lowering.knowledge import FoundAccess, KnownOrSome, Some
 from pasidlab.lang.lowering.owners import Owner, Owners, owner_of
 
 

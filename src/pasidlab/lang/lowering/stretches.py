@@ -9,6 +9,7 @@ from pasidlab.lang.ir import Instr
 from pasidlab.lang.lowering.cases import Cases
 from pasidlab.lang.lowering.contexts import Masks, counter_field, mask_states
 from pasidlab.lang.lowering.flow import successors
+from pasidlab.lang.lowering.meeting import meetings_of
 from pasidlab.lang.lowering.merge import StateAccess, accesses_of
 from pasidlab.lang.lowering.owners import Owner, owners_at
 from pasidlab.lang.lowering.programs import ContextProgram, boundary_counters
@@ -34,14 +35,15 @@ def stretches(program: ContextProgram) -> list[Stretch]:
     after = successors(code)
     counter = boundary_counters(code, program.entries)
     begins = dict(enumerate(starts, start=1)) | {number: index + 1 for index, number in counter.items()}
-    found = []
+    found, meet = [], meetings_of(code)
     for number, begin in begins.items():
         inside, leads = _until_boundary(code, after, begin, counter)
         accesses = {access for i in inside for access in accesses_of(code[i], owners[i])} | {counter_write(program.context)}
         known = masks[begin]
         if known is not None:
             owned = frozenset(name for name, owner in owners[begin].items() if owner in (Owner.CURRENT, Owner.TAKEN))
-            found.append(Stretch(number, known, frozenset(accesses), leads=frozenset(leads), cases=Cases(code, start=begin), owned=owned))
+            cases = Cases(code, start=begin, meet=meet)
+            found.append(Stretch(number, known, frozenset(accesses), leads=frozenset(leads), cases=cases, owned=owned))
     return found
 
 
