@@ -76,7 +76,7 @@ def compared(design: Design, where: Scope, *, merged: bool = True) -> Compared |
     if model.private is None:
         return None
     both = _searched(design, model)
-    if both and any(LOOKED_AT in found.broken for found in (both.full, both.local)):
+    if both and any(name.startswith(LOOKED_AT) for found in (both.full, both.local) for name in found.broken):
         return _searched(design, forgetting_nothing(model))
     return both
 
