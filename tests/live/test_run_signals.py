@@ -155,3 +155,22 @@ def test_no_signal_is_lost_where_none_may_wait(way: str, number: int, options: t
     """RLIMIT_SIGPENDING: a real-time signal that is sent by its thread's number finds no memory then."""
     done = run(compiled("quota"), "0", way, str(int(number)), options=options)
     assert (done.code, done.out) == (0, "300 of 300 heard, wrong 0, sender 0\n"), done.err
+
+
+@pytest.mark.parametrize("options", [(), ("--exact",), ("--isolation", "redirect")], ids=["fast", "exact", "redirect"])
+@pytest.mark.parametrize(("how", "size"), [("protects", 8 << 20), ("shortens", 8 << 20), ("protects", 600000)])
+def test_a_fault_of_large_work_is_no_signal_of_the_program(
+    how: str, size: int, options: tuple[str, ...], compiled: Callable[[str], str]
+) -> None:
+    """Also where the memory is there again when that is looked at."""
+    done = run(compiled("withdraws"), how, str(size), options=options)
+    assert (done.code, done.out) == (0, ""), done.err
+
+
+@pytest.mark.parametrize("options", [(), ("--exact",)], ids=["fast", "exact"])
+@pytest.mark.parametrize(
+    ("when", "size"), [("before", 64), ("before", 2 << 20), ("meanwhile", 64), ("meanwhile", 600000), ("meanwhile", 32 << 20)]
+)
+def test_several_blocked_signals_wait_as_they_did(when: str, size: int, options: tuple[str, ...], compiled: Callable[[str], str]) -> None:
+    done = run(compiled("several"), when, str(size), options=options)
+    assert (done.code, done.out) == (0, ""), done.err

@@ -33,6 +33,10 @@ def others() -> Iterator[Variant]:
     for unused in ("0", "1", "30"):
         yield Variant("others", f"signals that others block, {unused} unused", exits(0, options=("--exact",))("lends", unused, "0.5"))
     yield Variant("others", "compatibility mode", exits(0)("narrow"))
+    for how in ("protects", "shortens"):
+        yield Variant("others", f"memory taken from a large move: {how}", exits(0)("withdraws", how, "8388608"))
+    for when in ("before", "meanwhile"):
+        yield Variant("others", f"several signals that wait: {when}", exits(0)("several", when, "2097152"))
     yield Variant("others", "calls that are not interrupted", exits(0)("undisturbed", "0.5"))
     yield Variant("others", "handlers that are called once", exits(0)("oneshot"))
     yield Variant("others", "where threads may run", exits(0)("pinned"))

@@ -7,6 +7,7 @@ RCX tells how far it came. Only general registers are used, so none of the threa
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from signal import SIGBUS, SIGILL, SIGSEGV
 
@@ -17,7 +18,7 @@ from pasidlab.live.inject import Injector
 from pasidlab.live.jobs import Job, SlicedMemory
 from pasidlab.live.libc import PAGE
 from pasidlab.live.ptrace import GROUP_STOPS
-from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, TRAP_FLAG, RegisterArray, Registers
+from pasidlab.live.registers import EFLAGS, R8, R9, RAX, RBX, RCX, RDI, RDX, RESUME_FLAG, RIP, RSI, TRAP_FLAG, RegisterArray, Registers
 from pasidlab.live.seccomp import WINDOW
 from pasidlab.live.sites import TRAP
 from pasidlab.live.state import Thread
@@ -46,11 +47,29 @@ _CODE = b"".join(bytes.fromhex(text).ljust(_PLACE, b"\xcc") for text in _ALL)
 _SIGNALS = (SIGILL, SIGSEGV, SIGBUS)
 _THEIR_BITS = sum(1 << number - 1 for number in _SIGNALS)
 _ILL_ILLOPN = 2  # si_code, asm-generic/siginfo.h
-_DIRECTION = 1 << 10
+_DIRECTION, _ALIGNMENT_CHECK = 1 << 10, 1 << 18  # EFLAGS: DF, AC
 _PROT_READ_EXEC, _U64 = 5, (1 << 64) - 1
 _TOP = 1 << 47  # the end of user space
 _PLACE_OF_CODE = WINDOW + PAGE  # if it is free
 _CRC_PIECE = 8 << 20  # bytes of each of the three strands: what is lost when one of them meets a fault
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Work that a thread does for a job by the code in a page. ``reach``: where an access of it may fault, the page itself included."""
+
+    job: Job
+    page: int
+    reach: tuple[range, ...]
+
+    def met_fault(self, info: bytes, *, raised: bool) -> bool:
+        """Whether a siginfo tells of a fault of the code. ``raised``: an instruction has faulted (``ptrace.faulted``).
+
+        Others may send one that says the same (rt_sigqueueinfo(2) to oneself), but hardly of an address within reach.
+        """
+        number, code, address = info[0], ptrace.code_of(info), int.from_bytes(info[16:24], "little")
+        page_fault = number in (SIGSEGV, SIGBUS) and 0 < code < ptrace.SI_KERNEL
+        return raised and page_fault and any(address in one for one in self.reach)
 
 
 class Borrower:
@@ -59,79 +78,82 @@ class Borrower:
     def __init__(self, injector: Injector) -> None:
         self.injector, self.loop = injector, injector.loop
 
-    def run(self, job: Job, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
-        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers. A thread that a debugger
-        holds executes nothing.
+    def run(self, job: Job, code: str, count: int, registers: dict[int, int], reach: tuple[range, ...]) -> tuple[int, RegisterArray]:
+        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers. ``reach``: the addresses
+        that it accesses. A thread that a debugger holds executes nothing, nor does one for which a blocked signal of ours waits.
         """
-        saved = Registers()
-        if job.detached or job.thread.tid in ptrace.held:
+        saved, thread, tid = Registers(), job.thread, job.thread.tid
+        if job.detached or tid in ptrace.held:
             return count, saved
-        job.thread.blocks, job.borrowed = ptrace.signal_mask(job.thread.tid), True  # also while the page is made, which may wait
+        thread.blocks, job.borrowed = ptrace.signal_mask(tid), True  # also while the page is made, which may wait
         try:
-            page = self.page(job.thread)
-            if not page or job.detached or job.thread.tid in ptrace.held:
+            page = self.page(thread)
+            if not page or job.detached or tid in ptrace.held or _waiting(tid, thread.blocks):
                 return count, saved
-            return self._work(job, page, saved, {**registers, RCX: count, RIP: page + _PLACE * _ALL.index(code)})
+            stretch = _Stretch(job, page, (range(page, page + PAGE), *reach))
+            return self._work(stretch, saved, {**registers, RCX: count, RIP: page + _PLACE * _ALL.index(code)})
         finally:
-            job.borrowed, job.thread.blocks = False, None
+            job.borrowed, thread.blocks = False, None
 
-    def _work(self, job: Job, page: int, saved: RegisterArray, registers: dict[int, int]) -> tuple[int, RegisterArray]:
-        tid, mask = job.thread.tid, ptrace.signal_mask(job.thread.tid)
+    def _work(self, stretch: _Stretch, saved: RegisterArray, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+        thread, tid = stretch.job.thread, stretch.job.thread.tid
+        mask = ptrace.signal_mask(tid)
         ptrace.get_registers(tid, saved)
         work = ptrace.copy_registers(saved)
         for register, value in registers.items():
             work[register] = value
-        work[EFLAGS] &= ~(_DIRECTION | TRAP_FLAG)
+        work[EFLAGS] &= ~(_DIRECTION | _ALIGNMENT_CHECK | TRAP_FLAG | RESUME_FLAG)
         ptrace.set_signal_mask(tid, _U64 & ~_THEIR_BITS)
         ptrace.set_registers(tid, work)
-        self._to_the_end(job, page)
+        while not self._is_over(stretch, mask):
+            pass
         ptrace.get_registers(tid, work)
         ptrace.set_signal_mask(tid, mask)
         ptrace.set_registers(tid, saved)
-        self.injector.rejoin(job.thread)
+        self.injector.rejoin(thread)
         return work[RCX], work
 
-    def _to_the_end(self, job: Job, page: int) -> None:
-        """Until the code is through, meets a fault, or the job gives the thread back.
+    def _is_over(self, stretch: _Stretch, mask: int) -> bool:
+        """Let the thread run to its next stop: whether the code is through, has met a fault, or is given up.
 
-        SIGILL, SIGSEGV and SIGBUS that others send are kept. One that looks like a fault is one if it comes again (rt_sigqueueinfo(2) to
-        oneself may say anything). At a group stop the job gives the thread back, and the device works on without it, as hardware does:
-        a thread in close(2) waits for the job, and the stop for that thread.
+        A fault of the code is told by where it is, never by whether the memory is there by now: another thread may have given it back.
+        SIGILL, SIGSEGV and SIGBUS that others send are kept; one that the program blocks (``mask``) goes back to where it waits. At a
+        group stop the job gives the thread back, and the device works on without it, as hardware does: a thread in close(2) waits for
+        the job, and the stop for that thread.
         """
-        thread = job.thread
-        seen: list[bytes] = []
-        try:
-            while not self._is_over(job, page, seen):
-                pass
-        finally:
-            for info in seen:
-                self.injector.keep(thread, info[0], info)
-
-    def _is_over(self, job: Job, page: int, seen: list[bytes]) -> bool:
-        """Let the thread run to its next stop. ``seen`` are those that look like faults. The page may be unmapped meanwhile."""
-        thread, tid, number = job.thread, job.thread.tid, 0
-        while True:
-            ptrace.run_for_us(tid, number)
-            stop, event = self.loop.wait(tid)
-            if event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
-                thread.misses_stop()
-                job.detached = True
-            if event or stop in _SIGNALS:
-                break
-            number = stop  # SIGSTOP, which cannot be blocked
+        job, thread, tid = stretch.job, stretch.job.thread, stretch.job.thread.tid
+        stop, event = self._next_stop(job)
         if event:
             return event == ptrace.EVENT_STOP and job.detached and not _faulted(tid)
-        info = ptrace.signal_info(tid)
-        if stop == SIGILL and _at_the_end(tid, info, page):
+        info, raised = ptrace.signal_info(tid), ptrace.faulted(tid)
+        if stretch.met_fault(info, raised=raised) or (stop == SIGILL and _at_the_end(tid, info, stretch.page)):
             return True
-        if stop == SIGILL or not 0 < ptrace.signal_code(tid) < ptrace.SI_KERNEL:  # no instruction of ours raises that
-            self.injector.keep(thread, stop, info)
-            return job.detached
-        if info in seen:
-            seen.remove(info)
+        if mask >> (stop - 1) & 1:
+            self._put_back(job, stop)
             return True
-        seen.append(info)
-        return False
+        self.injector.keep(thread, stop, info)
+        return job.detached or (raised and 0 < ptrace.code_of(info) < ptrace.SI_KERNEL)  # the program has other code there by now
+
+    def _next_stop(self, job: Job, number: int = 0) -> tuple[int, int]:
+        """Let the thread run, with signal ``number``, to a stop for one of our signals, or to an event."""
+        while True:
+            ptrace.run_for_us(job.thread.tid, number)
+            stop, event = self.loop.wait(job.thread.tid)
+            if event == ptrace.EVENT_STOP and stop in GROUP_STOPS:
+                job.thread.misses_stop()
+                job.detached = True
+            if event or stop in _SIGNALS:
+                return stop, event
+            number = stop  # SIGSTOP, which cannot be blocked
+
+    def _put_back(self, job: Job, number: int) -> None:
+        """At the stop of a signal: it waits again where it did, with all it says. No instruction is executed.
+
+        ptrace_signal(), kernel/signal.c, queues again what is blocked by then. The thread comes to the next stop on that same way.
+        """
+        ptrace.set_signal_mask(job.thread.tid, _U64)
+        ptrace.interrupt(job.thread.tid)
+        self._next_stop(job, number)
 
     def page(self, thread: Thread) -> int:
         """Where our instructions are in the thread's memory; 0 if they cannot be there.
@@ -164,15 +186,16 @@ class BulkMemory(SlicedMemory):
         super().__init__(job, borrower.loop)
         self._borrower = borrower
 
-    def _run(self, code: str, count: int, registers: dict[int, int]) -> tuple[int, RegisterArray]:
+    def _run(self, code: str, count: int, registers: dict[int, int], length: int, *starts: int) -> tuple[int, RegisterArray]:
+        """See ``Borrower.run``; the code accesses ``length`` bytes at each of ``starts``."""
         self.turn(0)
-        return self._borrower.run(self.job, code, count, registers)
+        return self._borrower.run(self.job, code, count, registers, tuple(range(start & -PAGE, start + length) for start in starts))
 
     def copy(self, target: int, source: int, length: int) -> int:
         """See ``Memory.copy`` of the accelerator; 0 where the regions overlap."""
         if max(source, target) + length >= _TOP or (source < target + length and target < source + length):
             return 0
-        return length - self._run(_MOVE, length, {RDI: target, RSI: source})[0]
+        return length - self._run(_MOVE, length, {RDI: target, RSI: source}, length, target, source)[0]
 
     def fill(self, target: int, pattern: bytes, length: int) -> int:
         """See ``Memory.fill`` of the accelerator; patterns of 8 bytes."""
@@ -180,23 +203,23 @@ class BulkMemory(SlicedMemory):
             return 0
         value = int.from_bytes(pattern, "little")
         if pattern == pattern[:1] * 8:
-            return length - self._run(_FILL, length, {RDI: target, RAX: value})[0]
+            return length - self._run(_FILL, length, {RDI: target, RAX: value}, length, target)[0]
         words = length // 8
-        return 8 * (words - self._run(_FILL_WORDS, words, {RDI: target, RAX: value})[0])
+        return 8 * (words - self._run(_FILL_WORDS, words, {RDI: target, RAX: value}, length, target)[0])
 
     def equal(self, first: int, second: int, length: int) -> int:
         """See ``Memory.equal`` of the accelerator."""
         if max(first, second) + length >= _TOP:
             return 0
         whole = length & ~63
-        return whole - self._run(_EQUAL, whole, {RSI: first, RDI: second})[0]
+        return whole - self._run(_EQUAL, whole, {RSI: first, RDI: second}, whole, first, second)[0]
 
     def equal_pattern(self, address: int, pattern: int, length: int) -> int:
         """See ``Memory.equal_pattern`` of the accelerator."""
         if address + length >= _TOP:
             return 0
         whole = length & ~63
-        return whole - self._run(_PATTERN, whole, {RSI: address, RDX: pattern})[0]
+        return whole - self._run(_PATTERN, whole, {RSI: address, RDX: pattern}, whole, address)[0]
 
     def crc32c(self, address: int, length: int, register: int) -> tuple[int, int]:
         """See ``Memory.crc32c`` of the accelerator: three strands at a time, joined afterwards."""
@@ -204,7 +227,7 @@ class BulkMemory(SlicedMemory):
         while _has_crc32() and address + length < _TOP and length - done >= BULK:
             strand = min(_CRC_PIECE, (length - done) // 3) & ~7
             start = {RSI: address + done, RDX: strand, RDI: 2 * strand, R8: register, R9: 0, RBX: 0}
-            left, found = self._run(_CRC, strand, start)
+            left, found = self._run(_CRC, strand, start, 3 * strand, address + done)
             if left:
                 break
             register = crc32c_join(crc32c_join(found[R8], found[R9], strand), found[RBX], strand)
@@ -222,6 +245,17 @@ def _faulted(tid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         raise ptrace.Gone(tid) from None
     return bool(pending & _THEIR_BITS)
+
+
+def _waiting(tid: int, mask: int) -> bool:
+    """Whether a signal of ours that is blocked waits, for the thread or its process: the work would take it from there."""
+    if not mask & _THEIR_BITS:
+        return False
+    try:
+        fields = status_of(tid)
+    except (FileNotFoundError, ProcessLookupError):
+        raise ptrace.Gone(tid) from None
+    return bool((signals_of(fields, "SigPnd") | signals_of(fields, "ShdPnd")) & mask & _THEIR_BITS)
 
 
 def _at_the_end(tid: int, info: bytes, page: int) -> bool:
