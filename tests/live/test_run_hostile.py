@@ -158,7 +158,7 @@ def test_an_access_for_which_a_thread_of_ours_starts_late_still_happens(programs
 import time
 from pasidlab.live import workers
 start = workers.start_thread
-workers.start_thread = lambda work, name: start(lambda: (time.sleep(0.1 * (name == "patient")), work()), name)
+workers.start_thread = lambda work, name, post: start(lambda: (time.sleep(0.1 * (name == "patient")), work()), name, post)
 """
     file = tmp_path / "four"
     file.write_text("#!/bin/sh\nexit 4\n")

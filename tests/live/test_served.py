@@ -72,7 +72,7 @@ def test_a_call_fails_where_there_can_be_no_more_threads(monkeypatch: pytest.Mon
     monkeypatch.setattr(threading.Thread, "start", refuses)
     assert served.Patient(EventLoop()).call(lambda: 7) == -1
     with pytest.raises(PasidlabError, match="no more threads"):
-        workers.start_thread(lambda: None, "one")
+        workers.start_thread(lambda: None, "one", lambda function: None)
 
 
 def test_a_thread_that_may_be_kept_for_ever_keeps_no_file_open() -> None:
@@ -86,7 +86,7 @@ def test_a_thread_that_may_be_kept_for_ever_keeps_no_file_open() -> None:
         except OSError as error:
             found.append(error.errno)
 
-    thread = workers.start_thread(looks, "one")
+    thread = workers.start_thread(looks, "one", lambda function: None)
     thread.join()
     os.fstat(writer)  # it is still ours
     os.close(writer)

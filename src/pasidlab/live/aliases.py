@@ -10,6 +10,7 @@ import re
 import signal
 import stat
 
+from pasidlab.live.descriptors import open_file
 from pasidlab.live.state import Thread
 
 _NAME = re.compile(r"/proc/(self|thread-self|\d+)(?:/task/(\d+))?/fd/(\d{1,10})")
@@ -59,7 +60,7 @@ def has_others(directory: int, name: str) -> bool | None:
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             return None
-        file = os.open(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        file = open_file(name, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW, directory=directory)
     except OSError:
         return None
     try:

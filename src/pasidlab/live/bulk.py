@@ -14,6 +14,7 @@ from signal import SIGBUS, SIGILL, SIGSEGV
 from pasidlab.accelerator import BULK
 from pasidlab.accelerator.checksums import crc32c_join
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.inject import Injector
 from pasidlab.live.jobs import Job, SlicedMemory
 from pasidlab.live.libc import PAGE
@@ -270,5 +271,5 @@ def _at_the_end(tid: int, info: bytes, page: int) -> bool:
 @cache
 def _has_crc32() -> bool:
     """Whether the CPU has the CRC32 instruction (SSE4.2)."""
-    with open("/proc/cpuinfo", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+    with text_file("/proc/cpuinfo") as file:
         return next((" sse4_2 " in line for line in file if line.startswith("flags")), False)

@@ -5,9 +5,10 @@ This clock stands still while the host runs something else. So what the program 
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Protocol
+
+from pasidlab.live.descriptors import names_in, text_file
 
 
 class Clock(Protocol):
@@ -101,8 +102,8 @@ def _cpu_time(pid: int) -> float | None:
 def _sleeps(pid: int) -> bool:
     """Whether no thread runs, or would if the host or the tracer let it."""
     try:
-        for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for tid in names_in(f"/proc/{pid}/task"):
+            with text_file(f"/proc/{pid}/task/{tid}/status") as file:
                 if next(line for line in file if line.startswith("State")).split()[1] not in "SZX":
                     return False
     except OSError:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import binary_file
 from pasidlab.live.libc import PAGE
 from pasidlab.live.maps import Mapping, mappings
 from pasidlab.live.outputs import LaterFile
@@ -125,7 +126,7 @@ def _asked(thread: Thread, start: int, end: int) -> Iterator[tuple[int, NDArray[
 def _entries(pid: int, start: int, end: int) -> NDArray[np.uint64]:
     """An entry of the page table for each page."""
     parts = []
-    with suppress(OSError), open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
+    with suppress(OSError), binary_file(f"/proc/{pid}/pagemap") as file:
         for page in range(start // PAGE, end // PAGE, _ENTRIES):
             parts.append(os.pread(file.fileno(), 8 * min(_ENTRIES, end // PAGE - page), 8 * page))
     entries = np.frombuffer(b"".join(parts), np.uint64)
@@ -267,7 +268,7 @@ def _call(function: Callable[[int], int], pid: int) -> int:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with binary_file(path) as file:
             return file.read()
     except OSError:
         return b""

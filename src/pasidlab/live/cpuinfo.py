@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.nodes import Attribute, Node
 
 PATH = "/proc/cpuinfo"
@@ -14,7 +15,7 @@ _FLAGS = re.compile(r"^(flags\s*:.*)$", re.MULTILINE)
 def files() -> dict[str, Node]:
     """The file, by its name in /proc; nothing where the host's own shows all flags, or does not exist."""
     try:
-        with open(PATH) as file:
+        with text_file(PATH) as file:
             host = file.read()
     except OSError:
         return {}

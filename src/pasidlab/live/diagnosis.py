@@ -11,6 +11,7 @@ from pasidlab.accelerator.abi import FAULTS, operation_name, status_text
 from pasidlab.accelerator.transfer import DescriptorOutcome
 from pasidlab.errors import printable
 from pasidlab.live.decode import Instruction
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.emulate import Fault
 from pasidlab.live.state import Thread
 from pasidlab.live.symbols import Symbolizer
@@ -253,7 +254,7 @@ class Diagnosis:
 def _name(thread: Thread) -> str:
     """What ps shows for the thread (/proc/PID/comm)."""
     try:
-        with open(f"/proc/{thread.tid}/comm", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with text_file(f"/proc/{thread.tid}/comm") as file:
             return printable(file.read().removesuffix("\n"))
     except OSError:
         return "the program"

@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from pasidlab.live.cdev import CharacterDevices
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.libc import descriptor_of, device_of
 from pasidlab.live.nodes import Attribute, Binary, Directory, Node, WqNode
@@ -36,7 +37,7 @@ class ServedFiles:
 
     def _node(self, about: str, link: str) -> Node | None:
         """By the number of the inode (fdinfo has it since Linux 5.14), else by the name."""
-        with open(about, encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with text_file(about) as file:
             inode = next((int(line.split()[1]) for line in file if line.startswith("ino:")), 0)
         return self.server.nodes.get(inode) if inode else self.tree.find(os.readlink(link))
 

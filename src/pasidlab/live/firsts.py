@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import pidfd_of
 from pasidlab.live.inject import SYSCALL
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.registers import RIP, Registers
@@ -44,8 +45,8 @@ class FirstProcesses:
         ptrace.get_registers(thread.tid, registers)
         registers[RIP] = 0 if emulated else registers[RIP] - _behind(thread.tid, number)
         ptrace.set_registers(thread.tid, registers)
-        with contextlib.suppress(OSError):  # no descriptor is left
-            self._loop.after(_MOMENT, partial(_kill, os.pidfd_open(process.pid)))
+        with contextlib.suppress(ProcessLookupError):
+            self._loop.after(_MOMENT, partial(_kill, pidfd_of(process.pid)))
         ptrace.detach(thread.tid)
         self._loop.spawn(self.on_end, thread.tid)
         raise ptrace.Gone(thread.tid)

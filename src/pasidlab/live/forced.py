@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from pasidlab.live import ptrace
-from pasidlab.live.libc import NO_DESCRIPTOR
+from pasidlab.live.descriptors import OutOfDescriptors, open_file
 from pasidlab.live.placement import Placement
 from pasidlab.live.state import Thread
 from pasidlab.live.status import signals_of, status_of
@@ -138,13 +138,13 @@ class _Stats:
         path = f"/proc/{thread.process.pid}/task/{thread.tid}/stat"
         while True:
             try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                fd = open_file(path, os.O_RDONLY)
                 break
             except FileNotFoundError:
                 self._files.pop(thread.tid, None)
                 raise ptrace.Gone(thread.tid) from None
-            except OSError as error:
-                if error.errno not in NO_DESCRIPTOR or not self._files:
+            except OutOfDescriptors:
+                if not self._files:
                     raise
                 os.close(self._files.popitem(last=False)[1][1])
         self._files[thread.tid] = thread, fd

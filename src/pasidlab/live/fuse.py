@@ -116,7 +116,7 @@ class FuseServer:
 
     def start(self) -> None:
         """Begin to serve."""
-        workers.start_thread(self._serve, "fuse")
+        workers.start_thread(self._serve, "fuse", self.post)
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[OpenedFile]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pasidlab.errors import printable
 from pasidlab.live import ptrace
 from pasidlab.live.debugger import Continuation, Debugger, Stopped
+from pasidlab.live.descriptors import binary_file, text_file
 from pasidlab.live.gdb_files import HostFiles
 from pasidlab.live.gdb_packets import escaped, unescaped
 from pasidlab.live.gdb_registers import ThreadRegisters, description
@@ -275,7 +276,7 @@ class Conversation:
                 return b"E00"
             whole = description().encode()
         elif name == b"auxv":
-            with open(f"/proc/{process.pid}/auxv", "rb") as file:
+            with binary_file(f"/proc/{process.pid}/auxv") as file:
                 whole = file.read()
         elif name == b"exec-file":
             whole = os.fsencode(os.readlink(f"/proc/{process.pid}/exe"))
@@ -301,5 +302,5 @@ class Conversation:
 
 def _name(tid: int) -> str:
     """What ps shows for the thread."""
-    with open(f"/proc/{tid}/comm", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+    with text_file(f"/proc/{tid}/comm") as file:
         return printable(file.read().removesuffix("\n"))

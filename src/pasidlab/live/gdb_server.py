@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from pasidlab.errors import PasidlabError
 from pasidlab.live import workers
 from pasidlab.live.debugger import Debugger
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.gdb_commands import Conversation
 from pasidlab.live.gdb_packets import INTERRUPT, NoPacket, Reader, packet
 from pasidlab.live.loop import EventLoop
@@ -51,7 +52,7 @@ class GdbServer:
     def _start(self) -> None:
         """The program stands at its first instruction."""
         self._debugger.on_stop = lambda stopped: None
-        self._thread = workers.start_thread(self._serve, "gdb")
+        self._thread = workers.start_thread(self._serve, "gdb", self._loop.post)
         tell(f"pasidlab run: the program waits for gdb: gdb -ex 'target remote :{self.port}'")
 
     def close(self) -> None:
@@ -86,7 +87,7 @@ class GdbServer:
         """Until gdb goes."""
         outgoing: SimpleQueue[bytes | None] = SimpleQueue()
         try:
-            writer = workers.start_thread(lambda: _write(connection, outgoing), "gdb writer")
+            writer = workers.start_thread(lambda: _write(connection, outgoing), "gdb writer", self._loop.post)
         except PasidlabError:  # no thread to answer with: gdb sees that nobody talks to it
             return
         talk = self._begin(lambda data: outgoing.put(packet(data)))
@@ -130,7 +131,7 @@ def _write(connection: socket.socket, outgoing: SimpleQueue[bytes | None]) -> No
 def _user_of(peer: tuple[str, int], here: tuple[str, int]) -> int:
     """Whose end of the connection the peer's is (/proc/net/tcp, Documentation/networking/proc_net_tcp.rst); -1 if nobody's."""
     wanted = [f"{_hexadecimal(host)}:{port:04X}" for host, port in (peer, here)]
-    with open("/proc/net/tcp", encoding="ascii") as file:
+    with text_file("/proc/net/tcp") as file:
         for line in file:
             fields = line.split()
             if fields[1:3] == wanted:

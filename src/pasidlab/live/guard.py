@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import select
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from pasidlab.live import workers
+from pasidlab.live.descriptors import pidfd_of, restore_limit
 from pasidlab.live.jobcontrol import STOPS, JobControl
 from pasidlab.live.left import Left
 from pasidlab.live.loop import EventLoop, Timer
@@ -87,7 +87,7 @@ def blocked_signals() -> Iterator[Before]:
     try:
         yield Before(frozenset(mask), descriptors, handler == signal.SIG_IGN)
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+        restore_limit(descriptors)
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGCHLD, handler)
         while signal.sigtimedwait({signal.SIGCHLD, signal.SIGURG, *SIGNALS}, 0):
@@ -146,7 +146,7 @@ class Overseer:
 
     def __init__(self, loop: EventLoop, traced: Traced, leader: int) -> None:
         self._loop, self._traced = loop, traced
-        self._leader, self._pidfd = leader, os.pidfd_open(leader)
+        self._leader, self._pidfd = leader, pidfd_of(leader)
         self._passing: dict[int, Timer] = {}  # SIGTSTP or SIGCONT, to be passed on in a moment
         loop.on_signal = self._on_signal
 
@@ -195,10 +195,13 @@ class Overseer:
                     signal.pidfd_send_signal(self._pidfd, number)
 
     def _is_gone(self) -> bool:
-        """Whether the first process has ended, which its wait status tells a little later (pidfd_open(2))."""
-        ended = select.poll()
-        ended.register(self._pidfd, select.POLLIN)
-        return self._traced.status >= 0 or bool(ended.poll(0))
+        """Whether the first process has ended, which its wait status tells a little later (waitid(2), P_PIDFD, v5.4)."""
+        if self._traced.status >= 0:
+            return True
+        try:
+            return os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
 
     def _is_apart(self) -> bool:
         try:
@@ -223,7 +226,7 @@ class _Watchdog:
     def __init__(self, loop: EventLoop) -> None:
         self.over = threading.Event()
         self._loop = loop
-        workers.start_thread(self._watch, "watchdog")
+        workers.start_thread(self._watch, "watchdog", loop.post)
 
     def _watch(self) -> None:
         looks: dict[int, int] = {}  # how many found it pending, by signal

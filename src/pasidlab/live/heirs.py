@@ -6,11 +6,11 @@ or has a copy of: one that is told of has a number of its own before it runs. Th
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import names_in
 from pasidlab.live.kinship import SIGHAND, VM, shares
 from pasidlab.live.state import AddressSpace, Process, SignalState, Thread
 from pasidlab.live.status import status_of
@@ -40,7 +40,7 @@ class Heirs:
         return [pid for pid in self._untold() if _has(pid, mm)]
 
     def _untold(self) -> Iterator[int]:
-        for name in os.listdir("/proc"):
+        for name in names_in("/proc"):
             if name.isdecimal() and int(name) not in self._threads and ptrace.is_traced(int(name)):
                 yield int(name)
 

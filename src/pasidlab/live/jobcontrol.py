@@ -17,6 +17,7 @@ from operator import or_
 
 from pasidlab.live import ptrace
 from pasidlab.live.debugging import Undebugged
+from pasidlab.live.descriptors import open_file
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.state import Process, Thread
 
@@ -115,7 +116,7 @@ class JobControl:
 def _terminal() -> Iterator[int]:
     """A descriptor of our controlling terminal; -1 if there is none."""
     try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        terminal = open_file("/dev/tty", os.O_RDWR)
     except OSError:
         terminal = -1
     try:

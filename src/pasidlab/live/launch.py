@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import namespace, ptrace, seccomp
+from pasidlab.live.descriptors import binary_file, text_file
 from pasidlab.live.guard import Before
 from pasidlab.live.libc import Iovec, process_vm_readv
 from pasidlab.live.status import numbers_are_ours
@@ -56,7 +57,7 @@ def _check_binary(path: str, real: str, depth: int) -> None:
             hint="run pasidlab itself as that user, on a copy of the program without the setuid bit",
         )
     try:
-        with open(real, "rb") as file:
+        with binary_file(real) as file:
             head = file.read(256)
     except PermissionError:
         raise PasidlabError(f"{path} cannot be read, so its architecture cannot be checked", hint="make it readable") from None
@@ -181,12 +182,12 @@ def exec_error(child: Child) -> str:
 
 
 def _ptrace_hint() -> str:
-    with open("/proc/self/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+    with text_file("/proc/self/status") as file:
         tracer = next(line.split()[1] for line in file if line.startswith("TracerPid"))
     if tracer != "0":
         return f"process {tracer} (strace -f, gdb) traces pasidlab itself; a program has only one tracer: start it without"
     try:
-        with open("/proc/sys/kernel/yama/ptrace_scope", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with text_file("/proc/sys/kernel/yama/ptrace_scope") as file:
             scope = file.read().strip()
     except OSError:
         scope = "0"

@@ -6,9 +6,10 @@ Register and siginfo layouts are those of x86-64 Linux (asm/ptrace.h, asm-generi
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import struct
+
+from pasidlab.live.descriptors import must_be_no_limit
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,7 +35,6 @@ _AT_FDCWD, _AT_STATX_DONT_SYNC = -100, 0x4000  # linux/fcntl.h
 _PIDFD_THREAD = os.O_EXCL  # linux/pidfd.h
 _LAST_DESCRIPTOR, _CLOSE_RANGE_UNSHARE = 0xFFFFFFFF, 2  # linux/close_range.h
 
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 PAGE = 4096
 WALL = 0x40000000  # __WALL: threads as well as processes
 
@@ -62,10 +62,12 @@ process_vm_writev = quick.process_vm_writev
 
 
 def checked(result: int, what: str) -> int:
-    """``result`` unless it is -1: then OSError with the calling thread's errno."""
+    """``result`` unless it is -1: then OSError with the calling thread's errno, or OutOfDescriptors."""
     if result == -1:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), what)
+        number = ctypes.get_errno()
+        error = OSError(number, os.strerror(number), what)
+        must_be_no_limit(error)
+        raise error
     return result
 
 

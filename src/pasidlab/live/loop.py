@@ -22,6 +22,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import names_in, text_file
 from pasidlab.live.libc import WALL
 
 _WAKE = signal.SIGURG  # ignored by default, so that one too many does no harm
@@ -354,10 +355,10 @@ class Mutex:
 
 def _blocked_everywhere(number: int) -> bool:
     """Whether no thread of ours would take this signal behind our back."""
-    for tid in os.listdir("/proc/self/task"):
+    for tid in names_in("/proc/self/task"):
         with (
             contextlib.suppress(FileNotFoundError, ProcessLookupError),  # it has ended meanwhile
-            open(f"/proc/self/task/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+            text_file(f"/proc/self/task/{tid}/status") as file,
         ):
             blocked = next(line for line in file if line.startswith("SigBlk"))
             if not int(blocked.split()[1], 16) >> (number - 1) & 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pasidlab.live.libc import NO_DESCRIPTOR
+from pasidlab.live.descriptors import text_file
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,13 @@ class Mapping:
 def mappings(pid: int) -> Iterator[Mapping]:
     """All mappings in address order; none if the process is gone."""
     try:
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with text_file(f"/proc/{pid}/maps") as file:
             for line in file:
                 fields = line.rstrip("\n").split(None, 5)
                 start, end = fields[0].split("-")
                 path = fields[5] if len(fields) > 5 else ""
                 yield Mapping(int(start, 16), int(end, 16), fields[1], int(fields[2], 16), path)
-    except OSError as error:
-        if error.errno in NO_DESCRIPTOR:
-            raise
-    except ValueError:
+    except (OSError, ValueError):
         return
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.libc import Iovec, libc, process_vm_readv, process_vm_writev
 from pasidlab.live.presence import Pagemaps
 from pasidlab.live.served import NOT_BEGUN, Patient, Registered, present_in, transfer
@@ -254,7 +255,7 @@ class ProcessMemory:
 def _waits_in_access(ours: int) -> bool:
     """Whether this thread of ours is gone, or waits within an access (proc_pid_syscall(), fs/proc/base.c)."""
     try:
-        with open(f"/proc/self/task/{ours}/syscall", encoding="ascii", newline="\n") as file:
+        with text_file(f"/proc/self/task/{ours}/syscall") as file:
             return file.read().split()[0] in _ACCESSES
     except (FileNotFoundError, ProcessLookupError):
         return True
@@ -263,7 +264,7 @@ def _waits_in_access(ours: int) -> bool:
 def without_memory(tid: int) -> bool:
     """Whether a thread has given its memory up: it exits, or is a zombie."""
     try:
-        with open(f"/proc/{tid}/statm", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with text_file(f"/proc/{tid}/statm") as file:
             return file.read().startswith("0 ")
     except OSError:
         return True

@@ -10,6 +10,8 @@ import stat
 import tempfile
 from collections.abc import Callable
 
+from pasidlab.live.descriptors import open_file
+
 _PREFIX, _MARK = "pasidlab-run-", ".of-a-run"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,7 +29,7 @@ class OwnDirectory:
         with contextlib.ExitStack() as undone:
             undone.callback(self.close)
             for _ in range(_SPARE):
-                self._spare.append(os.open(os.devnull, os.O_PATH | os.O_CLOEXEC))
+                self._spare.append(open_file(os.devnull, os.O_PATH))
             undone.pop_all()
 
     def mark(self) -> None:
@@ -47,12 +49,12 @@ class OwnDirectory:
 def make_directory(parent: int, name: str) -> int:
     """A descriptor of a new directory."""
     os.mkdir(name, dir_fd=parent)
-    return os.open(name, _DIRECTORY, dir_fd=parent)
+    return open_file(name, _DIRECTORY, directory=parent)
 
 
 def make_file(parent: int, name: str, content: bytes = b"") -> int:
     """A descriptor of a new file: never one that exists, never where a link leads."""
-    fd = os.open(name, _NEW, 0o666, dir_fd=parent)
+    fd = open_file(name, _NEW, directory=parent)
     try:
         os.write(fd, content)
     except OSError:
@@ -71,7 +73,10 @@ def sweep() -> None:
     """Remove what runs that were killed have left: directories whose lock nobody holds, here or in another container. One that is not empty
     and has not our mark is the user's.
     """
-    for name in os.listdir(tempfile.gettempdir()):
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # no descriptor is left: the next run does it
+        names = os.listdir(tempfile.gettempdir())
+    for name in names:
         if name.startswith(_PREFIX):
             with contextlib.suppress(OSError):  # another user's, or gone
                 _sweep_one(os.path.join(tempfile.gettempdir(), name))
@@ -95,7 +100,7 @@ def _locked() -> tuple[str, int]:
         with contextlib.ExitStack() as undone:
             undone.callback(_remove, path)
             try:
-                held = os.open(path, _DIRECTORY)
+                held = open_file(path, _DIRECTORY)
             except FileNotFoundError:  # another run swept it before it was opened
                 continue
             undone.callback(os.close, held)
@@ -111,12 +116,22 @@ def _remove(path: str) -> None:
 
 
 def _empty(directory: int, removed: Callable[[], None] = lambda: None) -> None:
-    """Remove what is in a directory, however deep. What cannot be removed is left, and so is what is mounted in there."""
+    """Remove what is in a directory, however deep. What cannot be removed is left, and so is what is mounted in there. Our mark goes last:
+    until then another run may take over.
+    """
+    _empty_but_mark(directory, removed)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_MARK, dir_fd=directory)
+
+
+def _empty_but_mark(directory: int, removed: Callable[[], None]) -> None:
     names, prefix = os.listdir(directory), os.urandom(8).hex()
     for number in itertools.count():
         if not names:
             return
         name = names.pop()
+        if name == _MARK:
+            continue
         removed()
         try:
             os.unlink(name, dir_fd=directory)

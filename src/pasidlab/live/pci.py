@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pasidlab.live.config import DeviceConfig
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.nodes import Attribute, Binary, Link, Node, attribute
 
 _SIZE = 4096  # bytes of a PCI Express function's configuration space
@@ -182,7 +183,7 @@ def _cpus(numa_node: str) -> str:
     """The CPUs of a node as a list; all of them where the host has no such node."""
     for place in (f"/sys/devices/system/node/node{numa_node}/cpulist", "/sys/devices/system/cpu/online"):
         try:
-            with open(place) as file:
+            with text_file(place) as file:
                 return file.read().strip()
         except OSError:
             continue

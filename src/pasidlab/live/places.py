@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pasidlab.live.descriptors import names_in
 from pasidlab.live.nodes import Directory, Link, Node
 
 _PARENTS = ("/sys/bus", "/sys/bus/pci", "/sys/bus/pci/drivers", "/sys/module", "/sys/devices", "/dev", "/proc")
@@ -38,7 +39,7 @@ class HostLinks:
 
 def _links(directory: str, *, absolute: bool) -> dict[str, Node]:
     try:
-        names = os.listdir(directory)
+        names = names_in(directory)
     except OSError:
         return {}
     read = os.path.realpath if absolute else os.readlink

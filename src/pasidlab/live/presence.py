@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from pasidlab.live.descriptors import OutOfDescriptors, open_file
 from pasidlab.live.libc import PAGE, SYS_MOVE_PAGES, libc
 
 _ENTRIES = 65536  # at once: 8 bytes for a page, Documentation/admin-guide/mm/pagemap.rst
@@ -35,7 +36,7 @@ class Pagemaps:
         except (FileNotFoundError, ProcessLookupError):
             return 0  # the process is gone
         except OSError:
-            return length  # no descriptor left: rather faulted in than a fault that is none
+            return length  # a kernel that does not tell: rather faulted in than a fault that is none
         if page == last < _TOP:
             return length if os.pread(pagemap, 8, 8 * page)[7:] >= _PRESENT else 0
         while page <= last:
@@ -52,9 +53,19 @@ class Pagemaps:
         if file is None:
             if len(self._files) >= self.MOST:
                 os.close(self._files.popitem(last=False)[1])
-            file = self._files[owner] = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+            file = self._files[owner] = self._open(pid)
         self._files.move_to_end(owner)
         return file
+
+    def _open(self, pid: int) -> int:
+        """Others are given up for it where no descriptor is left."""
+        while True:
+            try:
+                return open_file(f"/proc/{pid}/pagemap", os.O_RDONLY)
+            except OutOfDescriptors:
+                if not self._files:
+                    raise
+                os.close(self._files.popitem(last=False)[1])
 
     def forget(self, owner: object) -> None:
         """The file was opened through a task that had given its memory up: another is to be asked."""

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from pasidlab.live.descriptors import binary_file, text_file
 from pasidlab.live.libc import WALL, Iovec, checked, libc
 from pasidlab.live.registers import EFLAGS, FS_BASE, GS_BASE, RESUME_FLAG, RegisterArray, Registers
 
@@ -282,7 +283,7 @@ def set_signal_mask(tid: int, mask: int) -> None:
 
 def may_trace_all() -> bool:
     """Whether this process has CAP_SYS_PTRACE."""
-    with open("/proc/self/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+    with text_file("/proc/self/status") as file:
         effective = next(line for line in file if line.startswith("CapEff"))
     return bool(int(effective.split()[1], 16) >> _CAP_SYS_PTRACE & 1)
 
@@ -301,7 +302,7 @@ def poke(tid: int, address: int, data: bytes) -> None:
 def instructions_at(tid: int, address: int, length: int) -> bytes:
     """Instructions of a stopped thread, also where the program may execute but not read them (/proc/PID/mem, FOLL_FORCE)."""
     try:
-        with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:
+        with binary_file(f"/proc/{tid}/mem") as file:
             return os.pread(file.fileno(), length, address)
     except (OSError, OverflowError):  # nothing is there; an address of the kernel's
         return b""
@@ -312,14 +313,14 @@ def write_by_file(tid: int, address: int, data: bytes, is_his: Callable[[int], b
     let only the tracer do so (proc_mem.force_override=ptrace, v6.12). False, too, where the number is another's by now (not ``is_his``):
     that is asked when the file is open, which stands for one memory for good (mem_open(), fs/proc/base.c).
     """
-    with open(f"/proc/{tid}/mem", "r+b", buffering=0) as file:
+    with binary_file(f"/proc/{tid}/mem", to_write=True) as file:
         return is_his(tid) and os.pwrite(file.fileno(), data, address) == len(data)
 
 
 def poke_byte(tid: int, address: int, byte: int) -> None:
     """Writes one byte."""
     place = address & -8
-    with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:
+    with binary_file(f"/proc/{tid}/mem") as file:
         around = bytearray(os.pread(file.fileno(), 8, place))
     if len(around) < 8:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -22,10 +22,11 @@ from pasidlab.errors import PasidlabError
 from pasidlab.live import owned, ptrace, workers
 from pasidlab.live.aliases import AT_FDCWD, absolute, descriptor_named, has_others
 from pasidlab.live.cdev import CharacterDevices
+from pasidlab.live.descriptors import must_be_no_limit
 from pasidlab.live.guard import Before
 from pasidlab.live.inject import Injector
 from pasidlab.live.lending import Lender
-from pasidlab.live.libc import NO_DESCRIPTOR, checked, libc
+from pasidlab.live.libc import checked, libc
 from pasidlab.live.loop import Gate
 from pasidlab.live.nodes import Attribute, Binary, Directory, Link, WqNode
 from pasidlab.live.outputs import TerminalTeller
@@ -81,8 +82,7 @@ class Redirector:
                 undone.close()
                 before.end(told.number)
             except OSError as error:
-                if error.errno in NO_DESCRIPTOR:
-                    raise
+                must_be_no_limit(error)
                 what = f"the device tree cannot be written to {tempfile.gettempdir()}: {error.strerror}"
                 raise PasidlabError(what, hint="TMPDIR names another directory") from None
             self.tops = tuple(f"{parent}/{name}" for parent, names in tops(tree).items() for name in names)
@@ -94,8 +94,8 @@ class Redirector:
 
     def start(self) -> None:
         """After the fork."""
-        workers.start_thread(self._watch, "inotify")
-        self._sweeper = workers.start_thread(owned.sweep, "sweep")  # much may have been left
+        workers.start_thread(self._watch, "inotify", self.injector.loop.post)
+        self._sweeper = workers.start_thread(owned.sweep, "sweep", self.injector.loop.post)  # much may have been left
 
     def rules(self) -> list[FilterRule]:
         """Every call with a path, and writes of whole descriptors to what is not standard input, output or error."""

@@ -21,6 +21,7 @@ from greenlet import getcurrent, greenlet
 
 from pasidlab.errors import PasidlabError
 from pasidlab.live import workers
+from pasidlab.live.descriptors import binary_file, text_file
 from pasidlab.live.libc import PAGE, leave_descriptors
 from pasidlab.live.loop import EventLoop
 
@@ -96,7 +97,7 @@ class Patient:
                 for other in self._left.pop(place, ()):
                     other(0)
 
-            workers.start_thread(run, "patient")
+            workers.start_thread(run, "patient", self._loop.post)
 
         try:
             return self._wait(begin)
@@ -222,7 +223,7 @@ def _only_tracks(pid: int, page: int, end: int) -> bool:
     """Whether a userfaultfd that protects these pages lets writes happen."""
     asked = bytearray(_SCAN.pack(_SCAN.size, _CHECK_ASYNCHRONOUS, page, -(-end // PAGE) * PAGE, *[0] * 8))
     try:
-        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+        with binary_file(f"/proc/{pid}/pagemap") as pagemap:
             fcntl.ioctl(pagemap, _PAGEMAP_SCAN, asked)
     except OSError:  # older kernels know neither
         return False
@@ -233,7 +234,7 @@ def _areas(pid: int) -> Iterator[tuple[int, int, frozenset[str]]]:
     """Start, end and flags of every mapping."""
     start = stop = 0
     try:
-        with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with text_file(f"/proc/{pid}/smaps") as file:
             for line in file:
                 if line.startswith("VmFlags:"):
                     yield start, stop, frozenset(line.split()[1:])
@@ -247,7 +248,7 @@ def _pages(pid: int, address: int, end: int) -> Iterator[tuple[int, int]]:
     """Address and pagemap entry of every page between."""
     page = address // PAGE
     try:
-        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+        with binary_file(f"/proc/{pid}/pagemap") as pagemap:
             while page * PAGE < end:
                 text = os.pread(pagemap.fileno(), 8 * min(_PIECE, -(-end // PAGE) - page), 8 * page)
                 if not text:

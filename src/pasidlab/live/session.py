@@ -20,6 +20,7 @@ from pasidlab.live.config import DeviceConfig, WqConfig, default_devices, device
 from pasidlab.live.core import CoreFile
 from pasidlab.live.debugger import Debugger
 from pasidlab.live.debugging import Undebugged
+from pasidlab.live.descriptors import limit_told
 from pasidlab.live.diagnosis import Diagnosis
 from pasidlab.live.driver import Driver
 from pasidlab.live.emulate import Emulator
@@ -30,7 +31,6 @@ from pasidlab.live.fixup import DesignFixup
 from pasidlab.live.fuse import FuseServer
 from pasidlab.live.gdb_server import GdbServer
 from pasidlab.live.inject import Injector
-from pasidlab.live.libc import NO_DESCRIPTOR
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.outputs import LaterFile
 from pasidlab.live.patching import Patcher
@@ -166,14 +166,8 @@ class Session:
 
     def run(self, command: list[str], before: guard.Before) -> Ending:
         """Run the program to its end, under ``blocked_signals``. PasidlabError if it cannot be run."""
-        try:
-            with guard.watchdog(self.loop):
-                return self._run(command, before)
-        except OSError as problem:
-            if problem.errno not in NO_DESCRIPTOR:
-                raise
-            what = f"pasidlab has no file descriptor left: {problem.strerror}"
-            raise PasidlabError(what, hint="a higher limit: ulimit -n") from None
+        with limit_told(), guard.watchdog(self.loop):
+            return self._run(command, before)
 
     def _run(self, command: list[str], before: guard.Before) -> Ending:
         path = launch.find_program(command[0])

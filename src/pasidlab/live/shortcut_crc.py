@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from pasidlab.accelerator.abi import BYPASS_DATA_REFLECTION, BYPASS_INVERSION
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.slot_layout import KEPT, SEED, SIZE, gs
 
 _MASKS = ((4, 0x0F0F0F0F0F0F0F0F), (2, 0x3333333333333333), (1, 0x5555555555555555))
@@ -86,5 +87,5 @@ CRC = f"""
 @cache
 def has_crc32() -> bool:
     """Whether the processor has the instruction."""
-    with open("/proc/cpuinfo", encoding="utf-8", errors="backslashreplace") as file:
+    with text_file("/proc/cpuinfo") as file:
         return any(line.startswith("flags") and "sse4_2" in line.split() for line in file)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from signal import SIGBUS, SIGILL, SIGSEGV, SIGTRAP
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import binary_file
 from pasidlab.live.firsts import FirstProcesses
 from pasidlab.live.forced import Forced, Found
 from pasidlab.live.inject import SYSCALL, Injector
@@ -395,6 +396,5 @@ class SignalKeeper:
         state = thread.process.signals
         if state.armed:
             return handler_of(state.actions[signal]) in (DFL, IGN)
-        with open(f"/proc/{thread.process.pid}/task/{thread.tid}/stat", "rb") as file:
-            text = file.read()
-        return bool(int(text.split()[_IGNORED]) >> (signal - 1) & 1)
+        with binary_file(f"/proc/{thread.process.pid}/task/{thread.tid}/stat") as file:
+            return bool(int(file.read().split()[_IGNORED]) >> (signal - 1) & 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from pasidlab.live.descriptors import text_file
+
 
 def numbers_are_ours() -> bool:
     """Whether /proc goes by the numbers that system calls give us. It is mounted for one PID namespace, which may be another.
@@ -20,7 +22,7 @@ def numbers_are_ours() -> bool:
 
 def status_of(tid: int | str) -> dict[str, str]:
     """The fields by their names, as text. OSError if the task is gone."""
-    with open(f"/proc/{tid}/status", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+    with text_file(f"/proc/{tid}/status") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
 
 

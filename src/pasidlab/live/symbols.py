@@ -8,6 +8,7 @@ import stat
 import struct
 
 from pasidlab.errors import printable
+from pasidlab.live.descriptors import open_file
 from pasidlab.live.maps import Mapping
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -85,7 +86,7 @@ class Symbolizer:
                 real = f"/proc/{pid}/root{path}"
                 status = os.stat(real)
                 if stat.S_ISREG(status.st_mode) and status.st_size <= _LIMIT:  # what is there now may be a FIFO
-                    with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                    with open(open_file(real, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                         found = self._files[path] = ElfSymbols(file.read(_LIMIT), self._left)
                         self._left = found.left
             except (OSError, struct.error, IndexError, OverflowError, ValueError):

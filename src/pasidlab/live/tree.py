@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from pasidlab.live import cpuinfo
 from pasidlab.live.capabilities import VERSION_2, mask_text
 from pasidlab.live.config import DeviceConfig, WqConfig
+from pasidlab.live.descriptors import names_in
 from pasidlab.live.driver import CONFIGURED, DRIVERS, Device, Driver
 from pasidlab.live.nodes import Attribute, Directory, Link, Node, Unfolding, WqNode, attribute
 from pasidlab.live.pci import PciFunction, driver_files, functions
@@ -27,7 +28,7 @@ _WQ_FIELDS = ("group_id", "size", "priority", "block_on_fault", "mode", "type", 
 def here_numa_node() -> int:
     """The NUMA node of the CPU we run on: programs compare it with TSC_AUX."""
     try:
-        names = os.listdir(f"/sys/devices/system/cpu/cpu{min(os.sched_getaffinity(0))}")
+        names = names_in(f"/sys/devices/system/cpu/cpu{min(os.sched_getaffinity(0))}")
     except OSError:
         return 0
     return next((int(name[4:]) for name in names if name.startswith("node") and name[4:].isdigit()), 0)

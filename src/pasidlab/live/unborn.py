@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pasidlab.live import ptrace
+from pasidlab.live.descriptors import text_file
 from pasidlab.live.libc import SYS_CLONE, SYS_CLONE3, SYS_FORK, SYS_VFORK
 from pasidlab.live.loop import EventLoop
 from pasidlab.live.served import Patient
@@ -96,7 +97,7 @@ def _call_of(tid: int) -> str:
     """The number of the system call that a thread is in, or "running". Where a thread of its process is in the middle of execve(2) that may
     last as long as the program wants: lock_trace(), fs/proc/base.c, v6.12, takes exec_update_lock.
     """
-    with open(f"/proc/{tid}/syscall", encoding="ascii") as file:
+    with text_file(f"/proc/{tid}/syscall") as file:
         return (file.read().split() or ["running"])[0]
 
 
