@@ -127,10 +127,10 @@ def test_ctrl_c_keeps_what_was_found() -> None:
 
 
 def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
-    from pasidlab.checking.searched import Run
+    from pasidlab.checking import api
     from pasidlab.cli import main
 
-    explore, seen = Run.explore, []
+    explore, seen = api.explored_part, []
 
     def once(run, built):
         seen.append(built.design.name)
@@ -138,7 +138,7 @@ def test_ctrl_c_between_designs_keeps_the_first(capsys, monkeypatch) -> None:
             raise KeyboardInterrupt
         return explore(run, built)
 
-    monkeypatch.setattr(Run, "explore", once)
+    monkeypatch.setattr(api, "explored_part", once)
     with pytest.raises(SystemExit) as end:
         main(["check", "early", "early-read", "task-work", "-q", "--jobs", "1", *SMALL])
     out, err = capsys.readouterr()
