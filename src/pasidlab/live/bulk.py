@@ -130,13 +130,14 @@ class Borrower:
         if stretch.met_fault(info, raised=raised) or (stop == SIGILL and _at_the_end(tid, info, stretch.page)):
             return True
         if mask >> (stop - 1) & 1:
-            self._put_back(job, stop)
+            self.injector.put_back(thread, stop)
             return True
         self.injector.keep(thread, stop, info)
         return job.detached or (raised and 0 < ptrace.code_of(info) < ptrace.SI_KERNEL)  # the program has other code there by now
 
-    def _next_stop(self, job: Job, number: int = 0) -> tuple[int, int]:
-        """Let the thread run, with signal ``number``, to a stop for one of our signals, or to an event."""
+    def _next_stop(self, job: Job) -> tuple[int, int]:
+        """Let the thread run to a stop for one of our signals, or to an event."""
+        number = 0
         while True:
             ptrace.run_for_us(job.thread.tid, number)
             stop, event = self.loop.wait(job.thread.tid)
@@ -146,15 +147,6 @@ class Borrower:
             if event or stop in _SIGNALS:
                 return stop, event
             number = stop  # SIGSTOP, which cannot be blocked
-
-    def _put_back(self, job: Job, number: int) -> None:
-        """At the stop of a signal: it waits again where it did, with all it says. No instruction is executed.
-
-        ptrace_signal(), kernel/signal.c, queues again what is blocked by then. The thread comes to the next stop on that same way.
-        """
-        ptrace.set_signal_mask(job.thread.tid, _U64)
-        ptrace.interrupt(job.thread.tid)
-        self._next_stop(job, number)
 
     def page(self, thread: Thread) -> int:
         """Where our instructions are in the thread's memory; 0 if they cannot be there.

@@ -116,22 +116,60 @@ class Injector:
         if thread.kept and thread.announced is None and self.send(thread, thread.kept[0][0]):
             thread.announced = thread.kept.popleft()
 
-    def queued_again(self, thread: Thread, ours: tuple[int, ...]) -> bool:
-        """Whether a kept signal that the program blocks has gone back to where it waits, once for all. The thread goes on then. ``ours``:
-        the signals that we use. At the stop of any other the thread was interrupted, or has made calls for us meanwhile.
+    def wait_again(self, thread: Thread, ours: tuple[int, ...]) -> bool:
+        """Kept signals that the program blocks go back to where they wait, each number once, with what they say. Whether one did.
+
+        ``ours``: the signals that we use. At the stop of any other the thread was interrupted, or has made calls for us meanwhile.
         """
-        if not thread.kept or not ptrace.signal_mask(thread.tid) >> (thread.kept[0][0] - 1) & 1:
+        if not thread.kept:
             return False
-        number, info = thread.kept[0]
-        at_signal = ptrace.stopped_by(thread.tid) in ours
-        if at_signal:
+        mask, stands = ptrace.signal_mask(thread.tid), ptrace.stopped_by(thread.tid) in ours
+        back = set()
+        for number, info in tuple(thread.kept):
+            if not mask >> (number - 1) & 1 or number in back:
+                continue
+            if stands:
+                ptrace.set_signal_info(thread.tid, info)
+                self.put_back(thread, number)
+                stands = False
+            elif not (self.send_with(thread, number, info) or self._sent_and_put_back(thread, number, info)):
+                continue
+            back.add(number)
+        thread.kept = deque(one for one in thread.kept if one[0] not in back)
+        ptrace.set_signal_mask(thread.tid, mask)
+        self.rejoin(thread)
+        return bool(back)
+
+    def put_back(self, thread: Thread, number: int) -> None:
+        """At the stop of a signal: it waits again, with its siginfo. All signals are blocked then. No instruction is executed.
+
+        ptrace_signal(), kernel/signal.c, queues again what is blocked by then. The thread comes to the next stop on that same way.
+        """
+        ptrace.set_signal_mask(thread.tid, _ALL)
+        ptrace.interrupt(thread.tid)
+        self._to_next_stop(thread, number)
+
+    def _sent_and_put_back(self, thread: Thread, number: int, info: bytes) -> bool:
+        """A siginfo that only the kernel and kill(2) may make: the thread comes to a stop for the signal, which has it then. False if it
+        stops for another first, which dequeue_synchronous_signal() takes although it is blocked. ``announce`` would find the signal sent.
+        """
+        if not self.send(thread, number):
+            return False
+        ptrace.set_signal_mask(thread.tid, _ALL & ~(1 << number - 1))
+        stop, event = self._to_next_stop(thread, 0)
+        while event:
+            stop, event = self._to_next_stop(thread, 0)
+        if stop == number:
             ptrace.set_signal_info(thread.tid, info)
-        elif not self.send_with(thread, number, info):
-            return False
-        thread.kept = deque(one for one in thread.kept if one[0] != number)
-        self.announce(thread)
-        ptrace.resume(thread.tid, number if at_signal else 0)  # ptrace_signal(), kernel/signal.c, queues what is blocked
-        return True
+        self.put_back(thread, stop)
+        return stop == number
+
+    def _to_next_stop(self, thread: Thread, number: int) -> tuple[int, int]:
+        ptrace.run_for_us(thread.tid, number)
+        stop, event = self.loop.wait(thread.tid)
+        if event == ptrace.EVENT_STOP and stop in ptrace.GROUP_STOPS:
+            thread.misses_stop()
+        return stop, event
 
     @staticmethod
     def keep(thread: Thread, number: int, info: bytes) -> None:

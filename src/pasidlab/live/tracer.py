@@ -252,9 +252,9 @@ class Tracer:
             self.keeper.restore(thread, stop, found)
         if carried_out:
             self.debugger.carried_out(thread)
-        if not self.injector.queued_again(thread, self.keeper.signals):
-            self.injector.announce(thread)
-            self.keeper.placement.resume(thread.tid)
+        self.injector.wait_again(thread, self.keeper.signals)
+        self.injector.announce(thread)
+        self.keeper.placement.resume(thread.tid)
 
     def _rest_of_batch(self, thread: Thread, stop: int) -> None:
         """A signal, which is kept, came to a thread that has carried out some members of a batch: the instruction is carried out first."""
@@ -263,7 +263,8 @@ class Tracer:
         except Fault as fault:
             self._faults(thread, stop, NOTHING, fault)
             return
-        if self.injector.queued_again(thread, self.keeper.signals):
+        if self.injector.wait_again(thread, self.keeper.signals):
+            self._go_on(thread)
             return
         number, info = thread.kept[-1]
         if number == stop and stop not in (*self.keeper.signals, signal.SIGTRAP) and ptrace.stopped_by(thread.tid) == stop:
