@@ -178,7 +178,7 @@ def test_junit_holds_no_character_that_xml_cannot(tmp_path):
 
 
 def test_a_violated_design_in_which_something_is_open_shows_both():
-    account = account_of(designs.late_either, properties=[], budget=Budget(max_states=60_000))
+    account = account_of(designs.late_either, properties=[], budget=Budget(max_states=400))
     levels = [r["level"] for r in valid(results_sarif(account))["results"]]
     (result,) = account.results
     broken, unsettled = len(result.counterexamples), sum(p.holds is None for p in result.properties)

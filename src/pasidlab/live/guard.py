@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from functools import partial
 from typing import NoReturn, Protocol
 
 from pasidlab.live import workers
-from pasidlab.live.descriptors import pidfd_of, restore_limit
+from pasidlab.live.descriptors import limit_told, pidfd_of, restore_limit
 from pasidlab.live.jobcontrol import STOPS, JobControl
 from pasidlab.live.left import Left
 from pasidlab.live.loop import EventLoop, Timer
@@ -147,11 +148,15 @@ class Overseer:
     def __init__(self, loop: EventLoop, traced: Traced, leader: int) -> None:
         self._loop, self._traced = loop, traced
         self._leader, self._pidfd = leader, pidfd_of(leader)
+        with limit_told():
+            self._ended = select.epoll()
+        self._ended.register(self._pidfd, select.EPOLLIN)
         self._passing: dict[int, Timer] = {}  # SIGTSTP or SIGCONT, to be passed on in a moment
         loop.on_signal = self._on_signal
 
     def close(self) -> None:
         """The program is gone."""
+        self._ended.close()
         os.close(self._pidfd)
 
     def _on_signal(self, number: int) -> None:
@@ -195,13 +200,11 @@ class Overseer:
                     signal.pidfd_send_signal(self._pidfd, number)
 
     def _is_gone(self) -> bool:
-        """Whether the first process has ended, which its wait status tells a little later (waitid(2), P_PIDFD, v5.4)."""
-        if self._traced.status >= 0:
-            return True
-        try:
-            return os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
+        """Whether the first process has ended, which its wait status tells a little later (pidfd_open(2)).
+
+        waitid(2) does not tell as early, and poll(2) nothing at all below a limit on descriptors.
+        """
+        return self._traced.status >= 0 or bool(self._ended.poll(0))
 
     def _is_apart(self) -> bool:
         try:
