@@ -12,8 +12,10 @@ from pasidlab.checking import searched
 from pasidlab.checking.api import check, opening_of
 from pasidlab.checking.model import design_model
 from pasidlab.checking.reductions import EVERY_STEP, Reductions
+from pasidlab.lang.back.native import compile_model
 from pasidlab.lang.interpreter import Interpreter
 from pasidlab.model.scope import Scope
+from pasidlab.search.breadth_first import search
 from pasidlab.search.result import Budget, Progress, Walked
 from pasidlab.trace.replay import Replayer
 
@@ -78,6 +80,15 @@ def test_ctrl_c_keeps_what_local_steps_have_found(monkeypatch: pytest.MonkeyPatc
     assert found.interrupted and found.verdict == "violated"
     assert {c.property for c in found.counterexamples} >= {"coherent", "served"} and not any(c.shortest for c in found.counterexamples)
     assert ({p.holds for p in found.properties} == {False, True}) == (searches == 2)
+
+
+def test_what_was_found_behind_a_look_at_dead_contents_is_not_told() -> None:
+    design = opening_of("late-either").design()
+    native = compile_model(design_model(design, RACE, reductions=EVERY_STEP), symmetric=True)
+    found = search(native, jobs=1)
+    steps = {native.properties[bit]: violation.steps for bit, violation in found.nearer_than(20).violations.items()}
+    assert steps == {"coherent": 12} and found.nearer_than(12).violations == {}
+    assert {violation.steps for violation in found.nearer_than(21).violations.values()} == {12, 20}
 
 
 def test_where_nobody_waits_no_graph_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,9 +67,12 @@ class Job:
         assert select.select([self._says], [], [], 30)[0], self._shown
         return os.read(self._says, 100).decode().rstrip("\n")
 
-    def is_quiet(self) -> bool:
-        """Whether the shell sees nothing more of the job."""
-        return not select.select([self._says], [], [], 0)[0]
+    def stops_and_goes_on(self) -> None:
+        """Ctrl-Z stops it, and ``fg`` lets it go on."""
+        self.types("\x1a")
+        assert self.becomes() == f"stopped by {int(signal.SIGTSTP)}"
+        self.continued("fg")
+        assert self.becomes() == "goes on"
 
 
 @contextlib.contextmanager
@@ -102,10 +105,7 @@ def test_ctrl_z_stops_the_run_and_fg_lets_it_go_on(way: str, options: tuple[str,
         one.pid()
         for _ in range(2):
             one.works()
-            one.types("\x1a")
-            assert one.becomes() == f"stopped by {int(signal.SIGTSTP)}"
-            one.continued("fg")
-            assert one.becomes() == "goes on"
+            one.stops_and_goes_on()
             if way == "handles":
                 one.shows("[")
                 one.shows("]")
@@ -146,10 +146,7 @@ def test_a_program_that_is_stopped_by_its_number_goes_on_by_its_number(compiled:
         os.kill(pid, signal.SIGCONT)
         one.works()
         os.kill(pid, signal.SIGSTOP)
-        one.types("\x1a")
-        assert one.becomes() == f"stopped by {int(signal.SIGTSTP)}"
-        one.continued("fg")
-        assert one.becomes() == "goes on"
+        one.stops_and_goes_on()
         one.works()
         one.types("a line\n")
         assert one.becomes() == "exit 0"
@@ -172,10 +169,7 @@ def test_sigtstp_for_the_run_alone_stops_the_program_too(compiled: Callable[[str
 def test_what_is_left_of_a_program_is_stopped_too() -> None:
     with job(*_RUN, "--", "/bin/sh", "-c", "(while echo .; do sleep 0.01; done) &") as one:
         one.works()
-        one.types("\x1a")
-        assert one.becomes() == f"stopped by {int(signal.SIGTSTP)}"
-        one.continued("fg")
-        assert one.becomes() == "goes on"
+        one.stops_and_goes_on()
         one.works()
         one.types("\x03")
         assert one.becomes().startswith("exit ")

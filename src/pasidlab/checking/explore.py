@@ -39,7 +39,7 @@ def explored_part(run: Run, built: Built) -> PartResult:
     if first.found.error:
         return _result(run, run.remembering(run.full(first)))
     first, full = run.shortest(first)
-    return _result(run, full if full and full.found.error else first, full)
+    return _result(run, full) if full and full.found.error else _result(run, first, full)
 
 
 def _result(run: Run, first: Searched, full: Searched | None = None) -> PartResult:
@@ -55,7 +55,8 @@ def _result(run: Run, first: Searched, full: Searched | None = None) -> PartResu
         waiting = run.peers.once(lambda: _waiting(replace(run, peers=ALONE), first, promised))
     broken += [waiting.counterexample] if waiting.counterexample else []
     asked_for = [c for c in broken if error is None or len(c.steps) <= error.steps]
-    violated &= {c.property for c in asked_for} if error else violated
+    if error:
+        violated &= {c.property for c in asked_for}
     proved = set(run.wanted) if found.reason == "complete" and error is None else set()
     proved -= {promised} if waiting.reason != "settled" else set()
     reached = found.reached | (full.found.reached if full else 0)
@@ -63,7 +64,7 @@ def _result(run: Run, first: Searched, full: Searched | None = None) -> PartResu
     executed, present = (frozenset[tuple[str, int]]().union(*lines) for lines in zip(*covered, strict=True))
     return PartResult(
         built.name, built.scope, _reason(both, waiting), states=found.states, transitions=found.transitions, depth=found.depth,
-        depth_completed=found.depth_completed, seconds=sum(one.seconds for one in both), bytes_per_state=found.bytes_per_state,
+        depth_completed=found.depth_completed, seconds=both[-1].seconds, bytes_per_state=found.bytes_per_state,
         properties=tuple(property_result(built.design, name, reached, asked_for, violated=violated, proved=proved) for name in run.wanted),
         counterexamples=in_order(asked_for, run.wanted), error=error, executed=executed, present=present,
         notes=(*built.model.notes, *_notes(both)), local_first=built.model.private is not None,
@@ -79,7 +80,7 @@ def _waiting(run: Run, first: Searched, name: str) -> Waited:
     own = built.design.own is not None  # then nothing says that a task in user mode is served
     if nobody_waits(found) or (not own and surely_served(found, built.native, built.model)):
         return Waited(None, "settled")
-    if found.reason != "complete" and not found.again:
+    if found.reason == "interrupted" or (found.reason != "complete" and not found.again):
         return Waited(None, found.reason)
     again = run.graph(built)
     try:

@@ -68,6 +68,7 @@ class Searched:
 
     built: Built
     found: SearchResult
+    kept: bool = True  # its states are still there
 
     def broken(self, names: Iterable[str]) -> set[str]:
         """The properties of those names that the search found broken."""
@@ -119,17 +120,17 @@ class Run:
         most = {name: self.known[name] - 1 if name in self.known else None for name in first.broken(self.wanted)}
         if not most or first.found.reason in ("interrupted", "timeout"):
             return first, None
-        full, limits = replace(self.full(first), seconds=0.0), self._limits(first.built.model)
+        full, limits = self.full(first), self._limits(first.built.model)
         if limits.max_memory or limits.spill:
-            first = replace(first, found=first.found.without_states())
+            first = replace(first, found=first.found.without_states(), kept=False)
         if self._thrifty and (self.budget is None or self.budget.max_states is None):
             limits = replace(limits, max_states=STATES_TO_THE_SHORTEST)
         enough = {full.bit(name): steps for name, steps in most.items()}
         return first, self.remembering(full, replace(limits, after_violation=None, enough=enough))
 
     def again(self, first: Searched, name: str) -> Searched:
-        """A search whose states have gone, made once more up to where a property is broken."""
-        if first.found.store.count:
+        """A search with its states: if they have gone, it is made once more, up to where a property is broken."""
+        if first.kept:
             return first
         run = replace(self, interrupted=None, deadline=None, checkpoint=None)
         return run.remembering(first.built, replace(run._limits(first.built.model), enough={first.built.bit(name): None}))
@@ -154,6 +155,9 @@ class Run:
             fields = [path for path, bit in watched.items() if bit in found.violations or found.error]
             if not fields:
                 return Searched(built, found)
+            if found.reason in ("interrupted", "timeout"):  # there is no time for another search
+                looked = [found.violations[bit].steps for bit in watched.values() if bit in found.violations]
+                return Searched(built, found.nearer_than(min(looked)) if looked else found)
             symmetric = self.reductions.symmetry and not labelled
             built = built.recompiled(remembering(built.model, fields), symmetric=symmetric, labelled=labelled, after=found)
 

@@ -116,8 +116,9 @@ def _remove(path: str) -> None:
 
 
 def _empty(directory: int, removed: Callable[[], None] = lambda: None) -> None:
-    """Remove what is in a directory, however deep. What cannot be removed is left, and so is what is mounted in there. Our mark goes last:
-    until then another run may take over.
+    """Remove what is in a directory, however deep. What cannot be removed is left, and so is what is mounted in there.
+
+    Our mark goes last: until then another run may take over.
     """
     _empty_but_mark(directory, removed)
     with contextlib.suppress(FileNotFoundError):

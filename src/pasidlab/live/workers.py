@@ -13,8 +13,9 @@ Post = Callable[[Callable[[], None]], None]
 
 
 def start_thread(work: Callable[[], object], name: str, post: Post) -> threading.Thread:
-    """A thread that does ``work``, and ends with pasidlab at the latest. What ``work`` raises is raised in the loop, and ends the run.
-    Raises PasidlabError where the host allows no more threads.
+    """A thread that does ``work``, and ends with pasidlab at the latest.
+
+    What ``work`` raises is raised in the loop, and ends the run. Raises PasidlabError where the host allows no more threads.
     """
 
     def run() -> None:

@@ -145,6 +145,11 @@ class SearchResult:
     exchange: float = 0.0  # share of the time spent in exchange between them
     sent: int = 0  # bytes of states that went from one to another
 
+    def nearer_than(self, steps: int) -> SearchResult:
+        """The same, but only with what is violated in fewer steps."""
+        near = {bit: violation for bit, violation in self.violations.items() if violation.steps < steps}
+        return replace(self, violations=near, error=self.error if self.error and self.error.steps < steps else None)
+
     def without_states(self) -> SearchResult:
         """The same, with the memory of the states given back."""
         return replace(self, store=Store(self.model.words))
