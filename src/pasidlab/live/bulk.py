@@ -80,8 +80,10 @@ class Borrower:
         self.injector, self.loop = injector, injector.loop
 
     def run(self, job: Job, code: str, count: int, registers: dict[int, int], reach: tuple[range, ...]) -> tuple[int, RegisterArray]:
-        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers. ``reach``: the addresses
-        that it accesses. A thread that a debugger holds executes nothing, nor does one for which a blocked signal of ours waits.
+        """Execute ``code`` with ``count`` in RCX: what is left of it at the end or at a fault, and the registers.
+
+        ``reach``: the addresses that it accesses. A thread that a debugger holds executes nothing, nor does one for which a blocked signal
+        of ours waits.
         """
         saved, thread, tid = Registers(), job.thread, job.thread.tid
         if job.detached or tid in ptrace.held:
